@@ -1,0 +1,105 @@
+//! What can be told of a packet without decoding it: whether decoding can begin at it, and whether anything depends on it.
+//!
+//! Whatever is not understood is taken for a picture that others need; that is always correct, only slower.
+
+mod bits;
+mod h264;
+mod hevc;
+mod nal;
+
+use ffmpeg_next as ff;
+
+use crate::av::StreamInfo;
+
+/// What a packet means for the packets around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Role {
+    /// Decoding can begin here with a fresh decoder and every later picture in decoding order comes out right.
+    pub entry: bool,
+    /// No other picture refers to this one.
+    pub disposable: bool,
+    /// The packet gives a picture to show.
+    pub shown: bool,
+}
+
+impl Role {
+    /// Of a packet about which nothing is known.
+    pub(crate) const UNKNOWN: Self = Self { entry: false, disposable: false, shown: true };
+    const INTRA: Self = Self { entry: true, disposable: false, shown: true };
+}
+
+/// Reads the packets of one stream in decoding order and tells their roles.
+pub(crate) struct Classifier {
+    codec: Codec,
+}
+
+enum Codec {
+    H264(h264::Reader),
+    Hevc(hevc::Reader),
+    Vp8,
+    Vp9,
+    IntraOnly,
+    /// Nothing is known of the codec's structure.
+    Opaque,
+}
+
+/// Intra-only codecs whose packets need nothing from earlier ones, palettes and tables included.
+const SELF_CONTAINED: [&str; 10] =
+    ["mjpeg", "prores", "dnxhd", "huffyuv", "ffvhuff", "utvideo", "magicyuv", "cfhd", "dvvideo", "jpeg2000"];
+
+impl Classifier {
+    pub(crate) fn new(info: &StreamInfo) -> Self {
+        let codec = match info.codec.as_str() {
+            "h264" => Codec::H264(h264::Reader::new(&info.extradata)),
+            "hevc" => Codec::Hevc(hevc::Reader::new(&info.extradata)),
+            "vp8" => Codec::Vp8,
+            "vp9" => Codec::Vp9,
+            name if info.intra_only && SELF_CONTAINED.contains(&name) => Codec::IntraOnly,
+            _ => Codec::Opaque,
+        };
+        Self { codec }
+    }
+
+    /// The role of the next packet.
+    pub(crate) fn role(&mut self, packet: &ff::Packet) -> Role {
+        let Some(data) = packet.data() else { return Role::UNKNOWN };
+        match &mut self.codec {
+            Codec::H264(reader) => reader.role(data),
+            Codec::Hevc(reader) => reader.role(data),
+            Codec::Vp8 => vp8(data),
+            Codec::Vp9 => vp9(data),
+            Codec::IntraOnly if packet.is_key() => Role::INTRA,
+            Codec::IntraOnly | Codec::Opaque => Role::UNKNOWN,
+        }
+    }
+
+    /// Parameter sets that stood in earlier packets, in the form in which they can be put before the next packet. A fresh decoder
+    /// that begins at an entry has not seen them.
+    pub(crate) fn parameter_sets(&self) -> Vec<u8> {
+        match &self.codec {
+            Codec::H264(reader) => reader.parameter_sets(),
+            Codec::Hevc(reader) => reader.parameter_sets(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// RFC 6386, section 9.1: bit 0 of the frame tag is clear in key frames, bit 4 says that the frame is shown.
+fn vp8(data: &[u8]) -> Role {
+    match data {
+        [tag, ..] => Role { entry: tag & 1 == 0, disposable: false, shown: tag >> 4 & 1 == 1 },
+        [] => Role::UNKNOWN,
+    }
+}
+
+/// VP9 bitstream specification 0.6, section 6.2: frame marker, profile (one more bit in profile 3), `show_existing_frame`,
+/// `frame_type`. In a superframe the first frame decides: a key frame there resets all references.
+fn vp9(data: &[u8]) -> Role {
+    let Some(first) = data.first() else { return Role::UNKNOWN };
+    let bit = |n: u8| first >> (7 - n) & 1;
+    let is_frame = bit(0) == 1 && bit(1) == 0;
+    let reserved = u8::from(bit(2) == 1 && bit(3) == 1);
+    let existing = bit(4 + reserved) == 1;
+    let key = bit(5 + reserved) == 0;
+    Role { entry: is_frame && !existing && key, disposable: false, shown: true }
+}

@@ -1,0 +1,243 @@
+//! Decodes the packets of one span and hands on the pictures that answer an instant.
+
+use std::collections::VecDeque;
+
+use ffmpeg_next as ff;
+
+use crate::av::{DecodeError, Decoder, Picture, StreamInfo};
+use crate::plan::{Chunk, Wanted};
+use crate::select::{MICROSECONDS, Recipe, Selector, rescale};
+use crate::{Error, Limits, Stop};
+
+/// What all spans of a video share.
+pub(crate) struct Scene<'a> {
+    pub info: &'a StreamInfo,
+    pub recipe: &'a Recipe,
+    pub limits: &'a Limits,
+    pub stop: &'a Stop,
+}
+
+impl Scene<'_> {
+    pub(crate) fn slot(&self, time: i64) -> i64 {
+        self.recipe.slot(time, self.info.time_base)
+    }
+
+    /// The end of a video whose last picture has this time and duration, in units of the time base.
+    ///
+    /// The way through microseconds is that of the ffmpeg command (FFmpeg 5.1, fftools/ffmpeg.c, `process_input_packet` and
+    /// `send_filter_eof`), which decides whether 10.5 seconds are ten images or eleven.
+    pub(crate) fn end(&self, time: i64, duration: i64) -> i64 {
+        let base = self.info.time_base;
+        let shown = if duration > 0 {
+            rescale(duration, base, MICROSECONDS)
+        } else {
+            self.info.frame_rate.map_or(0, |rate| 1_000_000 * rate.den / rate.num.max(1))
+        };
+        rescale(rescale(time, base, MICROSECONDS).saturating_add(shown), MICROSECONDS, base)
+    }
+}
+
+/// A picture that is to be in the archive.
+pub(crate) struct Taken {
+    pub picture: Picture,
+    /// Its time in units of the stream's time base, from the start of the video.
+    pub time: i64,
+    /// The instants that it answers.
+    pub slots: Vec<i64>,
+    /// Whether the decoder met errors in it.
+    pub errors: bool,
+}
+
+/// What became of a span.
+#[derive(Debug, Default)]
+pub(crate) struct SpanReport {
+    /// Its first slot, if a picture told.
+    pub from: Option<i64>,
+    /// The first slot after it, if the packets did not tell before.
+    pub until: Option<i64>,
+    /// Time of the first and the last error in it.
+    pub damaged: Option<(i64, i64)>,
+}
+
+/// Why a pass over a span was given up.
+pub(crate) enum Halt {
+    /// Not all is as the timestamps promised: the span has to be decoded again with nothing left out, from this slot on.
+    Again(Option<i64>),
+    /// Going on makes no sense.
+    Stop(Error),
+}
+
+impl From<Error> for Halt {
+    fn from(error: Error) -> Self {
+        Self::Stop(error)
+    }
+}
+
+/// One pass of a decoder over a span.
+pub(crate) struct Pass<'a> {
+    scene: &'a Scene<'a>,
+    decoder: Decoder,
+    selector: Selector<Shown>,
+    wanted: VecDeque<Wanted>,
+    /// Whether everything wanted has been announced so far.
+    certain: bool,
+    /// Whether any surprise ends the pass. Otherwise the best is made of what comes.
+    strict: bool,
+    first: Option<Shown>,
+    last: Option<(i64, i64)>,
+    report: SpanReport,
+}
+
+struct Shown {
+    picture: Picture,
+    time: i64,
+    slot: i64,
+}
+
+impl<'a> Pass<'a> {
+    /// A pass that begins with slot `from`, or with that of the first picture. A `strict` one gives up at any surprise.
+    pub(crate) fn new(scene: &'a Scene<'a>, decoder: Decoder, from: Option<i64>, strict: bool) -> Self {
+        Self {
+            scene,
+            decoder,
+            selector: Selector::new(from),
+            wanted: VecDeque::new(),
+            certain: true,
+            strict,
+            first: None,
+            last: None,
+            report: SpanReport { from, ..SpanReport::default() },
+        }
+    }
+
+    /// Announce what is wanted of the packets that follow.
+    pub(crate) fn expect(&mut self, chunk: &Chunk<ff::Packet>) {
+        self.certain &= chunk.certain;
+        self.wanted.extend(chunk.wanted.iter().cloned());
+    }
+
+    /// Decode one packet.
+    pub(crate) fn feed(&mut self, packet: &ff::Packet, take: &mut impl FnMut(Taken) -> Result<(), Error>) -> Result<(), Halt> {
+        self.scene.stop.check()?;
+        if let Err(error) = self.decoder.send(packet) {
+            let time = packet.pts().or(packet.dts()).map(|time| time - self.scene.info.start);
+            self.met(error, time)?;
+        }
+        self.pictures(take)
+    }
+
+    /// The decoder of a pass that is over, ready for another span.
+    pub(crate) fn into_decoder(mut self) -> Decoder {
+        self.decoder.reset();
+        self.decoder
+    }
+
+    /// The span has ended at slot `until`, or where its last picture ends.
+    pub(crate) fn finish(
+        &mut self,
+        until: Option<i64>,
+        first_picture: bool,
+        take: &mut impl FnMut(Taken) -> Result<(), Error>,
+    ) -> Result<SpanReport, Halt> {
+        self.decoder.drain();
+        self.pictures(take)?;
+        let end = until.or_else(|| self.last.map(|(time, duration)| self.scene.slot(self.scene.end(time, duration))));
+        if let Some(end) = end {
+            if let Some((shown, slots)) = self.selector.finish(end) {
+                self.answer(shown, slots, take)?;
+            } else if let Some(Shown { picture, time, slot }) = self.first.take()
+                && (first_picture || (until.is_none() && end <= slot))
+            {
+                let errors = picture.has_errors();
+                take(Taken { picture, time, slots: vec![slot], errors })?;
+                self.report.until = Some(slot + 1);
+            }
+        }
+        if self.strict && !self.wanted.is_empty() {
+            return Err(Halt::Again(self.selector.next()));
+        }
+        self.report.until = self.report.until.or(end);
+        Ok(std::mem::take(&mut self.report))
+    }
+
+    fn pictures(&mut self, take: &mut impl FnMut(Taken) -> Result<(), Error>) -> Result<(), Halt> {
+        loop {
+            match self.decoder.receive() {
+                Ok(Some(picture)) => self.shown(picture, take)?,
+                Ok(None) => return Ok(()),
+                Err(error) => self.met(error, None)?,
+            }
+            self.scene.stop.check()?;
+        }
+    }
+
+    fn shown(&mut self, picture: Picture, take: &mut impl FnMut(Taken) -> Result<(), Error>) -> Result<(), Halt> {
+        let Some(time) = picture.timestamp().map(|time| time.saturating_sub(self.scene.info.start)) else {
+            return Ok(());
+        };
+        self.scene.limits.check_picture(picture.width(), picture.height())?;
+        if picture.has_errors() {
+            self.met(DecodeError::Damaged("concealed".into()), Some(time))?;
+        }
+        let slot = self.scene.slot(time);
+        self.report.from.get_or_insert(slot);
+        if self.last.is_none() {
+            self.first = picture.share().map(|picture| Shown { picture, time, slot });
+        }
+        self.last = Some((time, picture.duration()));
+        match self.selector.push(slot, Shown { picture, time, slot }) {
+            Some((shown, slots)) => self.answer(shown, slots, take),
+            None => Ok(()),
+        }
+    }
+
+    /// `shown` is the last picture before the instants of `slots`.
+    fn answer(
+        &mut self,
+        shown: Shown,
+        slots: std::ops::Range<i64>,
+        take: &mut impl FnMut(Taken) -> Result<(), Error>,
+    ) -> Result<(), Halt> {
+        self.first = None;
+        let errors = shown.picture.has_errors();
+        if self.strict {
+            if self.wanted.front() != Some(&Wanted { slots: slots.clone(), time: shown.time }) {
+                return Err(Halt::Again(Some(slots.start)));
+            }
+            self.wanted.pop_front();
+        }
+        let max_images = self.scene.limits.max_images;
+        if slots.end.saturating_sub(slots.start) as u64 > max_images {
+            return Err(Error::TooLong { limit: max_images }.into());
+        }
+        let Shown { picture, time, slot } = shown;
+        let slots: Vec<i64> = slots.filter(|n| self.strict || self.stands_for(*n, time, slot)).collect();
+        if !slots.is_empty() {
+            take(Taken { picture, time, slots, errors })?;
+        }
+        Ok(())
+    }
+
+    /// Whether a picture may answer instant `n` although there may have been later ones that are lost: it may if it is the one that
+    /// was promised, or lies in the same second, so that nobody gets an old picture for a new one.
+    fn stands_for(&mut self, n: i64, time: i64, slot: i64) -> bool {
+        while self.wanted.front().is_some_and(|wanted| wanted.slots.end <= n) {
+            self.wanted.pop_front();
+        }
+        let promised = self.wanted.front().is_some_and(|wanted| wanted.slots.contains(&n) && wanted.time == time);
+        promised || slot == n || (!self.certain && self.report.damaged.is_none())
+    }
+
+    fn met(&mut self, error: DecodeError, time: Option<i64>) -> Result<(), Halt> {
+        match error {
+            DecodeError::Fatal(error) => Err(Halt::Stop(error)),
+            DecodeError::Damaged(_) if self.strict => Err(Halt::Again(self.selector.next())),
+            DecodeError::Damaged(_) => {
+                let time = time.or(self.last.map(|(time, _)| time)).unwrap_or(0);
+                let (from, to) = self.report.damaged.unwrap_or((time, time));
+                self.report.damaged = Some((from.min(time), to.max(time)));
+                Ok(())
+            }
+        }
+    }
+}

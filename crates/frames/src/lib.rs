@@ -1,0 +1,31 @@
+//! Video bytes in, a ZIP of PNG pictures out: by default one a second, pixel for pixel those of `ffmpeg -vf fps=1`.
+//!
+//! The way of a video, one module a step: [`source`] knows the container and guards the reading, `av` demuxes, `bitstream` tells what
+//! each packet is to the others, [`select`] says which pictures are wanted, `plan` cuts the packets into spans and leaves out what
+//! nobody needs, `decode` makes pictures of them, [`convert`] turns them upright and into RGB, [`png`] encodes, `zip` writes the
+//! archive and [`manifest`] its last entry. [`extract`](mod@extract) runs these steps side by side, and `flow` keeps them in pace.
+//!
+//! Nothing here knows of networks, databases or async run-times.
+
+#![deny(unsafe_code)]
+
+pub mod source;
+mod limits;
+mod av;
+mod bitstream;
+pub mod select;
+mod plan;
+mod decode;
+pub mod convert;
+pub mod png;
+mod zip;
+pub mod manifest;
+mod flow;
+pub mod extract;
+pub mod probe;
+mod error;
+
+pub use error::Error;
+pub use extract::{Decoding, Options, Progress, Report, extract};
+pub use limits::{Limits, Stop};
+pub use probe::{Forecast, probe};
