@@ -1,9 +1,29 @@
-use std::fs::File;
-fn main() {
-    let a: Vec<String> = std::env::args().collect();
-    let mut o = frames::Options::default();
-    if let Ok(t) = std::env::var("T") { o.threads = t.parse().unwrap(); }
-    if std::env::var("LINEAR").is_ok() { o.decoding = frames::Decoding::Linear; }
-    let r = frames::extract(File::open(&a[1]).unwrap(), std::io::BufWriter::new(File::create(&a[2]).unwrap()), &o, |_| {});
-    match r { Ok(r) => println!("{}", serde_json::to_string(&r).unwrap()), Err(e) => { println!("{} {e}", e.code()); std::process::exit(1) } }
+//! The command `fiapx`: every role of the system is one of its subcommands.
+
+mod cli;
+mod extract;
+mod output;
+mod probe;
+mod video;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Extract(arguments) => extract::run(&arguments),
+        Command::Probe(arguments) => probe::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Whoever closed the error output does not want to know.
+            let _ = writeln!(std::io::stderr(), "fiapx: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

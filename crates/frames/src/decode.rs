@@ -177,7 +177,7 @@ impl<'a> Pass<'a> {
         };
         self.scene.limits.check_picture(picture.width(), picture.height())?;
         if picture.has_errors() {
-            self.met(DecodeError::Damaged("concealed".into()), Some(time))?;
+            self.met(DecodeError::Damaged, Some(time))?;
         }
         let slot = self.scene.slot(time);
         self.report.from.get_or_insert(slot);
@@ -231,8 +231,8 @@ impl<'a> Pass<'a> {
     fn met(&mut self, error: DecodeError, time: Option<i64>) -> Result<(), Halt> {
         match error {
             DecodeError::Fatal(error) => Err(Halt::Stop(error)),
-            DecodeError::Damaged(_) if self.strict => Err(Halt::Again(self.selector.next())),
-            DecodeError::Damaged(_) => {
+            DecodeError::Damaged if self.strict => Err(Halt::Again(self.selector.next())),
+            DecodeError::Damaged => {
                 let time = time.or(self.last.map(|(time, _)| time)).unwrap_or(0);
                 let (from, to) = self.report.damaged.unwrap_or((time, time));
                 self.report.damaged = Some((from.min(time), to.max(time)));

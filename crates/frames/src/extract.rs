@@ -12,7 +12,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::av::{self, Decoder, Demuxer, ReadError, StreamInfo, Threads};
-use crate::bitstream::{Classifier, Role};
+use crate::bitstream::{Classifier, Entry, Role};
 use crate::convert::{Converter, Orientation};
 use crate::decode::{Halt, Pass, Scene, SpanReport, Taken};
 use crate::flow::{Flow, Stopped};
@@ -349,7 +349,7 @@ impl Preparation {
             .map(|data| data.data().to_vec());
         let sets = self.classifier.parameter_sets();
         let role = self.classifier.role(packet);
-        if role.entry {
+        if role.entry != Entry::None {
             if !sets.is_empty() && let Some(data) = packet.data() {
                 let whole = [&sets, data].concat();
                 *packet = av::with_data(packet, &whole);

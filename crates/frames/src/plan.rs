@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::bitstream::Role;
+use crate::bitstream::{Entry, Role};
 use crate::select::{Ratio, Recipe};
 
 /// Packets of the longest span that is held whole. Longer ones (streams with one key frame) are decoded as they are read.
@@ -86,6 +86,8 @@ pub(crate) struct Planner<P> {
     skipping: bool,
     /// A complete span that waits to learn where the next one begins in time.
     closed: Option<Vec<(P, Facts)>>,
+    /// Pictures that follow an open entry and precede it in time: they need the span before.
+    leading: Vec<(P, Facts)>,
     current: Vec<(P, Facts)>,
     bytes: usize,
     long: Option<Long>,
@@ -103,13 +105,14 @@ struct Long {
     certain: bool,
 }
 
-impl<P> Planner<P> {
+impl<P: Clone> Planner<P> {
     pub(crate) fn new(recipe: Recipe, time_base: Ratio, skipping: bool) -> Self {
         Self {
             recipe,
             time_base,
             skipping,
             closed: None,
+            leading: Vec::new(),
             current: Vec::new(),
             bytes: 0,
             long: None,
@@ -121,7 +124,7 @@ impl<P> Planner<P> {
 
     /// Take the next packet; what became certain by it is to be taken by [`Planner::take`].
     pub(crate) fn push(&mut self, packet: P, facts: Facts) {
-        if facts.role.entry && facts.counted().is_some() && (self.long.is_some() || !self.current.is_empty()) {
+        if self.begins_span(&facts) {
             self.resolve_closed();
             if self.long.is_some() {
                 let until = facts.time.map(|time| self.slot(time));
@@ -132,16 +135,35 @@ impl<P> Planner<P> {
             self.bytes = 0;
         }
         self.bytes += facts.size;
-        self.current.push((packet, facts));
         // Leading pictures precede their entry in time and follow it directly; the first picture after it in time ends them.
-        if self.closed.is_some() && facts.counted() > self.current[0].1.counted() {
-            self.resolve_closed();
+        if self.closed.is_some()
+            && let Some((_, entry)) = self.current.first()
+        {
+            if facts.counted() > entry.counted() {
+                self.resolve_closed();
+            } else if entry.role.entry == Entry::Open && facts.counted().is_some() {
+                self.leading.push((packet, facts));
+                return;
+            }
         }
+        self.current.push((packet, facts));
         if self.long.is_some() {
             self.continue_long();
         } else if self.current.len() > MAX_PACKETS || self.bytes > MAX_BYTES {
             self.resolve_closed();
             self.begin_long();
+        }
+    }
+
+    fn begins_span(&self, facts: &Facts) -> bool {
+        if facts.counted().is_none() {
+            return false;
+        }
+        match facts.role.entry {
+            Entry::None => false,
+            Entry::Clean => self.long.is_some() || !self.current.is_empty(),
+            // The end of a long span is decoded as it is read, so an entry cannot be given to it and to the next one too.
+            Entry::Open => self.long.is_none() && !self.current.is_empty(),
         }
     }
 
@@ -174,7 +196,12 @@ impl<P> Planner<P> {
     }
 
     fn resolve_closed(&mut self) {
-        if let Some(span) = self.closed.take() {
+        if let Some(mut span) = self.closed.take() {
+            // The leading pictures of an open entry refer to it and to the span before, so that span decodes it too.
+            if !self.leading.is_empty() {
+                span.push(self.current[0].clone());
+                span.append(&mut self.leading);
+            }
             let next = self.current.iter().filter_map(|(_, facts)| facts.counted()).min();
             let until = next.map(|time| self.slot(time));
             self.emit_whole(span, until);
@@ -190,7 +217,7 @@ impl<P> Planner<P> {
             return;
         };
         let wanted = self.wanted(&times, until);
-        let skipping = self.skipping && span[0].1.role.entry;
+        let skipping = self.skipping && span[0].1.role.entry != Entry::None;
         let is_wanted = |facts: &Facts| {
             facts.counted().is_some_and(|time| wanted.binary_search_by_key(&time, |wanted| wanted.time).is_ok())
         };
@@ -228,7 +255,7 @@ impl<P> Planner<P> {
         let span = std::mem::take(&mut self.current);
         let times = rising_times(&span);
         let from = times.as_ref().and_then(|times| times.first()).map(|time| self.slot(*time));
-        let certain = times.is_some() && span[0].1.role.entry;
+        let certain = times.is_some() && span[0].1.role.entry != Entry::None;
         self.long = Some(Long { pending: Vec::new(), certain });
         self.current = span;
         let chunk = self.next_chunk(None);

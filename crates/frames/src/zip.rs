@@ -37,11 +37,6 @@ impl<W: Write> Archive<W> {
         Self { sink, at: 0, entries: Vec::new() }
     }
 
-    /// Bytes written so far.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.at
-    }
-
     /// Write an entry; returns the offset of its first byte of data in the archive. `crc` is the CRC-32 of `data`.
     pub(crate) fn add(&mut self, name: String, crc: u32, data: &[u8]) -> io::Result<u64> {
         let entry = Entry { name, crc, size: data.len() as u64, offset: self.at };

@@ -22,7 +22,7 @@ pub(crate) enum Threads {
 #[derive(Debug)]
 pub(crate) enum DecodeError {
     /// The packet is damaged; later ones may decode.
-    Damaged(String),
+    Damaged,
     /// Going on makes no sense.
     Fatal(Error),
 }
@@ -95,7 +95,7 @@ impl Decoder {
             ff::Error::PatchWelcome | ff::Error::DecoderNotFound => {
                 DecodeError::Fatal(Error::Codec { codec: self.codec.clone(), reason: reason(error) })
             }
-            error => DecodeError::Damaged(reason(error)),
+            _ => DecodeError::Damaged,
         }
     }
 }

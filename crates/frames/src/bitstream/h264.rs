@@ -1,6 +1,6 @@
 //! H.264: which pictures are clean entries and which are no references.
 
-use super::Role;
+use super::{Entry, Role};
 use super::bits::Bits;
 use super::nal::{Framing, ParameterSets, unescape};
 
@@ -69,7 +69,7 @@ impl Reader {
         // With data partitioning a damaged partition changes what is decodable; nobody sends it, so nothing is gained by it.
         let partitioned = first.is_some_and(|kind| (SLICE + 1..=DATA_PARTITION_C).contains(&kind));
         Role {
-            entry: first == Some(IDR_SLICE),
+            entry: Entry::clean_if(first == Some(IDR_SLICE)),
             disposable: first.is_some() && !referenced && !self.fields && !partitioned,
             shown: first.is_some(),
         }

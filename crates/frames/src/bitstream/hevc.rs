@@ -1,13 +1,19 @@
 //! HEVC: which pictures are clean entries and which are no references.
 
-use super::Role;
+use super::{Entry, Role};
 use super::bits::Bits;
 use super::nal::{Framing, ParameterSets, unescape};
 
 // Unit types of ITU-T H.265, table 7-1.
+const RASL_N: u8 = 8;
+const RASL_R: u8 = 9;
 const LAST_NON_REFERENCE: u8 = 14;
+const FIRST_IRAP: u8 = 16;
+const LAST_BLA: u8 = 18;
 const IDR_W_RADL: u8 = 19;
 const IDR_N_LP: u8 = 20;
+const CRA: u8 = 21;
+const LAST_IRAP: u8 = 23;
 const LAST_PICTURE: u8 = 31;
 const VIDEO_PARAMETERS: u8 = 32;
 const SEQUENCE_PARAMETERS: u8 = 33;
@@ -19,13 +25,16 @@ pub(super) struct Reader {
     /// The highest temporal sub-layer that the stream declares. Pictures of the `*_N` types are no references only within their
     /// own sub-layer, so only those of the highest are needed by nobody.
     top_layer: Option<u8>,
+    /// Whether the RASL pictures that come now are lost to every decoder: they refer to pictures before a point at which the stream
+    /// begins or was spliced (ITU-T H.265, 8.1.3, NoRaslOutputFlag). Before the first such point nothing is known.
+    rasl_lost: Option<bool>,
     sets: ParameterSets,
 }
 
 impl Reader {
     /// `extradata` is an `hvcC` record (ISO/IEC 14496-15, 8.3.3.1) or units with start codes.
     pub(super) fn new(extradata: &[u8]) -> Self {
-        let mut reader = Self { framing: Framing::StartCodes, top_layer: None, sets: ParameterSets::default() };
+        let mut reader = Self { framing: Framing::StartCodes, top_layer: None, rasl_lost: None, sets: ParameterSets::default() };
         if extradata.first() == Some(&1) && extradata.len() > 22 {
             reader.framing = Framing::Length(usize::from(extradata[21] & 3) + 1);
             for unit in arrays(extradata) {
@@ -55,10 +64,20 @@ impl Reader {
             }
         }
         let Some((kind, layer)) = first else {
-            return Role { entry: false, disposable: false, shown: false };
+            return Role { entry: Entry::None, disposable: false, shown: false };
         };
+        if (FIRST_IRAP..=LAST_IRAP).contains(&kind) {
+            self.rasl_lost = Some(kind <= LAST_BLA || self.rasl_lost.is_none());
+        }
+        if (kind == RASL_N || kind == RASL_R) && self.rasl_lost == Some(true) {
+            return Role { entry: Entry::None, disposable: true, shown: false };
+        }
         Role {
-            entry: kind == IDR_W_RADL || kind == IDR_N_LP,
+            entry: match kind {
+                FIRST_IRAP..=LAST_BLA | IDR_W_RADL | IDR_N_LP => Entry::Clean,
+                CRA => Entry::Open,
+                _ => Entry::None,
+            },
             disposable: kind <= LAST_NON_REFERENCE && kind % 2 == 0 && Some(layer) == self.top_layer,
             shown: true,
         }

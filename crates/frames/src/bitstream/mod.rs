@@ -14,18 +14,36 @@ use crate::av::StreamInfo;
 /// What a packet means for the packets around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Role {
-    /// Decoding can begin here with a fresh decoder and every later picture in decoding order comes out right.
-    pub entry: bool,
+    /// Whether decoding can begin here with a fresh decoder.
+    pub entry: Entry,
     /// No other picture refers to this one.
     pub disposable: bool,
     /// The packet gives a picture to show.
     pub shown: bool,
 }
 
+/// What comes out right when decoding begins at a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// Nothing that can be relied on.
+    None,
+    /// Every later picture in decoding order.
+    Clean,
+    /// Every later picture but those that precede this one in presentation order: they need what came before.
+    Open,
+}
+
+impl Entry {
+    /// A clean entry if `clean`, else none.
+    fn clean_if(clean: bool) -> Self {
+        if clean { Self::Clean } else { Self::None }
+    }
+}
+
 impl Role {
     /// Of a packet about which nothing is known.
-    pub(crate) const UNKNOWN: Self = Self { entry: false, disposable: false, shown: true };
-    const INTRA: Self = Self { entry: true, disposable: false, shown: true };
+    pub(crate) const UNKNOWN: Self = Self { entry: Entry::None, disposable: false, shown: true };
+    const INTRA: Self = Self { entry: Entry::Clean, disposable: false, shown: true };
 }
 
 /// Reads the packets of one stream in decoding order and tells their roles.
@@ -87,7 +105,7 @@ impl Classifier {
 /// RFC 6386, section 9.1: bit 0 of the frame tag is clear in key frames, bit 4 says that the frame is shown.
 fn vp8(data: &[u8]) -> Role {
     match data {
-        [tag, ..] => Role { entry: tag & 1 == 0, disposable: false, shown: tag >> 4 & 1 == 1 },
+        [tag, ..] => Role { entry: Entry::clean_if(tag & 1 == 0), disposable: false, shown: tag >> 4 & 1 == 1 },
         [] => Role::UNKNOWN,
     }
 }
@@ -101,5 +119,5 @@ fn vp9(data: &[u8]) -> Role {
     let reserved = u8::from(bit(2) == 1 && bit(3) == 1);
     let existing = bit(4 + reserved) == 1;
     let key = bit(5 + reserved) == 0;
-    Role { entry: is_frame && !existing && key, disposable: false, shown: true }
+    Role { entry: Entry::clean_if(is_frame && !existing && key), disposable: false, shown: true }
 }

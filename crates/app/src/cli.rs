@@ -1,0 +1,144 @@
+//! What can be said on the command line.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use frames::select::{Ratio, Recipe};
+
+/// Turn videos into ZIP archives of their pictures.
+#[derive(Debug, Parser)]
+#[command(name = "fiapx", version, about)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Turn one video into one archive, here and now.
+    Extract(ExtractArguments),
+    /// Tell what a video is and how large its archive would be.
+    Probe(ProbeArguments),
+}
+
+/// Arguments of `fiapx extract`.
+#[derive(Debug, Args)]
+pub struct ExtractArguments {
+    /// The video: .mp4 .mov .mkv .webm .avi .wmv .flv
+    pub video: PathBuf,
+    /// Where the archive goes; `-` is standard output. By default the video's name with .zip, in the current directory.
+    #[arg(short, long, value_name = "OUT.zip")]
+    pub output: Option<PathBuf>,
+    /// Which pictures.
+    #[command(flatten)]
+    pub choice: Choice,
+    /// Threads to work with; all cores by default.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+    /// Print the result as one line of JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Whether to show a progress bar.
+    #[arg(long, value_enum, default_value_t = Progress::Auto)]
+    pub progress: Progress,
+}
+
+/// Arguments of `fiapx probe`.
+#[derive(Debug, Args)]
+pub struct ProbeArguments {
+    /// The video.
+    pub video: PathBuf,
+    /// Which pictures.
+    #[command(flatten)]
+    pub choice: Choice,
+    /// Print the result as one line of JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which pictures, and how small.
+#[derive(Debug, Args)]
+pub struct Choice {
+    /// Seconds from picture to picture: 1, 0.5, 1/3.
+    #[arg(long, default_value = "1", value_name = "SECONDS", value_parser = interval)]
+    pub every: Ratio,
+    /// How hard to work on small archives; the pixels are the same.
+    #[arg(long, value_enum, default_value_t = Compression::Fast)]
+    pub compression: Compression,
+}
+
+impl Choice {
+    /// The choice in the engine's terms.
+    pub fn options(&self) -> frames::Options {
+        frames::Options {
+            recipe: Recipe::Every(self.every),
+            compression: match self.compression {
+                Compression::Fast => frames::png::Compression::Fast,
+                Compression::Balanced => frames::png::Compression::Balanced,
+                Compression::Small => frames::png::Compression::Small,
+            },
+            ..frames::Options::default()
+        }
+    }
+}
+
+/// How hard to work on small archives.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Compression {
+    /// Fast, and smaller than zlib's default on film.
+    Fast,
+    /// Some ten times slower, a little smaller.
+    Balanced,
+    /// Slower again.
+    Small,
+}
+
+/// Whether to show a progress bar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Progress {
+    /// On a terminal.
+    Auto,
+    /// Not at all.
+    Never,
+}
+
+/// A number of seconds above zero: whole, with a decimal point, or a fraction.
+fn interval(text: &str) -> Result<Ratio, String> {
+    const LONGEST: i64 = 86_400;
+    let wrong = || format!("`{text}` is no number of seconds above zero, such as 1, 0.5 or 1/3");
+    let whole = |digits: &str| digits.parse::<u32>().map(i64::from).map_err(|_| wrong());
+    let ratio = if let Some((num, den)) = text.split_once('/') {
+        (whole(num)?, whole(den)?)
+    } else if let Some((seconds, decimals)) = text.split_once('.') {
+        if decimals.len() > 6 {
+            return Err(format!("`{text}` is finer than a microsecond"));
+        }
+        let unit = 10_i64.pow(decimals.len() as u32);
+        (whole(seconds)? * unit + whole(decimals)?, unit)
+    } else {
+        (whole(text)?, 1)
+    };
+    match ratio {
+        (num, den) if num < 1 || den < 1 => Err(wrong()),
+        (num, den) if num / den > LONGEST => Err(format!("`{text}` is longer than a day")),
+        (num, den) => Ok(Ratio::new(num, den)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_are_exact() {
+        assert_eq!(interval("1"), Ok(Ratio::new(1, 1)));
+        assert_eq!(interval("0.5"), Ok(Ratio::new(5, 10)));
+        assert_eq!(interval("1/3"), Ok(Ratio::new(1, 3)));
+        for wrong in ["0", "-1", "", "1/0", "0.0", "x", "1e9", "0.0000001", "90000", ".", "1.-5"] {
+            assert!(interval(wrong).is_err(), "{wrong}");
+        }
+    }
+}
