@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::bitstream::{Entry, Role};
+use crate::bitstream::{Entry, Role, Slots};
 use crate::select::{Ratio, Recipe};
 
 /// Packets of the longest span that is held whole. Longer ones (streams with one key frame) are decoded as they are read.
@@ -221,21 +221,14 @@ impl<P: Clone> Planner<P> {
         let is_wanted = |facts: &Facts| {
             facts.counted().is_some_and(|time| wanted.binary_search_by_key(&time, |wanted| wanted.time).is_ok())
         };
-        let last = span.iter().rposition(|(_, facts)| is_wanted(facts));
-        let Some(last) = last else {
+        if wanted.is_empty() {
             self.first.get_or_insert(span);
             return;
-        };
+        }
         self.nothing_wanted = false;
         self.first = None;
-        let packets = span
-            .into_iter()
-            .enumerate()
-            .map(|(i, (packet, facts))| {
-                let keep = !skipping || (i <= last && (!facts.role.disposable || is_wanted(&facts)));
-                Planned { packet, keep }
-            })
-            .collect();
+        let keep = if skipping { needed(&span, is_wanted) } else { vec![true; span.len()] };
+        let packets = span.into_iter().zip(keep).map(|((packet, _), keep)| Planned { packet, keep }).collect();
         self.ready.push(Plan::Whole { from, chunk: Chunk { packets, wanted, certain: true, until: Some(until), first_picture: false } });
     }
 
@@ -317,6 +310,25 @@ impl<P: Clone> Planner<P> {
             .collect();
         Chunk { packets, wanted, certain: true, until: None, first_picture: false }
     }
+}
+
+/// For each packet of a span, whether a wanted picture needs it: seen from the end, because what nobody later refers to is not needed.
+fn needed<P>(span: &[(P, Facts)], is_wanted: impl Fn(&Facts) -> bool) -> Vec<bool> {
+    let mut keep = vec![false; span.len()];
+    let mut wanted_later = false;
+    let mut read_later = 0_u8;
+    for (keep, (_, facts)) in keep.iter_mut().zip(span).rev() {
+        wanted_later |= is_wanted(facts);
+        *keep = match facts.role.slots {
+            Some(slots) => is_wanted(facts) || slots.writes & read_later != 0,
+            None => is_wanted(facts) || (wanted_later && !facts.role.disposable),
+        };
+        if *keep {
+            let slots = facts.role.slots.unwrap_or(Slots { reads: 0xFF, writes: 0 });
+            read_later = read_later & !slots.writes | slots.reads;
+        }
+    }
+    keep
 }
 
 impl<P> Chunk<P> {

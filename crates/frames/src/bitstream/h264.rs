@@ -72,6 +72,7 @@ impl Reader {
             entry: Entry::clean_if(first == Some(IDR_SLICE)),
             disposable: first.is_some() && !referenced && !self.fields && !partitioned,
             shown: first.is_some(),
+            slots: None,
         }
     }
 

@@ -64,13 +64,13 @@ impl Reader {
             }
         }
         let Some((kind, layer)) = first else {
-            return Role { entry: Entry::None, disposable: false, shown: false };
+            return Role { entry: Entry::None, disposable: false, shown: false, slots: None };
         };
         if (FIRST_IRAP..=LAST_IRAP).contains(&kind) {
             self.rasl_lost = Some(kind <= LAST_BLA || self.rasl_lost.is_none());
         }
         if (kind == RASL_N || kind == RASL_R) && self.rasl_lost == Some(true) {
-            return Role { entry: Entry::None, disposable: true, shown: false };
+            return Role { entry: Entry::None, disposable: true, shown: false, slots: None };
         }
         Role {
             entry: match kind {
@@ -80,6 +80,7 @@ impl Reader {
             },
             disposable: kind <= LAST_NON_REFERENCE && kind % 2 == 0 && Some(layer) == self.top_layer,
             shown: true,
+            slots: None,
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Whatever is not understood is taken for a picture that others need; that is always correct, only slower.
 
+mod av1;
 mod bits;
 mod h264;
 mod hevc;
@@ -20,6 +21,17 @@ pub(crate) struct Role {
     pub disposable: bool,
     /// The packet gives a picture to show.
     pub shown: bool,
+    /// Which reference slots the packet uses, for codecs that say so.
+    pub slots: Option<Slots>,
+}
+
+/// Reference slots of a decoder, a bit each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Slots {
+    /// Slots whose pictures the packet refers to.
+    pub reads: u8,
+    /// Slots that hold a picture of the packet from then on.
+    pub writes: u8,
 }
 
 /// What comes out right when decoding begins at a packet.
@@ -42,8 +54,8 @@ impl Entry {
 
 impl Role {
     /// Of a packet about which nothing is known.
-    pub(crate) const UNKNOWN: Self = Self { entry: Entry::None, disposable: false, shown: true };
-    const INTRA: Self = Self { entry: Entry::Clean, disposable: false, shown: true };
+    pub(crate) const UNKNOWN: Self = Self { entry: Entry::None, disposable: false, shown: true, slots: None };
+    const INTRA: Self = Self { entry: Entry::Clean, disposable: false, shown: true, slots: None };
 }
 
 /// Reads the packets of one stream in decoding order and tells their roles.
@@ -56,6 +68,7 @@ enum Codec {
     Hevc(hevc::Reader),
     Vp8,
     Vp9,
+    Av1(av1::Reader),
     IntraOnly,
     /// Nothing is known of the codec's structure.
     Opaque,
@@ -72,6 +85,7 @@ impl Classifier {
             "hevc" => Codec::Hevc(hevc::Reader::new(&info.extradata)),
             "vp8" => Codec::Vp8,
             "vp9" => Codec::Vp9,
+            "av1" => Codec::Av1(av1::Reader::new(&info.extradata)),
             name if info.intra_only && SELF_CONTAINED.contains(&name) => Codec::IntraOnly,
             _ => Codec::Opaque,
         };
@@ -86,6 +100,7 @@ impl Classifier {
             Codec::Hevc(reader) => reader.role(data),
             Codec::Vp8 => vp8(data),
             Codec::Vp9 => vp9(data),
+            Codec::Av1(reader) => reader.role(data),
             Codec::IntraOnly if packet.is_key() => Role::INTRA,
             Codec::IntraOnly | Codec::Opaque => Role::UNKNOWN,
         }
@@ -105,7 +120,7 @@ impl Classifier {
 /// RFC 6386, section 9.1: bit 0 of the frame tag is clear in key frames, bit 4 says that the frame is shown.
 fn vp8(data: &[u8]) -> Role {
     match data {
-        [tag, ..] => Role { entry: Entry::clean_if(tag & 1 == 0), disposable: false, shown: tag >> 4 & 1 == 1 },
+        [tag, ..] => Role { entry: Entry::clean_if(tag & 1 == 0), disposable: false, shown: tag >> 4 & 1 == 1, slots: None },
         [] => Role::UNKNOWN,
     }
 }
@@ -119,5 +134,5 @@ fn vp9(data: &[u8]) -> Role {
     let reserved = u8::from(bit(2) == 1 && bit(3) == 1);
     let existing = bit(4 + reserved) == 1;
     let key = bit(5 + reserved) == 0;
-    Role { entry: Entry::clean_if(is_frame && !existing && key), disposable: false, shown: true }
+    Role { entry: Entry::clean_if(is_frame && !existing && key), disposable: false, shown: true, slots: None }
 }
