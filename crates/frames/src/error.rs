@@ -13,7 +13,7 @@ pub enum Error {
     #[error("this is not a video in MP4, MOV, MKV, WebM, AVI, WMV or FLV format")]
     UnsupportedContainer,
     /// The container is one of ours, but libav cannot make sense of it.
-    #[error("the video is damaged: its {container} structure cannot be read ({reason})")]
+    #[error("the video is damaged or cut off: its {container} structure cannot be read ({reason})")]
     UnreadableContainer {
         /// Short name of the container.
         container: &'static str,

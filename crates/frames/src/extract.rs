@@ -20,7 +20,7 @@ use crate::manifest::{DamagedRange, Engine, ImageInfo, MANIFEST_NAME, Manifest, 
 use crate::plan::{Chunk, Facts, Plan, Planner};
 use crate::png::{self, Compression};
 use crate::select::{MICROSECONDS, Recipe};
-use crate::source::{ReadFailure, Source, Watched};
+use crate::source::{Opened, ReadFailure, Source, Watched};
 use crate::zip::Archive;
 use crate::{Error, Limits, Stop};
 
@@ -103,7 +103,7 @@ pub fn extract(
     options: &Options,
     mut progress: impl FnMut(Progress) + Send,
 ) -> Result<Report, Error> {
-    let (watched, failure, container, size) = Watched::open(Box::new(source), options.stop.clone())?;
+    let Opened { watched, failure, container, size, cut_off } = Watched::open(Box::new(source), options.stop.clone())?;
     let opened = Demuxer::open(watched, container, &options.limits);
     options.stop.check()?;
     let (demuxer, info) = opened.map_err(|error| failure.take().unwrap_or(error))?;
@@ -137,7 +137,7 @@ pub fn extract(
         });
         let read = pool.in_place_scope(|scope| {
             let reader = Reader { studio: &studio, scope, sender, next_span: 0, long: None };
-            reader.read(demuxer, &failure)
+            reader.read(demuxer, &failure, cut_off)
         });
         (read, writer.join())
     });
@@ -196,8 +196,8 @@ struct Reader<'a, 'scope> {
 }
 
 impl<'scope> Reader<'_, 'scope> {
-    fn read(mut self, mut demuxer: Demuxer, failure: &ReadFailure) -> Read {
-        let result = self.read_all(&mut demuxer, failure);
+    fn read(mut self, mut demuxer: Demuxer, failure: &ReadFailure, cut_off: bool) -> Read {
+        let result = self.read_all(&mut demuxer, failure, cut_off);
         self.studio.flow.all_read();
         match result {
             Ok(read) => read,
@@ -211,7 +211,12 @@ impl<'scope> Reader<'_, 'scope> {
     }
 
     /// `None` as an error says that another step has failed and has said so.
-    fn read_all(&mut self, demuxer: &mut Demuxer, failure: &ReadFailure) -> Result<Read, Option<Error>> {
+    fn read_all(
+        &mut self,
+        demuxer: &mut Demuxer,
+        failure: &ReadFailure,
+        cut_off: bool,
+    ) -> Result<Read, Option<Error>> {
         let Studio { scene, options, .. } = *self.studio;
         let selective = options.decoding == Decoding::Selective;
         let mut planner = Planner::new(options.recipe.clone(), scene.info.time_base, selective);
@@ -230,7 +235,7 @@ impl<'scope> Reader<'_, 'scope> {
                     let role = preparation.prepare(&mut packet);
                     let facts = facts(scene.info, if selective { role } else { Role::UNKNOWN }, &packet);
                     corrupt += u64::from(packet.is_corrupt());
-                    if let Some(time) = facts.time {
+                    if let Some(time) = facts.time.or(packet.dts().map(|time| time.saturating_sub(scene.info.start))) {
                         end = end.max(scene.end(time, facts.duration));
                         let slot = scene.slot(time);
                         let first = *first_slot.get_or_insert(slot);
@@ -261,9 +266,12 @@ impl<'scope> Reader<'_, 'scope> {
         read.until = planner.finish(|time, duration| scene.end(time, duration));
         self.hand_on(planner.take()).map_err(|Stopped| None)?;
         if corrupt > 0 {
-            read.warnings.push(format!("{corrupt} packets are cut short or damaged"));
+            read.warnings.push(format!("packets cut short or damaged: {corrupt}"));
         }
-        let shortfall = demuxer.shortfall(scene.info, end, corrupt > 0 || read.broken_off.is_some());
+        if cut_off {
+            read.broken_off = Some(i64::MIN);
+        }
+        let shortfall = scene.info.shortfall(end, corrupt > 0 || read.broken_off.is_some());
         if let Some(promised) = shortfall {
             read.broken_off = Some(scene.recipe.slot(promised, MICROSECONDS));
         }

@@ -8,7 +8,7 @@ use crate::extract::Options;
 use crate::manifest::SourceInfo;
 use crate::png;
 use crate::select::MICROSECONDS;
-use crate::source::{Source, Watched};
+use crate::source::{Opened, Source, Watched};
 use crate::Error;
 
 /// Pictures that are decoded to foretell the archive's size.
@@ -30,7 +30,7 @@ pub struct Forecast {
 /// # Errors
 /// As [`extract`](crate::extract()), so far as the beginning of the video shows it.
 pub fn probe(source: impl Source, options: &Options) -> Result<Forecast, Error> {
-    let (watched, failure, container, size) = Watched::open(Box::new(source), options.stop.clone())?;
+    let Opened { watched, failure, container, size, .. } = Watched::open(Box::new(source), options.stop.clone())?;
     let opened = Demuxer::open(watched, container, &options.limits);
     options.stop.check()?;
     let (mut demuxer, info) = opened.map_err(|error| failure.take().unwrap_or(error))?;

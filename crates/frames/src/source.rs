@@ -26,8 +26,8 @@ pub enum Container {
 }
 
 impl Container {
-    /// Bytes that [`Container::of`] looks at.
-    pub const HEAD: usize = 16;
+    /// Bytes from the start that tell all that this module wants to know.
+    pub const HEAD: usize = 256;
 
     /// The container that starts with these bytes, if it is an accepted one.
     ///
@@ -53,6 +53,25 @@ impl Container {
         }
     }
 
+    /// Where a file that starts with these bytes says that it ends, in bytes from its start.
+    ///
+    /// Sources: RFC 9559 for Matroska's one Segment; the AVI RIFF file reference for the size of the first RIFF chunk, after which
+    /// larger files have more. Live recordings and the other containers do not say.
+    #[must_use]
+    pub fn declared_end(self, head: &[u8]) -> Option<u64> {
+        match self {
+            Self::Avi => Some(u64::from(u32::from_le_bytes(head.get(4..8)?.try_into().ok()?)) + 8),
+            Self::Matroska => {
+                let (header, at) = ebml_size(head, 4)?;
+                let segment = at + usize::try_from(header).ok()?;
+                let id = head.get(segment..segment + 4)?;
+                let (size, at) = ebml_size(head, segment + 4)?;
+                (id == [0x18, 0x53, 0x80, 0x67]).then(|| size.saturating_add(at as u64))
+            }
+            Self::Mov | Self::Asf | Self::Flv => None,
+        }
+    }
+
     /// libav's name of the demuxer.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -64,6 +83,26 @@ impl Container {
             Self::Flv => "flv",
         }
     }
+}
+
+/// The size of an EBML element that stands at `at`, and where its data begins; `None` where the size is unknown (RFC 8794, 6).
+fn ebml_size(head: &[u8], at: usize) -> Option<(u64, usize)> {
+    let first = *head.get(at)?;
+    let length = first.leading_zeros() as usize + 1;
+    let bytes = head.get(at..at + length.min(8))?;
+    let size = bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte)) & ((1 << (7 * bytes.len())) - 1);
+    (size != (1 << (7 * bytes.len())) - 1).then_some((size, at + bytes.len()))
+}
+
+/// What is known of a source before libav sees it.
+pub(crate) struct Opened {
+    pub watched: Watched,
+    pub failure: ReadFailure,
+    pub container: Container,
+    /// Bytes.
+    pub size: u64,
+    /// The file itself says that it should be longer.
+    pub cut_off: bool,
 }
 
 /// A source under watch: it ends when the stop is asked for, and remembers the error that libav would reduce to a number.
@@ -86,7 +125,7 @@ impl ReadFailure {
 
 impl Watched {
     /// Find out how long the source is and what container it holds, and put it under watch.
-    pub(crate) fn open(mut inner: Box<dyn Source>, stop: Stop) -> Result<(Self, ReadFailure, Container, u64), Error> {
+    pub(crate) fn open(mut inner: Box<dyn Source>, stop: Stop) -> Result<Opened, Error> {
         let size = inner.seek(SeekFrom::End(0)).map_err(Error::Read)?;
         if size == 0 {
             return Err(Error::EmptyFile);
@@ -98,7 +137,8 @@ impl Watched {
         let container = Container::of(&head).ok_or(Error::UnsupportedContainer)?;
         let failure = Arc::default();
         let watched = Self { inner, stop, failure: Arc::clone(&failure) };
-        Ok((watched, ReadFailure(failure), container, size))
+        let cut_off = container.declared_end(&head).is_some_and(|end| end > size);
+        Ok(Opened { watched, failure: ReadFailure(failure), container, size, cut_off })
     }
 
     fn remember<T>(&self, result: io::Result<T>) -> io::Result<T> {
@@ -147,6 +187,17 @@ mod tests {
         for head in refused {
             assert_eq!(Container::of(head), None);
         }
+    }
+
+    #[test]
+    fn a_file_that_should_be_longer_is_known() {
+        let riff = b"RIFF\x10\0\0\0AVI LIST";
+        assert_eq!(Container::Avi.declared_end(riff), Some(24));
+        let mut segment = b"\x1A\x45\xDF\xA3\x82ab\x18\x53\x80\x67\x01\0\0\0\0\0\x10\0".to_vec();
+        assert_eq!(Container::Matroska.declared_end(&segment), Some(19 + 0x1000));
+        segment[12..].fill(0xFF);
+        assert_eq!(Container::Matroska.declared_end(&segment), None, "a live recording does not know its length");
+        assert_eq!(Container::Matroska.declared_end(b"\x1A\x45\xDF\xA3"), None);
     }
 
     #[test]

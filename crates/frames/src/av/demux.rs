@@ -56,6 +56,26 @@ pub(crate) struct StreamInfo {
     pub sample_aspect: Option<Ratio>,
 }
 
+impl StreamInfo {
+    /// Where the video should end by its container, in microseconds from its start, if it ends before that at `end`, in units of the
+    /// time base. `broken` says that reading met a cut or damage.
+    ///
+    /// MP4 and AVI state the video's own length. The others state only that of the longest stream, which is often the sound, so they
+    /// are believed only if something is broken, or by far.
+    pub(crate) fn shortfall(&self, end: i64, broken: bool) -> Option<i64> {
+        const SLACK_US: i64 = 1_000_000;
+        const BY_FAR_US: i64 = 3_000_000;
+        let promised = self.duration_us?;
+        let slack = match (self.duration_is_own || broken, self.container) {
+            (true, _) => SLACK_US,
+            (false, Container::Flv | Container::Asf) => BY_FAR_US,
+            (false, _) => return None,
+        };
+        let reached = rescale(end, self.time_base, MICROSECONDS);
+        (reached.saturating_add(slack) <= promised).then_some(promised)
+    }
+}
+
 /// Why there is no next packet.
 pub(crate) enum ReadError {
     /// The container ended where it should.
@@ -109,24 +129,6 @@ impl Demuxer {
             }
         }
         Ok((Self { input, stream }, info))
-    }
-
-    /// Where the video should end by its container, in microseconds from its start, if it ends before that at `end`, in units of the
-    /// time base. `broken` says that reading met a cut or damage.
-    ///
-    /// MP4 and AVI state the video's own length. The others state only that of the longest stream, which is often the sound, so they
-    /// are believed only if something is broken, or by far.
-    pub(crate) fn shortfall(&self, info: &StreamInfo, end: i64, broken: bool) -> Option<i64> {
-        const SLACK_US: i64 = 1_000_000;
-        const BY_FAR_US: i64 = 3_000_000;
-        let promised = info.duration_us?;
-        let slack = match (info.duration_is_own || broken, info.container) {
-            (true, _) => SLACK_US,
-            (false, Container::Flv | Container::Asf) => BY_FAR_US,
-            (false, _) => return None,
-        };
-        let reached = rescale(end, info.time_base, MICROSECONDS);
-        (reached.saturating_add(slack) <= promised).then_some(promised)
     }
 
     /// The next packet of the video stream, in decoding order.
@@ -221,8 +223,11 @@ fn describe(input: &ff::format::context::Input, index: usize, container: Contain
             ffi::AV_NOPTS_VALUE => 0,
             start => rescale(start, MICROSECONDS, time_base),
         };
-        let own = (stream.duration != ffi::AV_NOPTS_VALUE && stream.duration > 0)
-            .then(|| rescale(stream.duration, time_base, MICROSECONDS));
+        // An AVI's header counts pictures in units of the time base; where its index is lost, libav guesses the duration from the
+        // file's size instead.
+        let counted = if container == Container::Avi { stream.nb_frames } else { 0 };
+        let own = Some(stream.duration.max(counted)).filter(|duration| *duration > 0);
+        let own = own.map(|duration| rescale(duration, time_base, MICROSECONDS));
         let whole = (context.duration != ffi::AV_NOPTS_VALUE && context.duration > 0).then_some(context.duration);
         let rate = stream.avg_frame_rate;
         let aspect = stream.sample_aspect_ratio;

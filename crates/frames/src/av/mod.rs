@@ -27,9 +27,13 @@ use crate::select::Ratio;
 /// Both are settings of the whole process in libav. The largest ceiling asked for holds, so that one extraction never tightens
 /// another's while it runs.
 pub(crate) fn prepare(max_allocation: usize) {
-    static QUIET: Once = Once::new();
+    static ONCE: Once = Once::new();
     static CEILING: AtomicUsize = AtomicUsize::new(0);
-    QUIET.call_once(|| ff::log::set_level(ff::log::Level::Quiet));
+    ONCE.call_once(|| {
+        // Beside what newer versions of libav no longer need, this gives errors their words.
+        let _ = ff::init();
+        ff::log::set_level(ff::log::Level::Quiet);
+    });
     if CEILING.fetch_max(max_allocation, Ordering::Relaxed) < max_allocation {
         // SAFETY: av_max_alloc stores one number and may be called at any time.
         unsafe { ffi::av_max_alloc(max_allocation) };
