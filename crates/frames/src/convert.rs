@@ -115,8 +115,8 @@ fn turn(picture: Picture, orientation: Orientation) -> Result<Picture, Error> {
     if orientation.turns_sideways() {
         (width, height) = (height, width);
     }
-    let mut turned = Picture::blank(picture.format(), width, height)
-        .ok_or_else(|| Error::OutOfMemory("a picture cannot be turned".into()))?;
+    let mut turned =
+        Picture::blank(picture.format(), width, height).ok_or_else(|| Error::OutOfMemory("a picture cannot be turned".into()))?;
     turned.copy_colors(&picture);
     for (plane, (from, to)) in picture.planes().into_iter().zip(turned.planes()).enumerate() {
         let rows: Vec<&[u8]> = (0..from.height).map(|y| picture.row(plane, from, y)).collect();

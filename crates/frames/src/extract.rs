@@ -211,12 +211,7 @@ impl<'scope> Reader<'_, 'scope> {
     }
 
     /// `None` as an error says that another step has failed and has said so.
-    fn read_all(
-        &mut self,
-        demuxer: &mut Demuxer,
-        failure: &ReadFailure,
-        cut_off: bool,
-    ) -> Result<Read, Option<Error>> {
+    fn read_all(&mut self, demuxer: &mut Demuxer, failure: &ReadFailure, cut_off: bool) -> Result<Read, Option<Error>> {
         let Studio { scene, options, .. } = *self.studio;
         let selective = options.decoding == Decoding::Selective;
         let mut planner = Planner::new(options.recipe.clone(), scene.info.time_base, selective);
@@ -358,7 +353,9 @@ impl Preparation {
         let sets = self.classifier.parameter_sets();
         let role = self.classifier.role(packet);
         if role.entry != Entry::None {
-            if !sets.is_empty() && let Some(data) = packet.data() {
+            if !sets.is_empty()
+                && let Some(data) = packet.data()
+            {
                 let whole = [&sets, data].concat();
                 *packet = av::with_data(packet, &whole);
             }
@@ -515,8 +512,7 @@ impl Studio<'_> {
         let orientation = self.scene.info.orientation;
         let aspect = self.scene.info.sample_aspect.or(picture.sample_aspect());
         let aspect = aspect.map(|aspect| orientation.turn_aspect(aspect));
-        let mut converter =
-            self.converters.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        let mut converter = self.converters.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         let converted = converter.convert(picture, orientation);
         self.converters.lock().unwrap_or_else(PoisonError::into_inner).push(converter);
         let picture = converted?;
@@ -661,11 +657,8 @@ impl<'a, W: Write> Writer<'a, W> {
         }
         source.interlaced = self.interlaced;
         let base = self.scene.info.time_base.as_f64();
-        let damaged: Vec<DamagedRange> = self
-            .damaged
-            .iter()
-            .map(|(from, to)| DamagedRange { from_s: *from as f64 * base, to_s: *to as f64 * base })
-            .collect();
+        let damaged: Vec<DamagedRange> =
+            self.damaged.iter().map(|(from, to)| DamagedRange { from_s: *from as f64 * base, to_s: *to as f64 * base }).collect();
         let complete = missing.is_empty() && damaged.is_empty() && read.broken_off.is_none();
         let manifest = Manifest {
             manifest_version: 1,

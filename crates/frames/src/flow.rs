@@ -47,10 +47,7 @@ impl Flow {
 
     fn wait_while(&self, wait: impl Fn(&State) -> bool) -> Result<MutexGuard<'_, State>, Stopped> {
         let guard = self.lock();
-        let guard = self
-            .changed
-            .wait_while(guard, |state| !state.failed && wait(state))
-            .unwrap_or_else(PoisonError::into_inner);
+        let guard = self.changed.wait_while(guard, |state| !state.failed && wait(state)).unwrap_or_else(PoisonError::into_inner);
         if guard.failed { Err(Stopped) } else { Ok(guard) }
     }
 
@@ -76,8 +73,7 @@ impl Flow {
     /// Wait until another span of `bytes` may be read ahead, and count it.
     pub(crate) fn admit_span(&self, bytes: usize) -> Result<(), Stopped> {
         let most = 2 * self.threads + 1;
-        let mut state =
-            self.wait_while(|state| state.spans > 0 && (state.spans >= most || state.ahead + bytes > AHEAD_BYTES))?;
+        let mut state = self.wait_while(|state| state.spans > 0 && (state.spans >= most || state.ahead + bytes > AHEAD_BYTES))?;
         state.spans += 1;
         state.ahead += bytes;
         Ok(())

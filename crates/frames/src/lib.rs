@@ -9,21 +9,21 @@
 
 #![deny(unsafe_code)]
 
-pub mod source;
-mod limits;
 mod av;
 mod bitstream;
-pub mod select;
-mod plan;
-mod decode;
 pub mod convert;
-pub mod png;
-mod zip;
-pub mod manifest;
-mod flow;
-pub mod extract;
-pub mod probe;
+mod decode;
 mod error;
+pub mod extract;
+mod flow;
+mod limits;
+pub mod manifest;
+mod plan;
+pub mod png;
+pub mod probe;
+pub mod select;
+pub mod source;
+mod zip;
 
 pub use error::Error;
 pub use extract::{Decoding, Options, Progress, Report, extract};

@@ -23,13 +23,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            max_streams: 64,
-            max_side: 8192,
-            max_pixels: 40_000_000,
-            max_images: 24 * 60 * 60,
-            max_allocation: 512 << 20,
-        }
+        Self { max_streams: 64, max_side: 8192, max_pixels: 40_000_000, max_images: 24 * 60 * 60, max_allocation: 512 << 20 }
     }
 }
 

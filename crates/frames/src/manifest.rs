@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use crate::av::{self, StreamInfo};
 use crate::convert::Orientation;
-use crate::select::{Ratio, Recipe};
 use crate::png::Compression;
+use crate::select::{Ratio, Recipe};
 
 /// Name of the manifest's entry.
 pub const MANIFEST_NAME: &str = "manifest.json";

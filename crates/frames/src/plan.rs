@@ -218,9 +218,8 @@ impl<P: Clone> Planner<P> {
         };
         let wanted = self.wanted(&times, until);
         let skipping = self.skipping && span[0].1.role.entry != Entry::None;
-        let is_wanted = |facts: &Facts| {
-            facts.counted().is_some_and(|time| wanted.binary_search_by_key(&time, |wanted| wanted.time).is_ok())
-        };
+        let is_wanted =
+            |facts: &Facts| facts.counted().is_some_and(|time| wanted.binary_search_by_key(&time, |wanted| wanted.time).is_ok());
         if wanted.is_empty() {
             self.first.get_or_insert(span);
             return;
@@ -229,7 +228,8 @@ impl<P: Clone> Planner<P> {
         self.first = None;
         let keep = if skipping { needed(&span, is_wanted) } else { vec![true; span.len()] };
         let packets = span.into_iter().zip(keep).map(|((packet, _), keep)| Planned { packet, keep }).collect();
-        self.ready.push(Plan::Whole { from, chunk: Chunk { packets, wanted, certain: true, until: Some(until), first_picture: false } });
+        self.ready
+            .push(Plan::Whole { from, chunk: Chunk { packets, wanted, certain: true, until: Some(until), first_picture: false } });
     }
 
     /// Of pictures at these rising times, with the next one in slot `until`: those that answer an instant.

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::Error;
 use crate::av::{Decoder, Demuxer, Threads};
 use crate::convert::Converter;
 use crate::extract::Options;
@@ -9,7 +10,6 @@ use crate::manifest::SourceInfo;
 use crate::png;
 use crate::select::MICROSECONDS;
 use crate::source::{Opened, Source, Watched};
-use crate::Error;
 
 /// Pictures that are decoded to foretell the archive's size.
 const SAMPLES: usize = 4;

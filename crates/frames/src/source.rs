@@ -35,8 +35,7 @@ impl Container {
     /// EBML; the ASF specification 1.20 for its header GUID; the FLV specification 10.1.
     #[must_use]
     pub fn of(head: &[u8]) -> Option<Self> {
-        const ASF: [u8; 16] =
-            [0x30, 0x26, 0xB2, 0x75, 0x8E, 0x66, 0xCF, 0x11, 0xA6, 0xD9, 0x00, 0xAA, 0x00, 0x62, 0xCE, 0x6C];
+        const ASF: [u8; 16] = [0x30, 0x26, 0xB2, 0x75, 0x8E, 0x66, 0xCF, 0x11, 0xA6, 0xD9, 0x00, 0xAA, 0x00, 0x62, 0xCE, 0x6C];
         match head {
             [_, _, _, _, b'f', b't', b'y', b'p', ..]
             | [_, _, _, _, b'm', b'o', b'o', b'v', ..]
@@ -182,8 +181,14 @@ mod tests {
 
     #[test]
     fn playlists_programs_and_noise_are_no_container() {
-        let refused: [&[u8]; 6] =
-            [b"#EXTM3U\n#EXT-X-TARGETDURATION", b"ffconcat version 1.0", b"<?xml version=\"1.0\"?><MPD", b"MZ\x90\x00", b"", b"RIFF\0\0\0\0WAVEfmt "];
+        let refused: [&[u8]; 6] = [
+            b"#EXTM3U\n#EXT-X-TARGETDURATION",
+            b"ffconcat version 1.0",
+            b"<?xml version=\"1.0\"?><MPD",
+            b"MZ\x90\x00",
+            b"",
+            b"RIFF\0\0\0\0WAVEfmt ",
+        ];
         for head in refused {
             assert_eq!(Container::of(head), None);
         }

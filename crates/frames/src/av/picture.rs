@@ -174,11 +174,8 @@ fn planes(format: PixelFormat, width: u32, height: u32) -> Vec<Layout> {
     for component in &descriptor.comp[..usize::from(descriptor.nb_components)] {
         let plane = component.plane as usize;
         planes.resize(planes.len().max(plane + 1), None);
-        let (shift_w, shift_h) = if plane == 1 || plane == 2 {
-            (descriptor.log2_chroma_w, descriptor.log2_chroma_h)
-        } else {
-            (0, 0)
-        };
+        let (shift_w, shift_h) =
+            if plane == 1 || plane == 2 { (descriptor.log2_chroma_w, descriptor.log2_chroma_h) } else { (0, 0) };
         let part = |size: u32, shift: u8| (size as usize).div_ceil(1 << shift);
         let (width, height, step) = (part(width, shift_w), part(height, shift_h), component.step as usize);
         // Formats of less than a byte a pixel count their step in bits; their rows are taken as bytes.
@@ -191,8 +188,7 @@ fn planes(format: PixelFormat, width: u32, height: u32) -> Vec<Layout> {
 
 /// Whether pixels of this format can be moved about one by one: each lies in whole bytes, and chroma is sampled alike both ways.
 pub(crate) fn is_transposable(format: PixelFormat) -> bool {
-    const UNFIT: u64 =
-        (ffi::AV_PIX_FMT_FLAG_PAL | ffi::AV_PIX_FMT_FLAG_HWACCEL | ffi::AV_PIX_FMT_FLAG_BITSTREAM) as u64;
+    const UNFIT: u64 = (ffi::AV_PIX_FMT_FLAG_PAL | ffi::AV_PIX_FMT_FLAG_HWACCEL | ffi::AV_PIX_FMT_FLAG_BITSTREAM) as u64;
     // SAFETY: as in `planes`.
     unsafe { ffi::av_pix_fmt_desc_get(format).as_ref() }
         .is_some_and(|descriptor| descriptor.flags & UNFIT == 0 && descriptor.log2_chroma_w == descriptor.log2_chroma_h)

@@ -1,8 +1,8 @@
 //! H.264: which pictures are clean entries and which are no references.
 
-use super::{Entry, Role};
 use super::bits::Bits;
 use super::nal::{Framing, ParameterSets, unescape};
+use super::{Entry, Role};
 
 // Unit types of ITU-T H.264, table 7-1.
 const SLICE: u8 = 1;

@@ -1,8 +1,8 @@
 //! HEVC: which pictures are clean entries and which are no references.
 
-use super::{Entry, Role};
 use super::bits::Bits;
 use super::nal::{Framing, ParameterSets, unescape};
+use super::{Entry, Role};
 
 // Unit types of ITU-T H.265, table 7-1.
 const RASL_N: u8 = 8;

@@ -27,12 +27,8 @@ impl Framing {
                 units
             }
             Self::StartCodes => {
-                let mut starts: Vec<usize> = data
-                    .windows(3)
-                    .enumerate()
-                    .filter(|(_, bytes)| *bytes == [0, 0, 1])
-                    .map(|(at, _)| at + 3)
-                    .collect();
+                let mut starts: Vec<usize> =
+                    data.windows(3).enumerate().filter(|(_, bytes)| *bytes == [0, 0, 1]).map(|(at, _)| at + 3).collect();
                 starts.push(data.len() + 3);
                 starts.windows(2).map(|pair| trim(&data[pair[0]..(pair[1] - 3).max(pair[0])])).collect()
             }

@@ -1,0 +1,43 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup run build test test-quick lint bench race clean
+
+help: ## Show what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: ## Install the system packages that a build needs
+	@./setup.sh build
+
+build: setup ## Build the command, optimised: target/release/fiapx
+	cargo build --release --package app
+
+run: build ## Set up, build, and turn the sample clip into an archive
+	target/release/fiapx probe fixtures/sample.mp4
+	target/release/fiapx extract fixtures/sample.mp4 --output target/sample.zip
+	@echo
+	@./fixtures/show.sh target/sample.zip
+
+test: ## Set up and run everything that has to pass
+	@./setup.sh test
+	@$(MAKE) --no-print-directory lint
+	cargo build --package app
+	cargo test --workspace
+
+test-quick: ## Run the tests of the crates alone, without the whole-system stories
+	@./setup.sh build
+	cargo test --workspace --exclude stories
+
+lint: ## Check form and style
+	cargo fmt --all -- --check
+	cargo clippy --workspace --all-targets -- --deny warnings
+
+bench: ## Measure each step of the engine (criterion)
+	@./setup.sh bench
+	cargo bench --package benches
+
+race: ## Race the command against what a user would run instead: make race VIDEOS="a.mp4 b.mkv"
+	@./setup.sh bench
+	@$(MAKE) --no-print-directory build
+	benches/race.sh $(VIDEOS)
+
+clean: ## Remove everything that was built
+	cargo clean
