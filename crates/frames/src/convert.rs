@@ -135,7 +135,7 @@ fn turn(picture: Picture, orientation: Orientation) -> Result<Picture, Error> {
 mod tests {
     use super::*;
 
-    /// A display matrix as `av_display_rotation_set` makes it, in 16.16 fixed point.
+    /// A display matrix for a clockwise turn as `av_display_rotation_set` makes it, in 16.16 fixed point.
     fn rotated(degrees: f64) -> [i32; 9] {
         let radians = -degrees.to_radians();
         let fixed = |number: f64| (number * 65536.0) as i32;
@@ -146,8 +146,8 @@ mod tests {
     fn quarter_turns_are_recognised() {
         assert_eq!(Orientation::of(None), Orientation::Upright);
         assert_eq!(Orientation::of(Some(rotated(0.0))), Orientation::Upright);
-        assert_eq!(Orientation::of(Some(rotated(-90.0))), Orientation::Clockwise);
-        assert_eq!(Orientation::of(Some(rotated(90.0))), Orientation::CounterClockwise);
+        assert_eq!(Orientation::of(Some(rotated(90.0))), Orientation::Clockwise);
+        assert_eq!(Orientation::of(Some(rotated(-90.0))), Orientation::CounterClockwise);
         assert_eq!(Orientation::of(Some(rotated(180.0))), Orientation::HalfTurn);
         assert_eq!(Orientation::of(Some(rotated(33.0))), Orientation::Skewed);
         assert_eq!(Orientation::of(Some([0; 9])), Orientation::Upright);

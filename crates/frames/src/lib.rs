@@ -3,27 +3,32 @@
 //! The way of a video, one module a step: [`source`] knows the container and guards the reading, `av` demuxes, `bitstream` tells what
 //! each packet is to the others, [`select`] says which pictures are wanted, `plan` cuts the packets into spans and leaves out what
 //! nobody needs, `decode` makes pictures of them, [`convert`] turns them upright and into RGB, [`png`] encodes, `zip` writes the
-//! archive and [`manifest`] its last entry. [`extract`](mod@extract) runs these steps side by side, and `flow` keeps them in pace.
+//! archive and [`manifest`] its last entry. [`extract`](mod@extract) runs these steps side by side: `read` on one thread,
+//! `span` on the threads of a pool, `archive` on a third kind, and `flow` keeps them in pace.
 //!
 //! Nothing here knows of networks, databases or async run-times.
 
 #![deny(unsafe_code)]
 
+// In the order in which a video meets them.
+pub mod extract;
+mod limits;
+pub mod source;
 mod av;
 mod bitstream;
-pub mod convert;
-mod decode;
-mod error;
-pub mod extract;
-mod flow;
-mod limits;
-pub mod manifest;
-mod plan;
-pub mod png;
-pub mod probe;
 pub mod select;
-pub mod source;
+mod plan;
+mod read;
+mod span;
+mod decode;
+pub mod convert;
+pub mod png;
+mod archive;
 mod zip;
+pub mod manifest;
+mod flow;
+pub mod probe;
+mod error;
 
 pub use error::Error;
 pub use extract::{Decoding, Options, Progress, Report, extract};

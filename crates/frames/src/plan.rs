@@ -3,6 +3,7 @@
 //! A span begins at a clean entry and ends before the next. Which of its pictures are wanted is known from the packets' timestamps
 //! before anything is decoded: a picture answers the instants from its own slot up to that of its successor in presentation order.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::bitstream::{Entry, Role, Slots};
@@ -97,10 +98,27 @@ pub(crate) struct Planner<P> {
     ready: Vec<Plan<P>>,
 }
 
+/// What is known of the end of a long span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// More packets will come.
+    ToCome,
+    /// This is the first slot after it.
+    At(i64),
+    /// It has ended, and the packets do not tell when.
+    Unknown,
+}
+
 /// A long span under way.
 struct Long {
+    /// How many of the packets at hand are already in `pending`.
+    counted: usize,
     /// Times of pictures whose successor is not yet certain, rising.
     pending: Vec<i64>,
+    /// Everything before this time is decided.
+    horizon: i64,
+    /// Times of wanted pictures whose packets are still at hand or were kept anyway.
+    wanted: BTreeSet<i64>,
     /// Whether the timestamps can be relied on.
     certain: bool,
 }
@@ -249,66 +267,74 @@ impl<P: Clone> Planner<P> {
         let times = rising_times(&span);
         let from = times.as_ref().and_then(|times| times.first()).map(|time| self.slot(*time));
         let certain = times.is_some() && span[0].1.role.entry != Entry::None;
-        self.long = Some(Long { pending: Vec::new(), certain });
+        self.long = Some(Long { counted: 0, pending: Vec::new(), horizon: i64::MIN, wanted: BTreeSet::new(), certain });
         self.current = span;
-        let chunk = self.next_chunk(None);
+        let chunk = self.next_chunk(End::ToCome);
         self.ready.push(Plan::Begin { from, chunk });
     }
 
     fn continue_long(&mut self) {
         if self.current.len() >= CHUNK + 2 * REORDER {
-            let chunk = self.next_chunk(None);
+            let chunk = self.next_chunk(End::ToCome);
             self.ready.push(Plan::Continue { chunk, last: false });
         }
     }
 
     fn end_long(&mut self, until: Option<i64>) {
-        let mut chunk = self.next_chunk(Some(until));
-        chunk.until = until;
+        let chunk = self.next_chunk(until.map_or(End::Unknown, End::At));
+        let chunk = Chunk { until, ..chunk };
         self.ready.push(Plan::Continue { chunk, last: true });
         self.long = None;
     }
 
-    /// The packets of the long span about which all is certain; all that are left where `end` says that there are no more.
-    fn next_chunk(&mut self, end: Option<Option<i64>>) -> Chunk<P> {
+    /// The packets of the long span about which all is certain; all that are left where it ends.
+    fn next_chunk(&mut self, end: End) -> Chunk<P> {
         let Some(mut long) = self.long.take() else { return Chunk::uncertain(Vec::new(), None) };
-        let times = rising_times(&self.current);
-        long.certain &= times.is_some() && end != Some(None);
-        let Some(times) = times.filter(|_| long.certain) else {
-            self.long = Some(long);
-            return Chunk::uncertain(std::mem::take(&mut self.current), end.flatten());
-        };
-        let mut known: Vec<i64> = long.pending.iter().copied().chain(times).collect();
-        known.sort_unstable();
-        let (wanted, horizon) = match end {
-            Some(until) => (self.wanted(&known, until.unwrap_or(i64::MIN)), i64::MAX),
-            None if known.len() <= REORDER + 1 => (Vec::new(), i64::MIN),
-            None => {
+        let fresh = rising_times(&self.current[long.counted..]);
+        long.certain &= end != End::Unknown && fresh.is_some_and(|fresh| long.add(&fresh));
+        if !long.certain {
+            self.long = Some(Long { counted: 0, ..long });
+            return Chunk::uncertain(std::mem::take(&mut self.current), None);
+        }
+        let (decided, until) = match end {
+            End::At(until) => {
+                long.horizon = i64::MAX;
+                (long.pending.len(), until)
+            }
+            _ => {
                 // No packet to come can lie before this time, so what precedes it has its final successor.
-                let horizon = known[known.len() - 1 - REORDER];
-                let certain = known.partition_point(|time| *time < horizon);
-                (self.wanted(&known[..certain], self.slot(horizon)), horizon)
+                let decided = long.pending.len().saturating_sub(1 + REORDER);
+                long.horizon = long.pending.get(decided).copied().unwrap_or(i64::MIN);
+                (decided, self.slot(long.horizon))
             }
         };
-        let is_wanted = |time| wanted.binary_search_by_key(&time, |wanted: &Wanted| wanted.time).is_ok();
-        let undecided = |facts: &Facts| facts.role.disposable && facts.counted().is_some_and(|time| time >= horizon);
+        let times: Vec<i64> = long.pending.drain(..decided).collect();
+        let wanted = self.wanted(&times, until);
+        long.wanted.extend(wanted.iter().map(|wanted| wanted.time));
+
+        let undecided = |facts: &Facts| facts.role.disposable && facts.counted() >= Some(long.horizon);
         let ready = self.current.iter().position(|(_, facts)| undecided(facts)).unwrap_or(self.current.len());
         let rest = self.current.split_off(ready);
         let handed = std::mem::replace(&mut self.current, rest);
-        long.pending = known.into_iter().filter(|time| *time >= horizon).collect();
-        // Those that stay in `current` are counted again from there.
-        let staying: Vec<i64> = self.current.iter().filter_map(|(_, facts)| facts.counted()).collect();
-        long.pending.retain(|time| !staying.contains(time));
-        self.long = Some(long);
         let skipping = self.skipping;
-        let packets = handed
-            .into_iter()
-            .map(|(packet, facts)| {
-                let keep = !skipping || !facts.role.disposable || facts.counted().is_some_and(is_wanted);
-                Planned { packet, keep }
-            })
-            .collect();
+        let mut is_kept = |facts: &Facts| {
+            let is_wanted = facts.counted().is_some_and(|time| long.wanted.remove(&time));
+            !skipping || is_wanted || !facts.role.disposable
+        };
+        let packets = handed.into_iter().map(|(packet, facts)| Planned { packet, keep: is_kept(&facts) }).collect();
+        long.counted = self.current.len();
+        self.long = Some(long);
         Chunk { packets, wanted, certain: true, until: None, first_picture: false }
+    }
+}
+
+impl Long {
+    /// Take up the times of further pictures; `false` where they contradict what was decided or stand twice.
+    fn add(&mut self, fresh: &[i64]) -> bool {
+        self.pending.extend(fresh);
+        self.pending.sort_unstable();
+        let rising = self.pending.windows(2).all(|pair| pair[0] < pair[1]);
+        rising && self.pending.first().is_none_or(|first| *first >= self.horizon)
     }
 }
 
@@ -344,4 +370,110 @@ fn rising_times<P>(span: &[(P, Facts)]) -> Option<Vec<i64>> {
     let mut times = counting.map(|(_, facts)| facts.time).collect::<Option<Vec<_>>>()?;
     times.sort_unstable();
     times.windows(2).all(|pair| pair[0] < pair[1]).then_some(times)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TENTHS: Ratio = Ratio::new(1, 10);
+
+    fn facts(time: i64, entry: Entry, disposable: bool) -> Facts {
+        let role = Role { entry, disposable, shown: true, slots: None };
+        Facts { role, time: Some(time), duration: 1, size: 1, hidden: false }
+    }
+
+    /// Plan packets that are named by their times; ten pictures a second.
+    fn plan(packets: &[Facts]) -> Vec<Plan<i64>> {
+        let mut planner = Planner::new(Recipe::default(), TENTHS, true);
+        for packet in packets {
+            planner.push(packet.time.unwrap_or(-1), *packet);
+        }
+        planner.finish(|time, duration| time + duration);
+        planner.take()
+    }
+
+    fn kept(plan: &Plan<i64>) -> Vec<i64> {
+        let (Plan::Whole { chunk, .. } | Plan::Begin { chunk, .. } | Plan::Continue { chunk, .. }) = plan;
+        chunk.packets.iter().filter(|planned| planned.keep).map(|planned| planned.packet).collect()
+    }
+
+    #[test]
+    fn what_follows_the_last_wanted_picture_is_not_sent() {
+        let span: Vec<Facts> = (0..13).map(|t| facts(t, if t == 0 { Entry::Clean } else { Entry::None }, false)).collect();
+        // Of 1.3 seconds only the picture before 0.5 is wanted.
+        assert_eq!(plan(&span).iter().map(kept).collect::<Vec<_>>(), [[0, 1, 2, 3, 4]]);
+    }
+
+    #[test]
+    fn pictures_that_nobody_refers_to_are_left_out_unless_they_are_wanted() {
+        // I P b b P b b in decoding order: the P pictures lie at 3 and 6, and 4 is wanted.
+        let span = [(0, false), (3, false), (1, true), (2, true), (6, false), (4, true), (5, true), (7, false)];
+        let span: Vec<Facts> =
+            span.map(|(t, disposable)| facts(t, if t == 0 { Entry::Clean } else { Entry::None }, disposable)).into();
+        assert_eq!(plan(&span).iter().map(kept).collect::<Vec<_>>(), [[0, 3, 6, 4]]);
+    }
+
+    #[test]
+    fn the_leading_pictures_of_an_open_entry_are_decoded_with_the_span_before() {
+        // The entry at 6 is followed by 4 and 5, which precede it in time; 4 is wanted.
+        let span = [
+            facts(0, Entry::Clean, false),
+            facts(3, Entry::None, false),
+            facts(6, Entry::Open, false),
+            facts(4, Entry::None, true),
+            facts(5, Entry::None, true),
+            facts(14, Entry::None, false),
+            facts(15, Entry::None, false),
+        ];
+        assert_eq!(plan(&span).iter().map(kept).collect::<Vec<_>>(), [vec![0, 3, 6, 4], vec![6, 14]]);
+    }
+
+    #[test]
+    fn only_the_frames_in_the_slots_that_are_read_later_are_decoded() {
+        let mut span = [0, 1, 2, 3, 4, 5].map(|t| facts(t, if t == 0 { Entry::Clean } else { Entry::None }, false));
+        let slots = [(0, 0xFF), (1, 2), (1, 4), (4, 8), (2, 0), (1, 16)].map(|(reads, writes)| Some(Slots { reads, writes }));
+        for (facts, slots) in span.iter_mut().zip(slots) {
+            facts.role.slots = slots;
+        }
+        // The wanted picture at 4 reads slot 1 alone, which the picture at 1 wrote.
+        assert_eq!(plan(&span).iter().map(kept).collect::<Vec<_>>(), [[0, 1, 4]]);
+    }
+
+    #[test]
+    fn an_endless_span_is_handed_on_in_pieces_and_nothing_wanted_is_lost() {
+        // I, then groups of P and b, where b precedes P in time and no one refers to it.
+        let mut packets = vec![facts(0, Entry::Clean, false)];
+        for group in 0..3_000 {
+            packets.push(facts(2 * group + 2, Entry::None, false));
+            packets.push(facts(2 * group + 1, Entry::None, true));
+        }
+        let plans = plan(&packets);
+        assert!(matches!(plans.first(), Some(Plan::Begin { .. })));
+        assert!(matches!(plans.last(), Some(Plan::Continue { last: true, .. })));
+        let packets = |plan: &Plan<i64>| {
+            let (Plan::Whole { chunk, .. } | Plan::Begin { chunk, .. } | Plan::Continue { chunk, .. }) = plan;
+            chunk.packets.len()
+        };
+        assert!(plans[1..].iter().all(|plan| packets(plan) <= CHUNK + 3 * REORDER));
+        let kept: Vec<i64> = plans.iter().flat_map(kept).collect();
+        // Wanted are the last pictures before each half second: 4, 14, 24, all P; and every P is needed.
+        assert_eq!(kept, (0..=3_000).map(|group| 2 * group).collect::<Vec<_>>());
+        let wanted: Vec<i64> = plans
+            .iter()
+            .flat_map(|plan| {
+                let (Plan::Whole { chunk, .. } | Plan::Begin { chunk, .. } | Plan::Continue { chunk, .. }) = plan;
+                chunk.wanted.iter().map(|wanted| wanted.time).collect::<Vec<_>>()
+            })
+            .collect();
+        assert_eq!(wanted, (0..600).map(|second| 10 * second + 4).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_video_that_answers_no_instant_gives_its_first_span() {
+        let plans = plan(&[facts(0, Entry::Clean, false), facts(1, Entry::Clean, false)]);
+        let [Plan::Whole { chunk, .. }] = plans.as_slice() else { panic!("one plan, not {plans:?}") };
+        assert!(chunk.first_picture);
+        assert_eq!(chunk.packets.len(), 1);
+    }
 }

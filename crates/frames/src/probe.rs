@@ -42,13 +42,12 @@ pub fn probe(source: impl Source, options: &Options) -> Result<Forecast, Error> 
     let mut more = true;
     while more && sizes.len() < SAMPLES {
         options.stop.check()?;
-        match demuxer.read() {
+        if let Ok(packet) = demuxer.read() {
             // A damaged packet gives no picture, and the forecast lives on the others.
-            Ok(packet) => drop(decoder.send(&packet)),
-            Err(_) => {
-                decoder.drain();
-                more = false;
-            }
+            let _ = decoder.send(&packet);
+        } else {
+            decoder.drain();
+            more = false;
         }
         while let Ok(Some(picture)) = decoder.receive() {
             options.limits.check_picture(picture.width(), picture.height())?;

@@ -13,7 +13,7 @@ pub(super) enum Framing {
 
 impl Framing {
     /// The units of a packet. What does not follow the framing ends the list.
-    pub(super) fn units<'a>(self, data: &'a [u8]) -> Vec<&'a [u8]> {
+    pub(super) fn units(self, data: &[u8]) -> Vec<&[u8]> {
         match self {
             Self::Length(size) => {
                 let mut units = Vec::new();

@@ -1,0 +1,229 @@
+//! The work on one span: decode it, and convert and encode the pictures that it gives.
+
+use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError};
+
+use ffmpeg_next as ff;
+use rayon::Scope;
+use sha2::{Digest, Sha256};
+
+use crate::av::{Decoder, Threads};
+use crate::convert::Converter;
+use crate::decode::{Halt, Pass, Scene, SpanReport, Taken};
+use crate::extract::Options;
+use crate::flow::Flow;
+use crate::plan::Chunk;
+use crate::{Error, png};
+
+/// What the tasks of an extraction share: decoders and converters to use again, and the pace.
+pub(crate) struct Studio<'a> {
+    pub scene: &'a Scene<'a>,
+    pub options: &'a Options,
+    pub flow: &'a Flow,
+    pub decoders: Mutex<Vec<Decoder>>,
+    pub converters: Mutex<Vec<Converter>>,
+}
+
+/// What the tasks tell the archive.
+pub(crate) enum Message {
+    Image { span: u64, order: usize, image: Image },
+    End { span: u64, images: usize, report: SpanReport },
+}
+
+/// A picture ready for the archive.
+pub(crate) struct Image {
+    pub png: Vec<u8>,
+    pub crc: u32,
+    pub sha256: String,
+    pub time: i64,
+    pub slots: Vec<i64>,
+    pub width: u32,
+    pub height: u32,
+    pub key_frame: bool,
+    pub interlaced: bool,
+    pub errors: bool,
+}
+
+/// The work on one span.
+pub(crate) struct Task<'a, 'scope> {
+    studio: &'scope Studio<'scope>,
+    scope: &'a Scope<'scope>,
+    sender: mpsc::Sender<Message>,
+    span: u64,
+    images: usize,
+}
+
+impl<'a, 'scope> Task<'a, 'scope> {
+    pub(crate) fn new(studio: &'scope Studio<'scope>, scope: &'a Scope<'scope>, sender: mpsc::Sender<Message>, span: u64) -> Self {
+        Self { studio, scope, sender, span, images: 0 }
+    }
+
+    /// Tell the archive that all pictures of the span have been told.
+    pub(crate) fn end(self, report: SpanReport) {
+        // The archive's thread is gone only after a failure.
+        let _ = self.sender.send(Message::End { span: self.span, images: self.images, report });
+    }
+
+    /// Decode a span that is all there: first only what is needed, and if anything is not as promised, again in full.
+    pub(crate) fn whole(&mut self, from: Option<i64>, chunk: &Chunk<ff::Packet>) -> Result<SpanReport, Error> {
+        let scene = self.studio.scene;
+        let mut resume = from;
+        if chunk.certain {
+            let decoder = self.studio.decoder(self.threads_for(chunk))?;
+            let mut pass = Pass::new(scene, decoder, from, true);
+            let kept = chunk.packets.iter().filter(|planned| planned.keep).map(|planned| &planned.packet);
+            let result = self.run(&mut pass, chunk, kept);
+            self.studio.put_back(pass.into_decoder());
+            match result {
+                Ok(report) => return Ok(report),
+                Err(Halt::Again(slot)) => resume = slot.or(from),
+                Err(Halt::Stop(error)) => return Err(error),
+            }
+        }
+        let mut pass = Pass::new(scene, self.studio.decoder(self.thorough())?, resume, false);
+        let result = self.run(&mut pass, chunk, chunk.packets.iter().map(|planned| &planned.packet));
+        self.studio.put_back(pass.into_decoder());
+        match result {
+            Ok(report) => Ok(SpanReport { from: from.or(report.from), ..report }),
+            Err(Halt::Stop(error)) => Err(error),
+            Err(Halt::Again(_)) => unreachable!("only a strict pass asks for another"),
+        }
+    }
+
+    fn run<'p>(
+        &mut self,
+        pass: &mut Pass<'_>,
+        chunk: &Chunk<ff::Packet>,
+        packets: impl Iterator<Item = &'p ff::Packet>,
+    ) -> Result<SpanReport, Halt> {
+        pass.expect(chunk);
+        for packet in packets {
+            pass.feed(packet, &mut |taken| self.take(taken))?;
+        }
+        pass.finish(chunk.until, chunk.first_picture, &mut |taken| self.take(taken))
+    }
+
+    /// Decode a span as its packets are read, in order with one decoder.
+    pub(crate) fn long(
+        &mut self,
+        from: Option<i64>,
+        first: Chunk<ff::Packet>,
+        chunks: &mpsc::Receiver<(Chunk<ff::Packet>, bool)>,
+    ) -> Result<SpanReport, Error> {
+        let mut pass = Pass::new(self.studio.scene, self.studio.decoder(self.thorough())?, from, false);
+        let (mut chunk, mut last) = (first, false);
+        let result = loop {
+            pass.expect(&chunk);
+            let mut kept = chunk.packets.iter().filter(|planned| planned.keep);
+            if let Err(halt) = kept.try_for_each(|planned| pass.feed(&planned.packet, &mut |taken| self.take(taken))) {
+                break Err(halt);
+            }
+            if last {
+                break pass.finish(chunk.until, false, &mut |taken| self.take(taken));
+            }
+            // The reader goes away in mid-span only after a failure, which it has told.
+            let Ok(next) = chunks.recv() else { return Ok(SpanReport::default()) };
+            (chunk, last) = next;
+        };
+        self.studio.put_back(pass.into_decoder());
+        match result {
+            Ok(report) => Ok(report),
+            Err(Halt::Stop(error)) => Err(error),
+            Err(Halt::Again(_)) => unreachable!("only a strict pass asks for another"),
+        }
+    }
+
+    /// Spans decode side by side, each on one thread, which beats libav's frame threads; but the last ones share the cores.
+    fn threads_for(&self, chunk: &Chunk<ff::Packet>) -> Threads {
+        const WORTH_THREADS: usize = 16;
+        let threads = self.studio.options.threads.get();
+        let kept = chunk.packets.iter().filter(|planned| planned.keep).count();
+        match self.studio.flow.spans_left() {
+            Some(left) if left <= threads && kept >= WORTH_THREADS && threads > 1 => {
+                Threads::Frames(threads.min((2 * threads).div_ceil(left.max(1))))
+            }
+            _ => Threads::One,
+        }
+    }
+
+    /// Damaged pictures are concealed otherwise with frame threads than without, as the ffmpeg command's are; so where damage may
+    /// show there are always some, and the archive is the same on every machine.
+    fn thorough(&self) -> Threads {
+        Threads::Frames(self.studio.options.threads.get().max(2))
+    }
+
+    /// Convert and encode a picture here, while it is warm, or on a thread that has nothing else to do.
+    fn take(&mut self, taken: Taken) -> Result<(), Error> {
+        let Task { studio, span, .. } = *self;
+        let order = self.images;
+        self.images += 1;
+        if studio.flow.admit_picture(span).is_err() {
+            return Err(Error::Cancelled);
+        }
+        let sender = self.sender.clone();
+        if studio.flow.has_idle_thread() {
+            self.scope.spawn(move |_| {
+                let _working = studio.flow.work();
+                if let Err(error) = studio.encode(taken, span, order, &sender) {
+                    studio.flow.fail(error);
+                }
+            });
+            return Ok(());
+        }
+        studio.encode(taken, span, order, &sender)
+    }
+}
+
+impl Studio<'_> {
+    /// A decoder that was put back, or a new one.
+    fn decoder(&self, threads: Threads) -> Result<Decoder, Error> {
+        let mut decoders = self.decoders.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = decoders.iter().position(|decoder| decoder.threads() == threads);
+        match found {
+            Some(index) => Ok(decoders.swap_remove(index)),
+            None => Decoder::open(self.scene.info, threads, self.scene.limits),
+        }
+    }
+
+    fn put_back(&self, decoder: Decoder) {
+        self.decoders.lock().unwrap_or_else(PoisonError::into_inner).push(decoder);
+    }
+
+    fn encode(&self, taken: Taken, span: u64, order: usize, sender: &mpsc::Sender<Message>) -> Result<(), Error> {
+        if self.flow.has_failed() {
+            return Ok(());
+        }
+        let Taken { picture, time, slots, errors } = taken;
+        let (key_frame, interlaced) = (picture.is_key(), picture.is_interlaced());
+        let orientation = self.scene.info.orientation;
+        let aspect = self.scene.info.sample_aspect.or(picture.sample_aspect());
+        let aspect = aspect.map(|aspect| orientation.turn_aspect(aspect));
+        let mut converter = self.converters.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        let result = converter.convert(picture, orientation);
+        self.converters.lock().unwrap_or_else(PoisonError::into_inner).push(converter);
+        let picture = result?;
+        let png = png::encode(&picture, aspect, self.options.compression)?;
+        let image = Image {
+            crc: crc32fast::hash(&png),
+            sha256: hex(&Sha256::digest(&png)),
+            png,
+            time,
+            slots,
+            width: picture.width(),
+            height: picture.height(),
+            key_frame,
+            interlaced,
+            errors,
+        };
+        self.flow.encoded(image.png.len());
+        // The archive's thread is gone only after a failure.
+        let _ = sender.send(Message::Image { span, order, image });
+        Ok(())
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |half: u8| char::from(DIGITS[usize::from(half)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
