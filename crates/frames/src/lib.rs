@@ -28,6 +28,8 @@ mod zip;
 pub mod manifest;
 mod flow;
 pub mod probe;
+#[cfg(feature = "stages")]
+pub mod stages;
 mod error;
 
 pub use error::Error;

@@ -79,6 +79,16 @@ pub(crate) enum Plan<P> {
     Continue { chunk: Chunk<P>, last: bool },
 }
 
+impl<P> Plan<P> {
+    /// The packets.
+    #[cfg(any(test, feature = "stages"))]
+    pub(crate) fn into_chunk(self) -> Chunk<P> {
+        match self {
+            Self::Whole { chunk, .. } | Self::Begin { chunk, .. } | Self::Continue { chunk, .. } => chunk,
+        }
+    }
+}
+
 /// Takes packets in decoding order and gives plans in the order of the video.
 pub(crate) struct Planner<P> {
     recipe: Recipe,
@@ -296,17 +306,14 @@ impl<P: Clone> Planner<P> {
             self.long = Some(Long { counted: 0, ..long });
             return Chunk::uncertain(std::mem::take(&mut self.current), None);
         }
-        let (decided, until) = match end {
-            End::At(until) => {
-                long.horizon = i64::MAX;
-                (long.pending.len(), until)
-            }
-            _ => {
-                // No packet to come can lie before this time, so what precedes it has its final successor.
-                let decided = long.pending.len().saturating_sub(1 + REORDER);
-                long.horizon = long.pending.get(decided).copied().unwrap_or(i64::MIN);
-                (decided, self.slot(long.horizon))
-            }
+        let (decided, until) = if let End::At(until) = end {
+            long.horizon = i64::MAX;
+            (long.pending.len(), until)
+        } else {
+            // No packet to come can lie before this time, so what precedes it has its final successor.
+            let decided = long.pending.len().saturating_sub(1 + REORDER);
+            long.horizon = long.pending.get(decided).copied().unwrap_or(i64::MIN);
+            (decided, self.slot(long.horizon))
         };
         let times: Vec<i64> = long.pending.drain(..decided).collect();
         let wanted = self.wanted(&times, until);
@@ -393,16 +400,17 @@ mod tests {
         planner.take()
     }
 
-    fn kept(plan: &Plan<i64>) -> Vec<i64> {
-        let (Plan::Whole { chunk, .. } | Plan::Begin { chunk, .. } | Plan::Continue { chunk, .. }) = plan;
-        chunk.packets.iter().filter(|planned| planned.keep).map(|planned| planned.packet).collect()
+    /// The times of the packets that are kept, plan by plan.
+    fn kept(packets: &[Facts]) -> Vec<Vec<i64>> {
+        let chunks = plan(packets).into_iter().map(Plan::into_chunk);
+        chunks.map(|chunk| chunk.packets.iter().filter(|planned| planned.keep).map(|planned| planned.packet).collect()).collect()
     }
 
     #[test]
     fn what_follows_the_last_wanted_picture_is_not_sent() {
         let span: Vec<Facts> = (0..13).map(|t| facts(t, if t == 0 { Entry::Clean } else { Entry::None }, false)).collect();
         // Of 1.3 seconds only the picture before 0.5 is wanted.
-        assert_eq!(plan(&span).iter().map(kept).collect::<Vec<_>>(), [[0, 1, 2, 3, 4]]);
+        assert_eq!(kept(&span), [[0, 1, 2, 3, 4]]);
     }
 
     #[test]
@@ -411,7 +419,7 @@ mod tests {
         let span = [(0, false), (3, false), (1, true), (2, true), (6, false), (4, true), (5, true), (7, false)];
         let span: Vec<Facts> =
             span.map(|(t, disposable)| facts(t, if t == 0 { Entry::Clean } else { Entry::None }, disposable)).into();
-        assert_eq!(plan(&span).iter().map(kept).collect::<Vec<_>>(), [[0, 3, 6, 4]]);
+        assert_eq!(kept(&span), [[0, 3, 6, 4]]);
     }
 
     #[test]
@@ -426,7 +434,7 @@ mod tests {
             facts(14, Entry::None, false),
             facts(15, Entry::None, false),
         ];
-        assert_eq!(plan(&span).iter().map(kept).collect::<Vec<_>>(), [vec![0, 3, 6, 4], vec![6, 14]]);
+        assert_eq!(kept(&span), [vec![0, 3, 6, 4], vec![6, 14]]);
     }
 
     #[test]
@@ -437,7 +445,7 @@ mod tests {
             facts.role.slots = slots;
         }
         // The wanted picture at 4 reads slot 1 alone, which the picture at 1 wrote.
-        assert_eq!(plan(&span).iter().map(kept).collect::<Vec<_>>(), [[0, 1, 4]]);
+        assert_eq!(kept(&span), [[0, 1, 4]]);
     }
 
     #[test]
@@ -451,21 +459,11 @@ mod tests {
         let plans = plan(&packets);
         assert!(matches!(plans.first(), Some(Plan::Begin { .. })));
         assert!(matches!(plans.last(), Some(Plan::Continue { last: true, .. })));
-        let packets = |plan: &Plan<i64>| {
-            let (Plan::Whole { chunk, .. } | Plan::Begin { chunk, .. } | Plan::Continue { chunk, .. }) = plan;
-            chunk.packets.len()
-        };
-        assert!(plans[1..].iter().all(|plan| packets(plan) <= CHUNK + 3 * REORDER));
-        let kept: Vec<i64> = plans.iter().flat_map(kept).collect();
+        let chunks: Vec<_> = plans.into_iter().map(Plan::into_chunk).collect();
+        assert!(chunks[1..].iter().all(|chunk| chunk.packets.len() <= CHUNK + 3 * REORDER));
         // Wanted are the last pictures before each half second: 4, 14, 24, all P; and every P is needed.
-        assert_eq!(kept, (0..=3_000).map(|group| 2 * group).collect::<Vec<_>>());
-        let wanted: Vec<i64> = plans
-            .iter()
-            .flat_map(|plan| {
-                let (Plan::Whole { chunk, .. } | Plan::Begin { chunk, .. } | Plan::Continue { chunk, .. }) = plan;
-                chunk.wanted.iter().map(|wanted| wanted.time).collect::<Vec<_>>()
-            })
-            .collect();
+        assert_eq!(kept(&packets).concat(), (0..=3_000).map(|group| 2 * group).collect::<Vec<_>>());
+        let wanted: Vec<i64> = chunks.iter().flat_map(|chunk| &chunk.wanted).map(|wanted| wanted.time).collect();
         assert_eq!(wanted, (0..600).map(|second| 10 * second + 4).collect::<Vec<_>>());
     }
 

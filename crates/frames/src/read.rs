@@ -167,7 +167,8 @@ fn size(chunk: &Chunk<ff::Packet>) -> usize {
     chunk.packets.iter().map(|planned| planned.packet.size()).sum()
 }
 
-fn facts(info: &StreamInfo, role: Role, packet: &ff::Packet) -> Facts {
+/// What the planner needs to know of `packet`.
+pub(crate) fn facts(info: &StreamInfo, role: Role, packet: &ff::Packet) -> Facts {
     Facts {
         role,
         time: packet.pts().map(|time| time.saturating_sub(info.start)),
@@ -178,18 +179,19 @@ fn facts(info: &StreamInfo, role: Role, packet: &ff::Packet) -> Facts {
 }
 
 /// Makes packets fit for a decoder that has not seen those before them.
-struct Preparation {
+pub(crate) struct Preparation {
     classifier: Classifier,
     /// Configuration that replaced the stream's own on the way.
     extradata: Option<Vec<u8>>,
 }
 
 impl Preparation {
-    fn new(info: &StreamInfo) -> Self {
+    pub(crate) fn new(info: &StreamInfo) -> Self {
         Self { classifier: Classifier::new(info), extradata: None }
     }
 
-    fn prepare(&mut self, packet: &mut ff::Packet) -> Role {
+    /// Make `packet` fit and tell its role.
+    pub(crate) fn prepare(&mut self, packet: &mut ff::Packet) -> Role {
         let changed = packet
             .side_data()
             .find(|data| data.kind() == ff::packet::side_data::Type::NewExtraData)
