@@ -118,16 +118,15 @@ fn turn(picture: Picture, orientation: Orientation) -> Result<Picture, Error> {
     let mut turned =
         Picture::blank(picture.format(), width, height).ok_or_else(|| Error::OutOfMemory("a picture cannot be turned".into()))?;
     turned.copy_colors(&picture);
-    for (plane, (from, to)) in picture.planes().into_iter().zip(turned.planes()).enumerate() {
-        let rows: Vec<&[u8]> = (0..from.height).map(|y| picture.row(plane, from, y)).collect();
-        for y in 0..to.height {
-            let row = turned.row_mut(plane, to, y);
-            for (x, pixel) in row.chunks_exact_mut(to.step).enumerate() {
-                let (sx, sy) = orientation.source(x, y, from.width, from.height);
-                pixel.copy_from_slice(&rows[sy][sx * from.step..(sx + 1) * from.step]);
-            }
+    let planes = picture.planes();
+    let rows: Vec<Vec<&[u8]>> = planes.iter().map(|plane| plane.rows().collect()).collect();
+    turned.write_rows(|plane, y, row| {
+        let from = planes[plane].layout;
+        for (x, pixel) in row.chunks_exact_mut(from.step).enumerate() {
+            let (from_x, from_y) = orientation.source(x, y, from.width, from.height);
+            pixel.copy_from_slice(&rows[plane][from_y][from_x * from.step..(from_x + 1) * from.step]);
         }
-    }
+    });
     Ok(turned)
 }
 

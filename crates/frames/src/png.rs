@@ -43,12 +43,7 @@ pub(crate) fn encode(picture: &Picture, aspect: Option<Ratio>, compression: Comp
 
 /// The rows of the picture one after another, without padding.
 fn pixels(picture: &Picture) -> Vec<u8> {
-    let Some(layout) = picture.planes().first().copied() else { return Vec::new() };
-    let mut pixels = Vec::with_capacity(layout.width * layout.step * layout.height);
-    for y in 0..layout.height {
-        pixels.extend_from_slice(picture.row(0, layout, y));
-    }
-    pixels
+    picture.planes().first().map_or_else(Vec::new, |plane| plane.rows().collect::<Vec<_>>().concat())
 }
 
 fn write(

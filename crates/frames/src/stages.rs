@@ -147,7 +147,8 @@ impl Pictures {
     /// Bytes of their pixels.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.0.iter().flat_map(Picture::planes).map(|plane| plane.width * plane.step * plane.height).sum()
+        let planes = self.0.iter().flat_map(Picture::planes);
+        planes.map(|plane| plane.layout.row_bytes() * plane.layout.height).sum()
     }
 
     /// Encode converted pictures.

@@ -1,5 +1,7 @@
 //! A decoded picture and safe access to its pixels.
 
+use std::marker::PhantomData;
+
 use ffmpeg_next as ff;
 use ffmpeg_next::ffi;
 
@@ -11,7 +13,7 @@ pub(crate) const PALETTE_ENTRIES: usize = 256;
 /// libav's pixel formats, by which a picture says how its pixels lie.
 pub(crate) type PixelFormat = ffi::AVPixelFormat;
 
-/// One plane of a picture.
+/// How the pixels of one plane lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Layout {
     /// Pixels of a row.
@@ -20,6 +22,31 @@ pub(crate) struct Layout {
     pub height: usize,
     /// Bytes from one pixel to the next.
     pub step: usize,
+}
+
+impl Layout {
+    /// Bytes of a row without its padding.
+    pub(crate) fn row_bytes(self) -> usize {
+        self.width * self.step
+    }
+}
+
+/// One plane of a picture, to be read.
+pub(crate) struct Plane<'a> {
+    pub layout: Layout,
+    start: *const u8,
+    stride: isize,
+    picture: PhantomData<&'a Picture>,
+}
+
+impl<'a> Plane<'a> {
+    /// The rows from top to bottom, without their padding.
+    pub(crate) fn rows(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
+        let (start, stride, bytes) = (self.start, self.stride, self.layout.row_bytes());
+        // SAFETY: libav allocates `height` rows at a distance of `stride`, which may be negative, each at least this long, and the
+        // picture keeps them for 'a.
+        (0..self.layout.height).map(move |y| unsafe { std::slice::from_raw_parts(start.offset(y as isize * stride), bytes) })
+    }
 }
 
 /// A decoded or converted picture. Its pixels are shared with the decoder and read only, unless it was made by [`Picture::blank`].
@@ -113,35 +140,30 @@ impl Picture {
     }
 
     /// The planes that hold pixels; a palette is not one.
-    pub(crate) fn planes(&self) -> Vec<Layout> {
-        planes(self.format(), self.width(), self.height())
-    }
-
-    /// One row of a plane, without its padding.
-    ///
-    /// # Panics
-    /// When the plane or the row does not exist.
-    pub(crate) fn row(&self, plane: usize, layout: Layout, y: usize) -> &[u8] {
-        assert!(y < layout.height && self.planes()[plane] == layout, "no such row");
+    pub(crate) fn planes(&self) -> Vec<Plane<'_>> {
         let raw = self.raw();
-        // SAFETY: libav allocates `height` rows at a distance of `linesize`, which may be negative, each at least this long.
-        unsafe {
-            let start = raw.data[plane].offset(y as isize * raw.linesize[plane] as isize);
-            std::slice::from_raw_parts(start, layout.width * layout.step)
-        }
+        let layouts = layouts(self.format(), self.width(), self.height());
+        let plane = |(n, layout): (usize, Layout)| Plane {
+            layout,
+            start: raw.data[n],
+            stride: raw.linesize[n] as isize,
+            picture: PhantomData,
+        };
+        layouts.into_iter().enumerate().map(plane).collect()
     }
 
-    /// One row of a plane, without its padding, to be written.
-    ///
-    /// # Panics
-    /// When the plane or the row does not exist.
-    pub(crate) fn row_mut(&mut self, plane: usize, layout: Layout, y: usize) -> &mut [u8] {
-        assert!(y < layout.height && self.planes()[plane] == layout, "no such row");
-        // SAFETY: as in `row`; av_frame_is_writable holds, as only pictures made by `blank` are written to.
-        unsafe {
-            let raw = &mut *self.frame_mut();
-            let start = raw.data[plane].offset(y as isize * raw.linesize[plane] as isize);
-            std::slice::from_raw_parts_mut(start, layout.width * layout.step)
+    /// Write every row of a picture that was made by [`Picture::blank`]: `write` gets the plane's number, the row's and its bytes.
+    pub(crate) fn write_rows(&mut self, mut write: impl FnMut(usize, usize, &mut [u8])) {
+        for (n, layout) in layouts(self.format(), self.width(), self.height()).into_iter().enumerate() {
+            for y in 0..layout.height {
+                // SAFETY: as in `Plane::rows`; the memory is this picture's own, as `blank` allocated it and `share` is for others.
+                let row = unsafe {
+                    let raw = &*self.frame_mut();
+                    let start = raw.data[n].offset(y as isize * raw.linesize[n] as isize);
+                    std::slice::from_raw_parts_mut(start, layout.row_bytes())
+                };
+                write(n, y, row);
+            }
         }
     }
 
@@ -165,7 +187,7 @@ impl Picture {
     }
 }
 
-fn planes(format: PixelFormat, width: u32, height: u32) -> Vec<Layout> {
+fn layouts(format: PixelFormat, width: u32, height: u32) -> Vec<Layout> {
     // SAFETY: the descriptor is a static table of libav's, or null for a format without one.
     let Some(descriptor) = (unsafe { ffi::av_pix_fmt_desc_get(format).as_ref() }) else {
         return Vec::new();
@@ -189,7 +211,7 @@ fn planes(format: PixelFormat, width: u32, height: u32) -> Vec<Layout> {
 /// Whether pixels of this format can be moved about one by one: each lies in whole bytes, and chroma is sampled alike both ways.
 pub(crate) fn is_transposable(format: PixelFormat) -> bool {
     const UNFIT: u64 = (ffi::AV_PIX_FMT_FLAG_PAL | ffi::AV_PIX_FMT_FLAG_HWACCEL | ffi::AV_PIX_FMT_FLAG_BITSTREAM) as u64;
-    // SAFETY: as in `planes`.
+    // SAFETY: as in `layouts`.
     unsafe { ffi::av_pix_fmt_desc_get(format).as_ref() }
         .is_some_and(|descriptor| descriptor.flags & UNFIT == 0 && descriptor.log2_chroma_w == descriptor.log2_chroma_h)
 }
