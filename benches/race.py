@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 
 MODULES = {"opencv": "cv2", "pyav": "av", "decord": "decord"}
@@ -78,10 +79,10 @@ def run_peer(peer, video, output):
 
 def timed(command):
     """Wall seconds, CPU seconds and peak megabytes of a command and its children, or None where it fails."""
-    start = os.times().elapsed
+    start = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
-    wall = os.times().elapsed - start
+    wall = time.monotonic() - start
     return (wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024) if status == 0 else None
 
 

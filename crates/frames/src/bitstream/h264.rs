@@ -11,19 +11,58 @@ const IDR_SLICE: u8 = 5;
 const SEQUENCE_PARAMETERS: u8 = 7;
 const PICTURE_PARAMETERS: u8 = 8;
 
+/// Whether pictures may be coded as two fields. Then a packet may hold only one of them, and dropping it alone would break the pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fields {
+    Never,
+    /// Each slice says it, behind this many bits that follow its first three numbers.
+    Told {
+        behind: usize,
+    },
+    /// Parameter sets that contradict each other or cannot be read.
+    Possible,
+}
+
+impl Fields {
+    /// What holds when both `self` and `other` may be in use.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Never, other) | (other, Self::Never) => other,
+            (Self::Told { behind }, Self::Told { behind: other }) if behind == other => self,
+            _ => Self::Possible,
+        }
+    }
+
+    /// Whether the picture of this slice is a field, as far as can be told (ITU-T H.264, 7.3.3).
+    fn may_be_field(self, slice: &[u8]) -> bool {
+        let told = |behind| {
+            let plain = unescape(slice.get(1..slice.len().min(24))?);
+            let mut bits = Bits::new(&plain);
+            bits.ue()?; // first_mb_in_slice
+            bits.ue()?; // slice_type
+            bits.ue()?; // pic_parameter_set_id
+            bits.skip(behind); // colour_plane_id, frame_num
+            Some(bits.bit()? == 1)
+        };
+        match self {
+            Self::Never => false,
+            Self::Told { behind } => told(behind).unwrap_or(true),
+            Self::Possible => true,
+        }
+    }
+}
+
 /// Follows the packets of an H.264 stream.
 pub(super) struct Reader {
     framing: Framing,
-    /// Whether a picture may be coded as two fields. Then a packet may hold only one of them, and dropping it alone would break
-    /// the pair.
-    fields: bool,
+    fields: Fields,
     sets: ParameterSets,
 }
 
 impl Reader {
     /// `extradata` is an `avcC` record (ISO/IEC 14496-15, 5.3.3.1) or units with start codes.
     pub(super) fn new(extradata: &[u8]) -> Self {
-        let mut reader = Self { framing: Framing::StartCodes, fields: false, sets: ParameterSets::default() };
+        let mut reader = Self { framing: Framing::StartCodes, fields: Fields::Never, sets: ParameterSets::default() };
         if let [1, _, _, _, lengths, sets, rest @ ..] = extradata {
             reader.framing = Framing::Length(usize::from(lengths & 3) + 1);
             let mut rest = rest;
@@ -47,12 +86,14 @@ impl Reader {
     pub(super) fn role(&mut self, data: &[u8]) -> Role {
         let mut first = None;
         let mut referenced = false;
+        let mut field = false;
         for unit in self.framing.units(data) {
             let Some(header) = unit.first() else { continue };
             match header & 31 {
                 kind @ SLICE..=IDR_SLICE => {
                     first.get_or_insert(kind);
                     referenced |= header >> 5 & 3 != 0;
+                    field |= self.fields.may_be_field(unit);
                 }
                 SEQUENCE_PARAMETERS => {
                     self.look_for_fields(unit);
@@ -70,7 +111,7 @@ impl Reader {
         let partitioned = first.is_some_and(|kind| (SLICE + 1..=DATA_PARTITION_C).contains(&kind));
         Role {
             entry: Entry::clean_if(first == Some(IDR_SLICE)),
-            disposable: first.is_some() && !referenced && !self.fields && !partitioned,
+            disposable: first.is_some() && !referenced && !field && !partitioned,
             shown: first.is_some(),
             slots: None,
         }
@@ -81,14 +122,13 @@ impl Reader {
     }
 
     fn look_for_fields(&mut self, unit: &[u8]) {
-        // What cannot be read is taken for the harder case.
-        self.fields |= sequence(unit).is_none_or(|sequence| !sequence.frames_only);
+        self.fields = self.fields.and(sequence(unit).map_or(Fields::Possible, |sequence| sequence.fields));
     }
 }
 
 struct Sequence {
     id: u32,
-    frames_only: bool,
+    fields: Fields,
 }
 
 /// The part of a sequence parameter set that matters here (ITU-T H.264, 7.3.2.1.1).
@@ -100,10 +140,11 @@ fn sequence(unit: &[u8]) -> Option<Sequence> {
     let profile = bits.bits(8)?;
     bits.bits(16)?;
     let id = bits.ue()?;
+    let mut separate_planes = false;
     if HIGH.contains(&profile) {
         let chroma_format = bits.ue()?;
         if chroma_format == 3 {
-            bits.bit()?;
+            separate_planes = bits.bit()? == 1;
         }
         bits.ue()?; // bit_depth_luma_minus8
         bits.ue()?; // bit_depth_chroma_minus8
@@ -116,7 +157,7 @@ fn sequence(unit: &[u8]) -> Option<Sequence> {
             }
         }
     }
-    bits.ue()?; // log2_max_frame_num_minus4
+    let frame_num_bits = bits.ue()?.checked_add(4).filter(|bits| *bits <= 16)?;
     match bits.ue()? {
         0 => {
             bits.ue()?; // log2_max_pic_order_cnt_lsb_minus4
@@ -139,7 +180,9 @@ fn sequence(unit: &[u8]) -> Option<Sequence> {
     bits.bit()?; // gaps_in_frame_num_value_allowed_flag
     bits.ue()?; // pic_width_in_mbs_minus1
     bits.ue()?; // pic_height_in_map_units_minus1
-    Some(Sequence { id, frames_only: bits.bit()? == 1 })
+    let frames_only = bits.bit()? == 1;
+    let behind = frame_num_bits as usize + 2 * usize::from(separate_planes);
+    Some(Sequence { id, fields: if frames_only { Fields::Never } else { Fields::Told { behind } } })
 }
 
 /// ITU-T H.264, 7.3.2.1.1.1.
