@@ -44,7 +44,7 @@ pub(crate) struct Taken {
     pub time: i64,
     /// The instants that it answers.
     pub slots: Vec<i64>,
-    /// Whether the decoder met errors in it.
+    /// Whether the decoder met errors in it, or in a picture that it may refer to.
     pub errors: bool,
 }
 
@@ -57,6 +57,17 @@ pub(crate) struct SpanReport {
     pub until: Option<i64>,
     /// Time of the first and the last error in it.
     pub damaged: Option<(i64, i64)>,
+}
+
+/// What a pass makes of what it did not expect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rigor {
+    /// It ends at any error, and at any picture that the timestamps did not promise.
+    Exact,
+    /// It ends at any error.
+    Clean,
+    /// It makes the best of what comes.
+    Lenient,
 }
 
 /// Why a pass over a span was given up.
@@ -81,8 +92,9 @@ pub(crate) struct Pass<'a> {
     wanted: VecDeque<Wanted>,
     /// Whether everything wanted has been announced so far.
     certain: bool,
-    /// Whether any surprise ends the pass. Otherwise the best is made of what comes.
-    strict: bool,
+    rigor: Rigor,
+    /// An error was met, and pictures that come now may refer to what it spoiled.
+    spoiled: bool,
     first: Option<Shown>,
     last: Option<(i64, i64)>,
     report: SpanReport,
@@ -92,18 +104,20 @@ struct Shown {
     picture: Picture,
     time: i64,
     slot: i64,
+    errors: bool,
 }
 
 impl<'a> Pass<'a> {
-    /// A pass that begins with slot `from`, or with that of the first picture. A `strict` one gives up at any surprise.
-    pub(crate) fn new(scene: &'a Scene<'a>, decoder: Decoder, from: Option<i64>, strict: bool) -> Self {
+    /// A pass that begins with slot `from`, or with that of the first picture.
+    pub(crate) fn new(scene: &'a Scene<'a>, decoder: Decoder, from: Option<i64>, rigor: Rigor) -> Self {
         Self {
             scene,
             decoder,
             selector: Selector::new(from),
             wanted: VecDeque::new(),
             certain: true,
-            strict,
+            rigor,
+            spoiled: false,
             first: None,
             last: None,
             report: SpanReport { from, ..SpanReport::default() },
@@ -119,8 +133,12 @@ impl<'a> Pass<'a> {
     /// Decode one packet.
     pub(crate) fn feed(&mut self, packet: &ff::Packet, take: &mut impl FnMut(Taken) -> Result<(), Error>) -> Result<(), Halt> {
         self.scene.stop.check()?;
+        let time = packet.pts().or(packet.dts()).map(|time| time.saturating_sub(self.scene.info.start));
+        // The container knows of packets that are cut short; a decoder may pass over that in silence.
+        if packet.is_corrupt() {
+            self.met(DecodeError::Damaged, time)?;
+        }
         if let Err(error) = self.decoder.send(packet) {
-            let time = packet.pts().or(packet.dts()).map(|time| time - self.scene.info.start);
             self.met(error, time)?;
         }
         self.pictures(take)
@@ -145,15 +163,14 @@ impl<'a> Pass<'a> {
         if let Some(end) = end {
             if let Some((shown, slots)) = self.selector.finish(end) {
                 self.answer(shown, slots, take)?;
-            } else if let Some(Shown { picture, time, slot }) = self.first.take()
+            } else if let Some(Shown { picture, time, slot, errors }) = self.first.take()
                 && (first_picture || (until.is_none() && end <= slot))
             {
-                let errors = picture.has_errors();
                 take(Taken { picture, time, slots: vec![slot], errors })?;
                 self.report.until = Some(slot + 1);
             }
         }
-        if self.strict && !self.wanted.is_empty() {
+        if self.rigor == Rigor::Exact && !self.wanted.is_empty() {
             return Err(Halt::Again(self.selector.next()));
         }
         self.report.until = self.report.until.or(end);
@@ -179,13 +196,18 @@ impl<'a> Pass<'a> {
         if picture.has_errors() {
             self.met(DecodeError::Damaged, Some(time))?;
         }
+        // A picture that decodes without an error may still show what it took over from one that did not. A key frame takes nothing
+        // over, but those of H.264 and HEVC that are met within a span are mere recovery points.
+        let recovers = picture.is_key() && !matches!(self.scene.info.codec.as_str(), "h264" | "hevc");
+        self.spoiled &= !recovers || picture.has_errors();
+        let errors = self.spoiled;
         let slot = self.scene.slot(time);
         self.report.from.get_or_insert(slot);
         if self.last.is_none() {
-            self.first = picture.share().map(|picture| Shown { picture, time, slot });
+            self.first = picture.share().map(|picture| Shown { picture, time, slot, errors });
         }
         self.last = Some((time, picture.duration()));
-        match self.selector.push(slot, Shown { picture, time, slot }) {
+        match self.selector.push(slot, Shown { picture, time, slot, errors }) {
             Some((shown, slots)) => self.answer(shown, slots, take),
             None => Ok(()),
         }
@@ -199,8 +221,7 @@ impl<'a> Pass<'a> {
         take: &mut impl FnMut(Taken) -> Result<(), Error>,
     ) -> Result<(), Halt> {
         self.first = None;
-        let errors = shown.picture.has_errors();
-        if self.strict {
+        if self.rigor == Rigor::Exact {
             if self.wanted.front() != Some(&Wanted { slots: slots.clone(), time: shown.time }) {
                 return Err(Halt::Again(Some(slots.start)));
             }
@@ -210,8 +231,8 @@ impl<'a> Pass<'a> {
         if slots.end.saturating_sub(slots.start) as u64 > max_images {
             return Err(Error::TooLong { limit: max_images }.into());
         }
-        let Shown { picture, time, slot } = shown;
-        let slots: Vec<i64> = slots.filter(|n| self.strict || self.stands_for(*n, time, slot)).collect();
+        let Shown { picture, time, slot, errors } = shown;
+        let slots: Vec<i64> = slots.filter(|n| self.rigor == Rigor::Exact || self.stands_for(*n, time, slot)).collect();
         if !slots.is_empty() {
             take(Taken { picture, time, slots, errors })?;
         }
@@ -231,11 +252,16 @@ impl<'a> Pass<'a> {
     fn met(&mut self, error: DecodeError, time: Option<i64>) -> Result<(), Halt> {
         match error {
             DecodeError::Fatal(error) => Err(Halt::Stop(error)),
-            DecodeError::Damaged if self.strict => Err(Halt::Again(self.selector.next())),
+            DecodeError::Damaged if self.rigor != Rigor::Lenient => Err(Halt::Again(self.selector.next())),
             DecodeError::Damaged => {
-                let time = time.or(self.last.map(|(time, _)| time)).unwrap_or(0);
-                let (from, to) = self.report.damaged.unwrap_or((time, time));
-                self.report.damaged = Some((from.min(time), to.max(time)));
+                self.spoiled = true;
+                // Frame threads tell an error late and without its packet's time; that adds nothing to what is known already.
+                if let Some(time) = time.or(self.last.filter(|_| self.report.damaged.is_none()).map(|(time, _)| time)) {
+                    let (from, to) = self.report.damaged.unwrap_or((time, time));
+                    self.report.damaged = Some((from.min(time), to.max(time)));
+                } else {
+                    self.report.damaged.get_or_insert((0, 0));
+                }
                 Ok(())
             }
         }

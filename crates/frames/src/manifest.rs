@@ -154,7 +154,7 @@ pub struct ImageInfo {
     pub height: u32,
     /// Whether the picture is a key frame.
     pub key_frame: bool,
-    /// Whether the decoder had to fill in for damaged parts.
+    /// Whether the decoder met errors in the picture, or in one that it may refer to.
     pub decode_errors: bool,
     /// SHA-256 of the PNG, in hexadecimal.
     pub sha256: String,

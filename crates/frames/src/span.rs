@@ -9,10 +9,10 @@ use sha2::{Digest, Sha256};
 
 use crate::av::{Decoder, Threads};
 use crate::convert::Converter;
-use crate::decode::{Halt, Pass, Scene, SpanReport, Taken};
+use crate::decode::{Halt, Pass, Rigor, Scene, SpanReport, Taken};
 use crate::extract::Options;
 use crate::flow::Flow;
-use crate::plan::Chunk;
+use crate::plan::{Chunk, Planned};
 use crate::{Error, png};
 
 /// What the tasks of an extraction share: decoders and converters to use again, and the pace.
@@ -65,40 +65,35 @@ impl<'a, 'scope> Task<'a, 'scope> {
     }
 
     /// Decode a span that is all there: first only what is needed, and if anything is not as promised, again in full.
+    ///
+    /// Frame threads conceal damage differently from run to run, and a used decoder's memory shows through it. So the second pass is a
+    /// fresh decoder's on one thread, and the archive of a damaged video is the same every time too.
     pub(crate) fn whole(&mut self, from: Option<i64>, chunk: &Chunk<ff::Packet>) -> Result<SpanReport, Error> {
-        let scene = self.studio.scene;
-        let mut resume = from;
-        if chunk.certain {
-            let decoder = self.studio.decoder(self.threads_for(chunk))?;
-            let mut pass = Pass::new(scene, decoder, from, true);
-            let kept = chunk.packets.iter().filter(|planned| planned.keep).map(|planned| &planned.packet);
-            let result = self.run(&mut pass, chunk, kept);
-            self.studio.put_back(pass.into_decoder());
-            match result {
-                Ok(report) => return Ok(report),
-                Err(Halt::Again(slot)) => resume = slot.or(from),
-                Err(Halt::Stop(error)) => return Err(error),
-            }
-        }
-        let mut pass = Pass::new(scene, self.studio.decoder(self.thorough())?, resume, false);
-        let result = self.run(&mut pass, chunk, chunk.packets.iter().map(|planned| &planned.packet));
+        let Studio { scene, .. } = *self.studio;
+        let (threads, rigor) =
+            if chunk.certain { (self.threads_for(chunk), Rigor::Exact) } else { (self.all_threads(), Rigor::Clean) };
+        let mut pass = Pass::new(scene, self.studio.decoder(threads)?, from, rigor);
+        let result = self.run(&mut pass, chunk, chunk.packets.iter().filter(|planned| planned.keep));
         self.studio.put_back(pass.into_decoder());
-        match result {
-            Ok(report) => Ok(SpanReport { from: from.or(report.from), ..report }),
-            Err(Halt::Stop(error)) => Err(error),
-            Err(Halt::Again(_)) => unreachable!("only a strict pass asks for another"),
-        }
+        let resume = match result {
+            Err(Halt::Again(slot)) => slot.or(from),
+            result => return stopped(result),
+        };
+        let decoder = Decoder::open(scene.info, Threads::One, scene.limits)?;
+        let mut pass = Pass::new(scene, decoder, resume, Rigor::Lenient);
+        let report = stopped(self.run(&mut pass, chunk, chunk.packets.iter()))?;
+        Ok(SpanReport { from: from.or(report.from), ..report })
     }
 
     fn run<'p>(
         &mut self,
         pass: &mut Pass<'_>,
         chunk: &Chunk<ff::Packet>,
-        packets: impl Iterator<Item = &'p ff::Packet>,
+        packets: impl Iterator<Item = &'p Planned<ff::Packet>>,
     ) -> Result<SpanReport, Halt> {
         pass.expect(chunk);
-        for packet in packets {
-            pass.feed(packet, &mut |taken| self.take(taken))?;
+        for planned in packets {
+            pass.feed(&planned.packet, &mut |taken| self.take(taken))?;
         }
         pass.finish(chunk.until, chunk.first_picture, &mut |taken| self.take(taken))
     }
@@ -110,7 +105,7 @@ impl<'a, 'scope> Task<'a, 'scope> {
         first: Chunk<ff::Packet>,
         chunks: &mpsc::Receiver<(Chunk<ff::Packet>, bool)>,
     ) -> Result<SpanReport, Error> {
-        let mut pass = Pass::new(self.studio.scene, self.studio.decoder(self.thorough())?, from, false);
+        let mut pass = Pass::new(self.studio.scene, self.studio.decoder(self.all_threads())?, from, Rigor::Lenient);
         let (mut chunk, mut last) = (first, false);
         let result = loop {
             pass.expect(&chunk);
@@ -126,11 +121,7 @@ impl<'a, 'scope> Task<'a, 'scope> {
             (chunk, last) = next;
         };
         self.studio.put_back(pass.into_decoder());
-        match result {
-            Ok(report) => Ok(report),
-            Err(Halt::Stop(error)) => Err(error),
-            Err(Halt::Again(_)) => unreachable!("only a strict pass asks for another"),
-        }
+        stopped(result)
     }
 
     /// Spans decode side by side, each on one thread, which beats libav's frame threads; but the last ones share the cores.
@@ -146,10 +137,12 @@ impl<'a, 'scope> Task<'a, 'scope> {
         }
     }
 
-    /// Damaged pictures are concealed otherwise with frame threads than without, as the ffmpeg command's are; so where damage may
-    /// show there are always some, and the archive is the same on every machine.
-    fn thorough(&self) -> Threads {
-        Threads::Frames(self.studio.options.threads.get().max(2))
+    /// For spans that keep the others waiting.
+    fn all_threads(&self) -> Threads {
+        match self.studio.options.threads.get() {
+            1 => Threads::One,
+            threads => Threads::Frames(threads),
+        }
     }
 
     /// Convert and encode a picture here, while it is warm, or on a thread that has nothing else to do.
@@ -172,6 +165,14 @@ impl<'a, 'scope> Task<'a, 'scope> {
         }
         studio.encode(taken, span, order, &sender)
     }
+}
+
+/// The result of a pass that does not ask for another.
+pub(crate) fn stopped<T>(result: Result<T, Halt>) -> Result<T, Error> {
+    result.map_err(|halt| match halt {
+        Halt::Stop(error) => error,
+        Halt::Again(_) => Error::NothingDecodable,
+    })
 }
 
 impl Studio<'_> {

@@ -7,11 +7,12 @@ use rayon::prelude::*;
 
 use crate::av::{Decoder, Demuxer, Picture, StreamInfo, Threads};
 use crate::convert::Converter;
-use crate::decode::{Halt, Pass, Scene};
+use crate::decode::{Pass, Rigor, Scene};
 use crate::plan::{Chunk, Facts, Plan, Planner};
 use crate::png::{self, Compression};
 use crate::read::{Preparation, facts};
 use crate::source::{Opened, Watched};
+use crate::span::stopped;
 use crate::zip::Archive;
 use crate::{Error, Limits, Options};
 
@@ -85,7 +86,7 @@ impl Clip {
         let mut pictures = Vec::new();
         let mut decoder = Decoder::open(&self.info, Threads::One, &Limits::default())?;
         for chunk in &plans.0 {
-            let mut pass = Pass::new(&scene, decoder, None, false);
+            let mut pass = Pass::new(&scene, decoder, None, Rigor::Lenient);
             pass.expect(chunk);
             let mut take = |taken: crate::decode::Taken| {
                 pictures.push(taken.picture);
@@ -93,9 +94,9 @@ impl Clip {
             };
             let kept = chunk.packets.iter().filter(|planned| planned.keep);
             for planned in kept {
-                pass.feed(&planned.packet, &mut take).map_err(stopped)?;
+                stopped(pass.feed(&planned.packet, &mut take))?;
             }
-            pass.finish(chunk.until, chunk.first_picture, &mut take).map_err(stopped)?;
+            stopped(pass.finish(chunk.until, chunk.first_picture, &mut take))?;
             decoder = pass.into_decoder();
         }
         Ok(Pictures(pictures))
@@ -170,11 +171,4 @@ pub fn archive(files: &[Vec<u8>]) -> io::Result<u64> {
         archive.add(format!("{n:05}.png"), crc32fast::hash(file), file)?;
     }
     archive.finish()
-}
-
-fn stopped(halt: Halt) -> Error {
-    match halt {
-        Halt::Stop(error) => error,
-        Halt::Again(_) => Error::NothingDecodable,
-    }
 }

@@ -107,8 +107,11 @@ impl Demuxer {
         super::prepare(limits.max_allocation);
         let unreadable = |error| Error::UnreadableContainer { container: container.name(), reason: reason(error) };
         let mut input = open_input(source, container, limits).map_err(|error| match error {
-            // libav reports a passed max_streams only as a lack of memory or as invalid data.
-            ff::Error::Other { errno: libc::ENOMEM } => Error::OutOfMemory("the container's index is too large".into()),
+            // Past its own ceilings libav only says that memory is short. Another try would not help.
+            ff::Error::Other { errno: libc::ENOMEM } => Error::UnreadableContainer {
+                container: container.name(),
+                reason: "its index, or the number of its streams, is past all measure".into(),
+            },
             error => unreadable(error),
         })?;
         // SAFETY: the context is open and owned by `input`; no options are passed.
@@ -116,7 +119,7 @@ impl Demuxer {
         if found < 0 {
             return Err(unreadable(ff::Error::from(found)));
         }
-        if input.nb_streams() >= limits.max_streams {
+        if input.nb_streams() > limits.max_streams {
             return Err(Error::TooManyStreams { limit: limits.max_streams });
         }
         let stream = choose_stream(&input).ok_or(Error::NoVideoStream)?;
@@ -169,7 +172,8 @@ fn open_input(source: Watched, container: Container, limits: &Limits) -> Result<
         (*context).pb = io.as_mut_ptr();
         (*context).flags |= ffi::AVFMT_FLAG_CUSTOM_IO;
         (*context).io_open = Some(refuse_to_open);
-        (*context).max_streams = limits.max_streams as i32;
+        // Our own limit is looked at afterwards, when it can be told apart from other failures; libav's default stands before it.
+        (*context).max_streams = (*context).max_streams.max(limits.max_streams.min(1 << 16) as i32);
         // Behind the refusal above stands libav's own: a list on which no protocol is.
         (*context).protocol_whitelist = ffi::av_strdup(c"none".as_ptr());
         (*context).format_whitelist = ffi::av_strdup((*demuxer).name);

@@ -1,0 +1,88 @@
+//! What may stand where in the sources.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::harness::root;
+
+/// All files under these directories of the repository whose names end so, without what was built.
+fn files(directories: &[&str], suffix: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut left: Vec<PathBuf> = directories.iter().map(|directory| root().join(directory)).filter(|path| path.is_dir()).collect();
+    while let Some(directory) = left.pop() {
+        for entry in directory.read_dir().expect("the sources can be read") {
+            let path = entry.expect("the sources can be read").path();
+            if path.is_dir() && !path.ends_with("target") {
+                left.push(path);
+            } else if path.to_string_lossy().ends_with(suffix) {
+                found.push(path.strip_prefix(root()).expect("it lies in the repository").to_owned());
+            }
+        }
+    }
+    assert!(!found.is_empty(), "no {suffix} under {directories:?}");
+    found
+}
+
+fn text(path: &Path) -> String {
+    std::fs::read_to_string(root().join(path)).expect("the sources can be read")
+}
+
+/// Whether a word stands in a file, outside comments that begin so.
+fn names(path: &Path, word: &str, comment: &str) -> bool {
+    let text = text(path);
+    let code = text.lines().map(|line| line.split(comment).next().unwrap_or_default());
+    let is_part = |char: char| char.is_alphanumeric() || char == '_' || char == '-';
+    code.flat_map(|line| line.split(|char| !is_part(char))).any(|found| found == word)
+}
+
+/// The directories in which a word stands.
+fn places(suffix: &str, word: &str, comment: &str) -> BTreeSet<PathBuf> {
+    let naming = files(&["crates", "tests", "benches"], suffix).into_iter().filter(|path| names(path, word, comment));
+    naming.map(|path| path.parent().expect("a file lies somewhere").to_owned()).collect()
+}
+
+#[test]
+fn only_the_wrapper_of_libav_is_unsafe() {
+    let word = concat!("un", "safe");
+    assert_eq!(places(".rs", word, "//"), BTreeSet::from(["crates/frames/src/av".into()]));
+}
+
+#[test]
+fn only_the_engine_depends_on_libav() {
+    assert_eq!(places("Cargo.toml", "ffmpeg-next", "#"), BTreeSet::from(["crates/frames".into()]));
+    for other in ["ffmpeg-sys-next", "rsmpeg", "ac-ffmpeg"] {
+        assert_eq!(places("Cargo.toml", other, "#"), BTreeSet::new(), "{other}");
+    }
+}
+
+#[test]
+fn the_engine_knows_no_async_run_time() {
+    for word in ["tokio", "async", "futures", "reqwest", "hyper", "sqlx"] {
+        for (suffix, comment) in [(".rs", "//"), ("Cargo.toml", "#")] {
+            let naming: Vec<_> = files(&["crates/frames"], suffix).into_iter().filter(|path| names(path, word, comment)).collect();
+            assert_eq!(naming, Vec::<PathBuf>::new(), "{word}");
+        }
+    }
+}
+
+/// A crate with such a name becomes the place for everything.
+#[test]
+fn every_crate_has_a_purpose_in_its_name() {
+    let crates = files(&["crates"], "Cargo.toml");
+    let names: BTreeSet<String> = crates
+        .iter()
+        .filter_map(|path| text(path).lines().find_map(|line| Some(line.strip_prefix("name = ")?.to_owned())))
+        .collect();
+    assert_eq!(names.len(), crates.len(), "a crate without a name of its own");
+    for vague in ["common", "core", "shared", "utils", "util", "helpers"] {
+        assert!(!names.contains(&format!("\"{vague}\"")), "{vague}");
+    }
+}
+
+#[test]
+fn files_stay_short_enough_to_read() {
+    const LINES: usize = 700;
+    let lengths = files(&["crates", "tests", "benches"], ".rs").into_iter().map(|path| (text(&path).lines().count(), path));
+    let long: Vec<_> = lengths.filter(|(lines, _)| *lines > LINES).collect();
+    assert_eq!(long, [], "lines of files that are too long");
+}
