@@ -153,7 +153,7 @@ impl<'a, W: Write> Writer<'a, W> {
             images: self.images,
             source,
         };
-        let document = serde_json::to_vec_pretty(&manifest).map_err(|error| Error::Write(error.into()))?;
+        let document = serde_json::to_vec(&manifest).map_err(|error| Error::Write(error.into()))?;
         self.archive.add(MANIFEST_NAME.to_owned(), crc32fast::hash(&document), &document).map_err(Error::Write)?;
         let zip_bytes = self.archive.finish().map_err(Error::Write)?;
         let duration_s = manifest.source.duration_s;
