@@ -4,7 +4,7 @@ use png::{BitDepth, ColorType, DeflateCompression, Encoder, Filter, PixelDimensi
 use serde::Serialize;
 
 use crate::Error;
-use crate::av::{Picture, PixelFormat};
+use crate::av::{Picture, PixelFormat, Plane};
 use crate::select::Ratio;
 
 /// How much time is spent on making the pictures small. The pixels are the same.
@@ -32,7 +32,8 @@ const DRAWN: Way = (DeflateCompression::Level(4), Filter::NoFilter);
 
 /// The PNG file of a picture that [`Converter`](crate::convert::Converter) made ready.
 pub(crate) fn encode(picture: &Picture, aspect: Option<Ratio>, compression: Compression) -> Result<Vec<u8>, Error> {
-    let pixels = pixels(picture);
+    let planes = picture.planes();
+    let pixels = planes.first().map(Plane::bytes).unwrap_or_default();
     let way = match compression {
         Compression::Fast => choose(picture, &pixels)?,
         Compression::Balanced => (DeflateCompression::Level(6), Filter::Adaptive),
@@ -80,11 +81,6 @@ fn equal_share(pixels: &[u8], row: usize, pixel: usize) -> f64 {
         looked_at += row - pixel;
     }
     equal as f64 / looked_at.max(1) as f64
-}
-
-/// The rows of the picture one after another, without padding.
-fn pixels(picture: &Picture) -> Vec<u8> {
-    picture.planes().first().map_or_else(Vec::new, |plane| plane.rows().collect::<Vec<_>>().concat())
 }
 
 /// A PNG of `height` rows of the picture's kind.

@@ -11,7 +11,7 @@ mod scale;
 
 pub(crate) use decoder::{DecodeError, Decoder, Threads, set_extradata, with_data};
 pub(crate) use demux::{Demuxer, ReadError, StreamInfo, is_hidden};
-pub(crate) use picture::{Picture, PixelFormat, is_transposable};
+pub(crate) use picture::{Picture, PixelFormat, Plane, is_transposable};
 pub(crate) use scale::{Scaler, png_format};
 
 use std::sync::Once;

@@ -1,5 +1,6 @@
 //! A decoded picture and safe access to its pixels.
 
+use std::borrow::Cow;
 use std::marker::PhantomData;
 
 use ffmpeg_next as ff;
@@ -40,6 +41,16 @@ pub(crate) struct Plane<'a> {
 }
 
 impl<'a> Plane<'a> {
+    /// All rows one after another, without padding. They are copied only if there is any.
+    pub(crate) fn bytes(&self) -> Cow<'a, [u8]> {
+        let bytes = self.layout.row_bytes();
+        if self.stride == bytes as isize {
+            // SAFETY: as in `rows`; without padding one row begins where the other ends.
+            return Cow::Borrowed(unsafe { std::slice::from_raw_parts(self.start, bytes * self.layout.height) });
+        }
+        self.rows().collect::<Vec<_>>().concat().into()
+    }
+
     /// The rows from top to bottom, without their padding.
     pub(crate) fn rows(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
         let (start, stride, bytes) = (self.start, self.stride, self.layout.row_bytes());
