@@ -54,6 +54,7 @@ impl<'a, W: Write> Writer<'a, W> {
     /// Take what a task tells; write what has its turn by it.
     pub(crate) fn take(&mut self, message: Message) -> Result<(), Error> {
         match message {
+            Message::Begin { from } => self.first_slot = from,
             Message::Image { span, order, image } => drop(self.early.insert((span, order), image)),
             Message::End { span, images, report } => drop(self.ended.insert(span, (images, report))),
         }
@@ -123,14 +124,11 @@ impl<'a, W: Write> Writer<'a, W> {
         };
         let written = self.images.len() as u64;
         let answered = self.slots.last().map_or(first, |slot| slot + 1);
-        let until = [read.until, self.until, read.broken_off].into_iter().flatten().fold(answered, i64::max);
+        let until = [read.until, self.until, read.promised].into_iter().flatten().fold(answered, i64::max);
         let limit = first.saturating_add(options.limits.max_images as i64);
         let missing = self.missing(first, until.min(limit));
         let expected = (until.min(limit) - first) as u64;
         let mut warnings = read.warnings;
-        if read.broken_off.is_some() {
-            warnings.push("the video ends before its container says that it should".to_owned());
-        }
         if source.rotation == Orientation::Skewed {
             warnings.push("the pictures are to be turned by an angle that is no quarter turn; they are left as stored".to_owned());
         }
@@ -138,7 +136,7 @@ impl<'a, W: Write> Writer<'a, W> {
         let base = self.scene.info.time_base.as_f64();
         let damaged: Vec<DamagedRange> =
             self.damaged.iter().map(|(from, to)| DamagedRange { from_s: *from as f64 * base, to_s: *to as f64 * base }).collect();
-        let complete = missing.is_empty() && damaged.is_empty() && read.broken_off.is_none();
+        let complete = missing.is_empty() && damaged.is_empty() && !read.broken_off && read.damaged_packets == 0;
         let manifest = Manifest {
             manifest_version: 1,
             engine: Engine::this(),

@@ -119,6 +119,7 @@ pub fn extract(
         let (scene, flow) = (&scene, &flow);
         let writer = Writer::new(scene, flow, Archive::new(sink));
         let writer = threads.spawn(move || {
+            let _watch = flow.watch();
             let mut writer = writer;
             for message in receiver {
                 let done = writer.written();

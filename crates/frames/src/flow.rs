@@ -97,6 +97,11 @@ impl Flow {
         state.all_read.then_some(state.spans)
     }
 
+    /// Until the guard is dropped, a panic on this thread ends the waiting of all others, so that it can come through.
+    pub(crate) fn watch(&self) -> Watch<'_> {
+        Watch(self)
+    }
+
     /// A thread takes up work; the work is counted until the guard is dropped.
     pub(crate) fn work(&self) -> Working<'_> {
         self.lock().busy += 1;
@@ -140,5 +145,17 @@ pub(crate) struct Working<'a>(&'a Flow);
 impl Drop for Working<'_> {
     fn drop(&mut self) {
         self.0.lock().busy -= 1;
+    }
+}
+
+/// A thread under watch.
+pub(crate) struct Watch<'a>(&'a Flow);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.lock().failed = true;
+            self.0.changed.notify_all();
+        }
     }
 }

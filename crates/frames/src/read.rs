@@ -21,8 +21,12 @@ use crate::span::{Message, Studio, Task};
 pub(crate) struct Read {
     /// First slot after the video, by its packets.
     pub until: Option<i64>,
-    /// The video ends before its container says so, and where it should end.
-    pub broken_off: Option<i64>,
+    /// First slot after the video, by its container, if the packets end before.
+    pub promised: Option<i64>,
+    /// The container breaks off or is shorter than it says.
+    pub broken_off: bool,
+    /// Packets that the container knows to be cut short or damaged.
+    pub damaged_packets: u64,
     pub warnings: Vec<String>,
 }
 
@@ -62,7 +66,6 @@ impl<'a, 'scope> Reader<'a, 'scope> {
         let mut planner = Planner::new(options.recipe.clone(), scene.info.time_base, selective);
         let mut preparation = Preparation::new(scene.info);
         let mut read = Read::default();
-        let mut corrupt = 0_u64;
         let mut end = i64::MIN;
         let mut first_slot = None;
         loop {
@@ -74,7 +77,7 @@ impl<'a, 'scope> Reader<'a, 'scope> {
                 Ok(mut packet) => {
                     let role = preparation.prepare(&mut packet);
                     let facts = facts(scene.info, if selective { role } else { Role::UNKNOWN }, &packet);
-                    corrupt += u64::from(packet.is_corrupt());
+                    read.damaged_packets += u64::from(packet.is_corrupt());
                     if let Some(time) = facts.time.or(packet.dts().map(|time| time.saturating_sub(scene.info.start))) {
                         end = end.max(scene.end(time, facts.duration));
                         let slot = scene.slot(time);
@@ -93,7 +96,7 @@ impl<'a, 'scope> Reader<'a, 'scope> {
                         return Err(Some(error));
                     }
                     read.warnings.push(format!("the container breaks off: {reason}"));
-                    read.broken_off = Some(i64::MIN);
+                    read.broken_off = true;
                     break;
                 }
             }
@@ -105,21 +108,27 @@ impl<'a, 'scope> Reader<'a, 'scope> {
         }
         read.until = planner.finish(|time, duration| scene.end(time, duration));
         self.hand_on(planner.take()).map_err(|Stopped| None)?;
-        if corrupt > 0 {
-            read.warnings.push(format!("packets cut short or damaged: {corrupt}"));
+        if read.damaged_packets > 0 {
+            read.warnings.push(format!("packets cut short or damaged: {}", read.damaged_packets));
         }
-        if cut_off {
-            read.broken_off = Some(i64::MIN);
-        }
-        let shortfall = scene.info.shortfall(end, corrupt > 0 || read.broken_off.is_some());
-        if let Some(promised) = shortfall {
-            read.broken_off = Some(scene.recipe.slot(promised, MICROSECONDS));
+        read.broken_off |= cut_off;
+        let shortfall = scene.info.shortfall(end, read.damaged_packets > 0 || read.broken_off);
+        read.promised = shortfall.map(|promised| scene.recipe.slot(promised, MICROSECONDS));
+        if read.broken_off || read.promised.is_some() {
+            read.broken_off = true;
+            read.warnings.push("the video ends before its container says that it should".to_owned());
         }
         Ok(read)
     }
 
     fn hand_on(&mut self, plans: Vec<Plan<ff::Packet>>) -> Result<(), Stopped> {
         for plan in plans {
+            if self.next_span == 0
+                && let Plan::Whole { from, .. } | Plan::Begin { from, .. } = plan
+            {
+                // The archive's thread is gone only after a failure.
+                let _ = self.sender.send(Message::Begin { from });
+            }
             match plan {
                 Plan::Whole { from, chunk } => {
                     let bytes = size(&chunk);
@@ -149,6 +158,7 @@ impl<'a, 'scope> Reader<'a, 'scope> {
         let (studio, sender, span) = (self.studio, self.sender.clone(), self.next_span);
         self.next_span += 1;
         self.scope.spawn(move |scope| {
+            let _watch = studio.flow.watch();
             let working = studio.flow.work();
             let mut task = Task::new(studio, scope, sender, span);
             let result = if studio.flow.has_failed() { Ok(SpanReport::default()) } else { work(&mut task) };
@@ -196,9 +206,9 @@ impl Preparation {
             .side_data()
             .find(|data| data.kind() == ff::packet::side_data::Type::NewExtraData)
             .map(|data| data.data().to_vec());
-        let sets = self.classifier.parameter_sets();
         let role = self.classifier.role(packet);
         if role.entry != Entry::None {
+            let sets = self.classifier.parameter_sets();
             if !sets.is_empty()
                 && let Some(data) = packet.data()
             {

@@ -26,8 +26,20 @@ pub(crate) struct Studio<'a> {
 
 /// What the tasks tell the archive.
 pub(crate) enum Message {
-    Image { span: u64, order: usize, image: Image },
-    End { span: u64, images: usize, report: SpanReport },
+    /// Before everything else: the first slot of the video, if its packets tell.
+    Begin {
+        from: Option<i64>,
+    },
+    Image {
+        span: u64,
+        order: usize,
+        image: Image,
+    },
+    End {
+        span: u64,
+        images: usize,
+        report: SpanReport,
+    },
 }
 
 /// A picture ready for the archive.
@@ -156,6 +168,7 @@ impl<'a, 'scope> Task<'a, 'scope> {
         let sender = self.sender.clone();
         if studio.flow.has_idle_thread() {
             self.scope.spawn(move |_| {
+                let _watch = studio.flow.watch();
                 let _working = studio.flow.work();
                 if let Err(error) = studio.encode(taken, span, order, &sender) {
                     studio.flow.fail(error);

@@ -177,3 +177,68 @@ fn put32(bytes: &mut Vec<u8>, number: u32) {
 fn put64(bytes: &mut Vec<u8>, number: u64) {
     bytes.extend_from_slice(&number.to_le_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Counts everything and keeps the last bytes.
+    #[derive(Default)]
+    struct Tail {
+        bytes: u64,
+        last: Vec<u8>,
+    }
+
+    impl Write for Tail {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.bytes += bytes.len() as u64;
+            self.last.extend_from_slice(&bytes[bytes.len().saturating_sub(4096)..]);
+            self.last.drain(..self.last.len().saturating_sub(4096));
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+        bytes.windows(what.len()).rposition(|window| window == what)
+    }
+
+    #[test]
+    fn more_entries_than_the_old_format_counts_are_all_found() {
+        let mut file = Vec::new();
+        let mut archive = Archive::new(&mut file);
+        for n in 0..70_000_u32 {
+            archive.add(format!("{n}"), crc32fast::hash(&n.to_le_bytes()), &n.to_le_bytes()).expect("memory takes everything");
+        }
+        archive.finish().expect("memory takes everything");
+        let mut archive = zip::ZipArchive::new(io::Cursor::new(file)).expect("the directory is read");
+        assert_eq!(archive.len(), 70_000);
+        let mut last = Vec::new();
+        io::Read::read_to_end(&mut archive.by_name("69999").expect("the last entry is there"), &mut last)
+            .expect("its CRC is right");
+        assert_eq!(last, 69_999_u32.to_le_bytes());
+    }
+
+    #[test]
+    fn only_an_entry_past_four_gibibytes_has_wide_fields() {
+        let mut tail = Tail::default();
+        let mut archive = Archive::new(&mut tail);
+        let gibibyte = vec![0; 1 << 30];
+        for n in 0..5 {
+            archive.add(format!("entry {n}"), 0, &gibibyte).expect("the sink takes everything");
+        }
+        let size = archive.finish().expect("the sink takes everything");
+        assert_eq!(size, tail.bytes);
+        // Local headers of 37 bytes; the fifth entry begins at 4 * (1 GiB + 37), past what 32 bits hold.
+        let fifth = 4 * ((1_u64 << 30) + 37);
+        let name = find(&tail.last, b"entry 4").expect("the directory names the entry");
+        let extra: Vec<u8> = [&1_u16.to_le_bytes()[..], &8_u16.to_le_bytes(), &fifth.to_le_bytes()].concat();
+        assert_eq!(&tail.last[name + 7..][..12], extra);
+        let fourth = find(&tail.last, b"entry 3").expect("the directory names the entry");
+        assert_eq!(&tail.last[fourth + 7..][..4], b"PK\x01\x02", "no extra field behind the fourth entry's name");
+        assert!(find(&tail.last, b"PK\x06\x06").is_some(), "the directory itself lies past four gibibytes");
+    }
+}

@@ -106,8 +106,8 @@ impl Classifier {
         }
     }
 
-    /// Parameter sets that stood in earlier packets, in the form in which they can be put before the next packet. A fresh decoder
-    /// that begins at an entry has not seen them.
+    /// The newest parameter sets that stood in packets so far, in the form in which they can be put before the packet just classified.
+    /// A fresh decoder that begins there has not seen the earlier ones.
     pub(crate) fn parameter_sets(&self) -> Vec<u8> {
         match &self.codec {
             Codec::H264(reader) => reader.parameter_sets(),
