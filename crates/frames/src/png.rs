@@ -25,10 +25,12 @@ type Way = (DeflateCompression, Filter);
 
 /// For film: one good filter, and a compressor that codes and does not search. Trying all filters gains nothing on such pictures.
 const FILM: Way = (DeflateCompression::FdeflateUltraFast, Filter::Paeth);
-/// For flat pictures with soft edges, such as surveillance: a match finder behind filters chosen row by row.
-const SMOOTH: Way = (DeflateCompression::Level(3), Filter::Adaptive);
+/// For flat pictures with soft edges, such as surveillance: a match finder behind the filter that leaves most to be found. Small
+/// pictures cost little time and gain most from a thorough search.
+const SMOOTH: Way = (DeflateCompression::Level(2), Filter::Up);
+const SMALL_SMOOTH: Way = (DeflateCompression::Level(5), Filter::Adaptive);
 /// For drawn pictures, such as screens and palettes: a match finder on the pixels themselves.
-const DRAWN: Way = (DeflateCompression::Level(4), Filter::NoFilter);
+const DRAWN: Way = (DeflateCompression::Level(5), Filter::NoFilter);
 
 /// The PNG file of a picture that [`Converter`](crate::convert::Converter) made ready.
 pub(crate) fn encode(picture: &Picture, aspect: Option<Ratio>, compression: Compression) -> Result<Vec<u8>, Error> {
@@ -51,6 +53,8 @@ fn choose(picture: &Picture, pixels: &[u8]) -> Result<Way, Error> {
     const FLAT: f64 = 0.75;
     /// What a match finder must save to be worth its time.
     const WORTH: f64 = 0.95;
+    /// Bytes of a small picture's pixels.
+    const SMALL: usize = 2 << 20;
 
     let (color, depth) = kind(picture.format());
     if color == ColorType::Indexed || depth == BitDepth::One {
@@ -66,8 +70,9 @@ fn choose(picture: &Picture, pixels: &[u8]) -> Result<Way, Error> {
     let strips: Vec<u8> =
         [1, 3, 5].iter().flat_map(|sixth| &pixels[(height * sixth / 6 - rows / 2) * row..][..rows * row]).copied().collect();
     let size = |way| write(picture, 3 * rows as u32, None, &strips, way).map(|file| file.len());
-    let (film, smooth, drawn) = (size(FILM)?, size(SMOOTH)?, size(DRAWN)?);
-    let (searched, way) = if drawn < smooth { (drawn, DRAWN) } else { (smooth, SMOOTH) };
+    let smooth_way = if pixels.len() < SMALL { SMALL_SMOOTH } else { SMOOTH };
+    let (film, smooth, drawn) = (size(FILM)?, size(smooth_way)?, size(DRAWN)?);
+    let (searched, way) = if drawn < smooth { (drawn, DRAWN) } else { (smooth, smooth_way) };
     Ok(if (searched as f64) < WORTH * film as f64 { way } else { FILM })
 }
 
