@@ -46,15 +46,14 @@ pub(crate) fn encode(picture: &Picture, aspect: Option<Ratio>, compression: Comp
 
 /// The way that suits the picture: decided by trying them on three strips of it, if a look at a few rows says that it may be flat.
 fn choose(picture: &Picture, pixels: &[u8]) -> Result<Way, Error> {
-    /// Rows of a strip, and bytes that it holds at least, so that a match finder can show what it finds.
+    /// Rows of a strip.
     const STRIP: usize = 16;
-    const STRIP_BYTES: usize = 64 << 10;
     /// Share of a flat picture's bytes that equal those of a neighbour.
     const FLAT: f64 = 0.75;
     /// To what a slower way must shrink a picture to be worth its time.
     const WORTH: f64 = 0.93;
     /// Bytes of a small picture's pixels.
-    const SMALL: usize = 2 << 20;
+    const SMALL: usize = 700 << 10;
 
     let (color, depth) = kind(picture.format());
     if color == ColorType::Indexed || depth == BitDepth::One {
@@ -66,7 +65,7 @@ fn choose(picture: &Picture, pixels: &[u8]) -> Result<Way, Error> {
     if height < STRIP || equal_share(pixels, row, pixel) < FLAT {
         return Ok(FILM);
     }
-    let rows = STRIP.max(STRIP_BYTES / row).min(height / 3);
+    let rows = STRIP.min(height / 3);
     let strips: Vec<u8> =
         [1, 3, 5].iter().flat_map(|sixth| &pixels[(height * sixth / 6 - rows / 2) * row..][..rows * row]).copied().collect();
     let size = |way| write(picture, 3 * rows as u32, None, &strips, way).map(|file| file.len());
