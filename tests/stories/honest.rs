@@ -7,7 +7,7 @@ use frames::Options;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::harness::{Archive, Pixels, clips, each, ffprobe, file_name, fixture, open, same};
+use crate::harness::{Archive, Pixels, clips, each, ffprobe, file_name, fixture, open, same, scratch};
 
 /// Clips that are over before the first instant, of which the first picture is taken instead.
 const TOO_SHORT: [&str; 2] = ["short_all_intra.avi", "shorter_than_half_a_second.mp4"];
@@ -172,4 +172,26 @@ fn what_is_left_of_a_damaged_clip_is_unaltered() {
         }
         same("pictures that are altered and not marked", altered, Vec::new())
     });
+}
+
+#[test]
+fn a_lost_beginning_is_missing_and_shifts_no_number() {
+    let mut video = std::fs::read(fixture("cut/.fast.mp4")).expect("the fixture is there");
+    let media = video.windows(4).position(|bytes| bytes == b"mdat").expect("an MP4 has media data") + 4;
+    // The first group of pictures lasts four of seventy seconds, and nothing of it is left.
+    let end = media + video.len() / 20;
+    video[media..end].fill(0);
+    let scratch = scratch();
+    let clip = scratch.path().join("lost.mp4");
+    std::fs::write(&clip, video).expect("the scratch directory can be written to");
+
+    let archive = open(&clip, &Options::default()).expect("the rest is extracted");
+    assert_eq!(archive.manifest["expected"], 70);
+    assert_eq!(archive.manifest["complete"], false);
+    let missing = archive.manifest["missing"].as_array().expect("a list");
+    assert_eq!(missing.first().map(|range| &range["first_number"]), Some(&Value::from(1)), "{missing:?}");
+    for image in archive.images() {
+        let instant = image["instant_s"].as_f64().expect("an instant");
+        assert_eq!(image["number"].as_f64(), Some(instant + 0.5), "{image}");
+    }
 }

@@ -57,12 +57,10 @@ impl Reader {
                 _ => {}
             }
         }
-        Role {
-            entry: Entry::clean_if(entry == Some(true)),
-            disposable: entry.is_some() && slots.is_some_and(|slots| slots.writes == 0),
-            shown,
-            slots,
-        }
+        let Some(entry) = entry else {
+            return Role::UNKNOWN;
+        };
+        Role { entry: Entry::clean_if(entry), disposable: slots.is_some_and(|slots| slots.writes == 0), shown, slots }
     }
 }
 

@@ -8,8 +8,11 @@ use super::{Entry, Role};
 const SLICE: u8 = 1;
 const DATA_PARTITION_C: u8 = 4;
 const IDR_SLICE: u8 = 5;
+const SUPPLEMENT: u8 = 6;
 const SEQUENCE_PARAMETERS: u8 = 7;
 const PICTURE_PARAMETERS: u8 = 8;
+const DELIMITER: u8 = 9;
+const FILLER: u8 = 12;
 
 /// Whether pictures may be coded as two fields. Then a packet may hold only one of them, and dropping it alone would break the pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,8 +90,12 @@ impl Reader {
         let mut first = None;
         let mut referenced = false;
         let mut field = false;
+        let mut strange = false;
         for unit in self.framing.units(data) {
-            let Some(header) = unit.first() else { continue };
+            let Some(header) = unit.first() else {
+                strange = true;
+                continue;
+            };
             match header & 31 {
                 kind @ SLICE..=IDR_SLICE => {
                     first.get_or_insert(kind);
@@ -104,15 +111,20 @@ impl Reader {
                     let id = Bits::new(&unescape(&unit[1..unit.len().min(12)])).ue().unwrap_or(0);
                     self.sets.keep(PICTURE_PARAMETERS, id, unit);
                 }
-                _ => {}
+                SUPPLEMENT | DELIMITER..=FILLER => {}
+                _ => strange = true,
             }
+        }
+        if first.is_none() {
+            // Parameter sets and the like show nothing; what is not understood may be a damaged picture, which is to be missed.
+            return Role { shown: strange, ..Role::UNKNOWN };
         }
         // With data partitioning a damaged partition changes what is decodable; nobody sends it, so nothing is gained by it.
         let partitioned = first.is_some_and(|kind| (SLICE + 1..=DATA_PARTITION_C).contains(&kind));
         Role {
             entry: Entry::clean_if(first == Some(IDR_SLICE)),
-            disposable: first.is_some() && !referenced && !field && !partitioned,
-            shown: first.is_some(),
+            disposable: !referenced && !field && !partitioned,
+            shown: true,
             slots: None,
         }
     }

@@ -18,6 +18,7 @@ const LAST_PICTURE: u8 = 31;
 const VIDEO_PARAMETERS: u8 = 32;
 const SEQUENCE_PARAMETERS: u8 = 33;
 const PICTURE_PARAMETERS: u8 = 34;
+const LAST_SUPPLEMENT: u8 = 40;
 
 /// Follows the packets of an HEVC stream.
 pub(super) struct Reader {
@@ -50,8 +51,12 @@ impl Reader {
 
     pub(super) fn role(&mut self, data: &[u8]) -> Role {
         let mut first = None;
+        let mut strange = false;
         for unit in self.framing.units(data) {
-            let [header, layer, ..] = *unit else { continue };
+            let [header, layer, ..] = *unit else {
+                strange = true;
+                continue;
+            };
             match header >> 1 & 63 {
                 kind @ ..=LAST_PICTURE => {
                     first.get_or_insert((kind, (layer & 7).saturating_sub(1)));
@@ -60,11 +65,13 @@ impl Reader {
                     self.look_for_layers(unit);
                     self.sets.keep(kind, id(kind, unit), unit);
                 }
-                _ => {}
+                ..=LAST_SUPPLEMENT => {}
+                _ => strange = true,
             }
         }
         let Some((kind, layer)) = first else {
-            return Role { entry: Entry::None, disposable: false, shown: false, slots: None };
+            // Parameter sets and the like show nothing; what is not understood may be a damaged picture, which is to be missed.
+            return Role { shown: strange, ..Role::UNKNOWN };
         };
         if (FIRST_IRAP..=LAST_IRAP).contains(&kind) {
             self.rasl_lost = Some(kind <= LAST_BLA || self.rasl_lost.is_none());

@@ -117,11 +117,14 @@ impl Classifier {
     }
 }
 
-/// RFC 6386, section 9.1: bit 0 of the frame tag is clear in key frames, bit 4 says that the frame is shown.
+/// RFC 6386, section 9.1: bit 0 of the frame tag is clear in key frames, which go on with a start code; bit 4 says that the frame
+/// is shown.
 fn vp8(data: &[u8]) -> Role {
-    match data {
-        [tag, ..] => Role { entry: Entry::clean_if(tag & 1 == 0), disposable: false, shown: tag >> 4 & 1 == 1, slots: None },
-        [] => Role::UNKNOWN,
+    let shown = |tag: u8| tag >> 4 & 1 == 1;
+    match *data {
+        [tag, _, _, 0x9D, 0x01, 0x2A, ..] if tag & 1 == 0 => Role { shown: shown(tag), ..Role::INTRA },
+        [tag, ..] if tag & 1 == 1 => Role { shown: shown(tag), ..Role::UNKNOWN },
+        _ => Role::UNKNOWN,
     }
 }
 

@@ -12,7 +12,7 @@ pub(super) enum Framing {
 }
 
 impl Framing {
-    /// The units of a packet. What does not follow the framing ends the list.
+    /// The units of a packet. What does not follow the framing ends the list and stands in it as an empty unit.
     pub(super) fn units(self, data: &[u8]) -> Vec<&[u8]> {
         match self {
             Self::Length(size) => {
@@ -24,11 +24,17 @@ impl Framing {
                     units.push(unit);
                     rest = tail;
                 }
+                if !rest.is_empty() {
+                    units.push(&[]);
+                }
                 units
             }
             Self::StartCodes => {
                 let mut starts: Vec<usize> =
                     data.windows(3).enumerate().filter(|(_, bytes)| *bytes == [0, 0, 1]).map(|(at, _)| at + 3).collect();
+                if starts.is_empty() {
+                    return vec![&[]];
+                }
                 starts.push(data.len() + 3);
                 starts.windows(2).map(|pair| trim(&data[pair[0]..(pair[1] - 3).max(pair[0])])).collect()
             }
@@ -105,9 +111,11 @@ mod tests {
     }
 
     #[test]
-    fn a_length_past_the_end_gives_no_unit() {
-        assert!(Framing::Length(4).units(&[0, 0, 0, 9, 1]).is_empty());
-        assert!(Framing::Length(4).units(&[0, 0]).is_empty());
+    fn what_breaks_the_framing_stands_as_an_empty_unit() {
+        let nothing: &[u8] = &[];
+        assert_eq!(Framing::Length(4).units(&[0, 0, 0, 9, 1]), [nothing]);
+        assert_eq!(Framing::Length(1).units(&[1, 6, 7, 8]), [&[6], nothing]);
+        assert_eq!(Framing::StartCodes.units(&[7, 7, 7, 7]), [nothing]);
     }
 
     #[test]
