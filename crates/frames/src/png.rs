@@ -14,9 +14,9 @@ pub enum Compression {
     /// A compressor made for PNG, and a match finder for the pictures that need one.
     #[default]
     Fast,
-    /// Some ten times slower, a few percent smaller.
+    /// On 1080p film an eighth smaller, and the whole extraction takes twice as long.
     Balanced,
-    /// Slower again, as small as zlib makes it.
+    /// As small as zlib makes it: a few percent smaller again, at six times the time of the first.
     Small,
 }
 

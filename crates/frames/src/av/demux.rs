@@ -11,7 +11,7 @@ use crate::select::{MICROSECONDS, Ratio, rescale};
 use crate::source::{Container, Watched};
 use crate::{Error, Limits};
 
-use super::{ratio, reason};
+use super::reason;
 
 /// Bytes that libav reads at a time. Its default of 32 KiB costs a call per picture.
 const READ_BUFFER: usize = 1 << 20;
@@ -261,7 +261,7 @@ fn describe(input: &ff::format::context::Input, index: usize, container: Contain
             color_range: name(ffi::av_color_range_name(codec.color_range)),
             color_primaries: name(ffi::av_color_primaries_name(codec.color_primaries)),
             color_transfer: name(ffi::av_color_transfer_name(codec.color_trc)),
-            sample_aspect: (aspect.num > 0 && aspect.den > 0).then(|| ratio(aspect.into())),
+            sample_aspect: (aspect.num > 0 && aspect.den > 0).then(|| Ratio::new(aspect.num.into(), aspect.den.into())),
         }
     }
 }

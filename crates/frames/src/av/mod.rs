@@ -20,8 +20,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use ffmpeg_next as ff;
 use ffmpeg_next::ffi;
 
-use crate::select::Ratio;
-
 /// Make libav quiet and cap its allocations at `max_allocation` bytes.
 ///
 /// Both are settings of the whole process in libav. The largest ceiling asked for holds, so that one extraction never tightens
@@ -54,8 +52,4 @@ pub(crate) fn versions() -> [(&'static str, String); 4] {
 /// libav's words for an error, on one line.
 fn reason(error: ff::Error) -> String {
     error.to_string().to_lowercase()
-}
-
-fn ratio(rational: ff::Rational) -> Ratio {
-    Ratio::new(rational.numerator().into(), rational.denominator().into())
 }
