@@ -10,16 +10,13 @@ setup: ## Install the system packages that a build needs
 build: setup ## Build the command, optimised: target/release/fiapx
 	cargo build --release --package app
 
-run: build ## Set up, build, and turn the sample clip into an archive
-	target/release/fiapx probe fixtures/sample.mp4
-	target/release/fiapx extract fixtures/sample.mp4 --output target/sample.zip
-	@echo
-	@./fixtures/show.sh target/sample.zip
+run: build ## Set up, build, and run the service at http://localhost:8000, with its data in ./data
+	target/release/fiapx serve
 
 test: ## Set up and run everything that has to pass
 	@./setup.sh test
 	@$(MAKE) --no-print-directory lint
-	cargo build --package app
+	cargo build --package app --features failpoints
 	cargo test --workspace
 
 test-quick: ## Run the tests of the crates alone, without the whole-system stories
@@ -30,7 +27,7 @@ lint: ## Check form and style
 	cargo fmt --all -- --check
 	cargo clippy --workspace --all-targets -- --deny warnings
 
-bench: ## Measure each step of the engine (criterion)
+bench: ## Measure each step of the engine (criterion), and what the service adds
 	@./setup.sh bench
 	cargo bench --package benches
 

@@ -1,5 +1,6 @@
 //! What can be said on the command line.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -22,6 +23,47 @@ pub enum Command {
     Extract(ExtractArguments),
     /// Tell what a video is and how large its archive would be.
     Probe(ProbeArguments),
+    /// Run the whole service in this process: accounts, uploads, processing, downloads, mails.
+    Serve(ServeArguments),
+    /// Bring the database's schema up to date. Safe to run twice.
+    Migrate(ConfiguredArguments),
+    /// Reach every configured part and say what is wrong.
+    Check(CheckArguments),
+    /// Print the OpenAPI document.
+    Openapi,
+}
+
+/// Arguments of `fiapx serve`.
+#[derive(Debug, Args)]
+pub struct ServeArguments {
+    /// Where the service listens; 127.0.0.1:8000 by default.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Where settings come from.
+    #[command(flatten)]
+    pub configured: ConfiguredArguments,
+}
+
+/// Arguments of `fiapx check`.
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// Print all settings with their defaults, as a configuration file.
+    #[arg(long)]
+    pub defaults: bool,
+    /// Where settings come from.
+    #[command(flatten)]
+    pub configured: ConfiguredArguments,
+}
+
+/// Where settings come from: this file, then the environment, then flags.
+#[derive(Debug, Args)]
+pub struct ConfiguredArguments {
+    /// A configuration file; `fiapx check --defaults` prints one.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where the embedded parts keep their data; ./data by default.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub data_dir: Option<PathBuf>,
 }
 
 /// Arguments of `fiapx extract`.

@@ -1,9 +1,11 @@
 //! The command `fiapx`: every role of the system is one of its subcommands.
 
 mod cli;
+mod check;
 mod extract;
 mod output;
 mod probe;
+mod run;
 mod video;
 
 use std::io::Write;
@@ -17,6 +19,10 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Extract(arguments) => extract::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
+        Command::Serve(arguments) => run::serve(&arguments),
+        Command::Migrate(arguments) => run::migrate(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Openapi => run::openapi(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

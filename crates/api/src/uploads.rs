@@ -1,0 +1,130 @@
+//! Uploading.
+
+use std::sync::Arc;
+
+use database::Job;
+use database::accept::Accepted;
+use poem::http::StatusCode;
+use poem::web::Data;
+use poem_openapi::param::Header;
+use poem_openapi::payload::Json;
+use poem_openapi::{ApiResponse, Object, OpenApi};
+use tracing::info;
+use uuid::Uuid;
+
+use crate::Service;
+use crate::accounts::{Group, LoggedIn};
+use crate::problem::{Problem, Refusal, refusals};
+use crate::receive::{self, Form};
+use crate::views::Status;
+
+/// One accepted video.
+#[derive(Object)]
+struct AcceptedJob {
+    /// The job's id.
+    job_id: Uuid,
+    /// The video's name.
+    filename: String,
+    /// Where the job stands.
+    status: Status,
+}
+
+/// The accepted videos.
+#[derive(Object)]
+struct AcceptedVideos {
+    /// Id of the first job.
+    job_id: Uuid,
+    /// Where the first job stands.
+    status: Status,
+    /// All jobs, in the order of the videos.
+    jobs: Vec<AcceptedJob>,
+}
+
+#[derive(ApiResponse)]
+enum Uploaded {
+    /// The videos are stored and wait for a worker. Nothing that was accepted gets lost.
+    #[oai(status = 202)]
+    Accepted(
+        Json<AcceptedVideos>,
+        /// Where the first job can be watched.
+        #[oai(header = "Location")]
+        String,
+    ),
+}
+
+refusals! {
+    UploadRefusals {
+        400: "The upload broke off, or is no form.",
+        401: "The access token is missing, wrong or expired.",
+        408: "Nothing came for too long.",
+        409: "The idempotency key belongs to an upload whose jobs are deleted.",
+        413: "A video is too large, or there are too many.",
+        415: "The form is none, or a file is no accepted video.",
+        422: "The form holds no video, an empty one, or a part of another name.",
+        500: "A fault of the service.",
+        503: "A part of the service is not available.",
+        507: "There is no room for the video.",
+    }
+}
+
+/// The operation that takes videos.
+pub struct Uploads;
+
+#[OpenApi(tag = "Group::Videos")]
+impl Uploads {
+    /// Upload videos
+    ///
+    /// One or more parts named `file`: .mp4 .avi .mov .mkv .wmv .flv .webm. All are accepted or none.
+    #[oai(path = "/videos/upload", method = "post")]
+    async fn upload(
+        &self,
+        service: Data<&Arc<Service>>,
+        user: LoggedIn,
+        /// A name of the client's own for this upload, of up to 255 characters. When the upload is repeated with the same one within a day,
+        /// the jobs of the first are given again instead of new ones.
+        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 255))]
+        idempotency_key: Header<Option<String>>,
+        form: Form,
+    ) -> Result<Uploaded, Refusal<UploadRefusals>> {
+        let key = idempotency_key.0.as_deref();
+        if let Some(key) = key
+            && let Some(jobs) = service.database().accepted_before(user.0, key).await?
+        {
+            return Ok(accepted(jobs)?);
+        }
+        let videos = form.receive(&service, user.0).await?;
+        let traceparent = traceparent();
+        let jobs = match service.database().accept(user.0, &videos, key, Some(&traceparent)).await {
+            Ok(Accepted::New(jobs)) => jobs,
+            Ok(Accepted::Before(jobs)) => {
+                receive::discard(&service, &videos).await;
+                jobs
+            }
+            // The commit may have happened although its answer got lost, so the videos stay; the sweep removes what became no job.
+            Err(error) => return Err(error.into()),
+        };
+        for job in &jobs {
+            info!(job_id = %job.id, user_id = %job.user_id, trace_id = job.trace_id(), size_bytes = job.video_size_bytes, "a video was accepted");
+        }
+        metrics::counter!("fiapx_videos_accepted_total").increment(jobs.len() as u64);
+        Ok(accepted(jobs)?)
+    }
+}
+
+fn accepted(jobs: Vec<Job>) -> Result<Uploaded, Problem> {
+    let Some(first) = jobs.first() else {
+        let detail = "The jobs of the upload with this idempotency key are deleted. Upload again with another key.";
+        return Err(Problem::new(StatusCode::CONFLICT, "IDEMPOTENCY_KEY_USED", detail));
+    };
+    let location = format!("/videos/{}", first.id);
+    let (job_id, status) = (first.id.0, first.state.into());
+    let jobs =
+        jobs.into_iter().map(|job| AcceptedJob { job_id: job.id.0, filename: job.filename, status: job.state.into() }).collect();
+    Ok(Uploaded::Accepted(Json(AcceptedVideos { job_id, status, jobs }), location))
+}
+
+/// A new trace (W3C Trace Context, version 00) that the video's way belongs to.
+fn traceparent() -> String {
+    let (trace, parent) = (rand::random::<u128>().max(1), rand::random::<u64>().max(1));
+    format!("00-{trace:032x}-{parent:016x}-01")
+}

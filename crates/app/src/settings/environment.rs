@@ -1,0 +1,134 @@
+//! Settings in the environment. The names that the first version of the system knew still mean the same.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use anyhow::{Result, anyhow};
+use toml::Value;
+
+use super::layers::Layers;
+
+/// What a variable holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    Text,
+    Number,
+    Flag,
+    /// Texts with commas between them, or a JSON array.
+    Texts,
+    /// Numbers with commas between them, or a JSON array.
+    Numbers,
+    /// The IP address of an address with a port.
+    Host,
+    /// The port of an address with a port.
+    Port,
+    /// The address of a store, which need not have a scheme.
+    Store,
+}
+
+/// Each variable, the setting that it goes before, and what it holds. The later one of two for the same setting wins.
+pub(super) const VARIABLES: &[(&str, &str, Kind)] = &[
+    ("DATA_DIR", "data_dir", Kind::Text),
+    ("GRACE_PERIOD_SECONDS", "grace_seconds", Kind::Number),
+    ("API_HOST", "server.listen", Kind::Host),
+    ("API_PORT", "server.listen", Kind::Port),
+    ("PUBLIC_URL", "server.public_url", Kind::Text),
+    ("CORS_ORIGINS", "server.cors_origins", Kind::Texts),
+    ("DEBUG", "server.debug", Kind::Flag),
+    ("JWT_SECRET", "accounts.jwt_secret", Kind::Text),
+    ("JWT_ACCESS_TOKEN_EXPIRE_MINUTES", "accounts.access_minutes", Kind::Number),
+    ("JWT_REFRESH_TOKEN_EXPIRE_DAYS", "accounts.refresh_days", Kind::Number),
+    ("DATABASE_URL", "database.url", Kind::Text),
+    ("RABBITMQ_URL", "broker.url", Kind::Text),
+    ("REDIS_URL", "limits.redis_url", Kind::Text),
+    ("LIMIT_DOWNLOADS_PER_MINUTE", "limits.downloads_per_minute", Kind::Number),
+    ("LIMIT_LOGINS_PER_MINUTE", "limits.logins_per_minute", Kind::Number),
+    ("MINIO_ENDPOINT", "storage.endpoint", Kind::Store),
+    ("MINIO_ACCESS_KEY", "storage.access_key", Kind::Text),
+    ("MINIO_SECRET_KEY", "storage.secret_key", Kind::Text),
+    ("MINIO_BUCKET", "storage.bucket", Kind::Text),
+    ("S3_ENDPOINT", "storage.endpoint", Kind::Text),
+    ("S3_PUBLIC_ENDPOINT", "storage.public_endpoint", Kind::Text),
+    ("S3_ACCESS_KEY", "storage.access_key", Kind::Text),
+    ("S3_SECRET_KEY", "storage.secret_key", Kind::Text),
+    ("S3_BUCKET", "storage.bucket", Kind::Text),
+    ("S3_REGION", "storage.region", Kind::Text),
+    ("VIDEO_RETENTION_DAYS", "storage.retention_days", Kind::Number),
+    ("PRESIGNED_URL_EXPIRY_SECONDS", "storage.link_seconds", Kind::Number),
+    ("MAX_VIDEO_SIZE_MB", "upload.max_video_mb", Kind::Number),
+    ("UPLOAD_PATIENCE_SECONDS", "upload.patience_seconds", Kind::Number),
+    ("WORKER_CONCURRENCY", "worker.concurrency", Kind::Number),
+    ("WORKER_TIMEOUT_SECONDS", "worker.timeout_seconds", Kind::Number),
+    ("WORKER_RETRY_SECONDS", "worker.retry_seconds", Kind::Numbers),
+    ("WORKER_LEASE_SECONDS", "worker.lease_seconds", Kind::Number),
+    ("SMTP_HOST", "mail.host", Kind::Text),
+    ("SMTP_PORT", "mail.port", Kind::Number),
+    ("SMTP_USER", "mail.user", Kind::Text),
+    ("SMTP_PASSWORD", "mail.password", Kind::Text),
+    ("EMAIL_FROM", "mail.from", Kind::Text),
+    ("LOG_LEVEL", "log.level", Kind::Text),
+    ("LOG_FORMAT", "log.format", Kind::Text),
+    ("METRICS_LISTEN", "metrics.listen", Kind::Text),
+];
+
+/// Whether a store whose address has no scheme is reached by TLS.
+const SECURE: &str = "MINIO_SECURE";
+
+/// Put every variable that is there, and not empty, over what is there.
+pub(super) fn add(layers: &mut Layers, environment: impl Fn(&str) -> Option<String>) -> Result<()> {
+    let lookup = |name: &str| environment(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    let wrong = |name: &str, why: String| anyhow!("{name} in the environment is wrong: {why}");
+    let secure = lookup(SECURE).map_or(Ok(false), |text| flag(&text)).map_err(|why| wrong(SECURE, why))?;
+    for (name, setting, kind) in VARIABLES {
+        let Some(text) = lookup(name) else { continue };
+        let value = value(*kind, &text, layers.settings().server.listen, secure).map_err(|why| wrong(name, why))?;
+        layers.set(setting, value, &format_args!("{name} in the environment"))?;
+    }
+    Ok(())
+}
+
+fn value(kind: Kind, text: &str, listen: SocketAddr, secure: bool) -> Result<Value, String> {
+    Ok(match kind {
+        Kind::Text => text.into(),
+        Kind::Number => number(text)?.into(),
+        Kind::Flag => flag(text)?.into(),
+        Kind::Texts => list(text, |item| Ok(item.to_owned()))?.into(),
+        Kind::Numbers => list(text, number)?.into(),
+        Kind::Host => SocketAddr::new(host(text)?, listen.port()).to_string().into(),
+        Kind::Port => SocketAddr::new(listen.ip(), port(text)?).to_string().into(),
+        Kind::Store if text.contains("://") => text.into(),
+        Kind::Store => format!("{}://{text}", if secure { "https" } else { "http" }).into(),
+    })
+}
+
+fn number(text: &str) -> Result<i64, String> {
+    text.parse().map_err(|_| format!("`{text}` is no whole number"))
+}
+
+fn flag(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err(format!("`{text}` is neither true nor false")),
+    }
+}
+
+fn host(text: &str) -> Result<IpAddr, String> {
+    if text.eq_ignore_ascii_case("localhost") {
+        return Ok(Ipv4Addr::LOCALHOST.into());
+    }
+    text.parse().map_err(|_| format!("`{text}` is no IP address"))
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| format!("`{text}` is no port, which is a number from 0 to 65535"))
+}
+
+/// The items of a list, each read by `read`.
+fn list<T>(text: &str, read: fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
+    if text.starts_with('[') {
+        let items: Vec<serde_json::Value> =
+            serde_json::from_str(text).map_err(|error| format!("it begins like a JSON array, but is none: {error}"))?;
+        return items.iter().map(|item| item.as_str().map_or_else(|| read(&item.to_string()), read)).collect();
+    }
+    text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(read).collect()
+}

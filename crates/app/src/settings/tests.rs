@@ -1,0 +1,340 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use secrecy::ExposeSecret;
+use tempfile::TempDir;
+use toml::{Table, Value};
+
+use super::environment::VARIABLES;
+use super::*;
+
+/// Settings of a file's text and an environment.
+fn loaded(file: &str, environment: &[(&str, &str)]) -> Result<Settings> {
+    let directory = TempDir::new()?;
+    let path = directory.path().join("fiapx.toml");
+    fs::write(&path, file)?;
+    let lookup = |name: &str| environment.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+    load(Some(&path), lookup, Overrides::default())
+}
+
+/// The one line that says what is wrong.
+fn wrong(file: &str, environment: &[(&str, &str)]) -> String {
+    let line = format!("{:#}", loaded(file, environment).expect_err("something should be wrong"));
+    assert!(!line.contains('\n'), "{line:?} is more than a line");
+    line
+}
+
+fn exposed(secret: Option<&SecretString>) -> Option<&str> {
+    secret.map(ExposeSecret::expose_secret)
+}
+
+#[test]
+fn defaults_are_right_without_any_file_or_variable() {
+    let settings = load(None, |_| None, Overrides::default()).expect("the defaults are right");
+    assert_eq!(settings.server.listen.to_string(), "127.0.0.1:8000");
+    assert_eq!(settings.data_dir, Path::new("data"));
+    assert_eq!((settings.accounts.access_minutes, settings.accounts.refresh_days), (30, 7));
+    assert_eq!((settings.storage.retention_days, settings.storage.link_seconds), (7, 900));
+    assert_eq!((settings.limits.downloads_per_minute, settings.limits.logins_per_minute), (10, 10));
+    assert_eq!(settings.upload.max_video_mb, 500);
+    assert_eq!(settings.worker.retry_seconds, [30, 60, 120]);
+    assert_eq!((settings.worker.lease_seconds, settings.grace_seconds), (60, 30));
+    assert_eq!(settings.log.format, LogFormat::Auto);
+    // Every part is embedded.
+    assert!(settings.accounts.jwt_secret.is_none() && settings.database.url.is_none() && settings.broker.url.is_none());
+    assert!(settings.limits.redis_url.is_none() && settings.storage.endpoint.is_none() && settings.mail.host.is_none());
+    assert!(settings.server.public_url.is_none() && settings.metrics.listen.is_none());
+}
+
+/// Names of all settings in a table.
+fn names(table: &Table, section: &str, into: &mut Vec<String>) {
+    for (key, value) in table {
+        match value {
+            Value::Table(inner) => names(inner, &format!("{section}{key}."), into),
+            _ => into.push(format!("{section}{key}")),
+        }
+    }
+}
+
+#[test]
+fn every_setting_is_explained_and_has_a_variable() {
+    let mut settings = Vec::new();
+    names(&DEFAULTS.parse().expect("the defaults are TOML"), "", &mut settings);
+    for setting in &settings {
+        assert!(VARIABLES.iter().any(|(_, set, _)| set == setting), "{setting} has no variable");
+    }
+    for (name, setting, _) in VARIABLES {
+        assert!(settings.iter().any(|known| known == setting), "{name} sets {setting}, which is no setting");
+        assert!(DEFAULTS.contains(name), "{name} is not explained");
+    }
+    for paragraph in DEFAULTS.split("\n\n") {
+        let first = paragraph.lines().find(|line| !line.starts_with('['));
+        assert!(first.is_some_and(|line| line.starts_with('#')), "not explained: {paragraph}");
+    }
+    assert!(DEFAULTS.lines().all(|line| line.len() <= 120), "the defaults should fit a terminal");
+}
+
+#[test]
+fn printed_defaults_are_a_file_that_changes_nothing() {
+    let settings = loaded(DEFAULTS, &[]).expect("the defaults are a right file");
+    let defaults = load(None, |_| None, Overrides::default()).expect("the defaults are right");
+    assert_eq!(format!("{settings:?}"), format!("{defaults:?}"));
+}
+
+#[test]
+fn flags_go_before_the_environment_and_that_before_the_file() {
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().join("fiapx.toml");
+    fs::write(&path, "data_dir = \"from-file\"\n[server]\nlisten = \"1.1.1.1:1\"\n[upload]\nmax_video_mb = 7\n").expect("a file");
+    let environment = |name: &str| match name {
+        "DATA_DIR" => Some("from-environment".to_owned()),
+        "API_PORT" => Some("2".to_owned()),
+        // Empty is unset.
+        "MAX_VIDEO_SIZE_MB" => Some(" ".to_owned()),
+        _ => None,
+    };
+    let flags = Overrides { listen: None, data_dir: Some("from-flag".into()) };
+    let settings = load(Some(&path), environment, flags).expect("all is right");
+    assert_eq!(settings.data_dir, Path::new("from-flag"));
+    assert_eq!(settings.server.listen.to_string(), "1.1.1.1:2");
+    assert_eq!(settings.upload.max_video_mb, 7);
+    let flags = Overrides { listen: "3.3.3.3:3".parse().ok(), data_dir: None };
+    let settings = load(Some(&path), environment, flags).expect("all is right");
+    assert_eq!(settings.data_dir, Path::new("from-environment"));
+    assert_eq!(settings.server.listen.to_string(), "3.3.3.3:3");
+}
+
+/// The names of the first version of the system, with values as its `.env` has them.
+#[test]
+fn the_environment_sets_everything() {
+    let settings = loaded(
+        "",
+        &[
+            ("API_HOST", "0.0.0.0"),
+            ("API_PORT", "8080"),
+            ("PUBLIC_URL", "https://videos.example.com/"),
+            ("CORS_ORIGINS", "http://localhost:3000, https://app.example.com/"),
+            ("DEBUG", "true"),
+            ("JWT_SECRET", "k"),
+            ("DATABASE_URL", "postgresql+asyncpg://fiapx:p@db:5432/fiapx"),
+            ("REDIS_URL", "redis://redis:6379/0"),
+            ("RABBITMQ_URL", "amqp://guest:guest@rabbitmq:5672/"),
+            ("MINIO_ENDPOINT", "minio:9000"),
+            ("MINIO_ACCESS_KEY", "minioadmin"),
+            ("MINIO_SECRET_KEY", "minioadmin"),
+            ("MINIO_BUCKET", "videos"),
+            ("SMTP_HOST", "mail"),
+            ("SMTP_PORT", "1025"),
+            ("SMTP_USER", ""),
+            ("SMTP_PASSWORD", ""),
+            ("EMAIL_FROM", "FIAP X <x@example.com>"),
+            ("WORKER_CONCURRENCY", "4"),
+            ("WORKER_RETRY_SECONDS", "1, 2"),
+            ("METRICS_LISTEN", "0.0.0.0:9100"),
+            ("LOG_FORMAT", "json"),
+            ("PATH", "/bin"),
+        ],
+    )
+    .expect("all is right");
+    assert_eq!(settings.server.listen.to_string(), "0.0.0.0:8080");
+    assert_eq!(settings.server.public_url.as_deref(), Some("https://videos.example.com"));
+    assert_eq!(settings.server.cors_origins, ["http://localhost:3000", "https://app.example.com"]);
+    assert_eq!(settings.log.level, "debug");
+    assert_eq!(exposed(settings.accounts.jwt_secret.as_ref()), Some("k"));
+    assert_eq!(exposed(settings.database.url.as_ref()), Some("postgresql+asyncpg://fiapx:p@db:5432/fiapx"));
+    assert_eq!(exposed(settings.limits.redis_url.as_ref()), Some("redis://redis:6379/0"));
+    assert_eq!(exposed(settings.broker.url.as_ref()), Some("amqp://guest:guest@rabbitmq:5672/"));
+    assert_eq!(settings.storage.endpoint.as_deref(), Some("http://minio:9000"));
+    assert_eq!(exposed(settings.storage.access_key.as_ref()), Some("minioadmin"));
+    assert_eq!(settings.storage.bucket, "videos");
+    assert_eq!((settings.mail.host.as_deref(), settings.mail.port), (Some("mail"), 1025));
+    assert!(settings.mail.user.is_none() && settings.mail.password.is_none());
+    assert_eq!(settings.mail.from, "FIAP X <x@example.com>");
+    assert_eq!((settings.worker.concurrency, settings.worker.retry_seconds), (4, vec![1, 2]));
+    assert_eq!(settings.metrics.listen.map(|address| address.port()), Some(9100));
+    assert_eq!(settings.log.format, LogFormat::Json);
+}
+
+#[test]
+fn variables_may_say_it_in_other_ways() {
+    let keys = [("S3_ACCESS_KEY", "a"), ("S3_SECRET_KEY", "b")];
+    let with = |more: &[(&str, &str)]| loaded("", &[&keys[..], more].concat()).expect("all is right");
+    let endpoint = |more: &[(&str, &str)]| with(more).storage.endpoint;
+    assert_eq!(endpoint(&[("MINIO_ENDPOINT", "minio:9000"), ("MINIO_SECURE", "True")]).as_deref(), Some("https://minio:9000"));
+    assert_eq!(endpoint(&[("MINIO_ENDPOINT", "http://minio:9000"), ("MINIO_SECURE", "1")]).as_deref(), Some("http://minio:9000"));
+    // The names of S3 win.
+    let both = with(&[
+        ("MINIO_ENDPOINT", "minio:9000"),
+        ("S3_ENDPOINT", "https://s3.example.com/"),
+        ("MINIO_BUCKET", "m"),
+        ("S3_BUCKET", "s"),
+    ]);
+    assert_eq!((both.storage.endpoint.as_deref(), &*both.storage.bucket), (Some("https://s3.example.com"), "s"));
+    assert_eq!(exposed(both.storage.access_key.as_ref()), Some("a"));
+
+    let list = with(&[("CORS_ORIGINS", r#"["http://a", "*"]"#), ("WORKER_RETRY_SECONDS", "[]"), ("API_HOST", "localhost")]);
+    assert_eq!((list.server.cors_origins, list.worker.retry_seconds), (vec!["http://a".to_owned(), "*".to_owned()], vec![]));
+    assert!(list.server.listen.ip().is_loopback());
+    assert_eq!(with(&[("API_HOST", "::")]).server.listen.to_string(), "[::]:8000");
+    assert_eq!(with(&[("DEBUG", "1"), ("LOG_LEVEL", "warn")]).log.level, "warn");
+    assert_eq!(with(&[("DEBUG", "off")]).log.level, "info");
+}
+
+#[test]
+fn what_is_wrong_in_a_file_is_named() {
+    for (file, parts) in [
+        ("[worker]\ntimeout_seconds = \"long\"", &["worker.timeout_seconds in ", "fiapx.toml is wrong", "long"][..]),
+        ("[worker]\ntimeout_seconds = 0", &["worker.timeout_seconds", "0 is not from 1 to"]),
+        ("[worker]\ntimeout_secs = 1", &["worker.timeout_secs in ", "is no setting"]),
+        ("[wrker]\ntimeout_seconds = 1", &["wrker in ", "is no setting"]),
+        ("[wrker]", &["wrker in ", "is no setting"]),
+        ("worker = 3", &["worker in ", "must be a section"]),
+        ("[data_dir]\nx = 1", &["data_dir in ", "is wrong"]),
+        ("data_dir = \"\"", &["data_dir", "must not be empty"]),
+        ("\n\n[worker\n", &["fiapx.toml, line 3"]),
+        ("[server]\nlisten = \"localhost\"", &["server.listen", "is wrong"]),
+        ("[log]\nformat = \"xml\"", &["log.format", "xml", "auto"]),
+        ("[log]\nlevel = \"info,=?=\"", &["log.level", "is no level"]),
+        ("[worker]\nretry_seconds = [1, -1]", &["worker.retry_seconds", "-1 is not from 0"]),
+        ("[storage]\nlink_seconds = 604801", &["storage.link_seconds", "604800"]),
+        ("[server]\ncors_origins = [\"example.com\"]", &["server.cors_origins", "example.com"]),
+        ("[mail]\nport = 70000", &["mail.port", "70000"]),
+    ] {
+        let line = wrong(file, &[]);
+        for part in parts {
+            assert!(line.contains(part), "{line:?} should contain {part:?}");
+        }
+    }
+    let line = format!("{:#}", load(Some(Path::new("/nowhere/x.toml")), |_| None, Overrides::default()).expect_err("no such file"));
+    assert!(line.contains("/nowhere/x.toml"), "{line}");
+}
+
+#[test]
+fn what_is_wrong_in_the_environment_is_named() {
+    for (name, value, part) in [
+        ("API_PORT", "http", "`http` is no port"),
+        ("API_PORT", "70000", "70000"),
+        ("API_HOST", "example.com", "`example.com` is no IP address"),
+        ("DEBUG", "perhaps", "neither true nor false"),
+        ("MINIO_SECURE", "perhaps", "neither true nor false"),
+        ("MAX_VIDEO_SIZE_MB", "500MB", "`500MB` is no whole number"),
+        ("MAX_VIDEO_SIZE_MB", "-1", "-1 is not from 1"),
+        ("WORKER_RETRY_SECONDS", "30,x", "`x` is no whole number"),
+        ("CORS_ORIGINS", "[\"http://a\"", "JSON"),
+        ("DATABASE_URL", "sqlite:///fiapx.db", "must begin with postgresql://"),
+        ("RABBITMQ_URL", "rabbitmq:5672", "must begin with amqp://"),
+        ("REDIS_URL", "http://redis", "must begin with redis://"),
+        ("S3_ENDPOINT", "minio:9000", "must be like http://host:port"),
+        ("PUBLIC_URL", "videos.example.com", "`videos.example.com`"),
+        ("METRICS_LISTEN", "9100", "an IP address and a port"),
+        ("LOG_FORMAT", "xml", "json"),
+    ] {
+        let line = wrong("", &[(name, value)]);
+        assert!(line.starts_with(&format!("{name} in the environment is wrong: ")) && line.contains(part), "{line:?}, {part:?}");
+    }
+}
+
+#[test]
+fn settings_that_need_each_other_are_asked_for() {
+    let store = ("S3_ENDPOINT", "http://s3");
+    for (environment, missing) in [
+        (&[store][..], "S3_ACCESS_KEY"),
+        (&[store, ("S3_ACCESS_KEY", "a")], "S3_SECRET_KEY"),
+        (&[("S3_PUBLIC_ENDPOINT", "http://s3")], "S3_ENDPOINT"),
+        (&[("SMTP_USER", "u")], "SMTP_PASSWORD"),
+        (&[("SMTP_PASSWORD", "p")], "SMTP_USER"),
+    ] {
+        let line = wrong("", environment);
+        assert!(line.contains(&format!("({missing}) is missing")), "{line}");
+    }
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    let variables = ["JWT_SECRET", "S3_ACCESS_KEY", "S3_SECRET_KEY", "SMTP_PASSWORD"].map(|name| (name, "hush-hush"));
+    let urls = [
+        ("DATABASE_URL", "postgres://u:hush-hush@h/d"),
+        ("RABBITMQ_URL", "amqp://u:hush-hush@h"),
+        ("REDIS_URL", "redis://:hush-hush@h"),
+    ];
+    let user = [("SMTP_USER", "u"), ("S3_ENDPOINT", "http://s3")];
+    let settings = loaded("", &[&variables[..], &urls, &user].concat()).expect("all is right");
+    let shown = format!("{settings:?} {settings:#?}");
+    assert!(shown.contains("REDACTED") && !shown.contains("hush"), "{shown}");
+
+    for name in ["DATABASE_URL", "RABBITMQ_URL", "REDIS_URL"] {
+        assert!(!wrong("", &[(name, "ftp://u:hush-hush@h")]).contains("hush"));
+    }
+    for setting in ["accounts.jwt_secret", "mail.password", "storage.secret_key", "database.url", "broker.url", "limits.redis_url"]
+    {
+        let line = wrong(&format!("{setting} = 20041231"), &[]);
+        assert!(line.contains(setting) && !line.contains("20041231"), "{line}");
+    }
+}
+
+fn with_secret(secret: Option<&str>, data_dir: &Path) -> Settings {
+    let mut settings = load(None, |_| None, Overrides::default()).expect("the defaults are right");
+    settings.accounts.jwt_secret = secret.map(SecretString::from);
+    data_dir.clone_into(&mut settings.data_dir);
+    settings
+}
+
+#[test]
+fn a_made_key_is_kept_and_used_again() {
+    let directory = TempDir::new().expect("a directory");
+    let settings = with_secret(None, directory.path());
+    let first = jwt_secret(&settings).expect("a key");
+    // 32 bytes in base64 without padding.
+    assert_eq!(first.expose_secret().len(), 43);
+    assert_eq!(jwt_secret(&settings).expect("a key").expose_secret(), first.expose_secret());
+    let file = directory.path().join("jwt-secret");
+    assert_eq!(fs::metadata(&file).expect("a file").permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 1, "nothing else is left there");
+
+    let other = TempDir::new().expect("a directory");
+    assert_ne!(jwt_secret(&with_secret(None, other.path())).expect("a key").expose_secret(), first.expose_secret());
+
+    fs::write(&file, "cut off").expect("the file is ours");
+    let line = format!("{:#}", jwt_secret(&settings).expect_err("the key is damaged"));
+    assert!(line.contains("jwt-secret is damaged"), "{line}");
+    let line = format!("{:#}", jwt_secret(&with_secret(None, Path::new("/nowhere"))).expect_err("no directory"));
+    assert!(line.contains("/nowhere/jwt-secret"), "{line}");
+}
+
+/// Whoever comes first makes it, and all have the same.
+#[test]
+fn a_key_is_made_once() {
+    let directory = TempDir::new().expect("a directory");
+    let settings = with_secret(None, directory.path());
+    let keys: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| jwt_secret(&settings).expect("a key"))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic").expose_secret().to_owned()).collect()
+    });
+    assert!(keys.iter().all(|key| *key == keys[0]));
+}
+
+#[test]
+fn keys_that_others_know_are_refused() {
+    let directory = TempDir::new().expect("a directory");
+    let refused = |secret| format!("{:#}", jwt_secret(&with_secret(Some(secret), directory.path())).expect_err(secret));
+    for example in [
+        "secret",
+        "changeme",
+        "change-me",
+        "CHANGE_ME_CHANGE_ME_CHANGE_ME_CHANGE_ME",
+        "your-secret-key",
+        "your-secret-key-change-in-production",
+        "your-super-secret-jwt-key-of-32-characters",
+        "dev-secret-key-that-is-long-enough-for-hmac",
+    ] {
+        let line = refused(example);
+        assert!(line.contains("JWT_SECRET") && line.contains("well-known"), "{line}");
+        assert!(example == "secret" || !line.contains(example), "{line}");
+    }
+    let line = refused("q8Zt5LwX0aRk7VbN2mHy4cEu9JsPf1D");
+    assert!(line.contains("JWT_SECRET") && line.contains("too short"), "{line}");
+    assert!(fs::read_dir(directory.path()).expect("a directory").next().is_none(), "no key is made where one is configured");
+
+    let random = "q8Zt5LwX0aRk7VbN2mHy4cEu9JsPf1Dg";
+    assert_eq!(jwt_secret(&with_secret(Some(random), directory.path())).expect("a key").expose_secret(), random);
+}

@@ -1,0 +1,135 @@
+//! Accepting videos.
+
+use std::time::Duration;
+
+use jobs::message::{Created, Event};
+use jobs::{JobId, State, UserId};
+
+use super::case::{Case, video};
+use crate::accept::{Accepted, Video};
+use crate::{Error, Job};
+
+const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+/// What every new job looks like.
+const NEW: [&str; 4] = [
+    "job QUEUED attempt=0 fence=0 files=7d",
+    "event - UPLOADED size_bytes=1000",
+    "event UPLOADED QUEUED",
+    "outbox job.created retries=0 due=0s",
+];
+
+fn new(accepted: Result<Accepted, Error>) -> Vec<JobId> {
+    match accepted.expect("the videos are accepted") {
+        Accepted::New(jobs) => ids(&jobs),
+        Accepted::Before(jobs) => panic!("nobody has sent them before, but there is {jobs:?}"),
+    }
+}
+
+fn before(accepted: Result<Accepted, Error>) -> Vec<JobId> {
+    match accepted.expect("the request is known") {
+        Accepted::Before(jobs) => ids(&jobs),
+        Accepted::New(jobs) => panic!("the request is a repetition, but made {jobs:?}"),
+    }
+}
+
+fn ids(jobs: &[Job]) -> Vec<JobId> {
+    jobs.iter().map(|job| job.id).collect()
+}
+
+pub(super) async fn makes_a_job(case: &Case) {
+    let (user, video) = (case.user().await, video());
+    let accepted = case.database.accept(user, std::slice::from_ref(&video), None, Some(TRACEPARENT)).await;
+    assert_eq!(new(accepted), [video.id]);
+    assert_eq!(
+        case.lines(video.id).await,
+        [
+            &format!("job QUEUED attempt=0 fence=0 files=7d traceparent={TRACEPARENT}"),
+            "event - UPLOADED size_bytes=1000",
+            "event UPLOADED QUEUED",
+            &format!("outbox job.created retries=0 due=0s traceparent={TRACEPARENT}"),
+        ]
+    );
+    let job = case.database.job(video.id).await.expect("the database answers").expect("the job is there");
+    assert_eq!((job.id, job.user_id, job.state), (video.id, user, State::Queued));
+    assert_eq!((&job.filename, job.video_format.as_str()), (&video.filename, "mp4"));
+    assert_eq!((&job.video_path, job.video_size_bytes), (&video.path, video.size_bytes));
+
+    let relay = tokio::time::timeout(Duration::from_mins(1), case.database.outbox_filled());
+    relay.await.expect("the relay of this process is woken");
+    let [outgoing] = &case.database.take_outgoing(10, Duration::ZERO).await.expect("the database answers")[..] else {
+        panic!("there is one message")
+    };
+    let Video { id: job_id, filename, path: video_path, size_bytes: video_size_bytes, .. } = video;
+    let created = Created { job_id, user_id: user, video_path, filename, video_size_bytes };
+    assert_eq!(outgoing.message.event, Event::Created(created));
+    assert_eq!((outgoing.id, outgoing.traceparent.as_deref()), (outgoing.message.event_id, Some(TRACEPARENT)));
+}
+
+pub(super) async fn makes_several_jobs(case: &Case) {
+    let (user, mut videos) = (case.user().await, [(); 5].map(|()| video()));
+    videos.reverse();
+    let expected = videos.clone().map(|video| video.id);
+    assert_eq!(new(case.database.accept(user, &videos, None, None).await), expected, "in the order of the videos");
+    for id in expected {
+        assert_eq!(case.lines(id).await, NEW);
+    }
+    assert_eq!(case.rows().await.jobs.len(), 5);
+}
+
+pub(super) async fn makes_all_or_none(case: &Case) {
+    let (user, there) = (case.user().await, video());
+    assert_eq!(new(case.database.accept(user, std::slice::from_ref(&there), None, None).await), [there.id]);
+    let rows = case.rows().await;
+    let (first, last) = (video(), video());
+    let repeated = [first.clone(), there, last];
+    let refused = case.database.accept(user, &repeated, Some("key"), None).await;
+    assert!(matches!(refused, Err(Error::Taken)), "{refused:?}");
+    assert_eq!(case.rows().await, rows, "the first video left nothing");
+    let nobodys = case.database.accept(UserId::generate(), std::slice::from_ref(&first), None, None).await;
+    assert!(matches!(nobodys, Err(Error::Database(_))), "{nobodys:?}");
+    assert_eq!(case.rows().await, rows);
+    assert_eq!(case.database.accepted_before(user, "key").await.expect("the database answers"), None);
+    assert_eq!(new(case.database.accept(user, &[first.clone()], Some("key"), None).await), [first.id], "the key is free");
+}
+
+pub(super) async fn knows_a_repeated_request(case: &Case) {
+    let (user, neighbour) = (case.user().await, case.user().await);
+    let mut videos = [video(), video(), video()];
+    videos.swap(0, 2);
+    let [a, b, c] = videos.clone().map(|video| video.id);
+    assert_eq!(new(case.database.accept(user, &videos, Some("key"), None).await), [a, b, c]);
+    let rows = case.rows().await;
+    assert_eq!(before(case.other.accept(user, &[video(), video()], Some("key"), None).await), [a, b, c]);
+    assert_eq!(case.rows().await, rows, "the new videos are nobody's");
+
+    new(case.database.accept(user, &[video()], Some("other key"), None).await);
+    new(case.database.accept(neighbour, &[video()], Some("key"), None).await);
+    for _ in 0..2 {
+        new(case.database.accept(user, &[video()], None, None).await);
+    }
+
+    case.database.cancel(b, State::Queued).await.expect("the database answers").expect("the job is cancelled");
+    assert_eq!(before(case.database.accept(user, &[video()], Some("key"), None).await), [a, b, c]);
+    assert!(case.database.delete(b).await.expect("the database answers"));
+    assert_eq!(before(case.database.accept(user, &[video()], Some("key"), None).await), [a, c]);
+}
+
+pub(super) async fn knows_requests_made_at_once(case: &Case) {
+    let user = case.user().await;
+    let accepted = case.at_once(20, |_, database| async move {
+        let videos = [video(), video()];
+        (videos.clone().map(|video| video.id), database.accept(user, &videos, Some("key"), None).await)
+    });
+    let (made, repeated): (Vec<_>, Vec<_>) =
+        accepted.await.into_iter().partition(|(_, accepted)| matches!(accepted, Ok(Accepted::New(_))));
+    let [(sent, accepted)] = <[_; 1]>::try_from(made).expect("exactly one request made jobs");
+    assert_eq!(new(accepted), sent);
+    for (_, repetition) in repeated {
+        assert_eq!(before(repetition), sent);
+    }
+    assert_eq!(case.rows().await.jobs.len(), 2);
+    for id in sent {
+        assert_eq!(case.lines(id).await, NEW);
+    }
+}

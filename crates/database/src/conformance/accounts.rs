@@ -1,0 +1,124 @@
+//! Users and their sessions.
+
+use std::time::Duration;
+
+use jobs::{Language, UserId};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+
+use super::case::Case;
+use crate::rows::refresh_token;
+use crate::sessions::Rotation;
+use crate::{Database, Error};
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// Hand in a token and ask for another.
+async fn rotate(database: &Database, old: &str, new: &str) -> Rotation {
+    database.rotate_session(old, new, DAY).await.expect("the database answers")
+}
+
+/// A user with a session that begins with the token `first`.
+async fn session(case: &Case) -> UserId {
+    let user = case.user().await;
+    case.database.open_session(user, "first", DAY).await.expect("the session begins");
+    user
+}
+
+/// How many of a user's tokens can still be used.
+async fn living(case: &Case, user: UserId) -> usize {
+    let tokens = refresh_token::Entity::find().filter(refresh_token::Column::UserId.eq(user.0)).all(&case.database.read).await;
+    let tokens = tokens.expect("tokens can be read");
+    tokens.iter().filter(|token| token.spent_at.is_none() && token.revoked_at.is_none()).count()
+}
+
+pub(super) async fn are_one_for_each_address(case: &Case) {
+    let register = async |database: &Database, email: &str| database.register(email, "Ana", "hash".to_owned(), Language::En).await;
+    let user = register(&case.database, "Ana@Example.org").await.expect("the address is new");
+    assert_eq!((user.email.as_str(), user.language), ("ana@example.org", Language::En));
+    for email in ["ana@example.org", "ANA@example.ORG"] {
+        assert!(matches!(register(&case.database, email).await, Err(Error::Taken)));
+        assert_eq!(case.database.user_by_email(email).await.expect("the database answers"), Some(user.clone()));
+    }
+    assert_eq!(case.database.user(user.id).await.expect("the database answers"), Some(user));
+    assert_eq!(case.database.user(UserId::generate()).await.expect("the database answers"), None);
+    assert_eq!(case.database.user_by_email("bea@example.org").await.expect("the database answers"), None);
+
+    let registered =
+        case.at_once(10, |_, database| async move { database.register("bea@example.org", "Bea", String::new(), Language::Pt).await });
+    let registered = registered.await;
+    assert_eq!(registered.iter().filter(|result| result.is_ok()).count(), 1);
+    assert_eq!(registered.iter().filter(|result| matches!(result, Err(Error::Taken))).count(), 9, "{registered:?}");
+}
+
+pub(super) async fn rotate_their_sessions(case: &Case) {
+    let user = session(case).await;
+    assert_eq!(rotate(&case.database, "unknown", "x").await, Rotation::Refused);
+    assert_eq!(rotate(&case.database, "first", "second").await, Rotation::Renewed(user));
+    case.pass(24 * 60 * 60 - 60);
+    assert_eq!(rotate(&case.other, "second", "third").await, Rotation::Renewed(user), "each token is valid for a day of its own");
+    case.pass(24 * 60 * 60 - 60);
+    assert_eq!(rotate(&case.database, "third", "fourth").await, Rotation::Renewed(user));
+    case.pass(24 * 60 * 60);
+    assert_eq!(rotate(&case.database, "fourth", "fifth").await, Rotation::Refused, "its day is over");
+    assert_eq!(rotate(&case.database, "fifth", "sixth").await, Rotation::Refused, "nothing was put in its place");
+}
+
+pub(super) async fn lose_a_session_that_was_stolen(case: &Case) {
+    let user = session(case).await;
+    case.database.open_session(user, "elsewhere", DAY).await.expect("a second session begins");
+    let neighbour = case.user().await;
+    case.database.open_session(neighbour, "neighbour", DAY).await.expect("another's session begins");
+
+    assert_eq!(rotate(&case.database, "first", "second").await, Rotation::Renewed(user));
+    assert_eq!(rotate(&case.database, "second", "third").await, Rotation::Renewed(user));
+    assert_eq!(rotate(&case.database, "first", "stolen").await, Rotation::Reused(user));
+    assert_eq!(living(case, user).await, 1, "only the session elsewhere is left");
+    assert_eq!(rotate(&case.database, "third", "fourth").await, Rotation::Refused, "the newest is revoked too");
+    assert_eq!(rotate(&case.database, "stolen", "fourth").await, Rotation::Refused);
+    assert_eq!(rotate(&case.database, "elsewhere", "there").await, Rotation::Renewed(user));
+    assert_eq!(rotate(&case.database, "neighbour", "next").await, Rotation::Renewed(neighbour));
+}
+
+pub(super) async fn lose_a_session_that_is_used_twice_at_once(case: &Case) {
+    let user = session(case).await;
+    let tried = case.at_once(20, |number, database| async move { rotate(&database, "first", &format!("new-{number}")).await }).await;
+    assert_eq!(tried.iter().filter(|rotation| **rotation == Rotation::Renewed(user)).count(), 1, "{tried:?}");
+    assert_eq!(tried.iter().filter(|rotation| **rotation == Rotation::Reused(user)).count(), 19, "{tried:?}");
+    assert_eq!(living(case, user).await, 0);
+    for number in 0..20 {
+        assert_eq!(rotate(&case.database, &format!("new-{number}"), "next").await, Rotation::Refused);
+    }
+}
+
+pub(super) async fn lose_a_session_that_is_being_renewed(case: &Case) {
+    // Whoever hands in the spent token meets a family that grows at the same time.
+    for round in 0..10 {
+        let user = case.user().await;
+        let token = move |number: usize| format!("{round}-{number}");
+        case.database.open_session(user, &token(0), DAY).await.expect("the session begins");
+        assert_eq!(rotate(&case.database, &token(0), &token(1)).await, Rotation::Renewed(user));
+        let last = case.at_once(3, |task, database| async move {
+            if task > 0 {
+                return rotate(&database, &token(0), "stolen").await;
+            }
+            let mut number = 1;
+            while rotate(&database, &token(number), &token(number + 1)).await == Rotation::Renewed(user) {
+                number += 1;
+            }
+            Rotation::Refused
+        });
+        assert_eq!(last.await, [Rotation::Refused, Rotation::Reused(user), Rotation::Reused(user)]);
+        assert_eq!(living(case, user).await, 0, "in round {round}");
+    }
+}
+
+pub(super) async fn end_their_sessions(case: &Case) {
+    let user = session(case).await;
+    case.database.open_session(user, "elsewhere", DAY).await.expect("a second session begins");
+    assert_eq!(rotate(&case.database, "first", "second").await, Rotation::Renewed(user));
+    for token in ["unknown", "first", "first"] {
+        case.database.close_session(token).await.expect("the database answers");
+    }
+    assert_eq!(rotate(&case.database, "second", "third").await, Rotation::Refused, "any token ends its whole session");
+    assert_eq!(rotate(&case.database, "elsewhere", "there").await, Rotation::Renewed(user));
+}

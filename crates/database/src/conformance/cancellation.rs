@@ -1,0 +1,158 @@
+//! Cancelling and deleting.
+
+use jobs::message::{Cancelled, Event};
+use jobs::{FailureCode, JobId, Message, State};
+
+use super::case::{Case, archive};
+use crate::Job;
+use crate::attempt::Ended;
+
+/// Cancel a job that was seen in this state.
+async fn cancel(case: &Case, id: JobId, seen: State) -> Option<Job> {
+    case.database.cancel(id, seen).await.expect("the database answers")
+}
+
+pub(super) async fn ends_a_job_that_waits(case: &Case) {
+    let (id, neighbour) = (case.queued().await, case.queued().await);
+    let before = case.lines(neighbour).await;
+    let job = cancel(case, id, State::Queued).await.expect("the job waits");
+    assert_eq!((job.id, job.state), (id, State::Cancelled));
+    assert_eq!(
+        case.lines(id).await,
+        [
+            "job CANCELLED attempt=0 fence=1 files=7d ended=yes",
+            "event - UPLOADED size_bytes=1000",
+            "event UPLOADED QUEUED",
+            "event QUEUED CANCELLED",
+            "outbox job.created retries=0 due=0s",
+            "outbox job.cancelled retries=0 due=0s",
+        ]
+    );
+    assert_eq!(case.lines(neighbour).await, before);
+    let rows = case.rows().await;
+    let message = rows.outbox.iter().rfind(|row| row.job_id == id.0).map(|row| serde_json::from_str(&row.message));
+    let message: Message = message.expect("there is a message").expect("a message can be read back");
+    assert_eq!(message.event, Event::Cancelled(Cancelled { job_id: id, user_id: job.user_id, filename: job.filename }));
+}
+
+pub(super) async fn ends_a_job_that_runs(case: &Case) {
+    let id = case.queued().await;
+    let claim = case.claim(id).await;
+    cancel(case, id, State::Processing).await.expect("the job runs");
+    let mut lines = vec![
+        "job CANCELLED attempt=1 fence=2 files=7d worker=w started=yes ended=yes",
+        "event - UPLOADED size_bytes=1000",
+        "event UPLOADED QUEUED",
+        "event QUEUED PROCESSING attempt=1 worker=\"w\"",
+        "event PROCESSING CANCELLED",
+        "outbox job.created retries=0 due=0s",
+        "outbox job.cancelled retries=0 due=0s",
+    ];
+    assert_eq!(case.lines(id).await, lines);
+    assert_eq!(case.database.finish(&claim, &archive(&claim)).await.expect("the database answers"), Ended::Lost);
+    assert_eq!(case.lines(id).await, lines);
+
+    // So does one that waits for its next attempt, which then never comes.
+    let id = case.queued().await;
+    case.database.fail(&case.claim(id).await, FailureCode::StorageError, "no answer").await.expect("the database answers");
+    cancel(case, id, State::Processing).await.expect("the job waits for its next attempt");
+    lines[0] =
+        "job CANCELLED attempt=1 fence=2 files=7d worker=w started=yes error=STORAGE_ERROR message=\"no answer\" ended=yes";
+    lines.insert(
+        4,
+        "event PROCESSING PROCESSING attempt=1 error_code=\"STORAGE_ERROR\" error_message=\"no answer\" next_attempt_at=30s",
+    );
+    lines.insert(7, "outbox job.created retries=0 due=30s");
+    assert_eq!(case.lines(id).await, lines);
+    case.pass(30);
+    assert!(case.database.claim(id, "w").await.expect("the database answers").is_none());
+}
+
+pub(super) async fn leaves_what_has_ended(case: &Case) {
+    let mut ids = vec![JobId::generate()];
+    for state in [State::Expired, State::Done, State::Failed, State::Cancelled] {
+        ids.push(case.job_in(state).await);
+    }
+    let before = case.rows().await;
+    for id in ids {
+        for seen in State::ALL {
+            assert_eq!(cancel(case, id, seen).await, None);
+        }
+    }
+    assert_eq!(case.rows().await, before);
+
+    let (waits, runs) = (case.job_in(State::Queued).await, case.job_in(State::Processing).await);
+    let before = case.rows().await;
+    assert_eq!(cancel(case, waits, State::Processing).await, None, "the job is in another state than was seen");
+    assert_eq!(cancel(case, runs, State::Queued).await, None, "a worker was quicker");
+    assert_eq!(case.rows().await, before);
+}
+
+pub(super) async fn is_won_by_one(case: &Case) {
+    // A worker that begins, a user that cancels and another request of the same user.
+    for _ in 0..10 {
+        let id = case.queued().await;
+        let won = case.at_once(3, move |task, database| async move {
+            match task {
+                0 => database.claim(id, "w").await.expect("the database answers").is_some(),
+                _ => database.cancel(id, State::Queued).await.expect("the database answers").is_some(),
+            }
+        });
+        assert_eq!(won.await.iter().filter(|won| **won).count(), 1);
+        let lines = case.lines(id).await;
+        let expected = match case.rows().await.job(id).status.as_str() {
+            "PROCESSING" => 1,
+            _ => 2,
+        };
+        assert_eq!(lines.iter().filter(|line| line.starts_with("outbox")).count(), expected, "{lines:#?}");
+    }
+
+    // A worker that finishes, and a user that cancels.
+    for _ in 0..10 {
+        let id = case.queued().await;
+        let claim = case.claim(id).await;
+        let won = case.at_once(2, move |task, database| {
+            let claim = claim.clone();
+            async move {
+                match task {
+                    0 => database.finish(&claim, &archive(&claim)).await.expect("the database answers") == Ended::Accordingly,
+                    _ => database.cancel(id, State::Processing).await.expect("the database answers").is_some(),
+                }
+            }
+        });
+        assert_eq!(won.await.iter().filter(|won| **won).count(), 1);
+        let lines = case.lines(id).await;
+        assert_eq!(lines.iter().filter(|line| line.starts_with("outbox")).count(), 2, "{lines:#?}");
+    }
+}
+
+pub(super) async fn deletes_what_has_ended(case: &Case) {
+    let delete = async |id: JobId| case.database.delete(id).await.expect("the database answers");
+    let mut ended = Vec::new();
+    for state in [State::Expired, State::Done, State::Failed, State::Cancelled] {
+        ended.push(case.job_in(state).await);
+    }
+    let (waits, runs) = (case.job_in(State::Queued).await, case.job_in(State::Processing).await);
+    for id in &ended {
+        case.database.notify(*id, "job.completed").await.expect("the database answers");
+    }
+    let before = case.rows().await;
+    assert!(!delete(waits).await);
+    assert!(!delete(runs).await);
+    assert!(!delete(JobId::generate()).await);
+    assert_eq!(case.rows().await, before);
+
+    for id in ended {
+        let mut expected = case.rows().await;
+        assert!(delete(id).await);
+        expected.jobs.retain(|job| job.id != id.0);
+        expected.events.retain(|event| event.job_id != id.0);
+        expected.notifications.retain(|row| row.job_id != id.0);
+        assert_eq!(case.rows().await, expected, "its history and its notifications are gone, and nothing else");
+        assert!(!delete(id).await, "it is gone already");
+        case.database.notify(id, "job.completed").await.expect("a message about it does no harm");
+        assert_eq!(case.rows().await, expected);
+        assert_eq!(case.database.history(id).await.expect("the database answers"), []);
+    }
+    assert_eq!(case.rows().await.notifications, []);
+}

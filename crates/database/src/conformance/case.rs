@@ -1,0 +1,234 @@
+//! The database of one case, and its rows in a form that can be read.
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jobs::{Clock, FailureCode, JobId, Language, State, Time, UserId, VideoFormat};
+use sea_orm::{EntityTrait, QueryOrder};
+use serde_json::Value;
+use tokio::sync::Barrier;
+
+use crate::accept::{Accepted, Video};
+use crate::attempt::{Archive, Claim, Ended};
+use crate::rows::{job, job_event, notification, outbox};
+use crate::{Database, Rules};
+
+/// A database that only one case has, reached by two connections as two processes reach it.
+pub(super) struct Case {
+    pub(super) database: Database,
+    pub(super) other: Database,
+    pub(super) clock: Clock,
+}
+
+impl Case {
+    /// Both connections bring the schema up at once, as two processes that start together may.
+    pub(super) async fn open(name: &str, open: &impl AsyncFn(&str, Clock, Rules) -> Database) -> Self {
+        let clock = Clock::default();
+        let connect = || open(name, clock.clone(), Rules::default());
+        let (database, other) = tokio::join!(connect(), connect());
+        let (one, two) = tokio::join!(database.migrate(), other.migrate());
+        one.and(two).expect("two migrations at once both end well");
+        Self { database, other, clock }
+    }
+
+    /// Let seconds pass.
+    pub(super) fn pass(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// Run tasks that begin together, on both connections in turn: what they return, in their order.
+    pub(super) async fn at_once<T, F>(&self, count: usize, task: impl Fn(usize, Database) -> F) -> Vec<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let begin = Arc::new(Barrier::new(count));
+        let tasks = (0..count).map(|number| {
+            let database = if number % 2 == 0 { &self.database } else { &self.other };
+            let (begin, task) = (Arc::clone(&begin), task(number, database.clone()));
+            tokio::spawn(async move {
+                begin.wait().await;
+                task.await
+            })
+        });
+        let mut results = Vec::with_capacity(count);
+        for task in tasks.collect::<Vec<_>>() {
+            results.push(task.await.expect("no task panics"));
+        }
+        results
+    }
+
+    /// A new user.
+    pub(super) async fn user(&self) -> UserId {
+        let email = format!("{}@example.org", UserId::generate());
+        self.database.register(&email, "Ana", "hash".to_owned(), Language::Pt).await.expect("the address is new").id
+    }
+
+    /// A new job that waits.
+    pub(super) async fn queued(&self) -> JobId {
+        let user = self.user().await;
+        self.queued_for(user).await
+    }
+
+    /// A new job of this user that waits.
+    pub(super) async fn queued_for(&self, user: UserId) -> JobId {
+        let video = video();
+        let accepted = self.database.accept(user, std::slice::from_ref(&video), None, None).await;
+        assert!(matches!(accepted, Ok(Accepted::New(_))), "{accepted:?}");
+        video.id
+    }
+
+    /// A claim to a job that can be claimed.
+    pub(super) async fn claim(&self, id: JobId) -> Claim {
+        self.database.claim(id, "w").await.expect("the database answers").expect("the job can be claimed")
+    }
+
+    /// A new job that is as far as this state. Other jobs expire with it.
+    pub(super) async fn job_in(&self, state: State) -> JobId {
+        let id = self.queued().await;
+        match state {
+            State::Uploaded => panic!("no transaction leaves a job behind that is only uploaded"),
+            State::Queued => {}
+            State::Cancelled => {
+                self.database.cancel(id, State::Queued).await.expect("the database answers").expect("the job is cancelled");
+            }
+            State::Processing => drop(self.claim(id).await),
+            State::Failed => {
+                let failed = self.database.fail(&self.claim(id).await, FailureCode::NoVideoStream, "only sound").await;
+                assert_eq!(failed.expect("the database answers"), Ended::Accordingly);
+            }
+            State::Done | State::Expired => {
+                let claim = self.claim(id).await;
+                let finished = self.database.finish(&claim, &archive(&claim)).await;
+                assert_eq!(finished.expect("the database answers"), Ended::Accordingly);
+                if state == State::Expired {
+                    self.clock.advance(Rules::default().retention);
+                    self.database.expire().await.expect("the database answers");
+                }
+            }
+        }
+        id
+    }
+
+    /// Every row that belongs to a job.
+    pub(super) async fn rows(&self) -> Rows {
+        let read = &self.database.read;
+        let rows = tokio::try_join!(
+            job::Entity::find().order_by_asc(job::Column::Id).all(read),
+            job_event::Entity::find().order_by_asc(job_event::Column::Id).all(read),
+            outbox::Entity::find().order_by_asc(outbox::Column::Id).all(read),
+            notification::Entity::find().order_by_asc(notification::Column::Id).all(read),
+        );
+        let (jobs, events, outbox, notifications) = rows.expect("rows can be read");
+        Rows { jobs, events, outbox, notifications }
+    }
+
+    /// Every row of one job, as [`Rows::of`] tells them.
+    pub(super) async fn lines(&self, id: JobId) -> Vec<String> {
+        self.rows().await.of(id)
+    }
+}
+
+/// A video that lies in storage, under an id of its own.
+pub(super) fn video() -> Video {
+    let id = JobId::generate();
+    Video { id, filename: "praia.mp4".to_owned(), format: VideoFormat::Mp4, path: format!("{id}/input.mp4"), size_bytes: 1000 }
+}
+
+/// What a worker with this claim makes.
+pub(super) fn archive(claim: &Claim) -> Archive {
+    Archive {
+        path: format!("output-{}.zip", claim.job.fence),
+        size_bytes: 900,
+        frame_count: 3,
+        expected: 4,
+        complete: true,
+        warnings: Vec::new(),
+        took: Duration::from_millis(1500),
+    }
+}
+
+/// Every row that belongs to a job, of all tables.
+#[derive(Debug, PartialEq)]
+pub(super) struct Rows {
+    pub(super) jobs: Vec<job::Model>,
+    pub(super) events: Vec<job_event::Model>,
+    pub(super) outbox: Vec<outbox::Model>,
+    pub(super) notifications: Vec<notification::Model>,
+}
+
+impl Rows {
+    /// The row of a job that is there.
+    pub(super) fn job(&self, id: JobId) -> &job::Model {
+        self.jobs.iter().find(|job| job.id == id.0).expect("the job is there")
+    }
+
+    /// The rows of one job, a line for each: what they say apart from ids, names and what is NULL.
+    ///
+    /// Moments are seconds after the change of the job that set them, which was in the same transaction and so knew the same time.
+    pub(super) fn of(&self, id: JobId) -> Vec<String> {
+        let events: Vec<_> = self.events.iter().filter(|event| event.job_id == id.0).collect();
+        let outbox = self.outbox.iter().filter(|row| row.job_id == id.0).map(|row| {
+            let change = events.iter().rfind(|event| event.created_at <= row.created_at);
+            let message: Value = serde_json::from_str(&row.message).expect("a message is JSON");
+            let (retries, traceparent) = (&message["metadata"]["retry_count"], pair("traceparent", row.traceparent.as_ref()));
+            format!("outbox {} retries={retries}{}{traceparent}", row.event_type, after(change, "due", Some(row.run_after)))
+        });
+        let notifications = self.notifications.iter().filter(|row| row.job_id == id.0).map(|row| {
+            let (sent, error) = (pair("sent", row.sent_at.map(|_| "yes")), pair("error", row.last_error.as_ref()));
+            format!("notification {} {} attempts={}{sent}{error}", row.event_type, row.status, row.attempts)
+        });
+        let job = self.jobs.iter().filter(|job| job.id == id.0).map(|job| job_line(job, events.last()));
+        job.chain(events.iter().map(|event| event_line(event))).chain(outbox).chain(notifications).collect()
+    }
+}
+
+fn job_line(job: &job::Model, change: Option<&&job_event::Model>) -> String {
+    let kept = (job.expires_at - job.completed_at.unwrap_or(job.created_at)).num_days();
+    let files = if job.files_removed { "removed".to_owned() } else { format!("{kept}d") };
+    [
+        format!("job {} attempt={} fence={} files={files}", job.status, job.attempt, job.fence),
+        pair("worker", job.worker.as_ref()),
+        pair("started", job.started_at.map(|_| "yes")),
+        after(change, "lease", job.lease_until),
+        after(change, "next", job.next_attempt_at),
+        pair("error", job.error_code.as_ref()),
+        pair("message", job.error_message.as_ref().map(|message| format!("{message:?}"))),
+        pair("done", (job.progress_done > 0).then_some(job.progress_done)),
+        pair("expected", job.progress_expected),
+        pair("zip", job.zip_path.as_ref()),
+        pair("bytes", job.zip_size_bytes),
+        pair("frames", job.frame_count),
+        pair("complete", job.complete),
+        pair("warnings", (job.warnings != "[]").then_some(&job.warnings)),
+        pair("took", job.processing_time_seconds),
+        pair("traceparent", job.traceparent.as_ref()),
+        pair("ended", job.completed_at.map(|_| "yes")),
+    ]
+    .concat()
+}
+
+fn event_line(event: &job_event::Model) -> String {
+    let metadata: Value = serde_json::from_str(&event.metadata).expect("metadata are JSON");
+    let mut pairs: Vec<String> = metadata
+        .as_object()
+        .expect("metadata are an object")
+        .iter()
+        .map(|(name, value)| match value.as_str().and_then(|text| text.parse().ok()) {
+            Some(moment) => after(Some(&event), name, Some(moment)),
+            None => pair(name, Some(value)),
+        })
+        .collect();
+    pairs.sort();
+    format!("event {} {}{}", event.old_state.as_deref().unwrap_or("-"), event.new_state, pairs.concat())
+}
+
+fn pair(name: &str, value: Option<impl Display>) -> String {
+    value.map_or_else(String::new, |value| format!(" {name}={value}"))
+}
+
+fn after(change: Option<&&job_event::Model>, name: &str, moment: Option<Time>) -> String {
+    let seconds = moment.zip(change).map(|(moment, change)| (moment - change.created_at).num_seconds());
+    pair(name, seconds.map(|seconds| format!("{seconds}s")))
+}

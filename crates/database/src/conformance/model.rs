@@ -1,0 +1,287 @@
+//! Three workers, a relay and a broker do by turns what chance tells them, and after each step every promise is checked.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use jobs::{FailureCode, JobId, State, Transition};
+use uuid::Uuid;
+
+use super::case::{Case, Rows, archive};
+use crate::Rules;
+use crate::attempt::{Claim, Ended};
+use crate::rows::job;
+
+/// Runs, each with the seed of its number.
+const RUNS: u64 = 6;
+const STEPS: u32 = 250;
+const JOBS: usize = 4;
+const WORKERS: usize = 3;
+
+/// The most attempts that the rules allow: one more than there are pauses.
+const ATTEMPTS: i32 = 4;
+
+pub(super) async fn keeps_every_promise(case: &Case) {
+    for seed in 0..RUNS {
+        let mut world = World::new(case, seed).await;
+        for step in 0..STEPS {
+            let before = case.rows().await;
+            let action = world.act(&before).await;
+            world.check(&case.rows().await, &format!("seed {seed}, step {step}: {action}"));
+        }
+        world.come_to_an_end(seed).await;
+    }
+}
+
+/// Numbers that look like chance: SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014).
+pub(super) struct Dice(pub(super) u64);
+
+impl Dice {
+    /// A number below `sides`.
+    pub(super) fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) as usize % sides
+    }
+
+    /// One of several.
+    pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.roll(from.len())]
+    }
+}
+
+/// Whether a claim still holds its job.
+fn holds(claim: &Claim, row: &job::Model) -> bool {
+    row.lease_until.is_some() && row.fence == claim.job.fence
+}
+
+/// The messages of which every job that has ended has one.
+pub(super) fn outcome(state: &str) -> Option<&'static str> {
+    match state {
+        "DONE" | "EXPIRED" => Some("job.completed"),
+        "FAILED" => Some("job.failed"),
+        "CANCELLED" => Some("job.cancelled"),
+        _ => None,
+    }
+}
+
+/// A job's history begins with its upload, goes on by legal transitions only, and ends where the row says that the job is.
+pub(super) fn check_history(rows: &Rows, row: &job::Model, why: &str) {
+    let mut state = None;
+    for event in rows.events.iter().filter(|event| event.job_id == row.id) {
+        assert_eq!(event.old_state, state, "{why}: the history has a gap");
+        let legal = |old: &str| Transition::ALL.iter().any(|t| (t.from().name(), t.to().name()) == (old, &event.new_state));
+        assert!(state.as_deref().map_or(event.new_state == "UPLOADED", legal), "{why}: {event:?} is illegal");
+        state = Some(event.new_state.clone());
+    }
+    assert_eq!(state.as_ref(), Some(&row.status), "{why}: the history ends elsewhere");
+}
+
+/// Everything around the database that remembers something.
+struct World<'a> {
+    case: &'a Case,
+    dice: Dice,
+    jobs: Vec<JobId>,
+    /// Jobs that the broker has messages about.
+    broker: Vec<JobId>,
+    workers: [Option<Claim>; WORKERS],
+    /// The newest claim that was ever given out, of each job.
+    fences: HashMap<JobId, i64>,
+    /// Every message about an outcome that was ever in the outbox.
+    outcomes: HashMap<JobId, BTreeSet<(String, Uuid)>>,
+}
+
+impl<'a> World<'a> {
+    async fn new(case: &'a Case, seed: u64) -> Self {
+        let mut jobs = Vec::new();
+        for _ in 0..JOBS {
+            jobs.push(case.queued().await);
+        }
+        let (fences, outcomes) = (HashMap::new(), HashMap::new());
+        Self { case, dice: Dice(seed), jobs, broker: Vec::new(), workers: [const { None }; WORKERS], fences, outcomes }
+    }
+
+    /// Do something, and say what.
+    async fn act(&mut self, before: &Rows) -> String {
+        let worker = self.dice.roll(WORKERS);
+        match self.dice.roll(20) {
+            0..=4 => self.deliver(worker, before).await,
+            5..=6 => self.relay().await,
+            7..=8 => self.renew(worker, before).await,
+            9..=12 => self.end(worker, before).await,
+            13 => {
+                self.workers[worker] = None;
+                format!("worker {worker} crashes")
+            }
+            14 => self.cancel(before).await,
+            15..=17 => {
+                let seconds = self.dice.pick(&[1, 7, 20, 45, 61, 130]);
+                self.case.pass(seconds);
+                format!("{seconds} s pass")
+            }
+            18 => {
+                let reaped = self.case.other.reap().await;
+                format!("the reaper finds {}", reaped.expect("the database answers"))
+            }
+            _ => self.something_rare().await,
+        }
+    }
+
+    /// The broker delivers a message, perhaps not for the last time, to a worker that is idle.
+    async fn deliver(&mut self, worker: usize, before: &Rows) -> String {
+        if self.broker.is_empty() || self.workers[worker].is_some() {
+            return "nothing".to_owned();
+        }
+        let number = self.dice.roll(self.broker.len());
+        let id = self.broker[number];
+        let claim = self.case.database.claim(id, &format!("worker {worker}")).await.expect("the database answers");
+        let row = before.job(id);
+        match &claim {
+            Some(claim) => {
+                assert!(row.lease_until.is_none(), "two workers have {row:?}");
+                let newest = self.fences.insert(id, claim.job.fence);
+                assert!(newest.is_none_or(|newest| newest < claim.job.fence), "the fence of {claim:?} is not new");
+            }
+            None => assert_ne!(row.status, "QUEUED", "nobody gets {row:?}"),
+        }
+        let again = self.dice.roll(4) == 0;
+        if !again {
+            self.broker.swap_remove(number);
+        }
+        let said = format!("worker {worker} hears of {id} (again: {again}) and has it: {}", claim.is_some());
+        self.workers[worker] = claim;
+        said
+    }
+
+    /// The relay takes some messages; it may crash before it publishes them, and before it says so.
+    async fn relay(&mut self) -> String {
+        let most = 1 + self.dice.roll(3) as u64;
+        let taken = self.case.database.take_outgoing(most, Duration::from_secs(10)).await.expect("the database answers");
+        let crash = self.dice.roll(6);
+        if crash > 0 {
+            let created = taken.iter().filter(|outgoing| outgoing.message.event.name() == "job.created");
+            self.broker.extend(created.map(|outgoing| outgoing.message.event.job_id()));
+        }
+        if crash > 1 {
+            self.case.database.published(taken.iter().map(|outgoing| outgoing.id)).await.expect("the database answers");
+        }
+        format!("the relay takes {} messages (crash: {crash})", taken.len())
+    }
+
+    async fn renew(&mut self, worker: usize, before: &Rows) -> String {
+        let Some(claim) = &self.workers[worker] else { return "nothing".to_owned() };
+        let (done, held) = (self.dice.roll(100) as u64, holds(claim, before.job(claim.job.id)));
+        let renewed = self.case.database.renew(claim, done, None).await.expect("the database answers");
+        assert_eq!(renewed, held, "worker {worker} renews {claim:?}");
+        format!("worker {worker} renews {}: {renewed}", claim.job.id)
+    }
+
+    /// A worker ends its attempt in one way or another, and perhaps does not know it.
+    async fn end(&mut self, worker: usize, before: &Rows) -> String {
+        let Some(claim) = self.workers[worker].take() else { return "nothing".to_owned() };
+        let held = holds(&claim, before.job(claim.job.id));
+        let (database, code) = (&self.case.database, self.dice.pick(FailureCode::ALL));
+        let (how, ended) = match self.dice.roll(8) {
+            0..=1 => ("finishes", database.finish(&claim, &archive(&claim)).await),
+            2..=3 => ("releases", database.release(&claim).await),
+            _ => (code.name(), database.fail(&claim, code, "chance").await),
+        };
+        let ended = ended.expect("the database answers");
+        assert_eq!(ended != Ended::Lost, held, "worker {worker} {how} {claim:?}");
+        let said = format!("worker {worker} {how} {}: {ended:?}", claim.job.id);
+        if self.dice.roll(4) == 0 {
+            self.workers[worker] = Some(claim);
+        }
+        said
+    }
+
+    async fn cancel(&mut self, before: &Rows) -> String {
+        if self.dice.roll(4) > 0 {
+            return "nothing".to_owned();
+        }
+        let (id, seen) = (self.dice.pick(&self.jobs), self.dice.pick(&State::ALL));
+        let cancelled = self.case.other.cancel(id, seen).await.expect("the database answers").is_some();
+        let possible = before.job(id).status == seen.name() && Transition::cancel(seen).is_some();
+        assert_eq!(cancelled, possible, "{id} is cancelled, seen {seen}");
+        format!("{id} is cancelled: {cancelled}")
+    }
+
+    async fn something_rare(&mut self) -> String {
+        match self.dice.roll(6) {
+            0 => {
+                self.case.clock.advance(Rules::default().retention);
+                let over = self.case.database.expire().await.expect("the database answers");
+                for job in &over {
+                    self.case.database.files_removed(job.id).await.expect("the database answers");
+                }
+                format!("{} jobs are over", over.len())
+            }
+            1 => {
+                let waited = Duration::from_mins(1);
+                self.broker.clear();
+                self.case.clock.advance(waited);
+                let invited = self.case.database.invite_again(waited).await.expect("the database answers");
+                format!("the broker loses everything; {invited} invitations are repeated")
+            }
+            2 => {
+                self.workers = [const { None }; WORKERS];
+                self.case.database.end_leases().await.expect("the database answers");
+                "everything is started again".to_owned()
+            }
+            _ => "nothing".to_owned(),
+        }
+    }
+
+    /// What holds after every step.
+    fn check(&mut self, rows: &Rows, why: &str) {
+        for message in &rows.outbox {
+            if message.event_type != "job.created" {
+                let outcome = (message.event_type.clone(), message.id);
+                self.outcomes.entry(JobId(message.job_id)).or_default().insert(outcome);
+            }
+        }
+        for id in &self.jobs {
+            let row = rows.job(*id);
+            check_history(rows, row, why);
+            let outcomes: Vec<&str> = self.outcomes.get(id).into_iter().flatten().map(|(kind, _)| kind.as_str()).collect();
+            assert_eq!(outcomes, outcome(&row.status).into_iter().collect::<Vec<_>>(), "{why}: what is told of {row:?}");
+            assert!(row.attempt <= ATTEMPTS, "{why}: {row:?}");
+            let holders: BTreeSet<i64> =
+                self.workers.iter().flatten().filter(|c| c.job.id == *id && holds(c, row)).map(|c| c.job.fence).collect();
+            assert!(holders.len() <= 1, "{why}: {holders:?} have {row:?}");
+            if let Some(zip) = &row.zip_path {
+                let newest = self.fences.get(id).expect("a worker had the job");
+                assert_eq!(*zip, format!("output-{newest}.zip"), "{why}: the archive is an older worker's");
+            }
+            let invited = rows.outbox.iter().any(|message| message.job_id == id.0) || self.broker.contains(id);
+            let goes_on = row.lease_until.is_some() || invited;
+            assert!(goes_on || outcome(&row.status).is_some(), "{why}: nobody will ever do anything about {row:?}");
+        }
+    }
+
+    /// Once nothing fails any more, every job ends soon.
+    async fn come_to_an_end(mut self, seed: u64) {
+        self.workers = [const { None }; WORKERS];
+        for round in 0..3 {
+            self.case.pass(130);
+            self.case.database.reap().await.expect("the database answers");
+            self.check(&self.case.rows().await, &format!("seed {seed}, reaped in round {round} of the end"));
+            let taken = self.case.database.take_outgoing(1000, Duration::ZERO).await.expect("the database answers");
+            self.case.database.published(taken.iter().map(|outgoing| outgoing.id)).await.expect("the database answers");
+            self.broker.extend(taken.iter().map(|outgoing| outgoing.message.event.job_id()));
+            for id in std::mem::take(&mut self.broker) {
+                if let Some(claim) = self.case.database.claim(id, "the last").await.expect("the database answers") {
+                    self.fences.insert(id, claim.job.fence);
+                    let finished = self.case.database.finish(&claim, &archive(&claim)).await;
+                    assert_eq!(finished.expect("the database answers"), Ended::Accordingly);
+                }
+            }
+            self.check(&self.case.rows().await, &format!("seed {seed}, round {round} of the end"));
+        }
+        let rows = self.case.rows().await;
+        for id in &self.jobs {
+            assert!(outcome(&rows.job(*id).status).is_some(), "seed {seed}: {:?} does not end", rows.job(*id));
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Mails about outcomes.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use jobs::{JobId, State};
+use uuid::Uuid;
+
+use super::case::Case;
+use crate::Database;
+use crate::notifications::Due;
+
+const HOLD: Duration = Duration::from_mins(1);
+
+/// Take what is due.
+async fn take(database: &Database) -> Vec<Due> {
+    database.take_notifications(100, HOLD).await.expect("the database answers")
+}
+
+/// The lines about the notifications of a job.
+async fn lines(case: &Case, id: JobId) -> Vec<String> {
+    case.lines(id).await.into_iter().filter(|line| line.starts_with("notification")).collect()
+}
+
+pub(super) async fn are_made_once(case: &Case) {
+    let (id, neighbour) = (case.job_in(State::Done).await, case.job_in(State::Failed).await);
+    let before = case.rows().await;
+    let done = case.at_once(20, move |_, database| async move { database.notify(id, "job.completed").await });
+    for noted in done.await {
+        noted.expect("a repetition does nothing");
+    }
+    assert_eq!(lines(case, id).await, ["notification job.completed PENDING attempts=0"]);
+    let first = case.rows().await;
+    case.database.notify(id, "job.completed").await.expect("a repetition does nothing");
+    assert_eq!(case.rows().await, first);
+    assert_eq!((first.jobs, first.events, first.outbox), (before.jobs, before.events, before.outbox));
+
+    let [due] = &take(&case.database).await[..] else { panic!("one mail is due") };
+    case.database.notification_sent(due.id).await.expect("the database answers");
+    case.database.notify(id, "job.completed").await.expect("a repetition does nothing");
+    assert_eq!(lines(case, id).await, ["notification job.completed SENT attempts=1 sent=yes"]);
+    assert!(take(&case.database).await.is_empty(), "nobody is told twice");
+
+    case.database.notify(id, "job.expired").await.expect("another outcome is another mail");
+    case.database.notify(neighbour, "job.failed").await.expect("another job is another mail");
+    case.database.notify(JobId::generate(), "job.failed").await.expect("a job that is gone needs no mail");
+    assert_eq!(case.rows().await.notifications.len(), 3);
+}
+
+pub(super) async fn are_held_and_sent(case: &Case) {
+    let id = case.job_in(State::Done).await;
+    case.database.notify(id, "job.completed").await.expect("the database answers");
+    let row = case.rows().await.notifications.remove(0);
+    for attempts in 1..=2 {
+        let [due] = &take(&case.database).await[..] else { panic!("one mail is due") };
+        assert_eq!((due.id, due.attempts, due.created_at), (row.id, attempts, row.created_at));
+        assert_eq!(Some(&due.job), case.database.job(id).await.expect("the database answers").as_ref());
+        assert_eq!(Some(&due.user), case.database.user(due.job.user_id).await.expect("the database answers").as_ref());
+        case.pass(59);
+        assert!(take(&case.other).await.is_empty(), "somebody sends it");
+        case.pass(1);
+    }
+    case.database.notification_sent(row.id).await.expect("the database answers");
+    case.pass(3600);
+    assert!(take(&case.database).await.is_empty());
+    assert_eq!(lines(case, id).await, ["notification job.completed SENT attempts=2 sent=yes"]);
+}
+
+pub(super) async fn fail_at_last(case: &Case) {
+    let id = case.job_in(State::Failed).await;
+    case.database.notify(id, "job.failed").await.expect("the database answers");
+    let failed = async |mail: Uuid, pause| {
+        case.database.notification_failed(mail, "no route to host", pause).await.expect("the database answers");
+    };
+    let [due] = &take(&case.database).await[..] else { panic!("one mail is due") };
+    failed(due.id, Some(Duration::from_mins(5))).await;
+    assert_eq!(lines(case, id).await, ["notification job.failed PENDING attempts=1 error=no route to host"]);
+    case.pass(5 * 60 - 1);
+    assert!(take(&case.database).await.is_empty(), "the pause is not over");
+    case.pass(1);
+    let [due] = &take(&case.database).await[..] else { panic!("the pause is over") };
+    assert_eq!(due.attempts, 2);
+    failed(due.id, None).await;
+    assert_eq!(lines(case, id).await, ["notification job.failed FAILED attempts=2 error=no route to host"]);
+    case.pass(24 * 60 * 60);
+    assert!(take(&case.database).await.is_empty(), "it is kept, but not tried again");
+}
+
+pub(super) async fn are_given_to_one(case: &Case) {
+    for _ in 0..30 {
+        let id = case.job_in(State::Cancelled).await;
+        case.database.notify(id, "job.cancelled").await.expect("the database answers");
+    }
+    let taken = case.at_once(6, |_, database| async move {
+        let mut all: Vec<Uuid> = Vec::new();
+        loop {
+            let taken = database.take_notifications(4, HOLD).await.expect("the database answers");
+            assert!(taken.len() <= 4, "as many as were asked for");
+            if taken.is_empty() {
+                return all;
+            }
+            all.extend(taken.iter().map(|due| due.id));
+        }
+    });
+    let mut taken = taken.await.concat();
+    taken.extend(take(&case.database).await.iter().map(|due| due.id));
+    assert_eq!(taken.len(), 30);
+    assert_eq!(taken.into_iter().collect::<HashSet<_>>().len(), 30);
+}

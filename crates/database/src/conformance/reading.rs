@@ -1,0 +1,111 @@
+//! What users see of their jobs.
+
+use jobs::{FailureCode, JobId, State, Time, UserId};
+
+use super::case::{Case, archive, video};
+use crate::reading::Page;
+
+/// The ids of one page.
+async fn page(case: &Case, user: UserId, page: Page) -> Vec<JobId> {
+    let jobs = case.database.jobs_of(user, &page).await.expect("the database answers");
+    assert!(jobs.iter().all(|job| job.user_id == user && page.state.is_none_or(|state| job.state == state)));
+    jobs.iter().map(|job| job.id).collect()
+}
+
+/// Accept so many videos of one user.
+async fn accept(case: &Case, user: UserId, count: usize) -> Vec<JobId> {
+    let videos: Vec<_> = std::iter::repeat_with(video).take(count).collect();
+    case.database.accept(user, &videos, None, None).await.expect("the videos are accepted");
+    videos.iter().map(|video| video.id).collect()
+}
+
+pub(super) async fn goes_page_by_page(case: &Case) {
+    let (user, neighbour) = (case.user().await, case.user().await);
+    assert_eq!(page(case, user, Page { limit: 10, ..Page::default() }).await, []);
+    let mut jobs = Vec::new();
+    for _ in 0..5 {
+        jobs.extend(accept(case, user, 50).await);
+        accept(case, neighbour, 3).await;
+    }
+    jobs.reverse();
+    let (cancelled, waiting): (Vec<_>, Vec<_>) = jobs.iter().enumerate().partition(|(number, _)| number % 3 == 0);
+    let [cancelled, waiting] = [cancelled, waiting].map(|some| some.into_iter().map(|(_, id)| *id).collect::<Vec<_>>());
+    for id in &cancelled {
+        case.database.cancel(*id, State::Queued).await.expect("the database answers").expect("the job waits");
+    }
+    for (state, expected) in [(None, &jobs), (Some(State::Cancelled), &cancelled), (Some(State::Queued), &waiting)] {
+        for limit in [1000, 40, expected.len() as u64] {
+            let (mut read, mut older_than) = (Vec::new(), None);
+            loop {
+                let next = page(case, user, Page { state, older_than, limit }).await;
+                assert!(next.len() as u64 <= limit);
+                let Some(last) = next.last() else { break };
+                older_than = Some(*last);
+                read.extend(next);
+                // What comes in the meantime is newer than everything that is still to be read.
+                case.queued_for(user).await;
+                let unwanted = case.queued_for(user).await;
+                case.database.cancel(unwanted, State::Queued).await.expect("the database answers").expect("the job waits");
+            }
+            let known = read.iter().filter(|id| expected.contains(id)).copied().collect::<Vec<_>>();
+            assert_eq!(&known, expected, "{state:?} by {limit}");
+            let later = read.len() - known.len();
+            assert_eq!(read[later..], known, "newer ones come first");
+        }
+    }
+    assert_eq!(page(case, user, Page { state: Some(State::Done), older_than: None, limit: 10 }).await, []);
+    assert_eq!(page(case, neighbour, Page { limit: 100, ..Page::default() }).await.len(), 15);
+
+    let mut some = case.database.some_jobs(&[jobs[7], JobId::generate(), jobs[3]]).await.expect("the database answers");
+    some.sort_by_key(|job| std::cmp::Reverse(job.id));
+    assert_eq!(some.iter().map(|job| job.id).collect::<Vec<_>>(), [jobs[3], jobs[7]]);
+    assert_eq!(case.database.some_jobs(&[]).await.expect("the database answers"), []);
+}
+
+pub(super) async fn tells_the_history(case: &Case) {
+    let (id, began) = (case.queued().await, case.clock.now());
+    case.pass(100);
+    case.database.fail(&case.claim(id).await, FailureCode::StorageError, "no answer").await.expect("the database answers");
+    case.pass(30);
+    let claim = case.claim(id).await;
+    case.database.finish(&claim, &archive(&claim)).await.expect("the database answers");
+    case.job_in(State::Failed).await;
+
+    let history = case.database.history(id).await.expect("the database answers");
+    let states: Vec<_> = history.iter().map(|change| (change.old_state, change.new_state)).collect();
+    assert_eq!(
+        states,
+        [
+            (None, State::Uploaded),
+            (Some(State::Uploaded), State::Queued),
+            (Some(State::Queued), State::Processing),
+            (Some(State::Processing), State::Processing),
+            (Some(State::Processing), State::Processing),
+            (Some(State::Processing), State::Done),
+        ]
+    );
+    assert_eq!(history[3].metadata["error_code"], "STORAGE_ERROR");
+    let next = history[3].metadata["next_attempt_at"].as_str().and_then(|text| text.parse::<Time>().ok());
+    assert_eq!(next.map(|next| (next - history[3].at).num_seconds()), Some(30));
+    assert!(history.is_sorted_by_key(|change| change.at));
+    assert!(history[1].at <= began && history[2].at > began);
+    let row = case.rows().await.job(id).clone();
+    assert_eq!((row.created_at, row.started_at, row.completed_at), (history[0].at, Some(history[2].at), Some(history[5].at)));
+}
+
+pub(super) async fn counts_by_state(case: &Case) {
+    let none = State::ALL.map(|state| (state, 0));
+    assert_eq!(case.database.counts().await.expect("the database answers"), none);
+    // What expires first, because others would expire with it.
+    let made = [State::Expired, State::Cancelled, State::Failed, State::Done, State::Processing, State::Queued];
+    for (number, state) in made.iter().enumerate() {
+        for _ in 0..if number == 0 { 1 } else { number + 1 } {
+            case.job_in(*state).await;
+        }
+    }
+    let expected = State::ALL.map(|state| {
+        let number = made.iter().position(|made| *made == state);
+        (state, number.map_or(0, |number| number as u64 + 1))
+    });
+    assert_eq!(case.database.counts().await.expect("the database answers"), expected);
+}

@@ -1,0 +1,30 @@
+//! What can go wrong with the database.
+
+use sea_orm::{DbErr, SqlErr};
+
+/// Why a transaction did not happen.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Something that has to be unique is there already.
+    #[error("there is one already")]
+    Taken,
+    /// The database could not be reached, or refused.
+    #[error("the database failed: {0}")]
+    Database(#[source] DbErr),
+    /// A row holds what no version of this program writes.
+    #[error("the database holds what cannot be understood: {0}")]
+    Corrupt(String),
+    /// The schema is older than this program, or newer.
+    #[error("the database's schema is not that of this program: run `fiapx migrate`")]
+    Schema,
+}
+
+impl From<DbErr> for Error {
+    fn from(error: DbErr) -> Self {
+        match error.sql_err() {
+            Some(SqlErr::UniqueConstraintViolation(_)) => Self::Taken,
+            _ => Self::Database(error),
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! A job.
+
+use jobs::Time;
+use sea_orm::entity::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "jobs")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    pub user_id: Uuid,
+    pub status: String,
+    pub filename: String,
+    pub video_format: String,
+    pub video_path: String,
+    pub video_size_bytes: i64,
+    pub zip_path: Option<String>,
+    pub zip_size_bytes: Option<i64>,
+    pub frame_count: Option<i64>,
+    pub complete: Option<bool>,
+    pub warnings: String,
+    pub processing_time_seconds: Option<f64>,
+    pub progress_done: i64,
+    pub progress_expected: Option<i64>,
+    pub error_code: Option<String>,
+    pub error_message: Option<String>,
+    pub attempt: i32,
+    pub fence: i64,
+    pub worker: Option<String>,
+    pub lease_until: Option<Time>,
+    pub next_attempt_at: Option<Time>,
+    pub traceparent: Option<String>,
+    pub created_at: Time,
+    pub started_at: Option<Time>,
+    pub completed_at: Option<Time>,
+    pub expires_at: Time,
+    pub files_removed: bool,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

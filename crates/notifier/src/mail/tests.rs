@@ -1,0 +1,114 @@
+use jobs::{Language, UserId};
+
+use super::*;
+
+/// A mail to this user.
+pub(crate) fn sample(email: &str, name: &str) -> Mail {
+    compose(email, name, "Your video is ready: férias.mp4").expect("a mail")
+}
+
+fn compose(email: &str, name: &str, subject: &str) -> Result<Mail, Error> {
+    let now = "2026-11-24T10:00:00Z".parse().expect("a time");
+    let user = User {
+        id: UserId(Uuid::nil()),
+        email: email.to_owned(),
+        name: name.to_owned(),
+        password_hash: String::new(),
+        language: Language::En,
+        created_at: now,
+    };
+    let letter = Letter {
+        language: "en",
+        subject: subject.to_owned(),
+        text: "First line.\n.\n. A line that begins with a dot: férias.\n".to_owned(),
+        html: "<p>férias</p>\n".to_owned(),
+    };
+    let sender = Sender::parse("fiapx@mail.example.com").expect("a sender");
+    let id = "0190a000-0000-7000-8000-000000000001".parse().expect("an id");
+    Mail::compose(id, &sender, &user, letter, now)
+}
+
+fn text(mail: &Mail) -> String {
+    String::from_utf8(mail.bytes()).expect("text")
+}
+
+/// Names of the headers, in their order.
+fn header_names(mail: &Mail) -> Vec<String> {
+    let text = text(mail);
+    let (head, _) = text.split_once("\r\n\r\n").expect("a head");
+    let folded = |line: &&str| !line.starts_with([' ', '\t']);
+    head.split("\r\n").filter(folded).map(|line| line.split(':').next().unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn a_mail_goes_out_as_it_is_known() {
+    let mail = sample("ana@example.com", "Ana");
+    assert_eq!(text(&mail), include_str!("../../snapshots/mail.eml").replace('\n', "\r\n"));
+    assert!(mail.bytes().is_ascii());
+}
+
+#[test]
+fn names_inject_no_header_and_no_recipient() {
+    let plain = header_names(&sample("ana@example.com", "Ana"));
+    for name in [
+        "Ana\r\nBcc: eve@example.com",
+        "Ana\nBcc: eve@example.com\n\nBody",
+        "Ana\rBcc: eve@example.com",
+        "Ana\0\u{b}\u{85}\u{2028}Bcc: eve@example.com",
+        "Ana <eve@example.com>, \"Eve\" <eve@example.com>",
+        "\" <eve@example.com>, \"",
+        "\\",
+        "eve@example.com",
+        "=?utf-8?q?=0D=0ABcc:_eve@example.com?=",
+        "Ана 安娜 👩‍💻 آنا",
+        "",
+        "   ",
+        ",;:<>()[]\\\"@",
+    ] {
+        let mail = sample("ana@example.com", name);
+        assert_eq!(header_names(&mail), plain, "{name:?}");
+        let to: Vec<String> = mail.envelope().to().iter().map(ToString::to_string).collect();
+        assert_eq!(to, ["ana@example.com"], "{name:?}");
+        let text = text(&mail);
+        let written = text.lines().skip_while(|line| !line.starts_with("To: ")).collect::<Vec<_>>().join("\n");
+        let address_at_the_end =
+            written.split("Subject:").next().is_some_and(|to| to.trim_end().trim_end_matches('>').ends_with("ana@example.com"));
+        assert!(address_at_the_end, "{name:?} {written}");
+        // RFC 5322, 2.1.1.
+        assert!(text.lines().all(|line| line.len() <= 998 && line.is_ascii()), "{name:?}");
+    }
+}
+
+#[test]
+fn subjects_inject_no_header() {
+    let mail = compose("ana@example.com", "Ana", "Ready\r\nBcc: eve@example.com\r\n\r\nBody").expect("a mail");
+    assert_eq!(header_names(&mail), header_names(&sample("ana@example.com", "Ana")));
+}
+
+#[test]
+fn names_are_read_back_as_they_were() {
+    let named =
+        |name: &str| text(&sample("ana@example.com", name)).lines().find(|line| line.starts_with("To: ")).map(str::to_owned);
+    assert_eq!(named("Ana").as_deref(), Some("To: Ana <ana@example.com>"));
+    assert_eq!(named("Ana \"Nana\" Reis").as_deref(), Some("To: \"Ana \\\"Nana\\\" Reis\" <ana@example.com>"));
+    // Base64 of "Conceição" (RFC 2047).
+    assert_eq!(named("Conceição").as_deref(), Some("To: =?utf-8?b?Q29uY2Vpw6fDo28=?= <ana@example.com>"));
+    assert_eq!(named("").as_deref(), Some("To: ana@example.com"));
+}
+
+#[test]
+fn an_address_that_is_none_is_refused_for_good() {
+    for address in ["", "ana", "ana@", "ana@example.com\r\nBcc: eve@example.com", "ana@example.com, eve@example.com"] {
+        let error = compose(address, "Ana", "Ready").expect_err(address);
+        assert!(error.permanent, "{error}");
+    }
+}
+
+#[test]
+fn senders_are_addresses_with_or_without_a_name() {
+    let written = |from: &str| Sender::parse(from).map(|sender| sender.0.to_string());
+    assert_eq!(written("fiapx@example.com"), Ok("FIAP X <fiapx@example.com>".to_owned()));
+    assert_eq!(written(" Videos <v@example.com> "), Ok("Videos <v@example.com>".to_owned()));
+    let error = written("nobody").expect_err("no address");
+    assert!(error.to_string().starts_with("EMAIL_FROM is `nobody`"), "{error}");
+}

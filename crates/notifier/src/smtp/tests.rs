@@ -1,0 +1,126 @@
+use super::*;
+use crate::mail::sample;
+use crate::sink::{Manner, Sink};
+
+/// Base64 of `\0mailer\0open sesame` (RFC 4616).
+const PLAIN: &str = "PLAIN AG1haWxlcgBvcGVuIHNlc2FtZQ==";
+
+fn login() -> (String, SecretString) {
+    ("mailer".to_owned(), "open sesame".into())
+}
+
+#[tokio::test]
+async fn a_mail_arrives_as_it_was_written() {
+    let mut sink = Sink::start([]).await;
+    let mail = sample("ana@example.com", "Ana");
+    Smtp::new(sink.server()).send(&mail).await.expect("a sent mail");
+    let [received] = &sink.received()[..] else { panic!("one mail should have arrived") };
+    assert_eq!(received.from, "FROM:<fiapx@mail.example.com>");
+    assert_eq!(received.to, "TO:<ana@example.com>");
+    let written = String::from_utf8(mail.bytes()).expect("text");
+    assert_eq!(received.data.trim_end(), written.trim_end());
+    assert_eq!(received.login, None);
+}
+
+#[tokio::test]
+async fn what_goes_wrong_is_tried_again_unless_the_mail_itself_is_refused() {
+    let mail = sample("ana@example.com", "Ana");
+    for (manner, permanent) in [
+        (Manner::Answers("RCPT", "550 5.1.1 no such user"), true),
+        (Manner::Answers("MAIL", "550 5.7.1 sender refused"), true),
+        (Manner::Answers(".", "554 5.6.0 looks like spam"), true),
+        (Manner::Answers("RCPT", "451 4.7.1 come back later"), false),
+        (Manner::Answers("DATA", "452 4.3.1 no room"), false),
+        (Manner::Answers(".", "421 4.3.2 going down"), false),
+        (Manner::Answers("MAIL", "530 5.7.0 authentication required"), false),
+        (Manner::Answers("CONNECT", "554 no service"), false),
+        (Manner::Answers("EHLO", "502 unknown"), false),
+        (Manner::Answers("RCPT", "what?"), false),
+        (Manner::HangsUp("CONNECT"), false),
+        (Manner::HangsUp("RCPT"), false),
+        (Manner::HangsUp("."), false),
+    ] {
+        let mut sink = Sink::start([manner]).await;
+        let smtp = Smtp::new(sink.server());
+        let error = smtp.send(&mail).await.expect_err("no mail");
+        assert_eq!(error.permanent, permanent, "{manner:?} {error}");
+        assert!(error.to_string().starts_with(&sink.server().to_string()), "{error}");
+        assert_eq!(sink.received(), [], "{manner:?}");
+        smtp.send(&mail).await.expect("the next attempt");
+        assert_eq!(sink.received().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_silent_server_holds_nobody_up() {
+    let mail = sample("ana@example.com", "Ana");
+    for verb in ["CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "."] {
+        let sink = Sink::start([Manner::Hangs(verb)]).await;
+        let moment = Duration::from_millis(300);
+        let impatient = Smtp { reach: moment, send: moment, ..Smtp::new(sink.server()) };
+        let error = impatient.send(&mail).await.expect_err(verb);
+        assert!(!error.permanent, "{verb} {error}");
+        assert!(error.to_string().contains("within 300ms"), "{verb} {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_mail_that_was_taken_is_sent_however_the_parting_goes() {
+    let mut sink = Sink::start([Manner::HangsUp("QUIT")]).await;
+    Smtp::new(sink.server()).send(&sample("ana@example.com", "Ana")).await.expect("a sent mail");
+    assert_eq!(sink.received().len(), 1);
+}
+
+#[tokio::test]
+async fn nobody_at_home_is_no_end() {
+    let sink = Sink::start([]).await;
+    let server = sink.server();
+    drop(sink);
+    // The port is free again once the listener's task is gone.
+    while tokio::net::TcpStream::connect((server.host.as_str(), server.port)).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    let smtp = Smtp::new(server.clone());
+    for error in
+        [smtp.send(&sample("ana@example.com", "Ana")).await.expect_err("no server"), smtp.check().await.expect_err("no server")]
+    {
+        assert!(!error.permanent);
+        assert!(error.to_string().starts_with(&format!("{server} cannot be used")), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_login_comes_first_and_a_refused_one_is_a_matter_of_settings() {
+    let mut sink = Sink::start([Manner::Kind, Manner::Answers("AUTH", "535 5.7.8 wrong password")]).await;
+    let smtp = Smtp::new(Server { login: Some(login()), ..sink.server() });
+    let mail = sample("ana@example.com", "Ana");
+    smtp.send(&mail).await.expect("a sent mail");
+    assert_eq!(sink.received()[0].login.as_deref(), Some(PLAIN));
+    let error = smtp.send(&mail).await.expect_err("a refused login");
+    assert!(!error.permanent, "{error}");
+    assert!(!format!("{error} {smtp:?}").contains("sesame"));
+    smtp.check().await.expect("a kind server");
+    assert_eq!(sink.received(), []);
+}
+
+#[tokio::test]
+async fn a_password_does_not_go_to_another_machine_in_plain_text() {
+    let mut sink = Sink::start([]).await;
+    // Linux connects to itself by this address, which is none of the loopback's.
+    let smtp = Smtp::new(Server { host: "0.0.0.0".to_owned(), login: Some(login()), ..sink.server() });
+    let error = smtp.send(&sample("ana@example.com", "Ana")).await.expect_err("no encryption");
+    assert!(error.to_string().contains("use port 465"), "{error}");
+    assert_eq!(sink.received(), []);
+    for (host, this) in [("localhost", true), ("127.0.0.1", true), ("::1", true), ("mail", false), ("10.0.0.1", false)] {
+        assert_eq!(is_this_machine(host), this, "{host}");
+    }
+}
+
+#[tokio::test]
+async fn encryption_that_was_offered_and_fails_is_not_done_without() {
+    let offers = Manner::Answers("EHLO", "250-sink\r\n250 STARTTLS");
+    let mut sink = Sink::start([offers]).await;
+    let error = Smtp::new(sink.server()).send(&sample("ana@example.com", "Ana")).await.expect_err("no encryption after all");
+    assert!(!error.permanent, "{error}");
+    assert_eq!(sink.received(), []);
+}

@@ -1,0 +1,18 @@
+//! The schema of the database, one file per change, for PostgreSQL 15 or later and SQLite 3.35 or later.
+//!
+//! A file that has been released never changes; what it made is changed by the next one.
+
+use sea_orm_migration::prelude::*;
+
+mod m20261123_000001_jobs;
+
+/// All changes in their order.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261123_000001_jobs::Migration)]
+    }
+}
