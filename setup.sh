@@ -5,7 +5,7 @@ set -euo pipefail
 
 build=(libavcodec-dev libavformat-dev libavutil-dev libswscale-dev clang libclang-dev pkg-config)
 # The ffmpeg command is the oracle of the tests; the rest reads archives and watches what the command opens.
-test=(ffmpeg unzip p7zip-full libarchive-tools python3 strace perl)
+test=(ffmpeg curl unzip p7zip-full libarchive-tools python3 python3-venv strace perl)
 bench=(ffmpeg python3 python3-venv)
 
 case ${1:-} in

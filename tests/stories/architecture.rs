@@ -55,6 +55,58 @@ fn only_the_engine_depends_on_libav() {
     }
 }
 
+/// Each of these is known to the crates whose duty it is, and to nobody else.
+#[test]
+fn every_dependency_has_its_place() {
+    for (dependency, places_of_it) in [
+        ("sea-orm", vec!["crates/database"]),
+        ("sea-orm-migration", vec!["crates/database", "migrations"]),
+        ("lettre", vec!["crates/notifier"]),
+        ("poem", vec!["crates/api", "crates/app"]),
+        ("poem-openapi", vec!["crates/api"]),
+        ("jsonwebtoken", vec!["crates/api", "tests"]),
+        ("argon2", vec!["crates/api"]),
+        ("frames", vec!["benches", "crates/app", "crates/frames", "crates/worker", "tests"]),
+    ] {
+        let naming = files(&["crates", "migrations", "tests", "benches"], "Cargo.toml")
+            .into_iter()
+            .filter(|path| names(path, dependency, "#"));
+        let found: BTreeSet<PathBuf> = naming.filter_map(|path| Some(path.parent()?.to_owned())).collect();
+        assert_eq!(found, places_of_it.into_iter().map(PathBuf::from).collect(), "{dependency}");
+    }
+}
+
+/// Dependencies run downwards: app, then api, worker and notifier, then database, broker and storage, then jobs.
+#[test]
+fn crates_know_only_what_lies_below_them() {
+    let layers: [&[&str]; 5] =
+        [&["app"], &["api", "notifier", "worker"], &["broker", "database", "storage"], &["frames", "migrations"], &["jobs"]];
+    for (depth, layer) in layers.iter().enumerate() {
+        for name in *layer {
+            let manifest = if *name == "migrations" {
+                "migrations/Cargo.toml".into()
+            } else {
+                PathBuf::from(format!("crates/{name}/Cargo.toml"))
+            };
+            for other in layers[..=depth].concat().into_iter().filter(|other| other != name) {
+                assert!(!text(&manifest).contains(&format!("\n{other}.workspace")), "{name} knows {other}");
+            }
+        }
+    }
+    assert!(!text(Path::new("crates/frames/Cargo.toml")).contains("jobs"), "the engine knows jobs");
+}
+
+/// Object keys are built in one place, so that a change of their form changes that place alone.
+#[test]
+fn object_keys_are_built_in_one_place() {
+    let forms = ["input.{", "output-{"];
+    let building: Vec<PathBuf> = files(&["crates/api", "crates/storage", "crates/worker"], ".rs")
+        .into_iter()
+        .filter(|path| forms.iter().any(|form| text(path).contains(form)))
+        .collect();
+    assert_eq!(building, [PathBuf::from("crates/storage/src/key.rs")]);
+}
+
 #[test]
 fn the_engine_knows_no_async_run_time() {
     for word in ["tokio", "async", "futures", "reqwest", "hyper", "sqlx"] {

@@ -14,7 +14,7 @@ use frames::select::{Ratio, Recipe};
 use serde_json::Value;
 
 /// Longest time that a program or a step may take before it counts as hanging. No story comes near it.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Root of the repository.
 pub fn root() -> PathBuf {
@@ -262,6 +262,7 @@ pub fn tool(name: &str) -> Command {
         "unzip" => "unzip",
         "7z" => "p7zip-full",
         "bsdtar" => "libarchive-tools",
+        "curl" => "curl",
         "python3" => "python3",
         "strace" => "strace",
         "perl" => "perl",

@@ -3,14 +3,27 @@
 //! They need the command `fiapx` (`cargo build --package app`) and the Debian packages that [`harness::tool`] names; what is missing
 //! fails the story that needs it.
 
+mod accounts;
 mod architecture;
 mod command_line;
+mod contract;
+mod downloads;
+mod events;
 mod exact;
 mod harness;
 mod honest;
 mod hostile;
+mod lifecycle;
 mod limits;
 mod linear;
+mod listing;
 mod memory;
+mod operation;
+mod ownership;
+mod process;
 mod readers;
+mod readme;
 mod same_bytes;
+mod service;
+mod survival;
+mod uploads;

@@ -46,7 +46,8 @@ pub async fn watched<E: Endpoint>(
             (span.in_scope(|| problem::of_framework(error)), route)
         }
     };
-    let route = route.map_or_else(|| "none".to_owned(), |PathPattern(pattern)| pattern.to_string());
+    let route = route.map(|PathPattern(pattern)| pattern.to_string()).filter(|pattern| !pattern.is_empty());
+    let route = route.unwrap_or_else(|| "none".to_owned());
     let (status, took) = (response.status(), started.elapsed());
     let allowed = methods.get(&route).filter(|_| status == StatusCode::METHOD_NOT_ALLOWED);
     let labels = [("method", method.to_string()), ("route", route.clone()), ("status", status.as_u16().to_string())];

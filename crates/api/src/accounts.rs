@@ -103,11 +103,13 @@ fn any_text(value: Option<Value>) -> ParseResult<Email> {
     String::parse_from_json(value).map(Email).map_err(ParseError::propagate)
 }
 
-/// Whether mail can be sent to an address: `name@domain`, without a display name, quotes or an IP address. Longer ones than 254 characters
-/// do not fit into SMTP's path (RFC 5321, 4.5.3.1.3).
+/// Most characters of an e-mail address: more do not fit into SMTP's path (RFC 5321, 4.5.3.1.3, with its brackets).
+const LONGEST_ADDRESS: usize = 254;
+
+/// Whether mail can be sent to an address: `name@domain`, without a display name, quotes or an IP address.
 fn is_address(text: &str) -> bool {
     let plain = |char: char| !char.is_whitespace() && !"<>\"[]()".contains(char);
-    text.chars().count() <= 254 && text.chars().all(plain) && Email::parse_from_parameter(text).is_ok()
+    text.chars().count() <= LONGEST_ADDRESS && text.chars().all(plain) && Email::parse_from_parameter(text).is_ok()
 }
 
 /// Who wants to log in.
@@ -173,6 +175,20 @@ enum Registered {
     /// The user is registered.
     #[oai(status = 201)]
     Created(Json<Account>),
+}
+
+#[derive(ApiResponse)]
+enum Opened {
+    /// The session's tokens.
+    #[oai(status = 200)]
+    Session(Json<Session>),
+}
+
+#[derive(ApiResponse)]
+enum Known {
+    /// The user.
+    #[oai(status = 200)]
+    Account(Json<Account>),
 }
 
 #[derive(ApiResponse)]
@@ -255,9 +271,11 @@ impl Accounts {
         let language = language.map(Language::from).or(spoken).unwrap_or_default();
         let hash = service.passwords.hash(password).await?;
         let user = service.database().register(&email, name, hash, language).await.map_err(|error| match error {
-            database::Error::Taken => {
-                Problem::new(StatusCode::CONFLICT, "EMAIL_TAKEN", "Somebody is registered with this e-mail address. Log in instead.")
-            }
+            database::Error::Taken => Problem::new(
+                StatusCode::CONFLICT,
+                "EMAIL_TAKEN",
+                "Somebody is registered with this e-mail address. Log in instead.",
+            ),
             error => error.into(),
         })?;
         info!(user_id = %user.id, "a user registered");
@@ -268,14 +286,12 @@ impl Accounts {
     ///
     /// An unknown address and a wrong password get the same answer after the same time.
     #[oai(path = "/auth/login", method = "post")]
-    async fn login(
-        &self,
-        service: Data<&Arc<Service>>,
-        input: Input<Credentials>,
-    ) -> Result<Json<Session>, Refusal<LoginRefusals>> {
+    async fn login(&self, service: Data<&Arc<Service>>, input: Input<Credentials>) -> Result<Opened, Refusal<LoginRefusals>> {
         let Credentials { email, password } = input.0;
         let email = email.to_lowercase();
-        let verdict = service.parts.limits.take(&format!("login:{email}"), service.settings.logins_per_minute).await;
+        // What is counted is kept for a while, and no address is longer.
+        let counted: String = email.chars().take(LONGEST_ADDRESS).collect();
+        let verdict = service.parts.limits.take(&format!("login:{counted}"), service.settings.logins_per_minute).await;
         if !verdict.allowed {
             let detail = "Too many attempts to log in. Wait a minute and try again.";
             return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_LOGINS", detail).limited(&verdict).into());
@@ -296,11 +312,7 @@ impl Accounts {
     ///
     /// The refresh token is spent and a new one is given. A spent one that is used again ends the session: somebody may have stolen it.
     #[oai(path = "/auth/refresh", method = "post")]
-    async fn refresh(
-        &self,
-        service: Data<&Arc<Service>>,
-        input: Input<RefreshToken>,
-    ) -> Result<Json<Session>, Refusal<RefreshRefusals>> {
+    async fn refresh(&self, service: Data<&Arc<Service>>, input: Input<RefreshToken>) -> Result<Opened, Refusal<RefreshRefusals>> {
         let (spent, new) = (tokens::hash(&input.0.refresh_token), tokens::refresh_token());
         let refused = |code, detail| Problem::new(StatusCode::UNAUTHORIZED, code, detail);
         match service.database().rotate_session(&spent, &tokens::hash(&new), service.settings.refresh_valid_for).await? {
@@ -315,26 +327,22 @@ impl Accounts {
 
     /// Log out
     #[oai(path = "/auth/logout", method = "post")]
-    async fn logout(
-        &self,
-        service: Data<&Arc<Service>>,
-        input: Input<RefreshToken>,
-    ) -> Result<LoggedOut, Refusal<LogoutRefusals>> {
+    async fn logout(&self, service: Data<&Arc<Service>>, input: Input<RefreshToken>) -> Result<LoggedOut, Refusal<LogoutRefusals>> {
         service.database().close_session(&tokens::hash(&input.0.refresh_token)).await?;
         Ok(LoggedOut::Over)
     }
 
     /// Who am I?
     #[oai(path = "/auth/me", method = "get")]
-    async fn me(&self, service: Data<&Arc<Service>>, user: LoggedIn) -> Result<Json<Account>, Refusal<MeRefusals>> {
+    async fn me(&self, service: Data<&Arc<Service>>, user: LoggedIn) -> Result<Known, Refusal<MeRefusals>> {
         let found = service.database().user(user.0).await?;
         let user = found.ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "TOKEN_INVALID", "This user is gone."))?;
-        Ok(Json(user.into()))
+        Ok(Known::Account(Json(user.into())))
     }
 }
 
-fn session(service: &Service, user: UserId, refresh_token: String) -> Result<Json<Session>, Problem> {
+fn session(service: &Service, user: UserId, refresh_token: String) -> Result<Opened, Problem> {
     let access_token = service.tokens.access(user)?;
     let expires_in = service.settings.access_valid_for.as_secs();
-    Ok(Json(Session { access_token, refresh_token, token_type: "bearer".to_owned(), expires_in }))
+    Ok(Opened::Session(Json(Session { access_token, refresh_token, token_type: "bearer".to_owned(), expires_in })))
 }

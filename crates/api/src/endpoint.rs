@@ -69,9 +69,14 @@ fn methods() -> HashMap<String, HeaderValue> {
     methods.into_iter().filter_map(|(pattern, known)| Some((pattern, HeaderValue::try_from(known.join(", ")).ok()?))).collect()
 }
 
-/// A path of the document, as the router writes it.
+/// The pattern of one of the document's paths, as the router tells it: parameters are counted, not named.
 fn pattern(path: &str) -> String {
-    path.replace('{', ":").replace('}', "")
+    let mut count = 0..;
+    let parts = path.split('/').map(|part| match part.strip_prefix('{').and_then(|_| count.next()) {
+        Some(number) => format!(":param{number}"),
+        None => part.to_owned(),
+    });
+    parts.collect::<Vec<_>>().join("/")
 }
 
 /// Who may use the interface from a page of another origin. Without an origin nobody may.

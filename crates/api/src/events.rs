@@ -11,7 +11,7 @@ use poem::web::sse::Event;
 use poem_openapi::param::Path;
 use poem_openapi::payload::EventStream;
 use poem_openapi::types::ToJSON;
-use poem_openapi::{Object, OpenApi};
+use poem_openapi::{ApiResponse, Object, OpenApi};
 use uuid::Uuid;
 
 use crate::Service;
@@ -50,6 +50,13 @@ impl From<&Job> for JobEvent {
 
 type Events = Pin<Box<dyn Stream<Item = JobEvent> + Send>>;
 
+#[derive(ApiResponse)]
+enum Streamed {
+    /// The events, as they happen.
+    #[oai(status = 200)]
+    Events(EventStream<Events>),
+}
+
 /// The operation that streams events.
 pub struct JobEvents;
 
@@ -65,7 +72,7 @@ impl JobEvents {
         user: LoggedIn,
         /// The job's id.
         id: Path<Uuid>,
-    ) -> Result<EventStream<Events>, Refusal<JobRefusals>> {
+    ) -> Result<Streamed, Refusal<JobRefusals>> {
         /// Proxies close connections on which nothing comes for a minute or so.
         const KEEP_ALIVE: Duration = Duration::from_secs(15);
         let job = own_job(&service, user.0, id.0).await?;
@@ -80,8 +87,7 @@ impl JobEvents {
         });
         let stop = service.parts.stop.clone();
         let events: Events = Box::pin(changes.take_until(stop.cancelled_owned()));
-        Ok(EventStream::new(events)
-            .to_event(|event| Event::message(event.to_json_string()).event_type("job"))
-            .keep_alive(KEEP_ALIVE))
+        let named = EventStream::new(events).to_event(|event| Event::message(event.to_json_string()).event_type("job"));
+        Ok(Streamed::Events(named.keep_alive(KEEP_ALIVE)))
     }
 }

@@ -1,13 +1,13 @@
 //! Archives on this machine's disk, for whoever has a signed link. With an S3 store, links lead there instead.
 
-use std::ops::{Bound, Range};
+use std::ops::Range;
 use std::sync::Arc;
 
 use futures_util::stream;
 use poem::Body;
-use poem::http::{HeaderMap, StatusCode};
+use poem::http::{HeaderMap, StatusCode, header};
 use poem::web::Data;
-use poem::web::headers::{ETag, HeaderMapExt, IfRange, Range as RangeHeader};
+use poem::web::headers::{ETag, HeaderMapExt, IfRange};
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Binary;
 use poem_openapi::{ApiResponse, OpenApi};
@@ -141,36 +141,39 @@ fn body(service: &Service, object: &Object, range: Range<u64>) -> Body {
     }))
 }
 
-/// The one range that was asked for (RFC 9110, 14.2). Several at once get the whole, and so does a range of what has changed since.
+/// The one range that was asked for (RFC 9110, 14.2). What is no range and what has changed since get the whole.
 fn wanted(headers: &HeaderMap, etag: &str, size: u64) -> Result<Option<Range<u64>>, Problem> {
-    let Some(asked) = headers.typed_get::<RangeHeader>() else { return Ok(None) };
+    let asked = headers.get(header::RANGE).and_then(|asked| one_range(asked.to_str().ok()?, size));
     let changed = headers
         .typed_get::<IfRange>()
         .is_some_and(|known| etag.parse::<ETag>().map_or(true, |etag| known.is_modified(Some(&etag), None)));
-    if changed {
-        return Ok(None);
-    }
-    let mut ranges = asked.satisfiable_ranges(size);
-    match (ranges.next(), ranges.next()) {
-        (Some((start, end)), None) => {
-            let start = match start {
-                Bound::Included(start) => start,
-                Bound::Excluded(before) => before + 1,
-                Bound::Unbounded => 0,
-            };
-            let end = match end {
-                Bound::Included(last) => last.saturating_add(1).min(size),
-                Bound::Excluded(end) => end.min(size),
-                Bound::Unbounded => size,
-            };
-            Ok((start < end).then_some(start..end))
-        }
-        (None, _) => {
+    match asked.filter(|_| !changed) {
+        Some(range) if range.is_empty() => {
             let detail = format!("The archive has {size} bytes; the range lies behind them.");
             Err(Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "RANGE_NOT_SATISFIABLE", detail).behind(size))
         }
-        (Some(_), Some(_)) => Ok(None),
+        range => Ok(range),
     }
+}
+
+/// The bytes that a `Range` names, if it names one range (RFC 9110, 14.1.2): none of them, if it lies behind the end.
+fn one_range(asked: &str, size: u64) -> Option<Range<u64>> {
+    // A number that is too large to be read is too large for any archive.
+    let number = |digits: &str| {
+        let digital = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        digital.then(|| digits.parse().unwrap_or(u64::MAX))
+    };
+    let (unit, range) = asked.split_once('=')?;
+    let (first, last) = range.trim().split_once('-')?;
+    let range = match (first, last) {
+        ("", last) => size.saturating_sub(number(last)?)..size,
+        (first, "") => number(first)?..size,
+        (first, last) => {
+            let (first, last) = (number(first)?, number(last)?);
+            (first <= last).then_some(first..last.saturating_add(1).min(size))?
+        }
+    };
+    unit.eq_ignore_ascii_case("bytes").then_some(range)
 }
 
 /// How a browser is to save the archive, with a name for those that know ASCII alone (RFC 6266, RFC 8187).
@@ -198,8 +201,14 @@ mod tests {
         assert_eq!(range("bytes=-10")?, Some(90..100));
         assert_eq!(range("bytes=0-1000")?, Some(0..100));
         assert_eq!(range("bytes=0-1,5-6")?, None);
-        assert_eq!(range("lines=1-2")?, None);
-        assert!(range("bytes=100-").is_err());
+        assert_eq!(range("bytes=-1000")?, Some(0..100));
+        assert_eq!(range("Bytes=99-99999999999999999999")?, Some(99..100));
+        for whole in ["lines=1-2", "bytes=2-1", "bytes=-", "bytes=+1-2", "bytes=a-", "bytes=1", "bytes"] {
+            assert_eq!(range(whole)?, None, "{whole}");
+        }
+        for behind in ["bytes=100-", "bytes=100-200", "bytes=99999999999999999999-", "bytes=-0"] {
+            assert!(range(behind).is_err(), "{behind}");
+        }
         Ok(())
     }
 

@@ -38,6 +38,13 @@ struct Readiness {
 }
 
 #[derive(ApiResponse)]
+enum Alive {
+    /// It is.
+    #[oai(status = 200)]
+    Yes(Json<Health>),
+}
+
+#[derive(ApiResponse)]
 enum Ready {
     /// All parts are reached.
     #[oai(status = 200)]
@@ -55,8 +62,8 @@ pub struct Healths;
 impl Healths {
     /// Is the process alive?
     #[oai(path = "/health", method = "get")]
-    async fn health(&self) -> Json<Health> {
-        Json(Health { status: "ok".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() })
+    async fn health(&self) -> Alive {
+        Alive::Yes(Json(Health { status: "ok".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }))
     }
 
     /// Can requests be served?

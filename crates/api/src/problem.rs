@@ -155,10 +155,8 @@ impl IntoResponse for Problem {
             detail: self.detail,
             errors: self.errors,
         };
-        let mut response = Response::builder()
-            .status(self.status)
-            .content_type(ProblemJson::CONTENT_TYPE)
-            .body(document.to_json_string());
+        let mut response =
+            Response::builder().status(self.status).content_type(ProblemJson::CONTENT_TYPE).body(document.to_json_string());
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -257,6 +255,10 @@ impl<S: Statuses> ApiResponse for Refusal<S> {
                         number("RateLimit-Remaining", "How often it may be done still."),
                         number("RateLimit-Reset", "Seconds until the oldest time that counts does not count any more."),
                     ],
+                    416 => vec![MetaHeader {
+                        schema: String::schema_ref(),
+                        ..number("Content-Range", "How many bytes there are, as `bytes */n`.")
+                    }],
                     503 => vec![number("Retry-After", "Seconds until it is worth trying again.")],
                     _ => Vec::new(),
                 },

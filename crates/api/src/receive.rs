@@ -1,5 +1,7 @@
 //! An upload on its way from the connection to the store: streamed, never held whole, never spooled to a file of its own.
 
+use std::sync::Arc;
+
 use bytes::BytesMut;
 use database::accept::Video;
 use jobs::video::safe_filename;
@@ -11,7 +13,9 @@ use poem_openapi::error::ContentTypeError;
 use poem_openapi::payload::{ParsePayload, Payload};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
-use storage::{Key, Upload};
+use storage::{Key, Storage};
+use tokio::runtime::Handle;
+use tracing::warn;
 
 use crate::Service;
 use crate::problem::Problem;
@@ -27,10 +31,43 @@ pub struct Form {
     body: Body,
 }
 
-/// A video that is written and waits for all others of its request to be so, too.
-struct Written {
-    video: Video,
-    upload: Box<dyn Upload>,
+/// Videos that are in the store, complete, and no jobs yet. Dropping it removes them in the background.
+pub struct Received {
+    storage: Arc<dyn Storage>,
+    videos: Vec<Video>,
+}
+
+impl Received {
+    /// The videos are somebody's from now on, or may be.
+    pub fn keep(mut self) -> Vec<Video> {
+        std::mem::take(&mut self.videos)
+    }
+
+    /// Remove the videos.
+    pub async fn discard(mut self) {
+        remove(Arc::clone(&self.storage), std::mem::take(&mut self.videos)).await;
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        // There is no runtime any more when the process ends.
+        if !self.videos.is_empty()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(remove(Arc::clone(&self.storage), std::mem::take(&mut self.videos)));
+        }
+    }
+}
+
+/// Remove videos that became no jobs.
+pub async fn remove(storage: Arc<dyn Storage>, videos: Vec<Video>) {
+    for video in videos {
+        let Ok(key) = video.path.parse::<Key>() else { continue };
+        if let Err(error) = storage.delete(&key).await {
+            warn!(%error, "a video that became no job could not be removed; the sweep will");
+        }
+    }
 }
 
 /// Who receives, and from whom.
@@ -43,26 +80,30 @@ struct Receiver<'a> {
 impl Form {
     /// Receive all videos of the form into the store.
     ///
-    /// Either all of them are complete afterwards, or none is there.
-    pub async fn receive(self, service: &Service, user: UserId) -> Result<Vec<Video>, Problem> {
+    /// Either all of them are there afterwards, or none.
+    pub async fn receive(self, service: &Service, user: UserId) -> Result<Received, Problem> {
         let mut form = Multipart::new(self.body.into_bytes_stream(), self.boundary);
-        let receiver = Receiver { service, user };
-        let written = receiver.receive(&mut form).await?;
-        receiver.complete(written).await
+        let mut received = Received { storage: Arc::clone(&service.parts.storage), videos: Vec::new() };
+        match (Receiver { service, user }).receive(&mut form, &mut received.videos).await {
+            Ok(()) => Ok(received),
+            Err(problem) => {
+                received.discard().await;
+                Err(problem)
+            }
+        }
     }
 }
 
 impl Receiver<'_> {
-    /// Write all files of a form. When this fails, or is given up, what was written is dropped, which leaves nothing.
-    async fn receive(self, form: &mut Multipart<'_>) -> Result<Vec<Written>, Problem> {
-        let mut written = Vec::new();
+    /// Write all files of a form, one after another: uploads that are open share memory.
+    async fn receive(self, form: &mut Multipart<'_>, videos: &mut Vec<Video>) -> Result<(), Problem> {
         while let Some(field) = self.patiently(form.next_field()).await? {
             match field.name() {
-                Some("file") if written.len() == MOST_FILES => {
+                Some("file") if videos.len() == MOST_FILES => {
                     let detail = format!("One request takes {MOST_FILES} videos at most. Send the rest in another.");
                     return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_MANY_FILES", detail));
                 }
-                Some("file") => written.push(self.file(field).await?),
+                Some("file") => videos.push(self.file(field).await?),
                 _ => {
                     let name = field.name().unwrap_or_default().chars().take(50).collect::<String>();
                     let message = format!("The form has a part `{name}`; videos are sent as parts named `file`.");
@@ -70,13 +111,13 @@ impl Receiver<'_> {
                 }
             }
         }
-        if written.is_empty() {
+        if videos.is_empty() {
             return Err(Problem::field("file", "FILE_MISSING", "The form holds no video. Send each as a part named `file`."));
         }
-        Ok(written)
+        Ok(())
     }
 
-    async fn file(self, mut field: Field<'_>) -> Result<Written, Problem> {
+    async fn file(self, mut field: Field<'_>) -> Result<Video, Problem> {
         let filename = safe_filename(field.file_name().unwrap_or_default());
         if filename.is_empty() {
             return Err(Problem::field("file", "FILENAME_MISSING", "The video has no file name."));
@@ -119,25 +160,11 @@ impl Receiver<'_> {
                 None => break,
             };
         }
-        let path = key.to_string();
-        Ok(Written { video: Video { id, filename, format, path, size_bytes }, upload })
-    }
-
-    async fn complete(self, written: Vec<Written>) -> Result<Vec<Video>, Problem> {
-        let mut videos: Vec<Video> = Vec::with_capacity(written.len());
-        for Written { video, upload } in written {
-            let completed = upload.complete().await.map_err(Problem::from).and_then(|size| {
-                let expected = video.size_bytes;
-                let short = || Problem::internal(&format!("the store kept {size} of {expected} bytes"));
-                if size == expected { Ok(()) } else { Err(short()) }
-            });
-            videos.push(video);
-            if let Err(problem) = completed {
-                discard(self.service, &videos).await;
-                return Err(problem);
-            }
+        let stored = upload.complete().await?;
+        if stored != size_bytes {
+            return Err(Problem::internal(&format!("the store kept {stored} of {size_bytes} bytes of {key}")));
         }
-        Ok(videos)
+        Ok(Video { id, filename, format, path: key.to_string(), size_bytes })
     }
 
     /// The next piece of the body, if it comes in time.
@@ -151,16 +178,6 @@ impl Receiver<'_> {
             let detail = format!("The upload is broken off or not a form: {error}. Upload again.");
             Problem::new(StatusCode::BAD_REQUEST, "UPLOAD_BROKEN", detail)
         })
-    }
-}
-
-/// Remove videos that became no jobs.
-pub async fn discard(service: &Service, videos: &[Video]) {
-    for video in videos {
-        let Ok(key) = video.path.parse::<Key>() else { continue };
-        if let Err(error) = service.parts.storage.delete(&key).await {
-            tracing::warn!(%error, "a video that became no job could not be removed; the sweep will");
-        }
     }
 }
 

@@ -92,16 +92,15 @@ impl Uploads {
         {
             return Ok(accepted(jobs)?);
         }
-        let videos = form.receive(&service, user.0).await?;
+        // From here on the commit may happen although its answer gets lost, so the videos stay; the sweep removes what became no job.
+        let videos = form.receive(&service, user.0).await?.keep();
         let traceparent = traceparent();
-        let jobs = match service.database().accept(user.0, &videos, key, Some(&traceparent)).await {
-            Ok(Accepted::New(jobs)) => jobs,
-            Ok(Accepted::Before(jobs)) => {
-                receive::discard(&service, &videos).await;
+        let jobs = match service.database().accept(user.0, &videos, key, Some(&traceparent)).await? {
+            Accepted::New(jobs) => jobs,
+            Accepted::Before(jobs) => {
+                receive::remove(Arc::clone(&service.parts.storage), videos).await;
                 jobs
             }
-            // The commit may have happened although its answer got lost, so the videos stay; the sweep removes what became no job.
-            Err(error) => return Err(error.into()),
         };
         for job in &jobs {
             info!(job_id = %job.id, user_id = %job.user_id, trace_id = job.trace_id(), size_bytes = job.video_size_bytes, "a video was accepted");

@@ -32,6 +32,20 @@ enum Listed {
 }
 
 #[derive(ApiResponse)]
+enum Found {
+    /// The job.
+    #[oai(status = 200)]
+    Job(Json<JobView>),
+}
+
+#[derive(ApiResponse)]
+enum Reported {
+    /// Where the job stands and how it got there.
+    #[oai(status = 200)]
+    Report(Json<StatusReport>),
+}
+
+#[derive(ApiResponse)]
 #[expect(clippy::large_enum_variant, reason = "there is one for each answer, for a moment")]
 enum Removed {
     /// The job was waiting or running, and is cancelled. A running one stops within seconds.
@@ -123,9 +137,9 @@ impl Videos {
         user: LoggedIn,
         /// The job's id.
         id: Path<Uuid>,
-    ) -> Result<Json<JobView>, Refusal<JobRefusals>> {
+    ) -> Result<Found, Refusal<JobRefusals>> {
         let job = own_job(&service, user.0, id.0).await?;
-        Ok(Json(JobView::new(job, language(&service, user.0).await?)))
+        Ok(Found::Job(Json(JobView::new(job, language(&service, user.0).await?))))
     }
 
     /// Cancel or delete a job
@@ -169,15 +183,15 @@ impl Videos {
         user: LoggedIn,
         /// The job's id.
         id: Path<Uuid>,
-    ) -> Result<Json<StatusReport>, Refusal<JobRefusals>> {
+    ) -> Result<Reported, Refusal<JobRefusals>> {
         let job = own_job(&service, user.0, id.0).await?;
         let history = service.database().history(job.id).await?;
-        Ok(Json(StatusReport {
+        Ok(Reported::Report(Json(StatusReport {
             job_id: job.id.0,
             status: job.state.into(),
             progress: Progress { done: job.progress_done, expected: job.progress_expected },
             history: history.into_iter().map(Into::into).collect(),
-        }))
+        })))
     }
 }
 

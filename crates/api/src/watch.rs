@@ -33,6 +33,10 @@ impl Watch {
         let begin = watched.is_none();
         let jobs = watched.get_or_insert_default();
         let sender = jobs.entry(job.id).or_insert_with(|| watch::Sender::new(Some(job.clone())));
+        if sender.receiver_count() == 0 {
+            // Whoever watched it last may have seen less.
+            sender.send_replace(Some(job.clone()));
+        }
         let receiver = sender.subscribe();
         metrics::gauge!("fiapx_watched_jobs").set(jobs.len() as f64);
         if begin {

@@ -5,6 +5,7 @@
 pub mod settings;
 pub mod telemetry;
 mod parts;
+mod connection;
 pub mod serve;
 
 pub use parts::Parts;

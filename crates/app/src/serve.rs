@@ -21,6 +21,7 @@ use url::Url;
 use worker::upkeep::{self, Upkeep};
 use worker::{Worker, relay};
 
+use crate::connection::Connections;
 use crate::parts::{self, Parts};
 use crate::settings::Settings;
 
@@ -99,7 +100,7 @@ impl Running {
             },
             api_settings(&settings, &parts, public_url),
         );
-        let acceptor = TcpAcceptor::from_tokio(listener)?;
+        let acceptor = Connections::of(listener)?;
         let signal = stop.clone().cancelled_owned();
         let grace = Duration::from_secs(settings.grace_seconds);
         let server = tokio::spawn(async move {
@@ -150,7 +151,9 @@ impl Running {
 async fn recover(parts: &Parts, upkeep: &Upkeep) -> Result<()> {
     parts.database.end_leases().await?;
     while parts.database.reap().await? > 0 {}
+    parts.database.end_holds().await?;
     while parts.database.invite_again(Duration::ZERO).await? > 0 {}
+    while parts.database.tell_again(Duration::ZERO).await? > 0 {}
     let orphans = upkeep.sweep(Duration::ZERO).await?;
     if orphans > 0 {
         warn!(files = orphans, "an earlier process was interrupted; what it left behind is removed");

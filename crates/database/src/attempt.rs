@@ -109,16 +109,7 @@ impl Database {
         let Some(job) = updated(self.ended(update, now), &transaction).await? else { return Ok(Ended::Lost) };
         let metadata = json!({ "attempt": job.attempt, "frame_count": archive.frame_count, "zip_size_bytes": archive.size_bytes });
         record(&transaction, job.id, Some(State::Processing), State::Done, &metadata, now).await?;
-        let event = Event::Completed(Completed {
-            job_id: job.id,
-            user_id: job.user_id,
-            filename: job.filename.clone(),
-            zip_path: archive.path.clone(),
-            zip_size_bytes: archive.size_bytes,
-            frame_count: archive.frame_count,
-            complete: archive.complete,
-            processing_time_seconds: archive.took.as_secs_f64(),
-        });
+        let event = outcome(&job).ok_or_else(|| Error::Corrupt(format!("the archive of job {}", job.id)))?;
         outbox::put(&transaction, self.message(&job, event), job.traceparent.as_deref(), now).await?;
         fail_point!("finish.before-commit");
         transaction.commit().await?;
@@ -217,13 +208,7 @@ impl Database {
         let update = noted(change(held_job.id, Transition::FAIL));
         let Some(job) = updated(self.ended(update, now), transaction).await? else { return Ok(Ended::Lost) };
         record(transaction, job.id, Some(State::Processing), State::Failed, &metadata, now).await?;
-        let event = Event::Failed(Failed {
-            job_id: job.id,
-            user_id: job.user_id,
-            filename: job.filename.clone(),
-            error_code: code,
-            error_message: code.words(Language::En).to_owned(),
-        });
+        let event = outcome(&job).ok_or_else(|| Error::Corrupt(format!("the failure of job {}", job.id)))?;
         outbox::put(transaction, self.message(&job, event), job.traceparent.as_deref(), now).await?;
         Ok(Ended::Accordingly)
     }
@@ -235,6 +220,29 @@ impl Database {
             .col_expr(job::Column::NextAttemptAt, Expr::value(None::<Time>))
             .col_expr(job::Column::CompletedAt, Expr::value(now))
             .col_expr(job::Column::ExpiresAt, Expr::value(now + self.rules.retention))
+    }
+}
+
+/// What is told of a job that its workers are done with; nothing of any other.
+pub(crate) fn outcome(job: &Job) -> Option<Event> {
+    let (job_id, user_id, filename) = (job.id, job.user_id, job.filename.clone());
+    match job.state {
+        State::Done => Some(Event::Completed(Completed {
+            job_id,
+            user_id,
+            filename,
+            zip_path: job.zip_path.clone()?,
+            zip_size_bytes: job.zip_size_bytes?,
+            frame_count: job.frame_count?,
+            complete: job.complete?,
+            processing_time_seconds: job.processing_time_seconds?,
+        })),
+        State::Failed => {
+            let error_code = job.error_code?;
+            let error_message = error_code.words(Language::En).to_owned();
+            Some(Event::Failed(Failed { job_id, user_id, filename, error_code, error_message }))
+        }
+        _ => None,
     }
 }
 

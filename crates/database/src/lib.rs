@@ -1,8 +1,8 @@
 //! Rows and transactions, on PostgreSQL or SQLite. The database is the truth about every job; messages and files follow it.
 //!
 //! Each module is one thing that happens to a job or a user, as one transaction: [`users`], [`sessions`], [`accept`] an upload,
-//! [`outbox`], an [`attempt`] of a worker from claim to finish, [`cancel`], [`reading`] for users, [`notifications`], [`retention`].
-//! What may follow what is decided by [`jobs::Transition`] and refused by a trigger of the database besides.
+//! [`outbox`], an [`attempt`] of a worker from claim to finish, [`cancel`], [`reading`] for users, [`notifications`],
+//! [`recovery`], [`retention`]. What may follow what is decided by [`jobs::Transition`] and refused by a trigger of the database besides.
 
 // In the order in which a job meets them.
 mod connection;
@@ -16,6 +16,7 @@ pub mod attempt;
 pub mod cancel;
 pub mod reading;
 pub mod notifications;
+pub mod recovery;
 pub mod retention;
 mod error;
 #[cfg(any(test, feature = "conformance"))]

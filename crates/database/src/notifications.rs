@@ -7,11 +7,11 @@ use sea_orm::sea_query::{Expr, ExprTrait, LockBehavior, LockType, OnConflict, Qu
 use sea_orm::{ActiveValue, ColumnTrait, EntityTrait, Order, QueryFilter};
 use uuid::Uuid;
 
-use crate::rows::{job, notification};
+use crate::rows::{job, notification, only};
 use crate::users::User;
 use crate::{Database, Error, Job};
 
-const PENDING: &str = "PENDING";
+pub(crate) const PENDING: &str = "PENDING";
 const SENT: &str = "SENT";
 const FAILED: &str = "FAILED";
 
@@ -66,12 +66,10 @@ impl Database {
             .limit(most)
             .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
             .to_owned();
-        let rows = notification::Entity::update_many()
+        let update = notification::Entity::update_many()
             .col_expr(notification::Column::NextAttemptAt, Expr::value(now + hold))
-            .col_expr(notification::Column::Attempts, Expr::col(notification::Column::Attempts).add(1))
-            .filter(notification::Column::Id.in_subquery(due))
-            .exec_with_returning(&self.write)
-            .await?;
+            .col_expr(notification::Column::Attempts, Expr::col(notification::Column::Attempts).add(1));
+        let rows = only(update, notification::Column::Id, due).exec_with_returning(&self.write).await?;
         let mut mails = Vec::with_capacity(rows.len());
         for row in rows {
             let Some(job) = self.job(JobId(row.job_id)).await? else { continue };

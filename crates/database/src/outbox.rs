@@ -9,7 +9,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use crate::rows::{job, outbox};
+use crate::rows::{job, only, outbox};
 use crate::{Database, Error, Job};
 
 /// A message on its way to the broker.
@@ -57,11 +57,8 @@ impl Database {
             .limit(most)
             .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
             .to_owned();
-        let mut rows = outbox::Entity::update_many()
-            .col_expr(outbox::Column::RunAfter, Expr::value(now + hold))
-            .filter(outbox::Column::Id.in_subquery(due))
-            .exec_with_returning(&self.write)
-            .await?;
+        let update = outbox::Entity::update_many().col_expr(outbox::Column::RunAfter, Expr::value(now + hold));
+        let mut rows = only(update, outbox::Column::Id, due).exec_with_returning(&self.write).await?;
         rows.sort_by_key(|row| (row.created_at, row.id));
         rows.into_iter()
             .map(|row| {

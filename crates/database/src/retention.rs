@@ -28,11 +28,12 @@ impl Database {
             .await?;
         let mut jobs = Vec::with_capacity(over.len());
         for row in over {
-            let job = Job::try_from(row)?;
+            let mut job = Job::try_from(row)?;
             if job.state == State::Done {
                 let transaction = self.begin().await?;
-                if updated(change(job.id, Transition::EXPIRE), &transaction).await?.is_some() {
+                if let Some(expired) = updated(change(job.id, Transition::EXPIRE), &transaction).await? {
                     record(&transaction, job.id, Some(State::Done), State::Expired, &json!({}), now).await?;
+                    job = expired;
                 }
                 transaction.commit().await?;
             }

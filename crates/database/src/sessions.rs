@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use jobs::UserId;
-use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+use sea_orm::sea_query::{Expr, LockType, Query};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect,
+};
 use uuid::Uuid;
 
-use crate::rows::refresh_token;
+use crate::rows::{refresh_token, user};
 use crate::{Database, Error};
 
 /// What became of a refresh token that was handed in.
@@ -30,29 +32,18 @@ impl Database {
     /// Spend a token and put a new one in its place.
     pub async fn rotate_session(&self, spent_hash: &str, new_hash: &str, valid_for: Duration) -> Result<Rotation, Error> {
         let (now, transaction) = (self.now(), self.begin().await?);
-        let spent = refresh_token::Entity::update_many()
-            .col_expr(refresh_token::Column::SpentAt, Expr::value(now))
-            .filter(refresh_token::Column::TokenHash.eq(spent_hash))
-            .filter(refresh_token::Column::SpentAt.is_null())
-            .filter(refresh_token::Column::RevokedAt.is_null())
-            .filter(refresh_token::Column::ExpiresAt.gt(now))
-            .exec_with_returning(&transaction)
-            .await?
-            .pop();
-        let rotation = if let Some(spent) = spent {
-            let user = UserId(spent.user_id);
-            insert(&transaction, self, user, spent.family_id, new_hash, valid_for).await?;
-            Rotation::Renewed(user)
+        let Some(token) = alone(&transaction, spent_hash).await? else { return Ok(Rotation::Refused) };
+        let user = UserId(token.user_id);
+        let rotation = if token.spent_at.is_some() {
+            revoke(&transaction, self, token.family_id).await?;
+            Rotation::Reused(user)
+        } else if token.revoked_at.is_some() || token.expires_at <= now {
+            Rotation::Refused
         } else {
-            let known =
-                refresh_token::Entity::find().filter(refresh_token::Column::TokenHash.eq(spent_hash)).one(&transaction).await?;
-            match known {
-                Some(token) if token.spent_at.is_some() => {
-                    revoke(&transaction, self, token.family_id).await?;
-                    Rotation::Reused(UserId(token.user_id))
-                }
-                _ => Rotation::Refused,
-            }
+            insert(&transaction, self, user, token.family_id, new_hash, valid_for).await?;
+            let spent = refresh_token::ActiveModel { spent_at: ActiveValue::Set(Some(now)), ..token.into() };
+            spent.update(&transaction).await?;
+            Rotation::Renewed(user)
         };
         transaction.commit().await?;
         Ok(rotation)
@@ -60,12 +51,23 @@ impl Database {
 
     /// End the session that a token belongs to. An unknown token ends none.
     pub async fn close_session(&self, token_hash: &str) -> Result<(), Error> {
-        let token = refresh_token::Entity::find().filter(refresh_token::Column::TokenHash.eq(token_hash)).one(&self.write).await?;
-        if let Some(token) = token {
-            revoke(&self.write, self, token.family_id).await?;
+        let transaction = self.begin().await?;
+        if let Some(token) = alone(&transaction, token_hash).await? {
+            revoke(&transaction, self, token.family_id).await?;
         }
-        Ok(())
+        Ok(transaction.commit().await?)
     }
+}
+
+/// A token, if it is known. From then on nobody else touches the sessions of its user until the transaction ends: of two who hand it in
+/// one is the first, and a family does not grow while it is revoked.
+async fn alone(transaction: &DatabaseTransaction, hash: &str) -> Result<Option<refresh_token::Model>, Error> {
+    let this = refresh_token::Column::TokenHash.eq(hash);
+    let owner =
+        Query::select().column(refresh_token::Column::UserId).from(refresh_token::Entity).cond_where(this.clone()).to_owned();
+    // SQLite has no row locks and one writer. The weakest lock that keeps its like out lets jobs of this user be written meanwhile.
+    user::Entity::find().filter(user::Column::Id.in_subquery(owner)).lock(LockType::NoKeyUpdate).one(transaction).await?;
+    Ok(refresh_token::Entity::find().filter(this).one(transaction).await?)
 }
 
 async fn insert(

@@ -88,6 +88,12 @@ impl Upkeep {
                 info!(jobs = invited, "jobs waited without a message; workers are invited again");
             }
         }
+        if self.broker.waiting(Queue::Notification).await? == 0 {
+            let told = self.database.tell_again(self.settings.lost_after).await?;
+            if told > 0 {
+                info!(jobs = told, "outcomes got lost on their way to the users; they are told again");
+            }
+        }
         Ok(())
     }
 

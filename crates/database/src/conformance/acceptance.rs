@@ -90,7 +90,11 @@ pub(super) async fn makes_all_or_none(case: &Case) {
     assert!(matches!(nobodys, Err(Error::Database(_))), "{nobodys:?}");
     assert_eq!(case.rows().await, rows);
     assert_eq!(case.database.accepted_before(user, "key").await.expect("the database answers"), None);
-    assert_eq!(new(case.database.accept(user, &[first.clone()], Some("key"), None).await), [first.id], "the key is free");
+    assert_eq!(
+        new(case.database.accept(user, std::slice::from_ref(&first), Some("key"), None).await),
+        [first.id],
+        "the key is free"
+    );
 }
 
 pub(super) async fn knows_a_repeated_request(case: &Case) {

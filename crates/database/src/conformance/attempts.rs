@@ -152,8 +152,8 @@ pub(super) async fn forget_their_failure(case: &Case) {
     case.database.finish(&claim, &archive(&claim)).await.expect("the database answers");
     assert_eq!(
         case.lines(id).await[0],
-        "job DONE attempt=2 fence=2 files=7d worker=w started=yes done=3 expected=4 zip=output-2.zip bytes=900 frames=3 complete=true took=1.5 \
-         ended=yes"
+        "job DONE attempt=2 fence=2 files=7d worker=w started=yes done=3 expected=4 zip=output-2.zip bytes=900 frames=3 complete=true \
+         took=1.5 ended=yes"
     );
     assert_eq!(last_message(case, id).await.metadata.retry_count, 1);
 }

@@ -56,8 +56,7 @@ pub(super) async fn ends_a_job_that_runs(case: &Case) {
     let id = case.queued().await;
     case.database.fail(&case.claim(id).await, FailureCode::StorageError, "no answer").await.expect("the database answers");
     cancel(case, id, State::Processing).await.expect("the job waits for its next attempt");
-    lines[0] =
-        "job CANCELLED attempt=1 fence=2 files=7d worker=w started=yes error=STORAGE_ERROR message=\"no answer\" ended=yes";
+    lines[0] = "job CANCELLED attempt=1 fence=2 files=7d worker=w started=yes error=STORAGE_ERROR message=\"no answer\" ended=yes";
     lines.insert(
         4,
         "event PROCESSING PROCESSING attempt=1 error_code=\"STORAGE_ERROR\" error_message=\"no answer\" next_attempt_at=30s",

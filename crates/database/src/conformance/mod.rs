@@ -24,8 +24,9 @@ use crate::{Database, Rules};
 
 /// Hold a kind of database to everything that its methods promise.
 ///
-/// `open` is given a name, made of lower-case letters and underscores, and connects to the database of that name: to a new
-/// one, without tables, when it hears the name for the first time, and to the same one again after that. Needs a runtime with several threads.
+/// `open` is given a name, made of at most 50 lower-case letters and underscores, and connects to the database of that name: to a new
+/// one, without tables, when it hears the name for the first time, perhaps several times at once, and to the same one again after
+/// that. Needs a runtime with several threads.
 ///
 /// # Panics
 ///
@@ -74,9 +75,7 @@ macro_rules! cases {
 /// SQLite's databases are files.
 #[cfg(test)]
 fn files_in(directory: &std::path::Path) -> impl AsyncFn(&str, Clock, Rules) -> Database {
-    async |name: &str, clock, rules| {
-        Database::sqlite(&directory.join(name), clock, rules).await.expect("a file can be opened")
-    }
+    async |name: &str, clock, rules| Database::sqlite(&directory.join(name), clock, rules).await.expect("a file can be opened")
 }
 
 cases! {
@@ -103,9 +102,12 @@ cases! {
     }
     outbox {
         holds_what_is_taken,
+        gives_as_many_as_asked,
         gives_no_message_to_two,
         waits_as_it_is_told,
         invites_again,
+        tells_again,
+        lets_go_of_what_was_taken,
     }
     claims {
         are_won_by_one,
@@ -142,6 +144,7 @@ cases! {
         are_made_once,
         are_held_and_sent,
         fail_at_last,
+        are_given_as_many_as_asked,
         are_given_to_one,
     }
     retention {

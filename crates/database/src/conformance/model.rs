@@ -14,6 +14,7 @@ use crate::rows::job;
 /// Runs, each with the seed of its number.
 const RUNS: u64 = 6;
 const STEPS: u32 = 250;
+/// As many jobs are under way at once, at most.
 const JOBS: usize = 4;
 const WORKERS: usize = 3;
 
@@ -21,15 +22,19 @@ const WORKERS: usize = 3;
 const ATTEMPTS: i32 = 4;
 
 pub(super) async fn keeps_every_promise(case: &Case) {
+    let mut seen = BTreeSet::new();
     for seed in 0..RUNS {
         let mut world = World::new(case, seed).await;
+        let mut rows = case.rows().await;
         for step in 0..STEPS {
-            let before = case.rows().await;
-            let action = world.act(&before).await;
-            world.check(&case.rows().await, &format!("seed {seed}, step {step}: {action}"));
+            let action = world.act(&rows).await;
+            rows = case.rows().await;
+            world.check(&rows, &format!("seed {seed}, step {step}: {action}"));
+            seen.extend(rows.jobs.iter().map(|job| job.status.clone()));
         }
         world.come_to_an_end(seed).await;
     }
+    assert!(seen.iter().eq(["CANCELLED", "DONE", "EXPIRED", "FAILED", "PROCESSING", "QUEUED"]), "chance has led to {seen:?} only");
 }
 
 /// Numbers that look like chance: SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014).
@@ -105,6 +110,11 @@ impl<'a> World<'a> {
     /// Do something, and say what.
     async fn act(&mut self, before: &Rows) -> String {
         let worker = self.dice.roll(WORKERS);
+        let unfinished = self.jobs.iter().filter(|id| outcome(&before.job(**id).status).is_none()).count();
+        if unfinished < JOBS && self.dice.roll(8) == 0 {
+            self.jobs.push(self.case.queued().await);
+            return "a video is accepted".to_owned();
+        }
         match self.dice.roll(20) {
             0..=4 => self.deliver(worker, before).await,
             5..=6 => self.relay().await,
@@ -197,10 +207,9 @@ impl<'a> World<'a> {
     }
 
     async fn cancel(&mut self, before: &Rows) -> String {
-        if self.dice.roll(4) > 0 {
-            return "nothing".to_owned();
-        }
-        let (id, seen) = (self.dice.pick(&self.jobs), self.dice.pick(&State::ALL));
+        let id = self.dice.pick(&self.jobs);
+        let (any, current) = (self.dice.pick(&State::ALL), before.job(id).status.parse().expect("the state is known"));
+        let seen = if self.dice.roll(4) == 0 { current } else { any };
         let cancelled = self.case.other.cancel(id, seen).await.expect("the database answers").is_some();
         let possible = before.job(id).status == seen.name() && Transition::cancel(seen).is_some();
         assert_eq!(cancelled, possible, "{id} is cancelled, seen {seen}");
@@ -260,7 +269,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Once nothing fails any more, every job ends soon.
+    /// Once nothing fails any more, every job ends soon. Then all can be deleted, and nothing is left.
     async fn come_to_an_end(mut self, seed: u64) {
         self.workers = [const { None }; WORKERS];
         for round in 0..3 {
@@ -282,6 +291,9 @@ impl<'a> World<'a> {
         let rows = self.case.rows().await;
         for id in &self.jobs {
             assert!(outcome(&rows.job(*id).status).is_some(), "seed {seed}: {:?} does not end", rows.job(*id));
+            assert!(self.case.database.delete(*id).await.expect("the database answers"));
         }
+        let nothing = Rows { jobs: Vec::new(), events: Vec::new(), outbox: Vec::new(), notifications: Vec::new() };
+        assert_eq!(self.case.rows().await, nothing, "seed {seed}");
     }
 }

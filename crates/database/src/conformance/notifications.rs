@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use jobs::{JobId, State};
+use sea_orm::ConnectionTrait;
 use uuid::Uuid;
 
 use super::case::Case;
@@ -84,6 +85,27 @@ pub(super) async fn fail_at_last(case: &Case) {
     assert_eq!(lines(case, id).await, ["notification job.failed FAILED attempts=2 error=no route to host"]);
     case.pass(24 * 60 * 60);
     assert!(take(&case.database).await.is_empty(), "it is kept, but not tried again");
+}
+
+pub(super) async fn are_given_as_many_as_asked(case: &Case) {
+    // A database that knows the table as almost empty plans otherwise than one that knows nothing of it.
+    let mut jobs = Vec::new();
+    for number in 0..9 {
+        jobs.push(case.job_in(State::Cancelled).await);
+        case.database.notify(jobs[number], "job.cancelled").await.expect("the database answers");
+        if number == 0 {
+            case.database.write.execute_unprepared("ANALYZE notifications").await.expect("the database can look at the table");
+        }
+    }
+    for expected in jobs.chunks(4) {
+        let taken = case.database.take_notifications(4, HOLD).await.expect("the database answers");
+        assert_eq!(sorted(taken.iter().map(|due| due.job.id).collect()), expected);
+    }
+}
+
+fn sorted(mut jobs: Vec<JobId>) -> Vec<JobId> {
+    jobs.sort_unstable();
+    jobs
 }
 
 pub(super) async fn are_given_to_one(case: &Case) {

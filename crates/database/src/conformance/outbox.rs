@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jobs::message::Event;
 use jobs::{FailureCode, JobId, State};
+use sea_orm::ConnectionTrait;
 use uuid::Uuid;
 
 use super::case::{Case, archive, video};
@@ -49,6 +50,19 @@ pub(super) async fn holds_what_is_taken(case: &Case) {
     case.pass(30);
     assert_eq!(take(&case.database, 10).await, [jobs[0], jobs[2]]);
     assert_eq!(case.rows().await.outbox.len(), 2);
+}
+
+pub(super) async fn gives_as_many_as_asked(case: &Case) {
+    // A database that knows the table as almost empty plans otherwise than one that knows nothing of it.
+    let user = case.user().await;
+    let mut jobs = vec![case.queued_for(user).await];
+    case.database.write.execute_unprepared("ANALYZE outbox").await.expect("the database can look at the table");
+    for _ in 0..8 {
+        jobs.push(case.queued_for(user).await);
+    }
+    for expected in jobs.chunks(4) {
+        assert_eq!(take(&case.database, 4).await, expected);
+    }
 }
 
 pub(super) async fn gives_no_message_to_two(case: &Case) {
@@ -131,6 +145,62 @@ pub(super) async fn invites_again(case: &Case) {
     case.database.finish(&claim, &archive(&claim)).await.expect("the database answers");
     let last = case.database.take_outgoing(1000, HOLD).await.expect("the database answers");
     assert!(last.iter().any(|out| matches!(&out.message.event, Event::Completed(completed) if completed.job_id == queued)));
+}
+
+pub(super) async fn tells_again(case: &Case) {
+    let waited = Duration::from_mins(1);
+    let tell = async || case.database.tell_again(waited).await.expect("the database answers");
+    let (done, failed, noted) = (case.job_in(State::Done).await, case.job_in(State::Failed).await, case.job_in(State::Done).await);
+    for state in [State::Queued, State::Processing, State::Cancelled] {
+        case.job_in(state).await;
+    }
+    case.database.notify(noted, "job.completed").await.expect("the database answers");
+    case.pass(60);
+    assert_eq!(tell().await, 0, "every message is in the outbox");
+    let first = case.database.take_outgoing(1000, HOLD).await.expect("the database answers");
+    publish_all(case).await;
+    case.database.published(first.iter().map(|outgoing| outgoing.id)).await.expect("the database answers");
+    assert_eq!(tell().await, 2, "one of three is noted");
+    assert_eq!(tell().await, 0, "they are told now");
+
+    let again = case.database.take_outgoing(1000, HOLD).await.expect("the database answers");
+    assert_eq!(sorted(again.iter().map(|outgoing| outgoing.message.event.job_id()).collect()), sorted(vec![done, failed]));
+    for outgoing in &again {
+        assert!(first.iter().any(|first| first.message.event == outgoing.message.event), "{outgoing:?} was said otherwise");
+    }
+    case.database.published(again.iter().map(|outgoing| outgoing.id)).await.expect("the database answers");
+    case.database.notify(done, "job.completed").await.expect("the database answers");
+    case.database.notify(failed, "job.failed").await.expect("the database answers");
+    assert_eq!(tell().await, 0);
+
+    let young = case.job_in(State::Done).await;
+    publish_all(case).await;
+    case.pass(59);
+    assert_eq!(tell().await, 0, "its message may be on its way");
+    case.pass(1);
+    assert_eq!(tell().await, 1);
+    publish_all(case).await;
+    case.database.files_removed(young).await.expect("the database answers");
+    assert_eq!(tell().await, 0, "there is nothing to tell any more");
+}
+
+pub(super) async fn lets_go_of_what_was_taken(case: &Case) {
+    let (waiting, retried) = (case.queued().await, case.queued().await);
+    publish_all(case).await;
+    let (taken, done) = (case.queued().await, case.job_in(State::Done).await);
+    case.database.fail(&case.claim(retried).await, FailureCode::StorageError, "no answer").await.expect("the database answers");
+    case.database.notify(done, "job.completed").await.expect("the database answers");
+    assert_eq!(take(&case.database, 10).await.len(), 3, "the message about the retry is not due");
+    assert_eq!(case.database.take_notifications(10, HOLD).await.expect("the database answers").len(), 1);
+
+    case.database.end_holds().await.expect("the database answers");
+    let mails = case.other.take_notifications(10, HOLD).await.expect("the database answers");
+    assert_eq!(mails.iter().map(|due| due.job.id).collect::<Vec<_>>(), [done]);
+    let again = take(&case.other, 10).await;
+    assert_eq!(sorted(again), sorted(vec![taken, done, done]));
+    assert!(case.rows().await.outbox.iter().all(|row| row.job_id != waiting.0), "what was published stays published");
+    case.pass(30);
+    assert!(take(&case.other, 10).await.contains(&retried), "its pause is over");
 }
 
 fn sorted(mut jobs: Vec<JobId>) -> Vec<JobId> {

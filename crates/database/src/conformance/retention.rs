@@ -34,7 +34,9 @@ pub(super) async fn expires_archives(case: &Case) {
     lines[0] = lines[0].replace("DONE", "EXPIRED");
     lines.insert(5, "event DONE EXPIRED".to_owned());
     for _ in 0..2 {
-        assert_eq!(expire(&case.database).await, [id], "until its files are gone");
+        let over = case.database.expire().await.expect("the database answers");
+        let over: Vec<_> = over.iter().map(|job| (job.id, job.state)).collect();
+        assert_eq!(over, [(id, State::Expired)], "until its files are gone");
         assert_eq!(case.lines(id).await, lines, "nobody is told of it");
     }
     case.database.files_removed(id).await.expect("the database answers");

@@ -1,0 +1,69 @@
+//! A job's way through its states.
+
+mod expiry;
+mod failure;
+mod removal;
+mod success;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jobs::JobId;
+use reqwest::StatusCode;
+use serde_json::Value;
+
+use crate::service::{Service, User};
+
+/// A clip that is done at once.
+const SHORT: &str = "good/h264_aac.mp4";
+/// A clip that takes so long that much can happen meanwhile.
+const LONG: &str = "long/120.mp4";
+/// A clip that fails at once.
+const WRONG: &str = "broken/audio_only.mp4";
+
+/// The name by which the database knows a job.
+fn id(job: &str) -> JobId {
+    job.parse().expect("it is an id")
+}
+
+/// The files of a user, by their path from the user's folder, with their sizes.
+fn files_of(service: &Service, user: &User<'_>) -> BTreeMap<String, u64> {
+    let folder = format!("videos/{}/", user.id);
+    let files = service.files().into_iter();
+    files.filter_map(|(path, size)| Some((path.strip_prefix(&folder)?.to_owned(), size))).collect()
+}
+
+/// The files that are being written.
+fn unfinished(service: &Service) -> Vec<String> {
+    service.files().into_keys().filter(|path| path.starts_with("unfinished")).collect()
+}
+
+/// Send a clip that takes long, and wait until a worker has it.
+async fn occupy(user: &User<'_>) -> String {
+    let job = user.send(LONG).await;
+    user.until(&job, &["PROCESSING"]).await;
+    job
+}
+
+/// Cancel a job that is not over.
+async fn cancel(user: &User<'_>, job: &str) -> Value {
+    let (status, view) = user.delete(&format!("/videos/{job}")).await;
+    assert_eq!((status, &view["status"]), (StatusCode::OK, &"CANCELLED".into()), "{view}");
+    view
+}
+
+/// Delete a job that is over.
+async fn remove(user: &User<'_>, job: &str) {
+    let (status, body) = user.delete(&format!("/videos/{job}")).await;
+    assert_eq!((status, &body), (StatusCode::NO_CONTENT, &Value::Null));
+}
+
+/// Days, which access tokens outlive in [`long_sessions`].
+fn days(count: u64) -> Duration {
+    Duration::from_hours(24 * count)
+}
+
+/// Let sessions last while days pass.
+fn long_sessions(settings: &mut app::settings::Settings) {
+    settings.accounts.access_minutes = 60 * 24 * 30;
+}

@@ -1,0 +1,92 @@
+//! From video to archive.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+
+use frames::Options;
+use jobs::{State, Time};
+use serde_json::{Value, json};
+
+use super::{SHORT, days, files_of, id, unfinished};
+use crate::harness::{Archive, clips, extract, file_name, fixture};
+use crate::service::{Service, bytes_of};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_video_becomes_an_archive_and_a_mail() {
+    let service = Service::start().await;
+    let user = service.user().await;
+    let job = user.send(SHORT).await;
+    let mut view = user.done(&job).await;
+    let listed = user.get("/videos").await.1;
+    assert_eq!(listed, json!([view]));
+
+    let archive = user.archive(&job).await;
+    assert!(archive == extract(&fixture(SHORT), &Options::default()).expect("the clip is good"), "the archive is another");
+    let (input, output) = (bytes_of(SHORT).len() as u64, archive.len() as u64);
+    assert_eq!(Archive::read(archive).expect("the archive is whole").pictures.len(), 6);
+    let files = [(format!("{job}/input.mp4"), input), (format!("{job}/output-1.zip"), output)];
+    assert_eq!(files_of(&service, &user), BTreeMap::from(files));
+    assert_eq!(unfinished(&service), [""; 0]);
+
+    let mut take = |name: &str| view.as_object_mut().and_then(|view| view.remove(name)).expect("it is there");
+    let times = ["created_at", "started_at", "completed_at", "expires_at"].map(&mut take);
+    let times = times.map(|time| time.as_str().expect("text").parse::<Time>().expect("a time"));
+    assert!(times.is_sorted(), "{times:?}");
+    assert_eq!(times[2] + days(7), times[3]);
+    let took = take("processing_time_seconds").as_f64().expect("a number");
+    assert!(took > 0.0 && took <= (times[2] - times[1]).as_seconds_f64(), "{took} s");
+    let expected = json!({
+        "id": job, "filename": "h264_aac.mp4", "status": "DONE", "progress": { "done": 6, "expected": 6 }, "video_size_bytes": input,
+        "video_format": "mp4", "frame_count": 6, "zip_size_bytes": output, "complete": true, "warnings": [], "error_code": null,
+        "error_message": null, "retry_count": 0, "next_attempt_at": null, "download_available": true,
+    });
+    assert_eq!(view, expected);
+
+    let way = ["->UPLOADED", "UPLOADED>QUEUED", "QUEUED>PROCESSING 1", "PROCESSING>DONE 1"];
+    assert_eq!(user.history(&job).await, way);
+    let row = service.database().job(id(&job)).await.expect("the database answers").expect("the job is there");
+    assert_eq!((row.state, row.attempt, row.user_id.to_string()), (State::Done, 1, user.id.clone()));
+    assert_eq!(row.zip_path, Some(format!("videos/{}/{job}/output-1.zip", user.id)));
+
+    let email = user.email.clone();
+    let letters = service.letters(1).await;
+    assert_eq!((&letters[0].to, letters[0].subject.as_str()), (&email, "Your video is ready: h264_aac.mp4"));
+    for body in [&letters[0].text, &letters[0].html] {
+        assert!(body.contains("6 pictures") && !body.contains("could not be read"), "{body}");
+    }
+}
+
+/// The archive is that of the library, and whoever gets it is told what it lacks.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_video_is_done_with_warnings() {
+    let service = Service::start().await;
+    let user = service.user().await;
+    let mut reports = BTreeMap::new();
+    for clip in clips("cut") {
+        let name = file_name(&clip);
+        let job = user.send(&format!("cut/{name}")).await;
+        let view = user.done(&job).await;
+        let (mut archive, options) = (Vec::new(), Options::default());
+        let report = frames::extract(File::open(&clip).expect("the clip is there"), &mut archive, &options, |_| {});
+        let report = report.expect("a part can be read");
+        assert_eq!((&view["complete"], report.complete), (&Value::from(false), false), "{name}");
+        assert_eq!(view["warnings"], json!(report.warnings), "{name}");
+        assert_eq!(view["progress"], json!({ "done": report.frames, "expected": report.expected }), "{name}");
+        assert_eq!((&view["frame_count"], &view["error_code"]), (&json!(report.frames), &Value::Null), "{name}");
+        assert!(user.archive(&job).await == archive, "{name}: the archive is another");
+        reports.insert(format!("Your video is ready: {name}"), report);
+    }
+    let letters = service.letters(reports.len()).await;
+    assert!(letters.iter().map(|letter| &letter.subject).eq(reports.keys()), "{letters:?}");
+    for (letter, report) in letters.iter().zip(reports.values()) {
+        for body in [&letter.text, &letter.html] {
+            let mut parts = vec!["a part of the video could not be read".to_owned(), format!("{} pictures", report.frames)];
+            let lacking = report.frames < report.expected;
+            parts.push(if lacking { format!("should have given {}", report.expected) } else { "may be damaged".to_owned() });
+            parts.extend(report.warnings.iter().cloned());
+            for part in parts {
+                assert!(body.contains(&part), "{part:?} is not in {body}");
+            }
+        }
+    }
+}

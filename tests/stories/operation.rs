@@ -1,0 +1,70 @@
+//! Running the service: starting and refusing to start, stopping, and what it tells of itself.
+
+mod commands;
+mod figures;
+mod logs;
+mod refusals;
+mod stopping;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::process::Process;
+use crate::service::{Service, answer, bytes_of, eventually};
+
+/// A clip that is done at once.
+const SHORT: &str = "good/h264_aac.mp4";
+/// A clip that takes so long that much can happen meanwhile.
+const LONG: &str = "long/120.mp4";
+/// A clip that fails at once.
+const WRONG: &str = "broken/audio_only.mp4";
+
+/// Wait until a process has logged an event that begins so, and give its line.
+async fn logged(process: &Process, beginning: &str) -> Value {
+    let begins = |line: &Value| line["event"].as_str().is_some_and(|event| event.starts_with(beginning));
+    eventually(beginning, || async { process.log().into_iter().find(begins) }).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_names_the_part_that_is_gone() {
+    let service = Service::start().await;
+    let (status, health) = answer(service.request(Method::GET, "/health")).await;
+    assert_eq!((status, &health["status"]), (StatusCode::OK, &"ok".into()));
+    let readiness = |storage: bool| {
+        let part = |name, reached| json!({ "name": name, "reached": reached });
+        json!({ "ready": storage, "parts": [part("database", true), part("storage", storage), part("broker", true)] })
+    };
+    let ready = async || answer(service.request(Method::GET, "/ready")).await;
+    assert_eq!(ready().await, (StatusCode::OK, readiness(true)));
+
+    let [files, away] = ["files", "away"].map(|name| service.directory.path().join(name));
+    std::fs::rename(&files, &away).expect("it can be moved");
+    assert_eq!(ready().await, (StatusCode::SERVICE_UNAVAILABLE, readiness(false)));
+    let (status, health) = answer(service.request(Method::GET, "/health")).await;
+    assert_eq!((status, &health["status"]), (StatusCode::OK, &"ok".into()), "it is alive all the same");
+
+    // What is asked of it meanwhile is refused, and leaves nothing.
+    let user = service.user().await;
+    let (status, problem) = user.upload(&[(SHORT, bytes_of(SHORT))]).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{problem}");
+    std::fs::rename(&away, &files).expect("it can be moved");
+    assert_eq!(ready().await, (StatusCode::OK, readiness(true)));
+    assert_eq!(user.get("/videos").await.1, json!([]));
+    let job = user.send(SHORT).await;
+    user.done(&job).await;
+    assert_eq!(service.files().len(), 2, "{:?}", service.files());
+}
+
+/// Slots are for jobs, and the machine is shared among them: a long one holds up nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_short_video_does_not_wait_for_a_long_one() {
+    let service = Service::with(|settings| settings.worker.concurrency = 2).await;
+    let (one, other) = (service.user().await, service.user().await);
+    let long = one.send(LONG).await;
+    one.until(&long, &["PROCESSING"]).await;
+    let short = other.send(SHORT).await;
+    other.done(&short).await;
+    let view = one.get(&format!("/videos/{long}")).await.1;
+    assert_eq!(view["status"], "PROCESSING", "{view}");
+    one.done(&long).await;
+}

@@ -1,0 +1,105 @@
+//! A service as a process of its own, which can be measured, signalled and killed.
+
+use std::io::{BufRead, BufReader};
+use std::ops::Deref;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::harness::{PATIENCE, fiapx};
+use crate::service::Client;
+
+/// A running `fiapx serve`; dropping it kills it.
+pub struct Process {
+    child: Child,
+    client: Client,
+    log: Arc<Mutex<Vec<Value>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Deref for Process {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Process {
+    /// Start one on a data directory, with these variables in its otherwise empty environment.
+    pub fn start(data_directory: &Path, environment: &[(&str, &str)]) -> Self {
+        let mut command: Command = fiapx();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data_directory).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).envs(environment.iter().copied());
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("fiapx can be started");
+        let mut lines = BufReader::new(child.stdout.take().expect("its output is piped")).lines();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let mut address = None;
+        while address.is_none() {
+            let line = lines.next().expect("the service gets ready").expect("its log is text");
+            let line: Value = serde_json::from_str(&line).expect("its log is JSON");
+            if line["event"] == "the service is ready" {
+                address = line["address"].as_str().map(str::to_owned);
+            }
+            log.lock().expect("nobody panicked").push(line);
+        }
+        let kept = Arc::clone(&log);
+        let reader = std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                kept.lock().expect("nobody panicked").push(line);
+            }
+        });
+        Self { child, client: Client::of(&address.unwrap_or_default()), log, reader: Some(reader) }
+    }
+
+    /// What it has written to its log so far.
+    pub fn log(&self) -> Vec<Value> {
+        self.log.lock().expect("nobody panicked").clone()
+    }
+
+    /// The most memory that it has had, in bytes (`VmHWM`, proc(5)).
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+    }
+
+    /// Send it a signal, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(status.expect("kill can be started").success());
+    }
+
+    /// Kill it as the kernel would.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it can be killed");
+    }
+
+    /// Wait until it ends by itself, and give its status and its whole log.
+    pub fn ended(mut self) -> (ExitStatus, Vec<Value>) {
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "the service does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("the log is read");
+        }
+        (status, self.log())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
