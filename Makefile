@@ -15,13 +15,15 @@ run: build ## Set up, build, and run the service at http://localhost:8000, with 
 
 test: ## Set up and run everything that has to pass
 	@./setup.sh test
-	@$(MAKE) --no-print-directory lint
-	cargo build --package app --features failpoints
+	@nice ./setup.sh store & store=$$!; \
+	{ $(MAKE) --no-print-directory lint && cargo build --package app --features failpoints && cargo test --workspace --no-run; } \
+	|| { kill $$store; exit 1; }; \
+	wait $$store
 	cargo test --workspace
 
 test-quick: ## Run the tests of the crates alone, without the whole-system stories
 	@./setup.sh build
-	cargo test --workspace --exclude stories
+	cargo test --workspace --exclude stories --exclude servers --lib --bins -- --skip rabbitmq::tests --skip s3::tests --skip on_a_server
 
 lint: ## Check form and style
 	cargo fmt --all -- --check

@@ -6,7 +6,7 @@ use std::io::Cursor;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use app::serve::Running;
+use app::serve::{Roles, Running};
 use app::settings::{self, Overrides, Settings};
 use database::accept::{Accepted, Video};
 use database::{Database, Rules};
@@ -41,8 +41,8 @@ fn main() -> Result<()> {
 
 async fn measure(settings: Settings, clip: Vec<u8>) -> Result<()> {
     let file = settings.data_dir.join("fiapx.db");
-    let running = Running::start(settings, Clock::default()).await?;
-    let user = User::register(&format!("http://{}", running.address())).await?;
+    let running = Running::start(settings, Roles::ALL, Clock::default()).await?;
+    let user = User::register(&format!("http://{}", running.address().ok_or("it serves")?)).await?;
 
     let engine = engine_alone(&clip)?;
     println!("engine alone, one clip: {:.1} ms", millis(engine));

@@ -242,6 +242,12 @@ pub fn run(command: &mut Command) -> Run {
     if let Some(directory) = command.get_current_dir() {
         bounded.current_dir(directory);
     }
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => bounded.env(name, value),
+            None => bounded.env_remove(name),
+        };
+    }
     let output = bounded.stdin(Stdio::null()).output().expect("timeout (package coreutils) can be started");
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     Run { code: output.status.code(), stdout: output.stdout, stderr }

@@ -17,6 +17,7 @@ mod lifecycle;
 mod limits;
 mod linear;
 mod listing;
+mod many_machines;
 mod memory;
 mod operation;
 mod ownership;

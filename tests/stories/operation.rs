@@ -15,7 +15,7 @@ use crate::service::{Service, answer, bytes_of, eventually};
 /// A clip that is done at once.
 const SHORT: &str = "good/h264_aac.mp4";
 /// A clip that takes so long that much can happen meanwhile.
-const LONG: &str = "long/120.mp4";
+const LONG: &str = "long/240_pictures.mp4";
 /// A clip that fails at once.
 const WRONG: &str = "broken/audio_only.mp4";
 

@@ -32,19 +32,23 @@ impl Deref for Process {
 impl Process {
     /// Start one on a data directory, with these variables in its otherwise empty environment.
     pub fn start(data_directory: &Path, environment: &[(&str, &str)]) -> Self {
+        Self::role(&["serve", "--listen", "127.0.0.1:0"], data_directory, environment)
+    }
+
+    /// Start a role of the service, by its words on the command line.
+    pub fn role(words: &[&str], data_directory: &Path, environment: &[(&str, &str)]) -> Self {
         let mut command: Command = fiapx();
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data_directory).env_clear();
+        command.args(words).arg("--data-dir").arg(data_directory).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).envs(environment.iter().copied());
         let mut child = command.stdout(Stdio::piped()).spawn().expect("fiapx can be started");
         let mut lines = BufReader::new(child.stdout.take().expect("its output is piped")).lines();
         let log = Arc::new(Mutex::new(Vec::new()));
-        let mut address = None;
-        while address.is_none() {
+        let (mut address, mut ready) = (None, false);
+        while !ready {
             let line = lines.next().expect("the service gets ready").expect("its log is text");
             let line: Value = serde_json::from_str(&line).expect("its log is JSON");
-            if line["event"] == "the service is ready" {
-                address = line["address"].as_str().map(str::to_owned);
-            }
+            ready = line["event"] == "the service is ready";
+            address = line["address"].as_str().map(str::to_owned);
             log.lock().expect("nobody panicked").push(line);
         }
         let kept = Arc::clone(&log);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use app::serve::Running;
+use app::serve::{Roles, Running};
 use app::settings::Settings;
 use broker::Queue;
 use futures_util::StreamExt;
@@ -104,8 +104,8 @@ impl Service {
         let mut settings = settings(directory.path());
         change(&mut settings);
         let clock = Clock::default();
-        let running = Running::start(settings, clock.clone()).await.expect("the service starts");
-        let client = Client::of(&running.address().to_string());
+        let running = Running::start(settings, Roles::ALL, clock.clone()).await.expect("the service starts");
+        let client = Client::of(&running.address().expect("it serves").to_string());
         Self { directory, clock, running, client }
     }
 

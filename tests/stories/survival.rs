@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use app::serve::Running;
+use app::serve::{Roles, Running};
 use frames::Options;
 use futures_util::future::join_all;
 use jobs::{Clock, State};
@@ -93,7 +93,7 @@ async fn account_for(directory: &Path, account: &Account, sent: &[Sent]) -> usiz
     assert!(status.success(), "{status}: {log:?}");
 
     // The next start sweeps, whatever its age.
-    let running = Running::start(settings(directory), Clock::default()).await.expect("the service starts");
+    let running = Running::start(settings(directory), Roles::ALL, Clock::default()).await.expect("the service starts");
     for job in jobs.keys() {
         let row = running.upkeep().database.job(job.parse().expect("an id")).await.expect("the database answers");
         let row = row.expect("the job is there");
@@ -178,7 +178,9 @@ async fn killed_at_random_under_load_nothing_is_lost() {
                 sent
             }
         });
-        let moment = Duration::from_millis(50 + scrambled(seed + round) % 1500);
+        // By turns among the uploads and among the jobs.
+        let within = if round % 2 == 0 { 80 } else { 1500 };
+        let moment = Duration::from_millis(scrambled(seed.wrapping_add(round)) % within);
         let kill = async {
             // Not to wait for something, but to come at any moment.
             tokio::time::sleep(moment).await;

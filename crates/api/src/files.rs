@@ -12,7 +12,7 @@ use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Binary;
 use poem_openapi::{ApiResponse, OpenApi};
 use storage::disk::LinkError;
-use storage::{Key, Object};
+use storage::{Key, Object, disposition};
 
 use crate::Service;
 use crate::accounts::Group;
@@ -176,15 +176,6 @@ fn one_range(asked: &str, size: u64) -> Option<Range<u64>> {
     unit.eq_ignore_ascii_case("bytes").then_some(range)
 }
 
-/// How a browser is to save the archive, with a name for those that know ASCII alone (RFC 6266, RFC 8187).
-fn disposition(filename: &str) -> String {
-    use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-    const ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-    let plain: String =
-        filename.chars().map(|char| if char.is_ascii_alphanumeric() || " .-_()".contains(char) { char } else { '_' }).collect();
-    format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{}", utf8_percent_encode(filename, ATTR_CHAR))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,11 +201,5 @@ mod tests {
             assert!(range(behind).is_err(), "{behind}");
         }
         Ok(())
-    }
-
-    #[test]
-    fn names_are_offered_safely() {
-        assert_eq!(disposition("a\"b\r\n.zip"), "attachment; filename=\"a_b__.zip\"; filename*=UTF-8''a%22b%0D%0A.zip");
-        assert_eq!(disposition("férias.zip"), "attachment; filename=\"f_rias.zip\"; filename*=UTF-8''f%C3%A9rias.zip");
     }
 }

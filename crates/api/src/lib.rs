@@ -34,7 +34,7 @@ use storage::disk::Disk;
 use tokio_util::sync::CancellationToken;
 
 pub use endpoint::{document, endpoint, metrics_endpoint};
-pub use limits::{InMemory, Limits, Verdict};
+pub use limits::{InMemory, Limits, Shared, Verdict};
 
 use passwords::Passwords;
 use tokens::Tokens;

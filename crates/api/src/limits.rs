@@ -1,5 +1,7 @@
 //! How often somebody may do something within a minute.
 
+mod redis;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -7,6 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use jobs::{Clock, Time};
+
+pub use redis::Shared;
 
 /// The time within which things are counted.
 pub const WINDOW: Duration = Duration::from_mins(1);
@@ -39,6 +43,9 @@ impl Verdict {
 pub trait Limits: Send + Sync + 'static {
     /// Count one more under `key`, if the limit is not reached. Denied attempts do not count.
     async fn take(&self, key: &str, limit: u32) -> Verdict;
+
+    /// Whether all processes count together, if they are meant to.
+    async fn check(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
 }
 
 /// Counts in this process.
@@ -77,6 +84,10 @@ impl Limits for InMemory {
         }
         let reset = times.front().map_or(TimeDelta::zero(), |first| *first - began).to_std().unwrap_or_default();
         Verdict { allowed, limit, remaining: limit.saturating_sub(times.len() as u32), reset }
+    }
+
+    async fn check(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        Ok(())
     }
 }
 

@@ -25,6 +25,12 @@ pub enum Command {
     Probe(ProbeArguments),
     /// Run the whole service in this process: accounts, uploads, processing, downloads, mails.
     Serve(ServeArguments),
+    /// Run the HTTP interface alone, on parts that other processes share.
+    Api(ServeArguments),
+    /// Run a worker alone, on parts that other processes share.
+    Worker(ConfiguredArguments),
+    /// Run the sending of mails alone, on parts that other processes share.
+    Notifier(ConfiguredArguments),
     /// Bring the database's schema up to date. Safe to run twice.
     Migrate(ConfiguredArguments),
     /// Reach every configured part and say what is wrong.
@@ -33,7 +39,7 @@ pub enum Command {
     Openapi,
 }
 
-/// Arguments of `fiapx serve`.
+/// Arguments of `fiapx serve` and `fiapx api`.
 #[derive(Debug, Args)]
 pub struct ServeArguments {
     /// Where the service listens; 127.0.0.1:8000 by default.
@@ -42,6 +48,12 @@ pub struct ServeArguments {
     /// Where settings come from.
     #[command(flatten)]
     pub configured: ConfiguredArguments,
+}
+
+impl From<ConfiguredArguments> for ServeArguments {
+    fn from(configured: ConfiguredArguments) -> Self {
+        Self { listen: None, configured }
+    }
 }
 
 /// Arguments of `fiapx check`.

@@ -11,6 +11,7 @@ mod video;
 use std::io::Write;
 use std::process::ExitCode;
 
+use app::serve::Roles;
 use clap::Parser;
 
 use cli::{Cli, Command};
@@ -19,7 +20,10 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Extract(arguments) => extract::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
-        Command::Serve(arguments) => run::serve(&arguments),
+        Command::Serve(arguments) => run::serve(&arguments, Roles::ALL, "fiapx"),
+        Command::Api(arguments) => run::serve(&arguments, Roles::API, "fiapx-api"),
+        Command::Worker(configured) => run::serve(&configured.into(), Roles::WORKER, "fiapx-worker"),
+        Command::Notifier(configured) => run::serve(&configured.into(), Roles::NOTIFIER, "fiapx-notifier"),
         Command::Migrate(arguments) => run::migrate(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Openapi => run::openapi(),

@@ -3,12 +3,15 @@
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use api::{InMemory, Limits, Shared};
 use broker::Broker;
 use broker::embedded::Embedded;
+use broker::rabbitmq::RabbitMq;
 use database::{Database, Rules};
 use jobs::Clock;
 use jobs::retry::RetryPolicy;
@@ -18,8 +21,10 @@ use notifier::{Mailer, Sender};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use storage::Storage;
 use storage::disk::Disk;
+use storage::s3::{S3, S3Settings, USUAL_UPLOAD_MEMORY};
+use tracing::warn;
 
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 
 /// What every role works with.
 pub struct Parts {
@@ -31,24 +36,22 @@ pub struct Parts {
     pub disk: Option<Arc<Disk>>,
     /// Tasks.
     pub broker: Arc<dyn Broker>,
+    /// Who may do how much.
+    pub limits: Arc<dyn Limits>,
     /// Key of access tokens and, on disk, of download links.
     pub secret: SecretString,
 }
 
 impl Parts {
-    /// Open everything in the data directory.
-    pub async fn embedded(settings: &Settings, clock: &Clock) -> Result<Self> {
-        let directory = &settings.data_dir;
-        make(directory)?;
-        let secret = crate::settings::jwt_secret(settings)?;
+    /// Open all parts.
+    ///
+    /// # Errors
+    /// A part cannot be opened; the error names its setting.
+    pub async fn open(settings: &Settings, clock: &Clock) -> Result<Self> {
+        let secret = settings::jwt_secret(settings)?;
         let database = Self::database(settings, clock).await?;
-        database.migrate().await.with_context(|| format!("cannot bring the database in {} up to date", directory.display()))?;
-        let key = SecretSlice::from(secret.expose_secret().as_bytes().to_vec());
-        let disk = Arc::new(
-            Disk::open(&directory.join("files"), &key, clock.clone())
-                .with_context(|| format!("cannot keep files in {}", directory.display()))?,
-        );
-        Ok(Self { database, storage: disk.clone(), disk: Some(disk), broker: Arc::new(Embedded::new()), secret })
+        let (storage, disk) = storage(settings, &secret, clock).await?;
+        Ok(Self { database, storage, disk, broker: broker(settings).await?, limits: limits(settings, clock)?, secret })
     }
 
     /// The configured database.
@@ -56,7 +59,7 @@ impl Parts {
         let rules = Rules {
             retries: RetryPolicy { pauses: settings.worker.retry_seconds.iter().copied().map(Duration::from_secs).collect() },
             lease: Duration::from_secs(settings.worker.lease_seconds),
-            retention: Duration::from_hours(24 * settings.storage.retention_days),
+            retention: retention(settings),
         };
         if let Some(url) = &settings.database.url {
             return Database::postgres(url, clock.clone(), rules).await.context("DATABASE_URL: cannot connect to the database");
@@ -64,6 +67,38 @@ impl Parts {
         make(&settings.data_dir)?;
         let file = settings.data_dir.join("fiapx.db");
         Database::sqlite(&file, clock.clone(), rules).await.with_context(|| format!("cannot open {}", file.display()))
+    }
+
+    /// Reach every part, and say of each what is wrong with it.
+    pub async fn check(settings: &Settings, clock: &Clock) -> Vec<(&'static str, Result<()>)> {
+        /// How long a part may take to answer.
+        const PATIENCE: Duration = Duration::from_secs(20);
+        let database = async {
+            let database = Self::database(settings, clock).await?;
+            if settings.database.url.is_none() {
+                // Nobody else would bring it up to date.
+                database.migrate().await?;
+            }
+            Ok(database.check().await?)
+        };
+        let storage = async {
+            let secret = settings::jwt_secret(settings)?;
+            Ok(storage(settings, &secret, clock).await?.0.check().await?)
+        };
+        let broker = async { Ok(broker(settings).await?.check().await?) };
+        let limits =
+            async { limits(settings, clock)?.check().await.map_err(|error| anyhow!("REDIS_URL: Redis does not answer: {error}")) };
+        let mail = async { Ok(Self::mailer(settings)?.0.check().await?) };
+        let in_time = async |check: Pin<Box<dyn Future<Output = Result<()>> + '_>>| {
+            tokio::time::timeout(PATIENCE, check).await.unwrap_or_else(|_| bail!("no answer within {} seconds", PATIENCE.as_secs()))
+        };
+        vec![
+            ("database", in_time(Box::pin(database)).await),
+            ("file store", in_time(Box::pin(storage)).await),
+            ("broker", in_time(Box::pin(broker)).await),
+            ("limits", in_time(Box::pin(limits)).await),
+            ("mail", in_time(Box::pin(mail)).await),
+        ]
     }
 
     /// What sends mails: the configured server, or a directory of files.
@@ -76,13 +111,69 @@ impl Parts {
         let login = mail.user.clone().zip(mail.password.clone());
         Ok((Arc::new(Smtp::new(smtp::Server { host, port: mail.port, login })), sender))
     }
+}
 
-    /// Whether every part answers, with the reason of the first that does not.
-    pub async fn check(&self) -> Result<()> {
-        self.database.check().await.context("the database is not ready")?;
-        self.storage.check().await.context("the file store is not ready")?;
-        self.broker.check().await.context("the broker is not ready")
+/// How long files are kept.
+fn retention(settings: &Settings) -> Duration {
+    Duration::from_hours(24 * settings.storage.retention_days)
+}
+
+/// The configured store; if it is this machine's disk, also as such.
+async fn storage(settings: &Settings, secret: &SecretString, clock: &Clock) -> Result<(Arc<dyn Storage>, Option<Arc<Disk>>)> {
+    let chosen = &settings.storage;
+    let (Some(endpoint), Some(access_key), Some(secret_key)) = (&chosen.endpoint, &chosen.access_key, &chosen.secret_key) else {
+        make(&settings.data_dir)?;
+        let directory = settings.data_dir.join("files");
+        let key = SecretSlice::from(secret.expose_secret().as_bytes().to_vec());
+        let disk = Disk::open(&directory, &key, clock.clone());
+        let disk = Arc::new(disk.with_context(|| format!("cannot keep files in {}", directory.display()))?);
+        return Ok((disk.clone(), Some(disk)));
+    };
+    let s3 = S3::connect(S3Settings {
+        endpoint: endpoint.clone(),
+        public_endpoint: chosen.public_endpoint.clone(),
+        region: chosen.region.clone(),
+        bucket: chosen.bucket.clone(),
+        access_key: access_key.clone(),
+        secret_key: secret_key.clone(),
+        path_style: true,
+        upload_memory: USUAL_UPLOAD_MEMORY,
+    })?;
+    // A day more than ours: the bucket does not know which objects are in use.
+    match s3.prepare(retention(settings) + Duration::from_hours(24)).await {
+        Ok(missing) => missing.into_iter().for_each(|missing| warn!("{missing}")),
+        Err(error) => warn!(%error, "the bucket's rules for old objects cannot be set; the service's own retention goes on"),
     }
+    Ok((Arc::new(s3), None))
+}
+
+/// The configured broker.
+async fn broker(settings: &Settings) -> Result<Arc<dyn Broker>> {
+    /// How long the broker may take to confirm.
+    const PATIENCE: Duration = Duration::from_secs(10);
+    Ok(match &settings.broker.url {
+        Some(url) => Arc::new(RabbitMq::connect(url, PATIENCE).await.context("RABBITMQ_URL: the broker cannot be used")?),
+        None => Arc::new(Embedded::new()),
+    })
+}
+
+/// What counts who does how much.
+fn limits(settings: &Settings, clock: &Clock) -> Result<Arc<dyn Limits>> {
+    Ok(match &settings.limits.redis_url {
+        Some(url) => Arc::new(Shared::connect(url, clock.clone()).context("REDIS_URL: it is no address of Redis")?),
+        None => Arc::new(InMemory::new(clock.clone())),
+    })
+}
+
+/// The settings that choose a part which other processes share, and whether it is chosen.
+pub fn shared(settings: &Settings) -> [(&'static str, bool); 5] {
+    [
+        ("DATABASE_URL", settings.database.url.is_some()),
+        ("RABBITMQ_URL", settings.broker.url.is_some()),
+        ("S3_ENDPOINT", settings.storage.endpoint.is_some()),
+        ("REDIS_URL", settings.limits.redis_url.is_some()),
+        ("JWT_SECRET", settings.accounts.jwt_secret.is_some()),
+    ]
 }
 
 /// Make the data directory, for its owner alone: it holds other people's videos.

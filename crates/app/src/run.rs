@@ -1,9 +1,9 @@
-//! `fiapx serve`, `fiapx migrate`, `fiapx openapi`.
+//! `fiapx serve` and its roles, `fiapx migrate`, `fiapx openapi`.
 
 use std::io::Write;
 
-use anyhow::{Context, Result, bail};
-use app::serve::Running;
+use anyhow::{Context, Result};
+use app::serve::{Roles, Running};
 use app::settings::{self, Settings};
 use app::{Parts, telemetry};
 use jobs::Clock;
@@ -14,13 +14,13 @@ use tracing::info;
 
 use crate::cli::{ConfiguredArguments, ServeArguments};
 
-/// Run the whole service until a signal ends it.
-pub fn serve(arguments: &ServeArguments) -> Result<()> {
+/// Run the service, or a role of it, until a signal ends it.
+pub fn serve(arguments: &ServeArguments, roles: Roles, name: &'static str) -> Result<()> {
     let settings = arguments.settings()?;
-    telemetry::start(&settings.log, "fiapx")?;
+    telemetry::start(&settings.log, name)?;
     kill_points();
     runtime()?.block_on(async {
-        let running = Running::start(settings, Clock::default()).await?;
+        let running = Running::start(settings, roles, Clock::default()).await?;
         end_on_signals(running.stopper())?;
         running.ended().await
     })
@@ -88,11 +88,7 @@ fn kill_points() {
 impl ServeArguments {
     fn settings(&self) -> Result<Settings> {
         let overrides = settings::Overrides { listen: self.listen, data_dir: self.configured.data_dir.clone() };
-        let settings = settings::load(self.configured.config.as_deref(), environment, overrides)?;
-        if settings.database.url.is_some() || settings.broker.url.is_some() || settings.storage.endpoint.is_some() {
-            bail!("this version works on embedded parts alone: unset DATABASE_URL, RABBITMQ_URL and S3_ENDPOINT");
-        }
-        Ok(settings)
+        settings::load(self.configured.config.as_deref(), environment, overrides)
     }
 }
 

@@ -1,11 +1,12 @@
-//! `fiapx serve`: the whole service in one process.
+//! The service, or a role of it, as a running process.
 
+use std::fs::File;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
-use api::{InMemory, Service};
+use anyhow::{Context, Result, anyhow, bail};
+use api::Service;
 use frames::source::Container;
 use jobs::Clock;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -16,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::{field, info, warn};
 use url::Url;
 use worker::upkeep::{self, Upkeep};
 use worker::{Worker, relay};
@@ -25,23 +26,58 @@ use crate::connection::Connections;
 use crate::parts::{self, Parts};
 use crate::settings::Settings;
 
+/// What a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Roles {
+    /// Serves the HTTP interface.
+    pub api: bool,
+    /// Makes archives.
+    pub worker: bool,
+    /// Sends mails.
+    pub notifier: bool,
+}
+
+impl Roles {
+    /// Everything.
+    pub const ALL: Self = Self { api: true, worker: true, notifier: true };
+    /// The HTTP interface alone.
+    pub const API: Self = Self { api: true, worker: false, notifier: false };
+    /// The making of archives alone.
+    pub const WORKER: Self = Self { api: false, worker: true, notifier: false };
+    /// The sending of mails alone.
+    pub const NOTIFIER: Self = Self { api: false, worker: false, notifier: true };
+}
+
 /// A running service.
 pub struct Running {
-    address: SocketAddr,
+    address: Option<SocketAddr>,
     stop: CancellationToken,
     upkeep: Upkeep,
-    server: JoinHandle<std::io::Result<()>>,
+    server: Option<JoinHandle<std::io::Result<()>>>,
     tasks: TaskTracker,
+    /// The data directory is this process's own for as long as anybody may use it.
+    _lock: Option<File>,
 }
 
 impl Running {
-    /// Start the service on the settings' parts.
+    /// Start the service, or roles of it, on the settings' parts.
     ///
     /// # Errors
-    /// A part cannot be opened, or the address is taken; each says which.
-    pub async fn start(settings: Settings, clock: Clock) -> Result<Self> {
-        let lock = parts::own(&settings.data_dir)?;
-        let parts = Parts::embedded(&settings, &clock).await?;
+    /// A part cannot be opened, the address is taken, or a role that runs alone has a part that it would have to share with the
+    /// others; each says which.
+    pub async fn start(settings: Settings, roles: Roles, clock: Clock) -> Result<Self> {
+        let embedded: Vec<&str> =
+            parts::shared(&settings).into_iter().filter(|(_, shared)| !shared).map(|(name, _)| name).collect();
+        if roles != Roles::ALL && !embedded.is_empty() {
+            bail!("a role that runs alone shares its parts with the others: set {}, or run `fiapx serve`", embedded.join(", "));
+        }
+        let lock = (!embedded.is_empty()).then(|| parts::own(&settings.data_dir)).transpose()?;
+        let parts = Parts::open(&settings, &clock).await?;
+        if roles == Roles::ALL {
+            parts.database.migrate().await.context("cannot bring the database up to date")?;
+        } else {
+            parts.database.check().await.context("the database is not ready")?;
+        }
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let upkeep = Upkeep {
             database: parts.database.clone(),
@@ -49,28 +85,37 @@ impl Running {
             broker: parts.broker.clone(),
             settings: upkeep::Settings::default(),
         };
-        recover(&parts, &upkeep).await?;
+        recover(&settings, &parts, &upkeep).await?;
 
         let listen = settings.server.listen;
-        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
-        let address = listener.local_addr()?;
+        let mut listener = None;
+        if roles.api {
+            listener = Some(TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?);
+        }
+        let address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
         let public_url = settings.server.public_url.clone();
-        let page = public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+        let page = public_url.clone().unwrap_or_else(|| format!("http://{}", address.unwrap_or(listen)));
         let page = Url::parse(&page).with_context(|| format!("PUBLIC_URL is `{page}`, which is no URL"))?;
 
-        let worker = Worker {
-            database: parts.database.clone(),
-            storage: parts.storage.clone(),
-            broker: parts.broker.clone(),
-            settings: worker_settings(&settings),
-        };
-        let (mailer, sender) = Parts::mailer(&settings)?;
-        let notifier = Notifier::new(parts.database.clone(), parts.broker.clone(), mailer, sender, &page);
-        tasks.spawn(worker.run(stop.clone()));
-        tasks.spawn(notifier.run(stop.clone()));
-        tasks.spawn(upkeep.clone().run(stop.clone()));
-        let (database, broker, relay_stop) = (parts.database.clone(), parts.broker.clone(), stop.clone());
-        tasks.spawn(async move { relay::run(&database, &*broker, &relay_stop).await });
+        if roles.worker {
+            let worker = Worker {
+                database: parts.database.clone(),
+                storage: parts.storage.clone(),
+                broker: parts.broker.clone(),
+                settings: worker_settings(&settings),
+            };
+            tasks.spawn(worker.run(stop.clone()));
+            tasks.spawn(upkeep.clone().run(stop.clone()));
+        }
+        if roles.notifier {
+            let (mailer, sender) = Parts::mailer(&settings)?;
+            let notifier = Notifier::new(parts.database.clone(), parts.broker.clone(), mailer, sender, &page);
+            tasks.spawn(notifier.run(stop.clone()));
+        }
+        if roles.api || roles.worker {
+            let (database, broker, relay_stop) = (parts.database.clone(), parts.broker.clone(), stop.clone());
+            tasks.spawn(async move { relay::run(&database, &*broker, &relay_stop).await });
+        }
 
         let figures = figures()?;
         tasks.spawn(stop.clone().run_until_cancelled_owned(tidy(figures.clone())));
@@ -87,39 +132,14 @@ impl Running {
             });
         }
         let metrics = settings.metrics.listen.is_none().then_some(render);
-        let service = Service::new(
-            api::Parts {
-                database: parts.database.clone(),
-                storage: parts.storage.clone(),
-                disk: parts.disk.clone(),
-                broker: parts.broker.clone(),
-                limits: Arc::new(InMemory::new(clock)),
-                recognise: |head| Container::of(head).map(Container::name),
-                metrics,
-                stop: stop.clone(),
-            },
-            api_settings(&settings, &parts, public_url),
-        );
-        let acceptor = Connections::of(listener)?;
-        let signal = stop.clone().cancelled_owned();
-        let grace = Duration::from_secs(settings.grace_seconds);
-        let server = tokio::spawn(async move {
-            /// Connections on which nothing happens any more.
-            const IDLE: Duration = Duration::from_secs(75);
-            // The data directory is this process's own for as long as anybody may use it.
-            let _lock = lock;
-            Server::new_with_acceptor(acceptor)
-                .idle_timeout(IDLE)
-                .run_with_graceful_shutdown(api::endpoint(service), signal, Some(grace))
-                .await
-        });
-        info!(%address, "the service is ready");
-        Ok(Self { address, stop, upkeep, server, tasks })
+        let server = listener.map(|listener| serve(listener, &settings, parts, public_url, metrics, stop.clone())).transpose()?;
+        info!(address = address.map(field::display), "the service is ready");
+        Ok(Self { address, stop, upkeep, server, tasks, _lock: lock })
     }
 
-    /// Where it listens.
+    /// Where its HTTP interface listens, if it has one.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> Option<SocketAddr> {
         self.address
     }
 
@@ -137,26 +157,71 @@ impl Running {
 
     /// Run until the service is told to stop and every running job has ended or been given back.
     pub async fn ended(self) -> Result<()> {
-        let served = self.server.await;
+        let served = if let Some(server) = self.server {
+            server.await.map_err(|panic| anyhow!("the HTTP server broke down: {panic}"))
+        } else {
+            self.stop.cancelled().await;
+            Ok(Ok(()))
+        };
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
         info!("the service has stopped");
-        Ok(served.map_err(|panic| anyhow!("the HTTP server broke down: {panic}"))??)
+        Ok(served??)
     }
 }
 
-/// Take up what an earlier process left behind. The data directory is this process's own, so all earlier workers are gone, and whoever
-/// was uploading, too.
-async fn recover(parts: &Parts, upkeep: &Upkeep) -> Result<()> {
-    parts.database.end_leases().await?;
-    while parts.database.reap().await? > 0 {}
-    parts.database.end_holds().await?;
-    while parts.database.invite_again(Duration::ZERO).await? > 0 {}
-    while parts.database.tell_again(Duration::ZERO).await? > 0 {}
-    let orphans = upkeep.sweep(Duration::ZERO).await?;
-    if orphans > 0 {
-        warn!(files = orphans, "an earlier process was interrupted; what it left behind is removed");
+/// Serve the HTTP interface.
+fn serve(
+    listener: TcpListener,
+    settings: &Settings,
+    parts: Parts,
+    public_url: Option<String>,
+    metrics: Option<api::Metrics>,
+    stop: CancellationToken,
+) -> Result<JoinHandle<std::io::Result<()>>> {
+    /// Connections on which nothing happens any more.
+    const IDLE: Duration = Duration::from_secs(75);
+    let settings_of_api = api_settings(settings, &parts, public_url);
+    let service = Service::new(
+        api::Parts {
+            database: parts.database,
+            storage: parts.storage,
+            disk: parts.disk,
+            broker: parts.broker,
+            limits: parts.limits,
+            recognise: |head| Container::of(head).map(Container::name),
+            metrics,
+            stop: stop.clone(),
+        },
+        settings_of_api,
+    );
+    let acceptor = Connections::of(listener)?;
+    let grace = Duration::from_secs(settings.grace_seconds);
+    Ok(tokio::spawn(async move {
+        Server::new_with_acceptor(acceptor)
+            .idle_timeout(IDLE)
+            .run_with_graceful_shutdown(api::endpoint(service), stop.cancelled_owned(), Some(grace))
+            .await
+    }))
+}
+
+/// Take up what an earlier process left behind, as far as nobody else can be at it: what embedded parts hold is this process's own.
+async fn recover(settings: &Settings, parts: &Parts, upkeep: &Upkeep) -> Result<()> {
+    if settings.database.url.is_none() {
+        parts.database.end_leases().await?;
+        while parts.database.reap().await? > 0 {}
+        parts.database.end_holds().await?;
+    }
+    if settings.broker.url.is_none() {
+        while parts.database.invite_again(Duration::ZERO).await? > 0 {}
+        while parts.database.tell_again(Duration::ZERO).await? > 0 {}
+    }
+    if parts.disk.is_some() {
+        let orphans = upkeep.sweep(Duration::ZERO).await?;
+        if orphans > 0 {
+            warn!(files = orphans, "an earlier process was interrupted; what it left behind is removed");
+        }
     }
     Ok(())
 }

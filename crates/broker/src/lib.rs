@@ -1,8 +1,8 @@
 //! Tasks between processes: messages about jobs, handed from those who publish to those who work.
 //!
-//! The database is the truth and the broker a doorbell. A message may come twice, and a broker that loses its memory loses no job: what
-//! was never published waits in the outbox, and what was lost is published again. So a [`Broker`] promises little, and every adapter
-//! promises the same:
+//! The database is the truth and the broker a doorbell. A message may come twice, and a broker that loses its memory loses no job:
+//! what was never published waits in the outbox, and what was lost is published again. So a [`Broker`] promises little, and every
+//! adapter promises the same:
 //!
 //! - A published message is handed out at least once, to one subscription at a time.
 //! - It stays in its queue until it is [acknowledged](Delivery::ack) or [rejected](Delivery::reject).
@@ -13,6 +13,7 @@
 mod queue;
 mod delivery;
 pub mod embedded;
+pub mod rabbitmq;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 
@@ -46,7 +47,8 @@ pub trait Broker: Send + Sync + 'static {
     /// The broker cannot be reached, or it has no such queue.
     async fn subscribe(&self, queue: Queue, prefetch: u16) -> Result<Box<dyn Subscription>, Error>;
 
-    /// How many messages are in a queue, including those that are handed out and not answered.
+    /// How many messages are in a queue: all that wait to be handed out. Whether those that are handed out and not answered count
+    /// too is the broker's choice, for not every broker tells. So 0 means that nobody who subscribed now would get a message.
     ///
     /// # Errors
     /// The broker does not say.
@@ -61,7 +63,8 @@ pub trait Broker: Send + Sync + 'static {
 
 /// A share in the messages of one queue.
 ///
-/// Dropping it ends the share: messages that it did not hand out go to others. Deliveries that it did hand out can still be answered.
+/// Dropping it ends the share: messages that it did not hand out go to others. Deliveries that it did hand out can still be
+/// answered.
 #[async_trait]
 pub trait Subscription: Send {
     /// The next message, however long it takes. While as many deliveries as were asked for are unanswered, there is none.

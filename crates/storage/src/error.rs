@@ -34,6 +34,22 @@ pub enum Error {
         /// The key that it should have had.
         key: Key,
     },
+    /// The object would be larger than storage can take.
+    #[error("{key} would have more than {most} bytes, which is all that storage takes: split it")]
+    TooLarge {
+        /// Its key.
+        key: Key,
+        /// How many bytes an object can have.
+        most: u64,
+    },
+    /// A setting is wrong.
+    #[error("{setting} {problem}")]
+    Setting {
+        /// Its name.
+        setting: &'static str,
+        /// What is wrong with it: `is ...`.
+        problem: String,
+    },
     /// The key for signed links is short enough to be guessed.
     #[error("links cannot be signed with a key of {length} bytes: use {} random ones or more", crate::disk::SHORTEST_SIGNING_KEY)]
     WeakSigningKey {
@@ -56,7 +72,11 @@ impl Error {
     pub const fn retry_may_help(&self) -> bool {
         match self {
             Self::Full | Self::CutShort { .. } | Self::Unavailable { .. } => true,
-            Self::NotFound { .. } | Self::OutOfRange { .. } | Self::WeakSigningKey { .. } => false,
+            Self::NotFound { .. }
+            | Self::OutOfRange { .. }
+            | Self::TooLarge { .. }
+            | Self::Setting { .. }
+            | Self::WeakSigningKey { .. } => false,
         }
     }
 

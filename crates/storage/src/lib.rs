@@ -3,9 +3,11 @@
 
 // In the order in which an object is named, written, read by the engine, and where it lies.
 mod key;
+mod disposition;
 mod error;
 pub mod blocking;
 pub mod disk;
+pub mod s3;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 
@@ -17,8 +19,10 @@ use bytes::Bytes;
 use jobs::Time;
 
 pub use disk::Disk;
+pub use disposition::disposition;
 pub use error::Error;
 pub use key::{Key, UnknownKey};
+pub use s3::{S3, S3Settings};
 
 /// Most objects that [`Storage::list`] gives at once. As many as S3 does (Amazon S3 API reference, `ListObjectsV2`, `max-keys`).
 pub const PAGE: usize = 1000;

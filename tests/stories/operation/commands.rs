@@ -43,16 +43,17 @@ async fn the_printed_document_is_that_of_the_service() {
 fn a_check_says_whether_all_parts_answer() {
     let directory = scratch();
     let data = directory.path().join("data");
-    let check = || run(fiapx().args(["check", "--data-dir"]).arg(&data));
-    assert!(printed(check()).contains("all parts answer"));
+    let with = |command: &str| run(fiapx().args([command, "--data-dir"]).arg(&data));
+    printed(with("migrate"));
+    assert!(printed(with("check")).contains("all parts answer"));
     let process = Process::start(&data, &[]);
-    assert!(printed(check()).contains("all parts answer"), "also while the service runs");
+    assert!(printed(with("check")).contains("all parts answer"), "also while the service runs");
     process.kill();
 
     let files = data.join("files/unfinished");
     std::fs::remove_dir(&files).expect("it is empty");
     std::fs::write(&files, "in the way").expect("there is room");
-    let failed = check();
+    let failed = with("check");
     assert_eq!(failed.code, Some(1), "{}", failed.stderr);
     let line = single_line(&failed).expect("one line says what is wrong");
     assert!(line.contains("files"), "{line}");
@@ -62,8 +63,9 @@ fn a_check_says_whether_all_parts_answer() {
 fn the_printed_defaults_are_a_configuration() {
     let directory = scratch();
     let config = directory.path().join("fiapx.toml");
-    let defaults = printed(run(fiapx().args(["check", "--defaults"])));
-    std::fs::write(&config, &defaults).expect("there is room");
-    let check = run(fiapx().args(["check", "--config"]).arg(&config).arg("--data-dir").arg(directory.path().join("data")));
-    assert!(printed(check).contains("all parts answer"));
+    std::fs::write(&config, printed(run(fiapx().args(["check", "--defaults"])))).expect("there is room");
+    for command in ["migrate", "check"] {
+        let data = directory.path().join("data");
+        printed(run(fiapx().args([command, "--config"]).arg(&config).arg("--data-dir").arg(data)));
+    }
 }

@@ -33,9 +33,9 @@ fn tells(log: &[Value], event: &str) -> bool {
 async fn done_after_all(user: &User<'_>, job: &str, directory: &Path, way: &[&str]) -> Value {
     let view = user.done(job).await;
     assert_eq!(user.history(job).await[2..], *way);
-    assert_eq!(Archive::read(user.archive(job).await).expect("the archive is whole").pictures.len(), 120);
+    assert_eq!(Archive::read(user.archive(job).await).expect("the archive is whole").pictures.len(), 240);
     eventually("the mail", || async { (letters(directory).len() == 1).then_some(()) }).await;
-    assert_eq!(letters(directory)[0].subject, "Your video is ready: 120.mp4");
+    assert_eq!(letters(directory)[0].subject, "Your video is ready: 240_pictures.mp4");
     view
 }
 

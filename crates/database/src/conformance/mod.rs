@@ -72,6 +72,19 @@ macro_rules! cases {
     };
 }
 
+/// PostgreSQL's are databases of one server.
+#[cfg(test)]
+#[tokio::test(flavor = "multi_thread")]
+async fn all_on_a_server_of_postgresql() {
+    let server = servers::Postgres::start();
+    let urls = std::sync::Mutex::new(std::collections::HashMap::<String, String>::new());
+    let url_of = |name: &str| {
+        let mut urls = urls.lock().expect("nobody panicked");
+        urls.entry(name.to_owned()).or_insert_with(|| server.create_database()).clone()
+    };
+    all(async |name: &str, clock, rules| Database::postgres(&url_of(name).into(), clock, rules).await.expect("it is there")).await;
+}
+
 /// SQLite's databases are files.
 #[cfg(test)]
 fn files_in(directory: &std::path::Path) -> impl AsyncFn(&str, Clock, Rules) -> Database {

@@ -49,7 +49,7 @@ pub(super) async fn are_made_once(case: &Case) {
 }
 
 pub(super) async fn are_held_and_sent(case: &Case) {
-    let id = case.job_in(State::Done).await;
+    let (id, neighbour) = (case.job_in(State::Done).await, case.job_in(State::Done).await);
     case.database.notify(id, "job.completed").await.expect("the database answers");
     let row = case.rows().await.notifications.remove(0);
     for attempts in 1..=2 {
@@ -61,14 +61,15 @@ pub(super) async fn are_held_and_sent(case: &Case) {
         assert!(take(&case.other).await.is_empty(), "somebody sends it");
         case.pass(1);
     }
+    case.database.notify(neighbour, "job.completed").await.expect("the database answers");
     case.database.notification_sent(row.id).await.expect("the database answers");
     case.pass(3600);
-    assert!(take(&case.database).await.is_empty());
+    assert_eq!(take(&case.database).await.iter().map(|due| due.job.id).collect::<Vec<_>>(), [neighbour]);
     assert_eq!(lines(case, id).await, ["notification job.completed SENT attempts=2 sent=yes"]);
 }
 
 pub(super) async fn fail_at_last(case: &Case) {
-    let id = case.job_in(State::Failed).await;
+    let (id, neighbour) = (case.job_in(State::Failed).await, case.job_in(State::Failed).await);
     case.database.notify(id, "job.failed").await.expect("the database answers");
     let failed = async |mail: Uuid, pause| {
         case.database.notification_failed(mail, "no route to host", pause).await.expect("the database answers");
@@ -81,10 +82,13 @@ pub(super) async fn fail_at_last(case: &Case) {
     case.pass(1);
     let [due] = &take(&case.database).await[..] else { panic!("the pause is over") };
     assert_eq!(due.attempts, 2);
+    case.database.notify(neighbour, "job.failed").await.expect("the database answers");
     failed(due.id, None).await;
     assert_eq!(lines(case, id).await, ["notification job.failed FAILED attempts=2 error=no route to host"]);
+    assert_eq!(lines(case, neighbour).await, ["notification job.failed PENDING attempts=0"]);
     case.pass(24 * 60 * 60);
-    assert!(take(&case.database).await.is_empty(), "it is kept, but not tried again");
+    let due: Vec<_> = take(&case.database).await.iter().map(|due| due.job.id).collect();
+    assert_eq!(due, [neighbour], "the other is kept, but not tried again");
 }
 
 pub(super) async fn are_given_as_many_as_asked(case: &Case) {
@@ -122,6 +126,7 @@ pub(super) async fn are_given_to_one(case: &Case) {
                 return all;
             }
             all.extend(taken.iter().map(|due| due.id));
+            assert!(all.len() <= 30, "there are no more");
         }
     });
     let mut taken = taken.await.concat();

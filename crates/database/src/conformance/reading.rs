@@ -38,7 +38,7 @@ pub(super) async fn goes_page_by_page(case: &Case) {
             let (mut read, mut older_than) = (Vec::new(), None);
             loop {
                 let next = page(case, user, Page { state, older_than, limit }).await;
-                assert!(next.len() as u64 <= limit);
+                assert!(next.len() as u64 <= limit && next.iter().all(|id| older_than.is_none_or(|last| *id < last)));
                 let Some(last) = next.last() else { break };
                 older_than = Some(*last);
                 read.extend(next);

@@ -1,0 +1,177 @@
+//! Garage, the S3 store.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use crate::directory::Directory;
+use crate::port;
+use crate::process::{Process, Program};
+
+/// Names of keys are `GK` and 24 hexadecimal digits.
+const ACCESS_KEY: &str = "GK0123456789abcdef01234567";
+
+/// Keys are 64 hexadecimal digits, and so is the secret by which nodes know each other.
+const SECRET_KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+/// A Garage of one node, with one bucket, and one key that may do everything with it.
+#[derive(Debug)]
+pub struct Garage {
+    // Ends before its directory.
+    process: Option<Process>,
+    port: u16,
+    directory: Directory,
+}
+
+impl Garage {
+    /// A server for one test.
+    #[must_use]
+    pub fn start() -> Self {
+        let mut server = Self { process: None, port: port::free(), directory: Directory::new("garage") };
+        server.configure(port::free());
+        server.start_again();
+        server
+    }
+
+    /// The server that all tests of this process share.
+    #[must_use]
+    pub fn shared() -> &'static Self {
+        static SHARED: LazyLock<Garage> = LazyLock::new(Garage::start);
+        &SHARED
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// What signatures have to name as the region.
+    #[must_use]
+    pub fn region(&self) -> &'static str {
+        "us-east-1"
+    }
+
+    /// The name of the key.
+    #[must_use]
+    pub fn access_key(&self) -> &'static str {
+        ACCESS_KEY
+    }
+
+    /// The key.
+    #[must_use]
+    pub fn secret_key(&self) -> &'static str {
+        SECRET_KEY
+    }
+
+    /// The bucket.
+    #[must_use]
+    pub fn bucket(&self) -> &'static str {
+        "fiapx-test"
+    }
+
+    /// Stop it as an operator would.
+    ///
+    /// # Panics
+    /// It does not run.
+    pub fn stop(&mut self) {
+        self.process.take().expect("the server runs").stop("TERM");
+    }
+
+    /// Stop it in the middle of whatever it does.
+    ///
+    /// # Panics
+    /// It does not run.
+    pub fn kill(&mut self) {
+        self.process.take().expect("the server runs").stop("KILL");
+    }
+
+    /// Start it after a [stop](Self::stop) or [kill](Self::kill), with its data, on the same port.
+    ///
+    /// # Panics
+    /// It runs already, or does not start.
+    pub fn start_again(&mut self) {
+        assert!(self.process.is_none(), "the server runs");
+        let program = self.program().arguments(["server", "--single-node", "--default-bucket"]).environment([
+            ("GARAGE_DEFAULT_ACCESS_KEY", self.access_key()),
+            ("GARAGE_DEFAULT_SECRET_KEY", self.secret_key()),
+            ("GARAGE_DEFAULT_BUCKET", self.bucket()),
+        ]);
+        let process = self.process.insert(program.start("KILL", &self.directory.path().join("log")));
+        // It makes its bucket and its key before it listens (`server.rs` of the package `garage`).
+        process.wait_until(|| TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok());
+    }
+
+    /// Run its command line with these arguments, such as `["bucket", "info", ...]`, and give what it wrote.
+    ///
+    /// # Panics
+    /// It fails.
+    #[must_use]
+    pub fn control(&self, arguments: &[&str]) -> String {
+        self.program().arguments(arguments.iter().copied()).output()
+    }
+
+    fn program(&self) -> Program {
+        let configuration = self.configuration().display().to_string();
+        Program::new(binary(), "nothing, but run `./setup.sh store`").arguments(["-c", &configuration])
+    }
+
+    fn configuration(&self) -> PathBuf {
+        self.directory.path().join("garage.toml")
+    }
+
+    fn configure(&self, rpc_port: u16) {
+        let directory = self.directory.path().display();
+        let (port, region) = (self.port, self.region());
+        let configuration = format!(
+            r#"
+            metadata_dir = "{directory}/meta"
+            data_dir = "{directory}/data"
+            db_engine = "sqlite"
+            replication_factor = 1
+            compression_level = "none"
+            rpc_bind_addr = "127.0.0.1:{rpc_port}"
+            rpc_public_addr = "127.0.0.1:{rpc_port}"
+            rpc_secret = "{SECRET_KEY}"
+
+            [s3_api]
+            s3_region = "{region}"
+            api_bind_addr = "127.0.0.1:{port}"
+            "#
+        );
+        fs::write(self.configuration(), configuration).expect("a configuration can be written");
+    }
+}
+
+/// The program: what the environment names, or where `setup.sh store` puts it, which is a directory that outlives checkouts.
+fn binary() -> PathBuf {
+    let variable = |name| std::env::var_os(name).map(PathBuf::from);
+    let caches = || variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache"))).unwrap_or_default();
+    let path = variable("GARAGE").unwrap_or_else(|| caches().join("fiapx/bin/garage"));
+    assert!(path.is_file(), "{} is missing: run `./setup.sh store`, or set GARAGE to where it is", path.display());
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stops_and_starts_again() {
+        let answers = |port| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
+        let mut server = Garage::start();
+        let port = server.port;
+        for stop in [Garage::stop, Garage::kill] {
+            assert!(answers(port));
+            stop(&mut server);
+            assert!(!answers(port));
+            server.start_again();
+        }
+        let directory = server.directory.path().to_owned();
+        assert!(answers(port));
+        drop(server);
+        assert!(!answers(port));
+        assert!(!directory.exists());
+    }
+}

@@ -1,0 +1,21 @@
+//! Real servers for tests, started and stopped by the tests themselves.
+//!
+//! Each runs on free loopback ports and in a temporary directory of its own. It ends with the value that stands for it, and with
+//! the test process however that ends; so does its directory. `shared()` is one server for the whole process, for tests that keep
+//! to a database or virtual host of their own; `start()` is one for a test that stops or kills it.
+//!
+//! Nothing here is fit for anything but tests: what goes wrong panics, with the end of the server's log.
+
+// The servers, then what they stand on.
+pub mod postgres;
+pub mod rabbitmq;
+pub mod redis;
+pub mod garage;
+mod process;
+mod directory;
+mod port;
+
+pub use garage::Garage;
+pub use postgres::Postgres;
+pub use rabbitmq::RabbitMq;
+pub use redis::Redis;
