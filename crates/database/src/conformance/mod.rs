@@ -82,7 +82,8 @@ async fn all_on_a_server_of_postgresql() {
         let mut urls = urls.lock().expect("nobody panicked");
         urls.entry(name.to_owned()).or_insert_with(|| server.create_database()).clone()
     };
-    all(async |name: &str, clock, rules| Database::postgres(&url_of(name).into(), clock, rules).await.expect("it is there")).await;
+    let open = async |name: &str, clock, rules| Database::postgres(&url_of(name).into(), clock, rules).await.expect("it is there");
+    Box::pin(all(open)).await;
 }
 
 /// SQLite's databases are files.
