@@ -61,6 +61,9 @@ fn every_dependency_has_its_place() {
     for (dependency, places_of_it) in [
         ("sea-orm", vec!["crates/database"]),
         ("sea-orm-migration", vec!["crates/database", "migrations"]),
+        ("aws-sdk-s3", vec!["crates/storage"]),
+        ("lapin", vec!["crates/broker"]),
+        ("redis", vec!["crates/api"]),
         ("lettre", vec!["crates/notifier"]),
         ("poem", vec!["crates/api", "crates/app"]),
         ("poem-openapi", vec!["crates/api"]),

@@ -144,9 +144,9 @@ fn body(service: &Service, object: &Object, range: Range<u64>) -> Body {
 /// The one range that was asked for (RFC 9110, 14.2). What is no range and what has changed since get the whole.
 fn wanted(headers: &HeaderMap, etag: &str, size: u64) -> Result<Option<Range<u64>>, Problem> {
     let asked = headers.get(header::RANGE).and_then(|asked| one_range(asked.to_str().ok()?, size));
-    let changed = headers
-        .typed_get::<IfRange>()
-        .is_some_and(|known| etag.parse::<ETag>().map_or(true, |etag| known.is_modified(Some(&etag), None)));
+    // What cannot be understood is no reason to put two archives together.
+    let same = |known: IfRange| etag.parse::<ETag>().is_ok_and(|etag| !known.is_modified(Some(&etag), None));
+    let changed = headers.contains_key(header::IF_RANGE) && !headers.typed_get::<IfRange>().is_some_and(same);
     match asked.filter(|_| !changed) {
         Some(range) if range.is_empty() => {
             let detail = format!("The archive has {size} bytes; the range lies behind them.");
