@@ -204,7 +204,7 @@ async fn there_is_a_link_exactly_while_there_is_an_archive() {
     let mut user = service.user().await;
     let download = |job: &str| format!("/jobs/{job}/download");
     let code = |(status, problem): (StatusCode, Value)| (status.as_u16(), problem["code"].clone());
-    let running = user.send("long/120.mp4").await;
+    let running = user.send("long/240_pictures.mp4").await;
     assert_eq!(code(user.get(&download(&running)).await), (400, json!("NOT_DONE")));
     user.until(&running, &["PROCESSING"]).await;
     assert_eq!(code(user.get(&download(&running)).await), (400, json!("NOT_DONE")));

@@ -103,7 +103,7 @@ async fn jobs_are_listed_by_their_state() {
     for job in &failed {
         user.until(job, &["FAILED"]).await;
     }
-    let cancelled = user.send("long/120.mp4").await;
+    let cancelled = user.send("long/240_pictures.mp4").await;
     assert_eq!(user.delete(&format!("/videos/{cancelled}")).await.0, StatusCode::OK);
 
     let newest_first = |jobs: &[String]| jobs.iter().rev().cloned().collect::<Vec<_>>();

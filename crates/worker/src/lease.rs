@@ -9,7 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tracing::warn;
 
 /// From renewal to renewal. Each carries the progress that users watch, and brings back a cancellation.
-const EVERY: Duration = Duration::from_secs(1);
+const EVERY: Duration = Duration::from_millis(500);
 
 /// How far an attempt is, told by the engine's thread.
 #[derive(Debug, Default)]

@@ -216,7 +216,7 @@ async fn jobs(drive: &Drive<'_>) {
     links(drive, link["download_url"].as_str().expect("a link")).await;
 
     // A job that is not over is cancelled; one that is, is deleted.
-    let running = user.send("long/120.mp4").await;
+    let running = user.send("long/240_pictures.mp4").await;
     let (_, view) = drive.expect(200, user.request(Method::DELETE, &format!("/videos/{running}"))).await;
     assert_eq!(view["status"], "CANCELLED");
     let (_, link) = drive.expect(200, get(&format!("/jobs/{}/download", jobs[1]))).await;
