@@ -14,8 +14,8 @@ mod queue;
 mod delivery;
 pub mod embedded;
 pub mod rabbitmq;
-#[cfg(any(test, feature = "conformance"))]
-pub mod conformance;
+#[cfg(test)]
+mod conformance;
 
 use async_trait::async_trait;
 use jobs::Message;

@@ -19,8 +19,8 @@ pub mod notifications;
 pub mod recovery;
 pub mod retention;
 mod error;
-#[cfg(any(test, feature = "conformance"))]
-pub mod conformance;
+#[cfg(test)]
+mod conformance;
 
 pub use connection::{Database, Rules};
 pub use error::Error;

@@ -1,5 +1,5 @@
 //! Bytes by key: where videos wait and archives are fetched. [`Storage`] says what every adapter guarantees; `conformance`, a
-//! feature for tests, holds each of them to it.
+//! suite of tests, holds each of them to it.
 
 // In the order in which an object is named, written, read by the engine, and where it lies.
 mod key;
@@ -8,8 +8,8 @@ mod error;
 pub mod blocking;
 pub mod disk;
 pub mod s3;
-#[cfg(any(test, feature = "conformance"))]
-pub mod conformance;
+#[cfg(test)]
+mod conformance;
 
 use std::ops::Range;
 use std::time::Duration;

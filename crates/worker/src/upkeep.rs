@@ -101,6 +101,7 @@ impl Upkeep {
     /// files were nobody's.
     pub async fn sweep(&self, age: Duration) -> Result<u64, Error> {
         self.storage.sweep(age).await?;
+        // The store stamps files by the real time, whatever the rows' clock says.
         let old_enough = chrono::Utc::now() - age;
         let (mut after, mut removed): (Option<Key>, u64) = (None, 0);
         loop {
