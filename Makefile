@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run build test test-quick lint bench race clean
+.PHONY: help setup run build test test-quick lint bench bench-servers race clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,7 +31,11 @@ lint: ## Check form and style
 
 bench: ## Measure each step of the engine (criterion), and what the service adds
 	@./setup.sh bench
-	cargo bench --package benches
+	cargo bench --package benches --bench steps --bench pipeline --bench service
+
+bench-servers: build ## Measure the service on real servers: uploads, overhead, memory
+	@./setup.sh test && ./setup.sh store
+	cargo bench --package benches --bench many_machines
 
 race: ## Race the command against what a user would run instead: make race VIDEOS="a.mp4 b.mkv"
 	@./setup.sh bench

@@ -1,4 +1,7 @@
-//! The clips that are measured: 1080p ones with motion and grain, made by the ffmpeg command on first use.
+//! The clips that are measured: 1080p ones with motion and grain, made by the ffmpeg command on first use. And somebody who uses a
+//! service that is measured.
+
+pub mod client;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,20 +24,33 @@ const CLIPS: [(&str, &[&str]); 5] = [
 /// When the ffmpeg command is missing or fails.
 #[must_use]
 pub fn all() -> Vec<(&'static str, PathBuf)> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench-clips");
-    std::fs::create_dir_all(&directory).expect("target can be written to");
-    CLIPS.iter().map(|(name, encoding)| (*name, clip(&directory, name, encoding))).collect()
+    // Moving shapes under grain: motion for the decoder, and detail for the encoder.
+    let picture = format!("testsrc2=size=1920x1080:rate=30:duration={SECONDS},noise=alls=6:allf=t");
+    let source = ["-f", "lavfi", "-i", &picture, "-pix_fmt", "yuv420p"];
+    CLIPS.iter().map(|(name, encoding)| (*name, make(name, &[&source[..], encoding].concat()))).collect()
 }
 
-fn clip(directory: &Path, name: &str, encoding: &[&str]) -> PathBuf {
+/// The H.264 clip so many times in a row.
+///
+/// # Panics
+/// When the ffmpeg command is missing or fails.
+#[must_use]
+pub fn repeated(times: u32) -> PathBuf {
+    let (name, clip) = all().remove(0);
+    let more = (times - 1).to_string();
+    make(&format!("{times}_times_{name}"), &["-stream_loop", &more, "-i", &clip.to_string_lossy(), "-c", "copy"])
+}
+
+/// A clip that the ffmpeg command makes with these arguments, unless it has made it before.
+fn make(name: &str, arguments: &[&str]) -> PathBuf {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench-clips");
+    std::fs::create_dir_all(&directory).expect("target can be written to");
     let path = directory.join(name);
     if !path.exists() {
         let making = directory.join(format!("making-{name}"));
-        // Moving shapes under grain: motion for the decoder, and detail for the encoder.
-        let picture = format!("testsrc2=size=1920x1080:rate=30:duration={SECONDS},noise=alls=6:allf=t");
         let status = Command::new("ffmpeg")
-            .args(["-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i", &picture, "-pix_fmt", "yuv420p"])
-            .args(encoding)
+            .args(["-v", "error", "-nostdin", "-y"])
+            .args(arguments)
             .arg(&making)
             .status()
             .expect("the ffmpeg command is installed (Debian package ffmpeg)");

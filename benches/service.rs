@@ -8,13 +8,11 @@ use std::time::{Duration, Instant};
 
 use app::serve::{Roles, Running};
 use app::settings::{self, Overrides, Settings};
+use benches::client::{Result, User};
 use database::accept::{Accepted, Video};
 use database::{Database, Rules};
 use frames::Options;
 use jobs::{Clock, JobId, State, UserId, VideoFormat};
-use reqwest::Client;
-use reqwest::multipart::{Form, Part};
-use serde_json::{Value, json};
 
 /// Clips in the queue that is drained.
 const QUEUE: usize = 200;
@@ -22,8 +20,6 @@ const QUEUE: usize = 200;
 const LISTED: usize = 10_000;
 /// Repetitions of what is measured one by one.
 const TIMES: usize = 50;
-
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Result<()> {
     // `cargo test --benches` asks for no measurement.
@@ -42,7 +38,7 @@ fn main() -> Result<()> {
 async fn measure(settings: Settings, clip: Vec<u8>) -> Result<()> {
     let file = settings.data_dir.join("fiapx.db");
     let running = Running::start(settings, Roles::ALL, Clock::default()).await?;
-    let user = User::register(&format!("http://{}", running.address().ok_or("it serves")?)).await?;
+    let user = User::register(&format!("http://{}", running.address().ok_or("it serves")?), "bench").await?;
 
     let engine = engine_alone(&clip)?;
     println!("engine alone, one clip: {:.1} ms", millis(engine));
@@ -137,72 +133,6 @@ async fn fill(file: &std::path::Path, user: UserId) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Somebody who is logged in.
-struct User {
-    base: String,
-    http: Client,
-    token: String,
-    id: UserId,
-}
-
-impl User {
-    async fn register(base: &str) -> Result<Self> {
-        let http = Client::new();
-        let account = json!({ "email": "bench@example.com", "password": "Praia#2026", "name": "Bench" });
-        let registered: Value = http.post(format!("{base}/auth/register")).json(&account).send().await?.json().await?;
-        let session: Value = http.post(format!("{base}/auth/login")).json(&account).send().await?.json().await?;
-        let token = session["access_token"].as_str().ok_or("a token")?.to_owned();
-        let id = registered["id"].as_str().ok_or("an id")?.parse()?;
-        Ok(Self { base: base.to_owned(), http, token, id })
-    }
-
-    async fn upload(&self, clip: &[u8], times: usize) -> Result<Value> {
-        let part = || Part::bytes(clip.to_vec()).file_name("clip.mp4");
-        let form = (0..times).fold(Form::new(), |form, _| form.part("file", part()));
-        let answer = self.http.post(format!("{}/videos/upload", self.base)).bearer_auth(&self.token).multipart(form).send().await?;
-        assert_eq!(answer.status(), 202);
-        Ok(answer.json().await?)
-    }
-
-    async fn get(&self, path: &str) -> Result<(u16, Value)> {
-        let answer = self.http.get(format!("{}{path}", self.base)).bearer_auth(&self.token).send().await?;
-        Ok((answer.status().as_u16(), answer.json().await?))
-    }
-
-    /// Wait until so many jobs are done; asking is cheap beside what is waited for.
-    async fn all_done(&self, many: usize) -> Result<()> {
-        loop {
-            let (_, waiting) = self.get("/videos?status=QUEUED&limit=1").await?;
-            let (_, running) = self.get("/videos?status=PROCESSING&limit=1").await?;
-            if [waiting, running].iter().all(|jobs| jobs.as_array().is_some_and(Vec::is_empty)) {
-                assert_eq!(self.ids("DONE").await?.len(), many, "a job failed");
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    }
-
-    async fn ids(&self, status: &str) -> Result<Vec<String>> {
-        let mut ids: Vec<String> = Vec::new();
-        loop {
-            let cursor = ids.last().map(|last| format!("&cursor={last}")).unwrap_or_default();
-            let (_, page) = self.get(&format!("/videos?status={status}&limit=100{cursor}")).await?;
-            let page = page.as_array().ok_or("a page")?;
-            if page.is_empty() {
-                return Ok(ids);
-            }
-            ids.extend(page.iter().filter_map(|job| Some(job["id"].as_str()?.to_owned())));
-        }
-    }
-
-    async fn remove_all(&self) -> Result<()> {
-        for id in self.ids("DONE").await? {
-            self.http.delete(format!("{}/videos/{id}", self.base)).bearer_auth(&self.token).send().await?.error_for_status()?;
-        }
-        Ok(())
-    }
 }
 
 fn median(times: &mut [Duration]) -> Duration {

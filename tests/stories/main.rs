@@ -24,6 +24,7 @@ mod ownership;
 mod process;
 mod readers;
 mod readme;
+mod rolling;
 mod same_bytes;
 mod service;
 mod survival;

@@ -10,7 +10,7 @@ use crate::process::Process;
 use crate::service::{answer, clip, eventually};
 
 /// The servers that all processes share.
-struct Servers {
+pub struct Servers {
     postgres: Postgres,
     rabbitmq: RabbitMq,
     garage: Garage,
@@ -18,12 +18,13 @@ struct Servers {
 }
 
 impl Servers {
-    fn start() -> Self {
+    /// Start all of them.
+    pub fn start() -> Self {
         Self { postgres: Postgres::start(), rabbitmq: RabbitMq::start(), garage: Garage::start(), redis: Redis::start() }
     }
 
     /// How a process is told of them.
-    fn environment(&self) -> Vec<(&'static str, String)> {
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
             ("DATABASE_URL", self.postgres.create_database()),
             ("RABBITMQ_URL", self.rabbitmq.url()),
@@ -120,7 +121,8 @@ fn a_role_alone_needs_parts_that_others_share() {
     }
 }
 
-fn mails_in(directory: &Path) -> usize {
+/// How many mails lie in a directory.
+pub fn mails_in(directory: &Path) -> usize {
     directory
         .read_dir()
         .map_or(0, |entries| entries.flatten().filter(|entry| entry.path().extension().is_some_and(|it| it == "eml")).count())

@@ -22,11 +22,13 @@ const SECURITY: [(HeaderName, &str); 5] = [
     (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
 ];
 
-/// Do a request, whatever comes of it. `methods` are those that each pattern of paths knows.
+/// Do a request, whatever comes of it. `methods` are those that each pattern of paths knows; a `last` answer closes its connection, so
+/// that the client's next request goes to a process that stays.
 pub async fn watched<E: Endpoint>(
     endpoint: Arc<E>,
     mut request: Request,
     methods: Arc<HashMap<String, HeaderValue>>,
+    last: bool,
 ) -> Result<Response> {
     let id = Uuid::now_v7();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -56,6 +58,9 @@ pub async fn watched<E: Endpoint>(
     span.in_scope(|| info!(path, status = status.as_u16(), duration_ms = took.as_millis() as u64, "answered"));
 
     let headers = response.headers_mut();
+    if last {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     if let Some(methods) = allowed {
         headers.insert(header::ALLOW, methods.clone());
     }

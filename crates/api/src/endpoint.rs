@@ -12,7 +12,7 @@ use crate::accounts::Accounts;
 use crate::downloads::Downloads;
 use crate::events::JobEvents;
 use crate::files::Files;
-use crate::health::Healths;
+use crate::health::{Healths, Needs};
 use crate::uploads::Uploads;
 use crate::videos::Videos;
 use crate::{Metrics, Service, access, docs};
@@ -44,14 +44,16 @@ pub fn endpoint(service: Arc<Service>) -> impl Endpoint<Output = Response> + 'st
         routes = routes.at("/metrics", figures(metrics));
     }
     let cors = cors(&service.settings.cors_origins);
-    let methods = Arc::new(methods());
-    let watched = move |endpoint, request| access::watched(endpoint, request, Arc::clone(&methods));
-    routes.nest("/", operations).data(service).with(cors).around(watched)
+    let (methods, needs) = (Arc::new(methods()), service.needs());
+    let stop = needs.stop.clone();
+    let watched = move |endpoint, request| access::watched(endpoint, request, Arc::clone(&methods), stop.is_cancelled());
+    routes.nest("/", operations).data(needs).data(service).with(cors).around(watched)
 }
 
-/// The figures at `/metrics`, for a port of their own.
-pub fn metrics_endpoint(metrics: Metrics) -> impl Endpoint<Output = Response> + 'static {
-    Route::new().at("/metrics", figures(metrics)).map_to_response()
+/// The figures at `/metrics`, and `/health` and `/ready`, for a port of their own: what operators ask every role.
+pub fn operators_endpoint(needs: Needs, metrics: Metrics) -> impl Endpoint<Output = Response> + 'static {
+    let healths = OpenApiService::new(Healths, "FIAP X", env!("CARGO_PKG_VERSION"));
+    Route::new().at("/metrics", figures(metrics)).nest("/", healths).data(needs).map_to_response()
 }
 
 /// The figures in Prometheus's text format, version 0.0.4.

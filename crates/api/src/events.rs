@@ -85,8 +85,8 @@ impl JobEvents {
             let more = !job.state.is_final();
             Some((JobEvent::from(&job), more.then_some(receiver)))
         });
-        let stop = service.parts.stop.clone();
-        let events: Events = Box::pin(changes.take_until(stop.cancelled_owned()));
+        let closing = service.parts.closing.clone();
+        let events: Events = Box::pin(changes.take_until(closing.cancelled_owned()));
         let named = EventStream::new(events).to_event(|event| Event::message(event.to_json_string()).event_type("job"));
         Ok(Streamed::Events(named.keep_alive(KEEP_ALIVE)))
     }

@@ -3,12 +3,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use broker::Broker;
+use database::Database;
 use poem::web::Data;
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi};
+use storage::Storage;
+use tokio_util::sync::CancellationToken;
 
-use crate::Service;
 use crate::accounts::Group;
+
+/// What a process needs to be of any use. Clones are the same.
+#[derive(Clone)]
+pub struct Needs {
+    /// Users and jobs.
+    pub database: Database,
+    /// Videos and archives.
+    pub storage: Arc<dyn Storage>,
+    /// Tasks.
+    pub broker: Arc<dyn Broker>,
+    /// Turns when the process has to stop: whoever shares out work should turn elsewhere.
+    pub stop: CancellationToken,
+}
 
 /// The process is alive.
 #[derive(Object)]
@@ -28,7 +44,7 @@ struct Part {
     reached: bool,
 }
 
-/// Whether requests can be served.
+/// Whether the process can do its work.
 #[derive(Object)]
 struct Readiness {
     /// Whether all parts were reached and the process is not about to stop.
@@ -66,14 +82,13 @@ impl Healths {
         Alive::Yes(Json(Health { status: "ok".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }))
     }
 
-    /// Can requests be served?
+    /// Can it do its work?
     #[oai(path = "/ready", method = "get")]
-    async fn ready(&self, service: Data<&Arc<Service>>) -> Ready {
-        let parts = &service.parts;
+    async fn ready(&self, needs: Data<&Needs>) -> Ready {
         let (database, storage, broker) =
-            tokio::join!(reached(parts.database.check()), reached(parts.storage.check()), reached(parts.broker.check()));
+            tokio::join!(reached(needs.database.check()), reached(needs.storage.check()), reached(needs.broker.check()));
         let named = [("database", database), ("storage", storage), ("broker", broker)];
-        let ready = database && storage && broker && !parts.stop.is_cancelled();
+        let ready = database && storage && broker && !needs.stop.is_cancelled();
         let parts = named.into_iter().map(|(name, reached)| Part { name: name.to_owned(), reached }).collect();
         let readiness = Json(Readiness { ready, parts });
         if ready { Ready::Yes(readiness) } else { Ready::No(readiness) }

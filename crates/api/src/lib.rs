@@ -33,7 +33,8 @@ use storage::Storage;
 use storage::disk::Disk;
 use tokio_util::sync::CancellationToken;
 
-pub use endpoint::{document, endpoint, metrics_endpoint};
+pub use endpoint::{document, endpoint, operators_endpoint};
+pub use health::Needs;
 pub use limits::{InMemory, Limits, Shared, Verdict};
 
 use passwords::Passwords;
@@ -87,8 +88,10 @@ pub struct Parts {
     pub recognise: Recognise,
     /// The figures, if they are on this port.
     pub metrics: Option<Metrics>,
-    /// Turns when the process has to stop: nothing new is begun then, and streams end.
+    /// Turns when the process has to stop. Requests are still taken then, but no connection is kept for another.
     pub stop: CancellationToken,
+    /// Turns when no request is taken any more: streams end.
+    pub closing: CancellationToken,
 }
 
 /// Everything that an operation needs.
@@ -111,5 +114,10 @@ impl Service {
 
     pub(crate) fn database(&self) -> &Database {
         &self.parts.database
+    }
+
+    pub(crate) fn needs(&self) -> Needs {
+        let Parts { database, storage, broker, stop, .. } = &self.parts;
+        Needs { database: database.clone(), storage: Arc::clone(storage), broker: Arc::clone(broker), stop: stop.clone() }
     }
 }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use database::Job;
 use database::accept::Accepted;
+use jobs::UserId;
 use poem::http::StatusCode;
 use poem::web::Data;
 use poem_openapi::param::Header;
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi};
-use tracing::info;
+use tracing::{Instrument, info};
 use uuid::Uuid;
 
 use crate::Service;
@@ -86,28 +87,37 @@ impl Uploads {
         idempotency_key: Header<Option<String>>,
         form: Form,
     ) -> Result<Uploaded, Refusal<UploadRefusals>> {
-        let key = idempotency_key.0.as_deref();
-        if let Some(key) = key
+        let key = idempotency_key.0;
+        if let Some(key) = &key
             && let Some(jobs) = service.database().accepted_before(user.0, key).await?
         {
             return Ok(accepted(jobs)?);
         }
-        // From here on the commit may happen although its answer gets lost, so the videos stay; the sweep removes what became no job.
-        let videos = form.receive(&service, user.0).await?.keep();
-        let traceparent = traceparent();
-        let jobs = match service.database().accept(user.0, &videos, key, Some(&traceparent)).await? {
-            Accepted::New(jobs) => jobs,
-            Accepted::Before(jobs) => {
-                receive::remove(Arc::clone(&service.parts.storage), videos).await;
-                jobs
-            }
-        };
-        for job in &jobs {
-            info!(job_id = %job.id, user_id = %job.user_id, trace_id = job.trace_id(), size_bytes = job.video_size_bytes, "a video was accepted");
-        }
-        metrics::counter!("fiapx_videos_accepted_total").increment(jobs.len() as u64);
+        // The request's future ends with its connection, which may be in the middle of any step. What is received in a task of its own
+        // becomes jobs or is removed, whether or not somebody still listens.
+        let work = accept(Arc::clone(&service), user.0, key, form);
+        let jobs = tokio::spawn(work.in_current_span()).await.map_err(|stopped| Problem::internal(&stopped))??;
         Ok(accepted(jobs)?)
     }
+}
+
+/// Receive the videos of a form and make them jobs.
+async fn accept(service: Arc<Service>, user: UserId, key: Option<String>, form: Form) -> Result<Vec<Job>, Problem> {
+    // Once they are there, the commit may happen although its answer gets lost, so the videos stay; the sweep removes what became no job.
+    let videos = form.receive(&service, user).await?.keep();
+    let traceparent = traceparent();
+    let jobs = match service.database().accept(user, &videos, key.as_deref(), Some(&traceparent)).await? {
+        Accepted::New(jobs) => jobs,
+        Accepted::Before(jobs) => {
+            receive::remove(Arc::clone(&service.parts.storage), videos).await;
+            jobs
+        }
+    };
+    for job in &jobs {
+        info!(job_id = %job.id, user_id = %job.user_id, trace_id = job.trace_id(), size_bytes = job.video_size_bytes, "a video was accepted");
+    }
+    metrics::counter!("fiapx_videos_accepted_total").increment(jobs.len() as u64);
+    Ok(jobs)
 }
 
 fn accepted(jobs: Vec<Job>) -> Result<Uploaded, Problem> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use api::Service;
+use api::{Needs, Service};
 use frames::source::Container;
 use jobs::Clock;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -16,7 +16,7 @@ use poem::listener::TcpAcceptor;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{field, info, warn};
 use url::Url;
 use worker::upkeep::{self, Upkeep};
@@ -52,9 +52,12 @@ impl Roles {
 pub struct Running {
     address: Option<SocketAddr>,
     stop: CancellationToken,
+    served: CancellationToken,
     upkeep: Upkeep,
     server: Option<JoinHandle<std::io::Result<()>>>,
     tasks: TaskTracker,
+    /// Answers operators to the last.
+    _operators: Option<AbortOnDropHandle<()>>,
     /// The data directory is this process's own for as long as anybody may use it.
     _lock: Option<File>,
 }
@@ -78,7 +81,7 @@ impl Running {
         } else {
             parts.database.check().await.context("the database is not ready")?;
         }
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let (stop, served, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let upkeep = Upkeep {
             database: parts.database.clone(),
             storage: parts.storage.clone(),
@@ -113,28 +116,38 @@ impl Running {
             tasks.spawn(notifier.run(stop.clone()));
         }
         if roles.api || roles.worker {
-            let (database, broker, relay_stop) = (parts.database.clone(), parts.broker.clone(), stop.clone());
-            tasks.spawn(async move { relay::run(&database, &*broker, &relay_stop).await });
+            // What is accepted last is published, too.
+            let (database, broker, served) = (parts.database.clone(), parts.broker.clone(), served.clone());
+            tasks.spawn(async move { relay::run(&database, &*broker, &served).await });
         }
 
         let figures = figures()?;
         tasks.spawn(stop.clone().run_until_cancelled_owned(tidy(figures.clone())));
         let render: api::Metrics = Arc::new(move || figures.render());
+        let mut operators = None;
         if let Some(address) = settings.metrics.listen {
             let listener =
                 TcpListener::bind(address).await.with_context(|| format!("METRICS_LISTEN: cannot listen on {address}"))?;
             let server = Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?);
-            let (signal, endpoint) = (stop.clone().cancelled_owned(), api::metrics_endpoint(render.clone()));
-            tasks.spawn(async move {
-                if let Err(error) = server.run_with_graceful_shutdown(endpoint, signal, Some(Duration::ZERO)).await {
-                    warn!(%error, "the figures are not served any more");
+            let needs = Needs {
+                database: parts.database.clone(),
+                storage: parts.storage.clone(),
+                broker: parts.broker.clone(),
+                stop: stop.clone(),
+            };
+            let endpoint = api::operators_endpoint(needs, render.clone());
+            operators = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+                if let Err(error) = server.run(endpoint).await {
+                    warn!(%error, "figures and health are not served any more");
                 }
-            });
+            })));
         }
         let metrics = settings.metrics.listen.is_none().then_some(render);
-        let server = listener.map(|listener| serve(listener, &settings, parts, public_url, metrics, stop.clone())).transpose()?;
+        let notice = Duration::from_secs(if roles == Roles::ALL { 0 } else { settings.notice_seconds });
+        let server =
+            listener.map(|listener| serve(listener, &settings, parts, public_url, metrics, stop.clone(), notice)).transpose()?;
         info!(address = address.map(field::display), "the service is ready");
-        Ok(Self { address, stop, upkeep, server, tasks, _lock: lock })
+        Ok(Self { address, stop, served, upkeep, server, tasks, _operators: operators, _lock: lock })
     }
 
     /// Where its HTTP interface listens, if it has one.
@@ -164,6 +177,7 @@ impl Running {
             Ok(Ok(()))
         };
         self.stop.cancel();
+        self.served.cancel();
         self.tasks.close();
         self.tasks.wait().await;
         info!("the service has stopped");
@@ -171,7 +185,7 @@ impl Running {
     }
 }
 
-/// Serve the HTTP interface.
+/// Serve the HTTP interface until it has to stop, and for the time of the `notice` after that.
 fn serve(
     listener: TcpListener,
     settings: &Settings,
@@ -179,10 +193,12 @@ fn serve(
     public_url: Option<String>,
     metrics: Option<api::Metrics>,
     stop: CancellationToken,
+    notice: Duration,
 ) -> Result<JoinHandle<std::io::Result<()>>> {
     /// Connections on which nothing happens any more.
     const IDLE: Duration = Duration::from_secs(75);
     let settings_of_api = api_settings(settings, &parts, public_url);
+    let closing = CancellationToken::new();
     let service = Service::new(
         api::Parts {
             database: parts.database,
@@ -193,15 +209,21 @@ fn serve(
             recognise: |head| Container::of(head).map(Container::name),
             metrics,
             stop: stop.clone(),
+            closing: closing.clone(),
         },
         settings_of_api,
     );
     let acceptor = Connections::of(listener)?;
     let grace = Duration::from_secs(settings.grace_seconds);
+    let signal = async move {
+        stop.cancelled().await;
+        tokio::time::sleep(notice).await;
+        closing.cancel();
+    };
     Ok(tokio::spawn(async move {
         Server::new_with_acceptor(acceptor)
             .idle_timeout(IDLE)
-            .run_with_graceful_shutdown(api::endpoint(service), stop.cancelled_owned(), Some(grace))
+            .run_with_graceful_shutdown(api::endpoint(service), signal, Some(grace))
             .await
     }))
 }

@@ -67,6 +67,9 @@ pub struct Settings {
     /// How long running work may go on when the process has to stop.
     #[serde(deserialize_with = "values::within::<_, _, 0, { values::DAY }>")]
     pub grace_seconds: u64,
+    /// How long requests are still taken when a process that is one of several has to stop.
+    #[serde(deserialize_with = "values::within::<_, _, 0, { values::DAY }>")]
+    pub notice_seconds: u64,
     /// The HTTP interface.
     pub server: Server,
     /// Tokens.

@@ -17,13 +17,14 @@ use crate::note;
 /// How often, and how old something has to be.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// From look to look at leases, lost messages and expired archives.
+    /// From look to look at leases and expired archives.
     pub every: Duration,
     /// From look to look at all files.
     pub sweep_every: Duration,
     /// How old a file has to be before it can be nobody's: longer than any upload takes from its first byte to its job.
     pub orphan_age: Duration,
-    /// How long a job may wait without a message before it is assumed that the broker lost it.
+    /// How long a job may wait without a message before it is assumed that the broker lost it; also from look to look at these, which
+    /// goes through all jobs that are kept.
     pub lost_after: Duration,
 }
 
@@ -56,7 +57,7 @@ impl Upkeep {
     pub async fn run(self, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(self.settings.every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut swept = Instant::now();
+        let (mut repeated, mut swept) = (Instant::now(), Instant::now());
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -64,6 +65,10 @@ impl Upkeep {
             }
             note(self.look().await, "the upkeep of jobs");
             note(self.measure().await, "counting what waits");
+            if repeated.elapsed() >= self.settings.lost_after {
+                repeated = Instant::now();
+                note(self.repeat().await, "publishing again what the broker lost");
+            }
             if swept.elapsed() >= self.settings.sweep_every {
                 swept = Instant::now();
                 note(self.sweep(self.settings.orphan_age).await, "the sweep of files");
@@ -71,7 +76,7 @@ impl Upkeep {
         }
     }
 
-    /// One look at leases, lost messages and expired archives.
+    /// One look at leases and expired archives.
     pub async fn look(&self) -> Result<(), Error> {
         let lost = self.database.reap().await?;
         if lost > 0 {
@@ -82,6 +87,11 @@ impl Upkeep {
         for job in self.database.expire().await? {
             self.remove_files(&job).await?;
         }
+        Ok(())
+    }
+
+    /// One look at lost messages.
+    pub async fn repeat(&self) -> Result<(), Error> {
         if self.broker.waiting(Queue::Process).await? == 0 {
             let invited = self.database.invite_again(self.settings.lost_after).await?;
             if invited > 0 {

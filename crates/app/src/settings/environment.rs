@@ -29,6 +29,7 @@ pub(super) enum Kind {
 pub(super) const VARIABLES: &[(&str, &str, Kind)] = &[
     ("DATA_DIR", "data_dir", Kind::Text),
     ("GRACE_PERIOD_SECONDS", "grace_seconds", Kind::Number),
+    ("NOTICE_PERIOD_SECONDS", "notice_seconds", Kind::Number),
     ("API_HOST", "server.listen", Kind::Host),
     ("API_PORT", "server.listen", Kind::Port),
     ("PUBLIC_URL", "server.public_url", Kind::Text),

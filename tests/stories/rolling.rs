@@ -1,0 +1,145 @@
+//! Processes are replaced one after the other under load, and no user notices.
+
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+use tokio::task::block_in_place;
+
+use crate::harness::{fiapx, run, scratch};
+use crate::many_machines::{Servers, mails_in};
+use crate::process::Process;
+use crate::service::{Account, Client, answer, bytes_of, eventually, form};
+
+/// A clip of a few pictures.
+const CLIP: &str = "good/h264_aac.mp4";
+
+/// Shares requests out to the APIs that say that they are ready, as balancers do.
+struct Balancer {
+    apis: Vec<(Client, AtomicBool)>,
+    next: AtomicUsize,
+}
+
+impl Balancer {
+    fn of(addresses: &[String]) -> Self {
+        let apis = addresses.iter().map(|address| (Client::of(address), AtomicBool::new(false))).collect();
+        Self { apis, next: AtomicUsize::new(0) }
+    }
+
+    /// Ask all of them again and again until `over`.
+    async fn look(&self, over: &AtomicBool) {
+        while !over.load(Ordering::Relaxed) {
+            for (client, ready) in &self.apis {
+                let answer = client.request(Method::GET, "/ready").send().await;
+                ready.store(answer.is_ok_and(|answer| answer.status() == StatusCode::OK), Ordering::Relaxed);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// One that is ready.
+    async fn api(&self) -> &Client {
+        eventually("an API is ready", || async {
+            let turn = self.next.fetch_add(1, Ordering::Relaxed);
+            let (client, ready) = &self.apis[turn % self.apis.len()];
+            ready.load(Ordering::Relaxed).then_some(client)
+        })
+        .await
+    }
+
+    /// Upload and list until `over`; gives the ids of all jobs. No request may fail.
+    async fn use_it(&self, account: &Account, over: &AtomicBool) -> Vec<String> {
+        let (clip, mut jobs) = (bytes_of(CLIP), Vec::new());
+        while !over.load(Ordering::Relaxed) {
+            let user = account.at(self.api().await);
+            let request = user.request(Method::POST, "/videos/upload").multipart(form(&[("clip.mp4", clip.clone())]));
+            let (status, accepted) = answer(request).await;
+            assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
+            jobs.push(accepted["job_id"].as_str().expect("an id").to_owned());
+            let (status, list) = account.at(self.api().await).get("/videos?limit=5").await;
+            assert_eq!(status, StatusCode::OK, "{list}");
+        }
+        jobs
+    }
+}
+
+/// Ask a process to go, and wait until it has gone; gives its log.
+fn replaced(process: Process) -> Vec<Value> {
+    process.signal("TERM");
+    let (status, log) = block_in_place(|| process.ended());
+    assert!(status.success(), "{status}: {log:?}");
+    log
+}
+
+/// An address that nobody listens on, for a process that is to have the same one as its successor.
+fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    listener.local_addr().expect("it has one").to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replacing_every_process_under_load_fails_no_request_and_no_job() {
+    let servers = Servers::start();
+    let environment = servers.environment();
+    let mut environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    environment.push(("NOTICE_PERIOD_SECONDS", "1"));
+    let data = scratch();
+    let migrated = run(fiapx().arg("migrate").arg("--data-dir").arg(data.path()).envs(environment.iter().copied()));
+    assert_eq!(migrated.code, Some(0), "{migrated:?}");
+
+    let start = |words: &[&str], name: &str, listen: Option<&str>| {
+        let listen = listen.map(|address| ("METRICS_LISTEN", address));
+        let environment: Vec<_> = environment.iter().copied().chain(listen).collect();
+        Process::role(words, &data.path().join(name), &environment)
+    };
+    let [addresses, operators] = [[free_address(), free_address()], [free_address(), free_address()]];
+    let api = |number: usize| start(&["api", "--listen", &addresses[number]], "api", None);
+    let mut apis: Vec<Process> = (0..2).map(api).collect();
+    let mut workers: Vec<Process> = (0..2).map(|_| start(&["worker"], "worker", None)).collect();
+    let notifier = start(&["notifier"], "notifier", None);
+    let accounts = [apis[0].user().await.account(), apis[1].user().await.account()];
+
+    let (balancer, over) = (Balancer::of(&addresses), AtomicBool::new(false));
+    let load = join_all(accounts.iter().map(|account| balancer.use_it(account, &over)));
+    let replacement = async {
+        let mut logs = Vec::new();
+        for number in 0..2 {
+            balancer.api().await;
+            logs.extend(replaced(apis.remove(0)));
+            apis.push(api(number));
+            let ready = &balancer.apis[number].1;
+            eventually("the new one is ready", || async { ready.load(Ordering::Relaxed).then_some(()) }).await;
+        }
+        for operators in &operators {
+            logs.extend(replaced(workers.remove(0)));
+            workers.push(start(&["worker"], "worker", Some(operators)));
+            // Roles without a server of their own answer operators.
+            let (status, ready) = answer(Client::of(operators).request(Method::GET, "/ready")).await;
+            assert_eq!(status, StatusCode::OK, "{ready}");
+        }
+        logs.extend(replaced(notifier));
+        let notifier = start(&["notifier"], "notifier", None);
+        over.store(true, Ordering::Relaxed);
+        (notifier, logs)
+    };
+    let (jobs, (notifier, logs), ()) = tokio::join!(load, replacement, balancer.look(&over));
+
+    assert!(logs.iter().all(|line| line["level"] != "ERROR"), "{logs:?}");
+    let mut mails = 0;
+    for (account, jobs) in accounts.iter().zip(jobs) {
+        let user = account.at(&apis[0]);
+        assert!(!jobs.is_empty());
+        mails += jobs.len();
+        for job in jobs {
+            let view = user.done(&job).await;
+            assert_eq!(view["retry_count"], 0, "{view}");
+        }
+    }
+    let written = || mails_in(&data.path().join("notifier/mails"));
+    eventually("every outcome is told", || async { (written() >= mails).then_some(()) }).await;
+    replaced(notifier);
+    assert_eq!(written(), mails, "each outcome is told once");
+}
