@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
-use tokio::task::block_in_place;
+use tokio::task::spawn_blocking;
 
 use crate::harness::{fiapx, run, scratch};
 use crate::many_machines::{Servers, mails_in};
@@ -16,6 +16,8 @@ use crate::service::{Account, Client, answer, bytes_of, eventually, form};
 
 /// A clip of a few pictures.
 const CLIP: &str = "good/h264_aac.mp4";
+/// How many use the service at once.
+const BUSY: usize = 8;
 
 /// Shares requests out to the APIs that say that they are ready, as balancers do.
 struct Balancer {
@@ -67,9 +69,9 @@ impl Balancer {
 }
 
 /// Ask a process to go, and wait until it has gone; gives its log.
-fn replaced(process: Process) -> Vec<Value> {
+async fn replaced(process: Process) -> Vec<Value> {
     process.signal("TERM");
-    let (status, log) = block_in_place(|| process.ended());
+    let (status, log) = spawn_blocking(|| process.ended()).await.expect("it ends");
     assert!(status.success(), "{status}: {log:?}");
     log
 }
@@ -85,7 +87,7 @@ async fn replacing_every_process_under_load_fails_no_request_and_no_job() {
     let servers = Servers::start();
     let environment = servers.environment();
     let mut environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    environment.push(("NOTICE_PERIOD_SECONDS", "1"));
+    environment.push(("NOTICE_PERIOD_SECONDS", "3"));
     let data = scratch();
     let migrated = run(fiapx().arg("migrate").arg("--data-dir").arg(data.path()).envs(environment.iter().copied()));
     assert_eq!(migrated.code, Some(0), "{migrated:?}");
@@ -100,7 +102,8 @@ async fn replacing_every_process_under_load_fails_no_request_and_no_job() {
     let mut apis: Vec<Process> = (0..2).map(api).collect();
     let mut workers: Vec<Process> = (0..2).map(|_| start(&["worker"], "worker", None)).collect();
     let notifier = start(&["notifier"], "notifier", None);
-    let accounts = [apis[0].user().await.account(), apis[1].user().await.account()];
+    let users = [apis[0].user().await, apis[1].user().await];
+    let accounts: Vec<Account> = (0..BUSY).map(|number| users[number % users.len()].account()).collect();
 
     let (balancer, over) = (Balancer::of(&addresses), AtomicBool::new(false));
     let load = join_all(accounts.iter().map(|account| balancer.use_it(account, &over)));
@@ -108,19 +111,19 @@ async fn replacing_every_process_under_load_fails_no_request_and_no_job() {
         let mut logs = Vec::new();
         for number in 0..2 {
             balancer.api().await;
-            logs.extend(replaced(apis.remove(0)));
+            logs.extend(replaced(apis.remove(0)).await);
             apis.push(api(number));
             let ready = &balancer.apis[number].1;
             eventually("the new one is ready", || async { ready.load(Ordering::Relaxed).then_some(()) }).await;
         }
         for operators in &operators {
-            logs.extend(replaced(workers.remove(0)));
+            logs.extend(replaced(workers.remove(0)).await);
             workers.push(start(&["worker"], "worker", Some(operators)));
             // Roles without a server of their own answer operators.
             let (status, ready) = answer(Client::of(operators).request(Method::GET, "/ready")).await;
             assert_eq!(status, StatusCode::OK, "{ready}");
         }
-        logs.extend(replaced(notifier));
+        logs.extend(replaced(notifier).await);
         let notifier = start(&["notifier"], "notifier", None);
         over.store(true, Ordering::Relaxed);
         (notifier, logs)
@@ -140,6 +143,6 @@ async fn replacing_every_process_under_load_fails_no_request_and_no_job() {
     }
     let written = || mails_in(&data.path().join("notifier/mails"));
     eventually("every outcome is told", || async { (written() >= mails).then_some(()) }).await;
-    replaced(notifier);
+    replaced(notifier).await;
     assert_eq!(written(), mails, "each outcome is told once");
 }

@@ -49,7 +49,7 @@ struct Part {
 struct Readiness {
     /// Whether all parts were reached and the process is not about to stop.
     ready: bool,
-    /// The parts.
+    /// The parts; none is asked by a process that is about to stop.
     parts: Vec<Part>,
 }
 
@@ -85,10 +85,13 @@ impl Healths {
     /// Can it do its work?
     #[oai(path = "/ready", method = "get")]
     async fn ready(&self, needs: Data<&Needs>) -> Ready {
+        if needs.stop.is_cancelled() {
+            return Ready::No(Json(Readiness { ready: false, parts: Vec::new() }));
+        }
         let (database, storage, broker) =
             tokio::join!(reached(needs.database.check()), reached(needs.storage.check()), reached(needs.broker.check()));
         let named = [("database", database), ("storage", storage), ("broker", broker)];
-        let ready = database && storage && broker && !needs.stop.is_cancelled();
+        let ready = database && storage && broker;
         let parts = named.into_iter().map(|(name, reached)| Part { name: name.to_owned(), reached }).collect();
         let readiness = Json(Readiness { ready, parts });
         if ready { Ready::Yes(readiness) } else { Ready::No(readiness) }
