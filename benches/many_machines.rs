@@ -3,7 +3,7 @@
 //!
 //! The roles are processes of the optimised command, so what is measured of them is what an operator sees.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -87,8 +87,6 @@ impl System {
     /// One large upload over HTTP, beside what the store takes from the SDK itself.
     async fn large_upload(&self, garage: &Garage) -> Result<()> {
         let (api, store, video) = (self.api()?, client(garage), Bytes::from(padded(LARGE)?));
-        let file = self.directory.path().join("large.mp4");
-        std::fs::File::create(&file)?.write_all(&video)?;
         let user = User::register(&api.base, "large").await?;
         let (mut through, mut whole, mut parts) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..TIMES {
@@ -99,7 +97,7 @@ impl System {
             in_parts(&store, garage.bucket(), &video).await?;
             parts.push(started.elapsed());
             let started = Instant::now();
-            user.upload_file(&file).await?;
+            user.upload(&video, 1).await?;
             through.push(started.elapsed());
         }
         for key in ["whole", "parts"] {
@@ -119,11 +117,10 @@ impl System {
 
     /// Many uploads at once through one API.
     async fn many_uploads(&self) -> Result<()> {
-        let (api, video) = (self.api()?, self.directory.path().join("small.mp4"));
-        std::fs::File::create(&video)?.write_all(&padded(SMALL)?)?;
+        let (api, video) = (self.api()?, Bytes::from(padded(SMALL)?));
         let user = User::register(&api.base, "many").await?;
         let started = Instant::now();
-        let uploads: Vec<_> = (0..AT_ONCE).map(|_| user.upload_file(&video)).collect();
+        let uploads: Vec<_> = (0..AT_ONCE).map(|_| user.upload(&video, 1)).collect();
         let accepted = futures_util::future::join_all(uploads).await;
         let took = started.elapsed();
         let refused: Vec<_> = accepted.iter().filter_map(|upload| upload.as_ref().err()).collect();
@@ -141,6 +138,7 @@ impl System {
     /// A minute of 1080p through the service and by the command alone, in turns.
     async fn overhead(&self) -> Result<()> {
         let (api, _worker, clip) = (self.api()?, self.worker()?, benches::repeated(3));
+        let video = Bytes::from(std::fs::read(&clip)?);
         let user = User::register(&api.base, "overhead").await?;
         let (mut alone, mut attempts, mut wholes) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..TIMES {
@@ -148,7 +146,7 @@ impl System {
             let status = Command::new(binary()).arg("extract").arg(&clip).args(["-o", "-"]).stdout(Stdio::null()).status()?;
             assert!(status.success());
             alone.push(started.elapsed());
-            let id = user.upload_file(&clip).await?["job_id"].as_str().ok_or("an id")?.to_owned();
+            let id = user.upload(&video, 1).await?["job_id"].as_str().ok_or("an id")?.to_owned();
             user.all_done(1).await?;
             let (_, job) = user.get(&format!("/videos/{id}")).await?;
             attempts.push(Duration::from_secs_f64(job["processing_time_seconds"].as_f64().ok_or("a time")?));
@@ -171,9 +169,9 @@ impl System {
         let user = User::register(&api.base, "memory").await?;
         for (minutes, times) in [(1, 3), (10, 30)] {
             let worker = self.worker()?;
-            let clip = benches::repeated(times);
+            let clip = Bytes::from(std::fs::read(benches::repeated(times))?);
             let started = Instant::now();
-            user.upload_file(&clip).await?;
+            user.upload(&clip, 1).await?;
             user.all_done(1).await?;
             let (took, peak) = (started.elapsed().as_secs_f64(), worker.peak_memory()?);
             println!("{minutes} min of 1080p: {took:.1} s, memory of the worker at most: {}", megabytes(peak));

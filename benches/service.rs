@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use app::serve::{Roles, Running};
 use app::settings::{self, Overrides, Settings};
 use benches::client::{Result, User};
+use bytes::Bytes;
 use database::accept::{Accepted, Video};
 use database::{Database, Rules};
 use frames::Options;
@@ -26,7 +27,7 @@ fn main() -> Result<()> {
     if !std::env::args().any(|argument| argument == "--bench") {
         return Ok(());
     }
-    let clip = std::fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fixtures/sample.mp4"))?;
+    let clip = std::fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fixtures/sample.mp4"))?.into();
     let runtime = tokio::runtime::Runtime::new()?;
     let directory = tempfile::tempdir()?;
     let mut settings = settings::load(None, |_| None, Overrides::default())?;
@@ -35,7 +36,7 @@ fn main() -> Result<()> {
     runtime.block_on(measure(settings, clip))
 }
 
-async fn measure(settings: Settings, clip: Vec<u8>) -> Result<()> {
+async fn measure(settings: Settings, clip: Bytes) -> Result<()> {
     let file = settings.data_dir.join("fiapx.db");
     let running = Running::start(settings, Roles::ALL, Clock::default()).await?;
     let user = User::register(&format!("http://{}", running.address().ok_or("it serves")?), "bench").await?;
