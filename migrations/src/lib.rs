@@ -5,6 +5,7 @@
 use sea_orm_migration::prelude::*;
 
 mod m20261123_000001_jobs;
+mod m20261124_000002_generations;
 
 /// All changes in their order.
 #[derive(Debug)]
@@ -13,6 +14,6 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261123_000001_jobs::Migration)]
+        vec![Box::new(m20261123_000001_jobs::Migration), Box::new(m20261124_000002_generations::Migration)]
     }
 }

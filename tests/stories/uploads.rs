@@ -1,5 +1,6 @@
 //! Uploads: streamed, whole or not at all.
 
+mod bounds;
 mod repeated;
 mod large;
 

@@ -1,11 +1,13 @@
 //! What every request gets: an id, a line in the log, its figures, and headers that keep browsers from being used against their users.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
 use poem::http::{HeaderName, HeaderValue, StatusCode, header};
 use poem::{Endpoint, IntoResponse, PathPattern, Request, Response, Result};
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, field, info, info_span};
 use uuid::Uuid;
 
@@ -22,17 +24,49 @@ const SECURITY: [(HeaderName, &str); 5] = [
     (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
 ];
 
-/// Do a request, whatever comes of it. `methods` are those that each pattern of paths knows; a `last` answer closes its connection, so
-/// that the client's next request goes to a process that stays.
-pub async fn watched<E: Endpoint>(
-    endpoint: Arc<E>,
-    mut request: Request,
-    methods: Arc<HashMap<String, HeaderValue>>,
-    last: bool,
-) -> Result<Response> {
+/// What is known about requests before they come.
+pub struct Surroundings {
+    /// The methods that each pattern of paths knows.
+    pub methods: HashMap<String, HeaderValue>,
+    /// How many proxies of ours stand before the service.
+    pub proxies: usize,
+    /// Turns when the process has to stop. Answers close their connections then, so that the next request goes to a process that stays.
+    pub stop: CancellationToken,
+}
+
+/// Where a request comes from.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientAddress(Option<IpAddr>);
+
+impl ClientAddress {
+    /// The sender of a request, as the outermost of our proxies saw it. What a header says beyond that, anybody may have written.
+    fn of(request: &Request, proxies: usize) -> Self {
+        let told = || {
+            let headers = request.headers().get_all("x-forwarded-for").iter();
+            let hops: Vec<&str> = headers.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).collect();
+            hops.get(hops.len().checked_sub(proxies)?)?.trim().parse().ok()
+        };
+        let peer = request.remote_addr().as_socket_addr().map(SocketAddr::ip);
+        Self(if proxies > 0 { told() } else { peer })
+    }
+
+    /// What is one household's or company's: an IPv4 address, or the first 64 bits of an IPv6 one, which each has to itself (RFC 6177).
+    pub fn network(self) -> Option<IpAddr> {
+        match self.0?.to_canonical() {
+            IpAddr::V6(address) => Some(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into()),
+            IpAddr::V4(address) => Some(address.into()),
+        }
+    }
+}
+
+/// Do a request, whatever comes of it.
+pub async fn watched<E: Endpoint>(endpoint: Arc<E>, mut request: Request, surroundings: Arc<Surroundings>) -> Result<Response> {
+    let Surroundings { methods, proxies, stop } = &*surroundings;
+    let (last, client) = (stop.is_cancelled(), ClientAddress::of(&request, *proxies));
+    request.set_data(client);
     let id = Uuid::now_v7();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let span = info_span!("request", request_id = %id, %method, user_id = field::Empty);
+    let span = info_span!("request", request_id = %id, %method, client = client.0.map(field::display), user_id = field::Empty);
     let started = Instant::now();
     drain::drained(&mut request);
     let result = endpoint.call(request).instrument(span.clone()).await;

@@ -16,6 +16,7 @@ use serde_json::Value;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use crate::access::ClientAddress;
 use crate::input::Input;
 use crate::problem::{FieldError, Problem, Refusal, refusals};
 use crate::{Service, passwords, tokens};
@@ -36,12 +37,16 @@ pub enum Group {
 #[oai(ty = "bearer", bearer_format = "JWT", checker = "check")]
 pub struct LoggedIn(pub UserId);
 
-#[expect(clippy::unused_async, reason = "a checker has to be async")]
 async fn check(request: &Request, bearer: Bearer) -> poem::Result<UserId> {
     let Some(service) = request.data::<Arc<Service>>() else { return Err(Problem::internal(&"no service").into()) };
-    let user = service.tokens.user(&bearer.token)?;
-    tracing::Span::current().record("user_id", tracing::field::display(user));
-    Ok(user)
+    let (id, generation) = service.tokens.user(&bearer.token)?;
+    let user = service.database().user(id).await.map_err(Problem::from)?;
+    if user.is_none_or(|user| user.generation != generation) {
+        let detail = "The user is gone, or has another password by now. Log in again.";
+        return Err(Problem::new(StatusCode::UNAUTHORIZED, "TOKEN_INVALID", detail).into());
+    }
+    tracing::Span::current().record("user_id", tracing::field::display(id));
+    Ok(id)
 }
 
 /// A language in which the service speaks.
@@ -128,6 +133,15 @@ impl poem_openapi::types::Example for Credentials {
     }
 }
 
+/// Another password.
+#[derive(Object)]
+struct PasswordChange {
+    /// The password until now.
+    current_password: String,
+    /// The one from now on, by the rules of registration.
+    new_password: String,
+}
+
 /// A refresh token.
 #[derive(Object)]
 struct RefreshToken {
@@ -192,6 +206,13 @@ enum Known {
 }
 
 #[derive(ApiResponse)]
+enum Changed {
+    /// The password is changed, and all sessions are over.
+    #[oai(status = 204)]
+    Password,
+}
+
+#[derive(ApiResponse)]
 enum LoggedOut {
     /// The session is over, if there was one.
     #[oai(status = 204)]
@@ -205,6 +226,17 @@ refusals! {
         413: "The body is too large.",
         415: "The body is not declared as JSON.",
         422: "A field is wrong; each is named with what it lacks.",
+        429: "Too many attempts in a minute.",
+        500: "A fault of the service.",
+        503: "A part of the service is not available.",
+    }
+    PasswordRefusals {
+        400: "The body is not JSON.",
+        401: "The access token is missing, wrong or expired.",
+        413: "The body is too large.",
+        415: "The body is not declared as JSON.",
+        422: "The current password is wrong, or the new one lacks something.",
+        429: "Too many attempts in a minute.",
         500: "A fault of the service.",
         503: "A part of the service is not available.",
     }
@@ -224,6 +256,7 @@ refusals! {
         413: "The body is too large.",
         415: "The body is not declared as JSON.",
         422: "The refresh token is missing.",
+        429: "Too many attempts in a minute.",
         500: "A fault of the service.",
         503: "A part of the service is not available.",
     }
@@ -252,9 +285,11 @@ impl Accounts {
     async fn register(
         &self,
         service: Data<&Arc<Service>>,
+        client: Data<&ClientAddress>,
         headers: &HeaderMap,
         input: Input<Registration>,
     ) -> Result<Registered, Refusal<RegisterRefusals>> {
+        from_address(&service, **client).await?;
         let Registration { email: Email(email), password, name, language } = input.0;
         let name = name.trim();
         let mut errors = passwords::lacks(&password);
@@ -286,37 +321,44 @@ impl Accounts {
     ///
     /// An unknown address and a wrong password get the same answer after the same time.
     #[oai(path = "/auth/login", method = "post")]
-    async fn login(&self, service: Data<&Arc<Service>>, input: Input<Credentials>) -> Result<Opened, Refusal<LoginRefusals>> {
+    async fn login(
+        &self,
+        service: Data<&Arc<Service>>,
+        client: Data<&ClientAddress>,
+        input: Input<Credentials>,
+    ) -> Result<Opened, Refusal<LoginRefusals>> {
+        from_address(&service, **client).await?;
         let Credentials { email, password } = input.0;
         let email = email.to_lowercase();
-        // What is counted is kept for a while, and no address is longer.
-        let counted: String = email.chars().take(LONGEST_ADDRESS).collect();
-        let verdict = service.parts.limits.take(&format!("login:{counted}"), service.settings.logins_per_minute).await;
-        if !verdict.allowed {
-            let detail = "Too many attempts to log in. Wait a minute and try again.";
-            return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_LOGINS", detail).limited(&verdict).into());
-        }
+        at_account(&service, &email).await?;
         let user = service.database().user_by_email(&email).await?;
-        let hash = user.as_ref().map(|user| user.password_hash.clone());
-        let right = service.passwords.verify(password, hash).await?;
-        let Some(user) = user.filter(|_| right) else {
+        let Some(user) = verified(&service, user, password).await? else {
             return Err(Problem::new(StatusCode::UNAUTHORIZED, "WRONG_CREDENTIALS", "E-mail address or password are wrong.").into());
         };
         let refresh_token = tokens::refresh_token();
         service.database().open_session(user.id, &tokens::hash(&refresh_token), service.settings.refresh_valid_for).await?;
         info!(user_id = %user.id, "a user logged in");
-        Ok(session(&service, user.id, refresh_token)?)
+        Ok(session(&service, &user, refresh_token)?)
     }
 
     /// Renew a session
     ///
     /// The refresh token is spent and a new one is given. A spent one that is used again ends the session: somebody may have stolen it.
     #[oai(path = "/auth/refresh", method = "post")]
-    async fn refresh(&self, service: Data<&Arc<Service>>, input: Input<RefreshToken>) -> Result<Opened, Refusal<RefreshRefusals>> {
+    async fn refresh(
+        &self,
+        service: Data<&Arc<Service>>,
+        client: Data<&ClientAddress>,
+        input: Input<RefreshToken>,
+    ) -> Result<Opened, Refusal<RefreshRefusals>> {
+        from_address(&service, **client).await?;
         let (spent, new) = (tokens::hash(&input.0.refresh_token), tokens::refresh_token());
         let refused = |code, detail| Problem::new(StatusCode::UNAUTHORIZED, code, detail);
         match service.database().rotate_session(&spent, &tokens::hash(&new), service.settings.refresh_valid_for).await? {
-            Rotation::Renewed(user) => Ok(session(&service, user, new)?),
+            Rotation::Renewed(user) => {
+                let user = service.database().user(user).await?.ok_or_else(gone)?;
+                Ok(session(&service, &user, new)?)
+            }
             Rotation::Reused(user) => {
                 warn!(user_id = %user, "a spent refresh token was used again; its session is over");
                 Err(refused("TOKEN_REUSED", "This refresh token was used before, so the session is over. Log in again.").into())
@@ -332,17 +374,81 @@ impl Accounts {
         Ok(LoggedOut::Over)
     }
 
+    /// Change the password
+    ///
+    /// All sessions end, this one too: log in again with the new password.
+    #[oai(path = "/auth/password", method = "post")]
+    async fn password(
+        &self,
+        service: Data<&Arc<Service>>,
+        client: Data<&ClientAddress>,
+        user: LoggedIn,
+        input: Input<PasswordChange>,
+    ) -> Result<Changed, Refusal<PasswordRefusals>> {
+        from_address(&service, **client).await?;
+        let PasswordChange { current_password, new_password } = input.0;
+        let user = service.database().user(user.0).await?.ok_or_else(gone)?;
+        at_account(&service, &user.email).await?;
+        let mut errors = passwords::lacks(&new_password);
+        for error in &mut errors {
+            "new_password".clone_into(&mut error.field);
+        }
+        if !errors.is_empty() {
+            return Err(Problem::fields(errors).into());
+        }
+        let Some(user) = verified(&service, Some(user), current_password).await? else {
+            return Err(Problem::field("current_password", "PASSWORD_WRONG", "This is not the current password.").into());
+        };
+        let hash = service.passwords.hash(new_password).await?;
+        service.database().change_password(user.id, hash).await?;
+        info!(user_id = %user.id, "a user changed the password; all sessions are over");
+        Ok(Changed::Password)
+    }
+
     /// Who am I?
     #[oai(path = "/auth/me", method = "get")]
     async fn me(&self, service: Data<&Arc<Service>>, user: LoggedIn) -> Result<Known, Refusal<MeRefusals>> {
         let found = service.database().user(user.0).await?;
-        let user = found.ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "TOKEN_INVALID", "This user is gone."))?;
+        let user = found.ok_or_else(gone)?;
         Ok(Known::Account(Json(user.into())))
     }
 }
 
-fn session(service: &Service, user: UserId, refresh_token: String) -> Result<Opened, Problem> {
-    let access_token = service.tokens.access(user)?;
+/// Count one more attempt from a network address.
+async fn from_address(service: &Service, client: ClientAddress) -> Result<(), Problem> {
+    let Some(network) = client.network() else { return Ok(()) };
+    counted(service, &format!("address:{network}"), service.settings.attempts_per_address).await
+}
+
+/// Count one more attempt at an account, whether or not there is one.
+async fn at_account(service: &Service, email: &str) -> Result<(), Problem> {
+    // What is counted is kept for a while, and no address is longer.
+    let email: String = email.chars().take(LONGEST_ADDRESS).collect();
+    counted(service, &format!("login:{email}"), service.settings.logins_per_minute).await
+}
+
+async fn counted(service: &Service, key: &str, limit: u32) -> Result<(), Problem> {
+    let verdict = service.parts.limits.take(key, limit).await;
+    if verdict.allowed {
+        return Ok(());
+    }
+    let detail = "Too many attempts. Wait a minute and try again.";
+    Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_ATTEMPTS", detail).limited(&verdict))
+}
+
+/// The user, if there is one and the password is right; in the same time either way.
+async fn verified(service: &Service, user: Option<User>, password: String) -> Result<Option<User>, Problem> {
+    let hash = user.as_ref().map(|user| user.password_hash.clone());
+    let right = service.passwords.verify(password, hash).await?;
+    Ok(user.filter(|_| right))
+}
+
+fn gone() -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "TOKEN_INVALID", "This user is gone.")
+}
+
+fn session(service: &Service, user: &User, refresh_token: String) -> Result<Opened, Problem> {
+    let access_token = service.tokens.access(user.id, user.generation)?;
     let expires_in = service.settings.access_valid_for.as_secs();
     Ok(Opened::Session(Json(Session { access_token, refresh_token, token_type: "bearer".to_owned(), expires_in })))
 }

@@ -10,6 +10,7 @@ use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 use storage::Key;
+use tracing::info;
 use uuid::Uuid;
 
 use crate::Service;
@@ -100,6 +101,7 @@ impl Downloads {
         let link = service.parts.storage.link(&key, &filename, service.settings.link_valid_for).await?;
         let download_url = if link.starts_with('/') { format!("{}{link}", base(&service, request)) } else { link };
         let expires_in = service.settings.link_valid_for.as_secs();
+        info!(job_id = %job.id, size_bytes = object.size, "a link to an archive was given");
         let download = Download { download_url, expires_in, filename, size_bytes: object.size };
         let [(_, limit), (_, remaining), (_, reset)] = verdict.headers();
         Ok(Linked::Link(Json(download), limit, remaining, reset))

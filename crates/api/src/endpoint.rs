@@ -8,6 +8,7 @@ use poem::middleware::Cors;
 use poem::{Endpoint, EndpointExt, Response, Route, endpoint::make_sync};
 use poem_openapi::{OpenApi, OpenApiService};
 
+use crate::access::Surroundings;
 use crate::accounts::Accounts;
 use crate::downloads::Downloads;
 use crate::events::JobEvents;
@@ -44,9 +45,10 @@ pub fn endpoint(service: Arc<Service>) -> impl Endpoint<Output = Response> + 'st
         routes = routes.at("/metrics", figures(metrics));
     }
     let cors = cors(&service.settings.cors_origins);
-    let (methods, needs) = (Arc::new(methods()), service.needs());
-    let stop = needs.stop.clone();
-    let watched = move |endpoint, request| access::watched(endpoint, request, Arc::clone(&methods), stop.is_cancelled());
+    let needs = service.needs();
+    let surroundings = Surroundings { methods: methods(), proxies: service.settings.proxies, stop: needs.stop.clone() };
+    let surroundings = Arc::new(surroundings);
+    let watched = move |endpoint, request| access::watched(endpoint, request, Arc::clone(&surroundings));
     routes.nest("/", operations).data(needs).data(service).with(cors).around(watched)
 }
 

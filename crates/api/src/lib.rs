@@ -13,6 +13,7 @@ mod limits;
 mod passwords;
 mod tokens;
 mod accounts;
+mod quotas;
 mod uploads;
 mod receive;
 mod views;
@@ -37,7 +38,10 @@ pub use endpoint::{document, endpoint, operators_endpoint};
 pub use health::Needs;
 pub use limits::{InMemory, Limits, Shared, Verdict};
 
+pub use quotas::Quotas;
+
 use passwords::Passwords;
+use quotas::Uploading;
 use tokens::Tokens;
 use watch::Watch;
 
@@ -58,8 +62,14 @@ pub struct Settings {
     pub link_valid_for: Duration,
     /// Downloads that a user may begin in a minute.
     pub downloads_per_minute: u32,
-    /// Attempts to log in that an address may make in a minute.
+    /// Attempts that may be made at an account in a minute.
     pub logins_per_minute: u32,
+    /// Attempts to register, log in, refresh or change a password that may come from a network address in a minute.
+    pub attempts_per_address: u32,
+    /// Bounds of one user.
+    pub quotas: Quotas,
+    /// How many proxies of ours stand before the service, each of which adds to `X-Forwarded-For`.
+    pub proxies: usize,
     /// Origins whose pages may use the interface (CORS); `*` is all.
     pub cors_origins: Vec<String>,
     /// Base of links, such as `https://videos.example.com`; without it the request's own host is used.
@@ -101,6 +111,7 @@ pub struct Service {
     pub(crate) passwords: Passwords,
     pub(crate) tokens: Tokens,
     pub(crate) watch: Watch,
+    pub(crate) uploading: Arc<Uploading>,
 }
 
 impl Service {
@@ -109,7 +120,7 @@ impl Service {
     pub fn new(parts: Parts, settings: Settings) -> Arc<Self> {
         let tokens = Tokens::new(&settings, parts.database.clock().clone());
         let watch = Watch::new(parts.database.clone());
-        Arc::new(Self { parts, settings, passwords: Passwords::default(), tokens, watch })
+        Arc::new(Self { parts, settings, passwords: Passwords::default(), tokens, watch, uploading: Arc::default() })
     }
 
     pub(crate) fn database(&self) -> &Database {

@@ -26,6 +26,9 @@ struct Claims {
     jti: Uuid,
     iat: i64,
     exp: i64,
+    /// The generation of the user's sessions that it belongs to.
+    #[serde(rename = "gen", default)]
+    generation: u32,
     /// Tells an access token from whatever else may be signed with the same key one day.
     #[serde(rename = "type")]
     kind: String,
@@ -59,8 +62,8 @@ impl Tokens {
         }
     }
 
-    /// An access token for a user.
-    pub fn access(&self, user: UserId) -> Result<String, Problem> {
+    /// An access token for a user, worth something as long as the user's sessions are of this generation.
+    pub fn access(&self, user: UserId, generation: u32) -> Result<String, Problem> {
         let now = self.clock.now().timestamp();
         let claims = Claims {
             iss: ISSUER.to_owned(),
@@ -69,13 +72,14 @@ impl Tokens {
             jti: Uuid::now_v7(),
             iat: now,
             exp: now + self.access_valid_for.as_secs() as i64,
+            generation,
             kind: "access".to_owned(),
         };
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding).map_err(|error| Problem::internal(&error))
     }
 
-    /// Whose access token this is.
-    pub fn user(&self, token: &str) -> Result<UserId, Problem> {
+    /// Whose access token this is, and of which generation.
+    pub fn user(&self, token: &str) -> Result<(UserId, u32), Problem> {
         let refused = |code, detail| Problem::new(StatusCode::UNAUTHORIZED, code, detail);
         let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation)
             .map_err(|_| refused("TOKEN_INVALID", "The access token is not one of ours. Log in again."))?
@@ -86,7 +90,7 @@ impl Tokens {
         if claims.exp <= self.clock.now().timestamp() {
             return Err(refused("TOKEN_EXPIRED", "The access token has expired. Refresh it or log in again."));
         }
-        Ok(claims.sub)
+        Ok((claims.sub, claims.generation))
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use database::Job;
 use database::accept::Accepted;
 use jobs::UserId;
-use poem::http::StatusCode;
+use poem::Request;
+use poem::http::{StatusCode, header};
 use poem::web::Data;
 use poem_openapi::param::Header;
 use poem_openapi::payload::Json;
@@ -16,6 +17,7 @@ use uuid::Uuid;
 use crate::Service;
 use crate::accounts::{Group, LoggedIn};
 use crate::problem::{Problem, Refusal, refusals};
+use crate::quotas::Slot;
 use crate::receive::{self, Form};
 use crate::views::Status;
 
@@ -62,9 +64,10 @@ refusals! {
         413: "A video is too large, or there are too many.",
         415: "The form is none, or a file is no accepted video.",
         422: "The form holds no video, an empty one, or a part of another name.",
+        429: "Too many uploads are under way, or too many videos wait.",
         500: "A fault of the service.",
         503: "A part of the service is not available.",
-        507: "There is no room for the video.",
+        507: "There is no room for the video, or the user's is used up.",
     }
 }
 
@@ -80,6 +83,7 @@ impl Uploads {
     async fn upload(
         &self,
         service: Data<&Arc<Service>>,
+        request: &Request,
         user: LoggedIn,
         /// A name of the client's own for this upload, of up to 255 characters. When the upload is repeated with the same one within a day,
         /// the jobs of the first are given again instead of new ones.
@@ -93,16 +97,18 @@ impl Uploads {
         {
             return Ok(accepted(jobs)?);
         }
+        let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let slot = service.begin_upload(user.0, length).await?;
         // The request's future ends with its connection, which may be in the middle of any step. What is received in a task of its own
         // becomes jobs or is removed, whether or not somebody still listens.
-        let work = accept(Arc::clone(&service), user.0, key, form);
+        let work = accept(Arc::clone(&service), user.0, key, form, slot);
         let jobs = tokio::spawn(work.in_current_span()).await.map_err(|stopped| Problem::internal(&stopped))??;
         Ok(accepted(jobs)?)
     }
 }
 
 /// Receive the videos of a form and make them jobs.
-async fn accept(service: Arc<Service>, user: UserId, key: Option<String>, form: Form) -> Result<Vec<Job>, Problem> {
+async fn accept(service: Arc<Service>, user: UserId, key: Option<String>, form: Form, _slot: Slot) -> Result<Vec<Job>, Problem> {
     // Once they are there, the commit may happen although its answer gets lost, so the videos stay; the sweep removes what became no job.
     let videos = form.receive(&service, user).await?.keep();
     let traceparent = traceparent();

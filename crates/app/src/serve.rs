@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use api::{Needs, Service};
+use api::{Needs, Quotas, Service};
 use frames::source::Container;
 use jobs::Clock;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -213,7 +213,7 @@ fn serve(
         },
         settings_of_api,
     );
-    let acceptor = Connections::of(listener)?;
+    let acceptor = Connections::of(listener, Duration::from_secs(settings.upload.patience_seconds))?;
     let grace = Duration::from_secs(settings.grace_seconds);
     let signal = async move {
         stop.cancelled().await;
@@ -295,3 +295,10 @@ fn figures() -> Result<PrometheusHandle> {
     let installed = HANDLE.get_or_init(|| PrometheusBuilder::new().install_recorder().ok());
     installed.clone().context("the figures of this process are collected by something else")
 }
+        attempts_per_address: settings.limits.attempts_per_address,
+        quotas: Quotas {
+            uploads_at_once: settings.limits.uploads_at_once,
+            unfinished_jobs: settings.limits.unfinished_jobs,
+            stored_bytes: settings.limits.stored_mb << 20,
+        },
+        proxies: settings.server.proxies,

@@ -127,6 +127,9 @@ pub struct Server {
     /// Origins whose pages may use it; `*` is all.
     #[serde(deserialize_with = "values::origins")]
     pub cors_origins: Vec<String>,
+    /// How many proxies of ours stand before it.
+    #[serde(deserialize_with = "values::within::<_, _, 0, 100>")]
+    pub proxies: usize,
     /// Whether to log more.
     pub debug: bool,
 }
@@ -174,9 +177,21 @@ pub struct Limits {
     /// Downloads of a user.
     #[serde(deserialize_with = "values::within::<_, _, 1, 1_000_000>")]
     pub downloads_per_minute: u32,
-    /// Attempts to log in from an address.
+    /// Attempts at an account.
     #[serde(deserialize_with = "values::within::<_, _, 1, 1_000_000>")]
     pub logins_per_minute: u32,
+    /// Attempts from a network address.
+    #[serde(deserialize_with = "values::within::<_, _, 1, 1_000_000>")]
+    pub attempts_per_address: u32,
+    /// Uploads of a user at once.
+    #[serde(deserialize_with = "values::within::<_, _, 1, 1_000_000>")]
+    pub uploads_at_once: u32,
+    /// Jobs of a user that wait or run.
+    #[serde(deserialize_with = "values::within::<_, _, 1, 1_000_000_000>")]
+    pub unfinished_jobs: u64,
+    /// What a user may store.
+    #[serde(deserialize_with = "values::within::<_, _, 1, 1_000_000_000>")]
+    pub stored_mb: u64,
 }
 
 /// Videos and archives.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jobs::UserId;
-use sea_orm::sea_query::{Expr, LockType, Query};
+use sea_orm::sea_query::{Expr, LockType, Query, SimpleExpr};
 use sea_orm::{
     ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect,
 };
@@ -93,10 +93,19 @@ async fn insert(
     Ok(())
 }
 
+/// End all sessions of a user.
+pub(crate) async fn revoke_all(on: &impl ConnectionTrait, database: &Database, user: UserId) -> Result<(), Error> {
+    revoke_where(on, database, refresh_token::Column::UserId.eq(user.0)).await
+}
+
 async fn revoke(on: &impl ConnectionTrait, database: &Database, family: Uuid) -> Result<(), Error> {
+    revoke_where(on, database, refresh_token::Column::FamilyId.eq(family)).await
+}
+
+async fn revoke_where(on: &impl ConnectionTrait, database: &Database, which: SimpleExpr) -> Result<(), Error> {
     refresh_token::Entity::update_many()
         .col_expr(refresh_token::Column::RevokedAt, Expr::value(database.now()))
-        .filter(refresh_token::Column::FamilyId.eq(family))
+        .filter(which)
         .filter(refresh_token::Column::RevokedAt.is_null())
         .exec(on)
         .await?;

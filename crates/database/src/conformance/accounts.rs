@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use jobs::{Language, UserId};
+use jobs::{Language, State, UserId};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
-use super::case::Case;
+use super::case::{Case, archive};
 use crate::rows::refresh_token;
 use crate::sessions::Rotation;
 use crate::{Database, Error};
@@ -123,4 +123,44 @@ pub(super) async fn end_their_sessions(case: &Case) {
     }
     assert_eq!(rotate(&case.database, "second", "third").await, Rotation::Refused, "any token ends its whole session");
     assert_eq!(rotate(&case.database, "elsewhere", "there").await, Rotation::Renewed(user));
+}
+
+pub(super) async fn lose_all_sessions_with_their_password(case: &Case) {
+    let user = session(case).await;
+    case.database.open_session(user, "elsewhere", DAY).await.expect("a second session begins");
+    let neighbour = case.user().await;
+    case.database.open_session(neighbour, "neighbour", DAY).await.expect("another's session begins");
+    for generation in 1..3 {
+        case.database.change_password(user, format!("hash {generation}")).await.expect("the database answers");
+        let changed = case.other.user(user).await.expect("the database answers").expect("the user is there");
+        assert_eq!((changed.password_hash, changed.generation), (format!("hash {generation}"), generation));
+        assert_eq!(living(case, user).await, 0);
+        case.database.open_session(user, &format!("after {generation}"), DAY).await.expect("a session begins");
+    }
+    assert_eq!(rotate(&case.database, "elsewhere", "there").await, Rotation::Refused);
+    assert_eq!(rotate(&case.database, "after 2", "next").await, Rotation::Renewed(user));
+    assert_eq!(rotate(&case.database, "neighbour", "next neighbour").await, Rotation::Renewed(neighbour));
+    let neighbour = case.database.user(neighbour).await.expect("the database answers").expect("the user is there");
+    assert_eq!(neighbour.generation, 0);
+}
+
+pub(super) async fn know_what_they_take(case: &Case) {
+    let (user, neighbour) = (case.user().await, case.user().await);
+    let usage = async |user| {
+        let usage = case.database.usage(user).await.expect("the database answers");
+        (usage.unfinished_jobs, usage.stored_bytes)
+    };
+    assert_eq!(usage(user).await, (0, 0));
+    let (first, second) = (case.queued_for(user).await, case.queued_for(user).await);
+    case.queued_for(neighbour).await;
+    let size = case.database.job(first).await.expect("the database answers").expect("the job is there").video_size_bytes;
+    assert_eq!(usage(user).await, (2, 2 * size));
+    let claim = case.claim(first).await;
+    assert_eq!(usage(user).await, (2, 2 * size), "what runs has not ended");
+    let archive = archive(&claim);
+    case.database.finish(&claim, &archive).await.expect("the database answers");
+    assert_eq!(usage(user).await, (1, 2 * size + archive.size_bytes));
+    case.database.cancel(second, State::Queued).await.expect("the database answers").expect("the job is cancelled");
+    case.database.files_removed(second).await.expect("the database answers");
+    assert_eq!(usage(user).await, (0, size + archive.size_bytes), "what is removed takes nothing");
 }

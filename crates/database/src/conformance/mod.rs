@@ -106,6 +106,8 @@ cases! {
         lose_a_session_that_is_used_twice_at_once,
         lose_a_session_that_is_being_renewed,
         end_their_sessions,
+        lose_all_sessions_with_their_password,
+        know_what_they_take,
     }
     acceptance {
         makes_a_job,

@@ -138,6 +138,7 @@ pub(super) async fn refuses_impossible_neighbours(case: &Case) {
         name: ActiveValue::Set("Ana".to_owned()),
         password_hash: ActiveValue::Set("hash".to_owned()),
         language: ActiveValue::Set(language.to_owned()),
+        generation: ActiveValue::Set(0),
         created_at: ActiveValue::Set(now),
     };
     account("ana@example.org", "pt").insert(write).await.expect("the user is possible");

@@ -12,6 +12,7 @@ pub struct Model {
     pub name: String,
     pub password_hash: String,
     pub language: String,
+    pub generation: i32,
     pub created_at: Time,
 }
 

@@ -13,6 +13,7 @@ fn user(language: Language) -> User {
         name: "Ana Conceição".to_owned(),
         password_hash: String::new(),
         language,
+        generation: 0,
         created_at: NOW.parse().expect("a time"),
     }
 }

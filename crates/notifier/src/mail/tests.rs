@@ -15,6 +15,7 @@ fn compose(email: &str, name: &str, subject: &str) -> Result<Mail, Error> {
         name: name.to_owned(),
         password_hash: String::new(),
         language: Language::En,
+        generation: 0,
         created_at: now,
     };
     let letter = Letter {
