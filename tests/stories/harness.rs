@@ -255,10 +255,15 @@ pub fn run(command: &mut Command) -> Run {
 
 /// The command `fiapx`, which lies beside the directory of the test's executable.
 pub fn fiapx() -> Command {
+    Command::new(program())
+}
+
+/// Where that command lies.
+pub fn program() -> PathBuf {
     let test = std::env::current_exe().expect("the test has a path");
     let command = test.ancestors().nth(2).expect("the test lies in a profile's directory").join("fiapx");
     assert!(command.is_file(), "{} is missing: build it with `cargo build --package app`", command.display());
-    Command::new(command)
+    command
 }
 
 /// Another program; fails with the name of its Debian package if it is missing.

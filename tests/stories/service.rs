@@ -15,7 +15,7 @@ use reqwest::multipart::{Form, Part};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::harness::{PATIENCE, fixtures, output, tool};
+use crate::harness::{PATIENCE, fixtures, output, program, tool};
 
 /// A password that keeps all rules.
 pub const PASSWORD: &str = "Praia#2026";
@@ -89,6 +89,7 @@ pub fn settings(directory: &Path) -> Settings {
     let mut settings = app::settings::load(None, nothing, app::settings::Overrides::default()).expect("the defaults are right");
     directory.clone_into(&mut settings.data_dir);
     settings.server.listen = "127.0.0.1:0".parse().expect("it is an address");
+    settings.worker.cell_program = Some(program());
     settings
 }
 

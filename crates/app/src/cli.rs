@@ -37,6 +37,9 @@ pub enum Command {
     Check(CheckArguments),
     /// Print the OpenAPI document.
     Openapi,
+    /// Decode for a worker, which starts this and talks to it.
+    #[command(hide = true)]
+    Cell,
 }
 
 /// Arguments of `fiapx serve` and `fiapx api`.

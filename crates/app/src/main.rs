@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Command::Migrate(arguments) => run::migrate(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Openapi => run::openapi(),
+        Command::Cell => worker::cell::main().map_err(Into::into),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,6 +2,8 @@
 
 use std::fs::File;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -20,11 +22,11 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{field, info, warn};
 use url::Url;
 use worker::upkeep::{self, Upkeep};
-use worker::{Worker, relay};
+use worker::{Isolation, Worker, cell, relay};
 
 use crate::connection::Connections;
 use crate::parts::{self, Parts};
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 
 /// What a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,11 +103,12 @@ impl Running {
         let page = Url::parse(&page).with_context(|| format!("PUBLIC_URL is `{page}`, which is no URL"))?;
 
         if roles.worker {
+            let isolation = isolation(&settings.worker).await?;
             let worker = Worker {
                 database: parts.database.clone(),
                 storage: parts.storage.clone(),
                 broker: parts.broker.clone(),
-                settings: worker_settings(&settings),
+                settings: worker_settings(&settings, isolation),
             };
             tasks.spawn(worker.run(stop.clone()));
             tasks.spawn(upkeep.clone().run(stop.clone()));
@@ -248,15 +251,42 @@ async fn recover(settings: &Settings, parts: &Parts, upkeep: &Upkeep) -> Result<
     Ok(())
 }
 
-fn worker_settings(settings: &Settings) -> worker::Settings {
+fn worker_settings(settings: &Settings, isolation: Isolation) -> worker::Settings {
     let cores = std::thread::available_parallelism().map_or(1, Into::into);
     let slots = if settings.worker.concurrency == 0 { cores } else { settings.worker.concurrency };
     worker::Settings {
         name: format!("{}@{}", std::process::id(), hostname()),
         slots,
         timeout: Duration::from_secs(settings.worker.timeout_seconds),
+        threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+        archive_bytes: settings.worker.max_archive_mb * 1_000_000,
+        memory_bytes: settings.worker.memory_mb << 20,
+        isolation,
         grace: Duration::from_secs(settings.grace_seconds),
     }
+}
+
+/// Where attempts run. Says what the kernel lacks to confine cells.
+async fn isolation(settings: &settings::Worker) -> Result<Isolation> {
+    if settings.isolation == settings::Isolation::None {
+        if settings.require_sandbox {
+            bail!("worker.isolation (WORKER_ISOLATION) is `none`, but worker.require_sandbox (WORKER_REQUIRE_SANDBOX) is set");
+        }
+        warn!("videos are decoded in the worker itself, with all of its rights: WORKER_ISOLATION is `none`");
+        return Ok(Isolation::None);
+    }
+    // The very program that runs, whatever has taken its place in the file system since (proc(5)).
+    let path = settings.cell_program.clone().unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
+    let program = cell::Program { path, arguments: vec!["cell".into()], confined: settings.require_sandbox };
+    let lacking = program.check().await.map_err(|failure| anyhow!("{}; WORKER_ISOLATION=none does without", failure.message))?;
+    if !lacking.is_empty() {
+        let lacking = lacking.join("; ");
+        if settings.require_sandbox {
+            bail!("the kernel cannot confine decoders, and WORKER_REQUIRE_SANDBOX is set: {lacking}");
+        }
+        warn!(lacking, "the kernel cannot confine decoders as it should: a hostile video may reach what this worker reaches");
+    }
+    Ok(Isolation::Cell(program))
 }
 
 fn api_settings(settings: &Settings, parts: &Parts, public_url: Option<String>) -> api::Settings {
@@ -269,6 +299,13 @@ fn api_settings(settings: &Settings, parts: &Parts, public_url: Option<String>) 
         link_valid_for: Duration::from_secs(settings.storage.link_seconds),
         downloads_per_minute: settings.limits.downloads_per_minute,
         logins_per_minute: settings.limits.logins_per_minute,
+        attempts_per_address: settings.limits.attempts_per_address,
+        quotas: Quotas {
+            uploads_at_once: settings.limits.uploads_at_once,
+            unfinished_jobs: settings.limits.unfinished_jobs,
+            stored_bytes: settings.limits.stored_mb << 20,
+        },
+        proxies: settings.server.proxies,
         cors_origins: settings.server.cors_origins.clone(),
         public_url,
     }
@@ -295,10 +332,3 @@ fn figures() -> Result<PrometheusHandle> {
     let installed = HANDLE.get_or_init(|| PrometheusBuilder::new().install_recorder().ok());
     installed.clone().context("the figures of this process are collected by something else")
 }
-        attempts_per_address: settings.limits.attempts_per_address,
-        quotas: Quotas {
-            uploads_at_once: settings.limits.uploads_at_once,
-            unfinished_jobs: settings.limits.unfinished_jobs,
-            stored_bytes: settings.limits.stored_mb << 20,
-        },
-        proxies: settings.server.proxies,

@@ -249,9 +249,32 @@ pub struct Worker {
     /// Pauses between attempts.
     #[serde(deserialize_with = "values::pauses")]
     pub retry_seconds: Vec<u64>,
+    /// Where attempts run.
+    pub isolation: Isolation,
+    /// Whether a kernel that cannot confine cells is of no use.
+    pub require_sandbox: bool,
+    /// What cells are started from; none is this program.
+    #[serde(deserialize_with = "values::optional_path")]
+    pub cell_program: Option<PathBuf>,
+    /// MiB of memory that a cell may have. Below a few hundred, good videos fail.
+    #[serde(deserialize_with = "values::within::<_, _, 256, { 1 << 24 }>")]
+    pub memory_mb: u64,
+    /// Megabytes of the largest archive. No S3 object is larger than 5 TiB (Amazon S3 User Guide, multipart upload limits).
+    #[serde(deserialize_with = "values::within::<_, _, 1, 5_000_000>")]
+    pub max_archive_mb: u64,
     /// How long a silent worker keeps its job. Renewals come every second, and some must be able to fail.
     #[serde(deserialize_with = "values::within::<_, _, 5, { values::DAY }>")]
     pub lease_seconds: u64,
+}
+
+/// Where attempts run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// Each in a process without rights.
+    Cell,
+    /// In the worker itself.
+    None,
 }
 
 /// How users are told.

@@ -96,6 +96,10 @@ impl<'a, W: Write> Writer<'a, W> {
                 return Err(Error::TooLong { limit: self.scene.limits.max_images });
             }
             let name = image_name(number, seconds);
+            let limit = self.scene.limits.max_archive_bytes;
+            if self.archive.bytes() + image.png.len() as u64 > limit {
+                return Err(Error::ArchiveTooLarge { limit });
+            }
             let offset = self.archive.add(name.clone(), image.crc, &image.png).map_err(Error::Write)?;
             self.slots.push(*slot);
             self.images.push(ImageInfo {

@@ -56,6 +56,12 @@ pub enum Error {
         /// The limit that was passed.
         limit: u64,
     },
+    /// The archive grows past [`Limits::max_archive_bytes`](crate::Limits::max_archive_bytes).
+    #[error("the archive would be too large: more than {} MB", .limit / 1_000_000)]
+    ArchiveTooLarge {
+        /// The limit that was passed, in bytes.
+        limit: u64,
+    },
     /// The deadline passed.
     #[error("the video took longer than the time allowed")]
     Timeout,
@@ -86,6 +92,7 @@ impl Error {
             Self::Codec { .. } => "FFMPEG_CODEC_ERROR",
             Self::PictureTooLarge { .. } => "PICTURE_TOO_LARGE",
             Self::TooLong { .. } => "VIDEO_TOO_LONG",
+            Self::ArchiveTooLarge { .. } => "ARCHIVE_TOO_LARGE",
             Self::Timeout => "PROCESSING_TIMEOUT",
             Self::Cancelled => "CANCELLED",
             Self::Read(_) | Self::Write(_) => "STORAGE_ERROR",

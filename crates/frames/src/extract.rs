@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Mutex;
 use std::sync::mpsc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::archive::Writer;
 use crate::av::Demuxer;
@@ -62,7 +62,7 @@ pub enum Decoding {
 }
 
 /// How far an extraction has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// Pictures in the archive.
     pub done: u64,
@@ -71,7 +71,7 @@ pub struct Progress {
 }
 
 /// What an extraction gave.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Report {
     /// Pictures in the archive.
     pub frames: u64,

@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use crate::Error;
 
-/// Bounds on what a video may ask for. The defaults suit user uploads.
+/// Bounds on what a video may ask for. The defaults suit user uploads, but for the size of the archive, which depends on the room
+/// that there is.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Streams that a container may declare.
@@ -17,13 +18,22 @@ pub struct Limits {
     pub max_pixels: u64,
     /// Pictures taken from one video.
     pub max_images: u64,
+    /// Bytes of the archive.
+    pub max_archive_bytes: u64,
     /// Largest single allocation that libav may make, in bytes; the largest asked for in this process holds for all of it.
     pub max_allocation: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_streams: 64, max_side: 8192, max_pixels: 40_000_000, max_images: 24 * 60 * 60, max_allocation: 512 << 20 }
+        Self {
+            max_streams: 64,
+            max_side: 8192,
+            max_pixels: 40_000_000,
+            max_images: 24 * 60 * 60,
+            max_archive_bytes: u64::MAX,
+            max_allocation: 512 << 20,
+        }
     }
 }
 

@@ -59,6 +59,11 @@ impl<W: Write> Archive<W> {
         Ok(data_at)
     }
 
+    /// Bytes written so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.at
+    }
+
     /// Write the directory of all entries; the archive is complete then. Gives back its size in bytes.
     pub(crate) fn finish(mut self) -> io::Result<u64> {
         let directory_at = self.at;

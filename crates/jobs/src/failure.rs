@@ -75,6 +75,10 @@ codes! {
     VideoTooLong = "VIDEO_TOO_LONG", retry: false,
         pt: "O vídeo é longo demais. Divida-o em partes e envie cada uma.",
         en: "The video is too long. Cut it into parts and upload each.";
+    /// The archive would be larger than one may be.
+    ArchiveTooLarge = "ARCHIVE_TOO_LARGE", retry: false,
+        pt: "O arquivo ZIP das imagens seria grande demais. Divida o vídeo em partes ou reduza a resolução.",
+        en: "The archive of the pictures would be too large. Cut the video into parts, or reduce its resolution.";
     /// An attempt took longer than it may.
     ProcessingTimeout = "PROCESSING_TIMEOUT", retry: true,
         pt: "O processamento demorou mais do que o permitido. Divida o vídeo em partes ou tente novamente mais tarde.",
@@ -83,6 +87,10 @@ codes! {
     OutOfMemory = "OUT_OF_MEMORY", retry: true,
         pt: "O vídeo precisa de mais memória do que há disponível. Reduza a resolução ou tente novamente mais tarde.",
         en: "The video needs more memory than there is. Reduce its resolution, or try again later.";
+    /// The decoder crashed, or was taken over.
+    DecoderCrashed = "DECODER_CRASHED", retry: true,
+        pt: "O vídeo interrompe o decodificador. Converta-o para H.264 e envie-o novamente.",
+        en: "The video breaks the decoder. Convert it to H.264 and upload it again.";
     /// The worker vanished while it had the job.
     WorkerLost = "WORKER_LOST", retry: true,
         pt: "O processamento foi interrompido várias vezes. Se isso se repetir, converta o vídeo para H.264 e envie-o novamente.",
@@ -102,10 +110,10 @@ codes! {
 }
 
 impl FailureCode {
-    /// Whether the attempt may have taken its worker down.
+    /// Whether the video itself may have ended the attempt so, and would end every other.
     #[must_use]
-    pub const fn is_deadly(self) -> bool {
-        matches!(self, Self::WorkerLost)
+    pub const fn may_be_poison(self) -> bool {
+        matches!(self, Self::DecoderCrashed | Self::OutOfMemory | Self::ProcessingTimeout | Self::WorkerLost)
     }
 }
 
@@ -146,8 +154,10 @@ mod tests {
                 "FFMPEG_CODEC_ERROR",
                 "PICTURE_TOO_LARGE",
                 "VIDEO_TOO_LONG",
+                "ARCHIVE_TOO_LARGE",
                 "PROCESSING_TIMEOUT",
                 "OUT_OF_MEMORY",
+                "DECODER_CRASHED",
                 "WORKER_LOST",
                 "STORAGE_ERROR",
                 "VIDEO_MISSING",

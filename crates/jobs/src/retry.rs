@@ -21,10 +21,10 @@ impl Default for RetryPolicy {
 impl RetryPolicy {
     /// How long to wait before another attempt when attempt number `attempt`, counted from 1, ended so; none if it was the last.
     ///
-    /// A video that takes its worker down with it is tried once less than others: each attempt may cost the jobs beside it.
+    /// What may be poison is tried once less than the rest: it costs most, and another attempt helps least.
     #[must_use]
     pub fn pause(&self, code: FailureCode, attempt: u32) -> Option<Duration> {
-        if !code.retry_may_help() || (code.is_deadly() && attempt >= self.max_retries()) {
+        if !code.retry_may_help() || (code.may_be_poison() && attempt >= self.max_retries()) {
             return None;
         }
         self.pauses.get(attempt.max(1) as usize - 1).copied()

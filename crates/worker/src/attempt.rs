@@ -5,14 +5,13 @@ use std::time::{Duration, Instant};
 
 use database::attempt::{Archive, Claim, Ended};
 use fail::fail_point;
-use frames::{Options, Stop};
 use jobs::FailureCode;
 use storage::{Error, Key};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::Worker;
-use crate::engine::{self, Failure};
+use crate::engine::{Bounds, Ends, Failure};
 use crate::lease::{self, Progress};
 
 /// What is to be told to the broker.
@@ -40,7 +39,7 @@ impl Worker {
         let started = Instant::now();
         info!(size_bytes = claim.job.video_size_bytes, "the attempt begins");
         let progress = Arc::new(Progress::default());
-        let stop = Stop::at(started + self.settings.timeout);
+        let stop = CancellationToken::new();
         let mut work = std::pin::pin!(self.work(claim, &stop, &progress, started));
         let work = tokio::select! {
             work = &mut work => work,
@@ -64,7 +63,7 @@ impl Worker {
         }
     }
 
-    async fn work(&self, claim: &Claim, stop: &Stop, progress: &Arc<Progress>, started: Instant) -> Work {
+    async fn work(&self, claim: &Claim, stop: &CancellationToken, progress: &Arc<Progress>, started: Instant) -> Work {
         match self.make_archive(claim, stop, progress, started).await {
             Ok(archive) => Work::Archived(archive),
             Err(failure) => Work::Failed(failure),
@@ -75,7 +74,7 @@ impl Worker {
     async fn make_archive(
         &self,
         claim: &Claim,
-        stop: &Stop,
+        stop: &CancellationToken,
         progress: &Arc<Progress>,
         started: Instant,
     ) -> Result<Archive, Failure> {
@@ -91,8 +90,14 @@ impl Worker {
         let key = archive_key(claim);
         let upload = self.storage.create(&key).await.map_err(|error| Failure::storage("the archive cannot be begun", &error))?;
 
-        let options = Options { stop: stop.clone(), ..Options::default() };
-        let (report, upload) = engine::run(Arc::clone(&self.storage), video, upload, options, Arc::clone(progress)).await?;
+        let ends = Ends { storage: Arc::clone(&self.storage), video, upload, progress: Arc::clone(progress) };
+        let bounds = Bounds {
+            deadline: started + self.settings.timeout,
+            threads: self.settings.threads,
+            archive_bytes: self.settings.archive_bytes,
+            memory_bytes: self.settings.memory_bytes,
+        };
+        let (report, upload) = self.settings.isolation.run(ends, &bounds, stop).await?;
         fail_point!("archive.before-complete");
         let size = upload.complete().await.map_err(|error| Failure::storage("the archive cannot be completed", &error))?;
         fail_point!("archive.after-complete");

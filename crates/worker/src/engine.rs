@@ -1,14 +1,47 @@
-//! The engine's run on a thread of its own, between a stored video and an upload.
+//! The engine's run, between a stored video and an upload: in a cell, or in this process.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Instant;
 
-use frames::{Options, Report};
+use frames::{Limits, Options, Report, Stop};
 use jobs::FailureCode;
 use storage::blocking::{Reader, Writer};
 use storage::{Object, Storage, Upload};
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
+use crate::cell;
 use crate::lease::Progress;
+
+/// What stands between the engine and the rest of the worker.
+#[derive(Debug, Clone)]
+pub enum Isolation {
+    /// A process without rights for each attempt.
+    Cell(cell::Program),
+    /// Nothing: a video that crashes a decoder takes the worker down. For systems without cells, and for debugging.
+    None,
+}
+
+/// What an attempt reads and writes.
+pub(crate) struct Ends {
+    pub storage: Arc<dyn Storage>,
+    pub video: Object,
+    /// Takes the archive, and is given back unfinished.
+    pub upload: Box<dyn Upload>,
+    pub progress: Arc<Progress>,
+}
+
+/// How far an attempt may go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub deadline: Instant,
+    pub threads: NonZeroUsize,
+    /// Of the archive.
+    pub archive_bytes: u64,
+    /// Of a cell.
+    pub memory_bytes: u64,
+}
 
 /// Why an attempt gave no archive.
 #[derive(Debug)]
@@ -34,26 +67,46 @@ impl From<frames::Error> for Failure {
     }
 }
 
-/// Take the pictures of a video and write their archive to an upload, which is given back unfinished.
-///
-/// The reading and writing sides enter the run-time from the engine's threads. When the returned future is dropped, the engine goes on
-/// until its stop is turned.
-pub async fn run(
-    storage: Arc<dyn Storage>,
-    video: Object,
-    upload: Box<dyn Upload>,
-    options: Options,
-    progress: Arc<Progress>,
+impl Isolation {
+    /// Take the pictures of a video and write their archive. Ends soon when `stop` turns.
+    pub(crate) async fn run(
+        &self,
+        ends: Ends,
+        bounds: &Bounds,
+        stop: &CancellationToken,
+    ) -> Result<(Report, Box<dyn Upload>), Failure> {
+        match self {
+            Self::Cell(program) => program.run(ends, bounds, stop).await,
+            Self::None => in_this_process(ends, bounds, stop).await,
+        }
+    }
+}
+
+/// The reading and writing sides enter the run-time from the engine's threads.
+async fn in_this_process(
+    ends: Ends,
+    bounds: &Bounds,
+    stop: &CancellationToken,
 ) -> Result<(Report, Box<dyn Upload>), Failure> {
-    let runtime = Handle::current();
-    let engine = tokio::task::spawn_blocking(move || {
+    let Ends { storage, video, upload, progress } = ends;
+    let (runtime, switch) = (Handle::current(), Stop::at(bounds.deadline));
+    let limits = Limits { max_archive_bytes: bounds.archive_bytes, ..Limits::default() };
+    let options = Options { threads: bounds.threads, limits, stop: switch.clone(), ..Options::default() };
+    let mut engine = tokio::task::spawn_blocking(move || {
         let source = Reader::new(storage, &video, runtime.clone());
         let mut sink = Writer::new(upload, runtime);
         let report = frames::extract(source, &mut sink, &options, |now| progress.set(now))?;
         let upload = sink.into_upload().map_err(frames::Error::Write)?;
         Ok((report, upload))
     });
-    engine.await.unwrap_or_else(|panic| {
+    let ended = tokio::select! {
+        ended = &mut engine => ended,
+        () = stop.cancelled() => {
+            switch.cancel();
+            engine.await
+        }
+    };
+    ended.unwrap_or_else(|panic| {
         Err(Failure { code: FailureCode::InternalError, message: format!("the engine broke down: {panic}") })
     })
 }

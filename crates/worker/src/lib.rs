@@ -1,7 +1,7 @@
 //! One task to one archive, and what keeps tasks from getting lost.
 //!
 //! [`Worker`] takes invitations from the broker and makes each an [attempt](attempt) at its job, kept alive by its [lease](lease), with
-//! the [engine](engine) on threads of its own. The [`relay`] brings the outbox to the broker, and [`upkeep`] looks after what others
+//! the [engine](engine) in a [`cell`] of its own. The [`relay`] brings the outbox to the broker, and [`upkeep`] looks after what others
 //! left behind: leases that ended, messages that got lost, files whose time is over.
 
 // In the order in which a job meets them.
@@ -9,8 +9,10 @@ pub mod relay;
 mod attempt;
 mod lease;
 mod engine;
+pub mod cell;
 pub mod upkeep;
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +25,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument, error, info, info_span, warn};
 
 use attempt::Outcome;
+pub use engine::{Failure, Isolation};
 
 /// How a worker works.
 #[derive(Debug, Clone)]
@@ -33,6 +36,14 @@ pub struct Settings {
     pub slots: usize,
     /// How long one attempt may take.
     pub timeout: Duration,
+    /// Threads of one attempt.
+    pub threads: NonZeroUsize,
+    /// Most bytes of one archive.
+    pub archive_bytes: u64,
+    /// Most bytes of memory that a cell may have.
+    pub memory_bytes: u64,
+    /// Where attempts run.
+    pub isolation: Isolation,
     /// How long running jobs may go on when the worker has to stop.
     pub grace: Duration,
 }

@@ -56,6 +56,11 @@ pub(super) fn path<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Err
     text(from).map(PathBuf::from)
 }
 
+/// A file; an empty path is none.
+pub(super) fn optional_path<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
+    Ok(optional(from)?.map(PathBuf::from))
+}
+
 /// A secret; an empty one is none.
 pub(super) fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SecretString>, D::Error> {
     // Serde's own message would show what stands there instead of a text.
