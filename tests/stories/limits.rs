@@ -32,6 +32,8 @@ fn limits_hold_from_the_first_step_past_them() {
         (clip, Limits { max_pixels: 320 * 180 - 1, ..limits() }, Some("PICTURE_TOO_LARGE")),
         (clip, Limits { max_images: 11, ..limits() }, None),
         (clip, Limits { max_images: 10, ..limits() }, Some("VIDEO_TOO_LONG")),
+        (clip, Limits { max_archive_bytes: 1 << 20, ..limits() }, None),
+        (clip, Limits { max_archive_bytes: 1 << 10, ..limits() }, Some("ARCHIVE_TOO_LARGE")),
         // Pictures that grow on the way.
         (sizes, Limits { max_side: 480, ..limits() }, None),
         (sizes, Limits { max_side: 479, ..limits() }, Some("PICTURE_TOO_LARGE")),
@@ -144,6 +146,7 @@ fn codes_never_change() {
         (Error::NothingDecodable, "VIDEO_DAMAGED", false),
         (Error::PictureTooLarge { width: 1, height: 1, limit: text() }, "PICTURE_TOO_LARGE", false),
         (Error::TooLong { limit: 1 }, "VIDEO_TOO_LONG", false),
+        (Error::ArchiveTooLarge { limit: 1 }, "ARCHIVE_TOO_LARGE", false),
         (Error::Timeout, "PROCESSING_TIMEOUT", true),
         (Error::Cancelled, "CANCELLED", false),
         (Error::Read(io::Error::other("")), "STORAGE_ERROR", true),

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod architecture;
+mod cell;
 mod command_line;
 mod contract;
 mod downloads;

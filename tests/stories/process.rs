@@ -61,6 +61,16 @@ impl Process {
         Self { child, client: Client::of(&address.unwrap_or_default()), log, reader: Some(reader) }
     }
 
+    /// The processes that it has started and that still run.
+    pub fn children(&self) -> Vec<u32> {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs");
+        // A thread that has ended meanwhile has no children.
+        let listed = threads.flatten().map(|thread| std::fs::read_to_string(thread.path().join("children")).unwrap_or_default());
+        listed
+            .flat_map(|numbers| numbers.split_whitespace().map(|number| number.parse().expect("a number")).collect::<Vec<_>>())
+            .collect()
+    }
+
     /// What it has written to its log so far.
     pub fn log(&self) -> Vec<Value> {
         self.log.lock().expect("nobody panicked").clone()

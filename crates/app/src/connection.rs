@@ -143,7 +143,7 @@ mod tests {
     fn a_client_may_lag_behind_the_slowest_pace_by_our_patience_and_no_more() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut pace = Pace::new(Duration::from_secs(60));
+        let mut pace = Pace::new(Duration::from_mins(1));
         // Before the first byte there is no haste.
         pace.waits(start);
         assert!(pace.came(1, at(1000)));

@@ -23,6 +23,8 @@ use storage::Storage;
 use storage::disk::Disk;
 use storage::s3::{S3, S3Settings, USUAL_UPLOAD_MEMORY};
 use tracing::warn;
+use worker::Isolation;
+use worker::cell::Program;
 
 use crate::settings::{self, Settings};
 
@@ -89,6 +91,13 @@ impl Parts {
         let limits =
             async { limits(settings, clock)?.check().await.map_err(|error| anyhow!("REDIS_URL: Redis does not answer: {error}")) };
         let mail = async { Ok(Self::mailer(settings)?.0.check().await?) };
+        let decoders = async {
+            let lacking = match cell(&settings.worker) {
+                Some(program) => lacking(&program).await?,
+                None => None,
+            };
+            lacking.map_or(Ok(()), |lacking| bail!("{lacking}"))
+        };
         let in_time = async |check: Pin<Box<dyn Future<Output = Result<()>> + '_>>| {
             tokio::time::timeout(PATIENCE, check).await.unwrap_or_else(|_| bail!("no answer within {} seconds", PATIENCE.as_secs()))
         };
@@ -98,7 +107,26 @@ impl Parts {
             ("broker", in_time(Box::pin(broker)).await),
             ("limits", in_time(Box::pin(limits)).await),
             ("mail", in_time(Box::pin(mail)).await),
+            ("decoders", in_time(Box::pin(decoders)).await),
         ]
+    }
+
+    /// What attempts run in. Warns of what decoders could reach.
+    pub async fn isolation(settings: &settings::Worker) -> Result<Isolation> {
+        let Some(program) = cell(settings) else {
+            if settings.require_sandbox {
+                bail!("WORKER_ISOLATION is `none`, but WORKER_REQUIRE_SANDBOX is set: one of them has to change");
+            }
+            warn!("videos are decoded in the worker itself, with all of its rights: WORKER_ISOLATION is `none`");
+            return Ok(Isolation::None);
+        };
+        if let Some(lacking) = lacking(&program).await? {
+            if settings.require_sandbox {
+                bail!("{lacking}; WORKER_REQUIRE_SANDBOX is set");
+            }
+            warn!("{lacking}: a hostile video may reach what this worker reaches");
+        }
+        Ok(Isolation::Cell(program))
     }
 
     /// What sends mails: the configured server, or a directory of files.
@@ -155,6 +183,21 @@ async fn broker(settings: &Settings) -> Result<Arc<dyn Broker>> {
         Some(url) => Arc::new(RabbitMq::connect(url, PATIENCE).await.context("RABBITMQ_URL: the broker cannot be used")?),
         None => Arc::new(Embedded::new()),
     })
+}
+
+/// What cells are started from, unless there are none.
+fn cell(settings: &settings::Worker) -> Option<Program> {
+    // The very program that runs, whatever has taken its place in the file system since (proc(5)).
+    let path = settings.cell_program.clone().unwrap_or_else(|| "/proc/self/exe".into());
+    let program = Program { path, arguments: vec!["cell".into()], confined: settings.require_sandbox };
+    (settings.isolation == settings::Isolation::Cell).then_some(program)
+}
+
+/// What the kernel lacks to confine cells, in words.
+async fn lacking(program: &Program) -> Result<Option<String>> {
+    let lacking = program.check().await.map_err(|failure| anyhow!("{}; WORKER_ISOLATION=none does without", failure.message))?;
+    let words = || format!("the kernel cannot confine decoders as it should: {}", lacking.join("; "));
+    Ok((!lacking.is_empty()).then(words))
 }
 
 /// What counts who does how much.

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -22,11 +21,11 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{field, info, warn};
 use url::Url;
 use worker::upkeep::{self, Upkeep};
-use worker::{Isolation, Worker, cell, relay};
+use worker::{Isolation, Worker, relay};
 
 use crate::connection::Connections;
 use crate::parts::{self, Parts};
-use crate::settings::{self, Settings};
+use crate::settings::Settings;
 
 /// What a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +102,7 @@ impl Running {
         let page = Url::parse(&page).with_context(|| format!("PUBLIC_URL is `{page}`, which is no URL"))?;
 
         if roles.worker {
-            let isolation = isolation(&settings.worker).await?;
+            let isolation = Parts::isolation(&settings.worker).await?;
             let worker = Worker {
                 database: parts.database.clone(),
                 storage: parts.storage.clone(),
@@ -264,29 +263,6 @@ fn worker_settings(settings: &Settings, isolation: Isolation) -> worker::Setting
         isolation,
         grace: Duration::from_secs(settings.grace_seconds),
     }
-}
-
-/// Where attempts run. Says what the kernel lacks to confine cells.
-async fn isolation(settings: &settings::Worker) -> Result<Isolation> {
-    if settings.isolation == settings::Isolation::None {
-        if settings.require_sandbox {
-            bail!("worker.isolation (WORKER_ISOLATION) is `none`, but worker.require_sandbox (WORKER_REQUIRE_SANDBOX) is set");
-        }
-        warn!("videos are decoded in the worker itself, with all of its rights: WORKER_ISOLATION is `none`");
-        return Ok(Isolation::None);
-    }
-    // The very program that runs, whatever has taken its place in the file system since (proc(5)).
-    let path = settings.cell_program.clone().unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
-    let program = cell::Program { path, arguments: vec!["cell".into()], confined: settings.require_sandbox };
-    let lacking = program.check().await.map_err(|failure| anyhow!("{}; WORKER_ISOLATION=none does without", failure.message))?;
-    if !lacking.is_empty() {
-        let lacking = lacking.join("; ");
-        if settings.require_sandbox {
-            bail!("the kernel cannot confine decoders, and WORKER_REQUIRE_SANDBOX is set: {lacking}");
-        }
-        warn!(lacking, "the kernel cannot confine decoders as it should: a hostile video may reach what this worker reaches");
-    }
-    Ok(Isolation::Cell(program))
 }
 
 fn api_settings(settings: &Settings, parts: &Parts, public_url: Option<String>) -> api::Settings {

@@ -21,7 +21,8 @@ use std::time::{Duration, Instant};
 
 use frames::Report;
 use jobs::FailureCode;
-use rustix::process::Signal;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::sys::signal::Signal;
 use storage::Upload;
 use storage::blocking::{Reader, Writer};
 use tokio::process::{Child, Command};
@@ -67,7 +68,7 @@ impl Program {
         let (archive, stdout) = io::pipe()?;
         let (errors, stderr) = io::pipe()?;
         // Fewer and longer turns for both sides; the usual length does as well.
-        let _ = rustix::pipe::fcntl_setpipe_size(&archive, LARGEST);
+        let _ = fcntl(&archive, FcntlArg::F_SETPIPE_SZ(LARGEST as i32));
         let process = Command::new(&self.path)
             .args(&self.arguments)
             .env_clear()
@@ -134,7 +135,10 @@ impl Program {
             Err(End::Silent) => {
                 let status = tokio::time::timeout(PARTING, process.wait()).await;
                 Err(status.map_or_else(
-                    |_| Failure { code: FailureCode::DecoderCrashed, message: "the cell closed its channel and went on".to_owned() },
+                    |_| Failure {
+                        code: FailureCode::DecoderCrashed,
+                        message: "the cell closed its channel and went on".to_owned(),
+                    },
                     |status| status.map_or_else(|error| no_cell(&error), |status| obituary(status, errors)),
                 ))
             }
@@ -220,13 +224,13 @@ fn obituary(status: ExitStatus, errors: PipeReader) -> Failure {
     let _ = errors.take(LAST_WORDS).read_to_end(&mut words);
     let words = String::from_utf8_lossy(&words);
     let words = words.trim();
-    let signal = status.signal().and_then(Signal::from_named_raw);
+    let signal = status.signal().and_then(|number| Signal::try_from(number).ok());
     let code = match signal {
         // What Rust says before it aborts because of an allocation (alloc::alloc::handle_alloc_error).
-        Some(Signal::ABORT) if words.contains("memory allocation of") => FailureCode::OutOfMemory,
+        Some(Signal::SIGABRT) if words.contains("memory allocation of") => FailureCode::OutOfMemory,
         // The kernel's way out when memory is short; nobody else kills cells.
-        Some(Signal::KILL) => FailureCode::OutOfMemory,
-        Some(Signal::XCPU) => FailureCode::ProcessingTimeout,
+        Some(Signal::SIGKILL) => FailureCode::OutOfMemory,
+        Some(Signal::SIGXCPU) => FailureCode::ProcessingTimeout,
         Some(_) => FailureCode::DecoderCrashed,
         None => FailureCode::InternalError,
     };

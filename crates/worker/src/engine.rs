@@ -54,7 +54,7 @@ pub struct Failure {
 
 impl Failure {
     /// A failure of the store.
-    pub fn storage(doing: &str, error: &storage::Error) -> Self {
+    pub(crate) fn storage(doing: &str, error: &storage::Error) -> Self {
         Self { code: FailureCode::StorageError, message: format!("{doing}: {error}") }
     }
 }
@@ -83,11 +83,7 @@ impl Isolation {
 }
 
 /// The reading and writing sides enter the run-time from the engine's threads.
-async fn in_this_process(
-    ends: Ends,
-    bounds: &Bounds,
-    stop: &CancellationToken,
-) -> Result<(Report, Box<dyn Upload>), Failure> {
+async fn in_this_process(ends: Ends, bounds: &Bounds, stop: &CancellationToken) -> Result<(Report, Box<dyn Upload>), Failure> {
     let Ends { storage, video, upload, progress } = ends;
     let (runtime, switch) = (Handle::current(), Stop::at(bounds.deadline));
     let limits = Limits { max_archive_bytes: bounds.archive_bytes, ..Limits::default() };

@@ -61,6 +61,8 @@ impl Decoder {
 
     /// Give the decoder the next packet; pictures that it completes are to be taken by [`Decoder::receive`] before.
     pub(crate) fn send(&mut self, packet: &ff::Packet) -> Result<(), DecodeError> {
+        #[cfg(feature = "injections")]
+        super::injected::obey(packet.data().unwrap_or_default()).map_err(DecodeError::Fatal)?;
         self.video.send_packet(packet).map_err(|error| self.failure(error))
     }
 

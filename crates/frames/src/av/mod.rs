@@ -6,6 +6,8 @@
 
 mod decoder;
 mod demux;
+#[cfg(feature = "injections")]
+mod injected;
 mod picture;
 mod scale;
 

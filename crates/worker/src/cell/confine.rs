@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::io;
 
 use landlock::{ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetStatus, Scope};
-use rustix::process::{Resource, Rlimit, getpid, setrlimit};
-use rustix::thread::set_no_new_privs;
+use nix::sys::prctl::set_no_new_privs;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::unistd::close;
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
     apply_filter,
@@ -23,7 +24,7 @@ type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 /// # Errors
 /// The limits cannot be set, which no kernel refuses.
 pub(super) fn confine(task: &Task) -> io::Result<Vec<String>> {
-    set_no_new_privs(true)?;
+    set_no_new_privs()?;
     let mut lacking = Vec::new();
     // First, since it opens a file; and last what refuses the calls by which the others are done.
     if let Err(reason) = shut_files() {
@@ -36,19 +37,32 @@ pub(super) fn confine(task: &Task) -> io::Result<Vec<String>> {
     Ok(lacking)
 }
 
+/// Close all descriptors but the three usual ones. Whoever started the worker may have left some open for its children.
+pub(super) fn close_what_was_inherited() -> io::Result<()> {
+    let mut open = Vec::new();
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        open.extend(entry?.file_name().to_str().and_then(|number| number.parse::<i32>().ok()));
+    }
+    for descriptor in open.into_iter().filter(|descriptor| *descriptor > libc::STDERR_FILENO) {
+        // The one by which they were listed is closed already.
+        let _ = close(descriptor);
+    }
+    Ok(())
+}
+
 /// Limits that the kernel keeps (getrlimit(2)).
 fn limit(task: &Task) -> io::Result<()> {
     let limits = [
         // What may be written to of its own memory; what allocators only reserve does not count.
-        (Resource::Data, task.memory_bytes),
-        (Resource::Cpu, task.cpu_seconds),
+        (Resource::RLIMIT_DATA, task.memory_bytes),
+        (Resource::RLIMIT_CPU, task.cpu_seconds),
         // The channels and the error output are open, and nothing more ever is.
-        (Resource::Nofile, 3),
-        (Resource::Fsize, 0),
-        (Resource::Core, 0),
+        (Resource::RLIMIT_NOFILE, 3),
+        (Resource::RLIMIT_FSIZE, 0),
+        (Resource::RLIMIT_CORE, 0),
     ];
     for (resource, most) in limits {
-        setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
+        setrlimit(resource, most, most)?;
     }
     Ok(())
 }
@@ -92,9 +106,7 @@ fn allowed() -> Result<Rules, seccompiler::BackendError> {
         // Arguments of 32 bits are not negative here.
         SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(mask as u64), value as u64)
     };
-    let equal = |argument, value: i32| {
-        SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value as u64)
-    };
+    let equal = |argument, value: i32| SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value as u64);
     let not_executable = condition(2, libc::PROT_EXEC, 0)?;
     let mut rules: Rules = FREE.iter().map(|call| (*call, vec![])).collect();
     let conditional = [
@@ -103,7 +115,7 @@ fn allowed() -> Result<Rules, seccompiler::BackendError> {
         (libc::SYS_clone, vec![condition(0, libc::CLONE_THREAD, libc::CLONE_THREAD)?]),
         (libc::SYS_prctl, vec![equal(0, libc::PR_SET_NAME)?]),
         // Aborting is a signal to oneself.
-        (libc::SYS_tgkill, vec![equal(0, getpid().as_raw_nonzero().get())?]),
+        (libc::SYS_tgkill, vec![equal(0, std::process::id() as i32)?]),
     ];
     for (call, conditions) in conditional {
         rules.insert(call, vec![SeccompRule::new(conditions)?]);

@@ -7,10 +7,11 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use frames::{Limits, Options};
-use rustix::event::{PollFd, PollFlags, poll};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::confine::confine;
-use super::wire::{self, LARGEST, Task, Word};
+use super::confine::{close_what_was_inherited, confine};
+use super::wire::{self, LARGEST, Word};
 
 /// Be a cell: take the task from standard input, give up all rights, and turn the video into an archive. Whoever starts this has to be
 /// a worker.
@@ -18,9 +19,11 @@ use super::wire::{self, LARGEST, Task, Word};
 /// # Errors
 /// The worker has gone, or is none.
 pub fn main() -> io::Result<()> {
-    let mut worker = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let task: Task = wire::ordered(&mut worker)?;
-    // Not the standard library's own handle, which looks for lines in what is written.
+    // The worker says nothing more until it is asked, so nothing is read too early.
+    let task = wire::ordered(&mut io::stdin().lock())?;
+    close_what_was_inherited()?;
+    // Not the standard library's own handles, which buffer what they read and look for lines in what they write.
+    let worker = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let told = Told(Arc::new(Mutex::new(File::from(io::stdout().as_fd().try_clone_to_owned()?))));
     let lacking = confine(&task)?;
     told.say(&Word::Confined { lacking })?;
@@ -46,9 +49,9 @@ pub fn main() -> io::Result<()> {
 /// End this process as soon as nobody holds the other end of its standard input. A decoder that spins would not notice.
 fn end_with_the_worker() {
     let stdin = io::stdin();
-    let mut hung_up = [PollFd::new(&stdin, PollFlags::empty())];
-    while !hung_up[0].revents().contains(PollFlags::HUP) {
-        if poll(&mut hung_up, None).is_err_and(|error| error != rustix::io::Errno::INTR) {
+    let mut hung_up = [PollFd::new(stdin.as_fd(), PollFlags::empty())];
+    while !hung_up[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP)) {
+        if poll(&mut hung_up, PollTimeout::NONE).is_err_and(|error| error != Errno::EINTR) {
             return;
         }
     }

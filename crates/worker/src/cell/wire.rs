@@ -99,10 +99,7 @@ pub(super) fn hear(from: &mut impl Read) -> io::Result<Said> {
 
 /// Ask for `length` bytes of the video from `offset` on, and get them.
 pub(super) fn ask(channel: &mut (impl Read + Write), offset: u64, length: usize) -> io::Result<Vec<u8>> {
-    let mut question = [0; 12];
-    question[..8].copy_from_slice(&offset.to_le_bytes());
-    question[8..].copy_from_slice(&(length as u32).to_le_bytes());
-    channel.write_all(&question)?;
+    channel.write_all(&[offset.to_le_bytes().as_slice(), &(length as u32).to_le_bytes()].concat())?;
     match receive(channel)? {
         (RANGE, bytes) if bytes.len() == length => Ok(bytes),
         (UNREADABLE, reason) => Err(io::Error::other(String::from_utf8_lossy(&reason).into_owned())),
@@ -112,13 +109,13 @@ pub(super) fn ask(channel: &mut (impl Read + Write), offset: u64, length: usize)
 
 /// The next range that a cell asks for: where it begins, and its length. None when the cell has gone.
 pub(super) fn asked(channel: &mut impl Read) -> io::Result<Option<(u64, usize)>> {
-    let mut question = [0; 12];
-    match channel.read_exact(&mut question) {
+    let (mut offset, mut length) = ([0; 8], [0; 4]);
+    match channel.read_exact(&mut offset) {
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
         read => read?,
     }
-    let [a, b, c, d, e, f, g, h, length @ ..] = question;
-    Ok(Some((u64::from_le_bytes([a, b, c, d, e, f, g, h]), within_bounds(length)?)))
+    channel.read_exact(&mut length)?;
+    Ok(Some((u64::from_le_bytes(offset), within_bounds(length)?)))
 }
 
 /// Answer with the bytes of the range, or with why they cannot be read.
