@@ -1,5 +1,12 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run build test test-quick lint bench bench-servers race clean
+# Seconds for each target of `make fuzz`.
+SECONDS ?= 60
+# Programs that setup.sh builds.
+CACHED := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/fiapx/bin
+# Known holes in dependencies, as the RustSec project collects them.
+ADVISORIES := https://github.com/RustSec/advisory-db
+
+.PHONY: help setup run build test test-quick lint deny fuzz bench bench-servers race clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -15,10 +22,11 @@ run: build ## Set up, build, and run the service at http://localhost:8000, with 
 
 test: ## Set up and run everything that has to pass
 	@./setup.sh test
-	@nice ./setup.sh store & store=$$!; \
+	@{ nice ./setup.sh store && nice ./setup.sh deny; } & store=$$!; \
 	{ $(MAKE) --no-print-directory lint && cargo build --package app --features failpoints && cargo test --workspace --no-run; } \
 	|| { kill $$store; exit 1; }; \
 	wait $$store
+	@$(MAKE) --no-print-directory deny
 	cargo test --workspace
 
 test-quick: ## Run the tests of the crates alone, without the whole-system stories
@@ -28,6 +36,19 @@ test-quick: ## Run the tests of the crates alone, without the whole-system stori
 lint: ## Check form and style
 	cargo fmt --all -- --check
 	cargo clippy --workspace --all-targets -- --deny warnings
+
+deny: ## Check the licences, sources and known holes of all dependencies
+	@./setup.sh deny
+	$(CACHED)/cargo-deny --all-features check licenses bans sources
+	@if timeout 20 git ls-remote --quiet $(ADVISORIES) HEAD >/dev/null 2>&1; then \
+	  $(CACHED)/cargo-deny --all-features check advisories; \
+	else \
+	  echo "NOT CHECKED: known holes in dependencies, since $(ADVISORIES) cannot be reached from here" >&2; \
+	fi
+
+fuzz: ## Try random input on what strangers reach: make fuzz SECONDS=60
+	@./setup.sh build && ./setup.sh fuzz
+	tests/fuzz/run.sh $(SECONDS)
 
 bench: ## Measure each step of the engine (criterion), and what the service adds
 	@./setup.sh bench

@@ -1,17 +1,24 @@
 #!/usr/bin/env bash
 # Install what the project needs from the system's packages, and nothing that is there already.
-# usage: setup.sh build|test|bench|store
+# usage: setup.sh build|test|bench|store|deny|fuzz
 set -euo pipefail
 
-# The S3 store of the tests is no Debian package. It is built once, into a directory that outlives checkouts.
-if [ "${1:-}" = store ]; then
-  cache=${XDG_CACHE_HOME:-$HOME/.cache}/fiapx
-  [ ! -x "$cache/bin/garage" ] || exit 0
-  echo "Building Garage, the S3 store of the tests, into $cache (once, about a quarter of an hour on two cores)"
-  CARGO_TARGET_DIR="$cache/build" cargo install garage --version '^2.5' --locked --quiet --root "$cache"
-  rm -rf "$cache/build"
-  exit 0
-fi
+# What is no Debian package is built once, into a directory that outlives checkouts; how fast it runs does not matter.
+# usage: cached PROGRAM CRATE VERSION WHAT
+cached() {
+  local cache=${XDG_CACHE_HOME:-$HOME/.cache}/fiapx
+  [ ! -x "$cache/bin/$1" ] || return 0
+  echo "Building $4 into $cache (once, some minutes)"
+  env CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+    CARGO_PROFILE_RELEASE_DEBUG=false CARGO_TARGET_DIR="$cache/build-$1" \
+    cargo install "$2" --version "$3" --locked --quiet --root "$cache"
+  rm -rf "$cache/build-$1"
+}
+case ${1:-} in
+  store) cached garage garage '^2.5' 'Garage, the S3 store of the tests,'; exit ;;
+  deny) cached cargo-deny cargo-deny '^0.20' 'cargo-deny, which checks dependencies,'; exit ;;
+  fuzz) cached cargo-fuzz cargo-fuzz '^0.13' 'cargo-fuzz'; exit ;;
+esac
 
 build=(libavcodec-dev libavformat-dev libavutil-dev libswscale-dev clang libclang-dev pkg-config)
 # The ffmpeg command is the oracle of the tests; the rest reads archives and watches what the command opens.
@@ -24,7 +31,7 @@ case ${1:-} in
   build) packages=("${build[@]}") ;;
   test) packages=("${build[@]}" "${test[@]}" "${servers[@]}") ;;
   bench) packages=("${build[@]}" "${bench[@]}") ;;
-  *) echo "usage: setup.sh build|test|bench|store" >&2; exit 2 ;;
+  *) echo "usage: setup.sh build|test|bench|store|deny|fuzz" >&2; exit 2 ;;
 esac
 
 if ! command -v cargo >/dev/null; then

@@ -11,13 +11,17 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::harness::{PATIENCE, fiapx};
-use crate::service::Client;
+use crate::service::{Client, PASSWORD};
 
-/// A running `fiapx serve`; dropping it kills it.
+/// What no log may hold, whoever writes it: passwords, access tokens as they begin, hashes of passwords, addresses of users.
+const NEVER_LOGGED: [&str; 4] = [PASSWORD, "eyJ", "$argon2", "@example.com"];
+
+/// A running `fiapx serve`; dropping it kills it. Its log must not tell a secret.
 pub struct Process {
     child: Child,
     client: Client,
     log: Arc<Mutex<Vec<Value>>>,
+    secrets: Vec<String>,
     reader: Option<JoinHandle<()>>,
 }
 
@@ -58,7 +62,9 @@ impl Process {
                 kept.lock().expect("nobody panicked").push(line);
             }
         });
-        Self { child, client: Client::of(&address.unwrap_or_default()), log, reader: Some(reader) }
+        let own = environment.iter().filter(|(name, _)| ["JWT_SECRET", "S3_SECRET_KEY", "SMTP_PASSWORD"].contains(name));
+        let secrets = own.map(|(_, value)| *value).chain(NEVER_LOGGED).map(str::to_owned).collect();
+        Self { child, client: Client::of(&address.unwrap_or_default()), log, secrets, reader: Some(reader) }
     }
 
     /// The processes that it has started and that still run.
@@ -115,5 +121,8 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let told = self.log().into_iter().map(|line| line.to_string());
+        let told: Vec<String> = told.filter(|line| self.secrets.iter().any(|secret| line.contains(secret))).collect();
+        assert!(told.is_empty() || std::thread::panicking(), "the log tells secrets: {told:#?}");
     }
 }

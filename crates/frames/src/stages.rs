@@ -1,6 +1,7 @@
 //! The steps one by one, so that benches can measure each. No part of the engine's interface.
 
-use std::io::{self, Cursor};
+use std::fmt::Display;
+use std::io::{self, Cursor, Write};
 
 use ffmpeg_next as ff;
 use rayon::prelude::*;
@@ -161,14 +162,14 @@ impl Pictures {
     }
 }
 
-/// Write an archive of these files to nowhere; returns its size.
+/// Write an archive of these files under their names; returns its size.
 ///
 /// # Errors
-/// None, as nowhere takes everything.
-pub fn archive(files: &[Vec<u8>]) -> io::Result<u64> {
-    let mut archive = Archive::new(io::sink());
-    for (n, file) in files.iter().enumerate() {
-        archive.add(format!("{n:05}.png"), crc32fast::hash(file), file)?;
+/// Those of the sink.
+pub fn archive<N: Display, B: AsRef<[u8]>>(files: &[(N, B)], sink: impl Write) -> io::Result<u64> {
+    let mut archive = Archive::new(sink);
+    for (name, bytes) in files {
+        archive.add(name.to_string(), crc32fast::hash(bytes.as_ref()), bytes.as_ref())?;
     }
     archive.finish()
 }
