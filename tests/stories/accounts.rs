@@ -4,7 +4,7 @@ mod guesses;
 mod sessions;
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -168,6 +168,25 @@ async fn a_wrong_password_and_an_unknown_user_get_the_same_answer() {
     let minutes = crate::service::settings(service.directory.path()).accounts.access_minutes;
     let expected = json!({ "access_token": access, "refresh_token": refresh, "token_type": "bearer", "expires_in": 60 * minutes });
     assert_eq!((status, session), (StatusCode::OK, expected));
+}
+
+/// Looking for a user takes a millisecond, hashing a password twenty times as long: whoever is told apart is told apart by that.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_user_takes_as_long_as_a_wrong_password() {
+    let service = Service::with(|settings| settings.limits.logins_per_minute = 1000).await;
+    let user = service.user().await;
+    let quickest = async |email: &str| {
+        let mut times = Vec::new();
+        for _ in 0..5 {
+            let begun = Instant::now();
+            let (status, _) = post(&service, "/auth/login", &json!({ "email": email, "password": "Praia#2027" })).await;
+            assert_eq!(status, StatusCode::UNAUTHORIZED);
+            times.push(begun.elapsed());
+        }
+        times.into_iter().min().expect("there were some")
+    };
+    let (known, unknown) = (quickest(&user.email).await, quickest("nobody@example.com").await);
+    assert!(unknown > known / 2 && known > unknown / 2, "{known:?} and {unknown:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,6 +12,7 @@ mod downloads;
 mod events;
 mod exact;
 mod harness;
+mod headers;
 mod honest;
 mod hostile;
 mod lifecycle;
