@@ -41,6 +41,16 @@ pub fn repeated(times: u32) -> PathBuf {
     make(&format!("{times}_times_{name}"), &["-stream_loop", &more, "-i", &clip.to_string_lossy(), "-c", "copy"])
 }
 
+/// So many seconds of the H.264 clip.
+///
+/// # Panics
+/// When the ffmpeg command is missing or fails.
+#[must_use]
+pub fn beginning(seconds: u32) -> PathBuf {
+    let (name, clip) = all().remove(0);
+    make(&format!("{seconds}_s_of_{name}"), &["-t", &seconds.to_string(), "-i", &clip.to_string_lossy(), "-c", "copy"])
+}
+
 /// A clip that the ffmpeg command makes with these arguments, unless it has made it before.
 fn make(name: &str, arguments: &[&str]) -> PathBuf {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench-clips");

@@ -6,6 +6,8 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_sdk_s3::Client;
@@ -109,7 +111,7 @@ impl System {
         };
         println!("100 MB accepted by the API: {}", rate(&mut through));
         println!("100 MB put by the SDK: {}; in parts of 8 MiB, four at once: {}", rate(&mut whole), rate(&mut parts));
-        println!("memory of the API at most: {}", megabytes(api.peak_memory()?));
+        println!("memory of the API at most: {}", megabytes(api.peak_memory()));
         let _worker = self.worker()?;
         user.all_done(TIMES).await?;
         user.remove_all().await
@@ -128,38 +130,44 @@ impl System {
         if let Some(refusal) = refused.first() {
             println!("the first refusal: {refusal}");
         }
-        println!("memory of the API at most: {}", megabytes(api.peak_memory()?));
+        println!("memory of the API at most: {}", megabytes(api.peak_memory()));
         let _worker = self.worker()?;
         user.all_done(AT_ONCE - refused.len()).await?;
         println!("all accepted ones done: {:.1} s after the start", started.elapsed().as_secs_f64());
         user.remove_all().await
     }
 
-    /// A minute of 1080p through the service and by the command alone, in turns.
+    /// A long clip and a short one by the command alone, by a worker whose engine runs in a cell, and by one without cells, in turns.
     async fn overhead(&self) -> Result<()> {
-        let (api, _worker, clip) = (self.api()?, self.worker()?, benches::repeated(3));
-        let video = Bytes::from(std::fs::read(&clip)?);
+        let api = self.api()?;
         let user = User::register(&api.base, "overhead").await?;
-        let (mut alone, mut attempts, mut wholes) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..TIMES {
-            let started = Instant::now();
-            let status = Command::new(binary()).arg("extract").arg(&clip).args(["-o", "-"]).stdout(Stdio::null()).status()?;
-            assert!(status.success());
-            alone.push(started.elapsed());
-            let id = user.upload(&video, 1).await?["job_id"].as_str().ok_or("an id")?.to_owned();
-            user.all_done(1).await?;
-            let (_, job) = user.get(&format!("/videos/{id}")).await?;
-            attempts.push(Duration::from_secs_f64(job["processing_time_seconds"].as_f64().ok_or("a time")?));
-            wholes.push((time(&job, "completed_at")? - time(&job, "created_at")?).to_std()?);
-            user.remove_all().await?;
+        for (name, clip) in [("a minute of 1080p", benches::repeated(3)), ("two seconds of 1080p", benches::beginning(2))] {
+            let video = Bytes::from(std::fs::read(&clip)?);
+            let (mut alone, mut in_cells, mut without, mut wholes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+            for _ in 0..TIMES {
+                let started = Instant::now();
+                let status = Command::new(binary()).arg("extract").arg(&clip).args(["-o", "-"]).stdout(Stdio::null()).status()?;
+                assert!(status.success());
+                alone.push(started.elapsed());
+                for (isolation, attempts) in [("cell", &mut in_cells), ("none", &mut without)] {
+                    let _worker = Role::start(self.command("worker").env("WORKER_ISOLATION", isolation))?;
+                    let id = user.upload(&video, 1).await?["job_id"].as_str().ok_or("an id")?.to_owned();
+                    user.all_done(1).await?;
+                    let (_, job) = user.get(&format!("/videos/{id}")).await?;
+                    attempts.push(Duration::from_secs_f64(job["processing_time_seconds"].as_f64().ok_or("a time")?));
+                    if isolation == "cell" {
+                        wholes.push((time(&job, "completed_at")? - time(&job, "created_at")?).to_std()?);
+                    }
+                    user.remove_all().await?;
+                }
+            }
+            let [alone, in_cells, without, wholes] =
+                [&mut alone, &mut in_cells, &mut without, &mut wholes].map(|times| median(times).as_secs_f64());
+            println!("{name} by `fiapx extract`, thrown away: {alone:.3} s");
+            println!("  by a worker, from and to S3: {in_cells:.3} s ({:+.1}%)", (in_cells / alone - 1.0) * 100.0);
+            println!("  without a cell: {without:.3} s, so a cell costs {:+.1} ms", (in_cells - without) * 1000.0);
+            println!("  accepted to DONE: {wholes:.3} s ({:+.1}%)", (wholes / alone - 1.0) * 100.0);
         }
-        let alone = median(&mut alone).as_secs_f64();
-        let beside = |times: &mut Vec<Duration>| {
-            let time = median(times).as_secs_f64();
-            format!("{time:.2} s ({:+.1}%)", (time / alone - 1.0) * 100.0)
-        };
-        println!("a minute of 1080p by `fiapx extract`, thrown away: {alone:.2} s");
-        println!("by a worker, from and to S3: {}; accepted to DONE: {}", beside(&mut attempts), beside(&mut wholes));
         Ok(())
     }
 
@@ -173,7 +181,7 @@ impl System {
             let started = Instant::now();
             user.upload(&clip, 1).await?;
             user.all_done(1).await?;
-            let (took, peak) = (started.elapsed().as_secs_f64(), worker.peak_memory()?);
+            let (took, peak) = (started.elapsed().as_secs_f64(), worker.peak_memory());
             println!("{minutes} min of 1080p: {took:.1} s, memory of the worker at most: {}", megabytes(peak));
             user.remove_all().await?;
         }
@@ -185,6 +193,7 @@ impl System {
 struct Role {
     child: Child,
     base: String,
+    peak: Arc<AtomicU64>,
 }
 
 impl Role {
@@ -192,7 +201,9 @@ impl Role {
     fn start(command: &mut Command) -> Result<Self> {
         let mut child = command.stdout(Stdio::piped()).spawn()?;
         let mut lines = BufReader::new(child.stdout.take().ok_or("its log is piped")?).lines();
-        let mut role = Self { child, base: String::new() };
+        let (process, peak) = (child.id(), Arc::new(AtomicU64::new(0)));
+        let mut role = Self { child, base: String::new(), peak: Arc::clone(&peak) };
+        std::thread::spawn(move || watch_memory(process, &peak));
         loop {
             let line: Value = serde_json::from_str(&lines.next().ok_or("it did not get ready")??)?;
             if line["event"] == "the service is ready" {
@@ -204,11 +215,26 @@ impl Role {
         }
     }
 
-    /// The most memory that it and its children have had together, in bytes (`VmHWM`, proc(5)).
-    fn peak_memory(&self) -> Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("Linux tells")?;
-        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+    /// The most memory that it and its cells have had together, in bytes.
+    fn peak_memory(&self) -> u64 {
+        self.peak.load(Ordering::Relaxed)
+    }
+}
+
+/// Note in `peak` the most memory that a process and its children have together, until it has gone: the sum of their own peaks (`VmHWM`,
+/// proc(5)), so no more than that.
+fn watch_memory(process: u32, peak: &AtomicU64) {
+    let own_peak = |process: &str| {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1024)
+    };
+    while let Some(own) = own_peak(&process.to_string()) {
+        let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+        let listed = threads.map(|thread| std::fs::read_to_string(thread.path().join("children")).unwrap_or_default());
+        let children: u64 = listed.flat_map(|list| list.split_whitespace().filter_map(own_peak).collect::<Vec<_>>()).sum();
+        peak.fetch_max(own + children, Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

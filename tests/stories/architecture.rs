@@ -47,6 +47,17 @@ fn only_the_wrapper_of_libav_is_unsafe() {
     assert_eq!(places(".rs", word, "//"), BTreeSet::from(["crates/frames/src/av".into()]));
 }
 
+/// What tests may make a process do, a release cannot be made to do: it takes features that nobody gets without asking.
+#[test]
+fn a_release_has_no_hooks_for_tests() {
+    for manifest in files(&["crates"], "Cargo.toml") {
+        assert!(!text(&manifest).contains("\ndefault ="), "{} has default features", manifest.display());
+    }
+    let build = text(Path::new("Makefile"));
+    let releases = build.lines().filter(|line| line.contains("--release"));
+    assert!(releases.clone().count() > 0 && releases.into_iter().all(|line| !line.contains("features")), "{build}");
+}
+
 #[test]
 fn only_the_engine_depends_on_libav() {
     assert_eq!(places("Cargo.toml", "ffmpeg-next", "#"), BTreeSet::from(["crates/frames".into()]));
@@ -66,11 +77,11 @@ fn every_dependency_has_its_place() {
         ("lapin", vec!["crates/broker"]),
         ("redis", vec!["crates/api"]),
         ("lettre", vec!["crates/notifier"]),
-        ("poem", vec!["crates/api", "crates/app"]),
+        ("poem", vec!["crates/api", "crates/app", "tests/fuzz"]),
         ("poem-openapi", vec!["crates/api"]),
         ("jsonwebtoken", vec!["crates/api", "tests"]),
         ("argon2", vec!["crates/api"]),
-        ("frames", vec!["benches", "crates/app", "crates/frames", "crates/worker", "tests"]),
+        ("frames", vec!["benches", "crates/app", "crates/frames", "crates/worker", "tests", "tests/fuzz"]),
     ] {
         let naming = files(&["crates", "migrations", "tests", "benches"], "Cargo.toml")
             .into_iter()

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use jobs::Time;
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use super::{LONG, SHORT, WRONG, logged};
 use crate::harness::scratch;
 use crate::process::Process;
-use crate::service::{PASSWORD, eventually, letters};
+use crate::service::{PASSWORD, answer, bytes_of, eventually, form, letters};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_is_followed_by_its_id_and_its_trace() {
@@ -80,5 +81,26 @@ async fn a_job_is_followed_by_its_id_and_its_trace() {
     let others = log.iter().filter(|line| line["event"] != "answered" && line["job_id"].is_null());
     for line in others {
         assert!(![&done, &failed, &cancelled].iter().any(|job| line.to_string().contains(job.as_str())), "{line}");
+    }
+}
+
+/// Who brought or took which video, when, and from where.
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_and_downloads_are_audited() {
+    let directory = scratch();
+    let process = Process::start(directory.path(), &[("TRUSTED_PROXIES", "1")]);
+    let user = process.user().await;
+    let upload = user.request(Method::POST, "/videos/upload").header("X-Forwarded-For", "203.0.113.7");
+    let (status, accepted) = answer(upload.multipart(form(&[("clip.mp4", bytes_of(SHORT))]))).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
+    let job = accepted["job_id"].as_str().expect("an id");
+    user.done(job).await;
+    let link = user.request(Method::GET, &format!("/jobs/{job}/download")).header("X-Forwarded-For", "2001:db8::1");
+    assert_eq!(answer(link).await.0, StatusCode::OK);
+    for (event, client) in [("a video was accepted", "203.0.113.7"), ("a link to an archive was given", "2001:db8::1")] {
+        let line = logged(&process, event).await;
+        let told = ["job_id", "user_id", "client"].map(|field| line[field].as_str());
+        assert_eq!(told, [Some(job), Some(user.id.as_str()), Some(client)], "{line}");
+        assert!(line["size_bytes"].as_u64() > Some(0), "{line}");
     }
 }
