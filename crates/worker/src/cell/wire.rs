@@ -10,8 +10,11 @@ use std::io::{self, ErrorKind, Read, Write};
 use frames::{Progress, Report};
 use serde::{Deserialize, Serialize};
 
-/// Most bytes of a range, of a piece of the archive, and of a word. Who claims more is not believed.
+/// Most bytes of a range, and of a piece of the archive. Who claims more is not believed.
 pub(super) const LARGEST: usize = 1 << 20;
+
+/// Most bytes of a word: some of it goes into rows, logs and mails.
+const LONGEST_WORD: usize = 32 << 10;
 
 /// What a cell is to do, and how far it may go.
 #[derive(Debug, Serialize, Deserialize)]
@@ -115,7 +118,7 @@ pub(super) fn asked(channel: &mut impl Read) -> io::Result<Option<(u64, usize)>>
         read => read?,
     }
     channel.read_exact(&mut length)?;
-    Ok(Some((u64::from_le_bytes(offset), within_bounds(length)?)))
+    Ok(Some((u64::from_le_bytes(offset), within(LARGEST, length)?)))
 }
 
 /// Answer with the bytes of the range, or with why they cannot be read.
@@ -136,14 +139,14 @@ fn receive(from: &mut impl Read) -> io::Result<(u8, Vec<u8>)> {
     let mut head = [0; 5];
     from.read_exact(&mut head)?;
     let [kind, length @ ..] = head;
-    let mut bytes = vec![0; within_bounds(length)?];
+    let mut bytes = vec![0; within(if kind == WORD { LONGEST_WORD } else { LARGEST }, length)?];
     from.read_exact(&mut bytes)?;
     Ok((kind, bytes))
 }
 
-fn within_bounds(length: [u8; 4]) -> io::Result<usize> {
+fn within(most: usize, length: [u8; 4]) -> io::Result<usize> {
     let length = u32::from_le_bytes(length) as usize;
-    if length > LARGEST {
+    if length > most {
         return Err(io::Error::new(ErrorKind::InvalidData, format!("{length} bytes at once are too many")));
     }
     Ok(length)
@@ -176,7 +179,7 @@ mod tests {
         let long = ((LARGEST + 1) as u32).to_le_bytes();
         let claims: [Vec<u8>; 5] = [
             [&[ARCHIVE], long.as_slice()].concat(),
-            [&[WORD], long.as_slice()].concat(),
+            [&[WORD], ((LONGEST_WORD + 1) as u32).to_le_bytes().as_slice()].concat(),
             [[WORD].as_slice(), &2_u32.to_le_bytes(), b"{}"].concat(),
             vec![TASK, 0, 0, 0, 0],
             [[WORD].as_slice(), &1_u32.to_le_bytes(), b"\xFF"].concat(),
