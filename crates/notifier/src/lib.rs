@@ -12,8 +12,6 @@ mod mail;
 pub mod smtp;
 pub mod files;
 #[cfg(test)]
-mod sink;
-#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;

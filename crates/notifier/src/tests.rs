@@ -12,16 +12,22 @@ use database::attempt::Archive;
 use jobs::message::{Cancelled, Completed, Event};
 use jobs::{Clock, FailureCode, JobId, Language, Message, UserId, VideoFormat};
 use metrics_exporter_prometheus::PrometheusBuilder;
+use servers::Mailbox;
+use servers::mailbox::Manner;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
 use super::*;
 use crate::files::Files;
-use crate::sink::{Manner, Sink};
-use crate::smtp::Smtp;
+use crate::smtp::{Server, Smtp};
 
 /// How long anything may take before a test counts as hung.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// How a mailbox is reached, without a password.
+pub fn server(mailbox: &Mailbox) -> Server {
+    Server { host: mailbox.host(), port: mailbox.port(), login: None }
+}
 
 /// A mailer that says how each sending went.
 struct Heard<M> {
@@ -199,16 +205,16 @@ async fn a_mail_that_is_put_off_goes_out_later_under_the_same_name() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _counting = metrics::set_default_local_recorder(&recorder);
     let service = Service::new().await;
-    let mut sink = Sink::start([Manner::Answers("RCPT", "451 4.7.1 come back later"), Manner::HangsUp("DATA")]).await;
+    let sink = Mailbox::start([Manner::Answers("RCPT", "451 4.7.1 come back later"), Manner::HangsUp("DATA")]).await;
     service.publish(&service.completed("done.mp4").await).await;
     for pause in [60, 120] {
-        let mut running = service.start(Smtp::new(sink.server()));
+        let mut running = service.start(Smtp::new(server(&sink)));
         assert!(running.next().await.is_err_and(|error| !error.permanent));
         assert_eq!(running.stop().await, []);
         assert_eq!(sink.received(), []);
         service.database.clock().advance(Duration::from_secs(pause));
     }
-    let mut running = service.start(Smtp::new(sink.server()));
+    let mut running = service.start(Smtp::new(server(&sink)));
     assert_eq!(running.next().await, Ok(()));
     assert_eq!(running.stop().await, []);
     let [mail] = &sink.received()[..] else { panic!("one mail should have arrived") };
@@ -225,10 +231,10 @@ async fn a_mail_that_nobody_will_take_is_given_up() {
     let _counting = metrics::set_default_local_recorder(&recorder);
     let service = Service::new().await;
     let refused = [Manner::Answers("RCPT", "550 5.1.1 no such user"), Manner::HangsUp("CONNECT")];
-    let mut sink = Sink::start(refused).await;
+    let sink = Mailbox::start(refused).await;
 
     service.publish(&service.completed("refused.mp4").await).await;
-    let mut running = service.start(Smtp::new(sink.server()));
+    let mut running = service.start(Smtp::new(server(&sink)));
     assert!(running.next().await.is_err_and(|error| error.permanent));
     assert_eq!(running.stop().await, []);
     assert!(service.is_quiet().await);
@@ -237,7 +243,7 @@ async fn a_mail_that_nobody_will_take_is_given_up() {
     let outcome = service.completed("late.mp4").await;
     service.database.notify(outcome.message.event.job_id(), "job.completed").await.expect("a notification");
     service.database.clock().advance(Duration::from_hours(24));
-    let mut running = service.start(Smtp::new(sink.server()));
+    let mut running = service.start(Smtp::new(server(&sink)));
     assert!(running.next().await.is_err_and(|error| !error.permanent));
     assert_eq!(running.stop().await, []);
     assert!(service.is_quiet().await);
@@ -268,10 +274,10 @@ async fn nobody_is_invited_to_what_is_gone() {
 #[tokio::test]
 async fn a_hanging_mail_server_does_not_keep_outcomes_from_being_noted() {
     let service = Service::new().await;
-    let sink = Sink::start([Manner::Hangs("CONNECT")]).await;
+    let sink = Mailbox::start([Manner::Hangs("CONNECT")]).await;
     let first = service.completed("first.mp4").await;
     service.database.notify(first.message.event.job_id(), "job.completed").await.expect("a notification");
-    let running = service.start(Smtp::new(sink.server()));
+    let running = service.start(Smtp::new(server(&sink)));
     tokio::time::timeout(PATIENCE, sink.connected()).await.expect("the first mail on its way");
     service.publish(&service.completed("second.mp4").await).await;
     let noted = async {

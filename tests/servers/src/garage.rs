@@ -4,6 +4,7 @@ use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::directory::Directory;
 use crate::port;
@@ -15,6 +16,42 @@ const ACCESS_KEY: &str = "GK0123456789abcdef01234567";
 /// Keys are 64 hexadecimal digits, and so is the secret by which nodes know each other.
 const SECRET_KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
+/// A bucket, for whoever does not own the server.
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    program: Program,
+    name: String,
+}
+
+impl Bucket {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether the key may write to it.
+    ///
+    /// # Panics
+    /// The server does not run.
+    pub fn let_write(&self, may: bool) {
+        let change = if may { "allow" } else { "deny" };
+        self.program.clone().arguments(["bucket", change, "--write", &self.name, "--key", ACCESS_KEY]).output();
+    }
+
+    /// How many uploads to it are neither completed nor aborted.
+    ///
+    /// # Panics
+    /// The server does not run.
+    #[must_use]
+    pub fn unfinished_uploads(&self) -> usize {
+        let told = self.program.clone().arguments(["bucket", "info", &self.name]).output();
+        // The line is not there when there are none.
+        let line = told.lines().find(|line| line.starts_with("Unfinished")).unwrap_or("0");
+        line.split_whitespace().find_map(|word| word.parse().ok()).expect("a number")
+    }
+}
+
 /// A Garage of one node, with one bucket, and one key that may do everything with it.
 #[derive(Debug)]
 pub struct Garage {
@@ -22,19 +59,21 @@ pub struct Garage {
     process: Option<Process>,
     port: u16,
     directory: Directory,
+    buckets: AtomicU32,
 }
 
 impl Garage {
     /// A server for one test.
     #[must_use]
     pub fn start() -> Self {
-        let mut server = Self { process: None, port: port::free(), directory: Directory::new("garage") };
+        let mut server =
+            Self { process: None, port: port::free(), directory: Directory::new("garage"), buckets: AtomicU32::new(0) };
         server.configure(port::free());
         server.start_again();
         server
     }
 
-    /// The server that all tests of this process share.
+    /// The server that all tests of this process share. Each should make a [bucket](Self::create_bucket) of its own.
     #[must_use]
     pub fn shared() -> &'static Self {
         static SHARED: LazyLock<Garage> = LazyLock::new(Garage::start);
@@ -71,6 +110,18 @@ impl Garage {
         "fiapx-test"
     }
 
+    /// A new, empty bucket, for the same key.
+    ///
+    /// # Panics
+    /// The server does not run.
+    #[must_use]
+    pub fn create_bucket(&self) -> Bucket {
+        let name = format!("test-{}", self.buckets.fetch_add(1, Ordering::Relaxed));
+        let _ = self.control(&["bucket", "create", &name]);
+        let _ = self.control(&["bucket", "allow", "--read", "--write", "--owner", &name, "--key", ACCESS_KEY]);
+        Bucket { program: self.program(), name }
+    }
+
     /// Stop it as an operator would.
     ///
     /// # Panics
@@ -85,6 +136,22 @@ impl Garage {
     /// It does not run.
     pub fn kill(&mut self) {
         self.process.take().expect("the server runs").stop("KILL");
+    }
+
+    /// Let it do nothing, as a machine that hangs; connections stay open.
+    ///
+    /// # Panics
+    /// It does not run.
+    pub fn pause(&self) {
+        self.process.as_ref().expect("the server runs").signal("STOP");
+    }
+
+    /// Let it go on after a [pause](Self::pause).
+    ///
+    /// # Panics
+    /// It does not run.
+    pub fn resume(&self) {
+        self.process.as_ref().expect("the server runs").signal("CONT");
     }
 
     /// Start it after a [stop](Self::stop) or [kill](Self::kill), with its data, on the same port.

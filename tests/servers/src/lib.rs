@@ -11,11 +11,13 @@ pub mod postgres;
 pub mod rabbitmq;
 pub mod redis;
 pub mod garage;
+pub mod mailbox;
 mod process;
 mod directory;
 mod port;
 
 pub use garage::Garage;
+pub use mailbox::Mailbox;
 pub use postgres::Postgres;
 pub use rabbitmq::RabbitMq;
 pub use redis::Redis;

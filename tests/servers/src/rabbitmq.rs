@@ -4,8 +4,7 @@ use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::directory::Directory;
@@ -16,6 +15,17 @@ use crate::process::{Process, Program};
 const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
 
 const PACKAGE: &str = "rabbitmq-server";
+
+/// Virtual hosts that are made at once: each command starts an Erlang machine of its own, which takes longer than they do.
+const STOCK: usize = 8;
+
+/// The virtual hosts that were made.
+#[derive(Debug, Default)]
+struct Hosts {
+    made: usize,
+    /// Those that nobody uses yet.
+    free: Vec<String>,
+}
 
 /// A RabbitMQ server of one node.
 #[derive(Debug)]
@@ -28,7 +38,7 @@ pub struct RabbitMq {
     port: u16,
     environment: Vec<(&'static str, String)>,
     directory: Directory,
-    virtual_hosts: AtomicU32,
+    virtual_hosts: Mutex<Hosts>,
 }
 
 impl RabbitMq {
@@ -70,7 +80,7 @@ impl RabbitMq {
         let names = Program::new("/usr/bin/epmd", PACKAGE).environment(environment.clone());
         let mut names = names.start("KILL", &directory.path().join("epmd.log"));
         names.wait_until(|| TcpStream::connect((Ipv4Addr::LOCALHOST, names_port)).is_ok());
-        let virtual_hosts = AtomicU32::new(0);
+        let virtual_hosts = Mutex::default();
         let mut server = Self { process: None, _names: names, port, environment, directory, virtual_hosts };
         server.start_again();
         server
@@ -95,11 +105,29 @@ impl RabbitMq {
     /// The server does not run.
     #[must_use]
     pub fn create_virtual_host(&self) -> (String, String) {
-        let name = format!("test-{}", self.virtual_hosts.fetch_add(1, Ordering::Relaxed));
-        self.control(&["add_vhost", &name]);
-        self.control(&["set_permissions", "--vhost", &name, "guest", ".*", ".*", ".*"]);
+        let mut hosts = self.virtual_hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if hosts.free.is_empty() {
+            let names: Vec<String> = (hosts.made..hosts.made + STOCK).map(|number| format!("test-{number}")).collect();
+            self.define(&names);
+            hosts.made += STOCK;
+            hosts.free = names;
+        }
+        let name = hosts.free.pop().expect("there is a stock");
         let url = self.url_of(&name);
         (name, url)
+    }
+
+    /// Make virtual hosts, for the user whom every new server has (RabbitMQ, "Definitions").
+    fn define(&self, names: &[String]) {
+        let (mut hosts, mut permissions) = (Vec::new(), Vec::new());
+        for name in names {
+            hosts.push(format!(r#"{{"name": "{name}"}}"#));
+            permissions.push(format!(r#"{{"user": "guest", "vhost": "{name}", "configure": ".*", "write": ".*", "read": ".*"}}"#));
+        }
+        let file = self.directory.path().join("definitions.json");
+        let definitions = format!(r#"{{"vhosts": [{}], "permissions": [{}]}}"#, hosts.join(", "), permissions.join(", "));
+        fs::write(&file, definitions).expect("the directory can be written");
+        self.control(&["import_definitions", &file.display().to_string()]);
     }
 
     /// Run rabbitmqctl, and give what it wrote.
@@ -153,6 +181,15 @@ impl RabbitMq {
         self.process = Some(process);
         // It takes connections a moment before it takes commands.
         self.control(&["await_startup"]);
+    }
+
+    /// Throw away all that it keeps after a [stop](Self::stop) or [kill](Self::kill), as a disk that breaks. Virtual hosts are gone, too.
+    ///
+    /// # Panics
+    /// It runs.
+    pub fn lose_data(&mut self) {
+        assert!(self.process.is_none(), "the server runs");
+        fs::remove_dir_all(self.directory.path().join("data")).expect("the directory is ours");
     }
 
     fn url_of(&self, virtual_host: &str) -> String {

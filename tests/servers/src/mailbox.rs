@@ -1,21 +1,20 @@
-//! A small mail server for tests. It speaks SMTP on a socket of this machine, keeps what it is given, and misbehaves on demand.
+//! A small mail server. It speaks SMTP on a socket of this machine, keeps what it is given, and misbehaves on demand.
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
-use crate::smtp::Server;
+use crate::port;
 
 /// How the server behaves towards one client. Each misbehaviour is at a verb; `CONNECT` is the greeting and `.` the end of a mail.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Manner {
+pub enum Manner {
     /// It takes mails.
     Kind,
     /// It says this and nothing more to the verb.
@@ -28,66 +27,83 @@ pub(crate) enum Manner {
 
 /// A mail as it arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Received {
+pub struct Received {
     /// The argument of AUTH.
-    pub(crate) login: Option<String>,
+    pub login: Option<String>,
     /// The argument of MAIL.
-    pub(crate) from: String,
+    pub from: String,
     /// The argument of RCPT.
-    pub(crate) to: String,
+    pub to: String,
     /// Headers and body.
-    pub(crate) data: String,
+    pub data: String,
 }
 
-/// A running server.
-pub(crate) struct Sink {
-    address: SocketAddr,
-    received: UnboundedReceiver<Received>,
+/// A mail server with the mails that it was given. It runs in the run-time of the test that starts it.
+#[derive(Debug)]
+pub struct Mailbox {
+    port: u16,
+    received: Arc<Mutex<Vec<Received>>>,
     connected: Arc<Notify>,
-    task: JoinHandle<()>,
+    /// All that serves; none while it is stopped.
+    tasks: JoinSet<()>,
 }
 
-impl Sink {
+impl Mailbox {
     /// A server that meets its first clients so, one after the other, and is kind to all that follow.
-    pub(crate) async fn start(manners: impl IntoIterator<Item = Manner>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("its address");
-        let (sender, received) = unbounded_channel();
-        let mut manners: VecDeque<Manner> = manners.into_iter().collect();
-        let connected = Arc::new(Notify::new());
-        let connection = connected.clone();
-        let task = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                connection.notify_one();
-                tokio::spawn(serve(stream, manners.pop_front().unwrap_or(Manner::Kind), sender.clone()));
-            }
-        });
-        Self { address, received, connected, task }
+    pub async fn start(manners: impl IntoIterator<Item = Manner>) -> Self {
+        let mut server = Self { port: port::free(), received: Arc::default(), connected: Arc::default(), tasks: JoinSet::new() };
+        server.listen(manners.into_iter().collect()).await;
+        server
     }
 
-    /// How the server is reached, without a password.
-    pub(crate) fn server(&self) -> Server {
-        Server { host: self.address.ip().to_string(), port: self.address.port(), login: None }
+    /// The address that it listens on.
+    #[must_use]
+    pub fn host(&self) -> String {
+        Ipv4Addr::LOCALHOST.to_string()
+    }
+
+    /// The port that it listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Wait for a client.
-    pub(crate) async fn connected(&self) {
+    pub async fn connected(&self) {
         self.connected.notified().await;
     }
 
-    /// What has arrived since the last call.
-    pub(crate) fn received(&mut self) -> Vec<Received> {
-        std::iter::from_fn(|| self.received.try_recv().ok()).collect()
+    /// What has arrived so far.
+    #[must_use]
+    pub fn received(&self) -> Vec<Received> {
+        self.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Stop it, in the middle of whatever it does.
+    pub async fn stop(&mut self) {
+        self.tasks.shutdown().await;
+    }
+
+    /// Start it after a [stop](Self::stop), with its mails and on the same port.
+    pub async fn start_again(&mut self) {
+        self.listen(VecDeque::new()).await;
+    }
+
+    async fn listen(&mut self, mut manners: VecDeque<Manner>) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await.expect("the port is free");
+        let (received, connected) = (Arc::clone(&self.received), Arc::clone(&self.connected));
+        self.tasks.spawn(async move {
+            // Ends with this task.
+            let mut clients = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                connected.notify_one();
+                clients.spawn(serve(stream, manners.pop_front().unwrap_or(Manner::Kind), Arc::clone(&received)));
+            }
+        });
     }
 }
 
-impl Drop for Sink {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn serve(stream: TcpStream, manner: Manner, received: UnboundedSender<Received>) -> io::Result<()> {
+async fn serve(stream: TcpStream, manner: Manner, received: Arc<Mutex<Vec<Received>>>) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read).lines();
     let (mut login, mut from, mut to) = (None, String::new(), String::new());
@@ -115,7 +131,8 @@ async fn serve(stream: TcpStream, manner: Manner, received: UnboundedSender<Rece
                 "." => {
                     // All but the end is kept, and dots that were doubled on the way are single again (RFC 5321, 4.5.2).
                     let data = argument.to_owned();
-                    let _ = received.send(Received { login: login.clone(), from: from.clone(), to: to.clone(), data });
+                    let mail = Received { login: login.clone(), from: from.clone(), to: to.clone(), data };
+                    received.lock().unwrap_or_else(PoisonError::into_inner).push(mail);
                 }
                 _ => {}
             },
