@@ -112,7 +112,8 @@ async fn short_of_memory() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hanging() {
     let server = servers::RabbitMq::start();
-    let url = server.url().into();
+    // So that no connection is given up before everything has been tried.
+    let url = format!("{}?heartbeat=60", server.url()).into();
     let broker = RabbitMq::connect(&url, SHORT).await.expect("the server is there");
     let outgoing = created(0);
     broker.publish(&outgoing).await.expect("the message is taken");
