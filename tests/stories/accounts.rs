@@ -10,10 +10,12 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::header::{ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_TYPE, HeaderMap};
 use reqwest::{Method, StatusCode};
+use rstest::rstest;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::harness::scratch;
+use crate::parts::Parts::{self, Embedded, Servers};
 use crate::process::Process;
 use crate::service::{Client, PASSWORD, Service, answer};
 
@@ -41,9 +43,10 @@ fn lacks(problem: &Value) -> BTreeSet<String> {
     errors.iter().map(told).collect()
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_is_registered_once_in_any_case_of_letters() {
-    let service = Service::start().await;
+async fn an_address_is_registered_once_in_any_case_of_letters(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.start().await;
     let (status, account) = post(&service, "/auth/register", &registration(&json!({ "name": "  Ana Lúcia " }))).await;
     assert_eq!(status, StatusCode::CREATED, "{account}");
     let id = account["id"].clone();
@@ -189,9 +192,10 @@ async fn an_unknown_user_takes_as_long_as_a_wrong_password() {
     assert!(unknown > known / 2 && known > unknown / 2, "{known:?} and {unknown:?}");
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn guessing_passwords_is_slow() {
-    let service = Service::start().await;
+async fn guessing_passwords_is_slow(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.start().await;
     let (user, other) = (service.user().await, service.user().await);
     let attempt = async |email: &str, password: &str| {
         let credentials = json!({ "email": email, "password": password });

@@ -6,8 +6,9 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::harness::{fiapx, output, run, scratch, single_line, tool};
+use crate::letters::letters;
 use crate::process::Process;
-use crate::service::{User, bytes_of, eventually, letters, stored};
+use crate::service::{User, bytes_of, eventually, stored};
 
 /// A clip whose pictures are packets of their own.
 const CLIP: &str = "good/mjpeg.avi";

@@ -7,11 +7,13 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use futures_util::{Stream, StreamExt};
 use reqwest::{Method, StatusCode};
+use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::harness::{PATIENCE, scratch};
+use crate::parts::Parts::{self, Embedded, Servers};
 use crate::process::Process;
-use crate::service::{Client, Service, User};
+use crate::service::{Client, User};
 
 /// A clip that takes no time.
 const SHORT: &str = "good/shorter_than_half_a_second.mp4";
@@ -73,9 +75,10 @@ fn states(events: &[Value]) -> Vec<&str> {
     states
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_is_seen_from_where_it_stands_to_its_end() {
-    let service = Service::start().await;
+async fn a_job_is_seen_from_where_it_stands_to_its_end(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.start().await;
     let user = service.user().await;
     let job = user.send(LONG).await;
     let events = Watcher::of(&user, &job).await.rest().await;
@@ -98,9 +101,10 @@ async fn a_job_is_seen_from_where_it_stands_to_its_end() {
     assert_eq!((&view["status"], &view["progress"], &view["frame_count"]), (&last["status"], &last["progress"], &json!(240)));
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn the_stream_of_a_job_that_is_over_ends_at_once() {
-    let service = Service::start().await;
+async fn the_stream_of_a_job_that_is_over_ends_at_once(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.start().await;
     let mut user = service.user().await;
     let (done, failed) = (user.send(SHORT).await, user.send("broken/noise_in_mp4.mp4").await);
     let cancelled = user.send(LONG).await;
@@ -120,9 +124,10 @@ async fn the_stream_of_a_job_that_is_over_ends_at_once() {
     assert_eq!(states(&Watcher::of(&user, &done).await.rest().await), ["EXPIRED"]);
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn cancelling_and_deleting_end_the_stream() {
-    let service = Service::start().await;
+async fn cancelling_and_deleting_end_the_stream(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.start().await;
     let user = service.user().await;
     for delete in [false, true] {
         let job = user.send(LONG).await;
@@ -201,9 +206,10 @@ async fn closing_a_stream_leaves_nothing_running() {
     }
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_ends_open_streams() {
-    let service = Service::with(|settings| settings.grace_seconds = 1).await;
+async fn a_stop_ends_open_streams(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.with(|settings| settings.grace_seconds = 1).await;
     let user = service.user().await;
     let job = user.send(LONG).await;
     let mut watcher = Watcher::of(&user, &job).await;
@@ -214,9 +220,10 @@ async fn a_stop_ends_open_streams() {
     tokio::time::timeout(PATIENCE, service.stop()).await.expect("the service stops");
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_owner_may_watch() {
-    let service = Service::start().await;
+async fn only_the_owner_may_watch(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.start().await;
     let (user, other) = (service.user().await, service.user().await);
     let job = user.send(SHORT).await;
     let path = format!("/jobs/{job}/events");

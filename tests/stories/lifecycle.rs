@@ -12,7 +12,7 @@ use jobs::JobId;
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use crate::service::{Service, User};
+use crate::service::{Service, User, eventually};
 
 /// A clip that is done at once.
 const SHORT: &str = "good/h264_aac.mp4";
@@ -27,15 +27,15 @@ fn id(job: &str) -> JobId {
 }
 
 /// The files of a user, by their path from the user's folder, with their sizes.
-fn files_of(service: &Service, user: &User<'_>) -> BTreeMap<String, u64> {
+async fn files_of(service: &Service, user: &User<'_>) -> BTreeMap<String, u64> {
     let folder = format!("videos/{}/", user.id);
-    let files = service.files().into_iter();
+    let files = service.files().await.into_iter();
     files.filter_map(|(path, size)| Some((path.strip_prefix(&folder)?.to_owned(), size))).collect()
 }
 
 /// The files that are being written.
-fn unfinished(service: &Service) -> Vec<String> {
-    service.files().into_keys().filter(|path| path.starts_with("unfinished")).collect()
+async fn unfinished(service: &Service) -> Vec<String> {
+    service.files().await.into_keys().filter(|path| path.starts_with("unfinished")).collect()
 }
 
 /// Send a clip that takes long, and wait until a worker has it.
@@ -43,6 +43,15 @@ async fn occupy(user: &User<'_>) -> String {
     let job = user.send(LONG).await;
     user.until(&job, &["PROCESSING"]).await;
     job
+}
+
+/// Wait until the first pictures of a job are in its archive.
+async fn begun(user: &User<'_>, job: &str) {
+    eventually("there are pictures", || async {
+        let view = user.get(&format!("/videos/{job}")).await.1;
+        view["progress"]["done"].as_u64().filter(|done| *done > 0)
+    })
+    .await;
 }
 
 /// Cancel a job that is not over.

@@ -7,8 +7,10 @@ use database::accept::Video;
 use database::{Database, Rules};
 use jobs::{Clock, JobId, VideoFormat};
 use reqwest::{Method, StatusCode};
+use rstest::rstest;
 use serde_json::{Value, json};
 
+use crate::parts::Parts::{self, Embedded, Servers};
 use crate::service::{Service, User, bytes_of};
 
 /// A clip that takes no time.
@@ -53,9 +55,10 @@ async fn send(user: &User<'_>, number: usize) -> Vec<String> {
     jobs.iter().map(|job| job["job_id"].as_str().expect("an id").to_owned()).collect()
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_show_every_job_once_newest_first() {
-    let service = Service::start().await;
+async fn pages_show_every_job_once_newest_first(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.start().await;
     let (user, other) = (service.user().await, service.user().await);
     assert_eq!(pages(&user, "/videos").await, [Vec::<Value>::new()], "nothing was uploaded yet");
 
@@ -91,9 +94,10 @@ async fn pages_show_every_job_once_newest_first() {
     assert_eq!(ids(&pages(&other, "/videos?limit=2").await).len(), 3, "nobody sees the jobs of others");
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn jobs_are_listed_by_their_state() {
-    let service = Service::start().await;
+async fn jobs_are_listed_by_their_state(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.start().await;
     let user = service.user().await;
     let done = send(&user, 5).await;
     let failed = [user.send("broken/noise_in_mp4.mp4").await, user.send("broken/noise_in_mkv.mkv").await];
@@ -134,9 +138,10 @@ async fn jobs_are_listed_by_their_state() {
     }
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_parameters_are_refused() {
-    let service = Service::start().await;
+async fn wrong_parameters_are_refused(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.start().await;
     let (user, other) = (service.user().await, service.user().await);
     let wrong = [
         "limit=0",
@@ -170,6 +175,7 @@ async fn wrong_parameters_are_refused() {
     assert_eq!(ids(&pages(&user, "/videos?cursor=ffffffff-ffff-ffff-ffff-ffffffffffff").await).len(), 3);
 }
 
+/// On embedded parts alone, whose database takes so many in seconds.
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_jobs_can_be_turned_over() {
     const JOBS: usize = 10_000;

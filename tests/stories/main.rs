@@ -3,9 +3,11 @@
 //! They need the command `fiapx` (`cargo build --package app`) and the Debian packages that [`harness::tool`] names; what is missing
 //! fails the story that needs it.
 
+mod accounting;
 mod accounts;
 mod architecture;
 mod cell;
+mod cluster;
 mod command_line;
 mod contract;
 mod downloads;
@@ -15,6 +17,7 @@ mod harness;
 mod headers;
 mod honest;
 mod hostile;
+mod letters;
 mod lifecycle;
 mod limits;
 mod linear;
@@ -23,6 +26,7 @@ mod many_machines;
 mod memory;
 mod operation;
 mod ownership;
+mod parts;
 mod process;
 mod readers;
 mod readme;

@@ -52,7 +52,7 @@ async fn readiness_names_the_part_that_is_gone() {
     assert_eq!(user.get("/videos").await.1, json!([]));
     let job = user.send(SHORT).await;
     user.done(&job).await;
-    assert_eq!(service.files().len(), 2, "{:?}", service.files());
+    assert_eq!(service.files().await.len(), 2);
 }
 
 /// Slots are for jobs, and the machine is shared among them: a long one holds up nobody.

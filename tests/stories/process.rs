@@ -102,18 +102,23 @@ impl Process {
 
     /// Wait until it ends by itself, and give its status and its whole log.
     pub fn ended(mut self) -> (ExitStatus, Vec<Value>) {
-        let deadline = Instant::now() + PATIENCE;
-        let status = loop {
-            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
-                break status;
-            }
-            assert!(Instant::now() < deadline, "the service does not end");
-            std::thread::sleep(Duration::from_millis(20));
-        };
+        let status = self.wait();
         if let Some(reader) = self.reader.take() {
             reader.join().expect("the log is read");
         }
         (status, self.log())
+    }
+
+    /// Wait until it ends by itself, and give its status.
+    pub fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the service does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 

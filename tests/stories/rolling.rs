@@ -1,6 +1,5 @@
 //! Processes are replaced one after the other under load, and no user notices.
 
-use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -9,8 +8,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 
-use crate::harness::{fiapx, run, scratch};
-use crate::many_machines::{Servers, mails_in};
+use crate::cluster::{Cluster, free_address};
 use crate::process::Process;
 use crate::service::{Account, Client, answer, bytes_of, eventually, form};
 
@@ -76,32 +74,14 @@ async fn replaced(process: Process) -> Vec<Value> {
     log
 }
 
-/// An address that nobody listens on, for a process that is to have the same one as its successor.
-fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
-    listener.local_addr().expect("it has one").to_string()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn replacing_every_process_under_load_fails_no_request_and_no_job() {
-    let servers = Servers::start();
-    let environment = servers.environment();
-    let mut environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    environment.push(("NOTICE_PERIOD_SECONDS", "3"));
-    let data = scratch();
-    let migrated = run(fiapx().arg("migrate").arg("--data-dir").arg(data.path()).envs(environment.iter().copied()));
-    assert_eq!(migrated.code, Some(0), "{migrated:?}");
-
-    let start = |words: &[&str], name: &str, listen: Option<&str>| {
-        let listen = listen.map(|address| ("METRICS_LISTEN", address));
-        let environment: Vec<_> = environment.iter().copied().chain(listen).collect();
-        Process::role(words, &data.path().join(name), &environment)
-    };
+    let cluster = Cluster::start(&[("NOTICE_PERIOD_SECONDS", "3")]).await;
     let [addresses, operators] = [[free_address(), free_address()], [free_address(), free_address()]];
-    let api = |number: usize| start(&["api", "--listen", &addresses[number]], "api", None);
+    let api = |number: usize| cluster.run(&["api", "--listen", &addresses[number]], &[]);
     let mut apis: Vec<Process> = (0..2).map(api).collect();
-    let mut workers: Vec<Process> = (0..2).map(|_| start(&["worker"], "worker", None)).collect();
-    let notifier = start(&["notifier"], "notifier", None);
+    let mut workers = vec![cluster.worker(), cluster.worker()];
+    let notifier = cluster.notifier();
     let users = [apis[0].user().await, apis[1].user().await];
     let accounts: Vec<Account> = (0..BUSY).map(|number| users[number % users.len()].account()).collect();
 
@@ -118,13 +98,13 @@ async fn replacing_every_process_under_load_fails_no_request_and_no_job() {
         }
         for operators in &operators {
             logs.extend(replaced(workers.remove(0)).await);
-            workers.push(start(&["worker"], "worker", Some(operators)));
+            workers.push(cluster.run(&["worker"], &[("METRICS_LISTEN", operators)]));
             // Roles without a server of their own answer operators.
             let (status, ready) = answer(Client::of(operators).request(Method::GET, "/ready")).await;
             assert_eq!(status, StatusCode::OK, "{ready}");
         }
         logs.extend(replaced(notifier).await);
-        let notifier = start(&["notifier"], "notifier", None);
+        let notifier = cluster.notifier();
         over.store(true, Ordering::Relaxed);
         (notifier, logs)
     };
@@ -141,7 +121,7 @@ async fn replacing_every_process_under_load_fails_no_request_and_no_job() {
             assert_eq!(view["retry_count"], 0, "{view}");
         }
     }
-    let written = || mails_in(&data.path().join("notifier/mails"));
+    let written = || cluster.places.mailbox.received().len();
     eventually("every outcome is told", || async { (written() >= mails).then_some(()) }).await;
     replaced(notifier).await;
     assert_eq!(written(), mails, "each outcome is told once");

@@ -15,7 +15,9 @@ use reqwest::multipart::{Form, Part};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::harness::{PATIENCE, fixtures, output, program, tool};
+use crate::harness::{PATIENCE, fixtures, program};
+use crate::letters::{Letter, distinct, letters, write_down};
+use crate::parts::{Parts, Places, objects};
 
 /// A password that keeps all rules.
 pub const PASSWORD: &str = "Praia#2026";
@@ -24,6 +26,8 @@ pub const PASSWORD: &str = "Praia#2026";
 pub struct Service {
     /// Its data directory.
     pub directory: tempfile::TempDir,
+    /// Its own places on servers, if it stands on them.
+    pub places: Option<Places>,
     /// Its clock.
     pub clock: Clock,
     /// It itself.
@@ -83,10 +87,15 @@ impl Client {
     }
 }
 
-/// The settings of a service on a data directory.
+/// The settings of a service on a data directory and embedded parts.
 pub fn settings(directory: &Path) -> Settings {
-    let nothing = |_: &str| None;
-    let mut settings = app::settings::load(None, nothing, app::settings::Overrides::default()).expect("the defaults are right");
+    settings_on(directory, None)
+}
+
+/// The settings of a service on a data directory and these places.
+fn settings_on(directory: &Path, places: Option<&Places>) -> Settings {
+    let told = |name: &str| places?.told_of(name);
+    let mut settings = app::settings::load(None, told, app::settings::Overrides::default()).expect("they are right");
     directory.clone_into(&mut settings.data_dir);
     settings.server.listen = "127.0.0.1:0".parse().expect("it is an address");
     settings.worker.cell_program = Some(program());
@@ -94,25 +103,47 @@ pub fn settings(directory: &Path) -> Settings {
 }
 
 impl Service {
-    /// Start one with the default settings.
+    /// Start one on embedded parts with the default settings.
     pub async fn start() -> Self {
         Self::with(|_| {}).await
     }
 
-    /// Start one with other settings.
+    /// Start one on embedded parts with other settings.
     pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
-        let directory = crate::harness::scratch();
-        let mut settings = settings(directory.path());
-        change(&mut settings);
-        let clock = Clock::default();
-        let running = Running::start(settings, Roles::ALL, clock.clone()).await.expect("the service starts");
-        let client = Client::of(&running.address().expect("it serves").to_string());
-        Self { directory, clock, running, client }
+        Self::on(Parts::Embedded, change).await
     }
 
-    /// All files that it stores, by their path from the store's root, with their size.
-    pub fn files(&self) -> BTreeMap<String, u64> {
-        stored(self.directory.path())
+    /// Start one on these parts with other settings.
+    pub async fn on(parts: Parts, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::at(crate::harness::scratch(), parts.places().await, Clock::default(), change).await
+    }
+
+    /// Start one where another may have been.
+    pub async fn at(
+        directory: tempfile::TempDir,
+        places: Option<Places>,
+        clock: Clock,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
+        let mut settings = settings_on(directory.path(), places.as_ref());
+        change(&mut settings);
+        let running = Running::start(settings, Roles::ALL, clock.clone()).await.expect("the service starts");
+        let client = Client::of(&running.address().expect("it serves").to_string());
+        Self { directory, places, clock, running, client }
+    }
+
+    /// Its store.
+    pub fn storage(&self) -> &dyn storage::Storage {
+        &*self.running.upkeep().storage
+    }
+
+    /// All files that it stores, by their path from the store's root, with their size. What is being written lies in `unfinished/`; an
+    /// S3 store does not tell its name and size.
+    pub async fn files(&self) -> BTreeMap<String, u64> {
+        let Some(places) = &self.places else { return stored(self.directory.path()) };
+        let mut files = objects(self.storage()).await;
+        files.extend((0..places.unfinished().await).map(|number| (format!("unfinished/{number}"), 0)));
+        files
     }
 
     /// Its rows.
@@ -120,30 +151,48 @@ impl Service {
         &self.running.upkeep().database
     }
 
-    /// The mails that it has written, by their subject lines as they stand in the file.
+    /// The mails that it has sent, as they were written.
     pub fn mails(&self) -> Vec<String> {
+        if let Some(places) = &self.places {
+            return places.mailbox.received().into_iter().map(|mail| mail.data).collect();
+        }
         let directory = self.directory.path().join("mails");
         let Ok(entries) = directory.read_dir() else { return Vec::new() };
         let paths = entries.map(|entry| entry.expect("it can be listed").path());
         // What is being written has another suffix, and may have its own by the time it is read.
         let written = paths.filter(|path| path.extension().is_some_and(|suffix| suffix == "eml"));
-        let mut mails: Vec<String> = written.map(|path| std::fs::read_to_string(path).expect("a mail is text")).collect();
-        mails.sort();
-        mails
+        written.map(|path| std::fs::read_to_string(path).expect("a mail is text")).collect()
     }
 
-    /// Stop it once it has written so many mails and has nothing more to do; gives all mails, which have to be so many.
+    /// Stop it once it has sent so many mails and has nothing more to do; gives all mails, which have to be so many, and each sent once.
     pub async fn letters(self, count: usize) -> Vec<Letter> {
-        eventually("the mails", || async { (self.mails().len() >= count).then_some(()) }).await;
+        let (letters, repeated) = self.told(count).await;
+        assert_eq!(repeated, 0, "mails were sent twice: {letters:?}");
+        letters
+    }
+
+    /// The same for a service that was killed, perhaps when a mail had been sent and that had not been noted: it goes out again then,
+    /// under the same name, which mail programs show once. Says how often that happened.
+    pub async fn told(self, count: usize) -> (Vec<Letter>, usize) {
+        eventually("the mails", || async { (distinct(self.mails()).len() >= count).then_some(()) }).await;
         self.quiet().await;
-        let clock = self.clock.clone();
-        let directory = self.stop().await;
-        let rows = database::Database::sqlite(&directory.path().join("fiapx.db"), clock, database::Rules::default()).await;
-        let due = rows.expect("the database is there").take_notifications(100, Duration::ZERO).await.expect("it answers");
+        self.running.stopper().cancel();
+        let rows = self.database().clone();
+        let (directory, places) = (self.directory, self.places);
+        self.running.ended().await.expect("it stops well");
+        let due = rows.take_notifications(100, Duration::ZERO).await.expect("it answers");
         assert!(due.is_empty(), "more is to be told: {due:?}");
+        let mut repeated = 0;
+        if let Some(places) = places {
+            let sent: Vec<String> = places.mailbox.received().into_iter().map(|mail| mail.data).collect();
+            repeated = sent.len();
+            let sent = distinct(sent);
+            repeated -= sent.len();
+            write_down(&sent, directory.path());
+        }
         let letters = letters(directory.path());
         assert_eq!(letters.len(), count, "{letters:?}");
-        letters
+        (letters, repeated)
     }
 
     /// Wait until no message waits for anybody.
@@ -344,34 +393,6 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: 
         assert!(Instant::now() < deadline, "waited in vain: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-}
-
-/// A mail, as a mail program shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Letter {
-    /// To which address.
-    pub to: String,
-    /// About what.
-    pub subject: String,
-    /// Its text.
-    pub text: String,
-    /// Its HTML.
-    pub html: String,
-}
-
-/// The mails that were written to a data directory, as Python's mail package reads them, by their subjects.
-pub fn letters(data_directory: &Path) -> Vec<Letter> {
-    const READER: &str = "
-import email, email.policy, json, pathlib, sys
-def read(path):
-    mail = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
-    bodies = [mail.get_body([kind]).get_content() for kind in ('plain', 'html')]
-    return [mail['to'].addresses[0].addr_spec, mail['subject'], *bodies]
-print(json.dumps(sorted((read(path) for path in pathlib.Path(sys.argv[1]).glob('*.eml')), key=lambda mail: mail[1])))
-";
-    let read = output(tool("python3").args(["-c", READER]).arg(data_directory.join("mails"))).expect("the mails can be read");
-    let mails: Vec<[String; 4]> = serde_json::from_slice(&read).expect("the reader writes JSON");
-    mails.into_iter().map(|[to, subject, text, html]| Letter { to, subject, text, html }).collect()
 }
 
 /// Status and JSON of an answer; null where it has no body.

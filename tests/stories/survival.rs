@@ -1,113 +1,35 @@
 //! Killed at any moment, nothing is lost, nothing is there twice, and nothing is left behind.
 
-use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use app::serve::{Roles, Running};
-use frames::Options;
 use futures_util::future::join_all;
-use jobs::{Clock, State};
-use reqwest::{Method, StatusCode, header};
-use serde_json::Value;
+use jobs::Clock;
+use rstest::rstest;
+use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::harness::{each, extract, fixture, reason, root, scratch};
+use crate::accounting::{Balance, LATER, SHORT, Sent, TINY, WRONG, account_for, send};
+use crate::harness::{each, reason, root, scratch};
+use crate::parts::Parts::{self, Embedded, Servers};
+use crate::parts::Places;
 use crate::process::Process;
-use crate::service::{Account, User, bytes_of, eventually, form, letters, settings, stored};
-
-/// A clip of one picture.
-const TINY: &str = "good/short_all_intra.avi";
-/// A clip of a few pictures.
-const SHORT: &str = "good/h264_aac.mp4";
-/// A clip that fails at once.
-const WRONG: &str = "broken/audio_only.mp4";
+use crate::service::{Account, Service};
 
 /// Attempts follow each other at once, and so many that no number of kills in a story uses them up.
 const PATIENT: [(&str, &str); 2] =
     [("WORKER_RETRY_SECONDS", "0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0"), ("LIMIT_DOWNLOADS_PER_MINUTE", "1000000")];
 
-/// A video that a client has sent.
-struct Sent {
-    /// Under a name that is its alone.
-    name: String,
-    /// Which clip it is.
-    clip: &'static str,
-    /// The job's id, if a 202 came back.
-    accepted: Option<String>,
-}
-
-/// Send a clip to a service that may go at any moment.
-async fn send(user: &User<'_>, number: impl std::fmt::Display, clip: &'static str) -> Sent {
-    let name = format!("{number}-{}", clip.replace('/', "-"));
-    let request = user.request(Method::POST, "/videos/upload").multipart(form(&[(&name, bytes_of(clip))]));
-    let accepted = request.send().await.ok().filter(|answer| answer.status() == StatusCode::ACCEPTED).map(|answer| {
-        let location = answer.headers()[header::LOCATION].to_str().expect("text");
-        location.strip_prefix("/videos/").expect("it leads to the job").to_owned()
+/// Start a service again where another was killed, and hold it against what its clients were told.
+async fn account_again(directory: TempDir, places: Option<Places>, account: &Account, sent: &[Sent]) -> Balance {
+    let clock = Clock::default();
+    clock.advance(LATER);
+    let service = Service::at(directory, places, clock, |settings| {
+        settings.worker.retry_seconds = vec![0; 20];
+        settings.limits.downloads_per_minute = 1_000_000;
     });
-    Sent { name, clip, accepted }
-}
-
-/// Start the service again and hold everything against what its clients were told: each accepted video reaches the end that it would
-/// have reached, with one mail; what was not accepted is there wholly or not at all; and no file is nobody's. Says how many jobs there
-/// are.
-async fn account_for(directory: &Path, account: &Account, sent: &[Sent]) -> usize {
-    let service = Process::start(directory, &PATIENT);
-    let user = account.at(&service);
-    let jobs = user.get("/videos?limit=100").await.1;
-    let jobs: BTreeMap<String, String> = jobs
-        .as_array()
-        .expect("a list")
-        .iter()
-        .map(|job| ["id", "filename"].map(|field| job[field].as_str().expect("text").to_owned()).into())
-        .collect();
-    for accepted in sent.iter().filter_map(|sent| sent.accepted.as_ref()) {
-        assert!(jobs.contains_key(accepted), "accepted job {accepted} is lost");
-    }
-    let (mut expected, mut subjects, mut archives) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
-    for (job, name) in &jobs {
-        let sent: Vec<&Sent> = sent.iter().filter(|sent| sent.name == *name).collect();
-        let [sent] = sent[..] else { panic!("{name} was sent {} times", sent.len()) };
-        let suffix = sent.clip.rsplit('.').next().unwrap_or_default();
-        let folder = format!("videos/{}/{job}", user.id);
-        expected.insert(format!("{folder}/input.{suffix}"), bytes_of(sent.clip).len() as u64);
-        if sent.clip == WRONG {
-            let view = user.until(job, &["FAILED"]).await;
-            assert_eq!(view["error_code"], Value::from("NO_VIDEO_STREAM"), "{name}");
-            subjects.push(format!("Your video could not be processed: {name}"));
-        } else {
-            let view = user.done(job).await;
-            let archive =
-                archives.entry(sent.clip).or_insert_with(|| extract(&fixture(sent.clip), &Options::default()).expect("it is good"));
-            assert!(user.archive(job).await == *archive, "{name}: the archive is another");
-            assert_eq!(view["zip_size_bytes"], Value::from(archive.len()), "{name}");
-            subjects.push(format!("Your video is ready: {name}"));
-        }
-    }
-    let mails = || letters(directory).into_iter().map(|letter| letter.subject).collect::<Vec<_>>();
-    eventually("a mail for each job", || async { (mails().len() >= jobs.len()).then_some(()) }).await;
-    service.signal("TERM");
-    let (status, log) = service.ended();
-    assert!(status.success(), "{status}: {log:?}");
-
-    // The next start sweeps, whatever its age.
-    let running = Running::start(settings(directory), Roles::ALL, Clock::default()).await.expect("the service starts");
-    for job in jobs.keys() {
-        let row = running.upkeep().database.job(job.parse().expect("an id")).await.expect("the database answers");
-        let row = row.expect("the job is there");
-        assert_eq!(row.zip_path.is_some(), row.state == State::Done);
-        if let Some(path) = row.zip_path {
-            expected.insert(path, row.zip_size_bytes.unwrap_or_default());
-        }
-    }
-    running.stopper().cancel();
-    running.ended().await.expect("it stops well");
-    assert_eq!(stored(directory), expected, "each job has its video and, if it is done, one archive");
-    subjects.sort();
-    assert_eq!(mails(), subjects, "each outcome is told once");
-    jobs.len()
+    account_for(service.await, account, sent).await
 }
 
 /// The places at which the sources let tests kill the process.
@@ -127,21 +49,23 @@ fn fail_points() -> Vec<String> {
     points
 }
 
-/// Before and after every commit, publication and completion, at the first time and the second.
-#[test]
-fn killed_at_every_fail_point_nothing_is_lost() {
+/// Before and after every commit, publication and completion, at the first time and, on embedded parts, the second.
+#[rstest]
+fn killed_at_every_fail_point_nothing_is_lost(#[values(Embedded, Servers)] parts: Parts) {
     let points = fail_points();
     assert!(points.len() >= 10, "the sources name {points:?}");
-    let cases: Vec<String> = points.iter().flat_map(|point| [1, 2].map(|time| format!("{point}:{time}"))).collect();
+    let times: &[u32] = if parts == Embedded { &[1, 2] } else { &[1] };
+    let cases: Vec<String> = points.iter().flat_map(|point| times.iter().map(move |time| format!("{point}:{time}"))).collect();
     each(&cases, |point| {
-        let story = || Runtime::new().expect("threads").block_on(killed_at(point));
+        let story = || Runtime::new().expect("threads").block_on(killed_at(parts, point));
         catch_unwind(AssertUnwindSafe(story)).map_err(reason)
     });
 }
 
-async fn killed_at(point: &str) {
-    let directory = scratch();
-    let environment = [PATIENT.as_slice(), &[("FIAPX_KILL_AT", point)]].concat();
+async fn killed_at(parts: Parts, point: &str) {
+    let (directory, places) = (scratch(), parts.places().await);
+    let told = places.iter().flat_map(|places| &places.environment).map(|(name, value)| (*name, value.as_str()));
+    let environment: Vec<(&str, &str)> = PATIENT.into_iter().chain([("FIAPX_KILL_AT", point)]).chain(told).collect();
     let service = Process::start(directory.path(), &environment);
     let user = service.user().await;
     let mut sent = Vec::new();
@@ -151,7 +75,7 @@ async fn killed_at(point: &str) {
     let account = user.account();
     let (status, _) = service.ended();
     assert_eq!(status.signal(), Some(9), "it ends otherwise; only with the feature `failpoints` of `app` are there fail points");
-    account_for(directory.path(), &account, &sent).await;
+    account_again(directory, places, &account, &sent).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -191,8 +115,8 @@ async fn killed_at_random_under_load_nothing_is_lost() {
     }
     let accepted = sent.iter().filter(|sent| sent.accepted.is_some()).count();
     assert!(accepted > 0, "no upload was accepted before the kill");
-    let jobs = account_for(directory.path(), &account.expect("it is there"), &sent).await;
-    println!("{jobs} jobs of {accepted} accepted uploads, of {}", sent.len());
+    let balance = account_again(directory, None, &account.expect("it is there"), &sent).await;
+    println!("{} jobs of {accepted} accepted uploads, of {}: {balance:?}", balance.jobs, sent.len());
 }
 
 /// A number that looks random (SplitMix64).

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
+use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::{post, registration};
-use crate::service::{Client, PASSWORD, Service, answer};
+use crate::parts::Parts::{self, Embedded, Servers};
+use crate::service::{Client, PASSWORD, answer};
 
 /// Log in from behind proxies that tell of these hops.
 async fn log_in(client: &Client, email: &str, hops: &str) -> StatusCode {
@@ -14,13 +16,15 @@ async fn log_in(client: &Client, email: &str, hops: &str) -> StatusCode {
     answer(client.request(Method::POST, "/auth/login").header("X-Forwarded-For", hops).json(&credentials)).await.0
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn one_network_cannot_guess_at_many_accounts() {
-    let service = Service::with(|settings| {
-        settings.limits.attempts_per_address = 3;
-        settings.server.proxies = 1;
-    })
-    .await;
+async fn one_network_cannot_guess_at_many_accounts(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts
+        .with(|settings| {
+            settings.limits.attempts_per_address = 3;
+            settings.server.proxies = 1;
+        })
+        .await;
     let guess = async |number: usize, hops: &str| log_in(&service, &format!("user{number}@example.com"), hops).await;
     for number in 0..3 {
         assert_eq!(guess(number, "203.0.113.7").await, StatusCode::UNAUTHORIZED);
@@ -44,9 +48,10 @@ async fn one_network_cannot_guess_at_many_accounts() {
     assert_eq!(guess(0, "203.0.113.7").await, StatusCode::UNAUTHORIZED);
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn without_proxies_of_ours_the_header_is_not_believed() {
-    let service = Service::with(|settings| settings.limits.attempts_per_address = 3).await;
+async fn without_proxies_of_ours_the_header_is_not_believed(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.with(|settings| settings.limits.attempts_per_address = 3).await;
     let hops = ["203.0.113.1", "203.0.113.2", "203.0.113.3", "203.0.113.4"];
     let mut answers = Vec::new();
     for (number, hop) in hops.into_iter().enumerate() {
@@ -56,9 +61,10 @@ async fn without_proxies_of_ours_the_header_is_not_believed() {
     assert_eq!(answers, [wrong, wrong, wrong, enough]);
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_changed_password_ends_all_sessions() {
-    let service = Service::start().await;
+async fn a_changed_password_ends_all_sessions(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.start().await;
     let user = service.user().await;
     let credentials = |password: &str| json!({ "email": user.email, "password": password });
     let (_, elsewhere) = post(&service, "/auth/login", &credentials(PASSWORD)).await;

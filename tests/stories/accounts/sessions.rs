@@ -8,9 +8,11 @@ use futures_util::future::join_all;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use reqwest::{Method, StatusCode};
+use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::post;
+use crate::parts::Parts::{self, Embedded, Servers};
 use crate::service::{Client, Service, answer};
 
 const SECRET: &str = "the secret of these stories, which is long enough";
@@ -50,9 +52,10 @@ async fn a_session_is_renewed_and_logged_out() {
     assert_eq!(refresh(&service, "unknown").await, Err("TOKEN_INVALID".to_owned()));
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_spent_token_that_comes_again_ends_its_session_alone() {
-    let service = Service::start().await;
+async fn a_spent_token_that_comes_again_ends_its_session_alone(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.start().await;
     let user = service.user().await;
     let mut elsewhere = service.user().await;
     elsewhere.email.clone_from(&user.email);
@@ -67,9 +70,10 @@ async fn a_spent_token_that_comes_again_ends_its_session_alone() {
     assert!(refresh(&service, &elsewhere.refresh).await.is_ok(), "the user's session on another device goes on");
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn of_twenty_who_spend_a_token_at_once_one_gets_another_and_it_is_worth_nothing() {
-    let service = Service::start().await;
+async fn of_twenty_who_spend_a_token_at_once_one_gets_another_and_it_is_worth_nothing(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.with(|settings| settings.limits.attempts_per_address = 1000).await;
     for _ in 0..5 {
         let user = service.user().await;
         let results = join_all((0..20).map(|_| refresh(&service, &user.refresh))).await;
@@ -81,9 +85,10 @@ async fn of_twenty_who_spend_a_token_at_once_one_gets_another_and_it_is_worth_no
     }
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn sessions_end_with_their_time() {
-    let service = Service::start().await;
+async fn sessions_end_with_their_time(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.start().await;
     let user = service.user().await;
     let accounts = crate::service::settings(service.directory.path()).accounts;
     let lifetime = Duration::from_mins(accounts.access_minutes);

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use jobs::{FailureCode, Language, Time};
 use reqwest::StatusCode;
+use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::{LONG, SHORT, WRONG, cancel, files_of, id, occupy, unfinished};
 use crate::harness::{clips, file_name};
+use crate::parts::Parts::{self, Embedded, Servers};
 use crate::service::{Service, User, bytes_of, eventually};
 
 /// What becomes of the clips under `broken/`: refused with this status, or accepted and failed with this code.
@@ -27,11 +29,12 @@ const BROKEN: [(&str, Result<FailureCode, StatusCode>); 11] = [
     ("program.mp4", Err(StatusCode::UNSUPPORTED_MEDIA_TYPE)),
 ];
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_input_fails_at_once_in_the_words_of_its_user() {
+async fn wrong_input_fails_at_once_in_the_words_of_its_user(#[values(Embedded, Servers)] parts: Parts) {
     let names: Vec<String> = clips("broken").iter().map(|clip| file_name(clip)).collect();
     assert_eq!(names, BROKEN.map(|(name, _)| name), "each clip has its outcome");
-    let service = Service::start().await;
+    let service = parts.start().await;
     let mut expected = Vec::new();
     for (language, subject) in
         [(Language::Pt, "Não foi possível processar seu vídeo"), (Language::En, "Your video could not be processed")]
@@ -65,10 +68,10 @@ async fn wrong_input_fails_at_once_in_the_words_of_its_user() {
             inputs.insert(format!("{job}/input.{suffix}"), size);
             expected.push((format!("{subject}: {name}"), user.email.clone(), code, words));
         }
-        assert_eq!(files_of(&service, &user), inputs, "there are the videos and no archives");
+        assert_eq!(files_of(&service, &user).await, inputs, "there are the videos and no archives");
         assert_eq!(user.get("/videos").await.1.as_array().map(Vec::len), Some(inputs.len()), "what was refused is no job");
     }
-    assert_eq!(unfinished(&service), [""; 0]);
+    assert_eq!(unfinished(&service).await, [""; 0]);
     let letters = service.letters(expected.len()).await;
     expected.sort_by(|one, other| one.0.cmp(&other.0));
     for (letter, (subject, email, code, words)) in letters.iter().zip(expected) {
@@ -79,21 +82,32 @@ async fn wrong_input_fails_at_once_in_the_words_of_its_user() {
 }
 
 /// A store that takes no new files, until it is mended.
-struct Broken {
-    unfinished: PathBuf,
-}
+struct Broken<'a>(&'a Service);
 
-impl Broken {
-    fn of(service: &Service) -> Self {
-        let unfinished = service.directory.path().join("files/unfinished");
-        std::fs::remove_dir_all(&unfinished).expect("it is there");
-        std::fs::write(&unfinished, "in the way").expect("there is room");
-        Self { unfinished }
+impl<'a> Broken<'a> {
+    fn of(service: &'a Service) -> Self {
+        let broken = Self(service);
+        if let Some(places) = &service.places {
+            places.bucket.let_write(false);
+        } else {
+            std::fs::remove_dir_all(broken.unfinished()).expect("it is there");
+            std::fs::write(broken.unfinished(), "in the way").expect("there is room");
+        }
+        broken
     }
 
     fn mend(self) {
-        std::fs::remove_file(&self.unfinished).expect("it is there");
-        std::fs::create_dir(&self.unfinished).expect("there is room");
+        if let Some(places) = &self.0.places {
+            places.bucket.let_write(true);
+        } else {
+            std::fs::remove_file(self.unfinished()).expect("it is there");
+            std::fs::create_dir(self.unfinished()).expect("there is room");
+        }
+    }
+
+    /// Where a disk keeps what is being written.
+    fn unfinished(&self) -> PathBuf {
+        self.0.directory.path().join("files/unfinished")
     }
 }
 
@@ -107,7 +121,7 @@ async fn retried(user: &User<'_>, job: &str, attempt: u64) -> Value {
 }
 
 /// Send a clip to a service with one slot, and have the store broken before it is worked on.
-async fn sent_to_a_broken_store(service: &Service, user: &User<'_>) -> (String, Broken) {
+async fn sent_to_a_broken_store<'a>(service: &'a Service, user: &User<'_>) -> (String, Broken<'a>) {
     let neighbour = service.user().await;
     let blocking = occupy(&neighbour).await;
     let job = user.send(SHORT).await;
@@ -130,9 +144,10 @@ async fn failed_for_now(service: &Service, user: &User<'_>, job: &str, attempt: 
     service.running.upkeep().look().await.expect("all parts answer");
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broken_store_is_tried_four_times() {
-    let service = Service::with(|settings| settings.worker.concurrency = 1).await;
+async fn a_broken_store_is_tried_four_times(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.with(|settings| settings.worker.concurrency = 1).await;
     let user = service.user().await;
     let (job, broken) = sent_to_a_broken_store(&service, &user).await;
     for (attempt, pause) in [(1, 30), (2, 60), (3, 120)] {
@@ -155,15 +170,16 @@ async fn a_broken_store_is_tried_four_times() {
     ];
     assert_eq!(user.history(&job).await, way);
     broken.mend();
-    assert_eq!(files_of(&service, &user).into_keys().collect::<Vec<_>>(), [format!("{job}/input.mp4")]);
+    assert_eq!(files_of(&service, &user).await.into_keys().collect::<Vec<_>>(), [format!("{job}/input.mp4")]);
     let letters = service.letters(1).await;
     assert_eq!(letters[0].subject, "Your video could not be processed: h264_aac.mp4");
     assert!(letters[0].text.contains(FailureCode::StorageError.words(Language::En)), "{}", letters[0].text);
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_is_back_gets_its_archive() {
-    let service = Service::with(|settings| settings.worker.concurrency = 1).await;
+async fn a_store_that_is_back_gets_its_archive(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.with(|settings| settings.worker.concurrency = 1).await;
     let user = service.user().await;
     let (job, broken) = sent_to_a_broken_store(&service, &user).await;
     failed_for_now(&service, &user, &job, 1, 30).await;
@@ -175,37 +191,40 @@ async fn a_store_that_is_back_gets_its_archive() {
     assert_eq!((&view["retry_count"], &view["error_code"], &view["error_message"]), (&json!(3), &Value::Null, &Value::Null));
     let history = user.history(&job).await;
     assert_eq!(history[8..], ["PROCESSING>PROCESSING 4", "PROCESSING>DONE 4"], "{history:?}");
-    let names: Vec<String> = files_of(&service, &user).into_keys().collect();
+    let names: Vec<String> = files_of(&service, &user).await.into_keys().collect();
     assert_eq!(names, [format!("{job}/input.mp4"), format!("{job}/output-4.zip")]);
-    assert_eq!(unfinished(&service), [""; 0]);
+    assert_eq!(unfinished(&service).await, [""; 0]);
     assert_eq!(service.letters(1).await[0].subject, "Your video is ready: h264_aac.mp4");
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_video_that_vanished_is_not_tried_again() {
-    let service = Service::with(|settings| settings.worker.concurrency = 1).await;
+async fn a_video_that_vanished_is_not_tried_again(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.with(|settings| settings.worker.concurrency = 1).await;
     let (neighbour, user) = (service.user().await, service.user().await);
     let blocking = occupy(&neighbour).await;
     let job = user.send(SHORT).await;
-    let input = service.directory.path().join(format!("files/videos/{}/{job}/input.mp4", user.id));
-    std::fs::remove_file(input).expect("the video is stored");
+    let input = format!("videos/{}/{job}/input.mp4", user.id).parse().expect("a key");
+    service.storage().delete(&input).await.expect("the store answers");
     cancel(&neighbour, &blocking).await;
     let view = user.until(&job, &["FAILED"]).await;
     assert_eq!((&view["error_code"], &view["retry_count"]), (&"VIDEO_MISSING".into(), &json!(0)));
     assert_eq!(user.history(&job).await[3..], ["PROCESSING>FAILED 1 VIDEO_MISSING"]);
-    assert_eq!(files_of(&service, &user), BTreeMap::new());
+    assert_eq!(files_of(&service, &user).await, BTreeMap::new());
     let letters = service.letters(1).await;
     assert!(letters[0].text.contains(FailureCode::VideoMissing.words(Language::En)), "{}", letters[0].text);
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn an_attempt_that_takes_too_long_is_stopped() {
-    let service = Service::with(|settings| {
-        // None is so fast.
-        settings.worker.timeout_seconds = 0;
-        settings.worker.retry_seconds = vec![30];
-    })
-    .await;
+async fn an_attempt_that_takes_too_long_is_stopped(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts
+        .with(|settings| {
+            // None is so fast.
+            settings.worker.timeout_seconds = 0;
+            settings.worker.retry_seconds = vec![30];
+        })
+        .await;
     let user = service.user().await;
     let job = user.send(LONG).await;
     retried(&user, &job, 1).await;
@@ -214,16 +233,17 @@ async fn an_attempt_that_takes_too_long_is_stopped() {
     assert_eq!((&view["error_code"], &view["retry_count"]), (&"PROCESSING_TIMEOUT".into(), &json!(1)));
     let way = ["PROCESSING>PROCESSING 1 PROCESSING_TIMEOUT", "PROCESSING>PROCESSING 2", "PROCESSING>FAILED 2 PROCESSING_TIMEOUT"];
     assert_eq!(user.history(&job).await[3..], way);
-    assert_eq!(files_of(&service, &user).into_keys().collect::<Vec<_>>(), [format!("{job}/input.mp4")]);
-    assert_eq!(unfinished(&service), [""; 0]);
+    assert_eq!(files_of(&service, &user).await.into_keys().collect::<Vec<_>>(), [format!("{job}/input.mp4")]);
+    assert_eq!(unfinished(&service).await, [""; 0]);
     let letters = service.letters(1).await;
     assert!(letters[0].text.contains(FailureCode::ProcessingTimeout.words(Language::En)), "{}", letters[0].text);
 }
 
 /// What kills or fails one job leaves the others alone.
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn neighbours_of_a_failing_job_are_done() {
-    let service = Service::start().await;
+async fn neighbours_of_a_failing_job_are_done(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.start().await;
     let user = service.user().await;
     let files = [(SHORT, bytes_of(SHORT)), (WRONG, bytes_of(WRONG)), (SHORT, bytes_of(SHORT))];
     let (status, accepted) = user.upload(&files).await;

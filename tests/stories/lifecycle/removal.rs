@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
+use rstest::rstest;
 use serde_json::Value;
 
-use super::{LONG, SHORT, WRONG, cancel, files_of, id, occupy, remove, unfinished};
+use super::{LONG, SHORT, WRONG, begun, cancel, files_of, id, occupy, remove, unfinished};
+use crate::parts::Parts::{self, Embedded, Servers};
 use crate::service::{Service, User, eventually};
 
 /// How soon a cancelled job stops.
@@ -23,12 +25,13 @@ async fn gone(service: &Service, user: &User<'_>, job: &str) {
     assert_eq!(user.delete(&format!("/videos/{job}")).await.0, StatusCode::NOT_FOUND);
     assert_eq!(service.database().job(id(job)).await.expect("the database answers"), None);
     assert_eq!(service.database().history(id(job)).await.expect("the database answers"), []);
-    assert!(!service.files().into_keys().any(|path| path.contains(job)), "{:?}", service.files());
+    assert!(!service.files().await.into_keys().any(|path| path.contains(job)), "{:?}", service.files().await);
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_waiting_job_is_cancelled_before_anybody_works_on_it() {
-    let service = Service::with(|settings| settings.worker.concurrency = 1).await;
+async fn a_waiting_job_is_cancelled_before_anybody_works_on_it(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.with(|settings| settings.worker.concurrency = 1).await;
     let (neighbour, user) = (service.user().await, service.user().await);
     let blocking = occupy(&neighbour).await;
     let job = user.send(SHORT).await;
@@ -39,7 +42,7 @@ async fn a_waiting_job_is_cancelled_before_anybody_works_on_it() {
     let next = user.send(SHORT).await;
     user.done(&next).await;
     assert_eq!(user.history(&job).await, ["->UPLOADED", "UPLOADED>QUEUED", "QUEUED>CANCELLED"]);
-    let names: Vec<String> = files_of(&service, &user).into_keys().collect();
+    let names: Vec<String> = files_of(&service, &user).await.into_keys().collect();
     assert_eq!(names, [format!("{job}/input.mp4"), format!("{next}/input.mp4"), format!("{next}/output-1.zip")]);
     let (status, problem) = user.get(&format!("/jobs/{job}/download")).await;
     assert_eq!((status, &problem["code"]), (StatusCode::BAD_REQUEST, &"NOT_DONE".into()));
@@ -48,30 +51,32 @@ async fn a_waiting_job_is_cancelled_before_anybody_works_on_it() {
     service.letters(1).await;
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_running_job_stops_within_seconds() {
-    let service = Service::with(|settings| settings.worker.concurrency = 1).await;
+async fn a_running_job_stops_within_seconds(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.with(|settings| settings.worker.concurrency = 1).await;
     let user = service.user().await;
     let job = occupy(&user).await;
-    eventually("the archive is being written", || async { unfinished(&service).first().map(|_| ()) }).await;
+    begun(&user, &job).await;
+    let next = user.send(SHORT).await;
     let asked = Instant::now();
     cancel(&user, &job).await;
-    eventually("the engine has stopped", || async { unfinished(&service).is_empty().then_some(()) }).await;
-    assert!(asked.elapsed() < SOON, "it took {:?}", asked.elapsed());
+    user.until(&next, &["PROCESSING", "DONE"]).await;
+    assert!(asked.elapsed() < SOON, "the slot was free after {:?}", asked.elapsed());
+    eventually("the archive is thrown away", || async { unfinished(&service).await.is_empty().then_some(()) }).await;
     assert_eq!(user.history(&job).await[2..], ["QUEUED>PROCESSING 1", "PROCESSING>CANCELLED"]);
-    // The slot is free again.
-    let next = user.send(SHORT).await;
     user.done(&next).await;
-    let names: Vec<String> = files_of(&service, &user).into_keys().collect();
+    let names: Vec<String> = files_of(&service, &user).await.into_keys().collect();
     assert_eq!(names, [format!("{job}/input.mp4"), format!("{next}/input.mp4"), format!("{next}/output-1.zip")]);
     // Nobody is told of what they did themselves.
     assert_eq!(service.letters(1).await[0].subject, "Your video is ready: h264_aac.mp4");
 }
 
 /// Also when it is deleted before its worker has noticed, and in any stage of the work.
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_goes_at_any_moment_leaves_nothing() {
-    let service = Service::start().await;
+async fn a_job_that_goes_at_any_moment_leaves_nothing(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.start().await;
     let user = service.user().await;
     let mut cancelled = 0;
     for moment in 0..12 {
@@ -97,21 +102,24 @@ async fn a_job_that_goes_at_any_moment_leaves_nothing() {
         gone_soon(&service, &user, &job).await;
     }
     assert!(cancelled > 0, "each was done before it could be cancelled");
-    eventually("no file is left", || async { service.files().is_empty().then_some(()) }).await;
+    eventually("no file is left", || async { service.files().await.is_empty().then_some(()) }).await;
     assert_eq!(user.get("/videos").await.1, Value::Array(Vec::new()));
 }
 
 /// Nothing is left once the worker has noticed.
 async fn gone_soon(service: &Service, user: &User<'_>, job: &str) {
     // An archive that is completed at this moment goes from the unfinished ones to the files before it is thrown away.
-    let nothing_left = || unfinished(service).is_empty() && files_of(service, user).is_empty();
-    eventually("the engine has stopped, and no file is left", || async { nothing_left().then_some(()) }).await;
+    eventually("the engine has stopped, and no file is left", || async {
+        (unfinished(service).await.is_empty() && files_of(service, user).await.is_empty()).then_some(())
+    })
+    .await;
     gone(service, user, job).await;
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_waits_for_another_attempt_can_be_cancelled() {
-    let service = Service::with(|settings| settings.worker.timeout_seconds = 0).await;
+async fn a_job_that_waits_for_another_attempt_can_be_cancelled(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.with(|settings| settings.worker.timeout_seconds = 0).await;
     let user = service.user().await;
     let job = user.send(LONG).await;
     eventually("another attempt is to follow", || async {
@@ -129,9 +137,10 @@ async fn a_job_that_waits_for_another_attempt_can_be_cancelled() {
     service.letters(0).await;
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_over_can_be_deleted() {
-    let service = Service::with(|settings| settings.worker.concurrency = 1).await;
+async fn what_is_over_can_be_deleted(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.with(|settings| settings.worker.concurrency = 1).await;
     let user = service.user().await;
     let cancelled = occupy(&user).await;
     cancel(&user, &cancelled).await;
@@ -146,10 +155,10 @@ async fn what_is_over_can_be_deleted() {
     }
     let fetched = service.request(reqwest::Method::GET, &link).send().await.expect("the service answers");
     assert_eq!(fetched.status(), StatusCode::NOT_FOUND, "the link leads nowhere any more");
-    let names: Vec<String> = files_of(&service, &user).into_keys().collect();
+    let names: Vec<String> = files_of(&service, &user).await.into_keys().collect();
     assert_eq!(names, [format!("{kept}/input.mp4"), format!("{kept}/output-1.zip")]);
-    assert_eq!(unfinished(&service), [""; 0]);
+    assert_eq!(unfinished(&service).await, [""; 0]);
     let listed = user.get("/videos").await.1;
     assert_eq!(listed.as_array().map(|jobs| jobs.iter().map(|job| job["id"].clone()).collect()), Some(vec![Value::from(kept)]));
-    assert_eq!(service.files().len(), 2, "{:?}", BTreeMap::from_iter(service.files()));
+    assert_eq!(service.files().await.len(), 2, "{:?}", BTreeMap::from_iter(service.files().await));
 }

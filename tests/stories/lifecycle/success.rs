@@ -5,15 +5,18 @@ use std::fs::File;
 
 use frames::Options;
 use jobs::{State, Time};
+use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::{SHORT, days, files_of, id, unfinished};
 use crate::harness::{Archive, clips, extract, file_name, fixture};
-use crate::service::{Service, bytes_of};
+use crate::parts::Parts::{self, Embedded, Servers};
+use crate::service::bytes_of;
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_video_becomes_an_archive_and_a_mail() {
-    let service = Service::start().await;
+async fn a_video_becomes_an_archive_and_a_mail(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.start().await;
     let user = service.user().await;
     let job = user.send(SHORT).await;
     let mut view = user.done(&job).await;
@@ -25,8 +28,8 @@ async fn a_video_becomes_an_archive_and_a_mail() {
     let (input, output) = (bytes_of(SHORT).len() as u64, archive.len() as u64);
     assert_eq!(Archive::read(archive).expect("the archive is whole").pictures.len(), 6);
     let files = [(format!("{job}/input.mp4"), input), (format!("{job}/output-1.zip"), output)];
-    assert_eq!(files_of(&service, &user), BTreeMap::from(files));
-    assert_eq!(unfinished(&service), [""; 0]);
+    assert_eq!(files_of(&service, &user).await, BTreeMap::from(files));
+    assert_eq!(unfinished(&service).await, [""; 0]);
 
     let mut take = |name: &str| view.as_object_mut().and_then(|view| view.remove(name)).expect("it is there");
     let times = ["created_at", "started_at", "completed_at", "expires_at"].map(&mut take);
@@ -57,9 +60,10 @@ async fn a_video_becomes_an_archive_and_a_mail() {
 }
 
 /// The archive is that of the library, and whoever gets it is told what it lacks.
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_video_is_done_with_warnings() {
-    let service = Service::start().await;
+async fn a_damaged_video_is_done_with_warnings(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.start().await;
     let user = service.user().await;
     let mut reports = BTreeMap::new();
     for clip in clips("cut") {

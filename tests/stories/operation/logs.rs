@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use super::{LONG, SHORT, WRONG, logged};
 use crate::harness::scratch;
+use crate::letters::letters;
 use crate::process::Process;
-use crate::service::{PASSWORD, answer, bytes_of, eventually, form, letters};
+use crate::service::{PASSWORD, answer, bytes_of, eventually, form};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_is_followed_by_its_id_and_its_trace() {

@@ -10,8 +10,9 @@ use tokio::sync::oneshot;
 
 use super::{LONG, SHORT, logged};
 use crate::harness::{Archive, scratch};
+use crate::letters::letters;
 use crate::process::Process;
-use crate::service::{User, answer, bytes_of, eventually, letters, stored};
+use crate::service::{User, answer, bytes_of, eventually, stored};
 
 /// Retries follow at once.
 const AT_ONCE: [(&str, &str); 1] = [("WORKER_RETRY_SECONDS", "0,0,0")];

@@ -4,14 +4,16 @@ use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, StreamExt};
 use reqwest::{Body, StatusCode, header};
+use rstest::rstest;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
-use super::{FORM, SHORT, body, post};
+use super::{FORM, MIB, SHORT, body, post};
 use crate::harness::PATIENCE;
-use crate::service::{Service, User, bytes_of, eventually};
+use crate::parts::Parts::{self, Embedded, Servers};
+use crate::service::{User, bytes_of, eventually};
 
 /// A small upload: its status, code and whether the client learns when to come again.
 async fn one_more(user: &User<'_>) -> (StatusCode, Value, bool) {
@@ -22,11 +24,14 @@ async fn one_more(user: &User<'_>) -> (StatusCode, Value, bool) {
     (status, answer["code"].clone(), again)
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_has_so_many_uploads_under_way_and_no_more() {
-    let service = Service::with(|settings| settings.limits.uploads_at_once = 1).await;
+async fn a_user_has_so_many_uploads_under_way_and_no_more(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.with(|settings| settings.limits.uploads_at_once = 1).await;
     let (user, other) = (service.user().await, service.user().await);
-    let form = body(&[("name=\"file\"; filename=\"a.mp4\"", &bytes_of(SHORT))]);
+    // So large that an S3 store sees something of it before it is complete.
+    let large = [bytes_of(SHORT), vec![0; 12 * MIB]].concat();
+    let form = body(&[("name=\"file\"; filename=\"a.mp4\"", &large)]);
     let (begin, end) = (form[..form.len() / 2].to_vec(), form[form.len() / 2..].to_vec());
     let (go, gone) = oneshot::channel();
     let rest = stream::once(async move {
@@ -34,7 +39,7 @@ async fn a_user_has_so_many_uploads_under_way_and_no_more() {
         Ok::<_, std::io::Error>(end)
     });
     let slow = tokio::spawn(post(&user, FORM, Body::wrap_stream(stream::iter([Ok(begin)]).chain(rest))).send());
-    eventually("the video is being written", || async { (!service.files().is_empty()).then_some(()) }).await;
+    eventually("the video is being written", || async { (!service.files().await.is_empty()).then_some(()) }).await;
     assert_eq!(one_more(&user).await, (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_UPLOADS".into(), true));
     assert_eq!(one_more(&other).await.0, StatusCode::ACCEPTED, "somebody else is not held up");
     go.send(()).expect("the upload waits");
@@ -42,13 +47,15 @@ async fn a_user_has_so_many_uploads_under_way_and_no_more() {
     assert_eq!(one_more(&user).await.0, StatusCode::ACCEPTED);
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_has_so_many_jobs_that_wait_and_no_more() {
-    let service = Service::with(|settings| {
-        settings.limits.unfinished_jobs = 2;
-        settings.worker.concurrency = 1;
-    })
-    .await;
+async fn a_user_has_so_many_jobs_that_wait_and_no_more(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts
+        .with(|settings| {
+            settings.limits.unfinished_jobs = 2;
+            settings.worker.concurrency = 1;
+        })
+        .await;
     let user = service.user().await;
     let running = user.send("long/240_pictures.mp4").await;
     let waiting = user.send("long/240_pictures.mp4").await;
@@ -59,13 +66,14 @@ async fn a_user_has_so_many_jobs_that_wait_and_no_more() {
     assert_eq!(one_more(&user).await.0, StatusCode::ACCEPTED);
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_stores_so_much_and_no_more() {
-    let service = Service::with(|settings| settings.limits.stored_mb = 1).await;
+async fn a_user_stores_so_much_and_no_more(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.with(|settings| settings.limits.stored_mb = 1).await;
     let (user, other) = (service.user().await, service.user().await);
     let padded = [bytes_of(SHORT), vec![0; 1 << 20]].concat();
     assert_eq!(user.upload(&[("a.mp4", padded)]).await.0, StatusCode::INSUFFICIENT_STORAGE);
-    assert!(service.files().is_empty());
+    assert!(service.files().await.is_empty());
     let job = user.send(SHORT).await;
     user.done(&job).await;
     let half = [bytes_of(SHORT), vec![0; 900 << 10]].concat();
@@ -82,9 +90,10 @@ async fn a_user_stores_so_much_and_no_more() {
     assert_eq!(user.upload(&[("a.mp4", half)]).await.0, StatusCode::ACCEPTED);
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_sends_byte_by_byte_is_cut_off() {
-    let service = Service::with(|settings| settings.upload.patience_seconds = 1).await;
+async fn a_client_that_sends_byte_by_byte_is_cut_off(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.with(|settings| settings.upload.patience_seconds = 1).await;
     let address = service.base().strip_prefix("http://").expect("it is HTTP").to_owned();
     let user = service.user().await;
     // In the headers, in a JSON body, and in a video.
@@ -109,5 +118,5 @@ async fn a_client_that_sends_byte_by_byte_is_cut_off() {
         assert!(started.elapsed() >= Duration::from_secs(1), "{begin:?}");
         trickle.abort();
     }
-    assert!(service.files().is_empty());
+    assert!(service.files().await.is_empty());
 }

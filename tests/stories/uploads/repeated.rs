@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
+use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::{SHORT, files_of, ids, rows};
-use crate::service::{Service, User, answer, bytes_of, form};
+use crate::parts::Parts::{self, Embedded, Servers};
+use crate::service::{User, answer, bytes_of, form};
 
 /// Upload a short clip under an idempotency key.
 pub async fn send(user: &User<'_>, key: &str, files: usize) -> (StatusCode, Value) {
@@ -22,14 +24,15 @@ async fn done(user: &User<'_>, accepted: &Value) {
     }
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repeated_upload_gives_the_same_jobs() {
-    let service = Service::start().await;
+async fn a_repeated_upload_gives_the_same_jobs(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.start().await;
     let user = service.user().await;
     let (status, first) = send(&user, "mine", 2).await;
     assert_eq!((status, ids(&first).len()), (StatusCode::ACCEPTED, 2));
     done(&user, &first).await;
-    let before = (service.files(), rows(&service, &user).await);
+    let before = (service.files().await, rows(&service, &user).await);
     assert_eq!(before.0.keys().cloned().collect::<Vec<_>>(), files_of(&before.1));
 
     // The key alone tells: who repeats does not have to send the same, nor anything at all.
@@ -38,16 +41,17 @@ async fn a_repeated_upload_gives_the_same_jobs() {
         assert_eq!((status, ids(&again)), (StatusCode::ACCEPTED, ids(&first)));
         assert_eq!(again["status"], "DONE", "{again}");
     }
-    assert_eq!((service.files(), rows(&service, &user).await), before);
+    assert_eq!((service.files().await, rows(&service, &user).await), before);
 
     let (status, other) = send(&user, "another", 1).await;
     assert_eq!(status, StatusCode::ACCEPTED);
     assert!(!ids(&first).contains(&ids(&other)[0]));
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn eight_uploads_at_once_with_one_key_are_one() {
-    let service = Service::start().await;
+async fn eight_uploads_at_once_with_one_key_are_one(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.start().await;
     let user = service.user().await;
     let answers = join_all((0..8).map(|_| send(&user, "at once", 3))).await;
     let (_, first) = &answers[0];
@@ -58,12 +62,13 @@ async fn eight_uploads_at_once_with_one_key_are_one() {
     done(&user, first).await;
     let rows = rows(&service, &user).await;
     assert_eq!(rows.len(), 3);
-    assert_eq!(service.files().into_keys().collect::<Vec<_>>(), files_of(&rows), "no video is left that became no job");
+    assert_eq!(service.files().await.into_keys().collect::<Vec<_>>(), files_of(&rows), "no video is left that became no job");
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn the_key_of_deleted_jobs_is_used_up() {
-    let service = Service::start().await;
+async fn the_key_of_deleted_jobs_is_used_up(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.start().await;
     let user = service.user().await;
     let (_, first) = send(&user, "deleted", 2).await;
     done(&user, &first).await;
@@ -74,12 +79,13 @@ async fn the_key_of_deleted_jobs_is_used_up() {
     assert_eq!(user.delete(&format!("/videos/{two}")).await.0, StatusCode::NO_CONTENT);
     let (status, problem) = send(&user, "deleted", 2).await;
     assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("IDEMPOTENCY_KEY_USED")));
-    assert_eq!((service.files(), rows(&service, &user).await), ([].into(), Vec::new()));
+    assert_eq!((service.files().await, rows(&service, &user).await), ([].into(), Vec::new()));
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_is_its_users_own() {
-    let service = Service::start().await;
+async fn a_key_is_its_users_own(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.start().await;
     let (ana, rui) = (service.user().await, service.user().await);
     let ((_, hers), (_, his)) = tokio::join!(send(&ana, "same", 1), send(&rui, "same", 1));
     assert_ne!(ids(&hers), ids(&his));
@@ -91,9 +97,10 @@ async fn a_key_is_its_users_own() {
     }
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_is_forgotten_after_a_day() {
-    let service = Service::start().await;
+async fn a_key_is_forgotten_after_a_day(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.start().await;
     let mut user = service.user().await;
     let (_, first) = send(&user, "today", 1).await;
     done(&user, &first).await;
@@ -107,9 +114,10 @@ async fn a_key_is_forgotten_after_a_day() {
     assert_eq!(rows(&service, &user).await.len(), 2);
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_have_one_to_255_characters() {
-    let service = Service::start().await;
+async fn keys_have_one_to_255_characters(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.start().await;
     let user = service.user().await;
     for (key, accepted) in [(String::new(), false), ("k".repeat(255), true), ("k".repeat(256), false)] {
         let (status, told) = send(&user, &key, 1).await;
