@@ -13,6 +13,7 @@ mod contract;
 mod downloads;
 mod events;
 mod exact;
+mod faults;
 mod harness;
 mod headers;
 mod honest;
