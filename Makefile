@@ -6,7 +6,7 @@ CACHED := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/fiapx/bin
 # Known holes in dependencies, as the RustSec project collects them.
 ADVISORIES := https://github.com/RustSec/advisory-db
 
-.PHONY: help setup run build test test-quick lint deny fuzz bench bench-servers race clean
+.PHONY: help setup run build test test-quick soak lint deny fuzz bench bench-servers race clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,11 @@ test: ## Set up and run everything that has to pass
 test-quick: ## Run the tests of the crates alone, without the whole-system stories
 	@./setup.sh build
 	cargo test --workspace --exclude stories --exclude servers --lib --bins -- --skip rabbitmq::tests --skip s3::tests --skip on_a_server
+
+soak: ## Kill, stop and pause everything at random under load, and account for every video: make soak MINUTES=10
+	@./setup.sh test && ./setup.sh store
+	cargo build --package app --features failpoints
+	SOAK_MINUTES=$(or $(MINUTES),10) cargo test --package stories --test stories -- soak --nocapture
 
 lint: ## Check form and style
 	cargo fmt --all -- --check

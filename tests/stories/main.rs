@@ -34,5 +34,6 @@ mod readme;
 mod rolling;
 mod same_bytes;
 mod service;
+mod soak;
 mod survival;
 mod uploads;
