@@ -1,5 +1,6 @@
 //! Running the service: starting and refusing to start, stopping, and what it tells of itself.
 
+mod checks;
 mod commands;
 mod figures;
 mod logs;

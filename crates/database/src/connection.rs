@@ -9,7 +9,7 @@ use jobs::{Clock, Time};
 use migrations::Migrator;
 use sea_orm::{
     ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, RuntimeErr, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait,
+    SqlxError, TransactionOptions, TransactionTrait,
 };
 use sea_orm_migration::MigratorTrait;
 use secrecy::{ExposeSecret, SecretString};
@@ -95,7 +95,7 @@ impl Database {
             .max_connections(16)
             .acquire_timeout(Duration::from_secs(10))
             .connect_timeout(Duration::from_secs(10));
-        let write = sea_orm::Database::connect(options).await?;
+        let write = sea_orm::Database::connect(options).await.map_err(of_connecting)?;
         Ok(Self { read: write.clone(), write, clock, rules: Arc::new(rules), outbox: Arc::default() })
     }
 
@@ -154,6 +154,14 @@ impl Database {
         let options =
             TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..TransactionOptions::default() };
         Ok(self.write.begin_with_options(options).await?)
+    }
+}
+
+/// While nobody answers, the pool tries again and again, and then tells only that it has given up.
+fn of_connecting(error: DbErr) -> Error {
+    match &error {
+        DbErr::Conn(RuntimeErr::SqlxError(cause)) if matches!(**cause, SqlxError::PoolTimedOut) => Error::Unreachable,
+        _ => error.into(),
     }
 }
 

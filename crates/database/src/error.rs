@@ -9,9 +9,12 @@ pub enum Error {
     /// Something that has to be unique is there already.
     #[error("there is one already")]
     Taken,
-    /// The database could not be reached, or refused.
+    /// The database could not be reached, or refused. Its words are those of the causes, too.
     #[error("the database failed: {0}")]
-    Database(#[source] DbErr),
+    Database(DbErr),
+    /// Nobody took a connection in time.
+    #[error("nobody answers at its host and port")]
+    Unreachable,
     /// A row holds what no version of this program writes.
     #[error("the database holds what cannot be understood: {0}")]
     Corrupt(String),

@@ -110,7 +110,7 @@ impl Reader {
             let bytes = self
                 .runtime
                 .block_on(&mut ahead.task)
-                .map_err(|stopped| Error::Unavailable { action: format!("read {}", self.key), source: stopped.into() })??;
+                .map_err(|stopped| Error::Unavailable { action: format!("read {}", self.key), cause: stopped.into() })??;
             self.make_room(bytes.len() as u64);
             (ahead.range.start, bytes)
         } else {

@@ -57,12 +57,12 @@ pub enum Error {
         length: usize,
     },
     /// The storage could not be reached, or refused.
-    #[error("storage failed to {action}: {source}")]
+    #[error("storage failed to {action}: {cause}")]
     Unavailable {
         /// What it was asked to do: `read videos/...`.
         action: String,
-        /// What it said.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        /// What it said; no `source`, for its words are in ours.
+        cause: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
@@ -84,7 +84,7 @@ impl Error {
     pub(crate) fn of_system(action: impl FnOnce() -> String, error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
-            _ => Self::Unavailable { action: action(), source: error.into() },
+            _ => Self::Unavailable { action: action(), cause: error.into() },
         }
     }
 }

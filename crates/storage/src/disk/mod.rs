@@ -268,7 +268,7 @@ async fn off_runtime<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> 
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(stopped) => {
-                Err(Error::Unavailable { action: "do anything while the service stops".to_owned(), source: stopped.into() })
+                Err(Error::Unavailable { action: "do anything while the service stops".to_owned(), cause: stopped.into() })
             }
         },
     }

@@ -101,7 +101,7 @@ impl Store {
             return Ok(Vec::new());
         }
         let wanted = BucketLifecycleConfiguration::builder().set_rules(Some(wanted)).build();
-        let wanted = wanted.map_err(|error| Error::Unavailable { action: action(), source: error.into() })?;
+        let wanted = wanted.map_err(|error| Error::Unavailable { action: action(), cause: error.into() })?;
         let set = client.put_bucket_lifecycle_configuration().bucket(bucket).lifecycle_configuration(wanted).send().await;
         match set {
             Ok(_) => Ok(Vec::new()),

@@ -14,7 +14,7 @@ impl Store {
         // Links count in full seconds, of which they need one.
         let seconds = valid_for.as_secs() + u64::from(valid_for.subsec_nanos() > 0);
         let config = PresigningConfig::expires_in(Duration::from_secs(seconds.max(1)));
-        let config = config.map_err(|error| Error::Unavailable { action: action(), source: error.into() })?;
+        let config = config.map_err(|error| Error::Unavailable { action: action(), cause: error.into() })?;
         let request = self.signer.get_object().bucket(&self.bucket).key(key.as_str());
         let request = request.response_content_disposition(disposition(filename));
         let signed = request.presigned(config).await.map_err(|error| self.error(action(), &error))?;

@@ -130,7 +130,7 @@ impl Store {
 
     fn incomplete_answer(&self, action: &str, key: &Key, missing: &str) -> Error {
         let source = format!("{} did not answer as an S3 store does ({missing} is missing): is S3_ENDPOINT right?", self.endpoint);
-        Error::Unavailable { action: format!("{action} {key}"), source: source.into() }
+        Error::Unavailable { action: format!("{action} {key}"), cause: source.into() }
     }
 }
 
@@ -138,6 +138,6 @@ impl Store {
 fn unless_panic(stopped: JoinError) -> Error {
     match stopped.try_into_panic() {
         Ok(panic) => panic::resume_unwind(panic),
-        Err(stopped) => Error::Unavailable { action: "do anything while the service stops".to_owned(), source: stopped.into() },
+        Err(stopped) => Error::Unavailable { action: "do anything while the service stops".to_owned(), cause: stopped.into() },
     }
 }

@@ -66,7 +66,7 @@ impl Store {
             return Ok(Bytes::new());
         }
         let source = format!("{} gave other bytes than those from {} to {}", self.endpoint, range.start, range.end);
-        Err(Error::Unavailable { action: format!("read {key}"), source: source.into() })
+        Err(Error::Unavailable { action: format!("read {key}"), cause: source.into() })
     }
 
     async fn get(&self, key: &Key, range: &Range<u64>) -> Result<Found, Broken> {
@@ -93,7 +93,7 @@ impl Store {
                 outcome => {
                     let why = outcome.err().map_or_else(|| "it ended too early".to_owned(), |error| cause(&error));
                     let source = format!("the answer of {} broke off ({why})", self.endpoint);
-                    return Err(Broken::Off(Error::Unavailable { action: format!("read {key}"), source: source.into() }));
+                    return Err(Broken::Off(Error::Unavailable { action: format!("read {key}"), cause: source.into() }));
                 }
             }
         }

@@ -77,7 +77,7 @@ impl Store {
     {
         match Answer::of(error) {
             Some(answer) if answer.is_full() => Error::Full,
-            answer => Error::Unavailable { action, source: self.explain(answer.as_ref(), error).into() },
+            answer => Error::Unavailable { action, cause: self.explain(answer.as_ref(), error).into() },
         }
     }
 
