@@ -35,5 +35,6 @@ mod rolling;
 mod same_bytes;
 mod service;
 mod soak;
+mod streaming;
 mod survival;
 mod uploads;

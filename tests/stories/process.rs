@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::{PATIENCE, fiapx};
+use crate::harness::{PATIENCE, fiapx, tool};
 use crate::service::{Client, PASSWORD};
 
 /// What no log may hold, whoever writes it: passwords, access tokens as they begin, hashes of passwords, addresses of users.
@@ -41,7 +41,19 @@ impl Process {
 
     /// Start a role of the service, by its words on the command line.
     pub fn role(words: &[&str], data_directory: &Path, environment: &[(&str, &str)]) -> Self {
-        let mut command: Command = fiapx();
+        Self::of(fiapx(), words, data_directory, environment)
+    }
+
+    /// The same with all files noted that it or a process of it opens for writing or makes.
+    pub fn watched(words: &[&str], data_directory: &Path, environment: &[(&str, &str)], notes: &Path) -> Self {
+        let mut command = tool("strace");
+        // As a grandchild, so that signals reach the service.
+        command.args(["-D", "-f", "-qq", "-e", "trace=open,openat,creat,mkdir,mkdirat,rename,renameat,renameat2,truncate"]);
+        command.args(["-e", "signal=none", "-o"]).arg(notes).arg(fiapx().get_program());
+        Self::of(command, words, data_directory, environment)
+    }
+
+    fn of(mut command: Command, words: &[&str], data_directory: &Path, environment: &[(&str, &str)]) -> Self {
         command.args(words).arg("--data-dir").arg(data_directory).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).envs(environment.iter().copied());
         let mut child = command.stdout(Stdio::piped()).spawn().expect("fiapx can be started");
@@ -75,6 +87,16 @@ impl Process {
         listed
             .flat_map(|numbers| numbers.split_whitespace().map(|number| number.parse().expect("a number")).collect::<Vec<_>>())
             .collect()
+    }
+
+    /// The memory that it and its children have now, in bytes; what they share counts for each (`VmRSS`, proc(5)).
+    pub fn memory(&self) -> u64 {
+        let of = |process: &u32| {
+            let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
+            line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+        };
+        self.children().iter().chain([&self.child.id()]).map(of).sum()
     }
 
     /// What it has written to its log so far.
