@@ -36,7 +36,7 @@ fuzz_target!(|video: &[u8]| {
             let mut entry = entries.by_index(index).expect("the entry is there");
             let mut bytes = Vec::new();
             entry.read_to_end(&mut bytes).expect("its CRC is right");
-            if entry.name() == "manifest.json" {
+            if entry.name().expect("it is text") == "manifest.json" {
                 let manifest: serde_json::Value = serde_json::from_slice(&bytes).expect("the manifest is JSON");
                 assert_eq!(manifest["images"].as_array().map(Vec::len), Some(report.frames as usize));
                 assert_eq!(manifest["complete"], report.complete);
