@@ -24,7 +24,8 @@ build=(libavcodec-dev libavformat-dev libavutil-dev libswscale-dev clang libclan
 # The ffmpeg command is the oracle of the tests; the rest reads archives and watches what the command opens.
 # The servers are started by the tests themselves, each on a port and in a directory of its own.
 servers=(postgresql rabbitmq-server redis-server util-linux)
-test=(ffmpeg curl unzip p7zip-full libarchive-tools python3 python3-venv strace perl)
+# The page is looked at in a browser; npm brings what looks whether everybody can use it.
+test=(ffmpeg curl unzip p7zip-full libarchive-tools python3 python3-venv strace perl chromium chromium-driver npm)
 bench=(ffmpeg python3 python3-venv)
 
 case ${1:-} in

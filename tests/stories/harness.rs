@@ -279,6 +279,9 @@ pub fn tool(name: &str) -> Command {
         "perl" => "perl",
         "prlimit" | "flock" => "util-linux",
         "mkfifo" => "coreutils",
+        "chromium" => "chromium",
+        "chromedriver" => "chromium-driver",
+        "npm" => "npm",
         other => panic!("no package is known for {other}"),
     };
     let path = std::env::var_os("PATH").unwrap_or_default();

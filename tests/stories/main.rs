@@ -27,6 +27,7 @@ mod many_machines;
 mod memory;
 mod operation;
 mod ownership;
+mod page;
 mod parts;
 mod process;
 mod readers;

@@ -39,11 +39,13 @@ const fn guarded(found: u16) -> Statuses {
 }
 
 /// What every operation on a path with a parameter answers. The last on a job deletes it, so its owner does that last.
-const TABLE: [(&str, Statuses); 6] = [
+const TABLE: [(&str, Statuses); 8] = [
     ("GET /videos/{id}", guarded(200)),
     ("GET /jobs/{id}/status", guarded(200)),
     ("GET /jobs/{id}/events", guarded(200)),
     ("GET /jobs/{id}/download", guarded(200)),
+    ("GET /jobs/{id}/frames", guarded(200)),
+    ("GET /jobs/{id}/frames/{number}", guarded(200)),
     // Here the link decides and nobody is asked for a token; without a signature of ours it is worth nothing to anybody.
     ("GET /files/videos/{user}/{job}/{name}", [[403; 3]; 4]),
     ("DELETE /videos/{id}", guarded(204)),
@@ -64,7 +66,12 @@ async fn operations(client: &Client) -> BTreeSet<String> {
 /// The path of an operation on one of the owner's jobs.
 fn path(operation: &str, owner: &str, job: &str, archive: &str) -> String {
     let (_, path) = operation.split_once(' ').expect("an operation has a method");
-    let path = path.replace("{id}", job).replace("{job}", job).replace("{user}", owner).replace("{name}", archive);
+    let path = path
+        .replace("{id}", job)
+        .replace("{job}", job)
+        .replace("{user}", owner)
+        .replace("{name}", archive)
+        .replace("{number}", "1");
     assert!(!path.contains('{'), "there is no value for a parameter of {path}");
     if path.starts_with("/files/") { format!("{path}?expires=9999999999&filename=a.zip&signature=AAAA") } else { path }
 }

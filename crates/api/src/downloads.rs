@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 
-use jobs::State;
 use poem::Request;
 use poem::http::{HeaderMap, StatusCode, header};
 use poem::web::Data;
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi};
-use storage::Key;
 use tracing::info;
 use uuid::Uuid;
 
 use crate::Service;
 use crate::accounts::{Group, LoggedIn};
+use crate::archives;
 use crate::problem::{Problem, Refusal, refusals};
 use crate::videos::own_job;
 
@@ -79,24 +78,13 @@ impl Downloads {
         id: Path<Uuid>,
     ) -> Result<Linked, Refusal<DownloadRefusals>> {
         let job = own_job(&service, user.0, id.0).await?;
-        let over = || Problem::new(StatusCode::GONE, "ARCHIVE_EXPIRED", "The archive's time is over. Upload the video again.");
-        if job.state == State::Expired || job.state == State::Done && job.expires_at <= service.database().clock().now() {
-            return Err(over().into());
-        }
-        let Some(path) = job.zip_path.filter(|_| job.state == State::Done) else {
-            let detail = format!("The job is {}; there is an archive when it is DONE.", job.state);
-            return Err(Problem::new(StatusCode::BAD_REQUEST, "NOT_DONE", detail).into());
-        };
+        let key = archives::key(&service, &job)?;
         let verdict = service.parts.limits.take(&format!("download:{}", user.0), service.settings.downloads_per_minute).await;
         if !verdict.allowed {
             let detail = format!("{} downloads a minute are allowed. Wait a little.", verdict.limit);
             return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_DOWNLOADS", detail).limited(&verdict).into());
         }
-        let key: Key = path.parse().map_err(|_| Problem::internal(&format!("`{path}` is no key of an archive")))?;
-        let object = service.parts.storage.head(&key).await.map_err(|error| match error {
-            storage::Error::NotFound { .. } => over(),
-            error => error.into(),
-        })?;
+        let object = archives::stored(&service, &key).await?;
         let filename = archive_name(&job.filename);
         let link = service.parts.storage.link(&key, &filename, service.settings.link_valid_for).await?;
         let download_url = if link.starts_with('/') { format!("{}{link}", base(&service, request)) } else { link };

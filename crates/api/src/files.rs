@@ -126,7 +126,7 @@ impl Files {
 }
 
 /// The bytes of an object, read as the client takes them.
-fn body(service: &Service, object: &Object, range: Range<u64>) -> Body {
+pub fn body(service: &Service, object: &Object, range: Range<u64>) -> Body {
     let (storage, key) = (Arc::clone(&service.parts.storage), object.key.clone());
     Body::from_bytes_stream(stream::try_unfold(range, move |left| {
         let (storage, key): (_, Key) = (Arc::clone(&storage), key.clone());

@@ -20,6 +20,9 @@ mod views;
 mod videos;
 mod watch;
 mod events;
+mod archives;
+mod thumbnails;
+mod frames;
 mod downloads;
 mod files;
 mod health;
@@ -40,6 +43,7 @@ pub use limits::{InMemory, Limits, Shared, Verdict};
 
 pub use quotas::Quotas;
 
+use archives::Archives;
 use passwords::Passwords;
 use quotas::Uploading;
 use tokens::Tokens;
@@ -112,6 +116,7 @@ pub struct Service {
     pub(crate) tokens: Tokens,
     pub(crate) watch: Watch,
     pub(crate) uploading: Arc<Uploading>,
+    pub(crate) archives: Archives,
 }
 
 impl Service {
@@ -120,7 +125,8 @@ impl Service {
     pub fn new(parts: Parts, settings: Settings) -> Arc<Self> {
         let tokens = Tokens::new(&settings, parts.database.clock().clone());
         let watch = Watch::new(parts.database.clone());
-        Arc::new(Self { parts, settings, passwords: Passwords::default(), tokens, watch, uploading: Arc::default() })
+        let (passwords, uploading, archives) = (Passwords::default(), Arc::default(), Archives::default());
+        Arc::new(Self { parts, settings, passwords, tokens, watch, uploading, archives })
     }
 
     pub(crate) fn database(&self) -> &Database {

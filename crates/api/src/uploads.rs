@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use database::Job;
 use database::accept::Accepted;
-use jobs::UserId;
+use jobs::{UserId, VideoFormat};
 use poem::Request;
 use poem::http::{StatusCode, header};
 use poem::web::Data;
@@ -43,6 +43,24 @@ struct AcceptedVideos {
     jobs: Vec<AcceptedJob>,
 }
 
+/// What an upload may hold.
+#[derive(Object)]
+struct Acceptance {
+    /// Suffixes of the videos that are accepted.
+    suffixes: Vec<String>,
+    /// Bytes of the largest video.
+    max_video_bytes: u64,
+    /// Videos in one upload.
+    max_videos: u64,
+}
+
+#[derive(ApiResponse)]
+enum Told {
+    /// What an upload may hold.
+    #[oai(status = 200)]
+    Acceptance(Json<Acceptance>),
+}
+
 #[derive(ApiResponse)]
 enum Uploaded {
     /// The videos are stored and wait for a worker. Nothing that was accepted gets lost.
@@ -76,6 +94,17 @@ pub struct Uploads;
 
 #[OpenApi(tag = "Group::Videos")]
 impl Uploads {
+    /// What is accepted?
+    ///
+    /// For clients that tell their users before they send anything.
+    #[oai(path = "/videos/upload", method = "get")]
+    #[expect(clippy::unused_async, reason = "operations have to be async")]
+    async fn acceptance(&self, service: Data<&Arc<Service>>) -> Told {
+        let suffixes = VideoFormat::ALL.map(|format| format!(".{}", format.suffix())).to_vec();
+        let (max_video_bytes, max_videos) = (service.settings.max_video_bytes, receive::MOST_FILES as u64);
+        Told::Acceptance(Json(Acceptance { suffixes, max_video_bytes, max_videos }))
+    }
+
     /// Upload videos
     ///
     /// One or more parts named `file`: .mp4 .avi .mov .mkv .wmv .flv .webm. All are accepted or none.

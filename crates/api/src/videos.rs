@@ -5,7 +5,7 @@ use std::sync::Arc;
 use database::Job;
 use database::reading::Page;
 use jobs::{JobId, Language, State, UserId};
-use poem::http::StatusCode;
+use poem::http::{HeaderMap, StatusCode, header};
 use poem::web::Data;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
@@ -106,6 +106,7 @@ impl Videos {
     async fn list(
         &self,
         service: Data<&Arc<Service>>,
+        headers: &HeaderMap,
         user: LoggedIn,
         /// Only jobs that stand here.
         status: Query<Option<Status>>,
@@ -125,7 +126,7 @@ impl Videos {
             let filter = state.map(|state| format!("status={state}&")).unwrap_or_default();
             format!("</videos?{filter}limit={}&cursor={}>; rel=\"next\"", limit.0, last.id)
         });
-        let language = language(&service, user.0).await?;
+        let language = language(&service, headers, user.0).await?;
         Ok(Listed::Page(Json(jobs.into_iter().map(|job| JobView::new(job, language)).collect()), link))
     }
 
@@ -134,12 +135,13 @@ impl Videos {
     async fn get(
         &self,
         service: Data<&Arc<Service>>,
+        headers: &HeaderMap,
         user: LoggedIn,
         /// The job's id.
         id: Path<Uuid>,
     ) -> Result<Found, Refusal<JobRefusals>> {
         let job = own_job(&service, user.0, id.0).await?;
-        Ok(Found::Job(Json(JobView::new(job, language(&service, user.0).await?))))
+        Ok(Found::Job(Json(JobView::new(job, language(&service, headers, user.0).await?))))
     }
 
     /// Cancel or delete a job
@@ -149,6 +151,7 @@ impl Videos {
     async fn remove(
         &self,
         service: Data<&Arc<Service>>,
+        headers: &HeaderMap,
         user: LoggedIn,
         /// The job's id.
         id: Path<Uuid>,
@@ -168,7 +171,7 @@ impl Videos {
             }
             if let Some(job) = cancelled {
                 info!(job_id = %job.id, user_id = %job.user_id, trace_id = job.trace_id(), "a job was cancelled");
-                return Ok(Removed::Cancelled(Json(JobView::new(job, language(&service, user.0).await?))));
+                return Ok(Removed::Cancelled(Json(JobView::new(job, language(&service, headers, user.0).await?))));
             }
         }
         let detail = "The job changed its state at this moment. Look at it and decide again.";
@@ -208,8 +211,11 @@ pub async fn own_job(service: &Service, user: UserId, id: Uuid) -> Result<Job, P
     Ok(job)
 }
 
-/// The language in which a user is spoken to.
-pub async fn language(service: &Service, user: UserId) -> Result<Language, Problem> {
+/// The language in which a user is spoken to: the one that the request asks for (RFC 9110, 12.5.4), else that of the account.
+async fn language(service: &Service, headers: &HeaderMap, user: UserId) -> Result<Language, Problem> {
+    if let Some(asked) = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| Language::of_header(value.to_str().ok()?)) {
+        return Ok(asked);
+    }
     Ok(service.database().user(user).await?.map(|user| user.language).unwrap_or_default())
 }
 

@@ -86,7 +86,7 @@ pub struct JobView {
     /// Why the last attempt failed: a stable name.
     #[oai(nullable)]
     pub error_code: Option<String>,
-    /// The same in words, and what to do, in the user's language.
+    /// The same in words, and what to do, in the language that the request asks for, else the user's.
     #[oai(nullable)]
     pub error_message: Option<String>,
     /// Attempts after the first.

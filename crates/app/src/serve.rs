@@ -225,7 +225,7 @@ fn serve(
     Ok(tokio::spawn(async move {
         Server::new_with_acceptor(acceptor)
             .idle_timeout(IDLE)
-            .run_with_graceful_shutdown(api::endpoint(service), signal, Some(grace))
+            .run_with_graceful_shutdown(api::endpoint(service, web::routes()), signal, Some(grace))
             .await
     }))
 }

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, RANGE};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, IF_NONE_MATCH, RANGE};
 use reqwest::{Body, Method, RequestBuilder};
 use serde_json::{Value, json};
 
@@ -82,11 +82,13 @@ fn sql(service: &Service, statements: &str) {
 }
 
 /// The operations on a job; the last removes it.
-const ON_JOB: [(&str, &str); 5] = [
+const ON_JOB: [(&str, &str); 7] = [
     ("GET", "/videos/{}"),
     ("GET", "/jobs/{}/status"),
     ("GET", "/jobs/{}/events"),
     ("GET", "/jobs/{}/download"),
+    ("GET", "/jobs/{}/frames"),
+    ("GET", "/jobs/{}/frames/1"),
     ("DELETE", "/videos/{}"),
 ];
 
@@ -166,6 +168,7 @@ async fn accounts(drive: &Drive<'_>) {
 }
 
 async fn uploads(drive: &Drive<'_>) {
+    drive.expect(200, drive.get("/videos/upload")).await;
     let user = drive.service.user().await;
     let clip = bytes_of(SHORT);
     // The service gives up on it after a second, and reads on for ten more.
@@ -230,12 +233,14 @@ async fn jobs(drive: &Drive<'_>) {
         drive.expect(404, user.request(method.clone(), &path("0190a000-0000-7000-8000-0000000000aa"))).await;
         if method == Method::GET {
             drive.expect(200, user.request(method.clone(), &path(&jobs[0]))).await;
-            let unfinished = if path("").ends_with("/download") { 400 } else { 200 };
+            let of_archive = ["/download", "/frames", "/frames/1"].iter().any(|end| path("").ends_with(end));
+            let unfinished = if of_archive { 400 } else { 200 };
             drive.expect(unfinished, user.request(method, &path(&failed))).await;
         }
     }
     let (_, link) = drive.expect(200, get(&format!("/jobs/{}/download", jobs[1]))).await;
     drive.expect(429, get(&format!("/jobs/{}/download", jobs[1]))).await;
+    frames(drive, &user, &jobs[1]).await;
     links(drive, link["download_url"].as_str().expect("a link")).await;
 
     // A job that is not over is cancelled; one that is, is deleted.
@@ -246,7 +251,23 @@ async fn jobs(drive: &Drive<'_>) {
     drive.expect(204, user.request(Method::DELETE, &format!("/videos/{}", jobs[1]))).await;
     drive.expect(404, drive.get(link["download_url"].as_str().expect("a link"))).await;
     drive.service.advance(Duration::from_hours(24 * 8));
-    drive.expect(410, get(&format!("/jobs/{}/download", jobs[2]))).await;
+    for what in ["download", "frames", "frames/1"] {
+        drive.expect(410, get(&format!("/jobs/{}/{what}", jobs[2]))).await;
+    }
+}
+
+/// What can be asked of frames beside what can be asked of every job.
+async fn frames(drive: &Drive<'_>, user: &User<'_>, job: &str) {
+    let get = |query: &str| user.request(Method::GET, &format!("/jobs/{job}/frames{query}"));
+    for wrong in ["?limit=0", "?limit=1001", "?after=-1", "/x", "/1?width=15", "/1?width=17", "/1?width=656"] {
+        drive.expect(400, get(wrong)).await;
+    }
+    drive.expect(404, get("/2")).await;
+    for (path, kind) in [("/1", "image/png"), ("/1?width=160", "image/jpeg")] {
+        let (headers, _) = drive.expect(200, get(path)).await;
+        assert_eq!(headers[CONTENT_TYPE], kind);
+        drive.expect(304, get(path).header(IF_NONE_MATCH, headers["etag"].clone())).await;
+    }
 }
 
 /// A job of something that is no video behind its first bytes.

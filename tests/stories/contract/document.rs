@@ -6,11 +6,13 @@ use super::promise::Document;
 use crate::harness::{fiapx, output};
 use crate::service::Service;
 
-/// Operations that need no access token: who uses them has none yet, or has a link, or looks after the service.
-const PUBLIC: [&str; 7] = [
+/// Operations that need no access token: who uses them has none yet, or has a link, or looks after the service, or asks what is the same
+/// for everybody.
+const PUBLIC: [&str; 8] = [
     "GET /files/videos/{user}/{job}/{name}",
     "GET /health",
     "GET /ready",
+    "GET /videos/upload",
     "POST /auth/login",
     "POST /auth/logout",
     "POST /auth/refresh",

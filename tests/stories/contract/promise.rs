@@ -96,6 +96,8 @@ impl Document {
             "application/zip" => {
                 return if body.starts_with(b"PK") || status == 206 { Ok(()) } else { Err("no archive".to_owned()) };
             }
+            "image/png" => return if body.starts_with(b"\x89PNG") { Ok(()) } else { Err("no PNG".to_owned()) },
+            "image/jpeg" => return if body.starts_with(b"\xFF\xD8\xFF") { Ok(()) } else { Err("no JPEG".to_owned()) },
             "text/event-stream" => events(&String::from_utf8_lossy(body))?,
             _ => serde_json::from_slice(body).map_err(|error| format!("the body is no JSON: {error}"))?,
         };
