@@ -17,6 +17,9 @@ async fn every_answer_keeps_browsers_in_check() {
         (user.request(Method::GET, "/videos/01a2119f-58a3-76ba-baa1-78cd5e3614e1"), StatusCode::NOT_FOUND),
         (service.request(Method::GET, "/openapi.json"), StatusCode::OK),
         (service.request(Method::GET, "/health"), StatusCode::OK),
+        (service.request(Method::GET, "/"), StatusCode::OK),
+        (service.request(Method::GET, "/assets/0000000000000000/main.js"), StatusCode::OK),
+        (service.request(Method::GET, "/assets/0000000000000000/none.js"), StatusCode::NOT_FOUND),
     ];
     for (request, expected) in answers {
         let answer = request.send().await.expect("the service answers");

@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 
 use crate::cluster::Cluster;
-use crate::harness::{fiapx, output, run, scratch, single_line};
+use crate::harness::{Archive, fiapx, output, run, scratch, single_line};
 use crate::service::{answer, clip, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -33,7 +33,14 @@ async fn two_apis_and_three_workers_share_the_work() {
     for (job, name) in jobs.iter().zip(CLIPS) {
         same.done(job).await;
         let alone = output(fiapx().arg("extract").arg(clip(name)).args(["-o", "-"])).expect("the command makes one, too");
-        assert_eq!(user.archive(job).await.len(), alone.len(), "{name}");
+        let archive = user.archive(job).await;
+        assert_eq!(archive.len(), alone.len(), "{name}");
+        // Single pictures are read out of the store, by either API.
+        let (_, picture) = Archive::read(archive).expect("it is whole").pictures.swap_remove(0);
+        let frame = same.request(Method::GET, &format!("/jobs/{job}/frames/1")).send().await.expect("the service answers");
+        assert!(frame.bytes().await.expect("it comes whole") == picture, "{name}: the first frame is another");
+        let small = user.request(Method::GET, &format!("/jobs/{job}/frames/1?width=64")).send().await.expect("the service answers");
+        assert_eq!((small.status(), &small.headers()["content-type"]), (StatusCode::OK, &"image/jpeg".parse().expect("a value")));
     }
     // The limit holds over both: six downloads are made, four more are allowed.
     let mut allowed = 0;

@@ -116,22 +116,22 @@ impl Files {
         let disposition = disposition(&filename.0);
         let bytes = "bytes".to_owned();
         let Some(range) = wanted(headers, &etag, object.size)? else {
-            let body = Binary(body(&service, &object, 0..object.size));
+            let body = Binary(body(&service, &object, 0..object.size, PIECE));
             return Ok(Served::Whole(body, bytes, disposition, etag, object.size));
         };
         let told = format!("bytes {}-{}/{}", range.start, range.end - 1, object.size);
         let length = range.end - range.start;
-        Ok(Served::Part(Binary(body(&service, &object, range)), bytes, disposition, etag, length, told))
+        Ok(Served::Part(Binary(body(&service, &object, range, PIECE)), bytes, disposition, etag, length, told))
     }
 }
 
-/// The bytes of an object, read as the client takes them.
-pub fn body(service: &Service, object: &Object, range: Range<u64>) -> Body {
+/// The bytes of an object, read as the client takes them, so many at once.
+pub fn body(service: &Service, object: &Object, range: Range<u64>, piece: u64) -> Body {
     let (storage, key) = (Arc::clone(&service.parts.storage), object.key.clone());
     Body::from_bytes_stream(stream::try_unfold(range, move |left| {
         let (storage, key): (_, Key) = (Arc::clone(&storage), key.clone());
         async move {
-            let piece = left.start..left.end.min(left.start + PIECE);
+            let piece = left.start..left.end.min(left.start + piece);
             if piece.is_empty() {
                 return Ok::<_, std::io::Error>(None);
             }

@@ -19,6 +19,9 @@ use crate::problem::{Problem, Refusal, refusals};
 use crate::videos::own_job;
 use crate::{Service, files, thumbnails};
 
+/// Bytes that are read at once: all of most frames.
+const PIECE: u64 = 4 << 20;
+
 /// What the video is, by its container and its pictures.
 #[derive(Object)]
 struct VideoView {
@@ -222,7 +225,7 @@ impl Frames {
         #[oai(default = "default_limit", validator(minimum(value = "1"), maximum(value = "1000")))]
         limit: Query<u64>,
         /// Only frames behind this number; the Link header of a page has that of the next.
-        #[oai(default)]
+        #[oai(default, validator(minimum(value = "0"), maximum(value = "4294967295")))]
         after: Query<u64>,
     ) -> Result<Listed, Refusal<FrameRefusals>> {
         let contents = of_job(&service, user, id.0).await?.1;
@@ -246,6 +249,7 @@ impl Frames {
         /// The job's id.
         id: Path<Uuid>,
         /// The frame's number.
+        #[oai(validator(minimum(value = "1"), maximum(value = "4294967295")))]
         number: Path<u64>,
         /// Width of a smaller one, in pixels.
         #[oai(validator(minimum(value = "16"), maximum(value = "640"), multiple_of = "16"))]
@@ -275,7 +279,7 @@ impl Frames {
             let (length, name) = (jpeg.len() as u64, picture.name.replace(".png", ".jpg"));
             (Image::Thumbnail(Binary(jpeg.into())), length, name)
         } else {
-            (Image::Frame(Binary(files::body(&service, &archive, picture.range()))), picture.length, picture.name.clone())
+            (Image::Frame(Binary(files::body(&service, &archive, picture.range(), PIECE))), picture.length, picture.name.clone())
         };
         Ok(Shown::Image(image, etag, cache, disposition(&name), vary, length))
     }

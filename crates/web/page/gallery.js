@@ -146,9 +146,9 @@ export class Gallery {
     cell.url = null;
   }
 
-  /** Show the frame of this number in full. */
-  enlarge(number) {
-    this.#viewer ??= new Viewer(this.#id, this, () => {
+  /** Show the frame of this number in full; `linked` says that the way back leads here. */
+  enlarge(number, linked = false) {
+    this.#viewer ??= new Viewer(this.#id, this, linked, () => {
       const { shown } = this.#viewer;
       this.#viewer = null;
       // Whoever closes it finds the place again.

@@ -155,7 +155,7 @@ export function job(main, { id, frame }) {
     again(other) {
       if (other.id !== id) return false;
       wanted = other.frame;
-      if (wanted) gallery?.enlarge(wanted);
+      if (wanted) gallery?.enlarge(wanted, true);
       else gallery?.shrink();
       return true;
     },

@@ -33,6 +33,8 @@ export function list(main, { filter }) {
   const sight = new IntersectionObserver((seen) => seen.some((entry) => entry.isIntersecting) && more(), { rootMargin: '800px' });
   sight.observe(rest);
   news.addEventListener('received', arrived, { signal: leaving.signal });
+  // Whoever comes back sees what happened meanwhile.
+  document.addEventListener('visibilitychange', () => document.hidden || look(), { signal: leaving.signal });
   more();
 
   async function more() {

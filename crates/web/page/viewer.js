@@ -11,6 +11,7 @@ export class Viewer {
   shown = null;
   #id;
   #gallery;
+  #linked;
   #pictures = new Map();
   #dialog;
   #image = h('img', { alt: '' });
@@ -18,8 +19,9 @@ export class Viewer {
   #wrong = h('p', { class: 'error', role: 'alert', hidden: true });
   #buttons;
 
-  constructor(id, gallery, closed) {
+  constructor(id, gallery, linked, closed) {
     this.#id = id;
+    this.#linked = linked;
     this.#gallery = gallery;
     const button = (what, shape, act) => h('button', { type: 'button', class: 'round', 'aria-label': t(what), title: t(what), onclick: act }, icon(shape));
     this.#buttons = {
@@ -142,7 +144,8 @@ export class Viewer {
   }
 
   #leave() {
-    location.hash = `#/jobs/${this.#id}`;
+    if (this.#linked) history.back();
+    else location.hash = `#/jobs/${this.#id}`;
   }
 
   /** Take it away. */

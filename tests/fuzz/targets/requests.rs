@@ -14,7 +14,7 @@ use jobs::Clock;
 use libfuzzer_sys::fuzz_target;
 use poem::endpoint::BoxEndpoint;
 use poem::http::{HeaderName, Method, StatusCode, Uri};
-use poem::{Endpoint, EndpointExt, Request, Response};
+use poem::{Endpoint, EndpointExt, Request, Response, Route};
 use storage::{Disk, Key, Storage};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -101,7 +101,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
             cors_origins: vec!["https://example.com".to_owned()],
             public_url: None,
         };
-        (api::endpoint(Service::new(parts, settings)).boxed(), storage)
+        (api::endpoint(Service::new(parts, settings), Route::new()).boxed(), storage)
     });
     let mut world = World { runtime, endpoint, storage, token: String::new(), _directory: directory };
     let ana = r#"{"email": "ana@example.com", "password": "Praia#2026", "name": "Ana"}"#;

@@ -259,7 +259,7 @@ async fn jobs(drive: &Drive<'_>) {
 /// What can be asked of frames beside what can be asked of every job.
 async fn frames(drive: &Drive<'_>, user: &User<'_>, job: &str) {
     let get = |query: &str| user.request(Method::GET, &format!("/jobs/{job}/frames{query}"));
-    for wrong in ["?limit=0", "?limit=1001", "?after=-1", "/x", "/1?width=15", "/1?width=17", "/1?width=656"] {
+    for wrong in ["?limit=0", "?limit=1001", "?after=-1", "/x", "/0", "/1?width=15", "/1?width=17", "/1?width=656"] {
         drive.expect(400, get(wrong)).await;
     }
     drive.expect(404, get("/2")).await;

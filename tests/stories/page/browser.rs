@@ -250,9 +250,11 @@ impl Browser {
 
     /// A file of this suffix that was downloaded, once it is whole.
     pub async fn downloaded(&self, suffix: &str) -> PathBuf {
+        // An empty file holds the name until the whole one takes its place.
         let found = |directory: &Path| {
-            let entries = directory.read_dir().expect("it can be read");
-            entries.map(|entry| entry.expect("it can be read").path()).find(|path| path.to_string_lossy().ends_with(suffix))
+            let files = directory.read_dir().expect("it can be read").flatten();
+            let mut whole = files.filter(|file| file.metadata().is_ok_and(|file| file.len() > 0)).map(|file| file.path());
+            whole.find(|path| path.to_string_lossy().ends_with(suffix))
         };
         eventually("the download", || async { found(&self.downloads) }).await
     }

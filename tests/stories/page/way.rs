@@ -1,5 +1,7 @@
 //! The whole way: from registering to looking at a frame and fetching the archive.
 
+use std::time::Duration;
+
 use super::browser::{Browser, Taste};
 use crate::harness::{Archive, fixture, root};
 use crate::service::{Service, stored};
@@ -9,6 +11,12 @@ async fn from_registering_to_the_third_frame_and_the_archive() {
     let service = Service::start().await;
     let browser = Browser::open(service.base(), Taste::default()).await;
     browser.accessible("login").await;
+    // Cumulative layout shift: more than 0.1 is felt (web.dev, "CLS").
+    browser
+        .js("window.shift = 0;
+            new PerformanceObserver((seen) => seen.getEntries().forEach((one) => { if (!one.hadRecentInput) window.shift += one.value; }))
+                .observe({ type: 'layout-shift', buffered: true });")
+        .await;
     browser.register("ana@example.com").await;
     browser.reads("No video yet").await;
     browser.accessible("empty").await;
@@ -40,6 +48,17 @@ async fn from_registering_to_the_third_frame_and_the_archive() {
     assert_eq!(archive.pictures.len(), 10);
     assert!(archive.pictures[2].1 == frame, "the frame is not the one in the archive");
 
+    // A link is valid for a quarter of an hour; the page asks for another.
+    service.advance(Duration::from_mins(20));
+    std::fs::remove_file(browser.downloaded(".zip").await).expect("it is there");
+    browser.click(".job-head .primary").await;
+    let again = std::fs::read(browser.downloaded(".zip").await).expect("it is there");
+    assert!(again == archive.bytes, "the archive has changed");
+
+    browser.client.back().await.expect("there is a way back");
+    browser.find(".drop").await;
+    let shift = browser.js("return window.shift").await.as_f64().expect("it was counted");
+    assert!(shift < 0.1, "what was shown jumped: {shift}");
     browser.content().await;
     assert_eq!(stored(service.directory.path()).len(), 2, "the video and its archive");
 }
