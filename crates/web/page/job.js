@@ -119,7 +119,7 @@ export function job(main, { id, frame }) {
       const { history } = await report(id, leaving.signal);
       parts.history.replaceChildren(h('section', { 'aria-labelledby': 'history-title' }, h('h2', { id: 'history-title' }, t('history')),
         h('ol', { class: 'history' }, history.map((line) => h('li', { 'data-state': line.new_state },
-          h('span', {}, t(line.new_state), line.attempt && line.new_state === 'PROCESSING' ? ` · ${t('attempt', { n: line.attempt })}` : ''),
+          h('span', {}, t(line.new_state), line.attempt > 1 && line.new_state === 'PROCESSING' ? ` · ${t('attempt', { n: line.attempt })}` : ''),
           line.error_code && h('code', {}, line.error_code),
           h('time', { datetime: line.at }, moment(line.at)))))));
     } catch {

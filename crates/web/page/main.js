@@ -63,12 +63,13 @@ skip.addEventListener('click', (event) => {
 });
 addEventListener('hashchange', () => show());
 sessions.addEventListener('change', ({ detail: { ended } }) => {
+  // What one user sends is not another's.
+  abandon();
   if (user()) {
     history.replaceState(null, '', wanted ?? '#/');
     wanted = null;
   } else {
     if (ended) wanted = location.hash;
-    abandon();
     history.replaceState(null, '', '#/login');
   }
   frame();

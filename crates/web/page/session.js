@@ -36,10 +36,29 @@ function read() {
   }
 }
 
-function keep(other) {
+async function keep(other) {
   session = other;
   if (other) localStorage.setItem(KEY, JSON.stringify(other));
   else localStorage.removeItem(KEY);
+  await shelve((store) => (other ? store.put(other, KEY) : store.delete(KEY)));
+}
+
+/**
+ * Do something with the session in IndexedDB, which all tabs see alike at once; what one writes to localStorage, others may see a moment
+ * later. Gives nothing where there is no IndexedDB.
+ */
+function shelve(act) {
+  return new Promise((done) => {
+    const opening = indexedDB.open('fiapx', 1);
+    opening.onupgradeneeded = () => opening.result.createObjectStore('session');
+    opening.onerror = () => done();
+    opening.onsuccess = () => {
+      const transaction = opening.result.transaction('session', 'readwrite');
+      const asked = act(transaction.objectStore('session'));
+      transaction.oncomplete = () => { opening.result.close(); done(asked.result); };
+      transaction.onabort = () => { opening.result.close(); done(); };
+    };
+  });
 }
 
 function changed(ended = false) {
@@ -87,7 +106,7 @@ export async function logIn({ email, password }) {
   const response = await ask('/auth/me', { headers: { Authorization: `Bearer ${tokens.access_token}` } });
   if (!response.ok) throw await Problem.of(response);
   const { name, email: address } = await response.json();
-  keep(opened(tokens, { name, email: address }));
+  await keep(opened(tokens, { name, email: address }));
   changed();
 }
 
@@ -105,14 +124,15 @@ const alone = (work) => (navigator.locks ? navigator.locks.request('fiapx.renew'
 
 async function renew(stale) {
   renewing ??= alone(async () => {
-    session = read();
+    session = (await shelve((store) => store.get(KEY))) ?? read();
     if (!session) throw new Problem({ code: 'NOT_LOGGED_IN' }, 401);
     if (session.access !== stale && session.expires > Date.now() + MARGIN) return;
     try {
-      keep(opened(await post('/auth/refresh', { refresh_token: session.refresh }), { name: session.name, email: session.email }));
+      const tokens = await post('/auth/refresh', { refresh_token: session.refresh });
+      await keep(opened(tokens, { name: session.name, email: session.email }));
     } catch (problem) {
       if (problem.status === 401) {
-        keep(null);
+        await keep(null);
         changed(true);
       }
       throw problem;

@@ -64,10 +64,13 @@ async fn a_session_goes_on_in_all_tabs_until_its_user_ends_it() {
         service.advance(Duration::from_mins(31));
         for tab in &tabs {
             browser.client.switch_to_window(tab.clone()).await.expect("it is there");
-            browser.js("location.reload()").await;
+            browser.js("document.dispatchEvent(new Event('visibilitychange'))").await;
         }
         for tab in &tabs {
             browser.client.switch_to_window(tab.clone()).await.expect("it is there");
+            browser.click(".filters a[href='#/state/DONE']").await;
+            browser.reads("No video in this state").await;
+            browser.click(".filters a[href='#/']").await;
             browser.reads("No video yet").await;
         }
     }
