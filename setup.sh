@@ -25,7 +25,9 @@ build=(libavcodec-dev libavformat-dev libavutil-dev libswscale-dev clang libclan
 # The servers are started by the tests themselves, each on a port and in a directory of its own.
 servers=(postgresql rabbitmq-server redis-server util-linux)
 # The page is looked at in a browser; npm brings what looks whether everybody can use it.
-test=(ffmpeg curl unzip p7zip-full libarchive-tools python3 python3-venv strace perl chromium chromium-driver npm)
+test=(ffmpeg curl unzip p7zip-full libarchive-tools python3 python3-venv strace perl chromium chromium-driver)
+# Debian's npm cannot stand beside a Node.js from elsewhere, which brings its own.
+command -v npm >/dev/null || test+=(npm)
 bench=(ffmpeg python3 python3-venv)
 
 case ${1:-} in
