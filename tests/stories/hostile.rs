@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use frames::{Limits, Options, Stop};
 
 use crate::harness::{
-    Archive, Run, clips, each, extract_from, fiapx, file_name, fixture, listing, reason, run, same, scratch, single_line, tool,
-    within,
+    Archive, Run, clips, each, extract_from, fiapx, file_name, fixture, listing, reason, root, run, same, scratch, single_line,
+    tool, within,
 };
 
 const SUFFIXES: [&str; 7] = ["mp4", "mov", "mkv", "webm", "avi", "wmv", "flv"];
@@ -273,28 +273,41 @@ fn damage_of_any_kind_ends_in_an_archive_or_an_error() {
         "palette.mov",
     ];
     let videos = clips.map(|clip| (clip, std::fs::read(fixture(&format!("good/{clip}"))).expect("the clip is there")));
-    let limits = Limits { max_side: 2_048, max_pixels: 2_000_000, max_images: 500, ..Limits::default() };
     each(&(0..60).collect::<Vec<u64>>(), |case| {
         let (clip, video) = &videos[*case as usize % videos.len()];
-        let mutant = mutate(video, &mut Dice(case + 1));
-        let options =
-            Options { limits: limits.clone(), stop: Stop::at(Instant::now() + Duration::from_secs(30)), ..Options::default() };
-        let result = within(clip, move || {
-            std::panic::catch_unwind(AssertUnwindSafe(|| extract_from(Cursor::new(mutant), &options))).map_err(reason)
-        });
-        match result.map_err(|reason| format!("{clip}: a panic: {reason}"))? {
-            Ok(archive) => {
-                let manifest = Archive::read(archive)?.manifest;
-                let (expected, written) = (manifest["expected"].as_u64(), manifest["written"].as_u64());
-                let missing = manifest["missing"].as_array().ok_or("no list of what is missing")?;
-                let length = |range: &serde_json::Value| Some(range["last_number"].as_u64()? + 1 - range["first_number"].as_u64()?);
-                same(clip, missing.iter().filter_map(length).sum::<u64>() + written.unwrap_or(0), expected.unwrap_or(0))
-            }
-            // Neither the memory nor the storage has failed, and nobody has cancelled: the fault is the file's.
-            Err(error) => match error.code() {
-                "STORAGE_ERROR" | "CANCELLED" | "PROCESSING_TIMEOUT" => Err(format!("{clip}: {error} [{}]", error.code())),
-                _ => Ok(()),
-            },
-        }
+        harmless(clip, mutate(video, &mut Dice(case + 1)))
     });
+}
+
+/// What fuzzing has found is kept, so that it is found no more.
+#[test]
+fn what_once_did_harm_does_none() {
+    let inputs = root().join("tests/fuzz/inputs/extract");
+    let inputs: Vec<PathBuf> =
+        inputs.read_dir().expect("they are there").map(|entry| entry.expect("it can be read").path()).collect();
+    assert!(!inputs.is_empty());
+    each(&inputs, |input| harmless(&file_name(input), std::fs::read(input).map_err(|error| error.to_string())?));
+}
+
+/// A video ends in an archive that adds up, or in an error that is its own fault; soon, and without a panic.
+fn harmless(name: &str, video: Vec<u8>) -> Result<(), String> {
+    let limits = Limits { max_side: 2_048, max_pixels: 2_000_000, max_images: 500, ..Limits::default() };
+    let options = Options { limits, stop: Stop::at(Instant::now() + Duration::from_secs(30)), ..Options::default() };
+    let result = within(name, move || {
+        std::panic::catch_unwind(AssertUnwindSafe(|| extract_from(Cursor::new(video), &options))).map_err(reason)
+    });
+    match result.map_err(|reason| format!("{name}: a panic: {reason}"))? {
+        Ok(archive) => {
+            let manifest = Archive::read(archive)?.manifest;
+            let (expected, written) = (manifest["expected"].as_u64(), manifest["written"].as_u64());
+            let missing = manifest["missing"].as_array().ok_or("no list of what is missing")?;
+            let length = |range: &serde_json::Value| Some(range["last_number"].as_u64()? + 1 - range["first_number"].as_u64()?);
+            same(name, missing.iter().filter_map(length).sum::<u64>() + written.unwrap_or(0), expected.unwrap_or(0))
+        }
+        // Neither the memory nor the storage has failed, and nobody has cancelled: the fault is the file's.
+        Err(error) => match error.code() {
+            "STORAGE_ERROR" | "CANCELLED" | "PROCESSING_TIMEOUT" => Err(format!("{name}: {error} [{}]", error.code())),
+            _ => Ok(()),
+        },
+    }
 }

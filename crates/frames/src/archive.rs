@@ -87,11 +87,11 @@ impl<'a, W: Write> Writer<'a, W> {
         let seconds = self.scene.info.time_base.as_f64() * image.time as f64;
         self.interlaced |= image.interlaced;
         for slot in &image.slots {
-            // Slots rise, whatever a damaged stream pretends; one that is answered stays answered.
-            if self.slots.last().is_some_and(|last| last >= slot) {
+            // Slots rise from the first on, whatever a damaged stream pretends; one that is answered stays answered.
+            if *slot < first || self.slots.last().is_some_and(|last| last >= slot) {
                 continue;
             }
-            let number = (slot - first) as u64 + 1;
+            let number = slot.saturating_sub(first) as u64 + 1;
             if number > self.scene.limits.max_images {
                 return Err(Error::TooLong { limit: self.scene.limits.max_images });
             }
