@@ -55,7 +55,7 @@ fuzz: ## Try random input on what strangers reach: make fuzz SECONDS=60
 	@./setup.sh build && ./setup.sh fuzz
 	tests/fuzz/run.sh $(SECONDS)
 
-bench: ## Measure each step of the engine (criterion), and what the service adds
+bench: build ## Measure each step of the engine (criterion), and what the service adds
 	@./setup.sh bench
 	cargo bench --package benches --bench steps --bench pipeline --bench service
 

@@ -1,5 +1,5 @@
-//! The clips that are measured: 1080p ones with motion and grain, made by the ffmpeg command on first use. And somebody who uses a
-//! service that is measured.
+//! What is measured: the optimised command, and clips of 1080p with motion and grain, made by the ffmpeg command on first use. And
+//! somebody who uses a service that is measured.
 
 pub mod client;
 
@@ -49,6 +49,12 @@ pub fn repeated(times: u32) -> PathBuf {
 pub fn beginning(seconds: u32) -> PathBuf {
     let (name, clip) = all().remove(0);
     make(&format!("{seconds}_s_of_{name}"), &["-t", &seconds.to_string(), "-i", &clip.to_string_lossy(), "-c", "copy"])
+}
+
+/// The optimised command, which has to be built before.
+#[must_use]
+pub fn binary() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/fiapx")
 }
 
 /// A clip that the ffmpeg command makes with these arguments, unless it has made it before.

@@ -4,7 +4,7 @@
 //! The roles are processes of the optimised command, so what is measured of them is what an operator sees.
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +15,7 @@ use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, RequestChecksumCa
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use aws_smithy_http_client::Builder;
+use benches::binary;
 use benches::client::{Result, User};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -243,11 +244,6 @@ impl Drop for Role {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// The optimised command.
-fn binary() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/fiapx")
 }
 
 /// The sample clip, made so long by a box that players skip (ISO/IEC 14496-12, 8.1.2).

@@ -33,6 +33,7 @@ fn main() -> Result<()> {
     let mut settings = settings::load(None, |_| None, Overrides::default())?;
     directory.path().clone_into(&mut settings.data_dir);
     settings.server.listen = "127.0.0.1:0".parse()?;
+    settings.worker.cell_program = Some(benches::binary());
     runtime.block_on(measure(settings, clip))
 }
 
