@@ -14,7 +14,8 @@ for target in "${targets[@]}"; do
   # What a run finds lies in target/; what is worth keeping is copied to inputs/ by hand.
   found=../../target/fuzz/$target
   mkdir -p "$found"
-  seeds=(inputs/"$target")
+  seeds=()
+  [ ! -d "inputs/$target" ] || seeds+=("inputs/$target")
   if [ "$target" = extract ]; then
     for clips in ../../target/fixtures/good ../../target/fixtures/broken; do
       [ ! -d "$clips" ] || seeds+=("$clips")
