@@ -14,6 +14,7 @@ help: ## Show what can be made
 setup: ## Install the system packages that a build needs
 	@./setup.sh build
 
+build: export FIAPX_COMMIT ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 build: setup ## Build the command, optimised: target/release/fiapx
 	cargo build --release --package app
 

@@ -1,7 +1,7 @@
-//! `fiapx check`: are the settings right, and does every part answer?
+//! `fiapx check`: are the settings right, does every part answer, and does the process that runs by them?
 
 use anyhow::{Result, bail};
-use app::{Parts, settings};
+use app::{Parts, ready, settings};
 use jobs::Clock;
 
 use crate::cli::CheckArguments;
@@ -13,6 +13,10 @@ pub fn run(arguments: &CheckArguments) -> Result<()> {
         return say(settings::DEFAULTS.trim_end());
     }
     let settings = arguments.configured.settings()?;
+    if arguments.ready {
+        runtime()?.block_on(ready::ask(&settings))?;
+        return say("ready");
+    }
     let checked = runtime()?.block_on(Parts::check(&settings, &Clock::default()));
     let mut problems = Vec::new();
     for (part, result) in checked {

@@ -9,7 +9,7 @@ use frames::select::{Ratio, Recipe};
 
 /// Turn videos into ZIP archives of their pictures.
 #[derive(Debug, Parser)]
-#[command(name = "fiapx", version, about)]
+#[command(name = "fiapx", version = app::version::WORDS.as_str(), about)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -65,6 +65,9 @@ pub struct CheckArguments {
     /// Print all settings with their defaults, as a configuration file.
     #[arg(long)]
     pub defaults: bool,
+    /// Ask the process that runs by these settings whether it is ready, instead of the parts.
+    #[arg(long, conflicts_with = "defaults")]
+    pub ready: bool,
     /// Where settings come from.
     #[command(flatten)]
     pub configured: ConfiguredArguments,

@@ -6,6 +6,9 @@ pub mod settings;
 pub mod telemetry;
 mod parts;
 mod connection;
+pub mod figures;
 pub mod serve;
+pub mod ready;
+pub mod version;
 
 pub use parts::Parts;

@@ -3,14 +3,13 @@
 use std::fs::File;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use api::{Needs, Quotas, Service};
 use frames::source::Container;
 use jobs::Clock;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use notifier::Notifier;
 use poem::Server;
 use poem::listener::TcpAcceptor;
@@ -24,6 +23,7 @@ use worker::upkeep::{self, Upkeep};
 use worker::{Isolation, Worker, relay};
 
 use crate::connection::Connections;
+use crate::figures;
 use crate::parts::{self, Parts};
 use crate::settings::Settings;
 
@@ -75,6 +75,8 @@ impl Running {
         if roles != Roles::ALL && !embedded.is_empty() {
             bail!("a role that runs alone shares its parts with the others: set {}, or run `fiapx serve`", embedded.join(", "));
         }
+        // Before anything counts.
+        let figures = figures::install()?;
         let lock = (!embedded.is_empty()).then(|| parts::own(&settings.data_dir)).transpose()?;
         let parts = Parts::open(&settings, &clock).await?;
         if roles == Roles::ALL {
@@ -123,8 +125,8 @@ impl Running {
             tasks.spawn(async move { relay::run(&database, &*broker, &served).await });
         }
 
-        let figures = figures()?;
-        tasks.spawn(stop.clone().run_until_cancelled_owned(tidy(figures.clone())));
+        let files = parts.disk.as_ref().map(|_| settings.data_dir.clone());
+        tasks.spawn(stop.clone().run_until_cancelled_owned(figures::keep(figures.clone(), files)));
         let render: api::Metrics = Arc::new(move || figures.render());
         let mut operators = None;
         if let Some(address) = settings.metrics.listen {
@@ -290,21 +292,4 @@ fn api_settings(settings: &Settings, parts: &Parts, public_url: Option<String>) 
 /// The machine's name, as the kernel knows it.
 fn hostname() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "localhost".to_owned(), |name| name.trim().to_owned())
-}
-
-/// Put what was measured since the last time into its histograms: until then, each value takes memory.
-async fn tidy(figures: PrometheusHandle) {
-    /// As often as the exporter does where it serves the figures itself.
-    const EVERY: Duration = Duration::from_secs(5);
-    loop {
-        figures.run_upkeep();
-        tokio::time::sleep(EVERY).await;
-    }
-}
-
-/// The figures of this process, of which there is one set.
-fn figures() -> Result<PrometheusHandle> {
-    static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
-    let installed = HANDLE.get_or_init(|| PrometheusBuilder::new().install_recorder().ok());
-    installed.clone().context("the figures of this process are collected by something else")
 }

@@ -13,7 +13,7 @@ use jobs::message::{Cancelled, Completed, Created, Event, Failed};
 use jobs::{Clock, FailureCode, JobId, Message, UserId};
 use tokio::task::{JoinSet, yield_now};
 
-use crate::{Broker, Delivery, Outgoing, Queue, Subscription};
+use crate::{Broker, Delivery, Error, Outgoing, Queue, Subscription};
 
 /// How long anything may take before the broker counts as hung.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -202,6 +202,7 @@ async fn a_rejected_message_never_comes_back(broker: &dyn Broker) {
     let mut subscription = subscribe(broker, Queue::Process, 1).await;
     let first = next(&mut subscription).await;
     assert_eq!(first.message, messages[0].message);
+    let dead = broker.dead_letters(Queue::Process).await.expect("the broker counts");
     first.reject().await.expect("the answer is taken");
     let second = next(&mut subscription).await;
     assert_eq!(second.message, messages[1].message);
@@ -212,6 +213,7 @@ async fn a_rejected_message_never_comes_back(broker: &dyn Broker) {
     let delivery = next(&mut subscription).await;
     assert_eq!(delivery.message, third.message);
     ack(delivery).await;
+    becomes("dead letters", async || broker.dead_letters(Queue::Process).await, dead + 1..=dead + 1).await;
     empty(broker, Queue::Process).await;
 }
 
@@ -402,16 +404,20 @@ async fn ack(delivery: Delivery) {
 }
 
 /// Brokers count a little behind; ask until the number is right.
-async fn waiting_becomes(broker: &dyn Broker, queue: Queue, wanted: RangeInclusive<u64>) {
+async fn becomes(what: &str, count: impl AsyncFn() -> Result<u64, Error>, wanted: RangeInclusive<u64>) {
     let mut last = None;
     let asking = async {
         while !last.is_some_and(|last| wanted.contains(&last)) {
-            last = Some(broker.waiting(queue).await.expect("the broker counts"));
+            last = Some(count().await.expect("the broker counts"));
             yield_now().await;
         }
     };
     let in_time = tokio::time::timeout(PATIENCE, asking).await.is_ok();
-    assert!(in_time, "{wanted:?} messages should be in {queue}, not {last:?}");
+    assert!(in_time, "{what} should be {wanted:?}, not {last:?}");
+}
+
+async fn waiting_becomes(broker: &dyn Broker, queue: Queue, wanted: RangeInclusive<u64>) {
+    becomes("messages that wait", async || broker.waiting(queue).await, wanted).await;
 }
 
 /// To be asked when no delivery is unanswered.

@@ -54,6 +54,12 @@ pub trait Broker: Send + Sync + 'static {
     /// The broker does not say.
     async fn waiting(&self, queue: Queue) -> Result<u64, Error>;
 
+    /// How many dead letters of a queue are kept.
+    ///
+    /// # Errors
+    /// The broker does not say.
+    async fn dead_letters(&self, queue: Queue) -> Result<u64, Error>;
+
     /// Whether messages can be published and taken now.
     ///
     /// # Errors

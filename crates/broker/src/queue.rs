@@ -34,6 +34,15 @@ impl Queue {
             Self::Notification => "notification.send",
         }
     }
+
+    /// The name under which the broker keeps what was rejected from it, and what nobody took in time.
+    #[must_use]
+    pub const fn dead_letters(self) -> &'static str {
+        match self {
+            Self::Process => "video.process.dlq",
+            Self::Notification => "notification.send.dlq",
+        }
+    }
 }
 
 impl fmt::Display for Queue {

@@ -1,6 +1,7 @@
 //! What users see of their jobs.
 
 use jobs::{JobId, State, Time, UserId};
+use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde_json::Value;
 
@@ -75,6 +76,20 @@ impl Database {
                 })
             })
             .collect()
+    }
+
+    /// Since when the job that has been due for longest waits for an attempt; none if no job is due.
+    pub async fn oldest_waiting(&self) -> Result<Option<Time>, Error> {
+        let (next, created) = (job::Column::NextAttemptAt, job::Column::CreatedAt);
+        let due_since = Expr::col(next).if_null(Expr::col(created));
+        let oldest = job::Entity::find()
+            .filter(job::Column::Status.is_in([State::Queued.name(), State::Processing.name()]))
+            .filter(job::Column::LeaseUntil.is_null())
+            .filter(next.is_null().or(next.lte(self.now())))
+            .order_by_asc(due_since)
+            .one(&self.read)
+            .await?;
+        Ok(oldest.map(|job| job.next_attempt_at.unwrap_or(job.created_at)))
     }
 
     /// How many jobs are in each state.

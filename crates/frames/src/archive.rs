@@ -159,7 +159,9 @@ impl<'a, W: Write> Writer<'a, W> {
         self.archive.add(MANIFEST_NAME.to_owned(), crc32fast::hash(&document), &document).map_err(Error::Write)?;
         let zip_bytes = self.archive.finish().map_err(Error::Write)?;
         let duration_s = manifest.source.duration_s;
-        Ok(Report { frames: written, expected, complete, duration_s, zip_bytes, warnings: manifest.warnings })
+        let spent = self.scene.spent;
+        let (decode_s, encode_s) = (spent.decoding.total().as_secs_f64(), spent.encoding.total().as_secs_f64());
+        Ok(Report { frames: written, expected, complete, duration_s, zip_bytes, decode_s, encode_s, warnings: manifest.warnings })
     }
 
     /// The slots from `first` to `until` that have no picture.

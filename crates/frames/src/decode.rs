@@ -7,6 +7,7 @@ use ffmpeg_next as ff;
 use crate::av::{DecodeError, Decoder, Picture, StreamInfo};
 use crate::plan::{Chunk, Wanted};
 use crate::select::{MICROSECONDS, Recipe, Selector, rescale};
+use crate::spent::Spent;
 use crate::{Error, Limits, Stop};
 
 /// What all spans of a video share.
@@ -15,6 +16,7 @@ pub(crate) struct Scene<'a> {
     pub recipe: &'a Recipe,
     pub limits: &'a Limits,
     pub stop: &'a Stop,
+    pub spent: &'a Spent,
 }
 
 impl Scene<'_> {
@@ -138,7 +140,7 @@ impl<'a> Pass<'a> {
         if packet.is_corrupt() {
             self.met(DecodeError::Damaged, time)?;
         }
-        if let Err(error) = self.decoder.send(packet) {
+        if let Err(error) = self.scene.spent.decoding.spend(|| self.decoder.send(packet)) {
             self.met(error, time)?;
         }
         self.pictures(take)
@@ -157,7 +159,7 @@ impl<'a> Pass<'a> {
         first_picture: bool,
         take: &mut impl FnMut(Taken) -> Result<(), Error>,
     ) -> Result<SpanReport, Halt> {
-        self.decoder.drain();
+        self.scene.spent.decoding.spend(|| self.decoder.drain());
         self.pictures(take)?;
         let end = until.or_else(|| self.last.map(|(time, duration)| self.scene.slot(self.scene.end(time, duration))));
         if let Some(end) = end {
@@ -179,7 +181,7 @@ impl<'a> Pass<'a> {
 
     fn pictures(&mut self, take: &mut impl FnMut(Taken) -> Result<(), Error>) -> Result<(), Halt> {
         loop {
-            match self.decoder.receive() {
+            match self.scene.spent.decoding.spend(|| self.decoder.receive()) {
                 Ok(Some(picture)) => self.shown(picture, take)?,
                 Ok(None) => return Ok(()),
                 Err(error) => self.met(error, None)?,

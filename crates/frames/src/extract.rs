@@ -17,6 +17,7 @@ use crate::read::Reader;
 use crate::select::{MICROSECONDS, Recipe};
 use crate::source::{Opened, Source, Watched};
 use crate::span::Studio;
+use crate::spent::Spent;
 use crate::zip::Archive;
 use crate::{Error, Limits, Stop};
 
@@ -83,6 +84,10 @@ pub struct Report {
     pub duration_s: Option<f64>,
     /// Bytes of the archive.
     pub zip_bytes: u64,
+    /// Seconds that threads spent in the decoder, all together.
+    pub decode_s: f64,
+    /// Seconds that threads spent on converting and compressing pictures, all together.
+    pub encode_s: f64,
     /// What a careful user should know, in words.
     pub warnings: Vec<String>,
 }
@@ -105,7 +110,8 @@ pub fn extract(
     let (demuxer, info) = opened.map_err(|error| failure.take().unwrap_or(error))?;
 
     let flow = Flow::new(options.threads.get());
-    let scene = Scene { info: &info, recipe: &options.recipe, limits: &options.limits, stop: &options.stop };
+    let spent = Spent::default();
+    let scene = Scene { info: &info, recipe: &options.recipe, limits: &options.limits, stop: &options.stop, spent: &spent };
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(options.threads.get())
         .thread_name(|n| format!("frames-{n}"))

@@ -4,7 +4,7 @@
 //! each packet is to the others, [`select`] says which pictures are wanted, `plan` cuts the packets into spans and leaves out what
 //! nobody needs, `decode` makes pictures of them, [`convert`] turns them upright and into RGB, [`png`] encodes, `zip` writes the
 //! archive and [`manifest`] its last entry. [`extract`](mod@extract) runs these steps side by side: `read` on one thread,
-//! `span` on the threads of a pool, `archive` on a third kind, and `flow` keeps them in pace.
+//! `span` on the threads of a pool, `archive` on a third kind, `flow` keeps them in pace, and `spent` adds up their time.
 //!
 //! Nothing here knows of networks, databases or async run-times.
 
@@ -27,6 +27,7 @@ mod archive;
 mod zip;
 pub mod manifest;
 mod flow;
+mod spent;
 pub mod probe;
 #[cfg(feature = "stages")]
 pub mod stages;
@@ -36,3 +37,9 @@ pub use error::Error;
 pub use extract::{Decoding, Options, Progress, Report, extract};
 pub use limits::{Limits, Stop};
 pub use probe::{Forecast, probe};
+
+/// Versions of the libav libraries that are linked: name and `major.minor.micro`.
+#[must_use]
+pub fn libav_versions() -> [(&'static str, String); 4] {
+    av::versions()
+}

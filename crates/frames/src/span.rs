@@ -207,6 +207,14 @@ impl Studio<'_> {
         if self.flow.has_failed() {
             return Ok(());
         }
+        let image = self.scene.spent.encoding.spend(|| self.image(taken))?;
+        self.flow.encoded(image.png.len());
+        // The archive's thread is gone only after a failure.
+        let _ = sender.send(Message::Image { span, order, image });
+        Ok(())
+    }
+
+    fn image(&self, taken: Taken) -> Result<Image, Error> {
         let Taken { picture, time, slots, errors } = taken;
         let (key_frame, interlaced) = (picture.is_key(), picture.is_interlaced());
         let orientation = self.scene.info.orientation;
@@ -217,7 +225,7 @@ impl Studio<'_> {
         self.converters.lock().unwrap_or_else(PoisonError::into_inner).push(converter);
         let picture = result?;
         let png = png::encode(&picture, aspect, self.options.compression)?;
-        let image = Image {
+        Ok(Image {
             crc: crc32fast::hash(&png),
             sha256: hex(&Sha256::digest(&png)),
             png,
@@ -228,11 +236,7 @@ impl Studio<'_> {
             key_frame,
             interlaced,
             errors,
-        };
-        self.flow.encoded(image.png.len());
-        // The archive's thread is gone only after a failure.
-        let _ = sender.send(Message::Image { span, order, image });
-        Ok(())
+        })
     }
 }
 

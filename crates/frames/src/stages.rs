@@ -14,6 +14,7 @@ use crate::png::{self, Compression};
 use crate::read::{Preparation, facts};
 use crate::source::{Opened, Watched};
 use crate::span::stopped;
+use crate::spent::Spent;
 use crate::zip::Archive;
 use crate::{Error, Limits, Options};
 
@@ -22,6 +23,7 @@ pub struct Clip {
     info: StreamInfo,
     packets: Vec<(ff::Packet, Facts)>,
     options: Options,
+    spent: Spent,
 }
 
 /// The spans of a clip, planned.
@@ -46,11 +48,12 @@ impl Clip {
             let facts = facts(&info, role, &packet);
             packets.push((packet, facts));
         }
-        Ok(Self { info, packets, options })
+        Ok(Self { info, packets, options, spent: Spent::default() })
     }
 
     fn scene(&self) -> Scene<'_> {
-        Scene { info: &self.info, recipe: &self.options.recipe, limits: &self.options.limits, stop: &self.options.stop }
+        let Options { recipe, limits, stop, .. } = &self.options;
+        Scene { info: &self.info, recipe, limits, stop, spent: &self.spent }
     }
 
     /// Plan numbers in the place of packets: the selection alone. Returns how many packets are to be decoded.

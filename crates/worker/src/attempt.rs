@@ -38,6 +38,9 @@ impl Worker {
     pub(crate) async fn attempt(&self, claim: &Claim, leave: &CancellationToken) -> Outcome {
         let started = Instant::now();
         info!(size_bytes = claim.job.video_size_bytes, "the attempt begins");
+        if let (1, Some(begun)) = (claim.job.attempt, claim.job.started_at) {
+            metrics::histogram!("fiapx_wait_seconds").record((begun - claim.job.created_at).as_seconds_f64());
+        }
         let progress = Arc::new(Progress::default());
         let stop = CancellationToken::new();
         let mut work = std::pin::pin!(self.work(claim, &stop, &progress, started));
@@ -107,6 +110,8 @@ impl Worker {
         }
         let took = started.elapsed();
         metrics::histogram!("fiapx_attempt_seconds").record(took.as_secs_f64());
+        metrics::histogram!("fiapx_decode_seconds").record(report.decode_s);
+        metrics::histogram!("fiapx_encode_seconds").record(report.encode_s);
         metrics::counter!("fiapx_pictures_total").increment(report.frames);
         metrics::counter!("fiapx_video_bytes_total").increment(job.video_size_bytes);
         metrics::counter!("fiapx_archive_bytes_total").increment(size);
@@ -147,10 +152,12 @@ impl Worker {
             }
             (Work::Failed(failure), Ended::ToBeRetried) => {
                 warn!(error_code = %failure.code, error = failure.message, "the attempt failed; another follows");
+                count(failure);
                 "retried"
             }
             (Work::Failed(failure), Ended::Accordingly) => {
                 warn!(error_code = %failure.code, error = failure.message, "the job failed");
+                count(failure);
                 "failed"
             }
             (Work::Left, Ended::Accordingly | Ended::ToBeRetried) => {
@@ -180,6 +187,10 @@ impl Worker {
             Err(error) => warn!(%error, "whether the archive counts is unknown; the sweep will find out"),
         }
     }
+}
+
+fn count(failure: &Failure) {
+    metrics::counter!("fiapx_failures_total", "code" => failure.code.name()).increment(1);
 }
 
 /// Each attempt has an archive of its own, so a worker that lost its job cannot touch that of its successor.

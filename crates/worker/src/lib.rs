@@ -65,6 +65,9 @@ impl Worker {
     /// Work until `stop`, then let running jobs end within the grace period and give the others back.
     pub async fn run(self, stop: CancellationToken) {
         let slots = Arc::new(Semaphore::new(self.settings.slots));
+        metrics::gauge!("fiapx_worker_slots").set(self.settings.slots as f64);
+        let attempts = metrics::gauge!("fiapx_attempts_running");
+        attempts.set(0.0);
         let running = TaskTracker::new();
         // Turns when the grace period is over.
         let leave = CancellationToken::new();
@@ -77,8 +80,11 @@ impl Worker {
                 match taken {
                     Ok((slot, delivery)) => {
                         let (worker, leave) = (self.clone(), leave.clone());
+                        let attempts = attempts.clone();
                         running.spawn(async move {
+                            attempts.increment(1.0);
                             worker.handle(delivery, &leave).await;
+                            attempts.decrement(1.0);
                             drop(slot);
                         });
                     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use broker::{Broker, Queue};
 use database::{Database, Job};
-use jobs::JobId;
+use jobs::{JobId, Time};
 use storage::{Key, Storage};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -141,10 +141,13 @@ impl Upkeep {
         for queue in Queue::ALL {
             let messages = self.broker.waiting(queue).await?;
             metrics::gauge!("fiapx_queue_messages", "queue" => queue.name()).set(messages as f64);
+            let dead = self.broker.dead_letters(queue).await?;
+            metrics::gauge!("fiapx_queue_messages", "queue" => queue.dead_letters()).set(dead as f64);
         }
-        let due = self.database.next_outgoing().await?;
-        let age = due.map_or(0.0, |due| (self.database.clock().now() - due).as_seconds_f64().max(0.0));
-        metrics::gauge!("fiapx_outbox_age_seconds").set(age);
+        let now = self.database.clock().now();
+        let age = |since: Option<Time>| since.map_or(0.0, |since| (now - since).as_seconds_f64().max(0.0));
+        metrics::gauge!("fiapx_outbox_age_seconds").set(age(self.database.next_outgoing().await?));
+        metrics::gauge!("fiapx_oldest_waiting_job_seconds").set(age(self.database.oldest_waiting().await?));
         // A figure that is not there cannot be watched.
         metrics::counter!("fiapx_leases_lost_total").increment(0);
         Ok(())

@@ -2,7 +2,9 @@
 
 use reqwest::Method;
 use serde_json::Value;
+use tokio::task::block_in_place;
 
+use crate::cluster::free_address;
 use crate::harness::{Run, fiapx, listing, run, scratch, single_line};
 use crate::process::Process;
 use crate::service::{Service, answer};
@@ -68,4 +70,43 @@ fn the_printed_defaults_are_a_configuration() {
         let data = directory.path().join("data");
         printed(run(fiapx().args([command, "--config"]).arg(&config).arg("--data-dir").arg(data)));
     }
+}
+
+#[test]
+fn a_program_says_what_it_is_made_of() {
+    for flag in ["--version", "-V"] {
+        let said = printed(run(fiapx().arg(flag)));
+        assert!(said.starts_with(concat!("fiapx ", env!("CARGO_PKG_VERSION"), " (commit ")), "{said}");
+        for library in ["libavformat", "libavcodec", "libavutil", "libswscale"] {
+            let mut words = said.split([' ', ',', '\n']).skip_while(|word| *word != library).skip(1);
+            let version = words.next().unwrap_or_else(|| panic!("{library} should be in {said}"));
+            assert!(version.split('.').count() == 3 && version.split('.').all(|part| part.parse::<u32>().is_ok()), "{said}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_can_be_asked_whether_it_is_ready() {
+    let directory = scratch();
+    let (own, figures) = (free_address(), free_address());
+    let data = directory.path().join("data");
+    let ask = |environment: &[(&str, &str)]| {
+        block_in_place(|| run(fiapx().args(["check", "--ready"]).env_clear().envs(environment.iter().copied())))
+    };
+    let (host, port) = own.split_once(':').expect("it has a port");
+    let (at_api, at_figures) = ([("API_HOST", host), ("API_PORT", port)], [("METRICS_LISTEN", figures.as_str())]);
+    let everywhere = [("API_HOST", "0.0.0.0"), ("API_PORT", port)];
+    let process = Process::role(&["serve", "--listen", &own], &data, &at_figures);
+    for environment in [&at_api[..], &everywhere, &at_figures] {
+        assert_eq!(printed(ask(environment)), "ready\n", "{environment:?}");
+    }
+    std::fs::rename(data.join("files"), data.join("elsewhere")).expect("it can be moved");
+    let lacking = ask(&at_figures);
+    assert_eq!(lacking.code, Some(1), "{lacking:?}");
+    let line = single_line(&lacking).expect("one line");
+    assert!(line.contains(&figures) && line.ends_with("does not reach: storage"), "{line}");
+    process.kill();
+    let gone = ask(&at_api);
+    assert_eq!(gone.code, Some(1), "{gone:?}");
+    assert!(single_line(&gone).is_ok_and(|line| line.contains(&format!("the process at {own} does not answer"))), "{gone:?}");
 }

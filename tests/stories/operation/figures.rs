@@ -1,9 +1,10 @@
 //! The figures, as Prometheus reads them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use app::figures::{FIGURES, Figure, Kind};
 use reqwest::{Method, StatusCode, header};
 
 use super::{LONG, SHORT, WRONG};
@@ -54,6 +55,15 @@ async fn what_was_done_is_counted() {
         ("fiapx_attempts_total{outcome=\"done\"}", 1.0),
         ("fiapx_attempts_total{outcome=\"failed\"}", 1.0),
         ("fiapx_attempt_seconds_count", 1.0),
+        ("fiapx_attempt_seconds_bucket{le=\"+Inf\"}", 1.0),
+        ("fiapx_decode_seconds_count", 1.0),
+        ("fiapx_encode_seconds_count", 1.0),
+        ("fiapx_wait_seconds_count", 2.0),
+        ("fiapx_failures_total{code=\"NO_VIDEO_STREAM\"}", 1.0),
+        ("fiapx_attempts_running", 0.0),
+        ("fiapx_oldest_waiting_job_seconds", 0.0),
+        ("fiapx_queue_messages{queue=\"video.process.dlq\"}", 1.0),
+        ("fiapx_queue_messages{queue=\"notification.send.dlq\"}", 0.0),
         ("fiapx_pictures_total", 6.0),
         ("fiapx_video_bytes_total", video),
         ("fiapx_archive_bytes_total", archive),
@@ -76,7 +86,36 @@ async fn what_was_done_is_counted() {
     for id in [&done, &failed, &user.id] {
         assert!(!all.keys().any(|name| name.contains(id.as_str())), "{all:?}");
     }
-    assert!(all["fiapx_attempt_seconds_sum"] > 0.0, "{all:?}");
+    let sum = |name: &str| all[&format!("fiapx_{name}_seconds_sum")];
+    let cores = std::thread::available_parallelism().expect("it is known").get() as f64;
+    assert!(sum("decode") > 0.0 && sum("encode") > 0.0, "{all:?}");
+    assert!(sum("decode") + sum("encode") < sum("attempt") * cores, "no thread has more time than there is: {all:?}");
+    assert!(all["fiapx_worker_slots"] >= 1.0, "{all:?}");
+    assert!((0.0..all["fiapx_disk_size_bytes"]).contains(&all["fiapx_disk_free_bytes"]), "{all:?}");
+}
+
+/// What is written down of each is what stands before it, and nothing is told that is not written down.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_figure_is_explained() {
+    let directory = scratch();
+    let process = Process::start(directory.path(), &[]);
+    let user = process.user().await;
+    let (done, failed) = (user.send(SHORT).await, user.send(WRONG).await);
+    user.done(&done).await;
+    user.until(&failed, &["FAILED"]).await;
+    become_so(&process, &[("fiapx_mails_total{outcome=\"sent\"}", 2.0), ("fiapx_jobs{state=\"DONE\"}", 1.0)]).await;
+    let text = process.request(Method::GET, "/metrics").send().await.expect("it answers").text().await.expect("text");
+    let told: BTreeSet<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+    let line = |figure: &Figure| match figure.kind {
+        Kind::Counter => format!("{} counter", figure.name),
+        Kind::Gauge => format!("{} gauge", figure.name),
+        Kind::Histogram(_) => format!("{} histogram", figure.name),
+    };
+    let explained: BTreeSet<String> = FIGURES.iter().map(line).collect();
+    assert_eq!(told, explained.iter().map(String::as_str).collect());
+    for Figure { name, help, .. } in FIGURES {
+        assert!(text.contains(&format!("# HELP {name} {help}\n")), "{name}: {text}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,6 +135,7 @@ async fn what_waits_is_counted() {
     let all = become_so(&process, &waiting).await;
     let (queued, messages) = (all["fiapx_jobs{state=\"QUEUED\"}"], all["fiapx_queue_messages{queue=\"video.process\"}"]);
     assert!(queued > 0.0 && messages > queued, "{all:?}");
+    assert!(all["fiapx_oldest_waiting_job_seconds"] > 0.0 && all["fiapx_attempts_running"] > 0.0, "{all:?}");
     for index in 0..15 {
         user.delete(&format!("/videos/{}", job(index))).await;
     }

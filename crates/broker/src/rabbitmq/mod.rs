@@ -66,10 +66,10 @@ impl RabbitMq {
     }
 
     /// Messages that are ready. A declaration that is only to ask never makes a queue.
-    async fn ready(&self, queue: Queue) -> Result<u64, Error> {
+    async fn ready(&self, queue: &str) -> Result<u64, Error> {
         let channel = self.consuming.connection().await?.create_channel().await?;
         let asking = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        let found = channel.queue_declare(queue.name().into(), asking, FieldTable::default()).await?;
+        let found = channel.queue_declare(queue.into(), asking, FieldTable::default()).await?;
         Ok(found.message_count().into())
     }
 }
@@ -93,7 +93,11 @@ impl Broker for RabbitMq {
 
     /// Messages that are ready. AMQP does not tell how many are handed out.
     async fn waiting(&self, queue: Queue) -> Result<u64, Error> {
-        self.in_time(self.ready(queue)).await
+        self.in_time(self.ready(queue.name())).await
+    }
+
+    async fn dead_letters(&self, queue: Queue) -> Result<u64, Error> {
+        self.in_time(self.ready(queue.dead_letters())).await
     }
 
     /// Whether messages can be published now, by publishing one that no queue is bound for; whether the queues are there and as
@@ -105,7 +109,7 @@ impl Broker for RabbitMq {
         self.in_time(async {
             topology::declare(&*self.consuming.connection().await?).await?;
             for queue in Queue::ALL {
-                self.ready(queue).await?;
+                self.ready(queue.name()).await?;
             }
             self.publisher.check().await
         })

@@ -63,7 +63,7 @@ pub(super) async fn declare(connection: &Connection) -> Result<(), Error> {
         declared.map_err(|error| explained(error, "exchange", exchange))?;
 
         // Dead letters first, so that there is no moment at which they have nowhere to go.
-        declare_queue(&channel, &dead_letters(queue), dead_letter_arguments()).await?;
+        declare_queue(&channel, queue.dead_letters(), dead_letter_arguments()).await?;
         declare_queue(&channel, queue.name(), arguments(queue)).await?;
         channel
             .queue_bind(queue.name().into(), exchange.into(), key.into(), QueueBindOptions::default(), FieldTable::default())
@@ -78,14 +78,10 @@ async fn declare_queue(channel: &Channel, name: &str, arguments: FieldTable) -> 
     declared.map(drop).map_err(|error| explained(error, "queue", name))
 }
 
-fn dead_letters(queue: Queue) -> String {
-    format!("{queue}.dlq")
-}
-
 pub(super) fn arguments(queue: Queue) -> FieldTable {
     let mut arguments = quorum();
     insert(&mut arguments, "x-dead-letter-exchange", text(""));
-    insert(&mut arguments, "x-dead-letter-routing-key", text(&dead_letters(queue)));
+    insert(&mut arguments, "x-dead-letter-routing-key", text(queue.dead_letters()));
     insert(&mut arguments, "x-dead-letter-strategy", text("at-least-once"));
     // At least once is silently at most once without this. No length is set, so nothing is refused.
     insert(&mut arguments, "x-overflow", text("reject-publish"));

@@ -155,6 +155,7 @@ cases! {
         goes_page_by_page,
         tells_the_history,
         counts_by_state,
+        tells_the_oldest_that_waits,
     }
     notifications {
         are_made_once,

@@ -109,3 +109,22 @@ pub(super) async fn counts_by_state(case: &Case) {
     });
     assert_eq!(case.database.counts().await.expect("the database answers"), expected);
 }
+
+pub(super) async fn tells_the_oldest_that_waits(case: &Case) {
+    let oldest = async || case.database.oldest_waiting().await.expect("the database answers");
+    let since = async |id: JobId| case.database.job(id).await.expect("the database answers").expect("it is there").created_at;
+    assert_eq!(oldest().await, None);
+    let first = case.queued().await;
+    case.pass(10);
+    let second = case.queued().await;
+    assert_eq!(oldest().await, Some(since(first).await));
+    let claim = case.claim(first).await;
+    assert_eq!(oldest().await, Some(since(second).await), "what runs does not wait");
+    case.claim(second).await;
+    case.database.fail(&claim, FailureCode::StorageError, "no answer").await.expect("the database answers");
+    assert_eq!(oldest().await, None, "what pauses does not wait");
+    let due = case.database.job(first).await.expect("the database answers").expect("it is there").next_attempt_at;
+    case.pass(31);
+    assert!(due.is_some());
+    assert_eq!(oldest().await, due, "it waits from the end of its pause on");
+}

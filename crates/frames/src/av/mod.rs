@@ -40,7 +40,7 @@ pub(crate) fn prepare(max_allocation: usize) {
     }
 }
 
-/// Versions of the libav libraries that are linked, for the manifest: name and `major.minor.micro`.
+/// Versions of the libav libraries that are linked: name and `major.minor.micro`.
 pub(crate) fn versions() -> [(&'static str, String); 4] {
     let words = |version: u32| format!("{}.{}.{}", version >> 16, (version >> 8) & 0xFF, version & 0xFF);
     [
