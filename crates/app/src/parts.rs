@@ -24,7 +24,7 @@ use storage::disk::Disk;
 use storage::s3::{S3, S3Settings, USUAL_UPLOAD_MEMORY};
 use tracing::warn;
 use worker::Isolation;
-use worker::cell::Program;
+use worker::cell::{Cells, Program};
 
 use crate::settings::{self, Settings};
 
@@ -126,7 +126,7 @@ impl Parts {
             }
             warn!("{lacking}: a hostile video may reach what this worker reaches");
         }
-        Ok(Isolation::Cell(program))
+        Ok(Isolation::Cell(Cells::of(program)))
     }
 
     /// What sends mails: the configured server, or a directory of files.

@@ -17,6 +17,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::ExitStatus;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use frames::Report;
@@ -52,7 +53,16 @@ pub struct Program {
     pub confined: bool,
 }
 
+/// The cells of a worker. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Cells {
+    program: Program,
+    /// Started ahead, so that an attempt does not wait for libav's libraries to be loaded. It has no task yet, and has seen no video.
+    next: Arc<Mutex<Option<Cell>>>,
+}
+
 /// A running cell. It ends when this is dropped.
+#[derive(Debug)]
 struct Cell {
     process: Child,
     /// Takes the task, and carries the video.
@@ -100,6 +110,35 @@ impl Program {
             Err(error) => Err(no_cell(&error)),
         }
     }
+}
+
+impl Cells {
+    /// Cells of this program, the first of which is started now.
+    #[must_use]
+    pub fn of(program: Program) -> Self {
+        let cells = Self { program, next: Arc::default() };
+        cells.prepare();
+        cells
+    }
+
+    /// Start the next cell ahead, unless there is one. If that fails, the attempt that wants it will say why.
+    fn prepare(&self) {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        if next.is_none() {
+            *next = self.program.start().ok();
+        }
+    }
+
+    /// The cell that waits, if it lives, or a new one.
+    fn take(&self) -> io::Result<Cell> {
+        let next = self.next.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut cell) = next
+            && matches!(cell.process.try_wait(), Ok(None))
+        {
+            return Ok(cell);
+        }
+        self.program.start()
+    }
 
     /// Do the work in a cell. Ends soon when `stop` turns.
     pub(crate) async fn run(
@@ -108,7 +147,7 @@ impl Program {
         bounds: &Bounds,
         stop: &CancellationToken,
     ) -> Result<(Report, Box<dyn Upload>), Failure> {
-        let Cell { mut process, video, archive, errors } = self.start().map_err(|error| no_cell(&error))?;
+        let Cell { mut process, video, archive, errors } = self.take().map_err(|error| no_cell(&error))?;
         let threads = bounds.threads.get();
         let left = bounds.deadline.saturating_duration_since(Instant::now());
         let task = Task {
@@ -122,7 +161,7 @@ impl Program {
         let runtime = Handle::current();
         let reader = Reader::new(ends.storage, &ends.video, runtime.clone());
         let writer = Writer::new(ends.upload, runtime);
-        let (confined, most, progress) = (self.confined, bounds.archive_bytes, ends.progress);
+        let (confined, most, progress) = (self.program.confined, bounds.archive_bytes, ends.progress);
         // It ends with the cell.
         spawn_blocking(move || serve(video, reader, &task));
         let mut heard = spawn_blocking(move || listen(archive, writer, most, confined, &progress));
@@ -150,6 +189,7 @@ impl Program {
             // The upload is over before anybody may look for what it left.
             let _ = heard.await;
         }
+        self.prepare();
         ended
     }
 }

@@ -18,7 +18,7 @@ use crate::lease::Progress;
 #[derive(Debug, Clone)]
 pub enum Isolation {
     /// A process without rights for each attempt.
-    Cell(cell::Program),
+    Cell(cell::Cells),
     /// Nothing: a video that crashes a decoder takes the worker down. For systems without cells, and for debugging.
     None,
 }
@@ -76,7 +76,7 @@ impl Isolation {
         stop: &CancellationToken,
     ) -> Result<(Report, Box<dyn Upload>), Failure> {
         match self {
-            Self::Cell(program) => program.run(ends, bounds, stop).await,
+            Self::Cell(cells) => cells.run(ends, bounds, stop).await,
             Self::None => in_this_process(ends, bounds, stop).await,
         }
     }
