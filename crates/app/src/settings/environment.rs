@@ -1,5 +1,6 @@
 //! Settings in the environment. The names that the first version of the system knew still mean the same.
 
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::{Result, anyhow};
@@ -84,13 +85,28 @@ pub(super) const VARIABLES: &[(&str, &str, Kind)] = &[
 /// Whether a store whose address has no scheme is reached by TLS.
 const SECURE: &str = "MINIO_SECURE";
 
+/// What the name of a variable ends with that names a file, which holds the value: a way for secrets that no list of processes and no
+/// description of a container shows.
+const IN_A_FILE: &str = "_FILE";
+
 /// Put every variable that is there, and not empty, over what is there.
 pub(super) fn add(layers: &mut Layers, environment: impl Fn(&str) -> Option<String>) -> Result<()> {
-    let lookup = |name: &str| environment(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    let there = |name: &str| environment(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
     let wrong = |name: &str, why: String| anyhow!("{name} in the environment is wrong: {why}");
-    let secure = lookup(SECURE).map_or(Ok(false), |text| flag(&text)).map_err(|why| wrong(SECURE, why))?;
+    let lookup = |name: &str| {
+        let naming = format!("{name}{IN_A_FILE}");
+        match (there(name), there(&naming)) {
+            (Some(_), Some(_)) => Err(wrong(&naming, format!("{name} is there, too, and one of them has to go"))),
+            (text, None) => Ok(text),
+            (None, Some(path)) => {
+                let text = fs::read_to_string(&path).map_err(|error| wrong(&naming, format!("`{path}` cannot be read: {error}")))?;
+                Ok(Some(text.trim().to_owned()))
+            }
+        }
+    };
+    let secure = there(SECURE).map_or(Ok(false), |text| flag(&text)).map_err(|why| wrong(SECURE, why))?;
     for (name, setting, kind) in VARIABLES {
-        let Some(text) = lookup(name) else { continue };
+        let Some(text) = lookup(name)? else { continue };
         let value = value(*kind, &text, layers.settings().server.listen, secure).map_err(|why| wrong(name, why))?;
         layers.set(setting, value, &format_args!("{name} in the environment"))?;
     }

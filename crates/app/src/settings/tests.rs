@@ -338,3 +338,19 @@ fn keys_that_others_know_are_refused() {
     let random = "q8Zt5LwX0aRk7VbN2mHy4cEu9JsPf1Dg";
     assert_eq!(jwt_secret(&with_secret(Some(random), directory.path())).expect("a key").expose_secret(), random);
 }
+
+#[test]
+fn a_variable_can_name_a_file_that_holds_the_value() {
+    let directory = TempDir::new().expect("there is room");
+    let path = directory.path().join("secret");
+    fs::write(&path, "a secret of thirty-two bytes or more\n").expect("there is room");
+    let path = path.to_str().expect("text");
+    let settings = loaded("", &[("JWT_SECRET_FILE", path), ("API_PORT", "8123")]).expect("it is right");
+    assert_eq!(exposed(settings.accounts.jwt_secret.as_ref()), Some("a secret of thirty-two bytes or more"));
+    assert_eq!(settings.server.listen.port(), 8123);
+
+    let both = wrong("", &[("JWT_SECRET_FILE", path), ("JWT_SECRET", "another secret of thirty-two bytes")]);
+    assert!(both.contains("JWT_SECRET_FILE") && both.contains("one of them has to go") && !both.contains("secret of"), "{both}");
+    let missing = wrong("", &[("DATABASE_URL_FILE", "/nowhere/url")]);
+    assert!(missing.contains("DATABASE_URL_FILE") && missing.contains("/nowhere/url"), "{missing}");
+}
