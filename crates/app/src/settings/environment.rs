@@ -99,7 +99,8 @@ pub(super) fn add(layers: &mut Layers, environment: impl Fn(&str) -> Option<Stri
             (Some(_), Some(_)) => Err(wrong(&naming, format!("{name} is there, too, and one of them has to go"))),
             (text, None) => Ok(text),
             (None, Some(path)) => {
-                let text = fs::read_to_string(&path).map_err(|error| wrong(&naming, format!("`{path}` cannot be read: {error}")))?;
+                let text =
+                    fs::read_to_string(&path).map_err(|error| wrong(&naming, format!("`{path}` cannot be read: {error}")))?;
                 Ok(Some(text.trim().to_owned()))
             }
         }
