@@ -3,6 +3,5 @@
 set -eu
 GARAGE_DEFAULT_ACCESS_KEY=$(cat /secrets/access_key)
 GARAGE_DEFAULT_SECRET_KEY=$(cat /secrets/secret_key)
-export GARAGE_DEFAULT_ACCESS_KEY GARAGE_DEFAULT_SECRET_KEY
-export GARAGE_DEFAULT_BUCKET=fiapx GARAGE_RPC_SECRET_FILE=/secrets/rpc_secret
+export GARAGE_DEFAULT_ACCESS_KEY GARAGE_DEFAULT_SECRET_KEY GARAGE_DEFAULT_BUCKET=fiapx
 exec garage server --single-node --default-bucket

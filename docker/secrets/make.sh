@@ -1,7 +1,7 @@
 #!/bin/sh
 # Make the secrets of this installation where there are none yet: one directory for each reader, each a volume of its own.
 set -eu
-umask 022
+umask 077
 cd /secrets
 
 secret() { od -An -v -tx1 -N "$1" /dev/urandom | tr -d ' \n'; }
@@ -29,3 +29,9 @@ keep fiapx/s3_secret_key "$(cat garage/secret_key)"
 
 keep fiapx/jwt_secret "$(secret 32)"
 keep grafana/password "$(secret 12)"
+
+# Who reads them: our own image's user, and those of the others' images.
+chown -R 10001:10001 fiapx
+chown -R 999:999 postgres rabbitmq
+chown -R 10002:10002 garage
+chown -R 472:0 grafana
