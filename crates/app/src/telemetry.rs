@@ -20,7 +20,7 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, layer::SubscriberExt};
 
 use crate::settings::{Log, LogFormat, Settings};
 use traces::Traces;
-pub use traces::here;
+pub use traces::{check, here};
 
 /// What the process tells of itself, until it ends.
 pub struct Telemetry {

@@ -28,6 +28,11 @@ const ANSWER: usize = 1 << 20;
 pub struct Trouble(Arc<Mutex<Option<String>>>);
 
 impl Trouble {
+    /// What came of the last request.
+    pub fn now(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Note what came of a request, and log that the collector fails, once, and that it does not any more.
     fn note(&self, trouble: Option<String>) {
         let before = std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), trouble.clone());

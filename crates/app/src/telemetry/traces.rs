@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt, TracerProvider as _};
 use opentelemetry::{Context, KeyValue, Value};
@@ -17,7 +17,9 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::resource::{EnvResourceDetector, TelemetryResourceDetector};
-use opentelemetry_sdk::trace::{BatchSpanProcessor, SdkTracer, SdkTracerProvider, Span, SpanData, SpanProcessor};
+use opentelemetry_sdk::trace::{
+    BatchSpanProcessor, SdkTracer, SdkTracerProvider, Span, SpanData, SpanExporter as _, SpanProcessor,
+};
 use tokio::runtime::Handle;
 use tracing::{Metadata, Subscriber, warn};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -114,6 +116,16 @@ impl Traces {
             warn!(%error, "the last traces get lost");
         }
     }
+}
+
+/// Whether the collector at `endpoint` takes traces: it is sent none (OTLP, full success).
+pub async fn check(endpoint: &str) -> Result<()> {
+    let trouble = Trouble::default();
+    let sent = exporter(endpoint, &Handle::current(), trouble.clone())?.export(Vec::new()).await;
+    sent.map_err(|error| {
+        let why = trouble.now().unwrap_or_else(|| error.to_string());
+        anyhow!("OTEL_EXPORTER_OTLP_ENDPOINT: {endpoint} does not take traces: {why}")
+    })
 }
 
 fn exporter(endpoint: &str, runtime: &Handle, trouble: Trouble) -> Result<SpanExporter> {
