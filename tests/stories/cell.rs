@@ -14,7 +14,7 @@ use crate::service::{User, bytes_of, eventually, stored};
 const CLIP: &str = "good/mjpeg.avi";
 
 /// That clip, with decoders told to do something at each of its packets; only builds for tests listen.
-fn told_to(word: &str) -> Vec<u8> {
+pub fn told_to(word: &str) -> Vec<u8> {
     let mut clip = bytes_of(CLIP);
     let mut told = 0;
     let mut at = clip.windows(4).position(|bytes| bytes == b"movi").expect("an AVI file has a movi list") + 4;

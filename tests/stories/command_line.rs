@@ -143,8 +143,10 @@ fn json_is_one_line_with_these_keys() {
     let text = String::from_utf8(run.stdout).expect("JSON is UTF-8");
     assert_eq!((text.lines().count(), text.ends_with('\n')), (1, true));
     let mut line: Value = serde_json::from_str(&text).expect("JSON");
-    let elapsed = line.as_object_mut().and_then(|line| line.remove("elapsed_s")).expect("the time taken");
-    assert!(elapsed.as_f64().is_some_and(|seconds| seconds > 0.0), "{elapsed}");
+    for time in ["elapsed_s", "decode_s", "encode_s"] {
+        let taken = line.as_object_mut().and_then(|line| line.remove(time)).unwrap_or_else(|| panic!("{time} should be in {text}"));
+        assert!(taken.as_f64().is_some_and(|seconds| seconds > 0.0), "{time}: {taken}");
+    }
     let size = archive.metadata().expect("the archive is there").len();
     let expected = serde_json::json!({
         "frames": 11, "expected": 11, "complete": true, "duration_s": 10.5, "zip_bytes": size, "warnings": [],

@@ -8,6 +8,7 @@ mod accounts;
 mod architecture;
 mod cell;
 mod cluster;
+mod collector;
 mod command_line;
 mod contract;
 mod downloads;

@@ -6,6 +6,7 @@ mod figures;
 mod logs;
 mod refusals;
 mod stopping;
+mod traces;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};

@@ -1,4 +1,5 @@
-//! What every request gets: an id, a line in the log, its figures, and headers that keep browsers from being used against their users.
+//! What every request gets: an id, a line in the log, its place in a trace, its figures, and headers that keep browsers from being used
+//! against their users.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -30,6 +31,8 @@ pub struct Surroundings {
     pub methods: HashMap<String, HeaderValue>,
     /// How many proxies of ours stand before the service.
     pub proxies: usize,
+    /// Tells where in a trace a request is.
+    pub here: jobs::trace::Here,
     /// Turns when the process has to stop. Answers close their connections then, so that the next request goes to a process that stays.
     pub stop: CancellationToken,
 }
@@ -59,14 +62,32 @@ impl ClientAddress {
     }
 }
 
+/// Where in a trace a request comes from, as its sender says (W3C Trace Context, 3.2).
+pub fn traceparent(request: &Request) -> Option<&str> {
+    request.header("traceparent").filter(|traceparent| jobs::trace::id_of(traceparent).is_some())
+}
+
 /// Do a request, whatever comes of it.
 pub async fn watched<E: Endpoint>(endpoint: Arc<E>, mut request: Request, surroundings: Arc<Surroundings>) -> Result<Response> {
-    let Surroundings { methods, proxies, stop } = &*surroundings;
+    let Surroundings { methods, proxies, here, stop } = &*surroundings;
     let (last, client) = (stop.is_cancelled(), ClientAddress::of(&request, *proxies));
     request.set_data(client);
     let id = Uuid::now_v7();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let span = info_span!("request", request_id = %id, %method, client = client.0.map(field::display), user_id = field::Empty);
+    let sender = traceparent(&request);
+    let span = info_span!(
+        "request",
+        request_id = %id,
+        %method,
+        client = client.0.map(field::display),
+        traceparent = sender,
+        user_id = field::Empty,
+        route = field::Empty,
+        status = field::Empty,
+    );
+    if sender.is_none() {
+        span.record("traceparent", span.in_scope(here));
+    }
     let started = Instant::now();
     drain::drained(&mut request);
     let result = endpoint.call(request).instrument(span.clone()).await;
@@ -85,6 +106,7 @@ pub async fn watched<E: Endpoint>(endpoint: Arc<E>, mut request: Request, surrou
     let route = route.map(|PathPattern(pattern)| pattern.to_string()).filter(|pattern| !pattern.is_empty());
     let route = route.unwrap_or_else(|| "none".to_owned());
     let (status, took) = (response.status(), started.elapsed());
+    span.record("route", &route).record("status", status.as_u16());
     let allowed = methods.get(&route).filter(|_| status == StatusCode::METHOD_NOT_ALLOWED);
     let labels = [("method", method.to_string()), ("route", route.clone()), ("status", status.as_u16().to_string())];
     metrics::counter!("fiapx_requests_total", &labels).increment(1);

@@ -51,8 +51,12 @@ pub fn endpoint(
     }
     let cors = cors(&service.settings.cors_origins);
     let needs = service.needs();
-    let surroundings = Surroundings { methods: methods(), proxies: service.settings.proxies, stop: needs.stop.clone() };
-    let surroundings = Arc::new(surroundings);
+    let surroundings = Arc::new(Surroundings {
+        methods: methods(),
+        proxies: service.settings.proxies,
+        here: service.parts.here,
+        stop: needs.stop.clone(),
+    });
     let watched = move |endpoint, request| access::watched(endpoint, request, Arc::clone(&surroundings));
     // What is nested at `/` takes `/` itself, too, whatever else the router has there.
     let page = Arc::new(page);

@@ -102,6 +102,8 @@ pub struct Parts {
     pub recognise: Recognise,
     /// The figures, if they are on this port.
     pub metrics: Option<Metrics>,
+    /// Tells where in a trace a request is.
+    pub here: jobs::trace::Here,
     /// Turns when the process has to stop. Requests are still taken then, but no connection is kept for another.
     pub stop: CancellationToken,
     /// Turns when no request is taken any more: streams end.

@@ -15,7 +15,7 @@ use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaR
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use storage::{Key, Storage};
 use tokio::runtime::Handle;
-use tracing::warn;
+use tracing::{Instrument, Span, field, info_span, warn};
 
 use crate::Service;
 use crate::problem::Problem;
@@ -103,7 +103,10 @@ impl Receiver<'_> {
                     let detail = format!("One request takes {MOST_FILES} videos at most. Send the rest in another.");
                     return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_MANY_FILES", detail));
                 }
-                Some("file") => videos.push(self.file(field).await?),
+                Some("file") => {
+                    let span = info_span!("receive", job_id = field::Empty, size_bytes = field::Empty);
+                    videos.push(self.file(field).instrument(span).await?);
+                }
                 _ => {
                     let name = field.name().unwrap_or_default().chars().take(50).collect::<String>();
                     let message = format!("The form has a part `{name}`; videos are sent as parts named `file`.");
@@ -144,6 +147,7 @@ impl Receiver<'_> {
         }
 
         let id = JobId::generate();
+        Span::current().record("job_id", field::display(id));
         let key = Key::input(self.user, id, format);
         let mut upload = self.service.parts.storage.create(&key).await?;
         let (mut size_bytes, mut chunk) = (0, head.freeze());
@@ -160,6 +164,7 @@ impl Receiver<'_> {
                 None => break,
             };
         }
+        Span::current().record("size_bytes", size_bytes);
         let stored = upload.complete().await?;
         if stored != size_bytes {
             return Err(Problem::internal(&format!("the store kept {stored} of {size_bytes} bytes of {key}")));

@@ -11,15 +11,15 @@ use poem::web::Data;
 use poem_openapi::param::Header;
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi};
-use tracing::{Instrument, info};
+use tracing::{Instrument, info, info_span};
 use uuid::Uuid;
 
-use crate::Service;
 use crate::accounts::{Group, LoggedIn};
 use crate::problem::{Problem, Refusal, refusals};
 use crate::quotas::Slot;
 use crate::receive::{self, Form};
 use crate::views::Status;
+use crate::{Service, access};
 
 /// One accepted video.
 #[derive(Object)]
@@ -128,20 +128,30 @@ impl Uploads {
         }
         let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let slot = service.begin_upload(user.0, length).await?;
+        // Without traces of our own, the job belongs to the sender's, or to one that only the log tells of.
+        let traceparent = (service.parts.here)().or_else(|| access::traceparent(request).map(str::to_owned));
+        let traceparent = traceparent.unwrap_or_else(begun);
         // The request's future ends with its connection, which may be in the middle of any step. What is received in a task of its own
         // becomes jobs or is removed, whether or not somebody still listens.
-        let work = accept(Arc::clone(&service), user.0, key, form, slot);
+        let work = accept(Arc::clone(&service), user.0, key, form, traceparent, slot);
         let jobs = tokio::spawn(work.in_current_span()).await.map_err(|stopped| Problem::internal(&stopped))??;
         Ok(accepted(jobs)?)
     }
 }
 
 /// Receive the videos of a form and make them jobs.
-async fn accept(service: Arc<Service>, user: UserId, key: Option<String>, form: Form, _slot: Slot) -> Result<Vec<Job>, Problem> {
+async fn accept(
+    service: Arc<Service>,
+    user: UserId,
+    key: Option<String>,
+    form: Form,
+    traceparent: String,
+    _slot: Slot,
+) -> Result<Vec<Job>, Problem> {
     // Once they are there, the commit may happen although its answer gets lost, so the videos stay; the sweep removes what became no job.
     let videos = form.receive(&service, user).await?.keep();
-    let traceparent = traceparent();
-    let jobs = match service.database().accept(user, &videos, key.as_deref(), Some(&traceparent)).await? {
+    let accepted = service.database().accept(user, &videos, key.as_deref(), Some(&traceparent));
+    let jobs = match accepted.instrument(info_span!("accept")).await? {
         Accepted::New(jobs) => jobs,
         Accepted::Before(jobs) => {
             receive::remove(Arc::clone(&service.parts.storage), videos).await;
@@ -167,8 +177,8 @@ fn accepted(jobs: Vec<Job>) -> Result<Uploaded, Problem> {
     Ok(Uploaded::Accepted(Json(AcceptedVideos { job_id, status, jobs }), location))
 }
 
-/// A new trace (W3C Trace Context, version 00) that the video's way belongs to.
-fn traceparent() -> String {
+/// A new trace (W3C Trace Context, version 00).
+fn begun() -> String {
     let (trace, parent) = (rand::random::<u128>().max(1), rand::random::<u64>().max(1));
     format!("00-{trace:032x}-{parent:016x}-01")
 }

@@ -27,6 +27,7 @@ use worker::Isolation;
 use worker::cell::{Cells, Program};
 
 use crate::settings::{self, Settings};
+use crate::telemetry;
 
 /// What every role works with.
 pub struct Parts {
@@ -101,14 +102,18 @@ impl Parts {
         let in_time = async |check: Pin<Box<dyn Future<Output = Result<()>> + '_>>| {
             tokio::time::timeout(PATIENCE, check).await.unwrap_or_else(|_| bail!("no answer within {} seconds", PATIENCE.as_secs()))
         };
-        vec![
+        let mut checked = vec![
             ("database", in_time(Box::pin(database)).await),
             ("file store", in_time(Box::pin(storage)).await),
             ("broker", in_time(Box::pin(broker)).await),
             ("limits", in_time(Box::pin(limits)).await),
             ("mail", in_time(Box::pin(mail)).await),
             ("decoders", in_time(Box::pin(decoders)).await),
-        ]
+        ];
+        if let Some(endpoint) = &settings.telemetry.otlp_endpoint {
+            checked.push(("collector", in_time(Box::pin(telemetry::check(endpoint))).await));
+        }
+        checked
     }
 
     /// What attempts run in. Warns of what decoders could reach.

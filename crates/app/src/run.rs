@@ -17,13 +17,16 @@ use crate::cli::{ConfiguredArguments, ServeArguments};
 /// Run the service, or a role of it, until a signal ends it.
 pub fn serve(arguments: &ServeArguments, roles: Roles, name: &'static str) -> Result<()> {
     let settings = arguments.settings()?;
-    telemetry::start(&settings.log, name)?;
+    let runtime = runtime()?;
+    let telemetry = telemetry::start(&settings, name, runtime.handle())?;
     kill_points();
-    runtime()?.block_on(async {
+    let ended = runtime.block_on(async {
         let running = Running::start(settings, roles, Clock::default()).await?;
         end_on_signals(running.stopper())?;
         running.ended().await
-    })
+    });
+    telemetry.stop();
+    ended
 }
 
 /// Bring the database's schema up to date.

@@ -26,6 +26,7 @@ use crate::connection::Connections;
 use crate::figures;
 use crate::parts::{self, Parts};
 use crate::settings::Settings;
+use crate::telemetry;
 
 /// What a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,7 +123,7 @@ impl Running {
         if roles.api || roles.worker {
             // What is accepted last is published, too.
             let (database, broker, served) = (parts.database.clone(), parts.broker.clone(), served.clone());
-            tasks.spawn(async move { relay::run(&database, &*broker, &served).await });
+            tasks.spawn(async move { relay::run(&database, &*broker, telemetry::here, &served).await });
         }
 
         let files = parts.disk.as_ref().map(|_| settings.data_dir.clone());
@@ -212,6 +213,7 @@ fn serve(
             limits: parts.limits,
             recognise: |head| Container::of(head).map(Container::name),
             metrics,
+            here: telemetry::here,
             stop: stop.clone(),
             closing: closing.clone(),
         },
@@ -256,7 +258,7 @@ fn worker_settings(settings: &Settings, isolation: Isolation) -> worker::Setting
     let cores = std::thread::available_parallelism().map_or(1, Into::into);
     let slots = if settings.worker.concurrency == 0 { cores } else { settings.worker.concurrency };
     worker::Settings {
-        name: format!("{}@{}", std::process::id(), hostname()),
+        name: instance(),
         slots,
         timeout: Duration::from_secs(settings.worker.timeout_seconds),
         threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
@@ -287,6 +289,11 @@ fn api_settings(settings: &Settings, parts: &Parts, public_url: Option<String>) 
         cors_origins: settings.server.cors_origins.clone(),
         public_url,
     }
+}
+
+/// This process among all of the service.
+pub(crate) fn instance() -> String {
+    format!("{}@{}", std::process::id(), hostname())
 }
 
 /// The machine's name, as the kernel knows it.

@@ -92,6 +92,8 @@ pub struct Settings {
     pub log: Log,
     /// Figures.
     pub metrics: Metrics,
+    /// Traces.
+    pub telemetry: Telemetry,
 }
 
 impl Settings {
@@ -328,4 +330,13 @@ pub struct Metrics {
     /// An address of their own; none is the server's.
     #[serde(deserialize_with = "values::address")]
     pub listen: Option<SocketAddr>,
+}
+
+/// Traces.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Telemetry {
+    /// A collector that takes OTLP by HTTP, without a slash at its end; none is no traces.
+    #[serde(deserialize_with = "values::web_address")]
+    pub otlp_endpoint: Option<String>,
 }

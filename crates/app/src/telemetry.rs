@@ -1,4 +1,7 @@
-//! What the process tells of itself: a log on standard output, for machines or for people.
+//! What the process tells of itself: a log on standard output, for machines or for people, and [traces] if there is a collector for them.
+
+mod collector;
+mod traces;
 
 use std::fmt;
 use std::io::{self, IsTerminal};
@@ -7,20 +10,33 @@ use anyhow::{Context, Result};
 use chrono::{SecondsFormat, Utc};
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Map, Value};
+use tokio::runtime::Handle;
+use tracing::subscriber::SetGlobalDefaultError;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::{JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, MakeWriter};
 use tracing_subscriber::registry::{LookupSpan, Scope};
 use tracing_subscriber::{EnvFilter, Layer, Registry, layer::SubscriberExt};
 
-use crate::settings::{Log, LogFormat};
+use crate::settings::{Log, LogFormat, Settings};
+use traces::Traces;
+pub use traces::{check, here};
 
-/// Log from now on, as `service`.
+/// What the process tells of itself, until it ends.
+pub struct Telemetry {
+    traces: Option<Traces>,
+}
+
+/// Log and trace from now on, as `service`.
 ///
 /// # Errors
-/// The directives are wrong, or the process logs already.
-pub fn start(log: &Log, service: &'static str) -> Result<()> {
+/// The directives are wrong, the collector is of no use, or the process logs already.
+pub fn start(settings: &Settings, service: &'static str, runtime: &Handle) -> Result<Telemetry> {
+    let log = &settings.log;
     let filter = filter(log)?;
+    let messaging = if settings.broker.url.is_some() { "rabbitmq" } else { "fiapx" };
+    let endpoint = settings.telemetry.otlp_endpoint.as_deref();
+    let traces = endpoint.map(|endpoint| Traces::start(endpoint, service, messaging, runtime)).transpose()?;
     let terminal = io::stdout().is_terminal();
     let for_people = match log.format {
         LogFormat::Auto => terminal,
@@ -28,11 +44,31 @@ pub fn start(log: &Log, service: &'static str) -> Result<()> {
         LogFormat::Text => true,
     };
     let set = if for_people {
-        tracing::subscriber::set_global_default(text(filter, io::stdout, terminal))
+        set(text(filter, io::stdout, terminal), traces.as_ref())
     } else {
-        tracing::subscriber::set_global_default(json(filter, io::stdout, service))
+        set(json(filter, io::stdout, service), traces.as_ref())
     };
-    set.context("the log was started before")
+    set.context("the log was started before")?;
+    Ok(Telemetry { traces })
+}
+
+impl Telemetry {
+    /// Tell what is left to tell. Takes a few seconds at most. The run-time must still run.
+    pub fn stop(self) {
+        if let Some(traces) = self.traces {
+            traces.stop();
+        }
+    }
+}
+
+fn set<S>(log: S, traces: Option<&Traces>) -> Result<(), SetGlobalDefaultError>
+where
+    S: Subscriber + for<'lookup> LookupSpan<'lookup> + Send + Sync,
+{
+    match traces {
+        Some(traces) => tracing::subscriber::set_global_default(log.with(traces.layer())),
+        None => tracing::subscriber::set_global_default(log),
+    }
 }
 
 /// What is logged.
@@ -41,7 +77,7 @@ fn filter(log: &Log) -> Result<EnvFilter> {
 }
 
 /// Lines for people.
-fn text<W>(filter: EnvFilter, writer: W, colours: bool) -> impl Subscriber
+fn text<W>(filter: EnvFilter, writer: W, colours: bool) -> impl Subscriber + for<'lookup> LookupSpan<'lookup>
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
@@ -49,7 +85,7 @@ where
 }
 
 /// An object a line.
-fn json<W>(filter: EnvFilter, writer: W, service: &'static str) -> impl Subscriber
+fn json<W>(filter: EnvFilter, writer: W, service: &'static str) -> impl Subscriber + for<'lookup> LookupSpan<'lookup>
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
@@ -77,6 +113,12 @@ where
             if let Some(text) = span.extensions().get::<FormattedFields<JsonFields>>() {
                 fields.append(&mut parsed(text));
             }
+        }
+        // Spans tell where in a trace they are; a line of the log needs no more than which.
+        if let Some(Value::String(traceparent)) = fields.remove("traceparent")
+            && let Some(trace) = jobs::trace::id_of(&traceparent)
+        {
+            fields.insert("trace_id".to_owned(), trace.into());
         }
         let mut own = String::new();
         context.format_fields(Writer::new(&mut own), event)?;

@@ -70,10 +70,10 @@ impl Job {
         self.attempt.saturating_sub(1)
     }
 
-    /// The id of the trace that the upload began (W3C Trace Context, 3.2.2.3).
+    /// The id of the trace that the upload belongs to.
     #[must_use]
     pub fn trace_id(&self) -> Option<&str> {
-        self.traceparent.as_deref()?.split('-').nth(1)
+        jobs::trace::id_of(self.traceparent.as_deref()?)
     }
 }
 

@@ -1,5 +1,5 @@
 //! The vocabulary of one job, shared by everything that touches it: [ids](id), [states](state) and their legal changes, [failures](failure)
-//! and whether [another attempt](retry) helps, the [messages](message) between processes, the [clock].
+//! and whether [another attempt](retry) helps, the [messages](message) between processes, the [trace], the [clock].
 //!
 //! Nothing here reads, writes or waits.
 
@@ -8,6 +8,7 @@ pub mod id;
 pub mod video;
 pub mod state;
 pub mod message;
+pub mod trace;
 pub mod retry;
 pub mod failure;
 pub mod language;

@@ -12,7 +12,7 @@ use futures_util::stream;
 use jobs::Time;
 use metrics::counter;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, error, info, info_span, warn};
+use tracing::{Instrument, Span, error, field, info, info_span, warn};
 
 use crate::letter::Letter;
 use crate::{Error, Mail, Notifier, smtp};
@@ -73,14 +73,25 @@ impl Notifier {
 
     /// Tell one user of one outcome.
     async fn tell(&self, due: Due) {
-        // The second field of a W3C trace context is the trace.
-        let trace_id = due.job.trace_id();
-        let span = info_span!("mail", job_id = %due.job.id, user_id = %due.user.id, notification_id = %due.id, trace_id);
+        let span = info_span!(
+            "mail",
+            job_id = %due.job.id,
+            user_id = %due.user.id,
+            notification_id = %due.id,
+            traceparent = due.job.traceparent.as_deref(),
+            attempt = due.attempts,
+            outcome = field::Empty,
+            error_code = field::Empty,
+        );
         async {
             let sent = match self.compose(&due) {
                 Ok(mail) => self.mailer.send(&mail).await,
                 Err(error) => Err(error),
             };
+            let span = Span::current();
+            if let Err(error) = &sent {
+                span.record("error_code", if error.permanent { "MAIL_REFUSED" } else { "MAIL_NOT_TAKEN" });
+            }
             let (outcome, written) = match sent {
                 Ok(()) => {
                     info!(attempts = due.attempts, "mail sent");
@@ -88,6 +99,7 @@ impl Notifier {
                 }
                 Err(error) => self.not_sent(&due, &error).await,
             };
+            span.record("outcome", outcome);
             counter!("fiapx_mails_total", "outcome" => outcome).increment(1);
             if let Err(error) = written {
                 warn!(%error, hold_s = HOLD.as_secs(), "what became of a mail could not be written down; it is due again after its hold");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use broker::{Delivery, Error, Queue};
 use jobs::message::Event;
-use tracing::{Instrument, info, info_span, warn};
+use tracing::{Instrument, Span, field, info, info_span, warn};
 
 use crate::Notifier;
 use crate::delivery::doubled;
@@ -50,9 +50,9 @@ impl Notifier {
     /// Note one outcome. An error is the broker's.
     pub(crate) async fn note(&self, delivery: Delivery) -> Result<(), Error> {
         let event = &delivery.message.event;
-        // The second field of a W3C trace context is the trace.
-        let trace_id = delivery.traceparent.as_deref().and_then(|parent| parent.split('-').nth(1));
-        let span = info_span!("outcome", job_id = %event.job_id(), user_id = %event.user_id(), trace_id);
+        let (job_id, user_id, traceparent) = (event.job_id(), event.user_id(), delivery.traceparent.as_deref());
+        let (queue, message_id) = (Queue::Notification, delivery.message.event_id);
+        let span = info_span!("outcome", %job_id, %user_id, traceparent, %queue, %message_id, error_code = field::Empty);
         self.note_now(delivery).instrument(span).await
     }
 
@@ -66,6 +66,7 @@ impl Notifier {
                     delivery.ack().await
                 }
                 Err(error) => {
+                    Span::current().record("error_code", "DATABASE_UNAVAILABLE");
                     warn!(%error, "an outcome could not be noted; the message goes back to the queue");
                     tokio::time::sleep(DATABASE_PAUSE).await;
                     delivery.requeue().await

@@ -8,7 +8,7 @@ use fail::fail_point;
 use jobs::FailureCode;
 use storage::{Error, Key};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{Instrument, Span, error, info, info_span, warn};
 
 use crate::Worker;
 use crate::engine::{Bounds, Ends, Failure};
@@ -100,9 +100,11 @@ impl Worker {
             archive_bytes: self.settings.archive_bytes,
             memory_bytes: self.settings.memory_bytes,
         };
-        let (report, upload) = self.settings.isolation.run(ends, &bounds, stop).await?;
+        let engine = info_span!("engine");
+        let (report, upload) = self.settings.isolation.run(ends, &bounds, stop).instrument(engine).await?;
         fail_point!("archive.before-complete");
-        let size = upload.complete().await.map_err(|error| Failure::storage("the archive cannot be completed", &error))?;
+        let completed = upload.complete().instrument(info_span!("complete")).await;
+        let size = completed.map_err(|error| Failure::storage("the archive cannot be completed", &error))?;
         fail_point!("archive.after-complete");
         if size != report.zip_bytes {
             let message = format!("the stored archive has {size} bytes where {} were written", report.zip_bytes);
@@ -170,6 +172,11 @@ impl Worker {
             }
         };
         metrics::counter!("fiapx_attempts_total", "outcome" => outcome).increment(1);
+        let span = Span::current();
+        span.record("outcome", outcome);
+        if let Work::Failed(failure) = work {
+            span.record("error_code", failure.code.name());
+        }
         if outcome == "failed" { Outcome::Failed } else { Outcome::Over }
     }
 

@@ -22,7 +22,7 @@ use storage::Storage;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, error, info, info_span, warn};
+use tracing::{Instrument, error, field, info, info_span, warn};
 
 use attempt::Outcome;
 pub use engine::{Failure, Isolation};
@@ -139,7 +139,17 @@ impl Worker {
             }
         };
         let job = &claim.job;
-        let span = info_span!("attempt", job_id = %id, user_id = %job.user_id, attempt = job.attempt, trace_id = job.trace_id());
+        let span = info_span!(
+            "attempt",
+            job_id = %id,
+            user_id = %job.user_id,
+            attempt = job.attempt,
+            traceparent = delivery.traceparent.as_deref().or(job.traceparent.as_deref()),
+            queue = %Queue::Process,
+            message_id = %delivery.message.event_id,
+            outcome = field::Empty,
+            error_code = field::Empty,
+        );
         let outcome = self.attempt(&claim, leave).instrument(span).await;
         answer(match outcome {
             Outcome::Failed => delivery.reject().await,

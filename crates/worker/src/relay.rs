@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use broker::{Broker, Outgoing};
-use database::Database;
+use broker::{Broker, Outgoing, Queue};
+use database::{Database, outbox};
 use fail::fail_point;
 use futures_util::StreamExt;
 use futures_util::stream;
+use jobs::trace::Here;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{Instrument, Span, field, info_span, warn};
 
 use crate::note;
 
@@ -23,10 +24,10 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// How long messages of other processes may lie unnoticed.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Publish what is due until `stop`. Any number of relays may run at once.
-pub async fn run(database: &Database, broker: &dyn Broker, stop: &CancellationToken) {
+/// Publish what is due until `stop`. Any number of relays may run at once. Messages go on with the trace that they belong to, `here`.
+pub async fn run(database: &Database, broker: &dyn Broker, here: Here, stop: &CancellationToken) {
     while !stop.is_cancelled() {
-        if note(round(database, broker).await, "relaying the outbox").unwrap_or(0) == BATCH {
+        if note(round(database, broker, here).await, "relaying the outbox").unwrap_or(0) == BATCH {
             continue;
         }
         tokio::select! {
@@ -38,17 +39,16 @@ pub async fn run(database: &Database, broker: &dyn Broker, stop: &CancellationTo
 }
 
 /// Publish what is due now; says how many messages there were.
-async fn round(database: &Database, broker: &dyn Broker) -> Result<u64, database::Error> {
+async fn round(database: &Database, broker: &dyn Broker, here: Here) -> Result<u64, database::Error> {
     let taken = database.take_outgoing(BATCH, HOLD).await?;
     let count = taken.len() as u64;
     // Confirms take a round trip each, so the messages of a batch wait for theirs together.
     let results: Vec<_> = stream::iter(taken)
-        .map(|row| async move {
-            let (id, outgoing) = (row.id, Outgoing { message: row.message, traceparent: row.traceparent });
-            fail_point!("relay.before-publish", |_| (id, Ok(())));
-            let published = tokio::time::timeout(CONFIRM, broker.publish(&outgoing)).await;
-            fail_point!("relay.after-publish", |_| (id, Ok(())));
-            (id, published.unwrap_or(Err(broker::Error::TooSlow)))
+        .map(|row| {
+            let (id, event) = (row.id, &row.message.event);
+            let (job_id, queue, traceparent) = (event.job_id(), Queue::of(event), row.traceparent.as_deref());
+            let span = info_span!("publish", %job_id, %queue, message_id = %id, traceparent, error_code = field::Empty);
+            async move { (id, publish(broker, row, here).await) }.instrument(span)
         })
         .buffer_unordered(BATCH as usize)
         .collect()
@@ -66,4 +66,17 @@ async fn round(database: &Database, broker: &dyn Broker) -> Result<u64, database
         return Ok(0);
     }
     Ok(count)
+}
+
+/// Publish one message, whoever handles it being the next of its trace.
+async fn publish(broker: &dyn Broker, row: outbox::Outgoing, here: Here) -> Result<(), broker::Error> {
+    let outgoing = Outgoing { message: row.message, traceparent: here().or(row.traceparent) };
+    fail_point!("relay.before-publish", |_| Ok(()));
+    let published = tokio::time::timeout(CONFIRM, broker.publish(&outgoing)).await;
+    fail_point!("relay.after-publish", |_| Ok(()));
+    let published = published.unwrap_or(Err(broker::Error::TooSlow));
+    if published.is_err() {
+        Span::current().record("error_code", "BROKER_UNAVAILABLE");
+    }
+    published
 }

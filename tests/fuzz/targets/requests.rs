@@ -82,6 +82,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
             broker: Arc::new(Embedded::new()),
             limits: Arc::new(InMemory::new(clock)),
             recognise: |head| frames::source::Container::of(head).map(frames::source::Container::name),
+            here: || None,
             metrics: None,
             stop: CancellationToken::new(),
             closing: CancellationToken::new(),

@@ -5,6 +5,7 @@ use servers::{Postgres, RabbitMq};
 use tokio::task::block_in_place;
 
 use crate::cluster::free_address;
+use crate::collector::{self, Collector};
 use crate::harness::{Run, fiapx, run, scratch, single_line};
 use crate::parts::Parts;
 
@@ -51,6 +52,11 @@ async fn each_part_that_is_wrong_is_named_with_what_is_wrong() {
         (vec![("REDIS_URL", format!("redis://:{secret}@{nobody}"))], "limits", vec!["REDIS_URL"]),
         (vec![("SMTP_PORT", port.to_owned())], "mail", vec![port]),
         (
+            vec![("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{nobody}"))],
+            "collector",
+            vec!["OTEL_EXPORTER_OTLP_ENDPOINT", nobody.as_str(), "refused"],
+        ),
+        (
             vec![
                 ("SMTP_PORT", refusing.port().to_string()),
                 ("SMTP_USER", "fiapx".to_owned()),
@@ -73,8 +79,15 @@ async fn each_part_that_is_wrong_is_named_with_what_is_wrong() {
         said.dedup();
         assert_eq!(said.len(), words, "it repeats itself: {line}");
         // The others are well, and said to be so.
-        assert_eq!(String::from_utf8_lossy(&failed.stdout).lines().count(), 5, "{part}: {failed:?}");
+        let others = if part == "collector" { 6 } else { 5 };
+        assert_eq!(String::from_utf8_lossy(&failed.stdout).lines().count(), others, "{part}: {failed:?}");
     }
+    let collector = Collector::start(collector::Manner::Kind).await;
+    let told = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint().to_owned())];
+    let good = block_in_place(|| check(&with(&told)));
+    let said = String::from_utf8_lossy(&good.stdout);
+    assert!(good.code == Some(0) && said.contains("collector: answers"), "{good:?}");
+    assert_eq!((collector.requests(), collector.spans().len()), (1, 0));
 }
 
 /// Make a queue with other arguments than ours.

@@ -80,6 +80,7 @@ pub(super) const VARIABLES: &[(&str, &str, Kind)] = &[
     ("LOG_LEVEL", "log.level", Kind::Text),
     ("LOG_FORMAT", "log.format", Kind::Text),
     ("METRICS_LISTEN", "metrics.listen", Kind::Text),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry.otlp_endpoint", Kind::Text),
 ];
 
 /// Whether a store whose address has no scheme is reached by TLS.

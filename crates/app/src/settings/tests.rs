@@ -43,7 +43,9 @@ fn defaults_are_right_without_any_file_or_variable() {
     // Every part is embedded.
     assert!(settings.accounts.jwt_secret.is_none() && settings.database.url.is_none() && settings.broker.url.is_none());
     assert!(settings.limits.redis_url.is_none() && settings.storage.endpoint.is_none() && settings.mail.host.is_none());
-    assert!(settings.server.public_url.is_none() && settings.metrics.listen.is_none());
+    assert!(
+        settings.server.public_url.is_none() && settings.metrics.listen.is_none() && settings.telemetry.otlp_endpoint.is_none()
+    );
 }
 
 /// Names of all settings in a table.
@@ -131,6 +133,7 @@ fn the_environment_sets_everything() {
             ("WORKER_CONCURRENCY", "4"),
             ("WORKER_RETRY_SECONDS", "1, 2"),
             ("METRICS_LISTEN", "0.0.0.0:9100"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/"),
             ("LOG_FORMAT", "json"),
             ("PATH", "/bin"),
         ],
@@ -152,6 +155,7 @@ fn the_environment_sets_everything() {
     assert_eq!(settings.mail.from, "FIAP X <x@example.com>");
     assert_eq!((settings.worker.concurrency, settings.worker.retry_seconds), (4, vec![1, 2]));
     assert_eq!(settings.metrics.listen.map(|address| address.port()), Some(9100));
+    assert_eq!(settings.telemetry.otlp_endpoint.as_deref(), Some("http://collector:4318"));
     assert_eq!(settings.log.format, LogFormat::Json);
 }
 
@@ -227,6 +231,7 @@ fn what_is_wrong_in_the_environment_is_named() {
         ("S3_ENDPOINT", "minio:9000", "must be like http://host:port"),
         ("PUBLIC_URL", "videos.example.com", "`videos.example.com`"),
         ("METRICS_LISTEN", "9100", "an IP address and a port"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "must be like http://host:port"),
         ("LOG_FORMAT", "xml", "json"),
     ] {
         let line = wrong("", &[(name, value)]);
