@@ -50,8 +50,8 @@ impl Own {
                 own.base = format!("http://{}", line["address"].as_str().unwrap_or_default());
                 // Nobody may wait for a log that is not read.
                 std::thread::spawn(move || lines.for_each(drop));
-                let settings: String = settings.iter().map(|setting| format!(", {setting}")).collect();
-                eprintln!("started {} serve, with {} raised to {MOST}{settings}", program.display(), RAISED.join(", "));
+                let raised = RAISED.join(", ");
+                eprintln!("started {} serve, with {raised} raised to {MOST}; {}", program.display(), settings.join(", "));
                 return Ok(own);
             }
         }
