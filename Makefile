@@ -63,9 +63,9 @@ bench: build ## Measure each step of the engine (criterion), and what the servic
 	@./setup.sh bench
 	cargo bench --package benches --bench steps --bench pipeline --bench service
 
-bench-servers: build ## Measure the service on real servers: uploads, overhead, memory
+bench-servers: build ## Measure the service on real servers: uploads, overhead, memory, what a video costs each of them
 	@./setup.sh test && ./setup.sh store
-	cargo bench --package benches --bench many_machines
+	cargo bench --package benches --bench many_machines --bench costs
 
 load: ## Send videos at a rate and account for each: make load RATE=5 SECONDS=60 CLIPS="a.mp4 b.mkv" URL=http://...
 	@$(if $(URL),,$(MAKE) --no-print-directory build)
