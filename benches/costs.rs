@@ -59,8 +59,10 @@ fn main() -> Result<()> {
     let observer = Observer { database, garage };
     let before = observer.look()?;
     std::thread::sleep(IDLE);
-    let idle = observer.look()?.less(&before).over(IDLE.as_secs_f64());
+    let mut idle = observer.look()?.less(&before).over(IDLE.as_secs_f64());
     println!("an API, a worker and a notifier with nothing to do, a second:\n{}", idle.told());
+    // Checkpoints and vacuums come when they come.
+    idle.0.retain(|name, _| !name.starts_with("bytes"));
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/sample.mp4");
     for (what, clip, videos) in [("a clip of ten pictures", sample, 300), ("a minute of 1080p", benches::repeated(3), 10)] {
         let bytes = Bytes::from(std::fs::read(&clip)?);
@@ -112,7 +114,7 @@ impl Observer {
         let counted = ask(
             &self.database,
             &format!(
-                "SELECT 'statements ' || lower(split_part(ltrim(query), ' ', 1)), sum(calls) FROM pg_stat_statements \
+                "SELECT 'statements ' || lower(substring(query FROM '^\\w+(?: INTO \"\\w+\")?')), sum(calls) FROM pg_stat_statements \
                  WHERE query NOT LIKE '%observer%' GROUP BY 1 \
                  UNION ALL SELECT 'bytes of rows and indexes: ' || relname, pg_total_relation_size(relid) FROM pg_stat_user_tables \
                  UNION ALL SELECT 'bytes of write-ahead log', pg_current_wal_lsn() - '0/0' {OBSERVER}"

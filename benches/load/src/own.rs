@@ -50,8 +50,9 @@ impl Own {
                 own.base = format!("http://{}", line["address"].as_str().unwrap_or_default());
                 // Nobody may wait for a log that is not read.
                 std::thread::spawn(move || lines.for_each(drop));
-                let raised = RAISED.join(", ");
-                eprintln!("started {} serve, with {raised} raised to {MOST}; {}", program.display(), settings.join(", "));
+                let raised = RAISED.iter().map(|name| format!("{name}={MOST}"));
+                let told: Vec<String> = raised.chain(settings.iter().cloned()).collect();
+                eprintln!("started {} serve with {}", program.display(), told.join(" "));
                 return Ok(own);
             }
         }
