@@ -35,6 +35,7 @@ pub struct HttpRequest {
 pub struct HttpAnswer {
     pub method: Method,
     pub path: String,
+    pub sent_body: bool,
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
@@ -82,6 +83,7 @@ impl HttpFile {
             // Multipart bodies need both (RFC 2046, 5.1.1), and JSON does not mind.
             body.extend(b"\r\n");
         }
+        let sent_body = !body.is_empty();
         let mut sending = reqwest::Client::new().request(method.clone(), url.clone()).timeout(PATIENCE).body(body);
         for (name, value) in &request.headers {
             sending = sending.header(name, self.filled(value));
@@ -92,7 +94,7 @@ impl HttpFile {
         if let Some(name) = &request.name {
             self.answers.insert(name.clone(), serde_json::from_slice(&body).unwrap_or_default());
         }
-        HttpAnswer { method, path: url.path().to_owned(), status, headers, body }
+        HttpAnswer { method, path: url.path().to_owned(), sent_body, status, headers, body }
     }
 
     /// A text with its variables filled in.
@@ -126,8 +128,7 @@ impl HttpRequest {
         let headers = lines.by_ref().take_while(|line| !line.is_empty());
         let headers = headers.filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.to_owned(), value.to_owned()));
         let headers = headers.collect();
-        // What follows the last request of a group is a comment on the next group.
-        let mut body: Vec<String> = lines.filter(|line| !line.starts_with("# ")).map(str::to_owned).collect();
+        let mut body: Vec<String> = lines.map(str::to_owned).collect();
         while body.last().is_some_and(String::is_empty) {
             body.pop();
         }

@@ -29,16 +29,16 @@ pub fn http_file(document: &str) -> Result<String> {
         lines.extend(new.map(|name| format!("@{name} = {{{{{step}.response.body.{name}}}}}")));
     }
     lines.extend([String::new(), WALK.to_owned()]);
-    lines.extend(walk.iter().flat_map(|(step, request)| block(request, Some(step))));
-    for (name, requests) in &groups {
-        lines.extend([String::new(), format!("# {name}")]);
-        lines.extend(requests.iter().flat_map(|request| block(request, None)));
+    lines.extend(walk.iter().flat_map(|(step, request)| block("Walk", request, Some(step))));
+    for (group, requests) in &groups {
+        lines.extend(requests.iter().flat_map(|request| block(group, request, None)));
     }
     Ok(lines.join("\n"))
 }
 
-fn block(request: &Request, step: Option<&str>) -> Vec<String> {
-    let mut lines = vec![String::new(), format!("### {}", request.name)];
+/// A request. Whatever stands behind an empty line up to the next `###` is sent as its body, so comments stand before it.
+fn block(group: &str, request: &Request, step: Option<&str>) -> Vec<String> {
+    let mut lines = vec![String::new(), format!("### {group}: {}", request.name)];
     let described = request.description.lines().filter(|line| !line.is_empty());
     lines.extend(described.map(|line| format!("# {line}")));
     lines.extend(request.optional.iter().map(|Optional { place, name, default, description }| {
