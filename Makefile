@@ -1,12 +1,15 @@
 .DEFAULT_GOAL := help
-# Seconds for each target of `make fuzz`.
+# Seconds for each target of `make fuzz`, and for which `make load` sends.
 SECONDS ?= 60
+# Uploads a second of `make load`, and what it sends.
+RATE ?= 5
+CLIPS ?= fixtures/sample.mp4
 # Programs that setup.sh builds.
 CACHED := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/fiapx/bin
 # Known holes in dependencies, as the RustSec project collects them.
 ADVISORIES := https://github.com/RustSec/advisory-db
 
-.PHONY: help setup run build test test-quick soak lint deny fuzz bench bench-servers race clean
+.PHONY: help setup run build test test-quick soak lint deny fuzz bench bench-servers load race clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,7 +27,7 @@ run: build ## Set up, build, and run the service at http://localhost:8000, with 
 test: ## Set up and run everything that has to pass
 	@./setup.sh test
 	@{ nice ./setup.sh store && nice ./setup.sh deny; } & store=$$!; \
-	{ $(MAKE) --no-print-directory lint && cargo build --package app --features failpoints && cargo test --workspace --no-run; } \
+	{ $(MAKE) --no-print-directory lint && cargo build --package app --features failpoints && cargo build --package load && cargo test --workspace --no-run; } \
 	|| { kill $$store; exit 1; }; \
 	wait $$store
 	@$(MAKE) --no-print-directory deny
@@ -60,9 +63,13 @@ bench: build ## Measure each step of the engine (criterion), and what the servic
 	@./setup.sh bench
 	cargo bench --package benches --bench steps --bench pipeline --bench service
 
-bench-servers: build ## Measure the service on real servers: uploads, overhead, memory
+bench-servers: build ## Measure the service on real servers: uploads, overhead, memory, what a video costs each of them
 	@./setup.sh test && ./setup.sh store
-	cargo bench --package benches --bench many_machines
+	cargo bench --package benches --bench many_machines --bench costs
+
+load: ## Send videos at a rate and account for each: make load RATE=5 SECONDS=60 CLIPS="a.mp4 b.mkv" URL=http://...
+	@$(if $(URL),,$(MAKE) --no-print-directory build)
+	cargo run --quiet --release --package load -- $(if $(URL),--url $(URL)) --rate $(RATE) --seconds $(SECONDS) --clips $(CLIPS) $(MORE)
 
 race: ## Race the command against what a user would run instead: make race VIDEOS="a.mp4 b.mkv"
 	@./setup.sh bench

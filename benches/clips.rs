@@ -2,6 +2,7 @@
 //! somebody who uses a service that is measured.
 
 pub mod client;
+pub mod role;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -290,6 +290,24 @@ pub fn tool(name: &str) -> Command {
     Command::new(name)
 }
 
+/// The modules of a package from npm, in a directory of its own that is made if it is missing.
+pub fn npm_package(name: &str, version: &str) -> PathBuf {
+    let directory = root().join(format!("target/{name}-{version}"));
+    let modules = directory.join("node_modules");
+    // Two at once would step on each other, and one that was stopped leaves half of it.
+    let whole = directory.join("whole");
+    if !whole.is_file() {
+        let mut install = tool("flock");
+        tool("npm");
+        std::fs::create_dir_all(&directory).expect("there is room");
+        install.arg(&directory).args(["npm", "install", "--no-save", "--no-audit", "--no-fund", "--silent", "--prefix"]);
+        output(install.arg(&directory).arg(format!("{name}@{version}")))
+            .expect("needs the Debian package npm, and its registry once");
+        std::fs::write(whole, "").expect("there is room");
+    }
+    modules
+}
+
 /// Standard output of a program that has to succeed.
 pub fn output(command: &mut Command) -> Result<Vec<u8>, String> {
     let run = run(command);

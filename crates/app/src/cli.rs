@@ -35,8 +35,8 @@ pub enum Command {
     Migrate(ConfiguredArguments),
     /// Reach every configured part and say what is wrong.
     Check(CheckArguments),
-    /// Print the OpenAPI document.
-    Openapi,
+    /// Print the OpenAPI document, or a collection of requests for API clients that is made of it.
+    Openapi(OpenapiArguments),
     /// Decode for a worker, which starts this and talks to it.
     #[command(hide = true)]
     Cell,
@@ -71,6 +71,25 @@ pub struct CheckArguments {
     /// Where settings come from.
     #[command(flatten)]
     pub configured: ConfiguredArguments,
+}
+
+/// Arguments of `fiapx openapi`.
+#[derive(Debug, Args)]
+pub struct OpenapiArguments {
+    /// In which form.
+    #[arg(long, value_enum, default_value_t = DocumentFormat::Json)]
+    pub format: DocumentFormat,
+}
+
+/// Forms of the OpenAPI document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DocumentFormat {
+    /// The document itself.
+    Json,
+    /// A Postman collection, version 2.1.
+    Postman,
+    /// An .http file for REST Client of Visual Studio Code.
+    Http,
 }
 
 /// Where settings come from: this file, then the environment, then flags.

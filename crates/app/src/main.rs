@@ -2,6 +2,7 @@
 
 mod cli;
 mod check;
+mod collections;
 mod extract;
 mod output;
 mod probe;
@@ -26,7 +27,7 @@ fn main() -> ExitCode {
         Command::Notifier(configured) => run::serve(&configured.into(), Roles::NOTIFIER, "fiapx-notifier"),
         Command::Migrate(arguments) => run::migrate(&arguments),
         Command::Check(arguments) => check::run(&arguments),
-        Command::Openapi => run::openapi(),
+        Command::Openapi(arguments) => run::openapi(&arguments),
         Command::Cell => worker::cell::main().map_err(Into::into),
     };
     match result {

@@ -12,7 +12,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::cli::{ConfiguredArguments, ServeArguments};
+use crate::cli::{ConfiguredArguments, DocumentFormat, OpenapiArguments, ServeArguments};
+use crate::collections;
 
 /// Run the service, or a role of it, until a signal ends it.
 pub fn serve(arguments: &ServeArguments, roles: Roles, name: &'static str) -> Result<()> {
@@ -39,9 +40,14 @@ pub fn migrate(arguments: &ConfiguredArguments) -> Result<()> {
     say("the database is up to date")
 }
 
-/// Print the OpenAPI document.
-pub fn openapi() -> Result<()> {
-    say(&api::document())
+/// Print the OpenAPI document in one of its forms.
+pub fn openapi(arguments: &OpenapiArguments) -> Result<()> {
+    let document = api::document();
+    match arguments.format {
+        DocumentFormat::Json => say(&document),
+        DocumentFormat::Postman => say(&collections::postman(&document)?),
+        DocumentFormat::Http => say(&collections::http_file(&document)?),
+    }
 }
 
 /// A runtime whose blocking threads, which the engine runs on, end soon after their work.

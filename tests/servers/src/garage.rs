@@ -110,6 +110,16 @@ impl Garage {
         "fiapx-test"
     }
 
+    /// What it has logged: each request, with its method, path and query.
+    ///
+    /// # Panics
+    /// The log cannot be read.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let log = fs::read(self.directory.path().join("log")).expect("its log is there");
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
     /// A new, empty bucket, for the same key.
     ///
     /// # Panics

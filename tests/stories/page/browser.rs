@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use url::Url;
 
-use crate::harness::{PATIENCE, output, root, scratch, tool};
+use crate::harness::{PATIENCE, npm_package, root, scratch, tool};
 use crate::service::{PASSWORD, eventually};
 
 /// How the browser is held.
@@ -284,23 +284,8 @@ impl WebDriverCompatibleCommand for Extension {
     }
 }
 
-/// axe-core, in a directory of its own that is made if it is missing.
+/// axe-core, the script.
 fn axe() -> PathBuf {
-    /// On npm.
-    const VERSION: &str = "4.14.1";
     static AXE: OnceLock<PathBuf> = OnceLock::new();
-    AXE.get_or_init(|| {
-        let directory = root().join(format!("target/axe-core-{VERSION}"));
-        let script = directory.join("node_modules/axe-core/axe.min.js");
-        if !script.is_file() {
-            // Two at once would step on each other.
-            let mut install = tool("flock");
-            std::fs::create_dir_all(&directory).expect("there is room");
-            install.arg(&directory).args(["npm", "install", "--no-save", "--no-audit", "--no-fund", "--silent", "--prefix"]);
-            output(install.arg(&directory).arg(format!("axe-core@{VERSION}")))
-                .expect("needs the Debian package npm, and its registry once");
-        }
-        script
-    })
-    .clone()
+    AXE.get_or_init(|| npm_package("axe-core", "4.14.1").join("axe-core/axe.min.js")).clone()
 }
