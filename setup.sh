@@ -29,8 +29,8 @@ promtool() {
   work=$(mktemp -d)
   echo "Fetching promtool into $bin (once)"
   # A system that has fetched no lists of packages yet knows none.
-  (cd "$work" && { apt-get download -qq prometheus 2>/dev/null || { "${sudo[@]}" apt-get update -qq && apt-get download -qq prometheus; }; } \
-    && dpkg-deb --extract prometheus_*.deb .) || { rm -rf "$work"; return 1; }
+  apt-cache show prometheus >/dev/null 2>&1 || "${sudo[@]}" apt-get update -qq
+  (cd "$work" && apt-get download -qq prometheus && dpkg-deb --extract prometheus_*.deb .)
   mkdir -p "$bin"
   install "$work/usr/bin/promtool" "$bin/promtool"
   rm -rf "$work"

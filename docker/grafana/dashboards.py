@@ -37,7 +37,8 @@ def quantile(share, figure):
 ROWS = {
     "What waits": [
         panel("Oldest job that waits", "s", ("fiapx:oldest_waiting_job_seconds:max", "oldest"), limit=600),
-        panel("Jobs that are not finished", "short", ('state:fiapx_jobs:max{state=~"UPLOADED|QUEUED|PROCESSING"}', "{{state}}"), stacked=True),
+        panel("Jobs that are not finished", "short",
+              ('state:fiapx_jobs:max{state=~"UPLOADED|QUEUED|PROCESSING"}', "{{state}}"), stacked=True),
         panel("Messages in queues", "short", ("queue:fiapx_queue_messages:max", "{{queue}}")),
         panel("Age of the outbox", "s", ("fiapx:outbox_age_seconds:max", "oldest"), limit=60),
     ],
@@ -54,8 +55,10 @@ ROWS = {
     "Work": [
         panel("Attempts", "ops", (rate("fiapx_attempts_total", "outcome"), "{{outcome}}"), stacked=True),
         panel("Slots", "short", ("sum(fiapx_attempts_running)", "in use"), ("sum(fiapx_worker_slots)", "there are")),
-        panel("From acceptance to first attempt", "s", (quantile(0.5, "fiapx_wait_seconds"), "half"), (quantile(0.99, "fiapx_wait_seconds"), "99%")),
-        panel("Attempts that gave an archive", "s", (quantile(0.5, "fiapx_attempt_seconds"), "half"), (quantile(0.99, "fiapx_attempt_seconds"), "99%")),
+        panel("From acceptance to first attempt", "s",
+              (quantile(0.5, "fiapx_wait_seconds"), "half"), (quantile(0.99, "fiapx_wait_seconds"), "99%")),
+        panel("Attempts that gave an archive", "s",
+              (quantile(0.5, "fiapx_attempt_seconds"), "half"), (quantile(0.99, "fiapx_attempt_seconds"), "99%")),
         panel("Pictures", "ops", (rate("fiapx_pictures_total"), "pictures/s")),
         panel("Where threads spend their time", "s",
               (rate("fiapx_decode_seconds_sum"), "decode"), (rate("fiapx_encode_seconds_sum"), "encode"), stacked=True),
@@ -68,7 +71,8 @@ ROWS = {
         panel("Leases lost, in 30 min", "short", ("sum(increase(fiapx_leases_lost_total[30m]))", "leases"), limit=5),
         panel("Mails, in 30 min", "short", ("sum by (outcome) (increase(fiapx_mails_total[30m]))", "{{outcome}}"), stacked=True),
         panel("Disk that is free", "percentunit", ("instance:fiapx_disk_free:ratio", "{{instance}}"), limit=0.1, above=False),
-        panel("Processes", "short", ("count by (version, commit, libavcodec) (fiapx_build_info)", "{{version}} {{commit}}, libavcodec {{libavcodec}}")),
+        panel("Processes", "short",
+              ("count by (version, commit, libavcodec) (fiapx_build_info)", "{{version}} {{commit}}, libavcodec {{libavcodec}}")),
     ],
 }
 
