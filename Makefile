@@ -6,10 +6,12 @@ RATE ?= 5
 CLIPS ?= fixtures/sample.mp4
 # Programs that setup.sh builds.
 CACHED := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/fiapx/bin
+# Checks what Prometheus is to read.
+PROMTOOL = $(or $(shell command -v promtool),$(CACHED)/promtool)
 # Known holes in dependencies, as the RustSec project collects them.
 ADVISORIES := https://github.com/RustSec/advisory-db
 
-.PHONY: help setup run build test test-quick soak lint deny fuzz bench bench-servers load race clean
+.PHONY: help setup run build test test-quick soak lint deny verify-deploy fuzz bench bench-servers load race clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +33,7 @@ test: ## Set up and run everything that has to pass
 	|| { kill $$store; exit 1; }; \
 	wait $$store
 	@$(MAKE) --no-print-directory deny
+	@$(MAKE) --no-print-directory verify-deploy
 	cargo test --workspace
 
 test-quick: ## Run the tests of the crates alone, without the whole-system stories
@@ -54,6 +57,15 @@ deny: ## Check the licences, sources and known holes of all dependencies
 	else \
 	  echo "NOT CHECKED: known holes in dependencies, since $(ADVISORIES) cannot be reached from here" >&2; \
 	fi
+
+verify-deploy: ## Check alerts, dashboards and Kubernetes manifests
+	@./setup.sh test && ./setup.sh deploy
+	$(PROMTOOL) check config docker/prometheus/prometheus.yml
+	@# Debian's promtool does not know how clusters are asked for their pods; the rest is checked.
+	sed /kubernetes_sd_configs/d docker/prometheus/kubernetes.yml | $(PROMTOOL) check config --syntax-only /dev/stdin
+	$(PROMTOOL) test rules docker/prometheus/tests/*.yml
+	docker/grafana/dashboards.py --check $(PROMTOOL)
+	docker/k8s/validate.sh
 
 fuzz: ## Try random input on what strangers reach: make fuzz SECONDS=60
 	@./setup.sh build && ./setup.sh fuzz

@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
 # Install what the project needs from the system's packages, and nothing that is there already.
-# usage: setup.sh build|test|bench|store|deny|fuzz
+# usage: setup.sh build|test|bench|store|deny|fuzz|deploy
 set -euo pipefail
+
+sudo=()
+[ "$(id -u)" -eq 0 ] || sudo=(sudo)
 
 # What is no Debian package is built once, into a directory that outlives checkouts; how fast it runs does not matter.
 # usage: cached PROGRAM CRATE VERSION WHAT
@@ -14,9 +17,28 @@ cached() {
     cargo install "$2" --version "$3" --locked --quiet --root "$cache"
   rm -rf "$cache/build-$1"
 }
+
+# Of Debian's package prometheus only the tool that checks rules is wanted: installed, the package would start a server.
+promtool() {
+  local bin=${XDG_CACHE_HOME:-$HOME/.cache}/fiapx/bin work
+  if type -P promtool >/dev/null || [ -x "$bin/promtool" ]; then return 0; fi
+  if ! command -v apt-get >/dev/null; then
+    echo "promtool is missing: put the one of Prometheus 2.42 or later into the PATH and run this again." >&2
+    return 1
+  fi
+  work=$(mktemp -d)
+  echo "Fetching promtool into $bin (once)"
+  # A system that has fetched no lists of packages yet knows none.
+  apt-cache show prometheus >/dev/null 2>&1 || "${sudo[@]}" apt-get update -qq
+  (cd "$work" && apt-get download -qq prometheus && dpkg-deb --extract prometheus_*.deb .)
+  mkdir -p "$bin"
+  install "$work/usr/bin/promtool" "$bin/promtool"
+  rm -rf "$work"
+}
 case ${1:-} in
   store) cached garage garage '^2.5' 'Garage, the S3 store of the tests,'; exit ;;
   deny) cached cargo-deny cargo-deny '^0.20' 'cargo-deny, which checks dependencies,'; exit ;;
+  deploy) promtool; exit ;;
   fuzz) cached cargo-fuzz cargo-fuzz '^0.13' 'cargo-fuzz'; exit ;;
 esac
 
@@ -34,7 +56,7 @@ case ${1:-} in
   build) packages=("${build[@]}") ;;
   test) packages=("${build[@]}" "${test[@]}" "${servers[@]}") ;;
   bench) packages=("${build[@]}" "${bench[@]}") ;;
-  *) echo "usage: setup.sh build|test|bench|store|deny|fuzz" >&2; exit 2 ;;
+  *) echo "usage: setup.sh build|test|bench|store|deny|fuzz|deploy" >&2; exit 2 ;;
 esac
 
 if ! command -v cargo >/dev/null; then
@@ -53,8 +75,6 @@ for package in "${packages[@]}"; do
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
 
-sudo=()
-[ "$(id -u)" -eq 0 ] || sudo=(sudo)
 echo "Installing with apt-get: ${missing[*]}"
 "${sudo[@]}" apt-get update -qq
 "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
