@@ -196,6 +196,16 @@ impl Worker {
     }
 }
 
+/// Show all counters of attempts before the first one ends: what appears with 1 has not grown for those who watch its growth.
+pub(crate) fn count_from_zero() {
+    for outcome in ["done", "retried", "failed", "released", "lost"] {
+        metrics::counter!("fiapx_attempts_total", "outcome" => outcome).increment(0);
+    }
+    for code in FailureCode::ALL {
+        metrics::counter!("fiapx_failures_total", "code" => code.name()).increment(0);
+    }
+}
+
 fn count(failure: &Failure) {
     metrics::counter!("fiapx_failures_total", "code" => failure.code.name()).increment(1);
 }

@@ -68,6 +68,7 @@ impl Worker {
         metrics::gauge!("fiapx_worker_slots").set(self.settings.slots as f64);
         let attempts = metrics::gauge!("fiapx_attempts_running");
         attempts.set(0.0);
+        attempt::count_from_zero();
         let running = TaskTracker::new();
         // Turns when the grace period is over.
         let leave = CancellationToken::new();
