@@ -3,6 +3,7 @@
 mod cli;
 mod check;
 mod extract;
+mod failed;
 mod output;
 mod probe;
 mod run;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 use app::serve::Roles;
 use clap::Parser;
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, JobsCommand};
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
@@ -26,6 +27,8 @@ fn main() -> ExitCode {
         Command::Notifier(configured) => run::serve(&configured.into(), Roles::NOTIFIER, "fiapx-notifier"),
         Command::Migrate(arguments) => run::migrate(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Jobs(JobsCommand::Failed(arguments)) => failed::list(&arguments),
+        Command::Jobs(JobsCommand::Retry(arguments)) => failed::retry(&arguments),
         Command::Openapi => run::openapi(),
         Command::Cell => worker::cell::main().map_err(Into::into),
     };
