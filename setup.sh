@@ -45,7 +45,7 @@ esac
 build=(libavcodec-dev libavformat-dev libavutil-dev libswscale-dev clang libclang-dev pkg-config)
 # The ffmpeg command is the oracle of the tests; the rest reads archives and watches what the command opens.
 # The servers are started by the tests themselves, each on a port and in a directory of its own.
-servers=(postgresql rabbitmq-server redis-server util-linux)
+servers=(postgresql rabbitmq-server redis-server util-linux sqlite3)
 # The page is looked at in a browser; npm brings what looks whether everybody can use it.
 test=(ffmpeg curl unzip p7zip-full libarchive-tools python3 python3-venv strace perl chromium chromium-driver)
 # Debian's npm cannot stand beside a Node.js from elsewhere, which brings its own.

@@ -279,6 +279,8 @@ pub fn tool(name: &str) -> Command {
         "perl" => "perl",
         "prlimit" | "flock" => "util-linux",
         "mkfifo" => "coreutils",
+        "sqlite3" => "sqlite3",
+        "psql" => "postgresql-client",
         "chromium" => "chromium",
         "chromedriver" => "chromium-driver",
         "npm" => "npm",

@@ -2,6 +2,7 @@
 
 mod expiry;
 mod failure;
+mod put_back;
 mod removal;
 mod success;
 

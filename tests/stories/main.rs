@@ -6,6 +6,7 @@
 mod accounting;
 mod accounts;
 mod architecture;
+mod backup;
 mod cell;
 mod cluster;
 mod collector;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use frames::select::{Ratio, Recipe};
+use jobs::{FailureCode, JobId};
 
 /// Turn videos into ZIP archives of their pictures.
 #[derive(Debug, Parser)]
@@ -35,6 +36,9 @@ pub enum Command {
     Migrate(ConfiguredArguments),
     /// Reach every configured part and say what is wrong.
     Check(CheckArguments),
+    /// Look at jobs that failed, and put them back.
+    #[command(subcommand)]
+    Jobs(JobsCommand),
     /// Print the OpenAPI document, or a collection of requests for API clients that is made of it.
     Openapi(OpenapiArguments),
     /// Decode for a worker, which starts this and talks to it.
@@ -68,6 +72,46 @@ pub struct CheckArguments {
     /// Ask the process that runs by these settings whether it is ready, instead of the parts.
     #[arg(long, conflicts_with = "defaults")]
     pub ready: bool,
+    /// Where settings come from.
+    #[command(flatten)]
+    pub configured: ConfiguredArguments,
+}
+
+/// What operators do with jobs. The service may run meanwhile.
+#[derive(Debug, Subcommand)]
+pub enum JobsCommand {
+    /// List the jobs that failed for good, the last first, and count the dead letters that the broker keeps.
+    Failed(FailedArguments),
+    /// Put jobs that failed back before the workers, once what they failed of is mended.
+    Retry(RetryArguments),
+}
+
+/// Arguments of `fiapx jobs failed`.
+#[derive(Debug, Args)]
+pub struct FailedArguments {
+    /// Only those that failed by this code.
+    #[arg(long, value_name = "CODE", value_parser = code)]
+    pub code: Option<FailureCode>,
+    /// At most so many.
+    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+    /// Print one line of JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Where settings come from.
+    #[command(flatten)]
+    pub configured: ConfiguredArguments,
+}
+
+/// Arguments of `fiapx jobs retry`.
+#[derive(Debug, Args)]
+pub struct RetryArguments {
+    /// The jobs.
+    #[arg(value_name = "JOB_ID", required_unless_present = "code")]
+    pub ids: Vec<JobId>,
+    /// All that failed by this code and whose videos are still kept.
+    #[arg(long, value_name = "CODE", value_parser = code, conflicts_with = "ids")]
+    pub code: Option<FailureCode>,
     /// Where settings come from.
     #[command(flatten)]
     pub configured: ConfiguredArguments,
@@ -182,6 +226,12 @@ pub enum Progress {
     Auto,
     /// Not at all.
     Never,
+}
+
+/// A failure code by its name.
+fn code(name: &str) -> Result<FailureCode, String> {
+    let known = || FailureCode::ALL.iter().map(|code| code.name()).collect::<Vec<_>>().join(", ");
+    name.parse().map_err(|unknown| format!("{unknown}: there are {}", known()))
 }
 
 /// A number of seconds above zero: whole, with a decimal point, or a fraction.

@@ -4,6 +4,7 @@ mod cli;
 mod check;
 mod collections;
 mod extract;
+mod failed;
 mod output;
 mod probe;
 mod run;
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 use app::serve::Roles;
 use clap::Parser;
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, JobsCommand};
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
@@ -27,6 +28,8 @@ fn main() -> ExitCode {
         Command::Notifier(configured) => run::serve(&configured.into(), Roles::NOTIFIER, "fiapx-notifier"),
         Command::Migrate(arguments) => run::migrate(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Jobs(JobsCommand::Failed(arguments)) => failed::list(&arguments),
+        Command::Jobs(JobsCommand::Retry(arguments)) => failed::retry(&arguments),
         Command::Openapi(arguments) => run::openapi(&arguments),
         Command::Cell => worker::cell::main().map_err(Into::into),
     };

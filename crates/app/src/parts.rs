@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use api::{InMemory, Limits, Shared};
-use broker::Broker;
 use broker::embedded::Embedded;
 use broker::rabbitmq::RabbitMq;
+use broker::{Broker, Queue};
 use database::{Database, Rules};
 use jobs::Clock;
 use jobs::retry::RetryPolicy;
@@ -70,6 +70,37 @@ impl Parts {
         make(&settings.data_dir)?;
         let file = settings.data_dir.join("fiapx.db");
         Database::sqlite(&file, clock.clone(), rules).await.with_context(|| format!("cannot open {}", file.display()))
+    }
+
+    /// The database of a service that is there, for a command beside it. Nothing is made, and whoever has the data directory keeps it:
+    /// SQLite lets several processes write by turns.
+    ///
+    /// # Errors
+    /// There is none, or its schema is older than this program.
+    pub async fn existing_database(settings: &Settings, clock: &Clock) -> Result<Database> {
+        if settings.database.url.is_none() && !settings.data_dir.join("fiapx.db").is_file() {
+            bail!("no service keeps its data in {}: set DATABASE_URL, or choose another --data-dir", settings.data_dir.display());
+        }
+        let database = Self::database(settings, clock).await?;
+        database.check().await?;
+        Ok(database)
+    }
+
+    /// Where the files of a service are that is there.
+    pub async fn store(settings: &Settings, clock: &Clock) -> Result<Arc<dyn Storage>> {
+        Ok(storage(settings, &settings::jwt_secret(settings)?, clock).await?.0)
+    }
+
+    /// The dead letters of each queue. None if the broker is in the memory of another process.
+    pub async fn dead_letters(settings: &Settings) -> Result<Option<Vec<(&'static str, u64)>>> {
+        if settings.broker.url.is_none() {
+            return Ok(None);
+        }
+        let (broker, mut letters) = (broker(settings).await?, Vec::new());
+        for queue in Queue::ALL {
+            letters.push((queue.dead_letters(), broker.dead_letters(queue).await?));
+        }
+        Ok(Some(letters))
     }
 
     /// Reach every part, and say of each what is wrong with it.

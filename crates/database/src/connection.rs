@@ -102,7 +102,7 @@ impl Database {
     /// Bring the schema up to date, all of it or nothing. Safe to run twice, also by several processes at once.
     ///
     /// # Errors
-    /// [`Error::Schema`] if the schema is that of a later program.
+    /// [`Error::LaterSchema`] if the schema is that of a later program.
     pub async fn migrate(&self) -> Result<(), Error> {
         let transaction = self.begin().await?;
         if transaction.get_database_backend() == DbBackend::Postgres {
@@ -114,13 +114,18 @@ impl Database {
         Ok(transaction.commit().await?)
     }
 
-    /// Whether the database answers and its schema is that of this program.
+    /// Whether the database answers and its schema has all that this program needs. That of a later program has: while processes are
+    /// replaced, those of both work on it.
     ///
     /// # Errors
-    /// [`Error::Schema`] if the schema is that of an earlier or of a later program.
+    /// [`Error::Schema`] if the schema is that of an earlier program.
     pub async fn check(&self) -> Result<(), Error> {
-        let pending = Migrator::get_pending_migrations_read_only(&self.read).await.map_err(of_schema)?;
-        if pending.is_empty() { Ok(()) } else { Err(Error::Schema) }
+        match Migrator::get_pending_migrations_read_only(&self.read).await.map_err(of_schema) {
+            Ok(pending) if pending.is_empty() => Ok(()),
+            Ok(_) => Err(Error::Schema),
+            Err(Error::LaterSchema) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// The clock that the rows follow.
@@ -167,7 +172,7 @@ fn of_connecting(error: DbErr) -> Error {
 
 /// The migrator has an error of its own for one case only: the database knows of changes that this program does not.
 fn of_schema(error: DbErr) -> Error {
-    if matches!(error, DbErr::Custom(_)) { Error::Schema } else { error.into() }
+    if matches!(error, DbErr::Custom(_)) { Error::LaterSchema } else { error.into() }
 }
 
 /// Whether another process has the SQLite database to itself (SQLITE_BUSY, the low byte of SQLite's result codes).

@@ -18,9 +18,12 @@ pub enum Error {
     /// A row holds what no version of this program writes.
     #[error("the database holds what cannot be understood: {0}")]
     Corrupt(String),
-    /// The schema is older than this program, or newer.
-    #[error("the database's schema is not that of this program: run `fiapx migrate`")]
+    /// The schema is older than this program.
+    #[error("the database's schema is older than this program: run `fiapx migrate`")]
     Schema,
+    /// The schema is newer than this program.
+    #[error("the database's schema is newer than this program: run the program that made it, or a later one")]
+    LaterSchema,
 }
 
 impl From<DbErr> for Error {

@@ -2,7 +2,7 @@
 //!
 //! Each module is one thing that happens to a job or a user, as one transaction: [`users`], [`sessions`], [`accept`] an upload,
 //! [`outbox`], an [`attempt`] of a worker from claim to finish, [`cancel`], [`reading`] for users, [`notifications`],
-//! [`recovery`], [`retention`]. What may follow what is decided by [`jobs::Transition`] and refused by a trigger of the database besides.
+//! [`recovery`], [`retention`], and what an [`operator`] does. What may follow what is decided by [`jobs::Transition`] and refused by a trigger of the database besides.
 
 // In the order in which a job meets them.
 mod connection;
@@ -18,6 +18,7 @@ pub mod reading;
 pub mod notifications;
 pub mod recovery;
 pub mod retention;
+pub mod operator;
 mod error;
 #[cfg(test)]
 mod conformance;

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use jobs::{JobId, Time, UserId};
+use jobs::{JobId, State, Time, UserId};
 use sea_orm::sea_query::{Expr, ExprTrait, LockBehavior, LockType, OnConflict, Query};
-use sea_orm::{ActiveValue, ColumnTrait, EntityTrait, Order, QueryFilter};
+use sea_orm::{ActiveValue, ColumnTrait, EntityTrait, Order, QueryFilter, QuerySelect};
 use uuid::Uuid;
 
 use crate::rows::{job, notification, only};
 use crate::users::User;
-use crate::{Database, Error, Job};
+use crate::{Database, Error, Job, operator};
 
 pub(crate) const PENDING: &str = "PENDING";
 const SENT: &str = "SENT";
@@ -33,12 +33,17 @@ pub struct Due {
 impl Database {
     /// Note that a user has to be told of an outcome. Once is enough: a repetition does nothing.
     pub async fn notify(&self, job: JobId, event_type: &str) -> Result<(), Error> {
-        let known = job::Entity::find_by_id(job.0).one(&self.write).await?;
-        if known.is_none() {
+        let (transaction, now) = (self.begin().await?, self.now());
+        // Locked, so that no operator puts the job back between this look and the note.
+        let known = job::Entity::find_by_id(job.0).lock(LockType::Share).one(&transaction).await?;
+        let Some(known) = known else {
             // Its user has deleted it in the meantime and knows.
             return Ok(());
+        };
+        if event_type == operator::OUTCOME && known.status != State::Failed.name() {
+            // An operator has put it back in the meantime, so this is no outcome any more.
+            return Ok(());
         }
-        let now = self.now();
         let row = notification::ActiveModel {
             id: ActiveValue::Set(Uuid::now_v7()),
             job_id: ActiveValue::Set(job.0),
@@ -51,8 +56,8 @@ impl Database {
             last_error: ActiveValue::Set(None),
         };
         let once = OnConflict::columns([notification::Column::JobId, notification::Column::EventType]).do_nothing().to_owned();
-        notification::Entity::insert(row).on_conflict(once).exec_without_returning(&self.write).await?;
-        Ok(())
+        notification::Entity::insert(row).on_conflict(once).exec_without_returning(&transaction).await?;
+        Ok(transaction.commit().await?)
     }
 
     /// Take mails that are due. Whoever has taken them has `hold` to send them; then they are due again.

@@ -4,7 +4,7 @@
 //! UPLOADED -> QUEUED -> PROCESSING -> DONE -> EXPIRED
 //!                |       |  ^  |
 //!                |       |  +--+ another attempt
-//!                |       +-> FAILED
+//!                |       +-> FAILED -> QUEUED, by an operator
 //!                +-------+-> CANCELLED
 //! ```
 
@@ -52,7 +52,7 @@ impl State {
         }
     }
 
-    /// Whether no worker will touch the job again.
+    /// Whether no worker will touch the job again, unless an operator [puts it back](Transition::PUT_BACK).
     #[must_use]
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Done | Self::Failed | Self::Cancelled | Self::Expired)
@@ -102,9 +102,11 @@ impl Transition {
     pub const CANCEL_RUNNING: Self = Self { from: State::Processing, to: State::Cancelled };
     /// The time of the archive is over.
     pub const EXPIRE: Self = Self { from: State::Done, to: State::Expired };
+    /// What the job failed of is mended, and an operator hands it to the workers again.
+    pub const PUT_BACK: Self = Self { from: State::Failed, to: State::Queued };
 
     /// All of them. The database refuses every other change.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ENQUEUE,
         Self::START,
         Self::RETRY,
@@ -113,6 +115,7 @@ impl Transition {
         Self::CANCEL_QUEUED,
         Self::CANCEL_RUNNING,
         Self::EXPIRE,
+        Self::PUT_BACK,
     ];
 
     /// The state before.
@@ -152,9 +155,10 @@ mod tests {
     }
 
     #[test]
-    fn only_done_leaves_a_final_state() {
+    fn only_time_and_operators_end_a_final_state() {
         for transition in Transition::ALL {
-            assert_eq!(transition.from().is_final(), transition == Transition::EXPIRE, "{transition:?}");
+            let ends = [Transition::EXPIRE, Transition::PUT_BACK].contains(&transition);
+            assert_eq!(transition.from().is_final(), ends, "{transition:?}");
         }
     }
 

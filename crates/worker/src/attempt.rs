@@ -38,7 +38,8 @@ impl Worker {
     pub(crate) async fn attempt(&self, claim: &Claim, leave: &CancellationToken) -> Outcome {
         let started = Instant::now();
         info!(size_bytes = claim.job.video_size_bytes, "the attempt begins");
-        if let (1, Some(begun)) = (claim.job.attempt, claim.job.started_at) {
+        // The first claim, and not the first attempt after an operator has put the job back.
+        if let (1, Some(begun)) = (claim.job.fence, claim.job.started_at) {
             metrics::histogram!("fiapx_wait_seconds").record((begun - claim.job.created_at).as_seconds_f64());
         }
         let progress = Arc::new(Progress::default());

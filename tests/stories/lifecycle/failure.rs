@@ -82,7 +82,7 @@ async fn wrong_input_fails_at_once_in_the_words_of_its_user(#[values(Embedded, S
 }
 
 /// A store that takes no new files, until it is mended.
-struct Broken<'a>(&'a Service);
+pub(super) struct Broken<'a>(&'a Service);
 
 impl<'a> Broken<'a> {
     fn of(service: &'a Service) -> Self {
@@ -96,7 +96,7 @@ impl<'a> Broken<'a> {
         broken
     }
 
-    fn mend(self) {
+    pub(super) fn mend(self) {
         if let Some(places) = &self.0.places {
             places.bucket.let_write(true);
         } else {
@@ -121,7 +121,7 @@ async fn retried(user: &User<'_>, job: &str, attempt: u64) -> Value {
 }
 
 /// Send a clip to a service with one slot, and have the store broken before it is worked on.
-async fn sent_to_a_broken_store<'a>(service: &'a Service, user: &User<'_>) -> (String, Broken<'a>) {
+pub(super) async fn sent_to_a_broken_store<'a>(service: &'a Service, user: &User<'_>) -> (String, Broken<'a>) {
     let neighbour = service.user().await;
     let blocking = occupy(&neighbour).await;
     let job = user.send(SHORT).await;

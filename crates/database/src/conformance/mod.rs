@@ -12,6 +12,7 @@ mod cancellation;
 mod reading;
 mod notifications;
 mod retention;
+mod operator;
 mod model;
 mod storm;
 
@@ -170,6 +171,13 @@ cases! {
         is_safe_to_run_at_once,
         knows_orphans,
         forgets,
+    }
+    operator {
+        reads_what_failed,
+        puts_back_what_failed,
+        puts_back_nothing_else,
+        undoes_an_outcome_that_is_told_later,
+        puts_back_once,
     }
     model {
         keeps_every_promise,

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::case::{Case, Rows, archive};
 use crate::Rules;
 use crate::attempt::{Claim, Ended};
+use crate::operator::PutBack;
 use crate::rows::job;
 
 /// Runs, each with the seed of its number.
@@ -134,7 +135,7 @@ impl<'a> World<'a> {
                 let reaped = self.case.other.reap().await;
                 format!("the reaper finds {}", reaped.expect("the database answers"))
             }
-            _ => self.something_rare().await,
+            _ => self.something_rare(before).await,
         }
     }
 
@@ -216,8 +217,22 @@ impl<'a> World<'a> {
         format!("{id} is cancelled: {cancelled}")
     }
 
-    async fn something_rare(&mut self) -> String {
-        match self.dice.roll(6) {
+    async fn something_rare(&mut self, before: &Rows) -> String {
+        match self.dice.roll(7) {
+            3 => {
+                let id = self.dice.pick(&self.jobs);
+                let back = self.case.other.put_back(id).await.expect("the database answers") == PutBack::Queued;
+                let row = before.job(id);
+                let possible = row.status == State::Failed.name() && !row.files_removed && row.expires_at > self.case.clock.now();
+                assert_eq!(back, possible, "{row:?}");
+                if back {
+                    // Its outcome is undone, and there will be another.
+                    self.outcomes.remove(&id);
+                    let fence = self.fences.insert(id, before.job(id).fence + 1);
+                    assert_eq!(fence, Some(row.fence));
+                }
+                format!("{id} is put back: {back}")
+            }
             0 => {
                 self.case.clock.advance(Rules::default().retention);
                 let over = self.case.database.expire().await.expect("the database answers");
