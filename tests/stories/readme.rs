@@ -32,3 +32,17 @@ fn the_walk_with_curl_works_as_printed() {
         assert!(output.contains(shown), "no {shown} in {output}");
     }
 }
+
+/// Whoever is woken by an alert is told what to do.
+#[test]
+fn each_alert_has_its_page() {
+    let text = |path: &str| std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let (alerts, manual) = (text("docker/prometheus/alerts.yml"), text("docs/operations.md"));
+    let named: Vec<&str> = alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(named.len() >= 10, "{named:?}");
+    for alert in named {
+        assert!(manual.contains(&format!("\n### {alert}\n")), "docs/operations.md does not tell what {alert} means");
+        let link = format!("runbook_url: docs/operations.md#{}\n", alert.to_lowercase());
+        assert!(alerts.contains(&link), "{alert} has no {link}");
+    }
+}
