@@ -92,21 +92,23 @@ dpkg-deb -x "$work"/docker-compose*.deb "$work/compose"
 compose=$(find "$work/compose" -name docker-compose -type f -perm -100 | head -1)
 docker_compose() { "$compose" "$@"; }
 
-build() { docker build --quiet --network host --build-arg FIAPX_COMMIT="$FIAPX_COMMIT" --file docker/Dockerfile --tag fiapx:latest "${1:-.}" >/dev/null; }
+build() { # usage: build TAG CONTEXT
+  docker build --quiet --network host --build-arg FIAPX_COMMIT="$FIAPX_COMMIT" --file docker/Dockerfile --tag "fiapx:$1" "$2" >/dev/null
+}
 seconds() { local start=$SECONDS; "$@"; took=$((SECONDS - start)); }
-seconds build
+seconds build latest .
 say "the image was built in $took s and has $(($(docker image inspect --format '{{.Size}}' fiapx:latest) / 1000000)) MB"
 git ls-files -z | xargs -0 cp --parents -t "$(mkdir -p "$work/changed" && echo "$work/changed")"
 echo '// A change.' >>"$work/changed/crates/notifier/src/lib.rs"
-seconds build "$work/changed"
+seconds build changed "$work/changed"
 ok "after a change of one crate it is built in $took s"
-build
 docker build --quiet --network host --tag fiapx-garage:latest docker/garage >/dev/null
 
 # --- Up -----------------------------------------------------------------------------------------------------------------------
 
 cleanup() {
   docker_compose down --volumes --timeout 5 >/dev/null 2>&1 || true
+  docker image rm fiapx:changed >/dev/null 2>&1 || true
   [ -z "$started_engine" ] || { kill "$started_engine"; wait "$started_engine" || true; }
   rm -rf "$work"
 }
@@ -207,9 +209,9 @@ until_true "DONE after RabbitMQ came back" 120 is "$job" DONE
 ok "a video that was sent while RabbitMQ restarted is done"
 
 docker_compose stop --timeout 45 api worker >/dev/null 2>&1
-for service in api worker; do
-  code=$(docker inspect --format '{{.State.ExitCode}}' "$(docker_compose ps --all --quiet $service | head -1)")
-  [ "$code" = 0 ] || die "$service ended with $code"
+for id in $(docker_compose ps --all --quiet api worker | grep -v "$victim"); do
+  code=$(docker inspect --format '{{.State.ExitCode}}' "$id")
+  [ "$code" = 0 ] || die "$(docker inspect --format '{{.Name}}' "$id") ended with $code"
 done
 ok "API and workers end well when they are told to"
 docker_compose down --timeout 30 >/dev/null 2>&1
