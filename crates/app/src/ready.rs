@@ -9,7 +9,6 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use poem::http::Uri;
-
 use serde::Deserialize;
 
 use crate::settings::Settings;

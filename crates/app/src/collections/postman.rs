@@ -4,7 +4,7 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::{Body, Collection, FETCH, Request, SAMPLE};
+use super::{ANSWERED, Body, Collection, FETCH, Request, SAMPLE};
 
 const SCHEMA: &str = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json";
 const WALK: &str = "From an account to an archive, as the README shows it. Send these one after another, or run the folder: what an answer \
@@ -15,7 +15,7 @@ const WALK: &str = "From an account to an archive, as the README shows it. Send 
 pub fn postman(document: &str) -> Result<String> {
     let value = serde_json::from_str(document).context("the document is no JSON")?;
     let Collection { title, description, variables, walk, groups } = Collection::of(document, &value)?;
-    let unset = ["access_token", "refresh_token", "job_id", "download_url"].map(|name| (name, ""));
+    let unset = ANSWERED.map(|name| (name, ""));
     let variables = variables.into_iter().chain(unset).map(|(key, value)| json!({ "key": key, "value": value, "type": "string" }));
     let steps = walk.iter().enumerate().map(|(index, (step, request))| {
         let name = format!("{} {}", index + 1, request.name);

@@ -106,7 +106,7 @@ pub(super) fn add(layers: &mut Layers, environment: impl Fn(&str) -> Option<Stri
             }
         }
     };
-    let secure = there(SECURE).map_or(Ok(false), |text| flag(&text)).map_err(|why| wrong(SECURE, why))?;
+    let secure = lookup(SECURE)?.map_or(Ok(false), |text| flag(&text)).map_err(|why| wrong(SECURE, why))?;
     for (name, setting, kind) in VARIABLES {
         let Some(text) = lookup(name)? else { continue };
         let value = value(*kind, &text, layers.settings().server.listen, secure).map_err(|why| wrong(name, why))?;
