@@ -2,7 +2,7 @@
 
 mod checks;
 mod commands;
-mod figures;
+pub mod figures;
 mod logs;
 mod refusals;
 mod stopping;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jobs::{Message, State, Time};
-use sea_orm::sea_query::{Expr, LockBehavior, LockType, Query};
+use sea_orm::sea_query::{Expr, ExprTrait, LockBehavior, LockType, Query};
 use sea_orm::{
     ActiveModelTrait, ActiveValue, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
@@ -88,6 +88,20 @@ impl Database {
     pub async fn next_outgoing(&self) -> Result<Option<Time>, Error> {
         let first = outbox::Entity::find().order_by_asc(outbox::Column::RunAfter).one(&self.read).await?;
         Ok(first.map(|row| row.run_after))
+    }
+
+    /// Since when the message that has been due for longest is not published; none if no message is due. However often it was taken and
+    /// put off meanwhile: that is what an operator wants to know of.
+    pub async fn unpublished_since(&self) -> Result<Option<Time>, Error> {
+        let (next, created) = ((job::Entity, job::Column::NextAttemptAt), (outbox::Entity, outbox::Column::CreatedAt));
+        let due_since = Expr::col(next).if_null(Expr::col(created));
+        let oldest = outbox::Entity::find()
+            .find_also_related(job::Entity)
+            .filter(due_since.clone().lte(self.now()))
+            .order_by_asc(due_since)
+            .one(&self.read)
+            .await?;
+        Ok(oldest.map(|(message, job)| job.and_then(|job| job.next_attempt_at).unwrap_or(message.created_at)))
     }
 
     /// Invite workers again to jobs that have waited for at least `waited` although no message about them is in the outbox. To be

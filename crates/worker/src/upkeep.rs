@@ -138,18 +138,19 @@ impl Upkeep {
         for (state, jobs) in self.database.counts().await? {
             metrics::gauge!("fiapx_jobs", "state" => state.name()).set(jobs as f64);
         }
+        let now = self.database.clock().now();
+        let age = |since: Option<Time>| since.map_or(0.0, |since| (now - since).as_seconds_f64().max(0.0));
+        metrics::gauge!("fiapx_outbox_age_seconds").set(age(self.database.unpublished_since().await?));
+        metrics::gauge!("fiapx_oldest_waiting_job_seconds").set(age(self.database.oldest_waiting().await?));
+        // A figure that is not there cannot be watched.
+        metrics::counter!("fiapx_leases_lost_total").increment(0);
+        // Last, as a broker that is away keeps nobody from being told what waits for it.
         for queue in Queue::ALL {
             let messages = self.broker.waiting(queue).await?;
             metrics::gauge!("fiapx_queue_messages", "queue" => queue.name()).set(messages as f64);
             let dead = self.broker.dead_letters(queue).await?;
             metrics::gauge!("fiapx_queue_messages", "queue" => queue.dead_letters()).set(dead as f64);
         }
-        let now = self.database.clock().now();
-        let age = |since: Option<Time>| since.map_or(0.0, |since| (now - since).as_seconds_f64().max(0.0));
-        metrics::gauge!("fiapx_outbox_age_seconds").set(age(self.database.next_outgoing().await?));
-        metrics::gauge!("fiapx_oldest_waiting_job_seconds").set(age(self.database.oldest_waiting().await?));
-        // A figure that is not there cannot be watched.
-        metrics::counter!("fiapx_leases_lost_total").increment(0);
         Ok(())
     }
 

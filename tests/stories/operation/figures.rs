@@ -13,7 +13,7 @@ use crate::process::Process;
 use crate::service::{Client, bytes_of};
 
 /// All figures, by name and labels.
-async fn figures(client: &Client) -> BTreeMap<String, f64> {
+pub async fn figures(client: &Client) -> BTreeMap<String, f64> {
     let answer = client.request(Method::GET, "/metrics").send().await.expect("it answers");
     assert_eq!(answer.status(), StatusCode::OK);
     // Prometheus, "Exposition formats".

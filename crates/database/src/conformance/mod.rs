@@ -121,6 +121,7 @@ cases! {
         holds_what_is_taken,
         gives_as_many_as_asked,
         gives_no_message_to_two,
+        tells_since_when_it_waits,
         waits_as_it_is_told,
         invites_again,
         tells_again,

@@ -90,6 +90,32 @@ pub(super) async fn gives_no_message_to_two(case: &Case) {
     assert_eq!(taken.into_iter().collect::<HashSet<_>>().len(), 200);
 }
 
+pub(super) async fn tells_since_when_it_waits(case: &Case) {
+    let since = async || case.database.unpublished_since().await.expect("the database answers");
+    assert_eq!(since().await, None);
+    case.queued().await;
+    let created = case.rows().await.outbox[0].created_at;
+    case.pass(5);
+    let retried = case.queued().await;
+    assert_eq!(since().await, Some(created));
+    // A broker that refuses makes relays take the same messages again and again.
+    for _ in 0..3 {
+        let taken = case.database.take_outgoing(10, HOLD).await.expect("the database answers");
+        assert_eq!(since().await, Some(created), "what is taken is not published");
+        case.database.publish_later(taken.iter().map(|row| row.id), Duration::from_secs(2)).await.expect("the database answers");
+        case.pass(2);
+    }
+    assert_eq!(since().await, Some(created), "what was put off waits all the same");
+    publish_all(case).await;
+    assert_eq!(since().await, None);
+
+    case.database.fail(&case.claim(retried).await, FailureCode::StorageError, "no answer").await.expect("the database answers");
+    assert_eq!(since().await, None, "a pause is no delay");
+    let due = case.rows().await.job(retried).next_attempt_at;
+    case.pass(31);
+    assert_eq!(since().await, due, "it counts from the end of the pause on");
+}
+
 pub(super) async fn waits_as_it_is_told(case: &Case) {
     let id = case.queued().await;
     let [outgoing] = &case.database.take_outgoing(10, HOLD).await.expect("the database answers")[..] else {
