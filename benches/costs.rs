@@ -35,16 +35,7 @@ fn main() -> Result<()> {
     postgres.start_again();
     ask(&database, "CREATE EXTENSION pg_stat_statements")?;
     let data = tempfile::tempdir()?;
-    let environment = [
-        ("DATABASE_URL", database.clone()),
-        ("RABBITMQ_URL", rabbitmq.url()),
-        ("S3_ENDPOINT", garage.endpoint()),
-        ("S3_ACCESS_KEY", garage.access_key().to_owned()),
-        ("S3_SECRET_KEY", garage.secret_key().to_owned()),
-        ("S3_BUCKET", garage.bucket().to_owned()),
-        ("REDIS_URL", redis.url()),
-        ("JWT_SECRET", "a key that only this measurement knows".to_owned()),
-    ];
+    let environment = servers::environment(database.clone(), rabbitmq.url(), redis.url(), &garage, garage.bucket());
     let command = |words: &[&str]| {
         let mut command = Command::new(binary());
         command.args(words).arg("--data-dir").arg(data.path()).env_clear().envs(environment.clone());

@@ -35,22 +35,10 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let (postgres, rabbitmq, garage, redis) = (Postgres::start(), RabbitMq::start(), Garage::start(), Redis::start());
-    let system = System {
-        environment: vec![
-            ("DATABASE_URL", postgres.create_database()),
-            ("RABBITMQ_URL", rabbitmq.url()),
-            ("S3_ENDPOINT", garage.endpoint()),
-            ("S3_ACCESS_KEY", garage.access_key().to_owned()),
-            ("S3_SECRET_KEY", garage.secret_key().to_owned()),
-            ("S3_BUCKET", garage.bucket().to_owned()),
-            ("REDIS_URL", redis.url()),
-            ("JWT_SECRET", "a key that only this measurement knows".to_owned()),
-            ("LIMIT_LOGINS_PER_MINUTE", "1000".to_owned()),
-            ("MAX_VIDEO_SIZE_MB", "2000".to_owned()),
-            ("WORKER_CONCURRENCY", "1".to_owned()),
-        ],
-        directory: tempfile::tempdir()?,
-    };
+    let mut environment = servers::environment(postgres.create_database(), rabbitmq.url(), redis.url(), &garage, garage.bucket());
+    let wide = [("LIMIT_LOGINS_PER_MINUTE", "1000"), ("MAX_VIDEO_SIZE_MB", "2000"), ("WORKER_CONCURRENCY", "1")];
+    environment.extend(wide.map(|(name, value)| (name, value.to_owned())));
+    let system = System { environment, directory: tempfile::tempdir()? };
     let migrated = system.command("migrate").output()?;
     assert!(migrated.status.success(), "{migrated:?}");
     let runtime = tokio::runtime::Runtime::new()?;

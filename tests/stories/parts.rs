@@ -69,17 +69,7 @@ impl Places {
 
     fn told(postgres: &Postgres, broker: String, garage: &Garage, redis: &Redis) -> (Vec<(&'static str, String)>, Bucket) {
         let bucket = garage.create_bucket();
-        let environment = vec![
-            ("DATABASE_URL", postgres.create_database()),
-            ("RABBITMQ_URL", broker),
-            ("S3_ENDPOINT", garage.endpoint()),
-            ("S3_REGION", garage.region().to_owned()),
-            ("S3_ACCESS_KEY", garage.access_key().to_owned()),
-            ("S3_SECRET_KEY", garage.secret_key().to_owned()),
-            ("S3_BUCKET", bucket.name().to_owned()),
-            ("REDIS_URL", redis.new_database()),
-            ("JWT_SECRET", "a key that only these stories know, of many bytes".to_owned()),
-        ];
+        let environment = servers::environment(postgres.create_database(), broker, redis.new_database(), garage, bucket.name());
         (environment, bucket)
     }
 

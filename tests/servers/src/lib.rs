@@ -21,3 +21,20 @@ pub use mailbox::Mailbox;
 pub use postgres::Postgres;
 pub use rabbitmq::RabbitMq;
 pub use redis::Redis;
+
+/// What a process of the service is told to work on servers, by the names of its variables: addresses of a database, a virtual host and
+/// a Redis, and a bucket.
+#[must_use]
+pub fn environment(database: String, broker: String, redis: String, garage: &Garage, bucket: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("DATABASE_URL", database),
+        ("RABBITMQ_URL", broker),
+        ("REDIS_URL", redis),
+        ("S3_ENDPOINT", garage.endpoint()),
+        ("S3_REGION", garage.region().to_owned()),
+        ("S3_ACCESS_KEY", garage.access_key().to_owned()),
+        ("S3_SECRET_KEY", garage.secret_key().to_owned()),
+        ("S3_BUCKET", bucket.to_owned()),
+        ("JWT_SECRET", "a key that only tests and measurements know".to_owned()),
+    ]
+}
