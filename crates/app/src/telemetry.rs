@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 use tracing::subscriber::SetGlobalDefaultError;
 use tracing::{Event, Subscriber};
+use tracing_subscriber::filter::FilterExt;
 use tracing_subscriber::fmt::format::{JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, MakeWriter};
 use tracing_subscriber::registry::{LookupSpan, Scope};
@@ -71,7 +72,7 @@ where
     }
 }
 
-/// What is logged.
+/// What is logged. Whatever it is, the spans that say whose lines they are (job, user, trace) are let through besides.
 fn filter(log: &Log) -> Result<EnvFilter> {
     EnvFilter::try_new(&log.level).with_context(|| format!("log.level (LOG_LEVEL) is `{}`, which is no level", log.level))
 }
@@ -81,7 +82,9 @@ fn text<W>(filter: EnvFilter, writer: W, colours: bool) -> impl Subscriber + for
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
-    Registry::default().with(tracing_subscriber::fmt::layer().compact().with_ansi(colours).with_writer(writer).with_filter(filter))
+    Registry::default().with(
+        tracing_subscriber::fmt::layer().compact().with_ansi(colours).with_writer(writer).with_filter(filter.or(traces::spans())),
+    )
 }
 
 /// An object a line.
@@ -90,7 +93,7 @@ where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
     let layer = tracing_subscriber::fmt::layer().fmt_fields(JsonFields::new()).event_format(Flat { service });
-    Registry::default().with(layer.with_writer(writer).with_filter(filter))
+    Registry::default().with(layer.with_writer(writer).with_filter(filter.or(traces::spans())))
 }
 
 /// Formats an event as one flat JSON object, so that everything about a job is found by `job_id`, whether an event or a span around it
@@ -281,6 +284,20 @@ mod tests {
         assert_eq!(texts("info"), ["news"]);
         assert_eq!(texts("info,worker=debug"), ["news", "detail of the worker"]);
         assert!(filter(&log("info,=?=")).is_err());
+    }
+
+    #[test]
+    fn a_lower_level_does_not_hide_whose_line_it_is() {
+        let objects = logged("warn,worker=error", || {
+            let _attempt = info_span!(target: "worker", "attempt", job_id = %"j1").entered();
+            info!("detail");
+            warn!("trouble");
+            warn!(target: "worker::lease", "less than an error");
+            error!(target: "worker::lease", "an error");
+        });
+        let told: Vec<_> = objects.iter().map(|object| (&object["event"], &object["job_id"])).collect();
+        let [trouble, error, job] = ["trouble", "an error", "j1"].map(Value::from);
+        assert_eq!(told, [(&trouble, &job), (&error, &job)]);
     }
 
     #[test]

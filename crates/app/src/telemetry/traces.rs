@@ -72,6 +72,15 @@ const PROBES: [&str; 3] = ["/health", "/ready", "/metrics"];
 /// How long the process waits at its end for the collector to take the last spans.
 const LAST: Duration = Duration::from_secs(3);
 
+/// Lets our spans through, and nothing else.
+pub(super) fn spans() -> FilterFn {
+    let is_ours: fn(&Metadata<'_>) -> bool = |metadata| {
+        let of = metadata.target().split("::").next().unwrap_or_default();
+        metadata.is_span() && CRATES.contains(&of) && SPANS.iter().any(|(name, ..)| *name == metadata.name())
+    };
+    FilterFn::new(is_ours).with_max_level_hint(LevelFilter::INFO)
+}
+
 /// Where in which trace the caller is, as a `traceparent`; nothing where nobody traces.
 #[must_use]
 pub fn here() -> Option<String> {
@@ -96,10 +105,6 @@ impl Traces {
 
     /// What makes spans of ours OpenTelemetry's, whatever the log's level is.
     pub fn layer<S: Subscriber + for<'lookup> LookupSpan<'lookup>>(&self) -> impl Layer<S> + use<S> {
-        let is_ours = |metadata: &Metadata<'_>| {
-            let of = metadata.target().split("::").next().unwrap_or_default();
-            metadata.is_span() && CRATES.contains(&of) && SPANS.iter().any(|(name, ..)| *name == metadata.name())
-        };
         tracing_opentelemetry::layer()
             .with_tracer(Tracer(self.provider.tracer("fiapx")))
             .with_location(false)
@@ -107,7 +112,7 @@ impl Traces {
             .with_target(false)
             .with_tracked_inactivity(false)
             .with_context_activation(false)
-            .with_filter(FilterFn::new(is_ours).with_max_level_hint(LevelFilter::INFO))
+            .with_filter(spans())
     }
 
     /// Send what is left, if the collector takes it soon. To be called while the run-time still runs.
