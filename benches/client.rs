@@ -25,21 +25,31 @@ impl User {
     pub async fn register(base: &str, name: &str) -> Result<Self> {
         let http = reqwest::Client::new();
         let account = json!({ "email": format!("{name}@example.com"), "password": "Praia#2026", "name": name });
-        let registered: Value = http.post(format!("{base}/auth/register")).json(&account).send().await?.json().await?;
-        let session: Value = http.post(format!("{base}/auth/login")).json(&account).send().await?.json().await?;
+        let registered: Value =
+            http.post(format!("{base}/auth/register")).json(&account).send().await?.json().await?;
+        let session: Value =
+            http.post(format!("{base}/auth/login")).json(&account).send().await?.json().await?;
         let token = session["access_token"].as_str().ok_or("a token")?.to_owned();
         let id = registered["id"].as_str().ok_or("an id")?.parse()?;
         Ok(Self { base: base.to_owned(), http, token, id })
     }
 
-    /// Upload a clip so many times in one request. It is sent from memory, so that what it takes is the service's time.
+    /// Upload a clip so many times in one request. It is sent from memory, so that what it takes is
+    /// the service's time.
     pub async fn upload(&self, clip: &Bytes, times: usize) -> Result<Value> {
-        let part = || Part::stream_with_length(clip.clone(), clip.len() as u64).file_name("clip.mp4");
+        let part =
+            || Part::stream_with_length(clip.clone(), clip.len() as u64).file_name("clip.mp4");
         self.send((0..times).fold(Form::new(), |form, _| form.part("file", part()))).await
     }
 
     async fn send(&self, form: Form) -> Result<Value> {
-        let answer = self.http.post(format!("{}/videos/upload", self.base)).bearer_auth(&self.token).multipart(form).send().await?;
+        let answer = self
+            .http
+            .post(format!("{}/videos/upload", self.base))
+            .bearer_auth(&self.token)
+            .multipart(form)
+            .send()
+            .await?;
         let (status, body) = (answer.status(), answer.text().await?);
         if status != 202 {
             return Err(format!("the upload was answered with {status}: {body}").into());
@@ -49,7 +59,8 @@ impl User {
 
     /// Get something as JSON.
     pub async fn get(&self, path: &str) -> Result<(u16, Value)> {
-        let answer = self.http.get(format!("{}{path}", self.base)).bearer_auth(&self.token).send().await?;
+        let answer =
+            self.http.get(format!("{}{path}", self.base)).bearer_auth(&self.token).send().await?;
         Ok((answer.status().as_u16(), answer.json().await?))
     }
 
@@ -60,7 +71,11 @@ impl User {
             let (_, running) = self.get("/videos?status=PROCESSING&limit=1").await?;
             if [waiting, running].iter().all(|jobs| jobs.as_array().is_some_and(Vec::is_empty)) {
                 let done = self.ids("DONE").await?.len();
-                return if done == many { Ok(()) } else { Err(format!("{done} of {many} jobs are done").into()) };
+                return if done == many {
+                    Ok(())
+                } else {
+                    Err(format!("{done} of {many} jobs are done").into())
+                };
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
@@ -82,7 +97,12 @@ impl User {
     /// Delete all jobs that are done, with their files.
     pub async fn remove_all(&self) -> Result<()> {
         for id in self.ids("DONE").await? {
-            self.http.delete(format!("{}/videos/{id}", self.base)).bearer_auth(&self.token).send().await?.error_for_status()?;
+            self.http
+                .delete(format!("{}/videos/{id}", self.base))
+                .bearer_auth(&self.token)
+                .send()
+                .await?
+                .error_for_status()?;
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! What is measured: the optimised command, and clips of 1080p with motion and grain, made by the ffmpeg command on first use. And
-//! somebody who uses a service that is measured.
+//! What is measured: the optimised command, and clips of 1080p with motion and grain, made by the
+//! ffmpeg command on first use. And somebody who uses a service that is measured.
 
 pub mod client;
 pub mod role;
@@ -15,7 +15,21 @@ const CLIPS: [(&str, &[&str]); 5] = [
     ("h264.mp4", &["-c:v", "libx264", "-preset", "fast"]),
     ("h264_phone.mp4", &["-c:v", "libx264", "-preset", "fast", "-bf", "0", "-g", "30"]),
     ("hevc.mkv", &["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=error"]),
-    ("vp9.webm", &["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-row-mt", "1", "-b:v", "3M"]),
+    (
+        "vp9.webm",
+        &[
+            "-c:v",
+            "libvpx-vp9",
+            "-deadline",
+            "realtime",
+            "-cpu-used",
+            "8",
+            "-row-mt",
+            "1",
+            "-b:v",
+            "3M",
+        ],
+    ),
     ("mjpeg.avi", &["-c:v", "mjpeg", "-q:v", "6", "-pix_fmt", "yuvj420p"]),
 ];
 
@@ -28,7 +42,10 @@ pub fn all() -> Vec<(&'static str, PathBuf)> {
     // Moving shapes under grain: motion for the decoder, and detail for the encoder.
     let picture = format!("testsrc2=size=1920x1080:rate=30:duration={SECONDS},noise=alls=6:allf=t");
     let source = ["-f", "lavfi", "-i", &picture, "-pix_fmt", "yuv420p"];
-    CLIPS.iter().map(|(name, encoding)| (*name, make(name, &[&source[..], encoding].concat()))).collect()
+    CLIPS
+        .iter()
+        .map(|(name, encoding)| (*name, make(name, &[&source[..], encoding].concat())))
+        .collect()
 }
 
 /// The H.264 clip so many times in a row.
@@ -39,7 +56,10 @@ pub fn all() -> Vec<(&'static str, PathBuf)> {
 pub fn repeated(times: u32) -> PathBuf {
     let (name, clip) = all().remove(0);
     let more = (times - 1).to_string();
-    make(&format!("{times}_times_{name}"), &["-stream_loop", &more, "-i", &clip.to_string_lossy(), "-c", "copy"])
+    make(
+        &format!("{times}_times_{name}"),
+        &["-stream_loop", &more, "-i", &clip.to_string_lossy(), "-c", "copy"],
+    )
 }
 
 /// So many seconds of the H.264 clip.
@@ -49,7 +69,10 @@ pub fn repeated(times: u32) -> PathBuf {
 #[must_use]
 pub fn beginning(seconds: u32) -> PathBuf {
     let (name, clip) = all().remove(0);
-    make(&format!("{seconds}_s_of_{name}"), &["-t", &seconds.to_string(), "-i", &clip.to_string_lossy(), "-c", "copy"])
+    make(
+        &format!("{seconds}_s_of_{name}"),
+        &["-t", &seconds.to_string(), "-i", &clip.to_string_lossy(), "-c", "copy"],
+    )
 }
 
 /// The optimised command, which has to be built before.

@@ -1,7 +1,8 @@
-//! What the service takes where it runs as roles on PostgreSQL, RabbitMQ, S3 and Redis, all on this machine: time and memory. Run it with
-//! `make bench-servers`.
+//! What the service takes where it runs as roles on PostgreSQL, RabbitMQ, S3 and Redis, all on this
+//! machine: time and memory. Run it with `make bench-servers`.
 //!
-//! The roles are processes of the optimised command, so what is measured of them is what an operator sees.
+//! The roles are processes of the optimised command, so what is measured of them is what an
+//! operator sees.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -34,9 +35,20 @@ fn main() -> Result<()> {
     if !std::env::args().any(|argument| argument == "--bench") {
         return Ok(());
     }
-    let (postgres, rabbitmq, garage, redis) = (Postgres::start(), RabbitMq::start(), Garage::start(), Redis::start());
-    let mut environment = servers::environment(postgres.create_database(), rabbitmq.url(), redis.url(), &garage, garage.bucket());
-    let wide = [("LIMIT_LOGINS_PER_MINUTE", "1000"), ("MAX_VIDEO_SIZE_MB", "2000"), ("WORKER_CONCURRENCY", "1")];
+    let (postgres, rabbitmq, garage, redis) =
+        (Postgres::start(), RabbitMq::start(), Garage::start(), Redis::start());
+    let mut environment = servers::environment(
+        postgres.create_database(),
+        rabbitmq.url(),
+        redis.url(),
+        &garage,
+        garage.bucket(),
+    );
+    let wide = [
+        ("LIMIT_LOGINS_PER_MINUTE", "1000"),
+        ("MAX_VIDEO_SIZE_MB", "2000"),
+        ("WORKER_CONCURRENCY", "1"),
+    ];
     environment.extend(wide.map(|(name, value)| (name, value.to_owned())));
     let system = System { environment, directory: tempfile::tempdir()? };
     let migrated = system.command("migrate").output()?;
@@ -61,7 +73,9 @@ impl System {
     fn command(&self, word: &str) -> Command {
         let mut command = Command::new(binary());
         command.arg(word).arg("--data-dir").arg(self.directory.path()).env_clear();
-        command.envs(self.environment.iter().map(|(name, value)| (name, value))).stdin(Stdio::null());
+        command
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null());
         command
     }
 
@@ -80,7 +94,13 @@ impl System {
         let (mut through, mut whole, mut parts) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..TIMES {
             let started = Instant::now();
-            store.put_object().bucket(garage.bucket()).key("whole").body(video.clone().into()).send().await?;
+            store
+                .put_object()
+                .bucket(garage.bucket())
+                .key("whole")
+                .body(video.clone().into())
+                .send()
+                .await?;
             whole.push(started.elapsed());
             let started = Instant::now();
             in_parts(&store, garage.bucket(), &video).await?;
@@ -97,7 +117,11 @@ impl System {
             format!("{time:.2} s, {:.0} MB/s", LARGE as f64 / 1e6 / time)
         };
         println!("100 MB accepted by the API: {}", rate(&mut through));
-        println!("100 MB put by the SDK: {}; in parts of 8 MiB, four at once: {}", rate(&mut whole), rate(&mut parts));
+        println!(
+            "100 MB put by the SDK: {}; in parts of 8 MiB, four at once: {}",
+            rate(&mut whole),
+            rate(&mut parts)
+        );
         println!("memory of the API at most: {}", megabytes(api.peak_memory()));
         let _worker = self.worker()?;
         user.all_done(TIMES).await?;
@@ -113,46 +137,76 @@ impl System {
         let accepted = futures_util::future::join_all(uploads).await;
         let took = started.elapsed();
         let refused: Vec<_> = accepted.iter().filter_map(|upload| upload.as_ref().err()).collect();
-        println!("{AT_ONCE} uploads of 20 MB at once: {:.1} s, refused: {}", took.as_secs_f64(), refused.len());
+        println!(
+            "{AT_ONCE} uploads of 20 MB at once: {:.1} s, refused: {}",
+            took.as_secs_f64(),
+            refused.len()
+        );
         if let Some(refusal) = refused.first() {
             println!("the first refusal: {refusal}");
         }
         println!("memory of the API at most: {}", megabytes(api.peak_memory()));
         let _worker = self.worker()?;
         user.all_done(AT_ONCE - refused.len()).await?;
-        println!("all accepted ones done: {:.1} s after the start", started.elapsed().as_secs_f64());
+        println!(
+            "all accepted ones done: {:.1} s after the start",
+            started.elapsed().as_secs_f64()
+        );
         user.remove_all().await
     }
 
-    /// A long clip and a short one by the command alone, by a worker whose engine runs in a cell, and by one without cells, in turns.
+    /// A long clip and a short one by the command alone, by a worker whose engine runs in a cell,
+    /// and by one without cells, in turns.
     async fn overhead(&self) -> Result<()> {
         let api = self.api()?;
         let user = User::register(&api.base, "overhead").await?;
-        for (name, clip) in [("a minute of 1080p", benches::repeated(3)), ("two seconds of 1080p", benches::beginning(2))] {
+        for (name, clip) in [
+            ("a minute of 1080p", benches::repeated(3)),
+            ("two seconds of 1080p", benches::beginning(2)),
+        ] {
             let video = Bytes::from(std::fs::read(&clip)?);
-            let (mut alone, mut in_cells, mut without, mut wholes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+            let (mut alone, mut in_cells, mut without, mut wholes) =
+                (Vec::new(), Vec::new(), Vec::new(), Vec::new());
             for _ in 0..TIMES {
                 let started = Instant::now();
-                let status = Command::new(binary()).arg("extract").arg(&clip).args(["-o", "-"]).stdout(Stdio::null()).status()?;
+                let status = Command::new(binary())
+                    .arg("extract")
+                    .arg(&clip)
+                    .args(["-o", "-"])
+                    .stdout(Stdio::null())
+                    .status()?;
                 assert!(status.success());
                 alone.push(started.elapsed());
                 for (isolation, attempts) in [("cell", &mut in_cells), ("none", &mut without)] {
-                    let _worker = Role::start(self.command("worker").env("WORKER_ISOLATION", isolation))?;
-                    let id = user.upload(&video, 1).await?["job_id"].as_str().ok_or("an id")?.to_owned();
+                    let _worker =
+                        Role::start(self.command("worker").env("WORKER_ISOLATION", isolation))?;
+                    let id =
+                        user.upload(&video, 1).await?["job_id"].as_str().ok_or("an id")?.to_owned();
                     user.all_done(1).await?;
                     let (_, job) = user.get(&format!("/videos/{id}")).await?;
-                    attempts.push(Duration::from_secs_f64(job["processing_time_seconds"].as_f64().ok_or("a time")?));
+                    attempts.push(Duration::from_secs_f64(
+                        job["processing_time_seconds"].as_f64().ok_or("a time")?,
+                    ));
                     if isolation == "cell" {
-                        wholes.push((time(&job, "completed_at")? - time(&job, "created_at")?).to_std()?);
+                        wholes.push(
+                            (time(&job, "completed_at")? - time(&job, "created_at")?).to_std()?,
+                        );
                     }
                     user.remove_all().await?;
                 }
             }
             let [alone, in_cells, without, wholes] =
-                [&mut alone, &mut in_cells, &mut without, &mut wholes].map(|times| median(times).as_secs_f64());
+                [&mut alone, &mut in_cells, &mut without, &mut wholes]
+                    .map(|times| median(times).as_secs_f64());
             println!("{name} by `fiapx extract`, thrown away: {alone:.3} s");
-            println!("  by a worker, from and to S3: {in_cells:.3} s ({:+.1}%)", (in_cells / alone - 1.0) * 100.0);
-            println!("  without a cell: {without:.3} s, so a cell costs {:+.1} ms", (in_cells - without) * 1000.0);
+            println!(
+                "  by a worker, from and to S3: {in_cells:.3} s ({:+.1}%)",
+                (in_cells / alone - 1.0) * 100.0
+            );
+            println!(
+                "  without a cell: {without:.3} s, so a cell costs {:+.1} ms",
+                (in_cells - without) * 1000.0
+            );
             println!("  accepted to DONE: {wholes:.3} s ({:+.1}%)", (wholes / alone - 1.0) * 100.0);
         }
         Ok(())
@@ -169,7 +223,10 @@ impl System {
             user.upload(&clip, 1).await?;
             user.all_done(1).await?;
             let (took, peak) = (started.elapsed().as_secs_f64(), worker.peak_memory());
-            println!("{minutes} min of 1080p: {took:.1} s, memory of the worker at most: {}", megabytes(peak));
+            println!(
+                "{minutes} min of 1080p: {took:.1} s, memory of the worker at most: {}",
+                megabytes(peak)
+            );
             user.remove_all().await?;
         }
         Ok(())
@@ -178,7 +235,8 @@ impl System {
 
 /// The sample clip, made so long by a box that players skip (ISO/IEC 14496-12, 8.1.2).
 fn padded(length: usize) -> Result<Vec<u8>> {
-    let mut video = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/sample.mp4"))?;
+    let mut video =
+        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/sample.mp4"))?;
     let room = length.checked_sub(video.len()).ok_or("the clip is longer")?;
     video.extend_from_slice(&u32::try_from(room)?.to_be_bytes());
     video.extend_from_slice(b"free");
@@ -188,7 +246,8 @@ fn padded(length: usize) -> Result<Vec<u8>> {
 
 /// The store, without anything of ours.
 fn client(garage: &Garage) -> Client {
-    let credentials = Credentials::new(garage.access_key(), garage.secret_key(), None, None, "the bench");
+    let credentials =
+        Credentials::new(garage.access_key(), garage.secret_key(), None, None, "the bench");
     let config = aws_sdk_s3::config::Builder::new()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .http_client(Builder::new().build_http())
@@ -203,18 +262,27 @@ fn client(garage: &Garage) -> Client {
 /// Upload as the SDK's users do who want it fast.
 async fn in_parts(store: &Client, bucket: &str, video: &Bytes) -> Result<()> {
     const PART: usize = 8 << 20;
-    let (key, begun) = ("parts", store.create_multipart_upload().bucket(bucket).key("parts").send().await?);
+    let (key, begun) =
+        ("parts", store.create_multipart_upload().bucket(bucket).key("parts").send().await?);
     let id = begun.upload_id().ok_or("an upload has an id")?;
     let parts = (0..video.len().div_ceil(PART)).map(|index| async move {
         let part = video.slice(index * PART..((index + 1) * PART).min(video.len()));
-        let request = store.upload_part().bucket(bucket).key(key).upload_id(id).part_number(index as i32 + 1);
+        let request =
+            store.upload_part().bucket(bucket).key(key).upload_id(id).part_number(index as i32 + 1);
         let sent = request.body(ByteStream::from(part)).send().await?;
         let part = CompletedPart::builder().part_number(index as i32 + 1).set_e_tag(sent.e_tag);
         Ok::<_, Box<dyn std::error::Error>>(part.build())
     });
     let parts: Vec<_> = stream::iter(parts).buffered(4).try_collect().await?;
     let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
-    store.complete_multipart_upload().bucket(bucket).key(key).upload_id(id).multipart_upload(parts).send().await?;
+    store
+        .complete_multipart_upload()
+        .bucket(bucket)
+        .key(key)
+        .upload_id(id)
+        .multipart_upload(parts)
+        .send()
+        .await?;
     Ok(())
 }
 

@@ -1,4 +1,5 @@
-//! A role of the service, as a process of the optimised command, so that what is measured of it is what an operator sees.
+//! A role of the service, as a process of the optimised command, so that what is measured of it is
+//! what an operator sees.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -44,8 +45,8 @@ impl Role {
     }
 }
 
-/// Note in `peak` the most memory that a process and its children have together, until it has gone: the sum of their own peaks (`VmHWM`,
-/// proc(5)), so no more than that.
+/// Note in `peak` the most memory that a process and its children have together, until it has gone:
+/// the sum of their own peaks (`VmHWM`, proc(5)), so no more than that.
 fn watch_memory(process: u32, peak: &AtomicU64) {
     let own_peak = |process: &str| {
         let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
@@ -53,9 +54,14 @@ fn watch_memory(process: u32, peak: &AtomicU64) {
         Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1024)
     };
     while let Some(own) = own_peak(&process.to_string()) {
-        let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
-        let listed = threads.map(|thread| std::fs::read_to_string(thread.path().join("children")).unwrap_or_default());
-        let children: u64 = listed.flat_map(|list| list.split_whitespace().filter_map(own_peak).collect::<Vec<_>>()).sum();
+        let threads =
+            std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+        let listed = threads.map(|thread| {
+            std::fs::read_to_string(thread.path().join("children")).unwrap_or_default()
+        });
+        let children: u64 = listed
+            .flat_map(|list| list.split_whitespace().filter_map(own_peak).collect::<Vec<_>>())
+            .sum();
         peak.fetch_max(own + children, Ordering::Relaxed);
         std::thread::sleep(Duration::from_millis(5));
     }

@@ -1,4 +1,5 @@
-//! What the service adds to the engine, and how soon it answers: `cargo bench --package benches --bench service`.
+//! What the service adds to the engine, and how soon it answers: `cargo bench --package benches
+//! --bench service`.
 //!
 //! It starts a service of its own in this process and prints what it measures, as medians.
 
@@ -27,7 +28,9 @@ fn main() -> Result<()> {
     if !std::env::args().any(|argument| argument == "--bench") {
         return Ok(());
     }
-    let clip = std::fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fixtures/sample.mp4"))?.into();
+    let clip =
+        std::fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fixtures/sample.mp4"))?
+            .into();
     let runtime = tokio::runtime::Runtime::new()?;
     let directory = tempfile::tempdir()?;
     let mut settings = settings::load(None, |_| None, Overrides::default())?;
@@ -40,7 +43,9 @@ fn main() -> Result<()> {
 async fn measure(settings: Settings, clip: Bytes) -> Result<()> {
     let file = settings.data_dir.join("fiapx.db");
     let running = Running::start(settings, Roles::ALL, Clock::default()).await?;
-    let user = User::register(&format!("http://{}", running.address().ok_or("it serves")?), "bench").await?;
+    let user =
+        User::register(&format!("http://{}", running.address().ok_or("it serves")?), "bench")
+            .await?;
 
     let engine = engine_alone(&clip)?;
     println!("engine alone, one clip: {:.1} ms", millis(engine));
@@ -48,14 +53,20 @@ async fn measure(settings: Settings, clip: Bytes) -> Result<()> {
     for _ in 0..TIMES {
         let job = user.upload(&clip, 1).await?;
         user.all_done(1).await?;
-        let (status, job) = user.get(&format!("/videos/{}", job["job_id"].as_str().unwrap_or_default())).await?;
+        let (status, job) =
+            user.get(&format!("/videos/{}", job["job_id"].as_str().unwrap_or_default())).await?;
         assert_eq!(status, 200);
-        let at = |name: &str| -> Result<chrono::DateTime<chrono::Utc>> { Ok(job[name].as_str().ok_or("a time")?.parse()?) };
+        let at = |name: &str| -> Result<chrono::DateTime<chrono::Utc>> {
+            Ok(job[name].as_str().ok_or("a time")?.parse()?)
+        };
         let whole = (at("completed_at")? - at("created_at")?).to_std()?;
         overheads.push(whole.saturating_sub(engine));
         user.remove_all().await?;
     }
-    println!("one job at a time, accepted to DONE less the engine's time: {:.1} ms", millis(median(&mut overheads)));
+    println!(
+        "one job at a time, accepted to DONE less the engine's time: {:.1} ms",
+        millis(median(&mut overheads))
+    );
 
     let alone = engine_in_a_row(&clip)?;
     let started = Instant::now();
@@ -65,7 +76,11 @@ async fn measure(settings: Settings, clip: Bytes) -> Result<()> {
     user.all_done(QUEUE).await?;
     let drained = started.elapsed();
     let added = drained.saturating_sub(alone) / QUEUE as u32;
-    println!("{QUEUE} clips: {:.2} s, the engine alone: {:.2} s", drained.as_secs_f64(), alone.as_secs_f64());
+    println!(
+        "{QUEUE} clips: {:.2} s, the engine alone: {:.2} s",
+        drained.as_secs_f64(),
+        alone.as_secs_f64()
+    );
     println!("a queue of {QUEUE}, overhead of each job: {:.1} ms", millis(added));
     user.remove_all().await?;
 
@@ -102,13 +117,21 @@ fn engine_in_a_row(clip: &[u8]) -> Result<Duration> {
     std::thread::scope(|threads| {
         let work = || -> std::result::Result<(), frames::Error> {
             for _ in 0..QUEUE / cores {
-                frames::extract(Cursor::new(clip.to_vec()), std::io::sink(), &Options::default(), |_| {})?;
+                frames::extract(
+                    Cursor::new(clip.to_vec()),
+                    std::io::sink(),
+                    &Options::default(),
+                    |_| {},
+                )?;
             }
             Ok(())
         };
         let workers: Vec<_> = (0..cores).map(|_| threads.spawn(work)).collect();
         workers.into_iter().try_for_each(|worker| {
-            worker.join().map_err(|_| "the engine broke down")?.map_err(|error| error.to_string().leak() as &str)
+            worker
+                .join()
+                .map_err(|_| "the engine broke down")?
+                .map_err(|error| error.to_string().leak() as &str)
         })
     })?;
     Ok(started.elapsed())

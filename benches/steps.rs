@@ -8,7 +8,8 @@ use frames::stages::{Clip, archive};
 
 fn steps(criterion: &mut Criterion) {
     for (name, path) in benches::all() {
-        let clip = Clip::load(std::fs::read(path).expect("the clip is there")).expect("the clip is whole");
+        let clip =
+            Clip::load(std::fs::read(path).expect("the clip is there")).expect("the clip is whole");
         let plans = clip.plan();
         let pictures = clip.decode(&plans).expect("the clip decodes");
         let converted = clip.convert(&pictures).expect("the pictures convert");
@@ -20,11 +21,19 @@ fn steps(criterion: &mut Criterion) {
         group.throughput(count.clone());
         group.bench_function("select", |bencher| bencher.iter(|| clip.select()));
         group.bench_function("decode", |bencher| {
-            bencher.iter_batched(|| (), |()| clip.decode(&plans).expect("the clip decodes"), BatchSize::PerIteration);
+            bencher.iter_batched(
+                || (),
+                |()| clip.decode(&plans).expect("the clip decodes"),
+                BatchSize::PerIteration,
+            );
         });
         group.throughput(Throughput::Bytes(converted.bytes() as u64));
         group.bench_function("convert", |bencher| {
-            bencher.iter_batched(|| (), |()| clip.convert(&pictures).expect("the pictures convert"), BatchSize::PerIteration);
+            bencher.iter_batched(
+                || (),
+                |()| clip.convert(&pictures).expect("the pictures convert"),
+                BatchSize::PerIteration,
+            );
         });
         group.bench_function("png", |bencher| bencher.iter(|| converted.encode(Compression::Fast)));
         group.throughput(Throughput::Bytes(files.iter().map(|file| file.len() as u64).sum()));

@@ -1,7 +1,9 @@
-//! The schema of the database, one file per change, for PostgreSQL 15 or later and SQLite 3.35 or later.
+//! The schema of the database, one file per change, for PostgreSQL 15 or later and SQLite 3.35 or
+//! later.
 //!
-//! A file that has been released never changes; what it made is changed by the next one. Every change has to leave the programs of the
-//! release before at work: it may add what they do not know and allow more, and takes away only what no release needs any more.
+//! A file that has been released never changes; what it made is changed by the next one. Every
+//! change has to leave the programs of the release before at work: it may add what they do not know
+//! and allow more, and takes away only what no release needs any more.
 
 use sea_orm_migration::prelude::*;
 

@@ -1,9 +1,11 @@
-//! Users and their sessions, jobs and their history, the outbox, notifications, and the keys of repeated requests.
+//! Users and their sessions, jobs and their history, the outbox, notifications, and the keys of
+//! repeated requests.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{
-    big_integer, big_integer_null, boolean, boolean_null, double_null, integer, pk_auto, pk_uuid, string, string_null, text,
-    text_null, timestamp_with_time_zone, timestamp_with_time_zone_null, uuid,
+    big_integer, big_integer_null, boolean, boolean_null, double_null, integer, pk_auto, pk_uuid,
+    string, string_null, text, text_null, timestamp_with_time_zone, timestamp_with_time_zone_null,
+    uuid,
 };
 use sea_orm_migration::sea_orm::DbBackend;
 
@@ -61,7 +63,12 @@ async fn refresh_tokens(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
                 .col(timestamp_with_time_zone("expires_at"))
                 .col(timestamp_with_time_zone_null("spent_at"))
                 .col(timestamp_with_time_zone_null("revoked_at"))
-                .foreign_key(ForeignKey::create().from_col("user_id").to("users", "id").on_delete(ForeignKeyAction::Cascade))
+                .foreign_key(
+                    ForeignKey::create()
+                        .from_col("user_id")
+                        .to("users", "id")
+                        .on_delete(ForeignKeyAction::Cascade),
+                )
                 .to_owned(),
         )
         .await?;
@@ -133,7 +140,12 @@ async fn job_events(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
                 .col(string("new_state"))
                 .col(text("metadata"))
                 .col(timestamp_with_time_zone("created_at"))
-                .foreign_key(ForeignKey::create().from_col("job_id").to("jobs", "id").on_delete(ForeignKeyAction::Cascade))
+                .foreign_key(
+                    ForeignKey::create()
+                        .from_col("job_id")
+                        .to("jobs", "id")
+                        .on_delete(ForeignKeyAction::Cascade),
+                )
                 .to_owned(),
         )
         .await?;
@@ -175,7 +187,12 @@ async fn notifications(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
                 .col(timestamp_with_time_zone("next_attempt_at"))
                 .col(timestamp_with_time_zone_null("sent_at"))
                 .col(text_null("last_error"))
-                .foreign_key(ForeignKey::create().from_col("job_id").to("jobs", "id").on_delete(ForeignKeyAction::Cascade))
+                .foreign_key(
+                    ForeignKey::create()
+                        .from_col("job_id")
+                        .to("jobs", "id")
+                        .on_delete(ForeignKeyAction::Cascade),
+                )
                 .check(Expr::cust("status IN ('PENDING', 'SENT', 'FAILED')"))
                 .to_owned(),
         )
@@ -205,15 +222,25 @@ async fn idempotency_keys(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
                 .col(text("job_ids"))
                 .col(timestamp_with_time_zone("created_at"))
                 .primary_key(Index::create().col("user_id").col("key"))
-                .foreign_key(ForeignKey::create().from_col("user_id").to("users", "id").on_delete(ForeignKeyAction::Cascade))
+                .foreign_key(
+                    ForeignKey::create()
+                        .from_col("user_id")
+                        .to("users", "id")
+                        .on_delete(ForeignKeyAction::Cascade),
+                )
                 .to_owned(),
         )
         .await?;
     index(manager, "idempotency_keys", &["created_at"]).await
 }
 
-async fn index(manager: &SchemaManager<'_>, table: &'static str, columns: &[&'static str]) -> Result<(), DbErr> {
-    let mut index = Index::create().name(format!("{table}_{}", columns.join("_"))).table(table).to_owned();
+async fn index(
+    manager: &SchemaManager<'_>,
+    table: &'static str,
+    columns: &[&'static str],
+) -> Result<(), DbErr> {
+    let mut index =
+        Index::create().name(format!("{table}_{}", columns.join("_"))).table(table).to_owned();
     for column in columns {
         index.col(*column);
     }

@@ -1,4 +1,5 @@
-//! The generation of a user's sessions, which a change of the password raises: tokens of an earlier one are worth nothing.
+//! The generation of a user's sessions, which a change of the password raises: tokens of an earlier
+//! one are worth nothing.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::integer;
@@ -15,10 +16,19 @@ impl MigrationTrait for Migration {
     }
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager.alter_table(Table::alter().table("users").add_column(integer("generation").default(0)).to_owned()).await
+        manager
+            .alter_table(
+                Table::alter()
+                    .table("users")
+                    .add_column(integer("generation").default(0))
+                    .to_owned(),
+            )
+            .await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager.alter_table(Table::alter().table("users").drop_column("generation").to_owned()).await
+        manager
+            .alter_table(Table::alter().table("users").drop_column("generation").to_owned())
+            .await
     }
 }

@@ -8,14 +8,19 @@ use crate::harness::root;
 /// All files under these directories of the repository whose names end so, without what was built.
 fn files(directories: &[&str], suffix: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let mut left: Vec<PathBuf> = directories.iter().map(|directory| root().join(directory)).filter(|path| path.is_dir()).collect();
+    let mut left: Vec<PathBuf> = directories
+        .iter()
+        .map(|directory| root().join(directory))
+        .filter(|path| path.is_dir())
+        .collect();
     while let Some(directory) = left.pop() {
         for entry in directory.read_dir().expect("the sources can be read") {
             let path = entry.expect("the sources can be read").path();
             if path.is_dir() && !path.ends_with("target") {
                 left.push(path);
             } else if path.to_string_lossy().ends_with(suffix) {
-                found.push(path.strip_prefix(root()).expect("it lies in the repository").to_owned());
+                found
+                    .push(path.strip_prefix(root()).expect("it lies in the repository").to_owned());
             }
         }
     }
@@ -37,7 +42,9 @@ fn names(path: &Path, word: &str, comment: &str) -> bool {
 
 /// The directories in which a word stands.
 fn places(suffix: &str, word: &str, comment: &str) -> BTreeSet<PathBuf> {
-    let naming = files(&["crates", "tests", "benches"], suffix).into_iter().filter(|path| names(path, word, comment));
+    let naming = files(&["crates", "tests", "benches"], suffix)
+        .into_iter()
+        .filter(|path| names(path, word, comment));
     naming.map(|path| path.parent().expect("a file lies somewhere").to_owned()).collect()
 }
 
@@ -47,15 +54,23 @@ fn only_the_wrapper_of_libav_is_unsafe() {
     assert_eq!(places(".rs", word, "//"), BTreeSet::from(["crates/frames/src/av".into()]));
 }
 
-/// What tests may make a process do, a release cannot be made to do: it takes features that nobody gets without asking.
+/// What tests may make a process do, a release cannot be made to do: it takes features that nobody
+/// gets without asking.
 #[test]
 fn a_release_has_no_hooks_for_tests() {
     for manifest in files(&["crates"], "Cargo.toml") {
-        assert!(!text(&manifest).contains("\ndefault ="), "{} has default features", manifest.display());
+        assert!(
+            !text(&manifest).contains("\ndefault ="),
+            "{} has default features",
+            manifest.display()
+        );
     }
     let build = text(Path::new("Makefile"));
     let releases = build.lines().filter(|line| line.contains("--release"));
-    assert!(releases.clone().count() > 0 && releases.into_iter().all(|line| !line.contains("features")), "{build}");
+    assert!(
+        releases.clone().count() > 0 && releases.into_iter().all(|line| !line.contains("features")),
+        "{build}"
+    );
 }
 
 #[test]
@@ -87,21 +102,31 @@ fn every_dependency_has_its_place() {
         ("poem-openapi", vec!["crates/api"]),
         ("jsonwebtoken", vec!["crates/api", "tests"]),
         ("argon2", vec!["crates/api"]),
-        ("frames", vec!["benches", "crates/app", "crates/frames", "crates/worker", "tests", "tests/fuzz"]),
+        (
+            "frames",
+            vec!["benches", "crates/app", "crates/frames", "crates/worker", "tests", "tests/fuzz"],
+        ),
     ] {
         let naming = files(&["crates", "migrations", "tests", "benches"], "Cargo.toml")
             .into_iter()
             .filter(|path| names(path, dependency, "#"));
-        let found: BTreeSet<PathBuf> = naming.filter_map(|path| Some(path.parent()?.to_owned())).collect();
+        let found: BTreeSet<PathBuf> =
+            naming.filter_map(|path| Some(path.parent()?.to_owned())).collect();
         assert_eq!(found, places_of_it.into_iter().map(PathBuf::from).collect(), "{dependency}");
     }
 }
 
-/// Dependencies run downwards: app, then api, web, worker and notifier, then database, broker and storage, then jobs.
+/// Dependencies run downwards: app, then api, web, worker and notifier, then database, broker and
+/// storage, then jobs.
 #[test]
 fn crates_know_only_what_lies_below_them() {
-    let layers: [&[&str]; 5] =
-        [&["app"], &["api", "notifier", "web", "worker"], &["broker", "database", "storage"], &["frames", "migrations"], &["jobs"]];
+    let layers: [&[&str]; 5] = [
+        &["app"],
+        &["api", "notifier", "web", "worker"],
+        &["broker", "database", "storage"],
+        &["frames", "migrations"],
+        &["jobs"],
+    ];
     for (depth, layer) in layers.iter().enumerate() {
         for name in *layer {
             let manifest = if *name == "migrations" {
@@ -110,7 +135,10 @@ fn crates_know_only_what_lies_below_them() {
                 PathBuf::from(format!("crates/{name}/Cargo.toml"))
             };
             for other in layers[..=depth].concat().into_iter().filter(|other| other != name) {
-                assert!(!text(&manifest).contains(&format!("\n{other}.workspace")), "{name} knows {other}");
+                assert!(
+                    !text(&manifest).contains(&format!("\n{other}.workspace")),
+                    "{name} knows {other}"
+                );
             }
         }
     }
@@ -138,7 +166,10 @@ fn object_keys_are_built_in_one_place() {
 fn the_engine_knows_no_async_run_time() {
     for word in ["tokio", "async", "futures", "reqwest", "hyper", "sqlx"] {
         for (suffix, comment) in [(".rs", "//"), ("Cargo.toml", "#")] {
-            let naming: Vec<_> = files(&["crates/frames"], suffix).into_iter().filter(|path| names(path, word, comment)).collect();
+            let naming: Vec<_> = files(&["crates/frames"], suffix)
+                .into_iter()
+                .filter(|path| names(path, word, comment))
+                .collect();
             assert_eq!(naming, Vec::<PathBuf>::new(), "{word}");
         }
     }
@@ -150,7 +181,9 @@ fn every_crate_has_a_purpose_in_its_name() {
     let crates = files(&["crates"], "Cargo.toml");
     let names: BTreeSet<String> = crates
         .iter()
-        .filter_map(|path| text(path).lines().find_map(|line| Some(line.strip_prefix("name = ")?.to_owned())))
+        .filter_map(|path| {
+            text(path).lines().find_map(|line| Some(line.strip_prefix("name = ")?.to_owned()))
+        })
         .collect();
     assert_eq!(names.len(), crates.len(), "a crate without a name of its own");
     for vague in ["common", "core", "shared", "utils", "util", "helpers"] {
@@ -161,7 +194,9 @@ fn every_crate_has_a_purpose_in_its_name() {
 #[test]
 fn files_stay_short_enough_to_read() {
     const LINES: usize = 700;
-    let lengths = files(&["crates", "tests", "benches"], ".rs").into_iter().map(|path| (text(&path).lines().count(), path));
+    let lengths = files(&["crates", "tests", "benches"], ".rs")
+        .into_iter()
+        .map(|path| (text(&path).lines().count(), path));
     let long: Vec<_> = lengths.filter(|(lines, _)| *lines > LINES).collect();
     assert_eq!(long, [], "lines of files that are too long");
 }

@@ -1,4 +1,5 @@
-//! A backup that is made while the service works, restored elsewhere, loses nothing that was accepted before.
+//! A backup that is made while the service works, restored elsewhere, loses nothing that was
+//! accepted before.
 
 use std::path::Path;
 use std::process::Command;
@@ -20,7 +21,8 @@ const SHORT: &str = "good/h264_aac.mp4";
 
 /// The shell commands under a heading of the operator's manual.
 fn commands(heading: &str) -> String {
-    let manual = std::fs::read_to_string(root().join("docs/operations.md")).expect("there is a manual");
+    let manual =
+        std::fs::read_to_string(root().join("docs/operations.md")).expect("there is a manual");
     let (_, rest) = manual.split_once(&format!("\n### {heading}\n")).expect("it has the heading");
     let (_, rest) = rest.split_once("```sh\n").expect("it has shell commands");
     rest.split_once("```").expect("they end").0.to_owned()
@@ -33,15 +35,27 @@ fn execute(script: &str, directory: &Path, settings: &[(&str, String)]) {
     let home = Path::new(&program).parent().expect("it lies somewhere").display().to_string();
     let path = format!("{home}:{}", std::env::var("PATH").expect("there is a path"));
     let mut shell = Command::new("bash");
-    shell.arg("-c").arg(format!("set -euo pipefail\n{script}")).current_dir(directory).env("PATH", path);
+    shell
+        .arg("-c")
+        .arg(format!("set -euo pipefail\n{script}"))
+        .current_dir(directory)
+        .env("PATH", path);
     let done = run(shell.envs(settings.iter().cloned()));
     assert_eq!(done.code, Some(0), "{script}\n{done:?}");
 }
 
 /// The user, where the service is now.
-async fn goes_on(service: &Client, account: &Account, fetched: &(String, Vec<u8>), others: &[String]) {
+async fn goes_on(
+    service: &Client,
+    account: &Account,
+    fetched: &(String, Vec<u8>),
+    others: &[String],
+) {
     let user = account.at(service);
-    assert!(user.archive(&fetched.0).await == fetched.1, "what was done can be fetched, and is the same");
+    assert!(
+        user.archive(&fetched.0).await == fetched.1,
+        "what was done can be fetched, and is the same"
+    );
     for job in others {
         user.done(job).await;
     }
@@ -84,9 +98,12 @@ async fn one_machine_is_restored_from_what_was_copied_while_it_worked() {
 
 /// The roles of a service on these places.
 fn roles(places: &Places, data: &Path) -> [Process; 3] {
-    let environment: Vec<(&str, &str)> = places.environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let environment = [&environment[..], &[("WORKER_CONCURRENCY", "1"), ("WORKER_LEASE_SECONDS", "5")]].concat();
-    [&["api", "--listen", "127.0.0.1:0"][..], &["worker"], &["notifier"]].map(|words| Process::role(words, data, &environment))
+    let environment: Vec<(&str, &str)> =
+        places.environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let environment =
+        [&environment[..], &[("WORKER_CONCURRENCY", "1"), ("WORKER_LEASE_SECONDS", "5")]].concat();
+    [&["api", "--listen", "127.0.0.1:0"][..], &["worker"], &["notifier"]]
+        .map(|words| Process::role(words, data, &environment))
 }
 
 /// What a store's own tool does that copies a bucket.
@@ -117,7 +134,8 @@ async fn copy(from: &Places, to: &Places) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_machines_are_restored_with_an_empty_broker() {
-    let (place, old, new) = (scratch(), Parts::Servers.places().await, Parts::Servers.places().await);
+    let (place, old, new) =
+        (scratch(), Parts::Servers.places().await, Parts::Servers.places().await);
     let (old, new) = old.zip(new).expect("they are servers");
     block_in_place(|| execute("fiapx migrate", place.path(), &old.environment));
     let [api, worker, notifier] = block_in_place(|| roles(&old, place.path()));
@@ -130,7 +148,9 @@ async fn many_machines_are_restored_with_an_empty_broker() {
     others.push(user.send(SHORT).await);
     eventually("it is with the broker", || async {
         let url = old.told_of("DATABASE_URL").expect("it is told");
-        let count = block_in_place(|| run(tool("psql").args(["-At", &url, "-c", "SELECT count(*) FROM outbox"])));
+        let count = block_in_place(|| {
+            run(tool("psql").args(["-At", &url, "-c", "SELECT count(*) FROM outbox"]))
+        });
         (count.stdout == b"0\n").then_some(())
     })
     .await;
@@ -144,5 +164,8 @@ async fn many_machines_are_restored_with_an_empty_broker() {
     block_in_place(|| execute(&commands("Restore many machines"), place.path(), &new.environment));
     let [api, _worker, _notifier] = block_in_place(|| roles(&new, place.path()));
     goes_on(&api, &account, &fetched, &others).await;
-    eventually("every outcome is told", || async { (new.mailbox.received().len() >= others.len()).then_some(()) }).await;
+    eventually("every outcome is told", || async {
+        (new.mailbox.received().len() >= others.len()).then_some(())
+    })
+    .await;
 }

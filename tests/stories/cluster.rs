@@ -16,7 +16,8 @@ use crate::parts::Places;
 use crate::process::Process;
 use crate::service::{Account, Client, Service, User};
 
-/// Attempts follow each other so soon and so often that no fault of a story uses them up, and nobody is told to come later.
+/// Attempts follow each other so soon and so often that no fault of a story uses them up, and
+/// nobody is told to come later.
 const PATIENT: [(&str, &str); 4] = [
     ("WORKER_RETRY_SECONDS", "1,1,1,2,2,2,4,4,4,8,8,8,8,8,8,8,8,8,8,8"),
     ("WORKER_LEASE_SECONDS", "5"),
@@ -53,7 +54,8 @@ impl Cluster {
     /// Servers on which nothing is yet.
     pub async fn of_servers(environment: &[(&'static str, &'static str)]) -> Self {
         let start = || (Postgres::start(), RabbitMq::start(), Garage::start(), Redis::start());
-        let (postgres, rabbitmq, garage, redis) = spawn_blocking(start).await.expect("the servers start");
+        let (postgres, rabbitmq, garage, redis) =
+            spawn_blocking(start).await.expect("the servers start");
         let places = Places::on(&postgres, &rabbitmq, &garage, &redis).await;
         let (environment, data, processes) = (environment.to_vec(), scratch(), AtomicUsize::new(0));
         Self { postgres, rabbitmq, garage, redis, places, environment, data, processes }
@@ -71,7 +73,11 @@ impl Cluster {
 
     /// Run a command to its end.
     pub fn command(&self, words: &[&str]) -> Run {
-        run(fiapx().args(words).arg("--data-dir").arg(self.data.path().join("command")).envs(self.environment()))
+        run(fiapx()
+            .args(words)
+            .arg("--data-dir")
+            .arg(self.data.path().join("command"))
+            .envs(self.environment()))
     }
 
     /// Start a role, with more variables in its environment.
@@ -136,10 +142,14 @@ pub async fn load(apis: &[&Client], account: &Account, over: &AtomicBool) -> Vec
     join_all((0..CLIENTS).map(client)).await.into_iter().flatten().collect()
 }
 
-/// What happens to a service of an API, two workers and a notifier under load when something happens to its servers. All of them have
-/// to be done with everything afterwards, and to stop as they are told to. What the fault sends itself counts as well. Gives what has
-/// become of the jobs, and what was sent.
-pub async fn through(mut cluster: Cluster, fault: impl AsyncFnOnce(&mut Cluster, &User<'_>) -> Vec<Sent>) -> (Balance, Vec<Sent>) {
+/// What happens to a service of an API, two workers and a notifier under load when something
+/// happens to its servers. All of them have to be done with everything afterwards, and to stop as
+/// they are told to. What the fault sends itself counts as well. Gives what has become of the jobs,
+/// and what was sent.
+pub async fn through(
+    mut cluster: Cluster,
+    fault: impl AsyncFnOnce(&mut Cluster, &User<'_>) -> Vec<Sent>,
+) -> (Balance, Vec<Sent>) {
     let api = cluster.api();
     let rest = [cluster.worker(), cluster.worker(), cluster.notifier()];
     let account = api.user().await.account();

@@ -1,4 +1,5 @@
-//! A collector of OpenTelemetry. It takes traces by OTLP over HTTP on a socket of this machine, keeps them, and misbehaves on demand.
+//! A collector of OpenTelemetry. It takes traces by OTLP over HTTP on a socket of this machine,
+//! keeps them, and misbehaves on demand.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -50,7 +51,8 @@ pub struct Span {
     pub text: String,
 }
 
-/// A collector with the requests that it was given. It runs in the run-time of the test that starts it.
+/// A collector with the requests that it was given. It runs in the run-time of the test that starts
+/// it.
 pub struct Collector {
     endpoint: String,
     requests: Arc<Mutex<Vec<ExportTraceServiceRequest>>>,
@@ -90,7 +92,8 @@ impl Collector {
         let requests = self.requests.lock().expect("nobody panicked").clone();
         let mut spans = Vec::new();
         for of_process in requests.into_iter().flat_map(|request| request.resource_spans) {
-            let resource = named(&of_process.resource.map(|resource| resource.attributes).unwrap_or_default());
+            let resource =
+                named(&of_process.resource.map(|resource| resource.attributes).unwrap_or_default());
             for span in of_process.scope_spans.into_iter().flat_map(|scope| scope.spans) {
                 spans.push(Span {
                     resource: resource.clone(),
@@ -100,7 +103,10 @@ impl Collector {
                     name: span.name.clone(),
                     kind: span.kind(),
                     attributes: named(&span.attributes),
-                    failed: span.status.as_ref().is_some_and(|status| status.code() == StatusCode::Error),
+                    failed: span
+                        .status
+                        .as_ref()
+                        .is_some_and(|status| status.code() == StatusCode::Error),
                     text: format!("{span:?}"),
                 });
             }
@@ -122,11 +128,18 @@ fn named(attributes: &[KeyValue]) -> BTreeMap<String, Value> {
         Some(Told::IntValue(number)) => (*number).into(),
         other => panic!("no attribute of ours is like {other:?}"),
     };
-    attributes.iter().map(|attribute| (attribute.key.clone(), value(attribute.value.as_ref()))).collect()
+    attributes
+        .iter()
+        .map(|attribute| (attribute.key.clone(), value(attribute.value.as_ref())))
+        .collect()
 }
 
 /// Serve a connection (RFC 9112), as far as an exporter needs it.
-async fn serve(stream: TcpStream, manner: Manner, kept: Arc<Mutex<Vec<ExportTraceServiceRequest>>>) -> io::Result<()> {
+async fn serve(
+    stream: TcpStream,
+    manner: Manner,
+    kept: Arc<Mutex<Vec<ExportTraceServiceRequest>>>,
+) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read);
     loop {
@@ -137,10 +150,16 @@ async fn serve(stream: TcpStream, manner: Manner, kept: Arc<Mutex<Vec<ExportTrac
             }
         }
         let head = head.to_ascii_lowercase();
-        let field = |name: &str| head.lines().find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned()));
+        let field = |name: &str| {
+            head.lines().find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned()))
+        };
         assert!(head.starts_with("post /v1/traces http/1.1"), "{head}");
         assert_eq!(field("content-type:").as_deref(), Some("application/x-protobuf"), "{head}");
-        let mut body = vec![0; field("content-length:").and_then(|length| length.parse().ok()).expect("a length")];
+        let mut body =
+            vec![
+                0;
+                field("content-length:").and_then(|length| length.parse().ok()).expect("a length")
+            ];
         read.read_exact(&mut body).await?;
         let request = ExportTraceServiceRequest::decode(&*body).expect("it is protobuf");
         kept.lock().expect("nobody panicked").push(request);
@@ -149,6 +168,8 @@ async fn serve(stream: TcpStream, manner: Manner, kept: Arc<Mutex<Vec<ExportTrac
             Manner::Answers(status) => status,
             Manner::Hangs => return std::future::pending().await,
         };
-        write.write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").as_bytes()).await?;
+        write
+            .write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").as_bytes())
+            .await?;
     }
 }

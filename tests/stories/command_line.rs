@@ -1,4 +1,5 @@
-//! The command keeps its word to the shell: exit codes, one line for each failure, and never half an archive.
+//! The command keeps its word to the shell: exit codes, one line for each failure, and never half
+//! an archive.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -7,7 +8,10 @@ use std::process::{Command, Stdio};
 use frames::Options;
 use serde_json::Value;
 
-use crate::harness::{Archive, Run, extract, fiapx, fixture, listing, output, poll, run, scratch, single_line, tool, within};
+use crate::harness::{
+    Archive, Run, extract, fiapx, fixture, listing, output, poll, run, scratch, single_line, tool,
+    within,
+};
 
 /// `fiapx extract VIDEO -o OUTPUT`.
 fn extract_to(video: &Path, archive: &Path) -> Command {
@@ -68,7 +72,8 @@ fn outputs_that_cannot_be_are_refused_in_a_line() {
     }
     assert_eq!(listing(directory.path()), before);
     assert!(
-        std::fs::read(video).expect("the video is there") == std::fs::read(clip).expect("the clip is there"),
+        std::fs::read(video).expect("the video is there")
+            == std::fs::read(clip).expect("the clip is there"),
         "the video was touched"
     );
 }
@@ -81,9 +86,11 @@ fn a_closed_pipe_ends_the_command() {
     let [error, code] = ["error", "code"].map(|name| directory.path().join(name));
     let mut shell = Command::new("sh");
     shell.args(["-c", "{ \"$1\" extract \"$2\" -o - 2> \"$3\"; echo $? > \"$4\"; } | true", "sh"]);
-    output(shell.arg(fiapx().get_program()).arg(clip).arg(&error).arg(&code)).expect("the pipe's other end succeeds");
+    output(shell.arg(fiapx().get_program()).arg(clip).arg(&error).arg(&code))
+        .expect("the pipe's other end succeeds");
     let read = |path| std::fs::read_to_string(path).expect("the shell has written it");
-    let failed = Run { code: read(code).trim().parse().ok(), stdout: Vec::new(), stderr: read(error) };
+    let failed =
+        Run { code: read(code).trim().parse().ok(), stdout: Vec::new(), stderr: read(error) };
     assert!(failure(&failed).contains("Broken pipe"), "{}", failed.stderr);
 }
 
@@ -93,17 +100,26 @@ fn an_interrupt_leaves_nothing() {
         let directory = scratch();
         let archive = directory.path().join("archive.zip");
         let mut command = extract_to(&fixture("long/120.mp4"), &archive);
-        let child = command.args(["--every", "1/25", "--threads", "1"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let child = command
+            .args(["--every", "1/25", "--threads", "1"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
         let child = child.expect("the command can be started");
         // Once there are bytes, the signals are listened for.
         poll("a part of the archive", || {
             let part = directory.path().read_dir().ok()?.next()?.ok()?;
             (part.metadata().ok()?.len() > 0).then_some(())
         });
-        output(Command::new("sh").args(["-c", &format!("kill -{signal} {}", child.id())])).expect("the command is still at work");
-        let ended = within("an interrupted command", || child.wait_with_output()).expect("the command ends");
-        let run =
-            Run { code: ended.status.code(), stdout: ended.stdout, stderr: String::from_utf8_lossy(&ended.stderr).into_owned() };
+        output(Command::new("sh").args(["-c", &format!("kill -{signal} {}", child.id())]))
+            .expect("the command is still at work");
+        let ended = within("an interrupted command", || child.wait_with_output())
+            .expect("the command ends");
+        let run = Run {
+            code: ended.status.code(),
+            stdout: ended.stdout,
+            stderr: String::from_utf8_lossy(&ended.stderr).into_owned(),
+        };
         assert!(failure(&run).ends_with("cancelled [CANCELLED]"), "SIG{signal}: {}", run.stderr);
         assert_eq!(listing(directory.path()), Vec::<String>::new(), "SIG{signal}");
     }
@@ -144,7 +160,10 @@ fn json_is_one_line_with_these_keys() {
     assert_eq!((text.lines().count(), text.ends_with('\n')), (1, true));
     let mut line: Value = serde_json::from_str(&text).expect("JSON");
     for time in ["elapsed_s", "decode_s", "encode_s"] {
-        let taken = line.as_object_mut().and_then(|line| line.remove(time)).unwrap_or_else(|| panic!("{time} should be in {text}"));
+        let taken = line
+            .as_object_mut()
+            .and_then(|line| line.remove(time))
+            .unwrap_or_else(|| panic!("{time} should be in {text}"));
         assert!(taken.as_f64().is_some_and(|seconds| seconds > 0.0), "{time}: {taken}");
     }
     let size = archive.metadata().expect("the archive is there").len();
@@ -157,12 +176,21 @@ fn json_is_one_line_with_these_keys() {
 #[test]
 fn a_damaged_video_is_a_success_with_warnings() {
     let directory = scratch();
-    let run = run(extract_to(&fixture("cut/cut_at_60_percent.mp4"), &directory.path().join("archive.zip")).arg("--json"));
+    let run = run(extract_to(
+        &fixture("cut/cut_at_60_percent.mp4"),
+        &directory.path().join("archive.zip"),
+    )
+    .arg("--json"));
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     let line: Value = serde_json::from_slice(&run.stdout).expect("JSON");
     assert_eq!((&line["complete"], &line["expected"]), (&Value::from(false), &Value::from(70)));
-    let told = run.stderr.lines().all(|line| line.starts_with("fiapx: ") && line.contains(": warning: "));
-    assert!(told && run.stderr.contains(&format!("{} of 70 pictures", line["frames"])), "{}", run.stderr);
+    let told =
+        run.stderr.lines().all(|line| line.starts_with("fiapx: ") && line.contains(": warning: "));
+    assert!(
+        told && run.stderr.contains(&format!("{} of 70 pictures", line["frames"])),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]
@@ -176,7 +204,10 @@ fn standard_output_and_files_get_the_same_bytes() {
     assert!(String::from_utf8_lossy(&printed).contains("archive.zip: 8 pictures"), "{printed:?}");
     let bytes = std::fs::read(archive).expect("the archive is there");
     assert!(run.stdout == bytes, "the archive on standard output is another");
-    assert!(bytes == extract(&clip, &Options::default()).expect("the clip is good"), "the library's archive is another");
+    assert!(
+        bytes == extract(&clip, &Options::default()).expect("the clip is good"),
+        "the library's archive is another"
+    );
 }
 
 #[test]
@@ -184,10 +215,12 @@ fn the_archive_is_named_after_the_video() {
     let (directory, elsewhere) = (scratch(), scratch());
     let video = elsewhere.path().join("a film.of mine.mp4");
     std::fs::copy(fixture("good/h264_aac.mp4"), &video).expect("there is room");
-    output(fiapx().arg("extract").arg(&video).current_dir(directory.path())).expect("the clip is good");
+    output(fiapx().arg("extract").arg(&video).current_dir(directory.path()))
+        .expect("the clip is good");
     assert_eq!(listing(directory.path()), ["a film.of mine.zip"]);
     assert_eq!(listing(elsewhere.path()), ["a film.of mine.mp4"]);
-    let archive = std::fs::read(directory.path().join("a film.of mine.zip")).expect("the archive is there");
+    let archive =
+        std::fs::read(directory.path().join("a film.of mine.zip")).expect("the archive is there");
     assert_eq!(Archive::read(archive).expect("the archive is whole").pictures.len(), 6);
 }
 
@@ -210,7 +243,8 @@ fn probe_foretells_the_archive() {
     let line = String::from_utf8(printed).expect("JSON is UTF-8");
     assert_eq!(line.lines().count(), 1);
     let forecast: Value = serde_json::from_str(&line).expect("JSON");
-    let archive = Archive::read(extract(&clip, &Options::default()).expect("the clip is good")).expect("the archive is whole");
+    let archive = Archive::read(extract(&clip, &Options::default()).expect("the clip is good"))
+        .expect("the archive is whole");
     assert_eq!(forecast["frames"], archive.manifest["written"]);
     // Whether pictures are interlaced is seen only where they are decoded.
     assert_eq!(forecast["source"], archive.manifest["source"]);

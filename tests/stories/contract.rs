@@ -1,4 +1,5 @@
-//! The contract: the OpenAPI document says what the service does, and the service does what the document says.
+//! The contract: the OpenAPI document says what the service does, and the service does what the
+//! document says.
 
 mod answers;
 mod collections;

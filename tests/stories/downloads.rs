@@ -28,15 +28,27 @@ fn url(link: &Value) -> String {
 }
 
 /// Follow a link as anybody, with these headers.
-async fn follow(client: &Client, url: &str, headers: &[(&str, &str)]) -> (StatusCode, HeaderMap, Vec<u8>) {
-    let request = headers.iter().fold(client.request(Method::GET, url), |request, (name, value)| request.header(*name, *value));
+async fn follow(
+    client: &Client,
+    url: &str,
+    headers: &[(&str, &str)],
+) -> (StatusCode, HeaderMap, Vec<u8>) {
+    let request =
+        headers.iter().fold(client.request(Method::GET, url), |request, (name, value)| {
+            request.header(*name, *value)
+        });
     let response = request.send().await.expect("the service answers");
     let (status, headers) = (response.status(), response.headers().clone());
     (status, headers, response.bytes().await.expect("the answer comes whole").to_vec())
 }
 
 fn header(headers: &HeaderMap, name: &str) -> String {
-    headers.get(name).unwrap_or_else(|| panic!("no {name} in {headers:?}")).to_str().expect("it is text").to_owned()
+    headers
+        .get(name)
+        .unwrap_or_else(|| panic!("no {name} in {headers:?}"))
+        .to_str()
+        .expect("it is text")
+        .to_owned()
 }
 
 /// Status and code of a refusal.
@@ -60,7 +72,11 @@ async fn the_archive_is_the_one_that_the_command_makes(#[values(Embedded, Server
         (&json!(900), &json!("h264_aac.zip"), &view["zip_size_bytes"])
     );
     let store = match &service.places {
-        Some(places) => format!("{}/{}", places.told_of("S3_ENDPOINT").expect("it is there"), places.bucket.name()),
+        Some(places) => format!(
+            "{}/{}",
+            places.told_of("S3_ENDPOINT").expect("it is there"),
+            places.bucket.name()
+        ),
         None => format!("{}/files", service.base()),
     };
     assert!(url(&link).starts_with(&format!("{store}/videos/{}/{job}/", user.id)), "{link}");
@@ -68,14 +84,19 @@ async fn the_archive_is_the_one_that_the_command_makes(#[values(Embedded, Server
     // Nobody is logged in here.
     let (status, headers, archive) = follow(&service, &url(&link), &[]).await;
     assert_eq!(status, StatusCode::OK);
-    let told = ["content-type", "content-length", "accept-ranges"].map(|name| header(&headers, name));
+    let told =
+        ["content-type", "content-length", "accept-ranges"].map(|name| header(&headers, name));
     assert_eq!(told, ["application/zip".to_owned(), archive.len().to_string(), "bytes".to_owned()]);
     assert_eq!(link["size_bytes"], archive.len());
 
     let directory = scratch();
     let path = directory.path().join("archive.zip");
-    output(fiapx().arg("extract").arg(fixture(CLIP)).arg("-o").arg(&path)).expect("the clip is good");
-    assert!(std::fs::read(path).expect("the archive is there") == archive, "the command makes another archive");
+    output(fiapx().arg("extract").arg(fixture(CLIP)).arg("-o").arg(&path))
+        .expect("the clip is good");
+    assert!(
+        std::fs::read(path).expect("the archive is there") == archive,
+        "the command makes another archive"
+    );
 }
 
 #[rstest]
@@ -84,15 +105,29 @@ async fn the_archive_is_offered_under_the_videos_name(#[values(Embedded, Servers
     let service = parts.start().await;
     let user = service.user().await;
     let names = [
-        ("férias na praia.mp4", "férias na praia.zip", "f_rias na praia.zip", "f%C3%A9rias%20na%20praia.zip"),
-        ("海 100%.final.mp4", "海 100%.final.zip", "_ 100_.final.zip", "%E6%B5%B7%20100%25.final.zip"),
+        (
+            "férias na praia.mp4",
+            "férias na praia.zip",
+            "f_rias na praia.zip",
+            "f%C3%A9rias%20na%20praia.zip",
+        ),
+        (
+            "海 100%.final.mp4",
+            "海 100%.final.zip",
+            "_ 100_.final.zip",
+            "%E6%B5%B7%20100%25.final.zip",
+        ),
         ("a;b=c'd.mp4", "a;b=c'd.zip", "a_b_c_d.zip", "a%3Bb%3Dc%27d.zip"),
     ];
     for (video, archive, plain, encoded) in names {
         // As browsers send names: as they are, in UTF-8.
-        let disposition = format!("--line\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{video}\"\r\n\r\n");
+        let disposition = format!(
+            "--line\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{video}\"\r\n\r\n"
+        );
         let content = [disposition.as_bytes(), &bytes_of(SHORT), b"\r\n--line--\r\n"].concat();
-        let request = user.request(Method::POST, "/videos/upload").header("Content-Type", "multipart/form-data; boundary=line");
+        let request = user
+            .request(Method::POST, "/videos/upload")
+            .header("Content-Type", "multipart/form-data; boundary=line");
         let (status, accepted) = answer(request.body(content)).await;
         assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
         let job = accepted["job_id"].as_str().expect("an id").to_owned();
@@ -101,7 +136,10 @@ async fn the_archive_is_offered_under_the_videos_name(#[values(Embedded, Servers
         assert_eq!(link["filename"], archive);
         let (status, headers, _) = follow(&service, &url(&link), &[]).await;
         let disposition = format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}");
-        assert_eq!((status, header(&headers, "content-disposition")), (StatusCode::OK, disposition));
+        assert_eq!(
+            (status, header(&headers, "content-disposition")),
+            (StatusCode::OK, disposition)
+        );
     }
 }
 
@@ -115,7 +153,10 @@ async fn downloads_can_be_resumed(#[values(Embedded, Servers)] parts: Parts) {
     let url = url(&link(&user, &job).await);
     let (_, headers, whole) = follow(&service, &url, &[]).await;
     let (size, etag) = (whole.len(), header(&headers, "etag"));
-    assert!(etag.starts_with('"') && etag.ends_with('"') && etag.len() > 2, "{etag} is no strong one");
+    assert!(
+        etag.starts_with('"') && etag.ends_with('"') && etag.len() > 2,
+        "{etag} is no strong one"
+    );
 
     let parts = [
         ("bytes=0-0".to_owned(), 0..1),
@@ -129,13 +170,23 @@ async fn downloads_can_be_resumed(#[values(Embedded, Servers)] parts: Parts) {
     ];
     for (asked, range) in parts {
         let (status, headers, part) = follow(&service, &url, &[("Range", &asked)]).await;
-        let told = (status, header(&headers, "content-range"), header(&headers, "content-length"), header(&headers, "etag"));
+        let told = (
+            status,
+            header(&headers, "content-range"),
+            header(&headers, "content-length"),
+            header(&headers, "etag"),
+        );
         let content_range = format!("bytes {}-{}/{size}", range.start, range.end - 1);
-        assert_eq!(told, (StatusCode::PARTIAL_CONTENT, content_range, range.len().to_string(), etag.clone()), "{asked}");
+        assert_eq!(
+            told,
+            (StatusCode::PARTIAL_CONTENT, content_range, range.len().to_string(), etag.clone()),
+            "{asked}"
+        );
         assert!(part == whole[range], "{asked}: other bytes");
     }
     let middle = size / 2;
-    let (_, _, mut resumed) = follow(&service, &url, &[("Range", &format!("bytes=0-{}", middle - 1))]).await;
+    let (_, _, mut resumed) =
+        follow(&service, &url, &[("Range", &format!("bytes=0-{}", middle - 1))]).await;
     let rest = [("Range", &*format!("bytes={middle}-")), ("If-Range", &*etag)];
     resumed.extend(follow(&service, &url, &rest).await.2);
     assert!(resumed == whole, "the two halves are not the whole");
@@ -154,22 +205,34 @@ async fn odd_ranges_are_answered_as_the_standard_says() {
     // Several at once, other units and what is no range give the whole (RFC 9110, 14.2).
     for asked in ["bytes=0-1,5-6", "pictures=1-2", "bytes=9-1", "bytes=a-b", "bytes"] {
         let (status, headers, all) = follow(&service, &url, &[("Range", asked)]).await;
-        assert_eq!((status, headers.get("content-range"), all == whole), (StatusCode::OK, None, true), "{asked}");
+        assert_eq!(
+            (status, headers.get("content-range"), all == whole),
+            (StatusCode::OK, None, true),
+            "{asked}"
+        );
     }
-    for asked in [format!("bytes={size}-"), "bytes=99999999999-".to_owned(), "bytes=-0".to_owned()] {
+    for asked in [format!("bytes={size}-"), "bytes=99999999999-".to_owned(), "bytes=-0".to_owned()]
+    {
         let (status, headers, problem) = follow(&service, &url, &[("Range", &asked)]).await;
         let problem: Value = serde_json::from_slice(&problem).expect("problems are JSON");
-        assert_eq!((status.as_u16(), &problem["code"]), (416, &json!("RANGE_NOT_SATISFIABLE")), "{asked}");
+        assert_eq!(
+            (status.as_u16(), &problem["code"]),
+            (416, &json!("RANGE_NOT_SATISFIABLE")),
+            "{asked}"
+        );
         assert_eq!(header(&headers, "content-range"), format!("bytes */{size}"), "{asked}");
     }
-    for (known, status, length) in [(etag.as_str(), 206, 100), ("\"other\"", 200, size), ("W/\"other\"", 200, size)] {
+    for (known, status, length) in
+        [(etag.as_str(), 206, 100), ("\"other\"", 200, size), ("W/\"other\"", 200, size)]
+    {
         let answer = follow(&service, &url, &[("Range", "bytes=0-99"), ("If-Range", known)]).await;
         assert_eq!((answer.0.as_u16(), answer.2.len()), (status, length), "{known}");
     }
 
     let head = service.request(Method::HEAD, &url).send().await.expect("the service answers");
     assert_eq!(head.status(), StatusCode::OK);
-    let told = ["content-length", "etag", "accept-ranges", "content-type"].map(|name| header(head.headers(), name));
+    let told = ["content-length", "etag", "accept-ranges", "content-type"]
+        .map(|name| header(head.headers(), name));
     assert_eq!(told, [size.to_string(), etag, "bytes".to_owned(), "application/zip".to_owned()]);
 }
 
@@ -208,7 +271,11 @@ async fn a_link_opens_nothing_else_and_not_for_ever() {
         assert_eq!(refused(&service, &tampered).await, (403, json!("LINK_INVALID")), "{tampered}");
     }
     for name in ["expires", "filename", "signature"] {
-        assert_eq!(refused(&service, &opened.replace(name, "something")).await, (400, json!("INVALID_PARAMETER")), "no {name}");
+        assert_eq!(
+            refused(&service, &opened.replace(name, "something")).await,
+            (400, json!("INVALID_PARAMETER")),
+            "no {name}"
+        );
     }
 
     // The link promises 900 s.
@@ -216,12 +283,18 @@ async fn a_link_opens_nothing_else_and_not_for_ever() {
     assert_eq!(follow(&service, &opened, &[]).await.0, StatusCode::OK);
     service.advance(Duration::from_secs(11));
     assert_eq!(refused(&service, &opened).await, (410, json!("LINK_EXPIRED")));
-    assert_eq!(follow(&service, &url(&link(&user, &job).await), &[]).await.0, StatusCode::OK, "the next is good");
+    assert_eq!(
+        follow(&service, &url(&link(&user, &job).await), &[]).await.0,
+        StatusCode::OK,
+        "the next is good"
+    );
 }
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn there_is_a_link_exactly_while_there_is_an_archive(#[values(Embedded, Servers)] parts: Parts) {
+async fn there_is_a_link_exactly_while_there_is_an_archive(
+    #[values(Embedded, Servers)] parts: Parts,
+) {
     let service = parts.start().await;
     let mut user = service.user().await;
     let download = |job: &str| format!("/jobs/{job}/download");
@@ -231,7 +304,11 @@ async fn there_is_a_link_exactly_while_there_is_an_archive(#[values(Embedded, Se
     user.until(&running, &["PROCESSING"]).await;
     assert_eq!(code(user.get(&download(&running)).await), (400, json!("NOT_DONE")));
     assert_eq!(user.delete(&format!("/videos/{running}")).await.0, StatusCode::OK);
-    assert_eq!(code(user.get(&download(&running)).await), (400, json!("NOT_DONE")), "there will never be one");
+    assert_eq!(
+        code(user.get(&download(&running)).await),
+        (400, json!("NOT_DONE")),
+        "there will never be one"
+    );
     let failed = user.send("broken/noise_in_mp4.mp4").await;
     user.until(&failed, &["FAILED"]).await;
     assert_eq!(code(user.get(&download(&failed)).await), (400, json!("NOT_DONE")));
@@ -247,7 +324,11 @@ async fn there_is_a_link_exactly_while_there_is_an_archive(#[values(Embedded, Se
 
     service.advance(Duration::from_hours(7 * 24));
     user.log_in_again().await;
-    assert_eq!(code(user.get(&download(&expired)).await), (410, json!("ARCHIVE_EXPIRED")), "before anybody has cleared up");
+    assert_eq!(
+        code(user.get(&download(&expired)).await),
+        (410, json!("ARCHIVE_EXPIRED")),
+        "before anybody has cleared up"
+    );
     service.running.upkeep().look().await.expect("the upkeep works");
     let (_, view) = user.get(&format!("/videos/{expired}")).await;
     assert_eq!((&view["status"], &view["download_available"]), (&json!("EXPIRED"), &json!(false)));
@@ -266,7 +347,8 @@ async fn ten_downloads_a_minute_are_allowed(#[values(Embedded, Servers)] parts: 
     let ask = async |user: &User<'_>, job: &str| {
         let request = user.request(Method::GET, &format!("/jobs/{job}/download"));
         let response = request.send().await.expect("the service answers");
-        let number = |name: &str| header(response.headers(), name).parse::<u64>().expect("a number");
+        let number =
+            |name: &str| header(response.headers(), name).parse::<u64>().expect("a number");
         let limits = ["ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"].map(number);
         let pause = response.headers().contains_key("retry-after").then(|| number("retry-after"));
         (response.status().as_u16(), limits, pause, response.bytes().await.expect("it comes whole"))
@@ -283,7 +365,10 @@ async fn ten_downloads_a_minute_are_allowed(#[values(Embedded, Servers)] parts: 
     for _ in 0..2 {
         let (status, [limit, left, reset], pause, problem) = ask(&user, &job).await;
         let problem: Value = serde_json::from_slice(&problem).expect("problems are JSON");
-        assert_eq!((status, limit, left, &problem["code"]), (429, 10, 0, &json!("TOO_MANY_DOWNLOADS")));
+        assert_eq!(
+            (status, limit, left, &problem["code"]),
+            (429, 10, 0, &json!("TOO_MANY_DOWNLOADS"))
+        );
         assert_eq!(pause, Some(reset));
         assert!((1..=60).contains(&reset), "{reset}");
     }
@@ -306,7 +391,8 @@ async fn links_lead_to_where_the_service_is_reached() {
     user.done(&job).await;
     let ask = async |headers: &[(&str, &str)]| {
         let request = user.request(Method::GET, &format!("/jobs/{job}/download"));
-        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let request =
+            headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let (status, link) = answer(request).await;
         assert_eq!(status, StatusCode::OK, "{link}");
         url(&link)
@@ -315,7 +401,10 @@ async fn links_lead_to_where_the_service_is_reached() {
     let proxied = ask(&[("Host", "videos.example.com"), ("X-Forwarded-Proto", "https")]).await;
     assert!(proxied.starts_with("https://videos.example.com/files/"), "{proxied}");
 
-    let public = Service::with(|settings| settings.server.public_url = Some("https://videos.example.com/".to_owned())).await;
+    let public = Service::with(|settings| {
+        settings.server.public_url = Some("https://videos.example.com/".to_owned())
+    })
+    .await;
     let user = public.user().await;
     let job = user.send(SHORT).await;
     user.done(&job).await;

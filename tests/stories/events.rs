@@ -28,7 +28,11 @@ struct Watcher {
 
 impl Watcher {
     async fn of(user: &User<'_>, job: &str) -> Self {
-        let response = user.request(Method::GET, &format!("/jobs/{job}/events")).send().await.expect("the service answers");
+        let response = user
+            .request(Method::GET, &format!("/jobs/{job}/events"))
+            .send()
+            .await
+            .expect("the service answers");
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         Self { bytes: Box::pin(response.bytes_stream()), text: String::new() }
@@ -45,15 +49,22 @@ impl Watcher {
                     if event.starts_with(':') {
                         continue;
                     }
-                    let data = event.lines().find_map(|line| line.strip_prefix("data:")).expect("an event has data");
-                    assert!(event.lines().any(|line| line.replace(": ", ":") == "event:job"), "{event}");
+                    let data = event
+                        .lines()
+                        .find_map(|line| line.strip_prefix("data:"))
+                        .expect("an event has data");
+                    assert!(
+                        event.lines().any(|line| line.replace(": ", ":") == "event:job"),
+                        "{event}"
+                    );
                     return Some(serde_json::from_str(data).expect("data is JSON"));
                 }
                 let Some(bytes) = self.bytes.next().await else {
                     assert_eq!(self.text, "", "the stream ends within an event");
                     return None;
                 };
-                self.text += &String::from_utf8_lossy(&bytes.expect("the stream ends as it should"));
+                self.text +=
+                    &String::from_utf8_lossy(&bytes.expect("the stream ends as it should"));
             }
         };
         tokio::time::timeout(PATIENCE, next).await.expect("an event or the end")
@@ -70,7 +81,8 @@ impl Watcher {
 }
 
 fn states(events: &[Value]) -> Vec<&str> {
-    let mut states: Vec<&str> = events.iter().map(|event| event["status"].as_str().expect("a state")).collect();
+    let mut states: Vec<&str> =
+        events.iter().map(|event| event["status"].as_str().expect("a state")).collect();
     states.dedup();
     states
 }
@@ -84,21 +96,34 @@ async fn a_job_is_seen_from_where_it_stands_to_its_end(#[values(Embedded, Server
     let events = Watcher::of(&user, &job).await.rest().await;
 
     let seen = states(&events);
-    assert!(["QUEUED PROCESSING DONE", "PROCESSING DONE"].contains(&seen.join(" ").as_str()), "{seen:?}");
-    let counts: Vec<u64> = events.iter().map(|event| event["progress"]["done"].as_u64().expect("a count")).collect();
+    assert!(
+        ["QUEUED PROCESSING DONE", "PROCESSING DONE"].contains(&seen.join(" ").as_str()),
+        "{seen:?}"
+    );
+    let counts: Vec<u64> =
+        events.iter().map(|event| event["progress"]["done"].as_u64().expect("a count")).collect();
     assert!(counts.is_sorted(), "{counts:?}");
     let between = counts.iter().filter(|count| (1..240).contains(*count)).count();
     assert!(between >= 1, "the progress is not seen on its way: {counts:?}");
-    assert!(events.windows(2).all(|pair| pair[0] != pair[1]), "an event tells nothing new: {events:?}");
-    let promised: Vec<&Value> =
-        events.iter().map(|event| &event["progress"]["expected"]).filter(|value| !value.is_null()).collect();
+    assert!(
+        events.windows(2).all(|pair| pair[0] != pair[1]),
+        "an event tells nothing new: {events:?}"
+    );
+    let promised: Vec<&Value> = events
+        .iter()
+        .map(|event| &event["progress"]["expected"])
+        .filter(|value| !value.is_null())
+        .collect();
     assert!(promised.len() >= 2 && promised.iter().all(|value| **value == 240), "{promised:?}");
     let last = json!({
         "job_id": job, "status": "DONE", "progress": { "done": 240, "expected": 240 }, "retry_count": 0, "error_code": null,
     });
     assert_eq!(events.last(), Some(&last));
     let (_, view) = user.get(&format!("/videos/{job}")).await;
-    assert_eq!((&view["status"], &view["progress"], &view["frame_count"]), (&last["status"], &last["progress"], &json!(240)));
+    assert_eq!(
+        (&view["status"], &view["progress"], &view["frame_count"]),
+        (&last["status"], &last["progress"], &json!(240))
+    );
 }
 
 #[rstest]
@@ -146,7 +171,8 @@ async fn cancelling_and_deleting_end_the_stream(#[values(Embedded, Servers)] par
 
 /// How many jobs a service looks at for those who watch them.
 async fn watched(client: &Client) -> Option<String> {
-    let response = client.request(Method::GET, "/metrics").send().await.expect("the service answers");
+    let response =
+        client.request(Method::GET, "/metrics").send().await.expect("the service answers");
     let figures = response.text().await.expect("they are text");
     figures.lines().find_map(|line| line.strip_prefix("fiapx_watched_jobs ")).map(str::to_owned)
 }
@@ -158,7 +184,9 @@ async fn until_watched(client: &Client, jobs: &str) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, seen).await.unwrap_or_else(|_| panic!("the service does not come to look at {jobs} jobs"));
+    tokio::time::timeout(PATIENCE, seen)
+        .await
+        .unwrap_or_else(|_| panic!("the service does not come to look at {jobs} jobs"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,11 +5,15 @@ use std::path::Path;
 
 use frames::Options;
 
-use crate::harness::{Archive, Pixels, clips, each, every, ffmpeg, fiapx, file_name, fixture, open, oracle, output, same, scratch};
+use crate::harness::{
+    Archive, Pixels, clips, each, every, ffmpeg, fiapx, file_name, fixture, open, oracle, output,
+    same, scratch,
+};
 
 /// Hold an archive's pictures against the ffmpeg command's.
 fn compare(clip: &Path, archive: &Archive, rate: &str) -> Result<(), String> {
-    let ours = archive.pictures.iter().map(|(_, png)| Pixels::of(png)).collect::<Result<Vec<_>, _>>()?;
+    let ours =
+        archive.pictures.iter().map(|(_, png)| Pixels::of(png)).collect::<Result<Vec<_>, _>>()?;
     let layout = ours.first().ok_or("no picture")?.layout;
     let theirs = oracle(clip, rate, layout)?;
     let size: usize = ours.iter().map(|picture| picture.bytes.len()).sum();
@@ -40,7 +44,15 @@ fn pictures_are_those_of_ffmpeg() {
 
 #[test]
 fn other_intervals_are_those_of_ffmpeg() {
-    let clips = ["h264_aac.mp4", "hevc_open_gop.mkv", "mpeg4_bframes.avi", "ntsc.mp4", "vfr.mp4", "vp9_altref.webm", "wmv2.wmv"];
+    let clips = [
+        "h264_aac.mp4",
+        "hevc_open_gop.mkv",
+        "mpeg4_bframes.avi",
+        "ntsc.mp4",
+        "vfr.mp4",
+        "vp9_altref.webm",
+        "wmv2.wmv",
+    ];
     let clips = clips.map(|clip| fixture(&format!("good/{clip}")));
     each(&clips, |clip| {
         compare(clip, &open(clip, &every(1, 2))?, "2")?;
@@ -51,33 +63,47 @@ fn other_intervals_are_those_of_ffmpeg() {
 #[test]
 fn the_command_gives_what_the_library_gives() {
     let (directory, clip) = (scratch(), fixture("good/h264_open_gop.mkv"));
-    for (interval, options, rate) in [("1", Options::default(), "1"), ("0.5", every(5, 10), "2"), ("2", every(2, 1), "1/2")] {
+    for (interval, options, rate) in
+        [("1", Options::default(), "1"), ("0.5", every(5, 10), "2"), ("2", every(2, 1), "1/2")]
+    {
         let name = directory.path().join("archive.zip");
-        output(fiapx().arg("extract").arg(&clip).arg("-o").arg(&name).args(["--every", interval])).expect("the clip is good");
-        let archive = Archive::read(std::fs::read(name).expect("the archive is there")).expect("the archive is whole");
+        output(fiapx().arg("extract").arg(&clip).arg("-o").arg(&name).args(["--every", interval]))
+            .expect("the clip is good");
+        let archive = Archive::read(std::fs::read(name).expect("the archive is there"))
+            .expect("the archive is whole");
         compare(&clip, &archive, rate).expect("the pictures are ffmpeg's");
-        assert_eq!(archive.bytes, open(&clip, &options).expect("the clip is good").bytes, "--every {interval}");
+        assert_eq!(
+            archive.bytes,
+            open(&clip, &options).expect("the clip is good").bytes,
+            "--every {interval}"
+        );
     }
 }
 
-/// Under `fps=1` the ffmpeg command begins anew at the change, so it is asked for every picture of the clip, at its own size.
+/// Under `fps=1` the ffmpeg command begins anew at the change, so it is asked for every picture of
+/// the clip, at its own size.
 #[test]
 fn a_change_of_size_is_followed() {
     const SIZES: [(u32, u32); 2] = [(320, 180), (480, 270)];
     let clip = fixture("changing/size.mkv");
-    let raw = ["-autoscale", "0", "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24"];
+    let raw =
+        ["-autoscale", "0", "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24"];
     let all = ffmpeg(&clip, &raw).expect("ffmpeg reads the clip");
     let [small, large] = SIZES.map(|(width, height)| (width * height * 3) as usize);
     let (before, after) = all.split_at(90 * small);
     let every_picture: Vec<&[u8]> = before.chunks(small).chain(after.chunks(large)).collect();
 
     let archive = open(&clip, &Options::default()).expect("the clip is good");
-    let pictures: Vec<Pixels> = archive.pictures.iter().map(|(_, png)| Pixels::of(png).expect("a PNG")).collect();
+    let pictures: Vec<Pixels> =
+        archive.pictures.iter().map(|(_, png)| Pixels::of(png).expect("a PNG")).collect();
     let sizes: Vec<_> = pictures.iter().map(|picture| (picture.width, picture.height)).collect();
     assert_eq!(sizes, SIZES.map(|size| [size; 3]).concat());
     for (second, picture) in pictures.iter().enumerate() {
         // At 30 pictures a second, the last before the half second is the fifteenth.
-        assert!(picture.bytes == every_picture[30 * second + 14], "the picture of second {second} differs");
+        assert!(
+            picture.bytes == every_picture[30 * second + 14],
+            "the picture of second {second} differs"
+        );
     }
 }
 
@@ -85,7 +111,9 @@ fn a_change_of_size_is_followed() {
 fn sample_aspect_is_written_as_the_png_standard_says() {
     let dimensions = |clip: &str| {
         let archive = open(&fixture(clip), &Options::default()).expect("the clip is good");
-        let reader = png::Decoder::new(std::io::Cursor::new(&archive.pictures[0].1)).read_info().expect("a PNG");
+        let reader = png::Decoder::new(std::io::Cursor::new(&archive.pictures[0].1))
+            .read_info()
+            .expect("a PNG");
         reader.info().pixel_dims.map(|dimensions| (dimensions.xppu, dimensions.yppu))
     };
     assert_eq!(dimensions("good/sample_aspect.mp4"), Some((15, 16)));
@@ -95,6 +123,7 @@ fn sample_aspect_is_written_as_the_png_standard_says() {
 #[test]
 fn clips_cover_every_accepted_suffix() {
     let names: Vec<String> = clips("good").iter().map(|clip| file_name(clip)).collect();
-    let suffixes: BTreeSet<&str> = names.iter().filter_map(|name| Some(name.rsplit_once('.')?.1)).collect();
+    let suffixes: BTreeSet<&str> =
+        names.iter().filter_map(|name| Some(name.rsplit_once('.')?.1)).collect();
     assert_eq!(suffixes, BTreeSet::from(["avi", "flv", "mkv", "mov", "mp4", "webm", "wmv"]));
 }

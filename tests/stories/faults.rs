@@ -1,4 +1,5 @@
-//! Faults of the servers, and of the processes that work with them: whatever is accepted comes to its end, once.
+//! Faults of the servers, and of the processes that work with them: whatever is accepted comes to
+//! its end, once.
 
 mod broker;
 mod database;

@@ -13,12 +13,16 @@ use frames::Options;
 use frames::select::{Ratio, Recipe};
 use serde_json::Value;
 
-/// Longest time that a program or a step may take before it counts as hanging. No story comes near it.
+/// Longest time that a program or a step may take before it counts as hanging. No story comes near
+/// it.
 pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Root of the repository.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests lie in the repository").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the tests lie in the repository")
+        .to_owned()
 }
 
 /// Directory of the clips, which are made on the first call.
@@ -29,9 +33,16 @@ pub fn fixtures() -> &'static Path {
             tool(needed);
         }
         let directory = root().join("target/fixtures");
-        let made = Command::new(root().join("fixtures/make.sh")).arg(&directory).stdin(Stdio::null()).output();
+        let made = Command::new(root().join("fixtures/make.sh"))
+            .arg(&directory)
+            .stdin(Stdio::null())
+            .output();
         let made = made.expect("fixtures/make.sh can be started");
-        assert!(made.status.success(), "fixtures/make.sh failed: {}", String::from_utf8_lossy(&made.stderr));
+        assert!(
+            made.status.success(),
+            "fixtures/make.sh failed: {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
         directory
     })
 }
@@ -46,7 +57,8 @@ pub fn fixture(path: &str) -> PathBuf {
 /// All clips of a directory of the fixtures, in the order of their names.
 pub fn clips(directory: &str) -> Vec<PathBuf> {
     let entries = fixtures().join(directory).read_dir().expect("the fixtures are there");
-    let mut clips: Vec<PathBuf> = entries.map(|entry| entry.expect("the directory can be read").path()).collect();
+    let mut clips: Vec<PathBuf> =
+        entries.map(|entry| entry.expect("the directory can be read").path()).collect();
     clips.retain(|clip| !file_name(clip).starts_with('.'));
     clips.sort();
     assert!(!clips.is_empty(), "there are no clips under {directory}");
@@ -66,18 +78,30 @@ pub fn each<T: Sync + Debug>(items: &[T], check: impl Fn(&T) -> Result<(), Strin
             scope.spawn(|| {
                 while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if let Err(complaint) = check(item) {
-                        complaints.lock().expect("no check panics").push(format!("{item:?}: {complaint}"));
+                        complaints
+                            .lock()
+                            .expect("no check panics")
+                            .push(format!("{item:?}: {complaint}"));
                     }
                 }
             });
         }
     });
     let complaints = complaints.into_inner().expect("no check panics");
-    assert!(complaints.is_empty(), "{} of {} fail:\n{}", complaints.len(), items.len(), complaints.join("\n"));
+    assert!(
+        complaints.is_empty(),
+        "{} of {} fail:\n{}",
+        complaints.len(),
+        items.len(),
+        complaints.join("\n")
+    );
 }
 
 /// Fails the check that it is called in unless both sides are equal.
-#[expect(clippy::needless_pass_by_value, reason = "most callers have no further use for what they compare")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "most callers have no further use for what they compare"
+)]
 pub fn same<T: PartialEq + Debug>(what: &str, ours: T, theirs: T) -> Result<(), String> {
     if ours == theirs { Ok(()) } else { Err(format!("{what}: ours {ours:?}, expected {theirs:?}")) }
 }
@@ -89,7 +113,9 @@ pub fn within<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + '
     match receiver.recv_timeout(PATIENCE) {
         Ok(result) => result,
         Err(mpsc::RecvTimeoutError::Timeout) => panic!("{name} hangs"),
-        Err(mpsc::RecvTimeoutError::Disconnected) => panic!("{name} panics: {:?}", worker.join().err().map(reason)),
+        Err(mpsc::RecvTimeoutError::Disconnected) => {
+            panic!("{name} panics: {:?}", worker.join().err().map(reason))
+        }
     }
 }
 
@@ -120,7 +146,10 @@ pub fn every(num: i64, den: i64) -> Options {
 
 /// Options with another number of threads.
 pub fn threads(number: usize) -> Options {
-    Options { threads: NonZeroUsize::new(number).expect("a number of threads"), ..Options::default() }
+    Options {
+        threads: NonZeroUsize::new(number).expect("a number of threads"),
+        ..Options::default()
+    }
 }
 
 /// The archive that the library makes of a clip.
@@ -130,7 +159,10 @@ pub fn extract(clip: &Path, options: &Options) -> Result<Vec<u8>, frames::Error>
 }
 
 /// The archive that the library makes of anything.
-pub fn extract_from(source: impl frames::source::Source, options: &Options) -> Result<Vec<u8>, frames::Error> {
+pub fn extract_from(
+    source: impl frames::source::Source,
+    options: &Options,
+) -> Result<Vec<u8>, frames::Error> {
     let mut archive = Vec::new();
     frames::extract(source, &mut archive, options, |_| {})?;
     Ok(archive)
@@ -155,7 +187,8 @@ pub struct Archive {
 impl Archive {
     /// Read all entries.
     pub fn read(bytes: Vec<u8>) -> Result<Self, String> {
-        let mut archive = zip::ZipArchive::new(Cursor::new(&bytes)).map_err(|error| error.to_string())?;
+        let mut archive =
+            zip::ZipArchive::new(Cursor::new(&bytes)).map_err(|error| error.to_string())?;
         let mut pictures = Vec::new();
         for index in 0..archive.len() {
             let mut entry = archive.by_index(index).map_err(|error| error.to_string())?;
@@ -190,7 +223,8 @@ pub struct Pixels {
 }
 
 impl Pixels {
-    /// Decode a PNG as it is; only palettes and single bits become bytes, for want of a raw format to compare them in.
+    /// Decode a PNG as it is; only palettes and single bits become bytes, for want of a raw format
+    /// to compare them in.
     pub fn of(png: &[u8]) -> Result<Self, String> {
         use png::{BitDepth, ColorType, Transformations};
         let decode = |transformations| -> Result<_, png::DecodingError> {
@@ -200,7 +234,12 @@ impl Pixels {
             let mut bytes = vec![0; reader.output_buffer_size().unwrap_or(0)];
             let frame = reader.next_frame(&mut bytes)?;
             bytes.truncate(frame.buffer_size());
-            Ok((frame.width, frame.height, (reader.info().color_type, reader.info().bit_depth), bytes))
+            Ok((
+                frame.width,
+                frame.height,
+                (reader.info().color_type, reader.info().bit_depth),
+                bytes,
+            ))
         };
         let mut decoded = decode(Transformations::IDENTITY).map_err(|error| error.to_string())?;
         let (layout, transformations) = match decoded.2 {
@@ -213,7 +252,9 @@ impl Pixels {
             (ColorType::GrayscaleAlpha, BitDepth::Eight) => ("ya8", None),
             (ColorType::GrayscaleAlpha, BitDepth::Sixteen) => ("ya16be", None),
             (ColorType::Grayscale, BitDepth::One) => ("gray", Some(Transformations::EXPAND)),
-            (ColorType::Indexed, _) => ("rgba", Some(Transformations::EXPAND | Transformations::ALPHA)),
+            (ColorType::Indexed, _) => {
+                ("rgba", Some(Transformations::EXPAND | Transformations::ALPHA))
+            }
             other => return Err(format!("a PNG of {other:?}")),
         };
         if let Some(transformations) = transformations {
@@ -238,7 +279,11 @@ pub struct Run {
 /// Run a program to its end; one that hangs is killed, and then has no exit code.
 pub fn run(command: &mut Command) -> Run {
     let mut bounded = Command::new("timeout");
-    bounded.arg("--signal=KILL").arg(PATIENCE.as_secs().to_string()).arg(command.get_program()).args(command.get_args());
+    bounded
+        .arg("--signal=KILL")
+        .arg(PATIENCE.as_secs().to_string())
+        .arg(command.get_program())
+        .args(command.get_args());
     if let Some(directory) = command.get_current_dir() {
         bounded.current_dir(directory);
     }
@@ -248,7 +293,8 @@ pub fn run(command: &mut Command) -> Run {
             None => bounded.env_remove(name),
         };
     }
-    let output = bounded.stdin(Stdio::null()).output().expect("timeout (package coreutils) can be started");
+    let output =
+        bounded.stdin(Stdio::null()).output().expect("timeout (package coreutils) can be started");
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     Run { code: output.status.code(), stdout: output.stdout, stderr }
 }
@@ -261,8 +307,13 @@ pub fn fiapx() -> Command {
 /// Where that command lies.
 pub fn program() -> PathBuf {
     let test = std::env::current_exe().expect("the test has a path");
-    let command = test.ancestors().nth(2).expect("the test lies in a profile's directory").join("fiapx");
-    assert!(command.is_file(), "{} is missing: build it with `cargo build --package app`", command.display());
+    let command =
+        test.ancestors().nth(2).expect("the test lies in a profile's directory").join("fiapx");
+    assert!(
+        command.is_file(),
+        "{} is missing: build it with `cargo build --package app`",
+        command.display()
+    );
     command
 }
 
@@ -302,7 +353,15 @@ pub fn npm_package(name: &str, version: &str) -> PathBuf {
         let mut install = tool("flock");
         tool("npm");
         std::fs::create_dir_all(&directory).expect("there is room");
-        install.arg(&directory).args(["npm", "install", "--no-save", "--no-audit", "--no-fund", "--silent", "--prefix"]);
+        install.arg(&directory).args([
+            "npm",
+            "install",
+            "--no-save",
+            "--no-audit",
+            "--no-fund",
+            "--silent",
+            "--prefix",
+        ]);
         output(install.arg(&directory).arg(format!("{name}@{version}")))
             .expect("needs the Debian package npm, and its registry once");
         std::fs::write(whole, "").expect("there is room");
@@ -313,25 +372,37 @@ pub fn npm_package(name: &str, version: &str) -> PathBuf {
 /// Standard output of a program that has to succeed.
 pub fn output(command: &mut Command) -> Result<Vec<u8>, String> {
     let run = run(command);
-    if run.code == Some(0) { Ok(run.stdout) } else { Err(format!("{command:?} ends with {:?}: {}", run.code, run.stderr)) }
+    if run.code == Some(0) {
+        Ok(run.stdout)
+    } else {
+        Err(format!("{command:?} ends with {:?}: {}", run.code, run.stderr))
+    }
 }
 
-/// What the ffmpeg command writes to standard output for a clip; `arguments` stand behind the input.
+/// What the ffmpeg command writes to standard output for a clip; `arguments` stand behind the
+/// input.
 pub fn ffmpeg(clip: &Path, arguments: &[&str]) -> Result<Vec<u8>, String> {
-    output(tool("ffmpeg").args(["-v", "error", "-nostdin", "-i"]).arg(clip).args(arguments).arg("-"))
+    output(
+        tool("ffmpeg").args(["-v", "error", "-nostdin", "-i"]).arg(clip).args(arguments).arg("-"),
+    )
 }
 
-/// The pictures that the ffmpeg command takes of a clip, one after another, in the layout that it would write to a PNG. Where it takes
-/// none, the first picture.
+/// The pictures that the ffmpeg command takes of a clip, one after another, in the layout that it
+/// would write to a PNG. Where it takes none, the first picture.
 pub fn oracle(clip: &Path, rate: &str, layout: &str) -> Result<Vec<u8>, String> {
     let raw = ["-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", layout];
     let taken = ffmpeg(clip, &[&["-vf", &format!("fps={rate}")], raw.as_slice()].concat())?;
-    if taken.is_empty() { ffmpeg(clip, &[&["-frames:v", "1"], raw.as_slice()].concat()) } else { Ok(taken) }
+    if taken.is_empty() {
+        ffmpeg(clip, &[&["-frames:v", "1"], raw.as_slice()].concat())
+    } else {
+        Ok(taken)
+    }
 }
 
 /// What ffprobe says of a clip, as JSON.
 pub fn ffprobe(clip: &Path, arguments: &[&str]) -> Result<Value, String> {
-    let json = output(tool("ffprobe").args(["-v", "error", "-of", "json"]).args(arguments).arg(clip))?;
+    let json =
+        output(tool("ffprobe").args(["-v", "error", "-of", "json"]).args(arguments).arg(clip))?;
     serde_json::from_slice(&json).map_err(|error| error.to_string())
 }
 
@@ -347,7 +418,8 @@ pub fn single_line(run: &Run) -> Result<&str, String> {
 /// The names in a directory.
 pub fn listing(directory: &Path) -> Vec<String> {
     let entries = directory.read_dir().expect("the directory is there");
-    let mut names: Vec<String> = entries.map(|entry| file_name(&entry.expect("it can be read").path())).collect();
+    let mut names: Vec<String> =
+        entries.map(|entry| file_name(&entry.expect("it can be read").path())).collect();
     names.sort();
     names
 }

@@ -1,4 +1,5 @@
-//! What every answer tells browsers, whatever it is: by these, a page cannot use the service against its users.
+//! What every answer tells browsers, whatever it is: by these, a page cannot use the service
+//! against its users.
 
 use reqwest::{Method, StatusCode, header};
 
@@ -13,8 +14,14 @@ async fn every_answer_keeps_browsers_in_check() {
         (service.request(Method::GET, "/auth/me"), StatusCode::UNAUTHORIZED),
         (service.request(Method::GET, "/nowhere"), StatusCode::NOT_FOUND),
         (service.request(Method::PUT, "/videos"), StatusCode::METHOD_NOT_ALLOWED),
-        (service.request(Method::POST, "/auth/login").body("{"), StatusCode::UNSUPPORTED_MEDIA_TYPE),
-        (user.request(Method::GET, "/videos/01a2119f-58a3-76ba-baa1-78cd5e3614e1"), StatusCode::NOT_FOUND),
+        (
+            service.request(Method::POST, "/auth/login").body("{"),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        ),
+        (
+            user.request(Method::GET, "/videos/01a2119f-58a3-76ba-baa1-78cd5e3614e1"),
+            StatusCode::NOT_FOUND,
+        ),
         (service.request(Method::GET, "/openapi.json"), StatusCode::OK),
         (service.request(Method::GET, "/health"), StatusCode::OK),
         (service.request(Method::GET, "/"), StatusCode::OK),
@@ -25,12 +32,22 @@ async fn every_answer_keeps_browsers_in_check() {
         let answer = request.send().await.expect("the service answers");
         let what = answer.url().to_string();
         assert_eq!(answer.status(), expected, "{what}");
-        let header = |name: &str| answer.headers().get(name).unwrap_or_else(|| panic!("{what}: no {name}")).to_str().expect("text");
+        let header = |name: &str| {
+            answer
+                .headers()
+                .get(name)
+                .unwrap_or_else(|| panic!("{what}: no {name}"))
+                .to_str()
+                .expect("text")
+        };
         assert_eq!(header("x-content-type-options"), "nosniff", "{what}");
         assert_eq!(header("x-frame-options"), "DENY", "{what}");
         assert!(header("strict-transport-security").starts_with("max-age="), "{what}");
         let policy = header("content-security-policy");
-        assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("-inline"), "{what}: {policy}");
+        assert!(
+            policy.contains("frame-ancestors 'none'") && !policy.contains("-inline"),
+            "{what}: {policy}"
+        );
         assert!(header("x-request-id").len() >= 32, "{what}");
     }
 }
@@ -38,13 +55,28 @@ async fn every_answer_keeps_browsers_in_check() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_listed_origins_are_let_in() {
     let origin = "https://app.example.com";
-    let service = Service::with(|settings| settings.server.cors_origins = vec![origin.to_owned()]).await;
-    for (asks, allowed) in [(origin, Some(origin)), ("https://app.example.com.evil.example", None), ("null", None)] {
+    let service =
+        Service::with(|settings| settings.server.cors_origins = vec![origin.to_owned()]).await;
+    for (asks, allowed) in
+        [(origin, Some(origin)), ("https://app.example.com.evil.example", None), ("null", None)]
+    {
         let preflight = service.request(Method::OPTIONS, "/videos").header(header::ORIGIN, asks);
-        let preflight = preflight.header("Access-Control-Request-Method", "GET").send().await.expect("the service answers");
-        let plain = service.request(Method::GET, "/videos").header(header::ORIGIN, asks).send().await.expect("the service answers");
+        let preflight = preflight
+            .header("Access-Control-Request-Method", "GET")
+            .send()
+            .await
+            .expect("the service answers");
+        let plain = service
+            .request(Method::GET, "/videos")
+            .header(header::ORIGIN, asks)
+            .send()
+            .await
+            .expect("the service answers");
         for answer in [preflight, plain] {
-            let told = answer.headers().get("access-control-allow-origin").map(|value| value.to_str().expect("text"));
+            let told = answer
+                .headers()
+                .get("access-control-allow-origin")
+                .map(|value| value.to_str().expect("text"));
             assert_eq!(told, allowed, "{asks}: {}", answer.status());
         }
     }

@@ -1,4 +1,5 @@
-//! What the manifest says is so, by ffprobe and by the archive itself; and a damaged video is not passed off as a whole one.
+//! What the manifest says is so, by ffprobe and by the archive itself; and a damaged video is not
+//! passed off as a whole one.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,7 +8,9 @@ use frames::Options;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::harness::{Archive, Pixels, clips, each, ffprobe, file_name, fixture, open, same, scratch};
+use crate::harness::{
+    Archive, Pixels, clips, each, ffprobe, file_name, fixture, open, same, scratch,
+};
 
 /// Clips that are over before the first instant, of which the first picture is taken instead.
 const TOO_SHORT: [&str; 2] = ["short_all_intra.avi", "shorter_than_half_a_second.mp4"];
@@ -33,7 +36,12 @@ fn frames_of(clip: &Path, stream: &Value) -> Result<Vec<(f64, bool)>, String> {
     let probed = ffprobe(clip, &["-select_streams", &index, "-show_entries", entries])?;
     let start = number(&probed["format"]["start_time"]);
     let frames = probed["frames"].as_array().ok_or("ffprobe finds no frames")?;
-    Ok(frames.iter().map(|frame| (number(&frame["best_effort_timestamp_time"]) - start, frame["key_frame"] == 1)).collect())
+    Ok(frames
+        .iter()
+        .map(|frame| {
+            (number(&frame["best_effort_timestamp_time"]) - start, frame["key_frame"] == 1)
+        })
+        .collect())
 }
 
 /// The archive's own side: names, sizes, checksums and places.
@@ -51,7 +59,9 @@ fn check_entries(archive: &Archive) -> Result<(), String> {
         );
         same("name", name, &expected)?;
         same("name in the manifest", image["name"].as_str(), Some(name.as_str()))?;
-        let digest = Sha256::digest(png).iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+        let digest = Sha256::digest(png)
+            .iter()
+            .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
         same("sha256", image["sha256"].as_str(), Some(digest.as_str()))?;
         same("length", image["length"].as_u64(), Some(png.len() as u64))?;
         let offset = image["offset"].as_u64().ok_or("no offset")? as usize;
@@ -69,8 +79,15 @@ fn check_entries(archive: &Archive) -> Result<(), String> {
 fn missing_numbers(archive: &Archive) -> Result<Vec<u64>, String> {
     let mut numbers = Vec::new();
     for range in archive.manifest["missing"].as_array().ok_or("no list of what is missing")? {
-        let (first, last) = (range["first_number"].as_u64().unwrap_or(0), range["last_number"].as_u64().unwrap_or(0));
-        same("range's length in seconds", number(&range["to_s"]) - number(&range["from_s"]), last as f64 - first as f64)?;
+        let (first, last) = (
+            range["first_number"].as_u64().unwrap_or(0),
+            range["last_number"].as_u64().unwrap_or(0),
+        );
+        same(
+            "range's length in seconds",
+            number(&range["to_s"]) - number(&range["from_s"]),
+            last as f64 - first as f64,
+        )?;
         numbers.extend(first..=last);
     }
     Ok(numbers)
@@ -91,7 +108,12 @@ fn manifests_of_good_clips_say_what_is_so() {
 
         let source = &manifest["source"];
         let stream = video_stream(clip)?;
-        let facts = [("codec", "codec_name"), ("width", "width"), ("height", "height"), ("pixel_format", "pix_fmt")];
+        let facts = [
+            ("codec", "codec_name"),
+            ("width", "width"),
+            ("height", "height"),
+            ("pixel_format", "pix_fmt"),
+        ];
         for (ours, theirs) in facts {
             same(ours, &source[ours], &stream[theirs])?;
         }
@@ -105,11 +127,15 @@ fn manifests_of_good_clips_say_what_is_so() {
             same("decode_errors", &image["decode_errors"], &Value::from(false))?;
             let instant = number(&image["instant_s"]);
             let before = frames.iter().filter(|(time, _)| *time < instant - ROUNDING);
-            let chosen = if too_short { frames.first() } else { before.max_by(|a, b| a.0.total_cmp(&b.0)) };
-            let (time, key_frame) = *chosen.ok_or_else(|| format!("no picture lies before {instant} s"))?;
+            let chosen =
+                if too_short { frames.first() } else { before.max_by(|a, b| a.0.total_cmp(&b.0)) };
+            let (time, key_frame) =
+                *chosen.ok_or_else(|| format!("no picture lies before {instant} s"))?;
             let ours = number(&image["timestamp_s"]);
             if (ours - time).abs() > ROUNDING {
-                return Err(format!("at {instant} s: the picture of {ours} s, expected that of {time} s"));
+                return Err(format!(
+                    "at {instant} s: the picture of {ours} s, expected that of {time} s"
+                ));
             }
             same("key_frame", image["key_frame"].as_bool(), Some(key_frame))?;
         }
@@ -123,9 +149,11 @@ fn turned_pictures_say_so() {
     let expected = [("rotate_90.mp4", 180), ("rotate_180.mp4", 320), ("rotate_270.mp4", 180)];
     let mut rotations = Vec::new();
     for (clip, width) in expected {
-        let archive = open(&fixture(&format!("good/{clip}")), &Options::default()).expect("the clip is good");
+        let archive =
+            open(&fixture(&format!("good/{clip}")), &Options::default()).expect("the clip is good");
         assert_eq!(archive.images()[0]["width"], width, "{clip}");
-        rotations.push(archive.manifest["source"]["rotation"].as_str().unwrap_or_default().to_owned());
+        rotations
+            .push(archive.manifest["source"]["rotation"].as_str().unwrap_or_default().to_owned());
     }
     assert_eq!(rotations, ["counter_clockwise", "half_turn", "clockwise"]);
 }
@@ -137,9 +165,11 @@ fn damaged_clips_say_what_is_missing() {
         check_entries(&archive)?;
         let manifest = &archive.manifest;
         same("complete", &manifest["complete"], &Value::from(false))?;
-        let numbers: Vec<u64> = archive.images().iter().filter_map(|image| image["number"].as_u64()).collect();
+        let numbers: Vec<u64> =
+            archive.images().iter().filter_map(|image| image["number"].as_u64()).collect();
         let missing = missing_numbers(&archive)?;
-        let (expected, written) = (manifest["expected"].as_u64().unwrap_or(0), manifest["written"].as_u64().unwrap_or(0));
+        let (expected, written) =
+            (manifest["expected"].as_u64().unwrap_or(0), manifest["written"].as_u64().unwrap_or(0));
         same("written", written, numbers.len() as u64)?;
         let mut all = [numbers, missing.clone()].concat();
         all.sort_unstable();
@@ -154,12 +184,16 @@ fn damaged_clips_say_what_is_missing() {
 /// All cut clips hold the same packets, so what is left of them is held against the whole.
 #[test]
 fn what_is_left_of_a_damaged_clip_is_unaltered() {
-    let whole = open(&fixture("good/seventy_seconds.mp4"), &Options::default()).expect("the clip is good");
-    let whole: BTreeMap<u64, &Vec<u8>> = (1..).zip(whole.pictures.iter().map(|(_, png)| png)).collect();
+    let whole =
+        open(&fixture("good/seventy_seconds.mp4"), &Options::default()).expect("the clip is good");
+    let whole: BTreeMap<u64, &Vec<u8>> =
+        (1..).zip(whole.pictures.iter().map(|(_, png)| png)).collect();
     each(&clips("cut"), |clip| {
         let archive = open(clip, &Options::default())?;
         same("pictures of the whole", archive.manifest["expected"].as_u64(), Some(70))?;
-        if file_name(clip).starts_with("cut_at_60_percent") && !(35..=45).contains(&archive.pictures.len()) {
+        if file_name(clip).starts_with("cut_at_60_percent")
+            && !(35..=45).contains(&archive.pictures.len())
+        {
             return Err(format!("{} of 70 pictures are left of 60%", archive.pictures.len()));
         }
         let mut altered = Vec::new();
@@ -177,7 +211,8 @@ fn what_is_left_of_a_damaged_clip_is_unaltered() {
 #[test]
 fn a_lost_beginning_is_missing_and_shifts_no_number() {
     let mut video = std::fs::read(fixture("cut/.fast.mp4")).expect("the fixture is there");
-    let media = video.windows(4).position(|bytes| bytes == b"mdat").expect("an MP4 has media data") + 4;
+    let media =
+        video.windows(4).position(|bytes| bytes == b"mdat").expect("an MP4 has media data") + 4;
     // The first group of pictures lasts four of seventy seconds, and nothing of it is left.
     let end = media + video.len() / 20;
     video[media..end].fill(0);
@@ -189,7 +224,11 @@ fn a_lost_beginning_is_missing_and_shifts_no_number() {
     assert_eq!(archive.manifest["expected"], 70);
     assert_eq!(archive.manifest["complete"], false);
     let missing = archive.manifest["missing"].as_array().expect("a list");
-    assert_eq!(missing.first().map(|range| &range["first_number"]), Some(&Value::from(1)), "{missing:?}");
+    assert_eq!(
+        missing.first().map(|range| &range["first_number"]),
+        Some(&Value::from(1)),
+        "{missing:?}"
+    );
     for image in archive.images() {
         let instant = image["instant_s"].as_f64().expect("an instant");
         assert_eq!(image["number"].as_f64(), Some(instant + 0.5), "{image}");

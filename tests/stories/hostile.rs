@@ -11,26 +11,36 @@ use std::time::{Duration, Instant};
 use frames::{Limits, Options, Stop};
 
 use crate::harness::{
-    Archive, Run, clips, each, extract_from, fiapx, file_name, fixture, listing, reason, root, run, same, scratch, single_line,
-    tool, within,
+    Archive, Run, clips, each, extract_from, fiapx, file_name, fixture, listing, reason, root, run,
+    same, scratch, single_line, tool, within,
 };
 
 const SUFFIXES: [&str; 7] = ["mp4", "mov", "mkv", "webm", "avi", "wmv", "flv"];
-/// Bytes of address space that any broken file has to make do with. It covers the libraries, two threads and one large picture.
+/// Bytes of address space that any broken file has to make do with. It covers the libraries, two
+/// threads and one large picture.
 const MEMORY: &str = "1500000000";
 /// Seconds that a broken file may take, with room for a busy machine.
 const SECONDS: &str = "20";
 
-/// Run the command on a file with bounded time and memory; also gives the names of what is left where the archive should go.
+/// Run the command on a file with bounded time and memory; also gives the names of what is left
+/// where the archive should go.
 fn attempt(file: &Path) -> (Run, Vec<String>) {
     let directory = scratch();
     let mut bounded = tool("prlimit");
-    bounded.arg(format!("--as={MEMORY}")).args(["timeout", "--signal=KILL", SECONDS]).arg(fiapx().get_program());
-    let run = run(bounded.args(["extract", "--threads", "2"]).arg(file).arg("-o").arg(directory.path().join("archive.zip")));
+    bounded
+        .arg(format!("--as={MEMORY}"))
+        .args(["timeout", "--signal=KILL", SECONDS])
+        .arg(fiapx().get_program());
+    let run = run(bounded
+        .args(["extract", "--threads", "2"])
+        .arg(file)
+        .arg("-o")
+        .arg(directory.path().join("archive.zip")));
     (run, listing(directory.path()))
 }
 
-/// The command has to refuse a file in one line that ends in a code, and to leave nothing. Gives the code.
+/// The command has to refuse a file in one line that ends in a code, and to leave nothing. Gives
+/// the code.
 fn refused(file: &Path) -> Result<String, String> {
     let (run, left) = attempt(file);
     same("exit code", run.code, Some(1))?;
@@ -50,7 +60,9 @@ fn broken_files_are_refused_with_a_code() {
         "picture_bomb.avi" => "PICTURE_TOO_LARGE",
         _ => "VIDEO_DAMAGED",
     };
-    each(&clips("broken"), |clip| same("code", refused(clip)?.as_str(), expected(&file_name(clip))));
+    each(&clips("broken"), |clip| {
+        same("code", refused(clip)?.as_str(), expected(&file_name(clip)))
+    });
 }
 
 /// The guard above would be no proof if no video could pass it.
@@ -80,9 +92,14 @@ fn playlists_reach_neither_the_network_nor_other_files() {
              <AdaptationSet mimeType=\"video/mp4\"><Representation id=\"1\"><BaseURL>http://{address}/a.mp4</BaseURL></Representation>\
              </AdaptationSet></Period></MPD>\n"
         ),
-        format!("v=0\no=- 0 0 IN IP4 127.0.0.1\ns=a\nc=IN IP4 127.0.0.1\nm=video {} RTP/AVP 96\n", address.port()),
+        format!(
+            "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=a\nc=IN IP4 127.0.0.1\nm=video {} RTP/AVP 96\n",
+            address.port()
+        ),
         format!("[Reference]\nRef1=http://{address}/a.wmv\nRef2=file://{canary}\n"),
-        format!("<asx version=\"3.0\"><entry><ref href=\"http://{address}/a.wmv\"/></entry></asx>\n"),
+        format!(
+            "<asx version=\"3.0\"><entry><ref href=\"http://{address}/a.wmv\"/></entry></asx>\n"
+        ),
     ];
     let mut files = Vec::new();
     for (index, playlist) in playlists.iter().enumerate() {
@@ -93,7 +110,8 @@ fn playlists_reach_neither_the_network_nor_other_files() {
         }
     }
     each(&files, |file| same("code", refused(file)?.as_str(), "UNSUPPORTED_CONTAINER"));
-    // Connections wait in the kernel until they are accepted, so one that was made is seen even now.
+    // Connections wait in the kernel until they are accepted, so one that was made is seen even
+    // now.
     let knocked = listener.accept().map(|(_, from)| from).map_err(|error| error.kind());
     assert_eq!(knocked, Err(ErrorKind::WouldBlock));
     let _own = TcpStream::connect(address).expect("the listener is there");
@@ -105,15 +123,31 @@ fn traced(program: &mut Command) -> (Run, BTreeSet<PathBuf>, Vec<String>) {
     let directory = scratch();
     let log = directory.path().join("strace");
     let mut strace = tool("strace");
-    strace.args(["-f", "-qq", "-s", "4096", "-e", "signal=none", "-e", "trace=%file,%network", "-o"]).arg(&log);
+    strace
+        .args(["-f", "-qq", "-s", "4096", "-e", "signal=none", "-e", "trace=%file,%network", "-o"])
+        .arg(&log);
     let run = run(strace.arg(program.get_program()).args(program.get_args()));
-    let log = std::fs::read_to_string(log).expect("strace can trace (the machine has to allow ptrace)");
+    let log =
+        std::fs::read_to_string(log).expect("strace can trace (the machine has to allow ptrace)");
     let (mut paths, mut network) = (BTreeSet::new(), Vec::new());
     for line in log.lines() {
-        let Some((call, arguments)) = line.split_once(' ').and_then(|(_, call)| call.trim_start().split_once('(')) else {
+        let Some((call, arguments)) =
+            line.split_once(' ').and_then(|(_, call)| call.trim_start().split_once('('))
+        else {
             continue;
         };
-        let calls = ["socket", "connect", "bind", "listen", "accept", "send", "recv", "getsockname", "getpeername", "shutdown"];
+        let calls = [
+            "socket",
+            "connect",
+            "bind",
+            "listen",
+            "accept",
+            "send",
+            "recv",
+            "getsockname",
+            "getpeername",
+            "shutdown",
+        ];
         if calls.iter().any(|network| call.starts_with(network)) {
             network.push(line.to_owned());
         } else if call.starts_with("exec") {
@@ -126,11 +160,14 @@ fn traced(program: &mut Command) -> (Run, BTreeSet<PathBuf>, Vec<String>) {
     (run, paths, network)
 }
 
-/// Trace the command on a file: it may open that file, its output and what it opens for `--version` too, which are its libraries.
+/// Trace the command on a file: it may open that file, its output and what it opens for `--version`
+/// too, which are its libraries.
 fn opens_nothing_else(file: &Path) -> Result<Run, String> {
     let directory = scratch();
     let (_, at_start, _) = traced(fiapx().arg("--version"));
-    let (run, paths, network) = traced(fiapx().arg("extract").arg(file).arg("-o").arg(directory.path().join("archive.zip")));
+    let (run, paths, network) = traced(
+        fiapx().arg("extract").arg(file).arg("-o").arg(directory.path().join("archive.zip")),
+    );
     let kernel = ["/proc/self/cgroup", "/proc/self/mountinfo", "/sys/fs/cgroup"];
     let allowed = |path: &Path| {
         at_start.contains(path)
@@ -147,15 +184,22 @@ fn opens_nothing_else(file: &Path) -> Result<Run, String> {
 
 #[test]
 fn only_the_video_is_opened() {
-    let noise = ["noise.mp4", "noise_in_mp4.mp4", "noise_in_mkv.mkv", "noise_in_flv.flv"].map(|name| format!("broken/{name}"));
-    let clips = ["good/h264_aac.mp4", "good/wmv2.wmv"].map(str::to_owned).into_iter().chain(noise).map(|clip| fixture(&clip));
+    let noise = ["noise.mp4", "noise_in_mp4.mp4", "noise_in_mkv.mkv", "noise_in_flv.flv"]
+        .map(|name| format!("broken/{name}"));
+    let clips = ["good/h264_aac.mp4", "good/wmv2.wmv"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(noise)
+        .map(|clip| fixture(&clip));
     each(&clips.collect::<Vec<_>>(), |clip| opens_nothing_else(clip).map(drop));
 }
 
-/// Put `entry` in place of a video's first data reference (ISO/IEC 14496-12, 8.7.2). The index has to stand behind the pictures, whose
-/// places then stay the same.
+/// Put `entry` in place of a video's first data reference (ISO/IEC 14496-12, 8.7.2). The index has
+/// to stand behind the pictures, whose places then stay the same.
 fn with_reference(video: &[u8], entry: &[u8]) -> Vec<u8> {
-    let size = |bytes: &[u8], at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes")) as usize;
+    let size = |bytes: &[u8], at: usize| {
+        u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes")) as usize
+    };
     let (mut patched, mut at, mut end) = (video.to_vec(), 0, video.len());
     let mut around = Vec::new();
     for name in [b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref"] {
@@ -167,7 +211,11 @@ fn with_reference(video: &[u8], entry: &[u8]) -> Vec<u8> {
         end = at + size(video, at);
         at += 8;
     }
-    assert_eq!(end, at + 8 + 12, "more than the one reference that says that the pictures are in this file");
+    assert_eq!(
+        end,
+        at + 8 + 12,
+        "more than the one reference that says that the pictures are in this file"
+    );
     for start in around {
         let grown = (size(video, start) + entry.len() - 12) as u32;
         patched[start..start + 4].copy_from_slice(&grown.to_be_bytes());
@@ -181,7 +229,8 @@ fn reference(kind: &str, content: &[u8]) -> Vec<u8> {
     [&(12 + content.len() as u32).to_be_bytes(), kind.as_bytes(), &[0; 4], content].concat()
 }
 
-/// A Macintosh alias record as QuickTime stores it, of which libav reads the two counts of levels and the path (libavformat/mov.c).
+/// A Macintosh alias record as QuickTime stores it, of which libav reads the two counts of levels
+/// and the path (libavformat/mov.c).
 fn alias(path: &Path) -> Vec<u8> {
     let path = path.to_str().expect("a plain path").as_bytes();
     let mut record = vec![0; 10 + 28 + 12 + 64 + 16];
@@ -201,20 +250,28 @@ fn references_to_other_files_are_not_followed() {
     std::fs::copy(fixture("good/h264_no_b.mp4"), &canary).expect("the clip can be copied");
     let video = std::fs::read(fixture("good/h264_no_b.mp4")).expect("the clip is there");
     let url = reference("url ", format!("file://{}\0", canary.display()).as_bytes());
-    let [by_url, by_alias] = [("url.mp4", url), ("alias.mov", alias(&canary))].map(|(name, entry)| {
-        let file = directory.path().join(name);
-        std::fs::write(&file, with_reference(&video, &entry)).expect("there is room");
-        file
-    });
+    let [by_url, by_alias] =
+        [("url.mp4", url), ("alias.mov", alias(&canary))].map(|(name, entry)| {
+            let file = directory.path().join(name);
+            std::fs::write(&file, with_reference(&video, &entry)).expect("there is room");
+            file
+        });
     for file in [&by_url, &by_alias] {
         let run = opens_nothing_else(file).expect("only the video is opened");
         assert!(matches!(run.code, Some(0 | 1)), "{}: {run:?}", file.display());
     }
     // The bait is real: libav goes after it where it is told to.
     let mut careless = tool("ffmpeg");
-    careless.args(["-v", "error", "-enable_drefs", "1", "-use_absolute_path", "1", "-i"]).arg(&by_alias).args(["-f", "null", "-"]);
+    careless
+        .args(["-v", "error", "-enable_drefs", "1", "-use_absolute_path", "1", "-i"])
+        .arg(&by_alias)
+        .args(["-f", "null", "-"]);
     let (_, paths, _) = traced(&mut careless);
-    assert!(paths.iter().any(|path| path.to_string_lossy().contains("canary")), "the reference to {} is none", canary.display());
+    assert!(
+        paths.iter().any(|path| path.to_string_lossy().contains("canary")),
+        "the reference to {} is none",
+        canary.display()
+    );
 }
 
 /// A small multiplicative generator (Lehmer, MINSTD) keeps the cases the same on every run.
@@ -272,7 +329,9 @@ fn damage_of_any_kind_ends_in_an_archive_or_an_error() {
         "prores.mov",
         "palette.mov",
     ];
-    let videos = clips.map(|clip| (clip, std::fs::read(fixture(&format!("good/{clip}"))).expect("the clip is there")));
+    let videos = clips.map(|clip| {
+        (clip, std::fs::read(fixture(&format!("good/{clip}"))).expect("the clip is there"))
+    });
     each(&(0..60).collect::<Vec<u64>>(), |case| {
         let (clip, video) = &videos[*case as usize % videos.len()];
         harmless(clip, mutate(video, &mut Dice(case + 1)))
@@ -283,30 +342,51 @@ fn damage_of_any_kind_ends_in_an_archive_or_an_error() {
 #[test]
 fn what_once_did_harm_does_none() {
     let inputs = root().join("tests/fuzz/inputs/extract");
-    let inputs: Vec<PathBuf> =
-        inputs.read_dir().expect("they are there").map(|entry| entry.expect("it can be read").path()).collect();
+    let inputs: Vec<PathBuf> = inputs
+        .read_dir()
+        .expect("they are there")
+        .map(|entry| entry.expect("it can be read").path())
+        .collect();
     assert!(!inputs.is_empty());
-    each(&inputs, |input| harmless(&file_name(input), std::fs::read(input).map_err(|error| error.to_string())?));
+    each(&inputs, |input| {
+        harmless(&file_name(input), std::fs::read(input).map_err(|error| error.to_string())?)
+    });
 }
 
-/// A video ends in an archive that adds up, or in an error that is its own fault; soon, and without a panic.
+/// A video ends in an archive that adds up, or in an error that is its own fault; soon, and without
+/// a panic.
 fn harmless(name: &str, video: Vec<u8>) -> Result<(), String> {
-    let limits = Limits { max_side: 2_048, max_pixels: 2_000_000, max_images: 500, ..Limits::default() };
-    let options = Options { limits, stop: Stop::at(Instant::now() + Duration::from_secs(30)), ..Options::default() };
+    let limits =
+        Limits { max_side: 2_048, max_pixels: 2_000_000, max_images: 500, ..Limits::default() };
+    let options = Options {
+        limits,
+        stop: Stop::at(Instant::now() + Duration::from_secs(30)),
+        ..Options::default()
+    };
     let result = within(name, move || {
-        std::panic::catch_unwind(AssertUnwindSafe(|| extract_from(Cursor::new(video), &options))).map_err(reason)
+        std::panic::catch_unwind(AssertUnwindSafe(|| extract_from(Cursor::new(video), &options)))
+            .map_err(reason)
     });
     match result.map_err(|reason| format!("{name}: a panic: {reason}"))? {
         Ok(archive) => {
             let manifest = Archive::read(archive)?.manifest;
             let (expected, written) = (manifest["expected"].as_u64(), manifest["written"].as_u64());
             let missing = manifest["missing"].as_array().ok_or("no list of what is missing")?;
-            let length = |range: &serde_json::Value| Some(range["last_number"].as_u64()? + 1 - range["first_number"].as_u64()?);
-            same(name, missing.iter().filter_map(length).sum::<u64>() + written.unwrap_or(0), expected.unwrap_or(0))
+            let length = |range: &serde_json::Value| {
+                Some(range["last_number"].as_u64()? + 1 - range["first_number"].as_u64()?)
+            };
+            same(
+                name,
+                missing.iter().filter_map(length).sum::<u64>() + written.unwrap_or(0),
+                expected.unwrap_or(0),
+            )
         }
-        // Neither the memory nor the storage has failed, and nobody has cancelled: the fault is the file's.
+        // Neither the memory nor the storage has failed, and nobody has cancelled: the fault is the
+        // file's.
         Err(error) => match error.code() {
-            "STORAGE_ERROR" | "CANCELLED" | "PROCESSING_TIMEOUT" => Err(format!("{name}: {error} [{}]", error.code())),
+            "STORAGE_ERROR" | "CANCELLED" | "PROCESSING_TIMEOUT" => {
+                Err(format!("{name}: {error} [{}]", error.code()))
+            }
             _ => Ok(()),
         },
     }

@@ -20,7 +20,9 @@ pub struct Letter {
 
 /// Mails by their names, of which each has one (RFC 5322, 3.6.4).
 pub fn distinct(mails: Vec<String>) -> BTreeMap<String, String> {
-    let name = |mail: &str| mail.lines().find_map(|line| Some(line.strip_prefix("Message-ID: ")?.to_owned()));
+    let name = |mail: &str| {
+        mail.lines().find_map(|line| Some(line.strip_prefix("Message-ID: ")?.to_owned()))
+    };
     mails.into_iter().map(|mail| (name(&mail).expect("a mail has a name"), mail)).collect()
 }
 
@@ -33,7 +35,8 @@ pub fn write_down(mails: &BTreeMap<String, String>, data_directory: &Path) {
     }
 }
 
-/// The mails that were written to a data directory, as Python's mail package reads them, by their subjects.
+/// The mails that were written to a data directory, as Python's mail package reads them, by their
+/// subjects.
 pub fn letters(data_directory: &Path) -> Vec<Letter> {
     const READER: &str = "
 import email, email.policy, json, pathlib, sys
@@ -43,7 +46,8 @@ def read(path):
     return [mail['to'].addresses[0].addr_spec, mail['subject'], *bodies]
 print(json.dumps(sorted((read(path) for path in pathlib.Path(sys.argv[1]).glob('*.eml')), key=lambda mail: mail[1])))
 ";
-    let read = output(tool("python3").args(["-c", READER]).arg(data_directory.join("mails"))).expect("the mails can be read");
+    let read = output(tool("python3").args(["-c", READER]).arg(data_directory.join("mails")))
+        .expect("the mails can be read");
     let mails: Vec<[String; 4]> = serde_json::from_slice(&read).expect("the reader writes JSON");
     mails.into_iter().map(|[to, subject, text, html]| Letter { to, subject, text, html }).collect()
 }

@@ -1,4 +1,5 @@
-//! Every limit ends an extraction with its own code, and whatever fails around the engine is told apart from the video's faults.
+//! Every limit ends an extraction with its own code, and whatever fails around the engine is told
+//! apart from the video's faults.
 
 use std::collections::BTreeSet;
 use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
@@ -25,7 +26,11 @@ fn limits_hold_from_the_first_step_past_them() {
         ("good/h264_aac.mp4", Limits { max_streams: 2, ..limits() }, None),
         ("good/h264_aac.mp4", Limits { max_streams: 1, ..limits() }, Some("TOO_MANY_STREAMS")),
         ("good/two_video_streams.mkv", Limits { max_streams: 2, ..limits() }, None),
-        ("good/two_video_streams.mkv", Limits { max_streams: 1, ..limits() }, Some("TOO_MANY_STREAMS")),
+        (
+            "good/two_video_streams.mkv",
+            Limits { max_streams: 1, ..limits() },
+            Some("TOO_MANY_STREAMS"),
+        ),
         (clip, Limits { max_side: 320, ..limits() }, None),
         (clip, Limits { max_side: 319, ..limits() }, Some("PICTURE_TOO_LARGE")),
         (clip, Limits { max_pixels: 320 * 180, ..limits() }, None),
@@ -45,9 +50,14 @@ fn limits_hold_from_the_first_step_past_them() {
 #[test]
 fn an_extraction_can_be_stopped() {
     let clip = fixture("good/seventy_seconds.mp4");
-    let stopped = |stop: Stop| extract(&clip, &Options { stop, ..Options::default() }).err().map(|error| error.code());
+    let stopped = |stop: Stop| {
+        extract(&clip, &Options { stop, ..Options::default() }).err().map(|error| error.code())
+    };
     assert_eq!(stopped(Stop::at(Instant::now())), Some("PROCESSING_TIMEOUT"));
-    assert_eq!(stopped(Stop::at(Instant::now() + Duration::from_millis(5))), Some("PROCESSING_TIMEOUT"));
+    assert_eq!(
+        stopped(Stop::at(Instant::now() + Duration::from_millis(5))),
+        Some("PROCESSING_TIMEOUT")
+    );
     let stop = Stop::default();
     stop.cancel();
     assert_eq!(stopped(stop), Some("CANCELLED"));
@@ -75,7 +85,8 @@ struct Failing {
 
 impl Read for Failing {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.reads = self.reads.checked_sub(1).ok_or_else(|| io::Error::other("the store is on fire"))?;
+        self.reads =
+            self.reads.checked_sub(1).ok_or_else(|| io::Error::other("the store is on fire"))?;
         let most = buffer.len().min(10_000);
         self.video.read(&mut buffer[..most])
     }
@@ -89,12 +100,20 @@ impl Seek for Failing {
 
 #[test]
 fn a_source_that_fails_is_the_storages_fault() {
-    // The index of the first stands at its end and that of the second at its beginning; the third has none.
-    for clip in ["good/seventy_seconds.mp4", "good/h264_open_gop.mkv", "good/h264.flv", "good/mjpeg.avi", "good/wmv2.wmv"] {
+    // The index of the first stands at its end and that of the second at its beginning; the third
+    // has none.
+    for clip in [
+        "good/seventy_seconds.mp4",
+        "good/h264_open_gop.mkv",
+        "good/h264.flv",
+        "good/mjpeg.avi",
+        "good/wmv2.wmv",
+    ] {
         let video = std::fs::read(fixture(clip)).expect("the clip is there");
         for reads in [0, 1, 2, 3, 5, 8, video.len() / 20_000] {
             let source = Failing { video: Cursor::new(video.clone()), reads };
-            let error = within(clip, || extract_from(source, &threads(2)).expect_err("the source fails"));
+            let error =
+                within(clip, || extract_from(source, &threads(2)).expect_err("the source fails"));
             let told = (error.code(), error.to_string());
             assert_eq!(
                 told,
@@ -110,7 +129,8 @@ struct Full(usize);
 
 impl Write for Full {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 = self.0.checked_sub(bytes.len()).ok_or_else(|| io::Error::other("the disk is full"))?;
+        self.0 =
+            self.0.checked_sub(bytes.len()).ok_or_else(|| io::Error::other("the disk is full"))?;
         Ok(bytes.len())
     }
 
@@ -125,10 +145,16 @@ fn a_sink_that_fails_is_the_storages_fault() {
     let size = extract(&clip, &Options::default()).expect("the clip is good").len();
     for room in [0, 100, size / 2, size - 1] {
         let source = std::fs::File::open(&clip).expect("the clip is there");
-        let result = within("a full disk", move || frames::extract(source, Full(room), &Options::default(), |_| {}));
+        let result = within("a full disk", move || {
+            frames::extract(source, Full(room), &Options::default(), |_| {})
+        });
         let error = result.expect_err("the sink fails");
         let told = (error.code(), error.to_string());
-        assert_eq!(told, ("STORAGE_ERROR", "the archive cannot be written: the disk is full".to_owned()), "room for {room}");
+        assert_eq!(
+            told,
+            ("STORAGE_ERROR", "the archive cannot be written: the disk is full".to_owned()),
+            "room for {room}"
+        );
     }
 }
 
@@ -158,7 +184,10 @@ fn codes_never_change() {
     }
     // The list above has to name every code that there is.
     let listed: BTreeSet<&str> = errors.iter().map(|(_, code, _)| *code).collect();
-    let source = std::fs::read_to_string(root().join("crates/frames/src/error.rs")).expect("the source is there");
-    let is_code = |text: &&str| text.len() > 3 && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+    let source = std::fs::read_to_string(root().join("crates/frames/src/error.rs"))
+        .expect("the source is there");
+    let is_code = |text: &&str| {
+        text.len() > 3 && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+    };
     assert_eq!(source.split('"').filter(is_code).collect::<BTreeSet<_>>(), listed);
 }

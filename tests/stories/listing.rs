@@ -91,7 +91,11 @@ async fn pages_show_every_job_once_newest_first(#[values(Embedded, Servers)] par
     assert_eq!(ids(&seen), jobs);
     newer.reverse();
     assert_eq!(ids(&pages(&user, "/videos?limit=7").await), [newer, jobs].concat());
-    assert_eq!(ids(&pages(&other, "/videos?limit=2").await).len(), 3, "nobody sees the jobs of others");
+    assert_eq!(
+        ids(&pages(&other, "/videos?limit=2").await).len(),
+        3,
+        "nobody sees the jobs of others"
+    );
 }
 
 #[rstest]
@@ -100,7 +104,8 @@ async fn jobs_are_listed_by_their_state(#[values(Embedded, Servers)] parts: Part
     let service = parts.start().await;
     let user = service.user().await;
     let done = send(&user, 5).await;
-    let failed = [user.send("broken/noise_in_mp4.mp4").await, user.send("broken/noise_in_mkv.mkv").await];
+    let failed =
+        [user.send("broken/noise_in_mp4.mp4").await, user.send("broken/noise_in_mkv.mkv").await];
     for job in &done {
         user.done(job).await;
     }
@@ -160,9 +165,14 @@ async fn wrong_parameters_are_refused(#[values(Embedded, Servers)] parts: Parts)
     ];
     for query in wrong {
         let (status, problem) = user.get(&format!("/videos?{query}")).await;
-        assert_eq!((status, &problem["code"]), (StatusCode::BAD_REQUEST, &json!("INVALID_PARAMETER")), "{query}: {problem}");
+        assert_eq!(
+            (status, &problem["code"]),
+            (StatusCode::BAD_REQUEST, &json!("INVALID_PARAMETER")),
+            "{query}: {problem}"
+        );
     }
-    let without = service.request(Method::GET, "/videos").send().await.expect("the service answers");
+    let without =
+        service.request(Method::GET, "/videos").send().await.expect("the service answers");
     assert_eq!(without.status(), StatusCode::UNAUTHORIZED);
 
     // A cursor is a place among all jobs, whosever it is: what is shown stays one's own.
@@ -171,8 +181,14 @@ async fn wrong_parameters_are_refused(#[values(Embedded, Servers)] parts: Parts)
     send(&user, 1).await;
     let behind = pages(&user, &format!("/videos?cursor={}", place[0])).await;
     assert_eq!(ids(&behind), old.iter().rev().cloned().collect::<Vec<_>>());
-    assert_eq!(pages(&user, "/videos?cursor=00000000-0000-0000-0000-000000000000").await, [Vec::<Value>::new()]);
-    assert_eq!(ids(&pages(&user, "/videos?cursor=ffffffff-ffff-ffff-ffff-ffffffffffff").await).len(), 3);
+    assert_eq!(
+        pages(&user, "/videos?cursor=00000000-0000-0000-0000-000000000000").await,
+        [Vec::<Value>::new()]
+    );
+    assert_eq!(
+        ids(&pages(&user, "/videos?cursor=ffffffff-ffff-ffff-ffff-ffffffffffff").await).len(),
+        3
+    );
 }
 
 /// On embedded parts alone, whose database takes so many in seconds.
@@ -186,12 +202,19 @@ async fn ten_thousand_jobs_can_be_turned_over() {
     let clock = Clock::default();
     clock.advance(Duration::from_hours(1));
     let file = service.directory.path().join("fiapx.db");
-    let database = Database::sqlite(&file, clock, Rules::default()).await.expect("the database can be opened");
+    let database =
+        Database::sqlite(&file, clock, Rules::default()).await.expect("the database can be opened");
     let mut jobs = Vec::with_capacity(JOBS);
     for _ in 0..JOBS / 500 {
         let video = |_| {
             let (id, format) = (JobId::generate(), VideoFormat::Mp4);
-            Video { id, filename: "film.mp4".to_owned(), format, path: format!("videos/{owner}/{id}/input.mp4"), size_bytes: 1 }
+            Video {
+                id,
+                filename: "film.mp4".to_owned(),
+                format,
+                path: format!("videos/{owner}/{id}/input.mp4"),
+                size_bytes: 1,
+            }
         };
         let videos: Vec<Video> = (0..500).map(video).collect();
         database.accept(owner, &videos, None, None).await.expect("they are accepted");
@@ -206,9 +229,14 @@ async fn ten_thousand_jobs_can_be_turned_over() {
     }
     for limit in [1, 7, 20, 50] {
         for place in [0, 1, 4_999, JOBS - limit - 2, JOBS - limit - 1, JOBS - 2, JOBS - 1] {
-            let (found, next) = page(&user, &format!("/videos?limit={limit}&cursor={}", jobs[place])).await;
+            let (found, next) =
+                page(&user, &format!("/videos?limit={limit}&cursor={}", jobs[place])).await;
             let expected = &jobs[place + 1..JOBS.min(place + 1 + limit)];
-            assert_eq!(found.iter().map(id).collect::<Vec<_>>(), expected, "{limit} behind {place}");
+            assert_eq!(
+                found.iter().map(id).collect::<Vec<_>>(),
+                expected,
+                "{limit} behind {place}"
+            );
             assert_eq!(next.is_some(), place + 1 + limit < JOBS, "{limit} behind {place}");
         }
     }

@@ -1,4 +1,5 @@
-//! The load generator counts as a bookkeeper does: what comes right, what is refused, and what is lost, by its job.
+//! The load generator counts as a bookkeeper does: what comes right, what is refused, and what is
+//! lost, by its job.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,10 +16,17 @@ use crate::service::{eventually, stored};
 /// The generator, for three seconds at eight uploads a second.
 fn load(url: &str, clips: &[&str], more: &[&str]) -> Command {
     let generator = program().with_file_name("load");
-    assert!(generator.is_file(), "{} is missing: build it with `cargo build --package load`", generator.display());
+    assert!(
+        generator.is_file(),
+        "{} is missing: build it with `cargo build --package load`",
+        generator.display()
+    );
     let clips = clips.iter().map(|clip| fixture(clip));
     let mut command = Command::new(generator);
-    command.args(["--url", url, "--rate", "8", "--seconds", "3", "--users", "2", "--json", "--clips"]).args(clips).args(more);
+    command
+        .args(["--url", url, "--rate", "8", "--seconds", "3", "--users", "2", "--json", "--clips"])
+        .args(clips)
+        .args(more);
     command
 }
 
@@ -27,7 +35,8 @@ fn wrong_clip() -> String {
 }
 
 fn result(run: &Run) -> Value {
-    serde_json::from_slice(&run.stdout).unwrap_or_else(|error| panic!("no result, {error}: {run:?}"))
+    serde_json::from_slice(&run.stdout)
+        .unwrap_or_else(|error| panic!("no result, {error}: {run:?}"))
 }
 
 fn number(result: &Value, name: &str) -> u64 {
@@ -37,7 +46,10 @@ fn number(result: &Value, name: &str) -> u64 {
 /// The ids of jobs that a list of the result names.
 fn ids(result: &Value, name: &str) -> Vec<String> {
     let jobs = result[name].as_array().expect("a list").iter();
-    jobs.map(|job| job.as_str().and_then(|job| job.split(' ').next()).expect("a job's id").to_owned()).collect()
+    jobs.map(|job| {
+        job.as_str().and_then(|job| job.split(' ').next()).expect("a job's id").to_owned()
+    })
+    .collect()
 }
 
 #[test]
@@ -47,14 +59,18 @@ fn every_video_is_accounted_for() {
     let run = run(&mut load(service.base(), &[SHORT, TINY], &["--failing", &wrong_clip()]));
     assert_eq!(run.code, Some(0), "{run:?}");
     let result = result(&run);
-    let [planned, accepted, done, failed] = ["planned", "accepted", "done", "failed_as_expected"].map(|name| number(&result, name));
+    let [planned, accepted, done, failed] =
+        ["planned", "accepted", "done", "failed_as_expected"].map(|name| number(&result, name));
     assert!(planned > 10 && failed > 3, "{result}");
     assert_eq!((accepted, done + failed), (planned, planned), "{result}");
     assert_eq!(number(&result, "done_not_fetched"), 0, "{result}");
     let times = &result["times"];
-    for (what, count) in [("upload", accepted), ("waiting", done), ("download", done), ("GET /videos", planned)] {
+    for (what, count) in
+        [("upload", accepted), ("waiting", done), ("download", done), ("GET /videos", planned)]
+    {
         assert_eq!(times[what]["count"], count, "{what}: {result}");
-        let [p50, max] = ["p50_ms", "max_ms"].map(|name| times[what][name].as_f64().expect("a time"));
+        let [p50, max] =
+            ["p50_ms", "max_ms"].map(|name| times[what][name].as_f64().expect("a time"));
         assert!(p50 > 0.0 && p50 <= max, "{what}: {result}");
     }
     assert!(result["rates"]["MB/s out"].as_f64().is_some_and(|rate| rate > 0.0), "{result}");
@@ -67,7 +83,10 @@ fn the_run_has_a_service_of_its_own_unless_another_is_named() {
     let run = run(command.arg("--program").arg(program()).args(arguments).arg(fixture(TINY)));
     let table = String::from_utf8_lossy(&run.stdout);
     assert_eq!(run.code, Some(0), "{run:?}");
-    assert!(table.contains("4 accepted = 4 done + 0 failed as they had to + 0 lost + 0 wrong"), "{table}");
+    assert!(
+        table.contains("4 accepted = 4 done + 0 failed as they had to + 0 lost + 0 wrong"),
+        "{table}"
+    );
     assert!(run.stderr.contains("LIMIT_DOWNLOADS_PER_MINUTE"), "{run:?}");
 }
 
@@ -75,7 +94,10 @@ fn the_run_has_a_service_of_its_own_unless_another_is_named() {
 #[test]
 fn refusals_are_told_apart() {
     let data = scratch();
-    let service = Process::start(data.path(), &[("LIMIT_UNFINISHED_JOBS", "1"), ("LIMIT_DOWNLOADS_PER_MINUTE", "1")]);
+    let service = Process::start(
+        data.path(),
+        &[("LIMIT_UNFINISHED_JOBS", "1"), ("LIMIT_DOWNLOADS_PER_MINUTE", "1")],
+    );
     let run = run(&mut load(service.base(), &["good/h264_endless_gop.mp4"], &["--drain", "20"]));
     assert_eq!(run.code, Some(0), "{run:?}");
     let result = result(&run);
@@ -89,18 +111,27 @@ fn refusals_are_told_apart() {
 async fn jobs_that_never_end_are_named() {
     let places = Parts::Servers.places().await.expect("they are places on servers");
     let data = scratch();
-    let environment: Vec<(&str, &str)> = places.environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let environment: Vec<(&str, &str)> =
+        places.environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let directory = |name: &str| data.path().join(name);
-    let migrated = run(Command::new(program()).args(["migrate", "--data-dir"]).arg(directory("migrate")).envs(environment.clone()));
+    let migrated = run(Command::new(program())
+        .args(["migrate", "--data-dir"])
+        .arg(directory("migrate"))
+        .envs(environment.clone()));
     assert_eq!(migrated.code, Some(0), "{migrated:?}");
     let api = Process::role(&["api", "--listen", "127.0.0.1:0"], &directory("api"), &environment);
     let base = api.base().to_owned();
-    let run = spawn_blocking(move || run(&mut load(&base, &[TINY], &["--drain", "2"]))).await.expect("it runs");
+    let run = spawn_blocking(move || run(&mut load(&base, &[TINY], &["--drain", "2"])))
+        .await
+        .expect("it runs");
     assert_eq!(run.code, Some(1), "{run:?}");
     let result = result(&run);
     let lost = ids(&result, "lost");
     assert!(!lost.is_empty() && lost.len() as u64 == number(&result, "accepted"), "{result}");
-    assert!(lost.iter().take(5).all(|job| run.stderr.contains(job)) && run.stderr.contains("QUEUED"), "{run:?}");
+    assert!(
+        lost.iter().take(5).all(|job| run.stderr.contains(job)) && run.stderr.contains("QUEUED"),
+        "{run:?}"
+    );
 }
 
 /// A service that is gone in the middle: what it had accepted is missed.
@@ -109,7 +140,9 @@ async fn a_service_that_dies_is_noticed() {
     let data = scratch();
     let service = Process::start(data.path(), &[]);
     let base = service.base().to_owned();
-    let run = spawn_blocking(move || run(&mut load(&base, &["good/h264_endless_gop.mp4"], &["--drain", "2"])));
+    let run = spawn_blocking(move || {
+        run(&mut load(&base, &["good/h264_endless_gop.mp4"], &["--drain", "2"]))
+    });
     until_accepted(data.path()).await;
     service.kill();
     let run = run.await.expect("it runs");
@@ -133,7 +166,11 @@ fn another_end_than_the_right_one_is_wrong() {
     let run = run(&mut load(service.base(), &[WRONG], &["--failing", &good]));
     assert_eq!(run.code, Some(1), "{run:?}");
     let result = result(&run);
-    assert_eq!((number(&result, "done"), number(&result, "failed_as_expected")), (0, 0), "{result}");
+    assert_eq!(
+        (number(&result, "done"), number(&result, "failed_as_expected")),
+        (0, 0),
+        "{result}"
+    );
     assert_eq!(ids(&result, "wrong").len() as u64, number(&result, "accepted"), "{result}");
     assert!(run.stderr.contains("is DONE") && run.stderr.contains("is FAILED"), "{run:?}");
 }

@@ -1,7 +1,8 @@
 //! Whole-system stories: what a user gets, held against other programs.
 //!
-//! They need the command `fiapx` (`cargo build --package app`), the load generator (`cargo build --package load`) and the Debian packages
-//! that [`harness::tool`] names; what is missing fails the story that needs it.
+//! They need the command `fiapx` (`cargo build --package app`), the load generator (`cargo build
+//! --package load`) and the Debian packages that [`harness::tool`] names; what is missing fails the
+//! story that needs it.
 
 mod accounting;
 mod accounts;

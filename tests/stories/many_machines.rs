@@ -8,8 +8,14 @@ use crate::service::{answer, clip, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_apis_and_three_workers_share_the_work() {
-    const CLIPS: [&str; 6] =
-        ["good/h264_aac.mp4", "good/vp9.webm", "good/mjpeg.avi", "good/wmv2.wmv", "good/prores.mov", "good/flv1.flv"];
+    const CLIPS: [&str; 6] = [
+        "good/h264_aac.mp4",
+        "good/vp9.webm",
+        "good/mjpeg.avi",
+        "good/wmv2.wmv",
+        "good/prores.mov",
+        "good/flv1.flv",
+    ];
     let cluster = Cluster::of_servers(&[]).await;
     // Nobody works on a schema that is not there.
     let early = cluster.command(&["worker"]);
@@ -32,15 +38,30 @@ async fn two_apis_and_three_workers_share_the_work() {
     }
     for (job, name) in jobs.iter().zip(CLIPS) {
         same.done(job).await;
-        let alone = output(fiapx().arg("extract").arg(clip(name)).args(["-o", "-"])).expect("the command makes one, too");
+        let alone = output(fiapx().arg("extract").arg(clip(name)).args(["-o", "-"]))
+            .expect("the command makes one, too");
         let archive = user.archive(job).await;
         assert_eq!(archive.len(), alone.len(), "{name}");
         // Single pictures are read out of the store, by either API.
         let (_, picture) = Archive::read(archive).expect("it is whole").pictures.swap_remove(0);
-        let frame = same.request(Method::GET, &format!("/jobs/{job}/frames/1")).send().await.expect("the service answers");
-        assert!(frame.bytes().await.expect("it comes whole") == picture, "{name}: the first frame is another");
-        let small = user.request(Method::GET, &format!("/jobs/{job}/frames/1?width=64")).send().await.expect("the service answers");
-        assert_eq!((small.status(), &small.headers()["content-type"]), (StatusCode::OK, &"image/jpeg".parse().expect("a value")));
+        let frame = same
+            .request(Method::GET, &format!("/jobs/{job}/frames/1"))
+            .send()
+            .await
+            .expect("the service answers");
+        assert!(
+            frame.bytes().await.expect("it comes whole") == picture,
+            "{name}: the first frame is another"
+        );
+        let small = user
+            .request(Method::GET, &format!("/jobs/{job}/frames/1?width=64"))
+            .send()
+            .await
+            .expect("the service answers");
+        assert_eq!(
+            (small.status(), &small.headers()["content-type"]),
+            (StatusCode::OK, &"image/jpeg".parse().expect("a value"))
+        );
     }
     // The limit holds over both: six downloads are made, four more are allowed.
     let mut allowed = 0;
@@ -81,7 +102,11 @@ async fn two_apis_and_three_workers_share_the_work() {
 fn a_role_alone_needs_parts_that_others_share() {
     let data = scratch();
     for role in ["api", "worker", "notifier"] {
-        let refused = run(fiapx().arg(role).arg("--data-dir").arg(data.path()).env("DATABASE_URL", "postgresql://localhost/fiapx"));
+        let refused = run(fiapx()
+            .arg(role)
+            .arg("--data-dir")
+            .arg(data.path())
+            .env("DATABASE_URL", "postgresql://localhost/fiapx"));
         let line = single_line(&refused).expect("one line");
         assert!(line.contains("RABBITMQ_URL, S3_ENDPOINT, REDIS_URL, JWT_SECRET"), "{line}");
         assert!(!line.contains("DATABASE_URL"), "{line}");

@@ -1,4 +1,5 @@
-//! Memory does not grow with the length of a video, and the archive begins long before the video has been read.
+//! Memory does not grow with the length of a video, and the archive begins long before the video
+//! has been read.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -8,14 +9,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::harness::{fiapx, fixture, output, threads, tool};
 
-/// Peak memory of `fiapx extract` in bytes. Python asks the kernel for it, which in Rust would take unsafe code.
+/// Peak memory of `fiapx extract` in bytes. Python asks the kernel for it, which in Rust would take
+/// unsafe code.
 fn peak(clip: &Path) -> u64 {
     const ASK: &str = "import resource, subprocess, sys\n\
         subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)\n\
         print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)";
     let command = fiapx();
     let mut python = tool("python3");
-    python.args(["-c", ASK]).arg(command.get_program()).arg("extract").arg(clip).args(["-o", "-", "--threads", "2"]);
+    python.args(["-c", ASK]).arg(command.get_program()).arg("extract").arg(clip).args([
+        "-o",
+        "-",
+        "--threads",
+        "2",
+    ]);
     let printed = output(&mut python).expect("the clip is good");
     let kilobytes: u64 = String::from_utf8_lossy(&printed).trim().parse().expect("a number");
     kilobytes << 10
@@ -68,7 +75,8 @@ fn the_archive_begins_before_half_of_the_video_is_read() {
     let video = File::open(fixture("long/120.mp4")).expect("the clip is there");
     let size = video.metadata().expect("it has a size").len();
     let mut sink = FirstByte { read: Arc::clone(&read), at: None };
-    frames::extract(Counted(video, Arc::clone(&read)), &mut sink, &threads(2), |_| {}).expect("the clip is good");
+    frames::extract(Counted(video, Arc::clone(&read)), &mut sink, &threads(2), |_| {})
+        .expect("the clip is good");
     let at = sink.at.expect("there are bytes");
     assert!(at < size / 2, "{at} of {size} bytes were read before the archive began");
     assert!(read.load(Ordering::Relaxed) >= size / 2, "the count of bytes read is wrong");

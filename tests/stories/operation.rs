@@ -23,7 +23,8 @@ const WRONG: &str = "broken/audio_only.mp4";
 
 /// Wait until a process has logged an event that begins so, and give its line.
 async fn logged(process: &Process, beginning: &str) -> Value {
-    let begins = |line: &Value| line["event"].as_str().is_some_and(|event| event.starts_with(beginning));
+    let begins =
+        |line: &Value| line["event"].as_str().is_some_and(|event| event.starts_with(beginning));
     eventually(beginning, || async { process.log().into_iter().find(begins) }).await
 }
 
@@ -43,7 +44,11 @@ async fn readiness_names_the_part_that_is_gone() {
     std::fs::rename(&files, &away).expect("it can be moved");
     assert_eq!(ready().await, (StatusCode::SERVICE_UNAVAILABLE, readiness(false)));
     let (status, health) = answer(service.request(Method::GET, "/health")).await;
-    assert_eq!((status, &health["status"]), (StatusCode::OK, &"ok".into()), "it is alive all the same");
+    assert_eq!(
+        (status, &health["status"]),
+        (StatusCode::OK, &"ok".into()),
+        "it is alive all the same"
+    );
 
     // What is asked of it meanwhile is refused, and leaves nothing.
     let user = service.user().await;

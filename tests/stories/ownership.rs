@@ -29,8 +29,8 @@ enum Target {
 const CALLERS: [Caller; 4] = [Caller::Owner, Caller::Other, Caller::Nobody, Caller::Garbage];
 const TARGETS: [Target; 3] = [Target::Existing, Target::Unknown, Target::Malformed];
 
-/// Statuses for the owner, another user, nobody, and a bearer of garbage; each for a job that is there, one that is not, and an id that is
-/// none.
+/// Statuses for the owner, another user, nobody, and a bearer of garbage; each for a job that is
+/// there, one that is not, and an id that is none.
 type Statuses = [[u16; 3]; 4];
 
 /// An operation that looks at a job, which is there and done, and answers `found` to its owner.
@@ -38,7 +38,8 @@ const fn guarded(found: u16) -> Statuses {
     [[found, 404, 400], [403, 404, 400], [401, 401, 401], [401, 401, 401]]
 }
 
-/// What every operation on a path with a parameter answers. The last on a job deletes it, so its owner does that last.
+/// What every operation on a path with a parameter answers. The last on a job deletes it, so its
+/// owner does that last.
 const TABLE: [(&str, Statuses); 8] = [
     ("GET /videos/{id}", guarded(200)),
     ("GET /jobs/{id}/status", guarded(200)),
@@ -46,7 +47,8 @@ const TABLE: [(&str, Statuses); 8] = [
     ("GET /jobs/{id}/download", guarded(200)),
     ("GET /jobs/{id}/frames", guarded(200)),
     ("GET /jobs/{id}/frames/{number}", guarded(200)),
-    // Here the link decides and nobody is asked for a token; without a signature of ours it is worth nothing to anybody.
+    // Here the link decides and nobody is asked for a token; without a signature of ours it is
+    // worth nothing to anybody.
     ("GET /files/videos/{user}/{job}/{name}", [[403; 3]; 4]),
     ("DELETE /videos/{id}", guarded(204)),
 ];
@@ -73,11 +75,19 @@ fn path(operation: &str, owner: &str, job: &str, archive: &str) -> String {
         .replace("{name}", archive)
         .replace("{number}", "1");
     assert!(!path.contains('{'), "there is no value for a parameter of {path}");
-    if path.starts_with("/files/") { format!("{path}?expires=9999999999&filename=a.zip&signature=AAAA") } else { path }
+    if path.starts_with("/files/") {
+        format!("{path}?expires=9999999999&filename=a.zip&signature=AAAA")
+    } else {
+        path
+    }
 }
 
 /// All that its owner can see of a job, and all that is kept of it.
-async fn state(service: &Service, owner: &User<'_>, job: &str) -> (Vec<Value>, BTreeMap<String, u64>) {
+async fn state(
+    service: &Service,
+    owner: &User<'_>,
+    job: &str,
+) -> (Vec<Value>, BTreeMap<String, u64>) {
     let mut seen = Vec::new();
     for path in [format!("/videos/{job}"), format!("/jobs/{job}/status"), "/videos".to_owned()] {
         let (status, value) = owner.get(&path).await;
@@ -97,15 +107,23 @@ async fn every_operation_on_a_job_is_its_owners(#[values(Embedded, Servers)] par
         let files = table.iter_mut().find(|(operation, _)| operation.starts_with("GET /files/"));
         files.expect("it is in the table").1 = [[404; 3]; 4];
     }
-    let known: BTreeSet<String> = table.iter().map(|(operation, _)| (*operation).to_owned()).collect();
-    assert_eq!(operations(&service).await, known, "an operation without a line in the table, or a line without an operation");
+    let known: BTreeSet<String> =
+        table.iter().map(|(operation, _)| (*operation).to_owned()).collect();
+    assert_eq!(
+        operations(&service).await,
+        known,
+        "an operation without a line in the table, or a line without an operation"
+    );
 
     let (owner, other) = (service.user().await, service.user().await);
     let job = owner.send("good/shorter_than_half_a_second.mp4").await;
     owner.done(&job).await;
     service.quiet().await;
     let before = state(&service, &owner, &job).await;
-    let archive = before.1.keys().find_map(|path| path.rsplit('/').next().filter(|name| name.starts_with("output-")));
+    let archive = before
+        .1
+        .keys()
+        .find_map(|path| path.rsplit('/').next().filter(|name| name.starts_with("output-")));
     let archive = archive.expect("the archive is stored").to_owned();
 
     let ask = async |operation: &str, caller: Caller, target: Target| {
@@ -114,7 +132,8 @@ async fn every_operation_on_a_job_is_its_owners(#[values(Embedded, Servers)] par
             Target::Unknown => "0190a000-0000-7000-8000-0000000000aa",
             Target::Malformed => "no-id",
         };
-        let method = operation.split(' ').next().expect("it has one").parse().expect("it is a method");
+        let method =
+            operation.split(' ').next().expect("it has one").parse().expect("it is a method");
         let request = service.request(method, &path(operation, &owner.id, id, &archive));
         let request = match caller {
             Caller::Owner => request.bearer_auth(&owner.access),
@@ -130,25 +149,42 @@ async fn every_operation_on_a_job_is_its_owners(#[values(Embedded, Servers)] par
     for allowed in [false, true] {
         for (operation, statuses) in &table {
             for (caller, statuses) in CALLERS.into_iter().zip(statuses) {
-                for (target, expected) in TARGETS.into_iter().zip(statuses).filter(|(_, status)| (**status < 300) == allowed) {
+                for (target, expected) in TARGETS
+                    .into_iter()
+                    .zip(statuses)
+                    .filter(|(_, status)| (**status < 300) == allowed)
+                {
                     let (status, body) = ask(operation, caller, target).await;
                     if status != *expected {
                         complaints.push(format!("{operation} by {caller:?} on {target:?}: {status} instead of {expected}: {body}"));
                     }
                     // A refusal does not tell what it refuses.
-                    if !allowed && (body.contains("shorter_than") || body.contains(&owner.email) || body.contains(&archive)) {
-                        complaints.push(format!("{operation} by {caller:?} on {target:?} tells of the job: {body}"));
+                    if !allowed
+                        && (body.contains("shorter_than")
+                            || body.contains(&owner.email)
+                            || body.contains(&archive))
+                    {
+                        complaints.push(format!(
+                            "{operation} by {caller:?} on {target:?} tells of the job: {body}"
+                        ));
                     }
                 }
             }
         }
         if !allowed {
             assert_eq!(complaints, Vec::<String>::new());
-            assert_eq!(state(&service, &owner, &job).await, before, "the refused have changed something");
+            assert_eq!(
+                state(&service, &owner, &job).await,
+                before,
+                "the refused have changed something"
+            );
         }
     }
     assert_eq!(complaints, Vec::<String>::new());
-    assert_eq!((owner.get("/videos").await, service.files().await), ((StatusCode::OK, json!([])), BTreeMap::new()));
+    assert_eq!(
+        (owner.get("/videos").await, service.files().await),
+        ((StatusCode::OK, json!([])), BTreeMap::new())
+    );
 }
 
 #[rstest]
@@ -156,7 +192,10 @@ async fn every_operation_on_a_job_is_its_owners(#[values(Embedded, Servers)] par
 async fn lists_hold_ones_own_jobs_alone(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let (ana, eve) = (service.user().await, service.user().await);
-    let (job, others) = (ana.send("good/short_all_intra.avi").await, eve.send("good/shorter_than_half_a_second.mp4").await);
+    let (job, others) = (
+        ana.send("good/short_all_intra.avi").await,
+        eve.send("good/shorter_than_half_a_second.mp4").await,
+    );
     ana.done(&job).await;
     eve.done(&others).await;
     let ids = async |user: &User<'_>, query: &str| {
@@ -183,8 +222,14 @@ async fn an_idempotency_key_is_ones_own(#[values(Embedded, Servers)] parts: Part
     let (ana, eve) = (service.user().await, service.user().await);
     let mut jobs = BTreeSet::new();
     for user in [&ana, &eve] {
-        let form = crate::service::form(&[("a.mp4", crate::service::bytes_of("good/shorter_than_half_a_second.mp4"))]);
-        let request = user.request(Method::POST, "/videos/upload").header("Idempotency-Key", "the same").multipart(form);
+        let form = crate::service::form(&[(
+            "a.mp4",
+            crate::service::bytes_of("good/shorter_than_half_a_second.mp4"),
+        )]);
+        let request = user
+            .request(Method::POST, "/videos/upload")
+            .header("Idempotency-Key", "the same")
+            .multipart(form);
         let (status, accepted) = answer(request).await;
         assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
         let job = accepted["job_id"].as_str().expect("an id").to_owned();

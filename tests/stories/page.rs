@@ -1,4 +1,5 @@
-//! The page, as people use it: in a browser, with a mouse, a keyboard or a thumb, and with a screen reader.
+//! The page, as people use it: in a browser, with a mouse, a keyboard or a thumb, and with a screen
+//! reader.
 
 mod assets;
 mod browser;

@@ -1,5 +1,6 @@
-//! What a service of the stories stands on. Most stories are told twice: on embedded parts, and on real servers that all stories of
-//! this process share, with places of their own on each. A story that stops servers has a [`Cluster`](crate::cluster::Cluster).
+//! What a service of the stories stands on. Most stories are told twice: on embedded parts, and on
+//! real servers that all stories of this process share, with places of their own on each. A story
+//! that stops servers has a [`Cluster`](crate::cluster::Cluster).
 
 use std::collections::BTreeMap;
 
@@ -62,20 +63,37 @@ impl Places {
     }
 
     /// Places on servers that nobody else uses.
-    pub async fn on(postgres: &Postgres, rabbitmq: &RabbitMq, garage: &Garage, redis: &Redis) -> Self {
+    pub async fn on(
+        postgres: &Postgres,
+        rabbitmq: &RabbitMq,
+        garage: &Garage,
+        redis: &Redis,
+    ) -> Self {
         let (environment, bucket) = Self::told(postgres, rabbitmq.url(), garage, redis);
         Self::with_mailbox(environment, bucket).await
     }
 
-    fn told(postgres: &Postgres, broker: String, garage: &Garage, redis: &Redis) -> (Vec<(&'static str, String)>, Bucket) {
+    fn told(
+        postgres: &Postgres,
+        broker: String,
+        garage: &Garage,
+        redis: &Redis,
+    ) -> (Vec<(&'static str, String)>, Bucket) {
         let bucket = garage.create_bucket();
-        let environment = servers::environment(postgres.create_database(), broker, redis.new_database(), garage, bucket.name());
+        let environment = servers::environment(
+            postgres.create_database(),
+            broker,
+            redis.new_database(),
+            garage,
+            bucket.name(),
+        );
         (environment, bucket)
     }
 
     async fn with_mailbox(mut environment: Vec<(&'static str, String)>, bucket: Bucket) -> Self {
         let mailbox = Mailbox::start([]).await;
-        environment.extend([("SMTP_HOST", mailbox.host()), ("SMTP_PORT", mailbox.port().to_string())]);
+        environment
+            .extend([("SMTP_HOST", mailbox.host()), ("SMTP_PORT", mailbox.port().to_string())]);
         Self { environment, bucket, mailbox }
     }
 

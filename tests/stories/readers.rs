@@ -4,7 +4,8 @@ use frames::Options;
 
 use crate::harness::{Archive, each, extract, fixture, output, same, scratch, tool};
 
-/// The names in an archive, found as a reader does that cannot seek: from local header to local header (APPNOTE 4.3.7).
+/// The names in an archive, found as a reader does that cannot seek: from local header to local
+/// header (APPNOTE 4.3.7).
 fn walk(bytes: &[u8]) -> Result<Vec<String>, String> {
     let field = |at: usize, length: usize| {
         let field = bytes.get(at..at + length).ok_or("a header is cut short")?;
@@ -12,7 +13,8 @@ fn walk(bytes: &[u8]) -> Result<Vec<String>, String> {
     };
     let (mut at, mut names) = (0, Vec::new());
     while bytes[at..].starts_with(b"PK\x03\x04") {
-        let (name_length, extra_length, size) = (field(at + 26, 2)?, field(at + 28, 2)?, field(at + 18, 4)?);
+        let (name_length, extra_length, size) =
+            (field(at + 26, 2)?, field(at + 28, 2)?, field(at + 18, 4)?);
         let name = bytes.get(at + 30..at + 30 + name_length).ok_or("a name is cut short")?;
         let name = String::from_utf8_lossy(name).into_owned();
         same(&format!("data descriptor of {name}"), field(at + 6, 2)? & 1 << 3, 0)?;
@@ -27,11 +29,18 @@ fn walk(bytes: &[u8]) -> Result<Vec<String>, String> {
 
 #[test]
 fn archives_are_read_by_other_programs() {
-    let clips = ["good/h264_aac.mp4", "good/shorter_than_half_a_second.mp4", "good/alpha16.mov", "cut/cut_at_60_percent.mkv"];
+    let clips = [
+        "good/h264_aac.mp4",
+        "good/shorter_than_half_a_second.mp4",
+        "good/alpha16.mov",
+        "cut/cut_at_60_percent.mkv",
+    ];
     each(&clips, |clip| {
-        let bytes = extract(&fixture(clip), &Options::default()).map_err(|error| error.to_string())?;
+        let bytes =
+            extract(&fixture(clip), &Options::default()).map_err(|error| error.to_string())?;
         let archive = Archive::read(bytes.clone())?;
-        let mut names: Vec<String> = archive.pictures.iter().map(|(name, _)| name.clone()).collect();
+        let mut names: Vec<String> =
+            archive.pictures.iter().map(|(name, _)| name.clone()).collect();
         names.push("manifest.json".to_owned());
         same("names on the way", &walk(&bytes)?, &names)?;
 
@@ -49,7 +58,8 @@ fn archives_are_read_by_other_programs() {
         output(tool("7z").arg("t").arg(&file))?;
         output(tool("bsdtar").arg("-xf").arg(&file).arg("-C").arg(directory.path()))?;
         for (name, png) in &archive.pictures {
-            let extracted = std::fs::read(directory.path().join(name)).map_err(|error| error.to_string())?;
+            let extracted =
+                std::fs::read(directory.path().join(name)).map_err(|error| error.to_string())?;
             same(&format!("{name} by bsdtar"), extracted == *png, true)?;
         }
         Ok(())
@@ -59,6 +69,7 @@ fn archives_are_read_by_other_programs() {
 #[test]
 fn a_second_run_gives_the_same_bytes() {
     let clip = fixture("good/hevc_open_gop.mkv");
-    let [first, second] = [(); 2].map(|()| extract(&clip, &Options::default()).expect("the clip is good"));
+    let [first, second] =
+        [(); 2].map(|()| extract(&clip, &Options::default()).expect("the clip is good"));
     assert!(first == second, "two runs differ");
 }

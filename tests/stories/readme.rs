@@ -23,12 +23,21 @@ fn the_walk_with_curl_works_as_printed() {
         .replace("data/mails", &data.path().join("mails").to_string_lossy())
         .replace("fixtures/", &format!("{}/", root().join("fixtures").display()));
     // The mail is written a moment after the job is done.
-    let waiting = format!("until ls {}/*.eml >&2; do sleep 0.1; done\ncat ", data.path().join("mails").display());
+    let waiting = format!(
+        "until ls {}/*.eml >&2; do sleep 0.1; done\ncat ",
+        data.path().join("mails").display()
+    );
     let script = format!("set -euo pipefail\n{}", script.replace("cat ", &waiting));
     let walked = run(Command::new("bash").arg("-c").arg(&script).current_dir(work.path()));
     let output = String::from_utf8_lossy(&walked.stdout);
     assert_eq!(walked.code, Some(0), "{output}\n{}", walked.stderr);
-    for shown in ["\"email\":\"ana@example.com\"", "\"status\":\"DONE\"", "frame_00010_", "manifest.json", "Subject:"] {
+    for shown in [
+        "\"email\":\"ana@example.com\"",
+        "\"status\":\"DONE\"",
+        "frame_00010_",
+        "manifest.json",
+        "Subject:",
+    ] {
         assert!(output.contains(shown), "no {shown} in {output}");
     }
 }
@@ -36,12 +45,18 @@ fn the_walk_with_curl_works_as_printed() {
 /// Whoever is woken by an alert is told what to do.
 #[test]
 fn each_alert_has_its_page() {
-    let text = |path: &str| std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let text = |path: &str| {
+        std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    };
     let (alerts, manual) = (text("docker/prometheus/alerts.yml"), text("docs/operations.md"));
-    let named: Vec<&str> = alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    let named: Vec<&str> =
+        alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
     assert!(named.len() >= 10, "{named:?}");
     for alert in named {
-        assert!(manual.contains(&format!("\n### {alert}\n")), "docs/operations.md does not tell what {alert} means");
+        assert!(
+            manual.contains(&format!("\n### {alert}\n")),
+            "docs/operations.md does not tell what {alert} means"
+        );
         let link = format!("runbook_url: docs/operations.md#{}\n", alert.to_lowercase());
         assert!(alerts.contains(&link), "{alert} has no {link}");
     }

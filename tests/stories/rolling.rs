@@ -25,7 +25,8 @@ struct Balancer {
 
 impl Balancer {
     fn of(addresses: &[String]) -> Self {
-        let apis = addresses.iter().map(|address| (Client::of(address), AtomicBool::new(false))).collect();
+        let apis =
+            addresses.iter().map(|address| (Client::of(address), AtomicBool::new(false))).collect();
         Self { apis, next: AtomicUsize::new(0) }
     }
 
@@ -34,7 +35,10 @@ impl Balancer {
         while !over.load(Ordering::Relaxed) {
             for (client, ready) in &self.apis {
                 let answer = client.request(Method::GET, "/ready").send().await;
-                ready.store(answer.is_ok_and(|answer| answer.status() == StatusCode::OK), Ordering::Relaxed);
+                ready.store(
+                    answer.is_ok_and(|answer| answer.status() == StatusCode::OK),
+                    Ordering::Relaxed,
+                );
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -55,7 +59,9 @@ impl Balancer {
         let (clip, mut jobs) = (bytes_of(CLIP), Vec::new());
         while !over.load(Ordering::Relaxed) {
             let user = account.at(self.api().await);
-            let request = user.request(Method::POST, "/videos/upload").multipart(form(&[("clip.mp4", clip.clone())]));
+            let request = user
+                .request(Method::POST, "/videos/upload")
+                .multipart(form(&[("clip.mp4", clip.clone())]));
             let (status, accepted) = answer(request).await;
             assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
             jobs.push(accepted["job_id"].as_str().expect("an id").to_owned());
@@ -77,13 +83,15 @@ async fn replaced(process: Process) -> Vec<Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn replacing_every_process_under_load_fails_no_request_and_no_job() {
     let cluster = Cluster::start(&[("NOTICE_PERIOD_SECONDS", "3")]).await;
-    let [addresses, operators] = [[free_address(), free_address()], [free_address(), free_address()]];
+    let [addresses, operators] =
+        [[free_address(), free_address()], [free_address(), free_address()]];
     let api = |number: usize| cluster.run(&["api", "--listen", &addresses[number]], &[]);
     let mut apis: Vec<Process> = (0..2).map(api).collect();
     let mut workers = vec![cluster.worker(), cluster.worker()];
     let notifier = cluster.notifier();
     let users = [apis[0].user().await, apis[1].user().await];
-    let accounts: Vec<Account> = (0..BUSY).map(|number| users[number % users.len()].account()).collect();
+    let accounts: Vec<Account> =
+        (0..BUSY).map(|number| users[number % users.len()].account()).collect();
 
     let (balancer, over) = (Balancer::of(&addresses), AtomicBool::new(false));
     let load = join_all(accounts.iter().map(|account| balancer.use_it(account, &over)));
@@ -94,13 +102,17 @@ async fn replacing_every_process_under_load_fails_no_request_and_no_job() {
             logs.extend(replaced(apis.remove(0)).await);
             apis.push(api(number));
             let ready = &balancer.apis[number].1;
-            eventually("the new one is ready", || async { ready.load(Ordering::Relaxed).then_some(()) }).await;
+            eventually("the new one is ready", || async {
+                ready.load(Ordering::Relaxed).then_some(())
+            })
+            .await;
         }
         for operators in &operators {
             logs.extend(replaced(workers.remove(0)).await);
             workers.push(cluster.run(&["worker"], &[("METRICS_LISTEN", operators)]));
             // Roles without a server of their own answer operators.
-            let (status, ready) = answer(Client::of(operators).request(Method::GET, "/ready")).await;
+            let (status, ready) =
+                answer(Client::of(operators).request(Method::GET, "/ready")).await;
             assert_eq!(status, StatusCode::OK, "{ready}");
         }
         logs.extend(replaced(notifier).await);

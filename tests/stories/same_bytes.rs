@@ -16,8 +16,14 @@ fn archives_do_not_depend_on_the_number_of_threads() {
         for number in [2, 3, 5] {
             let other = outcome(clip, number);
             if one != other {
-                let tell = |outcome: &Result<Vec<u8>, _>| outcome.as_ref().map(Vec::len).map_err(|code| *code);
-                return Err(format!("1 thread gives {:?} bytes, {number} threads {:?}", tell(&one), tell(&other)));
+                let tell = |outcome: &Result<Vec<u8>, _>| {
+                    outcome.as_ref().map(Vec::len).map_err(|code| *code)
+                };
+                return Err(format!(
+                    "1 thread gives {:?} bytes, {number} threads {:?}",
+                    tell(&one),
+                    tell(&other)
+                ));
             }
         }
         Ok(())

@@ -1,4 +1,5 @@
-//! What the stories of the service share: a service of their own, users, uploads and what is left behind.
+//! What the stories of the service share: a service of their own, users, uploads and what is left
+//! behind.
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -62,7 +63,8 @@ impl Client {
 
     /// A request without an access token.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let url = if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", self.base) };
+        let url =
+            if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", self.base) };
         self.http.request(method, url).timeout(PATIENCE)
     }
 
@@ -75,15 +77,24 @@ impl Client {
     pub async fn user_of(&self, language: &str) -> User<'_> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let email = format!("user{}@example.com", NUMBER.fetch_add(1, Ordering::Relaxed));
-        let registration = json!({ "email": email, "password": PASSWORD, "name": "Ana", "language": language });
-        let (status, account) = answer(self.request(Method::POST, "/auth/register").json(&registration)).await;
+        let registration =
+            json!({ "email": email, "password": PASSWORD, "name": "Ana", "language": language });
+        let (status, account) =
+            answer(self.request(Method::POST, "/auth/register").json(&registration)).await;
         assert_eq!(status, StatusCode::CREATED, "{account}");
         let credentials = json!({ "email": email, "password": PASSWORD });
-        let (status, session) = answer(self.request(Method::POST, "/auth/login").json(&credentials)).await;
+        let (status, session) =
+            answer(self.request(Method::POST, "/auth/login").json(&credentials)).await;
         assert_eq!(status, StatusCode::OK, "{session}");
         let token = |name: &str| session[name].as_str().expect("a token").to_owned();
         let (access, refresh) = (token("access_token"), token("refresh_token"));
-        User { client: self, id: account["id"].as_str().expect("an id").to_owned(), email, access, refresh }
+        User {
+            client: self,
+            id: account["id"].as_str().expect("an id").to_owned(),
+            email,
+            access,
+            refresh,
+        }
     }
 }
 
@@ -95,7 +106,8 @@ pub fn settings(directory: &Path) -> Settings {
 /// The settings of a service on a data directory and these places.
 fn settings_on(directory: &Path, places: Option<&Places>) -> Settings {
     let told = |name: &str| places?.told_of(name);
-    let mut settings = app::settings::load(None, told, app::settings::Overrides::default()).expect("they are right");
+    let mut settings = app::settings::load(None, told, app::settings::Overrides::default())
+        .expect("they are right");
     directory.clone_into(&mut settings.data_dir);
     settings.server.listen = "127.0.0.1:0".parse().expect("it is an address");
     settings.worker.cell_program = Some(program());
@@ -127,7 +139,8 @@ impl Service {
     ) -> Self {
         let mut settings = settings_on(directory.path(), places.as_ref());
         change(&mut settings);
-        let running = Running::start(settings, Roles::ALL, clock.clone()).await.expect("the service starts");
+        let running =
+            Running::start(settings, Roles::ALL, clock.clone()).await.expect("the service starts");
         let client = Client::of(&running.address().expect("it serves").to_string());
         Self { directory, places, clock, running, client }
     }
@@ -137,12 +150,14 @@ impl Service {
         &*self.running.upkeep().storage
     }
 
-    /// All files that it stores, by their path from the store's root, with their size. What is being written lies in `unfinished/`; an
-    /// S3 store does not tell its name and size.
+    /// All files that it stores, by their path from the store's root, with their size. What is
+    /// being written lies in `unfinished/`; an S3 store does not tell its name and size.
     pub async fn files(&self) -> BTreeMap<String, u64> {
         let Some(places) = &self.places else { return stored(self.directory.path()) };
         let mut files = objects(self.storage()).await;
-        files.extend((0..places.unfinished().await).map(|number| (format!("unfinished/{number}"), 0)));
+        files.extend(
+            (0..places.unfinished().await).map(|number| (format!("unfinished/{number}"), 0)),
+        );
         files
     }
 
@@ -164,17 +179,20 @@ impl Service {
         written.map(|path| std::fs::read_to_string(path).expect("a mail is text")).collect()
     }
 
-    /// Stop it once it has sent so many mails and has nothing more to do; gives all mails, which have to be so many, and each sent once.
+    /// Stop it once it has sent so many mails and has nothing more to do; gives all mails, which
+    /// have to be so many, and each sent once.
     pub async fn letters(self, count: usize) -> Vec<Letter> {
         let (letters, repeated) = self.told(count).await;
         assert_eq!(repeated, 0, "mails were sent twice: {letters:?}");
         letters
     }
 
-    /// The same for a service that was killed, perhaps when a mail had been sent and that had not been noted: it goes out again then,
-    /// under the same name, which mail programs show once. Says how often that happened.
+    /// The same for a service that was killed, perhaps when a mail had been sent and that had not
+    /// been noted: it goes out again then, under the same name, which mail programs show once. Says
+    /// how often that happened.
     pub async fn told(self, count: usize) -> (Vec<Letter>, usize) {
-        eventually("the mails", || async { (distinct(self.mails()).len() >= count).then_some(()) }).await;
+        eventually("the mails", || async { (distinct(self.mails()).len() >= count).then_some(()) })
+            .await;
         self.quiet().await;
         self.running.stopper().cancel();
         let rows = self.database().clone();
@@ -184,7 +202,8 @@ impl Service {
         assert!(due.is_empty(), "more is to be told: {due:?}");
         let mut repeated = 0;
         if let Some(places) = places {
-            let sent: Vec<String> = places.mailbox.received().into_iter().map(|mail| mail.data).collect();
+            let sent: Vec<String> =
+                places.mailbox.received().into_iter().map(|mail| mail.data).collect();
             repeated = sent.len();
             let sent = distinct(sent);
             repeated -= sent.len();
@@ -201,7 +220,8 @@ impl Service {
             let outbox = self.database().next_outgoing().await.expect("the database answers");
             let mut waiting = u64::from(outbox.is_some());
             for queue in Queue::ALL {
-                waiting += self.running.upkeep().broker.waiting(queue).await.expect("the broker answers");
+                waiting +=
+                    self.running.upkeep().broker.waiting(queue).await.expect("the broker answers");
             }
             (waiting == 0).then_some(())
         })
@@ -232,7 +252,12 @@ pub fn stored(data_directory: &Path) -> BTreeMap<String, u64> {
             match entry.metadata() {
                 Ok(kind) if kind.is_dir() => left.push(entry.path()),
                 Ok(file) => {
-                    let path = entry.path().strip_prefix(&root).expect("it lies there").to_string_lossy().into_owned();
+                    let path = entry
+                        .path()
+                        .strip_prefix(&root)
+                        .expect("it lies there")
+                        .to_string_lossy()
+                        .into_owned();
                     found.insert(path, file.len());
                 }
                 Err(_) => {}
@@ -259,7 +284,8 @@ pub struct User<'a> {
 impl User<'_> {
     /// The user, wherever.
     pub fn account(&self) -> Account {
-        let [id, email, access, refresh] = [&self.id, &self.email, &self.access, &self.refresh].map(Clone::clone);
+        let [id, email, access, refresh] =
+            [&self.id, &self.email, &self.access, &self.refresh].map(Clone::clone);
         Account { id, email, access, refresh }
     }
 
@@ -271,7 +297,8 @@ impl User<'_> {
     /// Log in again, after so much time that the access token has expired.
     pub async fn log_in_again(&mut self) {
         let credentials = json!({ "email": self.email, "password": PASSWORD });
-        let (status, session) = answer(self.client.request(Method::POST, "/auth/login").json(&credentials)).await;
+        let (status, session) =
+            answer(self.client.request(Method::POST, "/auth/login").json(&credentials)).await;
         assert_eq!(status, StatusCode::OK, "{session}");
         let token = |name: &str| session[name].as_str().expect("a token").to_owned();
         (self.access, self.refresh) = (token("access_token"), token("refresh_token"));
@@ -299,14 +326,18 @@ impl User<'_> {
         accepted["job_id"].as_str().expect("an id").to_owned()
     }
 
-    /// A job's history in short: a line such as `QUEUED>PROCESSING 1` for each change, with the attempt and the failure if there is one.
+    /// A job's history in short: a line such as `QUEUED>PROCESSING 1` for each change, with the
+    /// attempt and the failure if there is one.
     pub async fn history(&self, job: &str) -> Vec<String> {
         let (status, report) = self.get(&format!("/jobs/{job}/status")).await;
         assert_eq!(status, StatusCode::OK, "{report}");
         let line = |line: &Value| {
-            let states = ["old_state", "new_state"].map(|state| line[state].as_str().unwrap_or("-"));
-            let attempt = line["attempt"].as_u64().map(|attempt| format!(" {attempt}")).unwrap_or_default();
-            let failure = line["error_code"].as_str().map(|code| format!(" {code}")).unwrap_or_default();
+            let states =
+                ["old_state", "new_state"].map(|state| line[state].as_str().unwrap_or("-"));
+            let attempt =
+                line["attempt"].as_u64().map(|attempt| format!(" {attempt}")).unwrap_or_default();
+            let failure =
+                line["error_code"].as_str().map(|code| format!(" {code}")).unwrap_or_default();
             format!("{}>{}{attempt}{failure}", states[0], states[1])
         };
         report["history"].as_array().expect("a history").iter().map(line).collect()
@@ -314,7 +345,11 @@ impl User<'_> {
 
     /// Wait until a job is in one of these states, and give it as it is then.
     pub async fn until(&self, job: &str, states: &[&str]) -> Value {
-        let events = self.request(Method::GET, &format!("/jobs/{job}/events")).send().await.expect("events are streamed");
+        let events = self
+            .request(Method::GET, &format!("/jobs/{job}/events"))
+            .send()
+            .await
+            .expect("events are streamed");
         assert_eq!(events.status(), StatusCode::OK);
         let mut stream = events.bytes_stream();
         let seen = tokio::time::timeout(PATIENCE, async {
@@ -331,7 +366,10 @@ impl User<'_> {
         let (status, view) = self.get(&format!("/videos/{job}")).await;
         assert_eq!(status, StatusCode::OK);
         let now = view["status"].as_str().unwrap_or_default();
-        assert!(states.contains(&now), "job {job} went to {now} instead of {states:?}: {seen} {view}");
+        assert!(
+            states.contains(&now),
+            "job {job} went to {now} instead of {states:?}: {seen} {view}"
+        );
         view
     }
 
@@ -362,7 +400,8 @@ pub struct Account {
 impl Account {
     /// The user, at another process on the same data.
     pub fn at<'a>(&self, client: &'a Client) -> User<'a> {
-        let [id, email, access, refresh] = [&self.id, &self.email, &self.access, &self.refresh].map(Clone::clone);
+        let [id, email, access, refresh] =
+            [&self.id, &self.email, &self.access, &self.refresh].map(Clone::clone);
         User { client, id, email, access, refresh }
     }
 }
@@ -378,13 +417,16 @@ pub fn statuses(events: &str) -> Vec<String> {
 
 /// A form of files under their names.
 pub fn form(files: &[(&str, Vec<u8>)]) -> Form {
-    files
-        .iter()
-        .fold(Form::new(), |form, (name, bytes)| form.part("file", Part::bytes(bytes.clone()).file_name((*name).to_owned())))
+    files.iter().fold(Form::new(), |form, (name, bytes)| {
+        form.part("file", Part::bytes(bytes.clone()).file_name((*name).to_owned()))
+    })
 }
 
 /// Look again and again until there is something; fail if there never is.
-pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+pub async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut look: impl FnMut() -> F,
+) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look().await {
@@ -400,7 +442,11 @@ pub async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
     let response: Response = request.send().await.expect("the service answers");
     let status = response.status();
     let body = response.bytes().await.expect("the answer comes whole");
-    let value = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).expect("answers are JSON") };
+    let value = if body.is_empty() {
+        Value::Null
+    } else {
+        serde_json::from_slice(&body).expect("answers are JSON")
+    };
     (status, value)
 }
 

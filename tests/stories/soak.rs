@@ -1,6 +1,8 @@
-//! Everything is killed, stopped and paused at random under load, again and again; then every accepted video is accounted for.
+//! Everything is killed, stopped and paused at random under load, again and again; then every
+//! accepted video is accounted for.
 //!
-//! For a minute unless `SOAK_MINUTES` says otherwise (`make soak`). `STORY_SEED` repeats what happened, though not when within the work.
+//! For a minute unless `SOAK_MINUTES` says otherwise (`make soak`). `STORY_SEED` repeats what
+//! happened, though not when within the work.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,11 +48,18 @@ struct Incident {
 
 impl fmt::Debug for Incident {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{:?} {:?} for {:.1} s", self.victim, self.fault, self.lasting.as_secs_f64())
+        write!(
+            formatter,
+            "{:?} {:?} for {:.1} s",
+            self.victim,
+            self.fault,
+            self.lasting.as_secs_f64()
+        )
     }
 }
 
-/// What can happen, and for how many seconds at most: workers also past their leases, which are of 5 s.
+/// What can happen, and for how many seconds at most: workers also past their leases, which are of
+/// 5 s.
 const INCIDENTS: [(Victim, Fault, f64); 17] = [
     (Victim::Api(0), Fault::Killed, 2.0),
     (Victim::Api(1), Fault::Stopped, 2.0),
@@ -154,10 +163,17 @@ fn api(cluster: &Cluster, address: &str) -> Process {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_happens_every_accepted_video_comes_to_its_end() {
-    let number =
-        |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap_or_else(|_| panic!("{name} is no number")));
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is later than 1970");
-    let (minutes, seed) = (number("SOAK_MINUTES").unwrap_or(1), number("STORY_SEED").unwrap_or(now.as_nanos() as u64));
+    let number = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .map(|text| text.parse::<u64>().unwrap_or_else(|_| panic!("{name} is no number")))
+    };
+    let now =
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is later than 1970");
+    let (minutes, seed) = (
+        number("SOAK_MINUTES").unwrap_or(1),
+        number("STORY_SEED").unwrap_or(now.as_nanos() as u64),
+    );
     println!("STORY_SEED={seed} for {minutes} min");
     let mut random = StdRng::seed_from_u64(seed);
 
@@ -169,7 +185,11 @@ async fn whatever_happens_every_accepted_video_comes_to_its_end() {
     let (sent, ()) = tokio::join!(load(&apis, &account, &over), async {
         while begun.elapsed() < Duration::from_mins(minutes) {
             let (victim, fault, most) = *INCIDENTS.choose(&mut random).expect("there are some");
-            let incident = Incident { victim, fault, lasting: Duration::from_secs_f64(random.random_range(0.0..most)) };
+            let incident = Incident {
+                victim,
+                fault,
+                lasting: Duration::from_secs_f64(random.random_range(0.0..most)),
+            };
             println!("{:6.1} s: {incident:?}", begun.elapsed().as_secs_f64());
             block_in_place(|| soaked.suffer(incident));
             // Not to wait for something, but to let things come at any moment of the work.

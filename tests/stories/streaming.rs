@@ -1,4 +1,5 @@
-//! A worker on an S3 store reads a video by pieces and sends its archive by pieces, in bounded memory and without a disk.
+//! A worker on an S3 store reads a video by pieces and sends its archive by pieces, in bounded
+//! memory and without a disk.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,11 +16,28 @@ fn film(directory: &Path, times: u32) -> PathBuf {
     let [once, long] = ["once.mp4", "long.mp4"].map(|name| directory.join(name));
     // Moving shapes under grain: motion for the decoder, and detail for the encoder.
     let picture = "testsrc2=size=1920x1080:rate=30:duration=4,noise=alls=6:allf=t";
-    let encoding = ["-pix_fmt", "yuv420p", "-c:v", "libx264", "-preset", "ultrafast", "-crf", "28", "-g", "60"];
-    output(tool("ffmpeg").args(["-v", "error", "-nostdin", "-f", "lavfi", "-i", picture]).args(encoding).arg(&once))
-        .expect("a film");
+    let encoding = [
+        "-pix_fmt",
+        "yuv420p",
+        "-c:v",
+        "libx264",
+        "-preset",
+        "ultrafast",
+        "-crf",
+        "28",
+        "-g",
+        "60",
+    ];
+    output(
+        tool("ffmpeg")
+            .args(["-v", "error", "-nostdin", "-f", "lavfi", "-i", picture])
+            .args(encoding)
+            .arg(&once),
+    )
+    .expect("a film");
     let repeat = ["-v", "error", "-nostdin", "-stream_loop", &(times - 1).to_string(), "-i"];
-    output(tool("ffmpeg").args(repeat).arg(&once).args(["-c", "copy"]).arg(&long)).expect("a longer film");
+    output(tool("ffmpeg").args(repeat).arg(&once).args(["-c", "copy"]).arg(&long))
+        .expect("a longer film");
     long
 }
 
@@ -28,17 +46,25 @@ async fn a_worker_of_1080p_takes_little_memory_and_no_disk() {
     const SECONDS: u64 = 120;
     const MIB: u64 = 1 << 20;
     let (places, data) = (Parts::Servers.places().await.expect("they are servers"), scratch());
-    let environment: Vec<(&str, &str)> = places.environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let migrated = run(fiapx().arg("migrate").arg("--data-dir").arg(data.path()).envs(environment.iter().copied()));
+    let environment: Vec<(&str, &str)> =
+        places.environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let migrated = run(fiapx()
+        .arg("migrate")
+        .arg("--data-dir")
+        .arg(data.path())
+        .envs(environment.iter().copied()));
     assert_eq!(migrated.code, Some(0), "{migrated:?}");
     let [alone, notes] = ["worker", "notes"].map(|name| data.path().join(name));
-    let api = Process::role(&["api", "--listen", "127.0.0.1:0"], &data.path().join("api"), &environment);
+    let api =
+        Process::role(&["api", "--listen", "127.0.0.1:0"], &data.path().join("api"), &environment);
     let worker = Process::watched(&["worker"], &alone, &environment, &notes);
 
     let film = block_in_place(|| film(data.path(), SECONDS as u32 / 4));
     let user = api.user().await;
     let upload = user.request(reqwest::Method::POST, "/videos/upload");
-    let (_, accepted) = answer(upload.multipart(form(&[("film.mp4", std::fs::read(&film).expect("it is there"))]))).await;
+    let (_, accepted) =
+        answer(upload.multipart(form(&[("film.mp4", std::fs::read(&film).expect("it is there"))])))
+            .await;
     let job = accepted["job_id"].as_str().expect("it is accepted").to_owned();
     let peak = AtomicU64::new(0);
     let view = eventually("the film is done", || async {
@@ -52,7 +78,11 @@ async fn a_worker_of_1080p_takes_little_memory_and_no_disk() {
     let peak = peak.into_inner();
     let size = view["zip_size_bytes"].as_u64().expect("a size");
     assert!(size > 64 * MIB, "an archive of {size} bytes would fit into memory");
-    println!("the worker and its cell had {} MiB at most, for an archive of {} MiB", peak / MIB, size / MIB);
+    println!(
+        "the worker and its cell had {} MiB at most, for an archive of {} MiB",
+        peak / MIB,
+        size / MIB
+    );
     assert!(peak < 350 * MIB, "{} MiB", peak / MIB);
 
     worker.signal("TERM");
@@ -65,7 +95,9 @@ async fn a_worker_of_1080p_takes_little_memory_and_no_disk() {
     let written: Vec<&str> = noted
         .lines()
         .filter(|line| {
-            writes.iter().any(|word| line.contains(word)) && !line.contains("\"/dev/null\"") && !line.contains("\"/proc/")
+            writes.iter().any(|word| line.contains(word))
+                && !line.contains("\"/dev/null\"")
+                && !line.contains("\"/proc/")
         })
         .collect();
     assert_eq!(written, [""; 0]);

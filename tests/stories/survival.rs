@@ -18,11 +18,18 @@ use crate::process::Process;
 use crate::service::{Account, Service};
 
 /// Attempts follow each other at once, and so many that no number of kills in a story uses them up.
-const PATIENT: [(&str, &str); 2] =
-    [("WORKER_RETRY_SECONDS", "0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0"), ("LIMIT_DOWNLOADS_PER_MINUTE", "1000000")];
+const PATIENT: [(&str, &str); 2] = [
+    ("WORKER_RETRY_SECONDS", "0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0"),
+    ("LIMIT_DOWNLOADS_PER_MINUTE", "1000000"),
+];
 
 /// Start a service again where another was killed, and hold it against what its clients were told.
-async fn account_again(directory: TempDir, places: Option<Places>, account: &Account, sent: &[Sent]) -> Balance {
+async fn account_again(
+    directory: TempDir,
+    places: Option<Places>,
+    account: &Account,
+    sent: &[Sent],
+) -> Balance {
     let clock = Clock::default();
     clock.advance(LATER);
     let service = Service::at(directory, places, clock, |settings| {
@@ -37,10 +44,15 @@ fn fail_points() -> Vec<String> {
     let (mut points, mut left) = (Vec::new(), vec![root().join("crates")]);
     while let Some(path) = left.pop() {
         if path.is_dir() {
-            left.extend(path.read_dir().expect("it can be read").map(|entry| entry.expect("it can be read").path()));
+            left.extend(
+                path.read_dir()
+                    .expect("it can be read")
+                    .map(|entry| entry.expect("it can be read").path()),
+            );
         } else if path.extension().is_some_and(|suffix| suffix == "rs") {
             let source = std::fs::read_to_string(&path).expect("sources are text");
-            let named = source.split("fail_point!(\"").skip(1).filter_map(|rest| rest.split('"').next());
+            let named =
+                source.split("fail_point!(\"").skip(1).filter_map(|rest| rest.split('"').next());
             points.extend(named.map(str::to_owned));
         }
     }
@@ -49,13 +61,17 @@ fn fail_points() -> Vec<String> {
     points
 }
 
-/// Before and after every commit, publication and completion, at the first time and, on embedded parts, the second.
+/// Before and after every commit, publication and completion, at the first time and, on embedded
+/// parts, the second.
 #[rstest]
 fn killed_at_every_fail_point_nothing_is_lost(#[values(Embedded, Servers)] parts: Parts) {
     let points = fail_points();
     assert!(points.len() >= 10, "the sources name {points:?}");
     let times: &[u32] = if parts == Embedded { &[1, 2] } else { &[1] };
-    let cases: Vec<String> = points.iter().flat_map(|point| times.iter().map(move |time| format!("{point}:{time}"))).collect();
+    let cases: Vec<String> = points
+        .iter()
+        .flat_map(|point| times.iter().map(move |time| format!("{point}:{time}")))
+        .collect();
     each(&cases, |point| {
         let story = || Runtime::new().expect("threads").block_on(killed_at(parts, point));
         catch_unwind(AssertUnwindSafe(story)).map_err(reason)
@@ -64,8 +80,12 @@ fn killed_at_every_fail_point_nothing_is_lost(#[values(Embedded, Servers)] parts
 
 async fn killed_at(parts: Parts, point: &str) {
     let (directory, places) = (scratch(), parts.places().await);
-    let told = places.iter().flat_map(|places| &places.environment).map(|(name, value)| (*name, value.as_str()));
-    let environment: Vec<(&str, &str)> = PATIENT.into_iter().chain([("FIAPX_KILL_AT", point)]).chain(told).collect();
+    let told = places
+        .iter()
+        .flat_map(|places| &places.environment)
+        .map(|(name, value)| (*name, value.as_str()));
+    let environment: Vec<(&str, &str)> =
+        PATIENT.into_iter().chain([("FIAPX_KILL_AT", point)]).chain(told).collect();
     let service = Process::start(directory.path(), &environment);
     let user = service.user().await;
     let mut sent = Vec::new();
@@ -74,15 +94,21 @@ async fn killed_at(parts: Parts, point: &str) {
     }
     let account = user.account();
     let (status, _) = service.ended();
-    assert_eq!(status.signal(), Some(9), "it ends otherwise; only with the feature `failpoints` of `app` are there fail points");
+    assert_eq!(
+        status.signal(),
+        Some(9),
+        "it ends otherwise; only with the feature `failpoints` of `app` are there fail points"
+    );
     account_again(directory, places, &account, &sent).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_random_under_load_nothing_is_lost() {
     const ROUNDS: u64 = 8;
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is later than 1970");
-    let seed = std::env::var("STORY_SEED").map_or(now.as_nanos() as u64, |seed| seed.parse().expect("STORY_SEED is a number"));
+    let now =
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is later than 1970");
+    let seed = std::env::var("STORY_SEED")
+        .map_or(now.as_nanos() as u64, |seed| seed.parse().expect("STORY_SEED is a number"));
     println!("STORY_SEED={seed}");
     let directory = scratch();
     let (mut account, mut sent) = (None, Vec::new());
@@ -116,7 +142,11 @@ async fn killed_at_random_under_load_nothing_is_lost() {
     let accepted = sent.iter().filter(|sent| sent.accepted.is_some()).count();
     assert!(accepted > 0, "no upload was accepted before the kill");
     let balance = account_again(directory, None, &account.expect("it is there"), &sent).await;
-    println!("{} jobs of {accepted} accepted uploads, of {}: {balance:?}", balance.jobs, sent.len());
+    println!(
+        "{} jobs of {accepted} accepted uploads, of {}: {balance:?}",
+        balance.jobs,
+        sent.len()
+    );
 }
 
 /// A number that looks random (SplitMix64).

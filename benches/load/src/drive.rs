@@ -24,8 +24,13 @@ pub struct Clip {
 impl Clip {
     /// Read it, and note whether it has to fail.
     pub fn read(path: &Path, fails: bool) -> Result<Self> {
-        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?.into();
-        let name = path.file_name().with_context(|| format!("{} is no file", path.display()))?.to_string_lossy().into_owned();
+        let bytes =
+            std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?.into();
+        let name = path
+            .file_name()
+            .with_context(|| format!("{} is no file", path.display()))?
+            .to_string_lossy()
+            .into_owned();
         Ok(Self { name, bytes, fails })
     }
 }
@@ -98,25 +103,42 @@ pub struct Drive {
 }
 
 impl Drive {
-    /// Send at these moments, give everything as long as `drain` after `seconds`, and look for every job at the end.
+    /// Send at these moments, give everything as long as `drain` after `seconds`, and look for
+    /// every job at the end.
     pub async fn run(self, plan: &[Duration], seconds: Duration, drain: Duration) -> Outcome {
         let start = Instant::now();
         let deadline = start + seconds + drain;
-        let (clips, mut uploads, mut listings) = (Arc::new(self.clips), JoinSet::new(), JoinSet::new());
+        let (clips, mut uploads, mut listings) =
+            (Arc::new(self.clips), JoinSet::new(), JoinSet::new());
         for (number, moment) in plan.iter().enumerate() {
             let (planned, user) = (start + *moment, &self.users[number % self.users.len()]);
             sleep_until(planned).await;
-            let way = Way { user: Arc::clone(user), clips: Arc::clone(&clips), number, start, planned, deadline };
+            let way = Way {
+                user: Arc::clone(user),
+                clips: Arc::clone(&clips),
+                number,
+                start,
+                planned,
+                deadline,
+            };
             uploads.spawn(way.follow());
             let user = Arc::clone(user);
             listings.spawn(async move {
                 let listed = timeout_at(deadline, user.get("/videos")).await;
-                listed.unwrap_or_else(|_| Err(Trouble::Unanswered("no answer in time".to_owned()))).map(|_| planned.elapsed())
+                listed
+                    .unwrap_or_else(|_| Err(Trouble::Unanswered("no answer in time".to_owned())))
+                    .map(|_| planned.elapsed())
             });
         }
         let mut uploads = uploads.join_all().await;
         uploads.sort_by(|one, other| one.name.cmp(&other.name));
-        let mut outcome = Outcome { uploads, listings: listings.join_all().await, unheard: 0, unknown: 0, took: start.elapsed() };
+        let mut outcome = Outcome {
+            uploads,
+            listings: listings.join_all().await,
+            unheard: 0,
+            unknown: 0,
+            took: start.elapsed(),
+        };
         outcome.look(&self.users).await;
         outcome
     }
@@ -132,20 +154,27 @@ impl Outcome {
             match timeout(PATIENCE, user.jobs()).await {
                 Ok(Ok(jobs)) => listed.extend(jobs),
                 failed => {
-                    let why = failed.map_or_else(|_| "no answer".to_owned(), |failed| format!("{:?}", failed.err()));
+                    let why = failed.map_or_else(
+                        |_| "no answer".to_owned(),
+                        |failed| format!("{:?}", failed.err()),
+                    );
                     return eprintln!("load: the jobs could not be listed at the end: {why}");
                 }
             }
         }
         for upload in &mut self.uploads {
             match &upload.job {
-                Some(job) if listed.remove(job).is_none() => upload.fate = Fate::Lost("is not in its user's list".to_owned()),
+                Some(job) if listed.remove(job).is_none() => {
+                    upload.fate = Fate::Lost("is not in its user's list".to_owned())
+                }
                 _ => {}
             }
         }
-        let silent = self.uploads.iter().filter(|upload| matches!(upload.fate, Fate::Unanswered(_)));
+        let silent =
+            self.uploads.iter().filter(|upload| matches!(upload.fate, Fate::Unanswered(_)));
         let silent: HashSet<&str> = silent.map(|upload| upload.name.as_str()).collect();
-        let (unheard, unknown): (Vec<_>, Vec<_>) = listed.values().partition(|name| silent.contains(name.as_str()));
+        let (unheard, unknown): (Vec<_>, Vec<_>) =
+            listed.values().partition(|name| silent.contains(name.as_str()));
         (self.unheard, self.unknown) = (unheard.len(), unknown.len());
     }
 }
@@ -182,7 +211,8 @@ impl Way {
             Ok(Err(Trouble::Unanswered(why))) => upload.fate = Fate::Unanswered(why),
             Ok(Err(Trouble::Refused(status, code, _))) => upload.fate = Fate::Refused(status, code),
             Ok(Ok(job)) => {
-                (upload.accepting, upload.accepted_at) = (Some(self.planned.elapsed()), Some(self.start.elapsed()));
+                (upload.accepting, upload.accepted_at) =
+                    (Some(self.planned.elapsed()), Some(self.start.elapsed()));
                 upload.fate = self.end_of(&job, clip, &mut upload).await;
                 upload.job = Some(job);
             }
@@ -194,12 +224,18 @@ impl Way {
     async fn end_of(&self, job: &str, clip: &Clip, upload: &mut Upload) -> Fate {
         let (accepted, last) = (Instant::now(), Mutex::new("nothing was heard of it".to_owned()));
         let Ok(status) = timeout_at(self.deadline, self.last_state(job, &last)).await else {
-            return Fate::Lost(format!("is not over in time: {}", last.into_inner().unwrap_or_else(PoisonError::into_inner)));
+            return Fate::Lost(format!(
+                "is not over in time: {}",
+                last.into_inner().unwrap_or_else(PoisonError::into_inner)
+            ));
         };
         match status.as_deref() {
             Ok("DONE") if !clip.fails => {
-                (upload.waiting, upload.done_at) = (Some(accepted.elapsed()), Some(self.start.elapsed()));
-                timeout_at(self.deadline, self.fetch(job, upload)).await.unwrap_or(Fate::DoneUnfetched)
+                (upload.waiting, upload.done_at) =
+                    (Some(accepted.elapsed()), Some(self.start.elapsed()));
+                timeout_at(self.deadline, self.fetch(job, upload))
+                    .await
+                    .unwrap_or(Fate::DoneUnfetched)
             }
             Ok("FAILED") if clip.fails => Fate::Failed,
             Ok(status) => Fate::Wrong(format!("is {status}")),
@@ -207,7 +243,8 @@ impl Way {
         }
     }
 
-    /// Watch a job until it is over, again and again if the stream breaks off, and note what was last heard.
+    /// Watch a job until it is over, again and again if the stream breaks off, and note what was
+    /// last heard.
     async fn last_state(&self, job: &str, last: &Mutex<String>) -> Result<String, Trouble> {
         /// Between two streams of one job, so that a service which ends them is not flooded.
         const PAUSE: Duration = Duration::from_millis(200);
@@ -220,7 +257,9 @@ impl Way {
             });
             match watched.await {
                 Err(trouble) if !trouble.passes() => return Err(trouble),
-                _ if ["DONE", "FAILED", "CANCELLED", "EXPIRED"].contains(&state.as_str()) => return Ok(state),
+                _ if ["DONE", "FAILED", "CANCELLED", "EXPIRED"].contains(&state.as_str()) => {
+                    return Ok(state);
+                }
                 Err(trouble) => {
                     note(format!("{trouble:?}"));
                     trouble.pass().await;
@@ -245,7 +284,9 @@ impl Way {
                     }
                     trouble.pass().await;
                 }
-                Err(trouble) => return Fate::Wrong(format!("its archive cannot be fetched: {trouble:?}")),
+                Err(trouble) => {
+                    return Fate::Wrong(format!("its archive cannot be fetched: {trouble:?}"));
+                }
             }
         };
         upload.fetched = size;
@@ -262,9 +303,15 @@ impl Way {
                 view["zip_size_bytes"]
             ));
         }
-        match spawn_blocking(|| archive::pictures(file)).await.unwrap_or_else(|stopped| Err(stopped.to_string())) {
+        match spawn_blocking(|| archive::pictures(file))
+            .await
+            .unwrap_or_else(|stopped| Err(stopped.to_string()))
+        {
             Ok(pictures) if view["frame_count"] == pictures => Fate::Done,
-            Ok(pictures) => Fate::Wrong(format!("its archive holds {pictures} pictures, {} by its job", view["frame_count"])),
+            Ok(pictures) => Fate::Wrong(format!(
+                "its archive holds {pictures} pictures, {} by its job",
+                view["frame_count"]
+            )),
             Err(wrong) => Fate::Wrong(wrong),
         }
     }

@@ -1,8 +1,10 @@
-//! Sends videos to a service at a rate, watches them, fetches their archives, and accounts for every one: `make load`.
+//! Sends videos to a service at a rate, watches them, fetches their archives, and accounts for
+//! every one: `make load`.
 //!
-//! It knows the service by its public HTTP interface alone. Arrivals come as they were planned, whatever the service does (an open loop),
-//! and what they take is measured from the planned moment on, so that a service that stands still is not measured less often for it
-//! (coordinated omission).
+//! It knows the service by its public HTTP interface alone. Arrivals come as they were planned,
+//! whatever the service does (an open loop), and what they take is measured from the planned moment
+//! on, so that a service that stands still is not measured less often for it (coordinated
+//! omission).
 
 mod archive;
 mod client;
@@ -30,12 +32,14 @@ use report::Report;
 
 /// Send videos to a service at a rate, watch them, fetch their archives, and account for every one.
 ///
-/// The exit status is 0 when every accepted video came to its right end, and 1 when one did not, or none was accepted.
+/// The exit status is 0 when every accepted video came to its right end, and 1 when one did not, or
+/// none was accepted.
 #[derive(Debug, Parser)]
 #[command(name = "load")]
 struct Arguments {
-    /// The service, such as http://localhost:8000. It gets new users, their videos, and has mails sent to addresses at example.com.
-    /// Without it, one is started for the time of the run, on loopback and in an empty directory.
+    /// The service, such as http://localhost:8000. It gets new users, their videos, and has mails
+    /// sent to addresses at example.com. Without it, one is started for the time of the run, on
+    /// loopback and in an empty directory.
     #[arg(long)]
     url: Option<Url>,
     /// The command that the run's own service is started from.
@@ -75,7 +79,9 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let done = tokio::runtime::Runtime::new().context("cannot start threads").and_then(|runtime| runtime.block_on(run(&arguments)));
+    let done = tokio::runtime::Runtime::new()
+        .context("cannot start threads")
+        .and_then(|runtime| runtime.block_on(run(&arguments)));
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -91,16 +97,25 @@ fn main() -> ExitCode {
 async fn run(arguments: &Arguments) -> Result<bool> {
     ensure!(arguments.rate > 0.0 && arguments.rate.is_finite(), "--rate has to be above zero");
     ensure!(arguments.users > 0, "--users has to be above zero");
-    let [seconds, drain] = [("--seconds", arguments.seconds), ("--drain", arguments.drain)].map(|(name, seconds)| {
-        Duration::try_from_secs_f64(seconds).with_context(|| format!("{name} has to be a number of seconds"))
-    });
+    let [seconds, drain] =
+        [("--seconds", arguments.seconds), ("--drain", arguments.drain)].map(|(name, seconds)| {
+            Duration::try_from_secs_f64(seconds)
+                .with_context(|| format!("{name} has to be a number of seconds"))
+        });
     let (seconds, drain) = (seconds?, drain?);
     let good = arguments.clips.iter().map(|path| Clip::read(path, false));
     let failing = arguments.failing.iter().map(|path| Clip::read(path, true));
     let clips = good.chain(failing).collect::<Result<Vec<_>>>()?;
     many_connections();
-    let own = if arguments.url.is_none() { Some(Own::start(&arguments.program, &arguments.settings)?) } else { None };
-    let base = arguments.url.as_ref().map_or_else(|| own.as_ref().map(|own| own.base().to_owned()), |url| Some(url.to_string()));
+    let own = if arguments.url.is_none() {
+        Some(Own::start(&arguments.program, &arguments.settings)?)
+    } else {
+        None
+    };
+    let base = arguments
+        .url
+        .as_ref()
+        .map_or_else(|| own.as_ref().map(|own| own.base().to_owned()), |url| Some(url.to_string()));
     let base: Arc<str> = base.context("there is a service")?.trim_end_matches('/').into();
 
     let http = client::http()?;
@@ -120,7 +135,8 @@ async fn run(arguments: &Arguments) -> Result<bool> {
     Ok(report.complaints().is_empty())
 }
 
-/// Let this process, and a service that it starts, have as many connections as the system allows: each video that waits has one.
+/// Let this process, and a service that it starts, have as many connections as the system allows:
+/// each video that waits has one.
 fn many_connections() {
     if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
         // With fewer the run still begins, and tells of each connection that could not be made.

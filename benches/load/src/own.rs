@@ -33,18 +33,26 @@ impl Own {
     pub fn start(program: &Path, settings: &[String]) -> Result<Self> {
         let data = tempfile::tempdir().context("cannot make a directory for the service")?;
         let mut command = Command::new(program);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data.path()).env_clear();
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(data.path())
+            .env_clear();
         command.envs(RAISED.map(|name| (name, MOST)));
         for setting in settings {
-            let (name, value) = setting.split_once('=').with_context(|| format!("`{setting}` is no NAME=VALUE"))?;
+            let (name, value) =
+                setting.split_once('=').with_context(|| format!("`{setting}` is no NAME=VALUE"))?;
             command.env(name, value);
         }
         let started = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
-        let started = started.with_context(|| format!("cannot start {} (`make build` makes it)", program.display()));
+        let started = started
+            .with_context(|| format!("cannot start {} (`make build` makes it)", program.display()));
         let mut own = Self { child: started?, base: String::new(), _data: data };
-        let mut lines = BufReader::new(own.child.stdout.take().context("its log is piped")?).lines();
+        let mut lines =
+            BufReader::new(own.child.stdout.take().context("its log is piped")?).lines();
         loop {
-            let Some(Ok(line)) = lines.next() else { bail!("{} ended before it was ready", program.display()) };
+            let Some(Ok(line)) = lines.next() else {
+                bail!("{} ended before it was ready", program.display())
+            };
             let line: Value = serde_json::from_str(&line).unwrap_or_default();
             if line["event"] == "the service is ready" {
                 own.base = format!("http://{}", line["address"].as_str().unwrap_or_default());

@@ -39,23 +39,37 @@ impl Report {
     pub fn of(outcome: &Outcome) -> Self {
         let uploads = &outcome.uploads;
         let named = |wanted: fn(&Fate) -> Option<&String>| -> Vec<String> {
-            let told = |upload: &Upload| Some(format!("{} ({}) {}", upload.job.as_deref()?, upload.name, wanted(&upload.fate)?));
+            let told = |upload: &Upload| {
+                Some(format!(
+                    "{} ({}) {}",
+                    upload.job.as_deref()?,
+                    upload.name,
+                    wanted(&upload.fate)?
+                ))
+            };
             uploads.iter().filter_map(told).collect()
         };
         let lost = named(|fate| if let Fate::Lost(why) = fate { Some(why) } else { None });
         let wrong = named(|fate| if let Fate::Wrong(why) = fate { Some(why) } else { None });
-        let count = |wanted: fn(&Fate) -> bool| uploads.iter().filter(|upload| wanted(&upload.fate)).count();
-        let refused_uploads =
-            uploads.iter().filter_map(|upload| if let Fate::Refused(status, _) = upload.fate { Some(status) } else { None });
-        let refused_lists = outcome
-            .listings
-            .iter()
-            .filter_map(|listed| if let Err(Trouble::Refused(status, ..)) = listed { Some(*status) } else { None });
-        let refused_fetches = uploads.iter().flat_map(|upload| upload.fetches_refused.iter().copied());
+        let count = |wanted: fn(&Fate) -> bool| {
+            uploads.iter().filter(|upload| wanted(&upload.fate)).count()
+        };
+        let refused_uploads = uploads.iter().filter_map(|upload| {
+            if let Fate::Refused(status, _) = upload.fate { Some(status) } else { None }
+        });
+        let refused_lists = outcome.listings.iter().filter_map(|listed| {
+            if let Err(Trouble::Refused(status, ..)) = listed { Some(*status) } else { None }
+        });
+        let refused_fetches =
+            uploads.iter().flat_map(|upload| upload.fetches_refused.iter().copied());
         let accepted: Vec<_> = uploads.iter().filter(|upload| upload.job.is_some()).collect();
-        let (took, done) = (outcome.took.as_secs_f64(), count(|fate| matches!(fate, Fate::Done | Fate::DoneUnfetched)));
-        let last =
-            |times: Vec<Option<Duration>>| times.into_iter().flatten().max().map_or(f64::INFINITY, |last| last.as_secs_f64());
+        let (took, done) = (
+            outcome.took.as_secs_f64(),
+            count(|fate| matches!(fate, Fate::Done | Fate::DoneUnfetched)),
+        );
+        let last = |times: Vec<Option<Duration>>| {
+            times.into_iter().flatten().max().map_or(f64::INFINITY, |last| last.as_secs_f64())
+        };
         let last_accepted = last(accepted.iter().map(|upload| upload.accepted_at).collect());
         let last_done = last(accepted.iter().map(|upload| upload.done_at).collect());
         let sum = |bytes: Vec<u64>| bytes.into_iter().sum::<u64>() as f64 / 1e6;
@@ -67,7 +81,11 @@ impl Report {
             failed: count(|fate| *fate == Fate::Failed),
             unanswered: count(|fate| matches!(fate, Fate::Unanswered(_))),
             unheard: outcome.unheard,
-            refused: [by_status(refused_uploads), by_status(refused_fetches), by_status(refused_lists)],
+            refused: [
+                by_status(refused_uploads),
+                by_status(refused_fetches),
+                by_status(refused_lists),
+            ],
             wrong,
             lost,
             unknown: outcome.unknown,
@@ -75,14 +93,29 @@ impl Report {
             rates: [
                 ("uploads accepted a second", accepted.len() as f64 / last_accepted),
                 ("videos done an hour", done as f64 / last_done * 3600.0),
-                ("MB/s in", sum(accepted.iter().map(|upload| upload.size).collect()) / last_accepted),
+                (
+                    "MB/s in",
+                    sum(accepted.iter().map(|upload| upload.size).collect()) / last_accepted,
+                ),
                 ("MB/s out", sum(accepted.iter().map(|upload| upload.fetched).collect()) / took),
             ],
             times: [
-                ("upload: planned moment to 202", histogram(accepted.iter().filter_map(|upload| upload.accepting))),
-                ("waiting: 202 to DONE", histogram(accepted.iter().filter_map(|upload| upload.waiting))),
-                ("GET /videos: planned moment to answer", histogram(outcome.listings.iter().flatten().copied())),
-                ("download: asking for the link to last byte", histogram(accepted.iter().filter_map(|upload| upload.fetching))),
+                (
+                    "upload: planned moment to 202",
+                    histogram(accepted.iter().filter_map(|upload| upload.accepting)),
+                ),
+                (
+                    "waiting: 202 to DONE",
+                    histogram(accepted.iter().filter_map(|upload| upload.waiting)),
+                ),
+                (
+                    "GET /videos: planned moment to answer",
+                    histogram(outcome.listings.iter().flatten().copied()),
+                ),
+                (
+                    "download: asking for the link to last byte",
+                    histogram(accepted.iter().filter_map(|upload| upload.fetching)),
+                ),
             ],
         }
     }
@@ -91,7 +124,8 @@ impl Report {
     pub fn table(&self) -> String {
         let mut table = String::new();
         let [uploads, downloads, lists] = self.refused.each_ref().map(|refused| {
-            let told: Vec<String> = refused.iter().map(|(status, count)| format!("{count} with {status}")).collect();
+            let told: Vec<String> =
+                refused.iter().map(|(status, count)| format!("{count} with {status}")).collect();
             if told.is_empty() { "none".to_owned() } else { told.join(", ") }
         });
         let Self { planned, accepted, done, failed, unanswered, unheard, unfetched, .. } = self;
@@ -107,10 +141,18 @@ impl Report {
         for (name, rate) in &self.rates {
             let _ = writeln!(table, "{rate:12.2}  {name}");
         }
-        let _ = writeln!(table, "\n{:44}{:>8}{:>10}{:>10}{:>10}{:>10}", "milliseconds", "count", "p50", "p90", "p99", "max");
+        let _ = writeln!(
+            table,
+            "\n{:44}{:>8}{:>10}{:>10}{:>10}{:>10}",
+            "milliseconds", "count", "p50", "p90", "p99", "max"
+        );
         for (name, times) in &self.times {
             let [p50, p90, p99, max] = percentiles(times);
-            let _ = writeln!(table, "{name:44}{:8}{p50:10.1}{p90:10.1}{p99:10.1}{max:10.1}", times.len());
+            let _ = writeln!(
+                table,
+                "{name:44}{:8}{p50:10.1}{p90:10.1}{p99:10.1}{max:10.1}",
+                times.len()
+            );
         }
         table.trim_end().to_owned()
     }
@@ -183,8 +225,13 @@ mod tests {
     #[test]
     fn percentiles_are_those_of_the_times() {
         let times = histogram((1..=1000).map(Duration::from_millis));
-        for (percentile, expected) in percentiles(&times).into_iter().zip([500.0, 900.0, 990.0, 1000.0]) {
-            assert!((percentile / expected - 1.0).abs() < 0.002, "{percentile} instead of {expected}");
+        for (percentile, expected) in
+            percentiles(&times).into_iter().zip([500.0, 900.0, 990.0, 1000.0])
+        {
+            assert!(
+                (percentile / expected - 1.0).abs() < 0.002,
+                "{percentile} instead of {expected}"
+            );
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What every request gets: an id, a line in the log, its place in a trace, its figures, and headers that keep browsers from being used
-//! against their users.
+//! What every request gets: an id, a line in the log, its place in a trace, its figures, and
+//! headers that keep browsers from being used against their users.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -33,7 +33,8 @@ pub struct Surroundings {
     pub proxies: usize,
     /// Tells where in a trace a request is.
     pub here: jobs::trace::Here,
-    /// Turns when the process has to stop. Answers close their connections then, so that the next request goes to a process that stays.
+    /// Turns when the process has to stop. Answers close their connections then, so that the next
+    /// request goes to a process that stays.
     pub stop: CancellationToken,
 }
 
@@ -42,18 +43,23 @@ pub struct Surroundings {
 pub struct ClientAddress(Option<IpAddr>);
 
 impl ClientAddress {
-    /// The sender of a request, as the outermost of our proxies saw it. What a header says beyond that, anybody may have written.
+    /// The sender of a request, as the outermost of our proxies saw it. What a header says beyond
+    /// that, anybody may have written.
     fn of(request: &Request, proxies: usize) -> Self {
         let told = || {
             let headers = request.headers().get_all("x-forwarded-for").iter();
-            let hops: Vec<&str> = headers.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).collect();
+            let hops: Vec<&str> = headers
+                .filter_map(|value| value.to_str().ok())
+                .flat_map(|value| value.split(','))
+                .collect();
             hops.get(hops.len().checked_sub(proxies)?)?.trim().parse().ok()
         };
         let peer = request.remote_addr().as_socket_addr().map(SocketAddr::ip);
         Self(if proxies > 0 { told() } else { peer })
     }
 
-    /// What is one household's or company's: an IPv4 address, or the first 64 bits of an IPv6 one, which each has to itself (RFC 6177).
+    /// What is one household's or company's: an IPv4 address, or the first 64 bits of an IPv6 one,
+    /// which each has to itself (RFC 6177).
     pub fn network(self) -> Option<IpAddr> {
         match self.0?.to_canonical() {
             IpAddr::V6(address) => Some(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into()),
@@ -68,7 +74,11 @@ pub fn traceparent(request: &Request) -> Option<&str> {
 }
 
 /// Do a request, whatever comes of it.
-pub async fn watched<E: Endpoint>(endpoint: Arc<E>, mut request: Request, surroundings: Arc<Surroundings>) -> Result<Response> {
+pub async fn watched<E: Endpoint>(
+    endpoint: Arc<E>,
+    mut request: Request,
+    surroundings: Arc<Surroundings>,
+) -> Result<Response> {
     let Surroundings { methods, proxies, here, stop } = &*surroundings;
     let (last, client) = (stop.is_cancelled(), ClientAddress::of(&request, *proxies));
     request.set_data(client);
@@ -103,15 +113,22 @@ pub async fn watched<E: Endpoint>(endpoint: Arc<E>, mut request: Request, surrou
             (span.in_scope(|| problem::of_framework(error)), route)
         }
     };
-    let route = route.map(|PathPattern(pattern)| pattern.to_string()).filter(|pattern| !pattern.is_empty());
+    let route =
+        route.map(|PathPattern(pattern)| pattern.to_string()).filter(|pattern| !pattern.is_empty());
     let route = route.unwrap_or_else(|| "none".to_owned());
     let (status, took) = (response.status(), started.elapsed());
     span.record("route", &route).record("status", status.as_u16());
     let allowed = methods.get(&route).filter(|_| status == StatusCode::METHOD_NOT_ALLOWED);
-    let labels = [("method", method.to_string()), ("route", route.clone()), ("status", status.as_u16().to_string())];
+    let labels = [
+        ("method", method.to_string()),
+        ("route", route.clone()),
+        ("status", status.as_u16().to_string()),
+    ];
     metrics::counter!("fiapx_requests_total", &labels).increment(1);
     metrics::histogram!("fiapx_request_seconds", &labels[..2]).record(took.as_secs_f64());
-    span.in_scope(|| info!(path, status = status.as_u16(), duration_ms = took.as_millis() as u64, "answered"));
+    span.in_scope(|| {
+        info!(path, status = status.as_u16(), duration_ms = took.as_millis() as u64, "answered")
+    });
 
     let headers = response.headers_mut();
     if last {

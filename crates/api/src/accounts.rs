@@ -38,7 +38,9 @@ pub enum Group {
 pub struct LoggedIn(pub UserId);
 
 async fn check(request: &Request, bearer: Bearer) -> poem::Result<UserId> {
-    let Some(service) = request.data::<Arc<Service>>() else { return Err(Problem::internal(&"no service").into()) };
+    let Some(service) = request.data::<Arc<Service>>() else {
+        return Err(Problem::internal(&"no service").into());
+    };
     let (id, generation) = service.tokens.user(&bearer.token)?;
     let user = service.database().user(id).await.map_err(Problem::from)?;
     if user.is_none_or(|user| user.generation != generation) {
@@ -84,11 +86,13 @@ struct Registration {
     /// E-mail address of 254 characters at most; upper and lower case are the same.
     #[oai(deserialize_with = "any_text")]
     email: Email,
-    /// 8 characters or more, among them an upper-case letter, a digit and a special character; 128 bytes at most.
+    /// 8 characters or more, among them an upper-case letter, a digit and a special character; 128
+    /// bytes at most.
     password: String,
     /// What you want to be called; 100 characters at most.
     name: String,
-    /// Language of mails and messages; by default that of the request's `Accept-Language`, else Portuguese.
+    /// Language of mails and messages; by default that of the request's `Accept-Language`, else
+    /// Portuguese.
     language: Option<Speech>,
 }
 
@@ -103,18 +107,23 @@ impl poem_openapi::types::Example for Registration {
     }
 }
 
-/// Takes any text for an address, so that a wrong one can be named together with all other fields that are wrong.
+/// Takes any text for an address, so that a wrong one can be named together with all other fields
+/// that are wrong.
 fn any_text(value: Option<Value>) -> ParseResult<Email> {
     String::parse_from_json(value).map(Email).map_err(ParseError::propagate)
 }
 
-/// Most characters of an e-mail address: more do not fit into SMTP's path (RFC 5321, 4.5.3.1.3, with its brackets).
+/// Most characters of an e-mail address: more do not fit into SMTP's path (RFC 5321, 4.5.3.1.3,
+/// with its brackets).
 const LONGEST_ADDRESS: usize = 254;
 
-/// Whether mail can be sent to an address: `name@domain`, without a display name, quotes or an IP address.
+/// Whether mail can be sent to an address: `name@domain`, without a display name, quotes or an IP
+/// address.
 fn is_address(text: &str) -> bool {
     let plain = |char: char| !char.is_whitespace() && !"<>\"[]()".contains(char);
-    text.chars().count() <= LONGEST_ADDRESS && text.chars().all(plain) && Email::parse_from_parameter(text).is_ok()
+    text.chars().count() <= LONGEST_ADDRESS
+        && text.chars().all(plain)
+        && Email::parse_from_parameter(text).is_ok()
 }
 
 /// Who wants to log in.
@@ -294,25 +303,38 @@ impl Accounts {
         let name = name.trim();
         let mut errors = passwords::lacks(&password);
         if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
-            errors.push(FieldError::new("name", "NAME_INVALID", "The name needs 1 to 100 characters."));
+            errors.push(FieldError::new(
+                "name",
+                "NAME_INVALID",
+                "The name needs 1 to 100 characters.",
+            ));
         }
         if !is_address(&email) {
-            errors.push(FieldError::new("email", "EMAIL_INVALID", "This is no e-mail address, such as ana@example.com."));
+            errors.push(FieldError::new(
+                "email",
+                "EMAIL_INVALID",
+                "This is no e-mail address, such as ana@example.com.",
+            ));
         }
         if !errors.is_empty() {
             return Err(Problem::fields(errors).into());
         }
-        let spoken = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| Language::of_header(value.to_str().ok()?));
+        let spoken = headers
+            .get(header::ACCEPT_LANGUAGE)
+            .and_then(|value| Language::of_header(value.to_str().ok()?));
         let language = language.map(Language::from).or(spoken).unwrap_or_default();
         let hash = service.passwords.hash(password).await?;
-        let user = service.database().register(&email, name, hash, language).await.map_err(|error| match error {
-            database::Error::Taken => Problem::new(
-                StatusCode::CONFLICT,
-                "EMAIL_TAKEN",
-                "Somebody is registered with this e-mail address. Log in instead.",
-            ),
-            error => error.into(),
-        })?;
+        let user =
+            service.database().register(&email, name, hash, language).await.map_err(|error| {
+                match error {
+                    database::Error::Taken => Problem::new(
+                        StatusCode::CONFLICT,
+                        "EMAIL_TAKEN",
+                        "Somebody is registered with this e-mail address. Log in instead.",
+                    ),
+                    error => error.into(),
+                }
+            })?;
         info!(user_id = %user.id, "a user registered");
         Ok(Registered::Created(Json(user.into())))
     }
@@ -333,17 +355,30 @@ impl Accounts {
         at_account(&service, &email).await?;
         let user = service.database().user_by_email(&email).await?;
         let Some(user) = verified(&service, user, password).await? else {
-            return Err(Problem::new(StatusCode::UNAUTHORIZED, "WRONG_CREDENTIALS", "E-mail address or password are wrong.").into());
+            return Err(Problem::new(
+                StatusCode::UNAUTHORIZED,
+                "WRONG_CREDENTIALS",
+                "E-mail address or password are wrong.",
+            )
+            .into());
         };
         let refresh_token = tokens::refresh_token();
-        service.database().open_session(user.id, &tokens::hash(&refresh_token), service.settings.refresh_valid_for).await?;
+        service
+            .database()
+            .open_session(
+                user.id,
+                &tokens::hash(&refresh_token),
+                service.settings.refresh_valid_for,
+            )
+            .await?;
         info!(user_id = %user.id, "a user logged in");
         Ok(session(&service, &user, refresh_token)?)
     }
 
     /// Renew a session
     ///
-    /// The refresh token is spent and a new one is given. A spent one that is used again ends the session: somebody may have stolen it.
+    /// The refresh token is spent and a new one is given. A spent one that is used again ends the
+    /// session: somebody may have stolen it.
     #[oai(path = "/auth/refresh", method = "post")]
     async fn refresh(
         &self,
@@ -354,22 +389,38 @@ impl Accounts {
         from_address(&service, **client).await?;
         let (spent, new) = (tokens::hash(&input.0.refresh_token), tokens::refresh_token());
         let refused = |code, detail| Problem::new(StatusCode::UNAUTHORIZED, code, detail);
-        match service.database().rotate_session(&spent, &tokens::hash(&new), service.settings.refresh_valid_for).await? {
+        match service
+            .database()
+            .rotate_session(&spent, &tokens::hash(&new), service.settings.refresh_valid_for)
+            .await?
+        {
             Rotation::Renewed(user) => {
                 let user = service.database().user(user).await?.ok_or_else(gone)?;
                 Ok(session(&service, &user, new)?)
             }
             Rotation::Reused(user) => {
                 warn!(user_id = %user, "a spent refresh token was used again; its session is over");
-                Err(refused("TOKEN_REUSED", "This refresh token was used before, so the session is over. Log in again.").into())
+                Err(refused(
+                    "TOKEN_REUSED",
+                    "This refresh token was used before, so the session is over. Log in again.",
+                )
+                .into())
             }
-            Rotation::Refused => Err(refused("TOKEN_INVALID", "The refresh token is unknown or expired. Log in again.").into()),
+            Rotation::Refused => Err(refused(
+                "TOKEN_INVALID",
+                "The refresh token is unknown or expired. Log in again.",
+            )
+            .into()),
         }
     }
 
     /// Log out
     #[oai(path = "/auth/logout", method = "post")]
-    async fn logout(&self, service: Data<&Arc<Service>>, input: Input<RefreshToken>) -> Result<LoggedOut, Refusal<LogoutRefusals>> {
+    async fn logout(
+        &self,
+        service: Data<&Arc<Service>>,
+        input: Input<RefreshToken>,
+    ) -> Result<LoggedOut, Refusal<LogoutRefusals>> {
         service.database().close_session(&tokens::hash(&input.0.refresh_token)).await?;
         Ok(LoggedOut::Over)
     }
@@ -397,7 +448,12 @@ impl Accounts {
             return Err(Problem::fields(errors).into());
         }
         let Some(user) = verified(&service, Some(user), current_password).await? else {
-            return Err(Problem::field("current_password", "PASSWORD_WRONG", "This is not the current password.").into());
+            return Err(Problem::field(
+                "current_password",
+                "PASSWORD_WRONG",
+                "This is not the current password.",
+            )
+            .into());
         };
         let hash = service.passwords.hash(new_password).await?;
         service.database().change_password(user.id, hash).await?;
@@ -407,7 +463,11 @@ impl Accounts {
 
     /// Who am I?
     #[oai(path = "/auth/me", method = "get")]
-    async fn me(&self, service: Data<&Arc<Service>>, user: LoggedIn) -> Result<Known, Refusal<MeRefusals>> {
+    async fn me(
+        &self,
+        service: Data<&Arc<Service>>,
+        user: LoggedIn,
+    ) -> Result<Known, Refusal<MeRefusals>> {
         let found = service.database().user(user.0).await?;
         let user = found.ok_or_else(gone)?;
         Ok(Known::Account(Json(user.into())))
@@ -437,7 +497,11 @@ async fn counted(service: &Service, key: &str, limit: u32) -> Result<(), Problem
 }
 
 /// The user, if there is one and the password is right; in the same time either way.
-async fn verified(service: &Service, user: Option<User>, password: String) -> Result<Option<User>, Problem> {
+async fn verified(
+    service: &Service,
+    user: Option<User>,
+    password: String,
+) -> Result<Option<User>, Problem> {
     let hash = user.as_ref().map(|user| user.password_hash.clone());
     let right = service.passwords.verify(password, hash).await?;
     Ok(user.filter(|_| right))
@@ -450,5 +514,10 @@ fn gone() -> Problem {
 fn session(service: &Service, user: &User, refresh_token: String) -> Result<Opened, Problem> {
     let access_token = service.tokens.access(user.id, user.generation)?;
     let expires_in = service.settings.access_valid_for.as_secs();
-    Ok(Opened::Session(Json(Session { access_token, refresh_token, token_type: "bearer".to_owned(), expires_in })))
+    Ok(Opened::Session(Json(Session {
+        access_token,
+        refresh_token,
+        token_type: "bearer".to_owned(),
+        expires_in,
+    })))
 }

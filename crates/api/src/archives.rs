@@ -21,7 +21,8 @@ use crate::problem::Problem;
 
 /// Bytes of all manifests that are kept, about as they lie in memory.
 const KEPT: u64 = 64 << 20;
-/// Bytes of the largest manifest that is read. That of a day, which is as long as a video may be, has half of them.
+/// Bytes of the largest manifest that is read. That of a day, which is as long as a video may be,
+/// has half of them.
 const LARGEST: u64 = 64 << 20;
 /// Name of the manifest's entry, which is the last.
 const NAME: &[u8] = b"manifest.json";
@@ -89,14 +90,20 @@ impl Picture {
 impl Contents {
     /// The picture of this number.
     pub fn picture(&self, number: u64) -> Option<&Picture> {
-        self.images.binary_search_by_key(&number, |picture| picture.number).ok().map(|index| &self.images[index])
+        self.images
+            .binary_search_by_key(&number, |picture| picture.number)
+            .ok()
+            .map(|index| &self.images[index])
     }
 
-    /// Whether all pictures lie within so many bytes, in order. The archive comes from a decoder, which a hostile video may have taken
-    /// over.
+    /// Whether all pictures lie within so many bytes, in order. The archive comes from a decoder,
+    /// which a hostile video may have taken over.
     fn lies_within(&self, size: u64) -> bool {
-        let inside = |picture: &Picture| picture.offset.checked_add(picture.length).is_some_and(|end| end <= size);
-        self.images.is_sorted_by(|one, next| one.number < next.number) && self.images.iter().all(inside)
+        let inside = |picture: &Picture| {
+            picture.offset.checked_add(picture.length).is_some_and(|end| end <= size)
+        };
+        self.images.is_sorted_by(|one, next| one.number < next.number)
+            && self.images.iter().all(inside)
     }
 }
 
@@ -115,24 +122,44 @@ impl Weighter<Key, Arc<Contents>> for Weight {
         /// Of a name and a hash, with what an allocation takes besides.
         const TEXTS: usize = 160;
         let each = size_of::<Picture>() + TEXTS;
-        (contents.images.len() * each + contents.missing.len() * size_of::<Missing>() + size_of::<Contents>()) as u64
+        (contents.images.len() * each
+            + contents.missing.len() * size_of::<Missing>()
+            + size_of::<Contents>()) as u64
     }
 }
 
 impl Default for Archives {
     fn default() -> Self {
-        // In several shards, each takes a part of the whole, and none would take the manifest of a long video.
-        let options = OptionsBuilder::new().shards(1).estimated_items_capacity(1000).weight_capacity(KEPT).build();
+        // In several shards, each takes a part of the whole, and none would take the manifest of a
+        // long video.
+        let options = OptionsBuilder::new()
+            .shards(1)
+            .estimated_items_capacity(1000)
+            .weight_capacity(KEPT)
+            .build();
         let options = options.unwrap_or_else(|_| unreachable!("all that has to be said is said"));
-        let known = Cache::with_options(options, Weight, DefaultHashBuilder::default(), DefaultLifecycle::default());
-        Self { known, cores: Arc::new(Semaphore::new(available_parallelism().map_or(1, Into::into))) }
+        let known = Cache::with_options(
+            options,
+            Weight,
+            DefaultHashBuilder::default(),
+            DefaultLifecycle::default(),
+        );
+        Self {
+            known,
+            cores: Arc::new(Semaphore::new(available_parallelism().map_or(1, Into::into))),
+        }
     }
 }
 
 impl Archives {
     /// What an archive holds.
-    pub async fn contents(&self, service: &Service, archive: &Object) -> Result<Arc<Contents>, Problem> {
-        let read = self.read(service, archive, |mut reader, size| contents(&mut reader, size).map(Arc::new));
+    pub async fn contents(
+        &self,
+        service: &Service,
+        archive: &Object,
+    ) -> Result<Arc<Contents>, Problem> {
+        let read = self
+            .read(service, archive, |mut reader, size| contents(&mut reader, size).map(Arc::new));
         self.known.get_or_insert_async(&archive.key, read).await
     }
 
@@ -143,14 +170,22 @@ impl Archives {
         archive: &Object,
         work: impl FnOnce(Reader, u64) -> io::Result<T> + Send + 'static,
     ) -> Result<T, Problem> {
-        let core = Arc::clone(&self.cores).acquire_owned().await.map_err(|error| Problem::internal(&error))?;
-        let (reader, size) = (Reader::new(Arc::clone(&service.parts.storage), archive, Handle::current()), archive.size);
+        let core = Arc::clone(&self.cores)
+            .acquire_owned()
+            .await
+            .map_err(|error| Problem::internal(&error))?;
+        let (reader, size) = (
+            Reader::new(Arc::clone(&service.parts.storage), archive, Handle::current()),
+            archive.size,
+        );
         let done = tokio::task::spawn_blocking(move || {
             // The work goes on when nobody waits for it any more, and takes its core until then.
             let _core = core;
             work(reader, size)
         });
-        done.await.map_err(|error| Problem::internal(&error))?.map_err(|error| match error.downcast::<storage::Error>() {
+        done.await.map_err(|error| Problem::internal(&error))?.map_err(|error| match error
+            .downcast::<storage::Error>(
+        ) {
             Ok(storage::Error::NotFound { .. }) => over(),
             Ok(error) => error.into(),
             Err(error) => Problem::internal(&format!("{} cannot be read: {error}", archive.key)),
@@ -160,7 +195,9 @@ impl Archives {
 
 /// The key of a job's archive, if the job is done and its time is not over.
 pub fn key(service: &Service, job: &Job) -> Result<Key, Problem> {
-    if job.state == State::Expired || job.state == State::Done && job.expires_at <= service.database().clock().now() {
+    if job.state == State::Expired
+        || job.state == State::Done && job.expires_at <= service.database().clock().now()
+    {
         return Err(over());
     }
     let Some(path) = job.zip_path.as_ref().filter(|_| job.state == State::Done) else {
@@ -179,7 +216,11 @@ pub async fn stored(service: &Service, key: &Key) -> Result<Object, Problem> {
 }
 
 fn over() -> Problem {
-    Problem::new(StatusCode::GONE, "ARCHIVE_EXPIRED", "The archive's time is over. Upload the video again.")
+    Problem::new(
+        StatusCode::GONE,
+        "ARCHIVE_EXPIRED",
+        "The archive's time is over. Upload the video again.",
+    )
 }
 
 /// Read the manifest of an archive of so many bytes.
@@ -206,8 +247,9 @@ fn contents(archive: &mut (impl Read + Seek), size: u64) -> io::Result<Contents>
 /// Bytes of an archive's end in which [`manifest`] finds all that it needs.
 const TAIL: u64 = 256;
 
-/// Where the manifest of an archive of `size` bytes lies, by the archive's last bytes: it is the last entry, so its bytes end where the
-/// directory begins, and its record ends where the directory does. The directory itself, which may be long, is not read.
+/// Where the manifest of an archive of `size` bytes lies, by the archive's last bytes: it is the
+/// last entry, so its bytes end where the directory begins, and its record ends where the directory
+/// does. The directory itself, which may be long, is not read.
 fn manifest(tail: &[u8], size: u64) -> Option<Range<u64>> {
     // The end of the directory (APPNOTE.TXT 6.3.10, 4.3.16), without a comment.
     let end = tail.len().checked_sub(22)?;
@@ -215,7 +257,8 @@ fn manifest(tail: &[u8], size: u64) -> Option<Range<u64>> {
     if !tail[end..].starts_with(b"PK\x05\x06") {
         return None;
     }
-    if let Some(wide) = end.checked_sub(76).filter(|wide| tail[*wide..].starts_with(b"PK\x06\x06")) {
+    if let Some(wide) = end.checked_sub(76).filter(|wide| tail[*wide..].starts_with(b"PK\x06\x06"))
+    {
         // The same in the wide form, behind which its locator stands (4.3.14 and 4.3.15).
         (records_end, directory) = (wide, number64(tail, wide + 48)?);
     }
@@ -224,7 +267,10 @@ fn manifest(tail: &[u8], size: u64) -> Option<Range<u64>> {
         let start = records_end.checked_sub(46 + NAME.len() + usize::from(extra))?;
         let record = &tail[start..records_end];
         let lengths = [(NAME.len() as u16).to_le_bytes(), extra.to_le_bytes()].concat();
-        (record.starts_with(b"PK\x01\x02") && record[28..32] == *lengths && record[46..].starts_with(NAME)).then_some(record)
+        (record.starts_with(b"PK\x01\x02")
+            && record[28..32] == *lengths
+            && record[46..].starts_with(NAME))
+        .then_some(record)
     })?;
     let length = u64::from(number32(record, 24)?);
     let start = directory.checked_sub(length)?;

@@ -6,10 +6,12 @@ use poem::http::header;
 use poem::{Endpoint, IntoResponse, Response, endpoint::make_sync};
 use sha2::{Digest, Sha256};
 
-/// The page, with a content security policy that allows exactly its own scripts, named by their hashes (CSP level 3, 8.4).
+/// The page, with a content security policy that allows exactly its own scripts, named by their
+/// hashes (CSP level 3, 8.4).
 pub fn page(html: String) -> impl Endpoint {
-    let hashes: Vec<String> =
-        scripts(&html).map(|script| format!("'sha256-{}'", STANDARD.encode(Sha256::digest(script)))).collect();
+    let hashes: Vec<String> = scripts(&html)
+        .map(|script| format!("'sha256-{}'", STANDARD.encode(Sha256::digest(script))))
+        .collect();
     let policy = format!(
         "default-src 'none'; script-src {}; style-src 'unsafe-inline'; img-src data:; connect-src 'self'; frame-ancestors 'none'; \
          base-uri 'none'; form-action 'none'",
@@ -24,7 +26,8 @@ pub fn page(html: String) -> impl Endpoint {
     })
 }
 
-/// The texts of the page's inline scripts. The bundle's own text holds no closing tag, or no browser would read it.
+/// The texts of the page's inline scripts. The bundle's own text holds no closing tag, or no
+/// browser would read it.
 fn scripts(html: &str) -> impl Iterator<Item = &str> {
     let mut left = html;
     std::iter::from_fn(move || {
@@ -42,7 +45,8 @@ mod tests {
 
     #[test]
     fn scripts_are_found() {
-        let html = "<script charset=\"UTF-8\">a < '<script>'</script><p></p><script>\n c\n</script>";
+        let html =
+            "<script charset=\"UTF-8\">a < '<script>'</script><p></p><script>\n c\n</script>";
         assert_eq!(scripts(html).collect::<Vec<_>>(), ["a < '<script>'", "\n c\n"]);
     }
 }

@@ -21,7 +21,8 @@ use crate::videos::own_job;
 #[derive(Object)]
 #[expect(clippy::struct_field_names, reason = "the names are those of the interface")]
 struct Download {
-    /// Gives the archive to whoever has it, until it expires. Ranges are served, so downloads can be resumed.
+    /// Gives the archive to whoever has it, until it expires. Ranges are served, so downloads can
+    /// be resumed.
     download_url: String,
     /// Seconds until the link expires.
     expires_in: u64,
@@ -79,15 +80,24 @@ impl Downloads {
     ) -> Result<Linked, Refusal<DownloadRefusals>> {
         let job = own_job(&service, user.0, id.0).await?;
         let key = archives::key(&service, &job)?;
-        let verdict = service.parts.limits.take(&format!("download:{}", user.0), service.settings.downloads_per_minute).await;
+        let verdict = service
+            .parts
+            .limits
+            .take(&format!("download:{}", user.0), service.settings.downloads_per_minute)
+            .await;
         if !verdict.allowed {
-            let detail = format!("{} downloads a minute are allowed. Wait a little.", verdict.limit);
-            return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_DOWNLOADS", detail).limited(&verdict).into());
+            let detail =
+                format!("{} downloads a minute are allowed. Wait a little.", verdict.limit);
+            return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_DOWNLOADS", detail)
+                .limited(&verdict)
+                .into());
         }
         let object = archives::stored(&service, &key).await?;
         let filename = archive_name(&job.filename);
-        let link = service.parts.storage.link(&key, &filename, service.settings.link_valid_for).await?;
-        let download_url = if link.starts_with('/') { format!("{}{link}", base(&service, request)) } else { link };
+        let link =
+            service.parts.storage.link(&key, &filename, service.settings.link_valid_for).await?;
+        let download_url =
+            if link.starts_with('/') { format!("{}{link}", base(&service, request)) } else { link };
         let expires_in = service.settings.link_valid_for.as_secs();
         info!(job_id = %job.id, size_bytes = object.size, "a link to an archive was given");
         let download = Download { download_url, expires_in, filename, size_bytes: object.size };
@@ -107,8 +117,16 @@ fn base(service: &Service, request: &Request) -> String {
     if let Some(url) = &service.settings.public_url {
         return url.trim_end_matches('/').to_owned();
     }
-    let told = |headers: &HeaderMap, name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let host = told(request.headers(), header::HOST).or_else(|| request.uri().authority().map(ToString::to_string));
-    let scheme = told(request.headers(), header::HeaderName::from_static("x-forwarded-proto")).filter(|scheme| scheme == "https");
-    format!("{}://{}", scheme.as_deref().unwrap_or("http"), host.unwrap_or_else(|| request.local_addr().to_string()))
+    let told = |headers: &HeaderMap, name| {
+        headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+    };
+    let host = told(request.headers(), header::HOST)
+        .or_else(|| request.uri().authority().map(ToString::to_string));
+    let scheme = told(request.headers(), header::HeaderName::from_static("x-forwarded-proto"))
+        .filter(|scheme| scheme == "https");
+    format!(
+        "{}://{}",
+        scheme.as_deref().unwrap_or("http"),
+        host.unwrap_or_else(|| request.local_addr().to_string())
+    )
 }

@@ -1,5 +1,6 @@
-//! What a client still sends when it has its answer. Were it not read, the connection would be reset, and a client that reads only
-//! after it has sent everything would never see the answer (RFC 9112, 9.6).
+//! What a client still sends when it has its answer. Were it not read, the connection would be
+//! reset, and a client that reads only after it has sent everything would never see the answer (RFC
+//! 9112, 9.6).
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -17,7 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Read the request's body to its end whatever becomes of the request, which is answered meanwhile.
 pub fn drained(request: &mut Request) {
     let headers = request.headers();
-    if headers.contains_key(header::CONTENT_LENGTH) || headers.contains_key(header::TRANSFER_ENCODING) {
+    if headers.contains_key(header::CONTENT_LENGTH)
+        || headers.contains_key(header::TRANSFER_ENCODING)
+    {
         // Who waits to be told to go on (RFC 9110, 10.1.1) has sent nothing if nobody has read.
         let sent = !headers.contains_key(header::EXPECT);
         let bytes = request.take_body().into_bytes_stream().boxed();
@@ -52,7 +55,9 @@ impl Drop for Drained {
         let Some(mut bytes) = self.bytes.take().filter(|_| self.sent) else { return };
         // There is no runtime any more when the process ends.
         if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(tokio::time::timeout(PATIENCE, async move { while let Some(Ok(_)) = bytes.next().await {} }));
+            runtime.spawn(tokio::time::timeout(PATIENCE, async move {
+                while let Some(Ok(_)) = bytes.next().await {}
+            }));
         }
     }
 }

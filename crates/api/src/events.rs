@@ -64,7 +64,8 @@ pub struct JobEvents;
 impl JobEvents {
     /// Watch a job
     ///
-    /// Server-sent events named `job`: where the job stands now, then every change. The stream ends when the job is over or deleted.
+    /// Server-sent events named `job`: where the job stands now, then every change. The stream ends
+    /// when the job is over or deleted.
     #[oai(path = "/jobs/:id/events", method = "get")]
     async fn events(
         &self,
@@ -87,7 +88,8 @@ impl JobEvents {
         });
         let closing = service.parts.closing.clone();
         let events: Events = Box::pin(changes.take_until(closing.cancelled_owned()));
-        let named = EventStream::new(events).to_event(|event| Event::message(event.to_json_string()).event_type("job"));
+        let named = EventStream::new(events)
+            .to_event(|event| Event::message(event.to_json_string()).event_type("job"));
         Ok(Streamed::Events(named.keep_alive(KEEP_ALIVE)))
     }
 }

@@ -1,4 +1,5 @@
-//! Archives on this machine's disk, for whoever has a signed link. With an S3 store, links lead there instead.
+//! Archives on this machine's disk, for whoever has a signed link. With an S3 store, links lead
+//! there instead.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -81,7 +82,8 @@ pub struct Files;
 impl Files {
     /// Fetch an archive by its link
     ///
-    /// The links of `GET /jobs/{id}/download` lead here when archives lie on the service's own disk. No access token is needed.
+    /// The links of `GET /jobs/{id}/download` lead here when archives lie on the service's own
+    /// disk. No access token is needed.
     #[oai(path = "/files/videos/:user/:job/:name", method = "get")]
     #[allow(clippy::too_many_arguments, reason = "they are the parts of the link")]
     async fn file(
@@ -101,13 +103,25 @@ impl Files {
         /// What makes the link ours.
         signature: Query<String>,
     ) -> Result<Served, Refusal<FileRefusals>> {
-        let nothing = || Problem::new(StatusCode::NOT_FOUND, "FILE_NOT_FOUND", "There is no such file.");
+        let nothing =
+            || Problem::new(StatusCode::NOT_FOUND, "FILE_NOT_FOUND", "There is no such file.");
         let disk = service.parts.disk.as_ref().ok_or_else(nothing)?;
         let key = format!("videos/{}/{}/{}", user.0, job.0, name.0);
-        let key = disk.verify(&key, expires.0, &filename.0, &signature.0).map_err(|error| match error {
-            LinkError::Expired => Problem::new(StatusCode::GONE, "LINK_EXPIRED", "The link has expired. Ask for another."),
-            LinkError::Wrong => Problem::new(StatusCode::FORBIDDEN, "LINK_INVALID", "The link is not one of ours."),
-        })?;
+        let key =
+            disk.verify(&key, expires.0, &filename.0, &signature.0).map_err(
+                |error| match error {
+                    LinkError::Expired => Problem::new(
+                        StatusCode::GONE,
+                        "LINK_EXPIRED",
+                        "The link has expired. Ask for another.",
+                    ),
+                    LinkError::Wrong => Problem::new(
+                        StatusCode::FORBIDDEN,
+                        "LINK_INVALID",
+                        "The link is not one of ours.",
+                    ),
+                },
+            )?;
         let object = service.parts.storage.head(&key).await.map_err(|error| match error {
             storage::Error::NotFound { .. } => nothing(),
             error => error.into(),
@@ -121,7 +135,14 @@ impl Files {
         };
         let told = format!("bytes {}-{}/{}", range.start, range.end - 1, object.size);
         let length = range.end - range.start;
-        Ok(Served::Part(Binary(body(&service, &object, range, PIECE)), bytes, disposition, etag, length, told))
+        Ok(Served::Part(
+            Binary(body(&service, &object, range, PIECE)),
+            bytes,
+            disposition,
+            etag,
+            length,
+            told,
+        ))
     }
 }
 
@@ -141,22 +162,28 @@ pub fn body(service: &Service, object: &Object, range: Range<u64>, piece: u64) -
     }))
 }
 
-/// The one range that was asked for (RFC 9110, 14.2). What is no range and what has changed since get the whole.
+/// The one range that was asked for (RFC 9110, 14.2). What is no range and what has changed since
+/// get the whole.
 fn wanted(headers: &HeaderMap, etag: &str, size: u64) -> Result<Option<Range<u64>>, Problem> {
     let asked = headers.get(header::RANGE).and_then(|asked| one_range(asked.to_str().ok()?, size));
     // What cannot be understood is no reason to put two archives together.
-    let same = |known: IfRange| etag.parse::<ETag>().is_ok_and(|etag| !known.is_modified(Some(&etag), None));
-    let changed = headers.contains_key(header::IF_RANGE) && !headers.typed_get::<IfRange>().is_some_and(same);
+    let same = |known: IfRange| {
+        etag.parse::<ETag>().is_ok_and(|etag| !known.is_modified(Some(&etag), None))
+    };
+    let changed =
+        headers.contains_key(header::IF_RANGE) && !headers.typed_get::<IfRange>().is_some_and(same);
     match asked.filter(|_| !changed) {
         Some(range) if range.is_empty() => {
             let detail = format!("The archive has {size} bytes; the range lies behind them.");
-            Err(Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "RANGE_NOT_SATISFIABLE", detail).behind(size))
+            Err(Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "RANGE_NOT_SATISFIABLE", detail)
+                .behind(size))
         }
         range => Ok(range),
     }
 }
 
-/// The bytes that a `Range` names, if it names one range (RFC 9110, 14.1.2): none of them, if it lies behind the end.
+/// The bytes that a `Range` names, if it names one range (RFC 9110, 14.1.2): none of them, if it
+/// lies behind the end.
 fn one_range(asked: &str, size: u64) -> Option<Range<u64>> {
     // A number that is too large to be read is too large for any archive.
     let number = |digits: &str| {
@@ -194,7 +221,9 @@ mod tests {
         assert_eq!(range("bytes=0-1,5-6")?, None);
         assert_eq!(range("bytes=-1000")?, Some(0..100));
         assert_eq!(range("Bytes=99-99999999999999999999")?, Some(99..100));
-        for whole in ["lines=1-2", "bytes=2-1", "bytes=-", "bytes=+1-2", "bytes=a-", "bytes=1", "bytes"] {
+        for whole in
+            ["lines=1-2", "bytes=2-1", "bytes=-", "bytes=+1-2", "bytes=a-", "bytes=1", "bytes"]
+        {
             assert_eq!(range(whole)?, None, "{whole}");
         }
         for behind in ["bytes=100-", "bytes=100-200", "bytes=99999999999999999999-", "bytes=-0"] {

@@ -105,7 +105,9 @@ impl From<&Missing> for MissingView {
 
 impl From<&Picture> for FrameView {
     fn from(picture: &Picture) -> Self {
-        let Picture { number, name, timestamp_s, width, height, decode_errors, sha256, length, .. } = picture.clone();
+        let Picture {
+            number, name, timestamp_s, width, height, decode_errors, sha256, length, ..
+        } = picture.clone();
         Self { number, name, timestamp_s, width, height, length, sha256, decode_errors }
     }
 }
@@ -233,13 +235,16 @@ impl Frames {
         let behind = &contents.images[first..];
         let page = &behind[..behind.len().min(limit.0 as usize)];
         let last = page.last().filter(|_| page.len() < behind.len());
-        let link = last.map(|last| format!("</jobs/{}/frames?limit={}&after={}>; rel=\"next\"", id.0, limit.0, last.number));
+        let link = last.map(|last| {
+            format!("</jobs/{}/frames?limit={}&after={}>; rel=\"next\"", id.0, limit.0, last.number)
+        });
         Ok(Listed::Page(Json(FramesView::new(id.0, &contents, page)), link))
     }
 
     /// Look at a frame
     ///
-    /// The bytes are those of the file in the archive; with a width, a JPEG of that width, or of the frame's own if that is less.
+    /// The bytes are those of the file in the archive; with a width, a JPEG of that width, or of
+    /// the frame's own if that is less.
     #[oai(path = "/jobs/:id/frames/:number", method = "get")]
     async fn get(
         &self,
@@ -255,17 +260,26 @@ impl Frames {
         #[oai(validator(minimum(value = "16"), maximum(value = "640"), multiple_of = "16"))]
         width: Query<Option<u32>>,
     ) -> Result<Shown, Refusal<FrameRefusals>> {
-        /// In the browser of its owner, who may look again for as long as there is something to look at.
+        /// In the browser of its owner, who may look again for as long as there is something to
+        /// look at.
         const CACHE: &str = "private, max-age=604800, immutable";
         let (archive, contents) = of_job(&service, user, id.0).await?;
-        let nothing = || Problem::new(StatusCode::NOT_FOUND, "FRAME_NOT_FOUND", "The archive has no frame of this number.");
+        let nothing = || {
+            Problem::new(
+                StatusCode::NOT_FOUND,
+                "FRAME_NOT_FOUND",
+                "The archive has no frame of this number.",
+            )
+        };
         let picture = contents.picture(number.0).ok_or_else(nothing)?;
         let etag = match width.0 {
             Some(width) => format!("\"{}-{width}\"", picture.sha256),
             None => format!("\"{}\"", picture.sha256),
         };
         let (cache, vary) = (CACHE.to_owned(), "Authorization".to_owned());
-        let known = |known: IfNoneMatch| etag.parse::<ETag>().is_ok_and(|etag| !known.precondition_passes(&etag));
+        let known = |known: IfNoneMatch| {
+            etag.parse::<ETag>().is_ok_and(|etag| !known.precondition_passes(&etag))
+        };
         if headers.typed_get().is_some_and(known) {
             return Ok(Shown::Known(etag, cache, vary));
         }
@@ -279,7 +293,11 @@ impl Frames {
             let (length, name) = (jpeg.len() as u64, picture.name.replace(".png", ".jpg"));
             (Image::Thumbnail(Binary(jpeg.into())), length, name)
         } else {
-            (Image::Frame(Binary(files::body(&service, &archive, picture.range(), PIECE))), picture.length, picture.name.clone())
+            (
+                Image::Frame(Binary(files::body(&service, &archive, picture.range(), PIECE))),
+                picture.length,
+                picture.name.clone(),
+            )
         };
         Ok(Shown::Image(image, etag, cache, disposition(&name), vary, length))
     }
@@ -290,7 +308,11 @@ fn default_limit() -> u64 {
 }
 
 /// The archive of a user's job, and what is in it.
-async fn of_job(service: &Service, user: LoggedIn, id: Uuid) -> Result<(storage::Object, Arc<Contents>), Problem> {
+async fn of_job(
+    service: &Service,
+    user: LoggedIn,
+    id: Uuid,
+) -> Result<(storage::Object, Arc<Contents>), Problem> {
     let job = own_job(service, user.0, id).await?;
     let archive = archives::stored(service, &archives::key(service, &job)?).await?;
     let contents = service.archives.contents(service, &archive).await?;

@@ -79,7 +79,10 @@ impl Healths {
     /// Is the process alive?
     #[oai(path = "/health", method = "get")]
     async fn health(&self) -> Alive {
-        Alive::Yes(Json(Health { status: "ok".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }))
+        Alive::Yes(Json(Health {
+            status: "ok".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }))
     }
 
     /// Can it do its work?
@@ -88,11 +91,17 @@ impl Healths {
         if needs.stop.is_cancelled() {
             return Ready::No(Json(Readiness { ready: false, parts: Vec::new() }));
         }
-        let (database, storage, broker) =
-            tokio::join!(reached(needs.database.check()), reached(needs.storage.check()), reached(needs.broker.check()));
+        let (database, storage, broker) = tokio::join!(
+            reached(needs.database.check()),
+            reached(needs.storage.check()),
+            reached(needs.broker.check())
+        );
         let named = [("database", database), ("storage", storage), ("broker", broker)];
         let ready = database && storage && broker;
-        let parts = named.into_iter().map(|(name, reached)| Part { name: name.to_owned(), reached }).collect();
+        let parts = named
+            .into_iter()
+            .map(|(name, reached)| Part { name: name.to_owned(), reached })
+            .collect();
         let readiness = Json(Readiness { ready, parts });
         if ready { Ready::Yes(readiness) } else { Ready::No(readiness) }
     }

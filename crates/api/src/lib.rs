@@ -1,6 +1,8 @@
-//! HTTP: accounts, uploads, jobs, downloads and live events, with an OpenAPI document that is generated from the code below.
+//! HTTP: accounts, uploads, jobs, downloads and live events, with an OpenAPI document that is
+//! generated from the code below.
 //!
-//! [`Service`] holds what the operations need, [`endpoint`] is everything behind one port, [`document`] is the document.
+//! [`Service`] holds what the operations need, [`endpoint`] is everything behind one port,
+//! [`document`] is the document.
 
 // In the order in which a request meets them.
 mod endpoint;
@@ -68,7 +70,8 @@ pub struct Settings {
     pub downloads_per_minute: u32,
     /// Attempts that may be made at an account in a minute.
     pub logins_per_minute: u32,
-    /// Attempts to register, log in, refresh or change a password that may come from a network address in a minute.
+    /// Attempts to register, log in, refresh or change a password that may come from a network
+    /// address in a minute.
     pub attempts_per_address: u32,
     /// Bounds of one user.
     pub quotas: Quotas,
@@ -76,7 +79,8 @@ pub struct Settings {
     pub proxies: usize,
     /// Origins whose pages may use the interface (CORS); `*` is all.
     pub cors_origins: Vec<String>,
-    /// Base of links, such as `https://videos.example.com`; without it the request's own host is used.
+    /// Base of links, such as `https://videos.example.com`; without it the request's own host is
+    /// used.
     pub public_url: Option<String>,
 }
 
@@ -104,7 +108,8 @@ pub struct Parts {
     pub metrics: Option<Metrics>,
     /// Tells where in a trace a request is.
     pub here: jobs::trace::Here,
-    /// Turns when the process has to stop. Requests are still taken then, but no connection is kept for another.
+    /// Turns when the process has to stop. Requests are still taken then, but no connection is kept
+    /// for another.
     pub stop: CancellationToken,
     /// Turns when no request is taken any more: streams end.
     pub closing: CancellationToken,
@@ -127,7 +132,8 @@ impl Service {
     pub fn new(parts: Parts, settings: Settings) -> Arc<Self> {
         let tokens = Tokens::new(&settings, parts.database.clock().clone());
         let watch = Watch::new(parts.database.clone());
-        let (passwords, uploading, archives) = (Passwords::default(), Arc::default(), Archives::default());
+        let (passwords, uploading, archives) =
+            (Passwords::default(), Arc::default(), Archives::default());
         Arc::new(Self { parts, settings, passwords, tokens, watch, uploading, archives })
     }
 
@@ -137,6 +143,11 @@ impl Service {
 
     pub(crate) fn needs(&self) -> Needs {
         let Parts { database, storage, broker, stop, .. } = &self.parts;
-        Needs { database: database.clone(), storage: Arc::clone(storage), broker: Arc::clone(broker), stop: stop.clone() }
+        Needs {
+            database: database.clone(),
+            storage: Arc::clone(storage),
+            broker: Arc::clone(broker),
+            stop: stop.clone(),
+        }
     }
 }

@@ -29,12 +29,16 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// The headers that tell a client (draft-ietf-httpapi-ratelimit-headers, in the form of its third version). The reset is in whole
-    /// seconds, rounded up.
+    /// The headers that tell a client (draft-ietf-httpapi-ratelimit-headers, in the form of its
+    /// third version). The reset is in whole seconds, rounded up.
     #[must_use]
     pub fn headers(&self) -> [(&'static str, u64); 3] {
         let reset = self.reset.as_secs() + u64::from(self.reset.subsec_nanos() > 0);
-        [("ratelimit-limit", self.limit.into()), ("ratelimit-remaining", self.remaining.into()), ("ratelimit-reset", reset)]
+        [
+            ("ratelimit-limit", self.limit.into()),
+            ("ratelimit-remaining", self.remaining.into()),
+            ("ratelimit-reset", reset),
+        ]
     }
 }
 
@@ -82,7 +86,11 @@ impl Limits for InMemory {
         if allowed {
             times.push_back(now);
         }
-        let reset = times.front().map_or(TimeDelta::zero(), |first| *first - began).to_std().unwrap_or_default();
+        let reset = times
+            .front()
+            .map_or(TimeDelta::zero(), |first| *first - began)
+            .to_std()
+            .unwrap_or_default();
         Verdict { allowed, limit, remaining: limit.saturating_sub(times.len() as u32), reset }
     }
 

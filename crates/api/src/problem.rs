@@ -1,4 +1,5 @@
-//! Errors as their users see them: problem documents (RFC 9457), each with a code that never changes.
+//! Errors as their users see them: problem documents (RFC 9457), each with a code that never
+//! changes.
 
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -6,7 +7,9 @@ use std::time::Duration;
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::{IntoResponse, Response};
 use poem_openapi::payload::Payload;
-use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
+use poem_openapi::registry::{
+    MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry,
+};
 use poem_openapi::types::{ToJSON, Type};
 use poem_openapi::{ApiResponse, Object};
 use tracing::error;
@@ -78,7 +81,8 @@ impl Problem {
 
     /// The request is understood and cannot be done as it is, because of these fields.
     pub fn fields(errors: Vec<FieldError>) -> Self {
-        let detail = errors.iter().map(|error| error.message.as_str()).collect::<Vec<_>>().join(" ");
+        let detail =
+            errors.iter().map(|error| error.message.as_str()).collect::<Vec<_>>().join(" ");
         Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "INVALID_FIELDS", detail) }
     }
 
@@ -113,13 +117,18 @@ impl Problem {
     /// A fault of ours that the user can do nothing about; the reason stays in the log.
     pub fn internal(reason: &dyn std::fmt::Display) -> Self {
         error!(%reason, "a request failed");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "Something went wrong on our side. Try again later.")
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "INTERNAL_ERROR",
+            "Something went wrong on our side. Try again later.",
+        )
     }
 
     fn unavailable(what: &str, reason: &dyn std::fmt::Display) -> Self {
         error!(%reason, "{what} is not available");
         let detail = format!("{what} is not available at the moment. Try again in a few seconds.");
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", detail).retry_after(Duration::from_secs(5))
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", detail)
+            .retry_after(Duration::from_secs(5))
     }
 }
 
@@ -155,10 +164,14 @@ impl IntoResponse for Problem {
             detail: self.detail,
             errors: self.errors,
         };
-        let mut response =
-            Response::builder().status(self.status).content_type(ProblemJson::CONTENT_TYPE).body(document.to_json_string());
+        let mut response = Response::builder()
+            .status(self.status)
+            .content_type(ProblemJson::CONTENT_TYPE)
+            .body(document.to_json_string());
         if self.status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         let headers = response.headers_mut();
         if let Some(Told::Limited(verdict)) = self.told {
@@ -168,11 +181,13 @@ impl IntoResponse for Problem {
         }
         match self.told {
             Some(Told::RetryAfter(pause) | Told::Limited(Verdict { reset: pause, .. })) => {
-                // Whole seconds, rounded up: an earlier attempt would fail again (RFC 9110, 10.2.3).
+                // Whole seconds, rounded up: an earlier attempt would fail again (RFC 9110,
+                // 10.2.3).
                 let seconds = pause.as_secs() + u64::from(pause.subsec_nanos() > 0);
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
             }
-            // For clients that resume, and want to know whether they have everything (RFC 9110, 14.4).
+            // For clients that resume, and want to know whether they have everything (RFC 9110,
+            // 14.4).
             Some(Told::Size(size)) => {
                 if let Ok(size) = HeaderValue::from_str(&format!("bytes */{size}")) {
                     headers.insert(header::CONTENT_RANGE, size);
@@ -247,13 +262,19 @@ impl<S: Statuses> ApiResponse for Refusal<S> {
                 description,
                 status: Some(*status),
                 status_range: None,
-                content: vec![MetaMediaType { content_type: ProblemJson::CONTENT_TYPE, schema: ProblemJson::schema_ref() }],
+                content: vec![MetaMediaType {
+                    content_type: ProblemJson::CONTENT_TYPE,
+                    schema: ProblemJson::schema_ref(),
+                }],
                 headers: match status {
                     429 => vec![
                         number("Retry-After", "Seconds until it is worth trying again."),
                         number("RateLimit-Limit", "How often this may be done in a minute."),
                         number("RateLimit-Remaining", "How often it may be done still."),
-                        number("RateLimit-Reset", "Seconds until the oldest time that counts does not count any more."),
+                        number(
+                            "RateLimit-Reset",
+                            "Seconds until the oldest time that counts does not count any more.",
+                        ),
                     ],
                     416 => vec![MetaHeader {
                         schema: String::schema_ref(),
@@ -289,7 +310,10 @@ pub(crate) use refusals;
 
 /// What poem itself refuses, as a problem document.
 pub fn of_framework(error: poem::Error) -> Response {
-    use poem_openapi::error::{AuthorizationError, ContentTypeError, ParseParamError, ParsePathError, ParseRequestPayloadError};
+    use poem_openapi::error::{
+        AuthorizationError, ContentTypeError, ParseParamError, ParsePathError,
+        ParseRequestPayloadError,
+    };
     if error.is_from_response() {
         return error.into_response();
     }
@@ -302,11 +326,15 @@ pub fn of_framework(error: poem::Error) -> Response {
     } else if error.is::<ContentTypeError>() {
         "UNSUPPORTED_MEDIA_TYPE"
     } else if error.is::<AuthorizationError>() {
-        let detail = "This needs an access token: log in and send it as `Authorization: Bearer ...`.";
+        let detail =
+            "This needs an access token: log in and send it as `Authorization: Bearer ...`.";
         return Problem::new(status, "NOT_LOGGED_IN", detail).into_response();
     } else {
         match status {
-            StatusCode::NOT_FOUND => return Problem::new(status, "NOT_FOUND", "There is nothing at this address.").into_response(),
+            StatusCode::NOT_FOUND => {
+                return Problem::new(status, "NOT_FOUND", "There is nothing at this address.")
+                    .into_response();
+            }
             StatusCode::METHOD_NOT_ALLOWED => "METHOD_NOT_ALLOWED",
             StatusCode::PAYLOAD_TOO_LARGE => "BODY_TOO_LARGE",
             status if status.is_client_error() => "BAD_REQUEST",

@@ -58,9 +58,14 @@ impl Drop for Slot {
 }
 
 impl Service {
-    /// Let a user begin an upload, of so many bytes if the client says so, if that keeps the quotas. What others of the user's uploads
-    /// bring meanwhile is not known yet, so a quota may be passed by what is on the way at once.
-    pub(crate) async fn begin_upload(&self, user: UserId, bytes: Option<u64>) -> Result<Slot, Problem> {
+    /// Let a user begin an upload, of so many bytes if the client says so, if that keeps the
+    /// quotas. What others of the user's uploads bring meanwhile is not known yet, so a quota may
+    /// be passed by what is on the way at once.
+    pub(crate) async fn begin_upload(
+        &self,
+        user: UserId,
+        bytes: Option<u64>,
+    ) -> Result<Slot, Problem> {
         /// When it is worth looking again.
         const SOON: Duration = Duration::from_secs(5);
         let quotas = &self.settings.quotas;
@@ -69,13 +74,21 @@ impl Service {
             Problem::new(StatusCode::TOO_MANY_REQUESTS, code, detail).limited(&verdict)
         };
         let slot = Slot::take(&self.uploading, user, quotas.uploads_at_once).ok_or_else(|| {
-            let detail = format!("{} uploads are under way. Wait for one to end.", quotas.uploads_at_once);
+            let detail =
+                format!("{} uploads are under way. Wait for one to end.", quotas.uploads_at_once);
             enough("TOO_MANY_UPLOADS", detail, quotas.uploads_at_once)
         })?;
         let usage = self.database().usage(user).await?;
         if usage.unfinished_jobs >= quotas.unfinished_jobs {
-            let detail = format!("{} videos wait for their archives. Wait for some, or cancel some.", usage.unfinished_jobs);
-            return Err(enough("TOO_MANY_JOBS", detail, u32::try_from(quotas.unfinished_jobs).unwrap_or(u32::MAX)));
+            let detail = format!(
+                "{} videos wait for their archives. Wait for some, or cancel some.",
+                usage.unfinished_jobs
+            );
+            return Err(enough(
+                "TOO_MANY_JOBS",
+                detail,
+                u32::try_from(quotas.unfinished_jobs).unwrap_or(u32::MAX),
+            ));
         }
         if usage.stored_bytes.saturating_add(bytes.unwrap_or(0)) > quotas.stored_bytes {
             let detail = format!(

@@ -1,4 +1,5 @@
-//! An upload on its way from the connection to the store: streamed, never held whole, never spooled to a file of its own.
+//! An upload on its way from the connection to the store: streamed, never held whole, never spooled
+//! to a file of its own.
 
 use std::sync::Arc;
 
@@ -31,7 +32,8 @@ pub struct Form {
     body: Body,
 }
 
-/// Videos that are in the store, complete, and no jobs yet. Dropping it removes them in the background.
+/// Videos that are in the store, complete, and no jobs yet. Dropping it removes them in the
+/// background.
 pub struct Received {
     storage: Arc<dyn Storage>,
     videos: Vec<Video>,
@@ -83,7 +85,8 @@ impl Form {
     /// Either all of them are there afterwards, or none.
     pub async fn receive(self, service: &Service, user: UserId) -> Result<Received, Problem> {
         let mut form = Multipart::new(self.body.into_bytes_stream(), self.boundary);
-        let mut received = Received { storage: Arc::clone(&service.parts.storage), videos: Vec::new() };
+        let mut received =
+            Received { storage: Arc::clone(&service.parts.storage), videos: Vec::new() };
         match (Receiver { service, user }).receive(&mut form, &mut received.videos).await {
             Ok(()) => Ok(received),
             Err(problem) => {
@@ -96,26 +99,44 @@ impl Form {
 
 impl Receiver<'_> {
     /// Write all files of a form, one after another: uploads that are open share memory.
-    async fn receive(self, form: &mut Multipart<'_>, videos: &mut Vec<Video>) -> Result<(), Problem> {
+    async fn receive(
+        self,
+        form: &mut Multipart<'_>,
+        videos: &mut Vec<Video>,
+    ) -> Result<(), Problem> {
         while let Some(field) = self.patiently(form.next_field()).await? {
             match field.name() {
                 Some("file") if videos.len() == MOST_FILES => {
-                    let detail = format!("One request takes {MOST_FILES} videos at most. Send the rest in another.");
-                    return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_MANY_FILES", detail));
+                    let detail = format!(
+                        "One request takes {MOST_FILES} videos at most. Send the rest in another."
+                    );
+                    return Err(Problem::new(
+                        StatusCode::PAYLOAD_TOO_LARGE,
+                        "TOO_MANY_FILES",
+                        detail,
+                    ));
                 }
                 Some("file") => {
-                    let span = info_span!("receive", job_id = field::Empty, size_bytes = field::Empty);
+                    let span =
+                        info_span!("receive", job_id = field::Empty, size_bytes = field::Empty);
                     videos.push(self.file(field).instrument(span).await?);
                 }
                 _ => {
-                    let name = field.name().unwrap_or_default().chars().take(50).collect::<String>();
-                    let message = format!("The form has a part `{name}`; videos are sent as parts named `file`.");
+                    let name =
+                        field.name().unwrap_or_default().chars().take(50).collect::<String>();
+                    let message = format!(
+                        "The form has a part `{name}`; videos are sent as parts named `file`."
+                    );
                     return Err(Problem::field("file", "UNKNOWN_FIELD", &message));
                 }
             }
         }
         if videos.is_empty() {
-            return Err(Problem::field("file", "FILE_MISSING", "The form holds no video. Send each as a part named `file`."));
+            return Err(Problem::field(
+                "file",
+                "FILE_MISSING",
+                "The form holds no video. Send each as a part named `file`.",
+            ));
         }
         Ok(())
     }
@@ -125,10 +146,14 @@ impl Receiver<'_> {
         if filename.is_empty() {
             return Err(Problem::field("file", "FILENAME_MISSING", "The video has no file name."));
         }
-        let unsupported = |code, detail| Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, code, detail);
+        let unsupported =
+            |code, detail| Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, code, detail);
         let Some(format) = VideoFormat::of_filename(&filename) else {
             let accepted = VideoFormat::ALL.map(|format| format!(".{}", format.suffix())).join(" ");
-            return Err(unsupported("UNSUPPORTED_FORMAT", format!("`{filename}` is not accepted. Accepted are {accepted}.")));
+            return Err(unsupported(
+                "UNSUPPORTED_FORMAT",
+                format!("`{filename}` is not accepted. Accepted are {accepted}."),
+            ));
         };
         let mut head = BytesMut::new();
         while head.len() < HEAD {
@@ -141,8 +166,10 @@ impl Receiver<'_> {
             return Err(Problem::field("file", "EMPTY_FILE", &format!("`{filename}` is empty.")));
         }
         if (self.service.parts.recognise)(&head) != Some(format.container()) {
-            let detail =
-                format!("The content of `{filename}` is not that of a .{} file. Check the file, or its name.", format.suffix());
+            let detail = format!(
+                "The content of `{filename}` is not that of a .{} file. Check the file, or its name.",
+                format.suffix()
+            );
             return Err(unsupported("CONTENT_MISMATCH", detail));
         }
 
@@ -167,13 +194,18 @@ impl Receiver<'_> {
         Span::current().record("size_bytes", size_bytes);
         let stored = upload.complete().await?;
         if stored != size_bytes {
-            return Err(Problem::internal(&format!("the store kept {stored} of {size_bytes} bytes of {key}")));
+            return Err(Problem::internal(&format!(
+                "the store kept {stored} of {size_bytes} bytes of {key}"
+            )));
         }
         Ok(Video { id, filename, format, path: key.to_string(), size_bytes })
     }
 
     /// The next piece of the body, if it comes in time.
-    async fn patiently<T>(self, piece: impl Future<Output = multer::Result<T>>) -> Result<T, Problem> {
+    async fn patiently<T>(
+        self,
+        piece: impl Future<Output = multer::Result<T>>,
+    ) -> Result<T, Problem> {
         let patience = self.service.settings.upload_patience;
         let Ok(piece) = tokio::time::timeout(patience, piece).await else {
             let detail = format!("Nothing came for {} seconds. Upload again.", patience.as_secs());
@@ -213,8 +245,9 @@ impl ParsePayload for Form {
 
     async fn from_request(request: &Request, body: &mut RequestBody) -> poem::Result<Self> {
         let content_type = request.content_type().unwrap_or_default();
-        let boundary = multer::parse_boundary(content_type)
-            .map_err(|_| ContentTypeError::NotSupported { content_type: content_type.to_owned() })?;
+        let boundary = multer::parse_boundary(content_type).map_err(|_| {
+            ContentTypeError::NotSupported { content_type: content_type.to_owned() }
+        })?;
         Ok(Self { boundary, body: body.take()? })
     }
 }
@@ -228,11 +261,16 @@ impl<'a> ApiExtractor<'a> for Form {
     fn register(_registry: &mut Registry) {}
 
     fn request_meta() -> Option<MetaRequest> {
-        let content = vec![MetaMediaType { content_type: Self::CONTENT_TYPE, schema: Self::schema_ref() }];
+        let content =
+            vec![MetaMediaType { content_type: Self::CONTENT_TYPE, schema: Self::schema_ref() }];
         Some(MetaRequest { description: None, content, required: true })
     }
 
-    async fn from_request(request: &'a Request, body: &mut RequestBody, _: ExtractParamOptions<()>) -> poem::Result<Self> {
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
         <Self as ParsePayload>::from_request(request, body).await
     }
 }

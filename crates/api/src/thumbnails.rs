@@ -10,23 +10,26 @@ const QUALITY: u8 = 80;
 /// Bytes that the decoder may take, which holds a few rows of the widest picture.
 const MEMORY: usize = 16 << 20;
 
-/// A JPEG of a PNG, of this width or the PNG's own if that is less. What shines through stands on white.
+/// A JPEG of a PNG, of this width or the PNG's own if that is less. What shines through stands on
+/// white.
 ///
-/// The picture is read row by row, and each row is added to the one of the JPEG that it belongs to: however large the picture is, little
-/// more than the JPEG is in memory.
+/// The picture is read row by row, and each row is added to the one of the JPEG that it belongs to:
+/// however large the picture is, little more than the JPEG is in memory.
 pub fn thumbnail(png: impl BufRead + Seek, width: u32) -> io::Result<Vec<u8>> {
     let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
     let mut decoder = Decoder::new_with_limits(png, Limits { bytes: MEMORY });
     decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
     let mut png = decoder.read_info()?;
-    let (from_width, from_height, interlaced) = (png.info().width, png.info().height, png.info().interlaced);
+    let (from_width, from_height, interlaced) =
+        (png.info().width, png.info().height, png.info().interlaced);
     let (color, depth) = png.output_color_type();
     // The engine writes no others.
     if interlaced || depth != BitDepth::Eight {
         return Err(wrong("the picture is none of ours"));
     }
     let width = width.min(from_width);
-    let height = (u64::from(from_height) * u64::from(width) / u64::from(from_width)).clamp(1, from_height.into()) as u32;
+    let height = (u64::from(from_height) * u64::from(width) / u64::from(from_width))
+        .clamp(1, from_height.into()) as u32;
     let mut small = Small::new(width, height, color);
     let columns = bounds(from_width, width);
     for rows in bounds(from_height, height).windows(2) {
@@ -55,7 +58,13 @@ struct Small {
 
 impl Small {
     fn new(width: u32, height: u32, color: ColorType) -> Self {
-        Self { width, height, color, sums: vec![0; width as usize * color.samples()], pixels: Vec::new() }
+        Self {
+            width,
+            height,
+            color,
+            sums: vec![0; width as usize * color.samples()],
+            pixels: Vec::new(),
+        }
     }
 
     fn add(&mut self, row: &[u8], columns: &[usize]) {
@@ -70,8 +79,14 @@ impl Small {
     }
 
     fn end_row(&mut self, rows: usize, columns: &[usize]) {
-        let colors = if matches!(self.color, ColorType::Grayscale | ColorType::GrayscaleAlpha) { 1 } else { 3 };
-        for (sums, column) in self.sums.chunks_exact_mut(self.color.samples()).zip(columns.windows(2)) {
+        let colors = if matches!(self.color, ColorType::Grayscale | ColorType::GrayscaleAlpha) {
+            1
+        } else {
+            3
+        };
+        for (sums, column) in
+            self.sums.chunks_exact_mut(self.color.samples()).zip(columns.windows(2))
+        {
             let pixels = (rows * (column[1] - column[0])) as u64;
             let alpha = sums.get(colors).map_or(255, |alpha| alpha / pixels);
             let on_white = |sum: &u64| ((sum / pixels * alpha + 255 * (255 - alpha)) / 255) as u8;
@@ -81,10 +96,20 @@ impl Small {
     }
 
     fn jpeg(self) -> io::Result<Vec<u8>> {
-        let color = if self.pixels.len() == (self.width * self.height) as usize { JpegColor::Luma } else { JpegColor::Rgb };
+        let color = if self.pixels.len() == (self.width * self.height) as usize {
+            JpegColor::Luma
+        } else {
+            JpegColor::Rgb
+        };
         let mut jpeg = Vec::new();
-        // Sides are those of a picture of ours or less, which is far below the 65,535 of the format.
-        let encoded = Encoder::new(&mut jpeg, QUALITY).encode(&self.pixels, self.width as u16, self.height as u16, color);
+        // Sides are those of a picture of ours or less, which is far below the 65,535 of the
+        // format.
+        let encoded = Encoder::new(&mut jpeg, QUALITY).encode(
+            &self.pixels,
+            self.width as u16,
+            self.height as u16,
+            color,
+        );
         encoded.map_err(io::Error::other)?;
         Ok(jpeg)
     }
@@ -110,14 +135,17 @@ mod tests {
 
     /// Width and height, as the header of a frame tells them (ITU-T T.81, B.2.2).
     fn size(jpeg: &[u8]) -> (u16, u16) {
-        let frame = jpeg.windows(2).position(|marker| marker == [0xFF, 0xC0]).expect("there is a frame");
+        let frame =
+            jpeg.windows(2).position(|marker| marker == [0xFF, 0xC0]).expect("there is a frame");
         let number = |at: usize| u16::from_be_bytes([jpeg[frame + at], jpeg[frame + at + 1]]);
         (number(7), number(5))
     }
 
     #[test]
     fn pictures_shrink_and_keep_their_form() {
-        let picture = |width, height| png(width, height, ColorType::Rgb, &vec![90; (width * height * 3) as usize]);
+        let picture = |width, height| {
+            png(width, height, ColorType::Rgb, &vec![90; (width * height * 3) as usize])
+        };
         for ((width, height), asked, expected) in [
             ((640, 360), 320, (320, 180)),
             ((641, 361), 320, (320, 180)),

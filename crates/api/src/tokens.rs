@@ -51,7 +51,8 @@ impl Tokens {
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE]);
         validation.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
-        // The library would look at the system's clock; ours is looked at below, to the second and without leeway.
+        // The library would look at the system's clock; ours is looked at below, to the second and
+        // without leeway.
         validation.validate_exp = false;
         Self {
             encoding: EncodingKey::from_secret(secret),
@@ -62,7 +63,8 @@ impl Tokens {
         }
     }
 
-    /// An access token for a user, worth something as long as the user's sessions are of this generation.
+    /// An access token for a user, worth something as long as the user's sessions are of this
+    /// generation.
     pub fn access(&self, user: UserId, generation: u32) -> Result<String, Problem> {
         let now = self.clock.now().timestamp();
         let claims = Claims {
@@ -75,20 +77,26 @@ impl Tokens {
             generation,
             kind: "access".to_owned(),
         };
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding).map_err(|error| Problem::internal(&error))
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)
+            .map_err(|error| Problem::internal(&error))
     }
 
     /// Whose access token this is, and of which generation.
     pub fn user(&self, token: &str) -> Result<(UserId, u32), Problem> {
         let refused = |code, detail| Problem::new(StatusCode::UNAUTHORIZED, code, detail);
         let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation)
-            .map_err(|_| refused("TOKEN_INVALID", "The access token is not one of ours. Log in again."))?
+            .map_err(|_| {
+                refused("TOKEN_INVALID", "The access token is not one of ours. Log in again.")
+            })?
             .claims;
         if claims.kind != "access" {
             return Err(refused("TOKEN_INVALID", "This is not an access token."));
         }
         if claims.exp <= self.clock.now().timestamp() {
-            return Err(refused("TOKEN_EXPIRED", "The access token has expired. Refresh it or log in again."));
+            return Err(refused(
+                "TOKEN_EXPIRED",
+                "The access token has expired. Refresh it or log in again.",
+            ));
         }
         Ok((claims.sub, claims.generation))
     }

@@ -101,21 +101,24 @@ impl Uploads {
     #[expect(clippy::unused_async, reason = "operations have to be async")]
     async fn acceptance(&self, service: Data<&Arc<Service>>) -> Told {
         let suffixes = VideoFormat::ALL.map(|format| format!(".{}", format.suffix())).to_vec();
-        let (max_video_bytes, max_videos) = (service.settings.max_video_bytes, receive::MOST_FILES as u64);
+        let (max_video_bytes, max_videos) =
+            (service.settings.max_video_bytes, receive::MOST_FILES as u64);
         Told::Acceptance(Json(Acceptance { suffixes, max_video_bytes, max_videos }))
     }
 
     /// Upload videos
     ///
-    /// One or more parts named `file`: .mp4 .avi .mov .mkv .wmv .flv .webm. All are accepted or none.
+    /// One or more parts named `file`: .mp4 .avi .mov .mkv .wmv .flv .webm. All are accepted or
+    /// none.
     #[oai(path = "/videos/upload", method = "post")]
     async fn upload(
         &self,
         service: Data<&Arc<Service>>,
         request: &Request,
         user: LoggedIn,
-        /// A name of the client's own for this upload, of up to 255 characters. When the upload is repeated with the same one within a day,
-        /// the jobs of the first are given again instead of new ones.
+        /// A name of the client's own for this upload, of up to 255 characters. When the upload is
+        /// repeated with the same one within a day, the jobs of the first are given again instead
+        /// of new ones.
         #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 255))]
         idempotency_key: Header<Option<String>>,
         form: Form,
@@ -126,15 +129,23 @@ impl Uploads {
         {
             return Ok(accepted(jobs)?);
         }
-        let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let length = request
+            .headers()
+            .get(header::CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse().ok());
         let slot = service.begin_upload(user.0, length).await?;
-        // Without traces of our own, the job belongs to the sender's, or to one that only the log tells of.
-        let traceparent = (service.parts.here)().or_else(|| access::traceparent(request).map(str::to_owned));
+        // Without traces of our own, the job belongs to the sender's, or to one that only the log
+        // tells of.
+        let traceparent =
+            (service.parts.here)().or_else(|| access::traceparent(request).map(str::to_owned));
         let traceparent = traceparent.unwrap_or_else(begun);
-        // The request's future ends with its connection, which may be in the middle of any step. What is received in a task of its own
-        // becomes jobs or is removed, whether or not somebody still listens.
+        // The request's future ends with its connection, which may be in the middle of any step.
+        // What is received in a task of its own becomes jobs or is removed, whether or not somebody
+        // still listens.
         let work = accept(Arc::clone(&service), user.0, key, form, traceparent, slot);
-        let jobs = tokio::spawn(work.in_current_span()).await.map_err(|stopped| Problem::internal(&stopped))??;
+        let jobs = tokio::spawn(work.in_current_span())
+            .await
+            .map_err(|stopped| Problem::internal(&stopped))??;
         Ok(accepted(jobs)?)
     }
 }
@@ -148,7 +159,8 @@ async fn accept(
     traceparent: String,
     _slot: Slot,
 ) -> Result<Vec<Job>, Problem> {
-    // Once they are there, the commit may happen although its answer gets lost, so the videos stay; the sweep removes what became no job.
+    // Once they are there, the commit may happen although its answer gets lost, so the videos stay;
+    // the sweep removes what became no job.
     let videos = form.receive(&service, user).await?.keep();
     let accepted = service.database().accept(user, &videos, key.as_deref(), Some(&traceparent));
     let jobs = match accepted.instrument(info_span!("accept")).await? {
@@ -172,8 +184,14 @@ fn accepted(jobs: Vec<Job>) -> Result<Uploaded, Problem> {
     };
     let location = format!("/videos/{}", first.id);
     let (job_id, status) = (first.id.0, first.state.into());
-    let jobs =
-        jobs.into_iter().map(|job| AcceptedJob { job_id: job.id.0, filename: job.filename, status: job.state.into() }).collect();
+    let jobs = jobs
+        .into_iter()
+        .map(|job| AcceptedJob {
+            job_id: job.id.0,
+            filename: job.filename,
+            status: job.state.into(),
+        })
+        .collect();
     Ok(Uploaded::Accepted(Json(AcceptedVideos { job_id, status, jobs }), location))
 }
 

@@ -127,7 +127,10 @@ impl Videos {
             format!("</videos?{filter}limit={}&cursor={}>; rel=\"next\"", limit.0, last.id)
         });
         let language = language(&service, headers, user.0).await?;
-        Ok(Listed::Page(Json(jobs.into_iter().map(|job| JobView::new(job, language)).collect()), link))
+        Ok(Listed::Page(
+            Json(jobs.into_iter().map(|job| JobView::new(job, language)).collect()),
+            link,
+        ))
     }
 
     /// Look at a job
@@ -171,7 +174,10 @@ impl Videos {
             }
             if let Some(job) = cancelled {
                 info!(job_id = %job.id, user_id = %job.user_id, trace_id = job.trace_id(), "a job was cancelled");
-                return Ok(Removed::Cancelled(Json(JobView::new(job, language(&service, headers, user.0).await?))));
+                return Ok(Removed::Cancelled(Json(JobView::new(
+                    job,
+                    language(&service, headers, user.0).await?,
+                ))));
             }
         }
         let detail = "The job changed its state at this moment. Look at it and decide again.";
@@ -206,20 +212,33 @@ fn default_limit() -> u64 {
 pub async fn own_job(service: &Service, user: UserId, id: Uuid) -> Result<Job, Problem> {
     let job = service.database().job(JobId(id)).await?.ok_or_else(Problem::no_such_job)?;
     if job.user_id != user {
-        return Err(Problem::new(StatusCode::FORBIDDEN, "NOT_YOUR_JOB", "This job is somebody else's."));
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "NOT_YOUR_JOB",
+            "This job is somebody else's.",
+        ));
     }
     Ok(job)
 }
 
-/// The language in which a user is spoken to: the one that the request asks for (RFC 9110, 12.5.4), else that of the account.
-async fn language(service: &Service, headers: &HeaderMap, user: UserId) -> Result<Language, Problem> {
-    if let Some(asked) = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| Language::of_header(value.to_str().ok()?)) {
+/// The language in which a user is spoken to: the one that the request asks for (RFC 9110, 12.5.4),
+/// else that of the account.
+async fn language(
+    service: &Service,
+    headers: &HeaderMap,
+    user: UserId,
+) -> Result<Language, Problem> {
+    if let Some(asked) = headers
+        .get(header::ACCEPT_LANGUAGE)
+        .and_then(|value| Language::of_header(value.to_str().ok()?))
+    {
         return Ok(asked);
     }
     Ok(service.database().user(user).await?.map(|user| user.language).unwrap_or_default())
 }
 
-/// Remove the files of a deleted job. What cannot be removed now is nobody's, and goes with the next sweep.
+/// Remove the files of a deleted job. What cannot be removed now is nobody's, and goes with the
+/// next sweep.
 async fn remove_files(service: &Service, job: &Job) {
     let removed = async {
         for object in service.parts.storage.list(&Key::folder(job.user_id, job.id), None).await? {

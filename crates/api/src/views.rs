@@ -78,7 +78,8 @@ pub struct JobView {
     /// Seconds that the processing took.
     #[oai(nullable)]
     pub processing_time_seconds: Option<f64>,
-    /// Whether every picture that the video promises is in the archive, undamaged. The archive's manifest names what is not.
+    /// Whether every picture that the video promises is in the archive, undamaged. The archive's
+    /// manifest names what is not.
     #[oai(nullable)]
     pub complete: Option<bool>,
     /// What a careful user should know of the archive.
@@ -86,7 +87,8 @@ pub struct JobView {
     /// Why the last attempt failed: a stable name.
     #[oai(nullable)]
     pub error_code: Option<String>,
-    /// The same in words, and what to do, in the language that the request asks for, else the user's.
+    /// The same in words, and what to do, in the language that the request asks for, else the
+    /// user's.
     #[oai(nullable)]
     pub error_message: Option<String>,
     /// Attempts after the first.

@@ -1,4 +1,5 @@
-//! Watching jobs: one look at the database for all watchers of this process, however many there are, and none when there are none.
+//! Watching jobs: one look at the database for all watchers of this process, however many there
+//! are, and none when there are none.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +28,8 @@ impl Watch {
         Self { database, watched: Arc::default() }
     }
 
-    /// Watch a job. The receiver gives its newest row, and none once it is deleted; dropping it ends the watching.
+    /// Watch a job. The receiver gives its newest row, and none once it is deleted; dropping it
+    /// ends the watching.
     pub fn job(&self, job: &Job) -> watch::Receiver<Option<Job>> {
         let mut watched = lock(&self.watched);
         let begin = watched.is_none();
@@ -74,7 +76,8 @@ async fn look(database: Database, watched: Arc<Mutex<Option<Watched>>>) {
         };
         let watched = lock(&watched);
         for id in ids {
-            let (job, sender) = (found.remove(&id), watched.as_ref().and_then(|jobs| jobs.get(&id)));
+            let (job, sender) =
+                (found.remove(&id), watched.as_ref().and_then(|jobs| jobs.get(&id)));
             if let Some(sender) = sender {
                 sender.send_if_modified(|seen| {
                     let changed = *seen != job;

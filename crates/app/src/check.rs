@@ -1,4 +1,5 @@
-//! `fiapx check`: are the settings right, does every part answer, and does the process that runs by them?
+//! `fiapx check`: are the settings right, does every part answer, and does the process that runs by
+//! them?
 
 use anyhow::{Result, bail};
 use app::{Parts, ready, settings};

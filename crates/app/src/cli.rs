@@ -80,7 +80,8 @@ pub struct CheckArguments {
 /// What operators do with jobs. The service may run meanwhile.
 #[derive(Debug, Subcommand)]
 pub enum JobsCommand {
-    /// List the jobs that failed for good, the last first, and count the dead letters that the broker keeps.
+    /// List the jobs that failed for good, the last first, and count the dead letters that the
+    /// broker keeps.
     Failed(FailedArguments),
     /// Put jobs that failed back before the workers, once what they failed of is mended.
     Retry(RetryArguments),
@@ -152,7 +153,8 @@ pub struct ConfiguredArguments {
 pub struct ExtractArguments {
     /// The video: .mp4 .mov .mkv .webm .avi .wmv .flv
     pub video: PathBuf,
-    /// Where the archive goes; `-` is standard output. By default the video's name with .zip, in the current directory.
+    /// Where the archive goes; `-` is standard output. By default the video's name with .zip, in
+    /// the current directory.
     #[arg(short, long, value_name = "OUT.zip")]
     pub output: Option<PathBuf>,
     /// Which pictures.

@@ -1,5 +1,5 @@
-//! The OpenAPI document as collections of requests that API clients open: every operation with an example, and before them the walk of
-//! the README, in which each answer feeds the next request.
+//! The OpenAPI document as collections of requests that API clients open: every operation with an
+//! example, and before them the walk of the README, in which each answer feeds the next request.
 
 mod http_file;
 mod postman;
@@ -95,7 +95,8 @@ impl<'a> Collection<'a> {
                 operations.push(Request::of(document, path, method, says)?);
             }
         }
-        // A map does not keep the order of the document, which is the one in which people use the operations.
+        // A map does not keep the order of the document, which is the one in which people use the
+        // operations.
         operations.sort_by_key(|request| {
             let (method, path) = request.operation.split_once(' ').unwrap_or_default();
             let at = text.find(&format!("\"{path}\"")).unwrap_or(text.len());
@@ -117,7 +118,8 @@ impl<'a> Collection<'a> {
             };
             groups.push((tag, operations.extract_if(.., of_tag).collect()));
         }
-        let (title, description) = (string(&document["info"]["title"]), string(&document["info"]["description"]));
+        let (title, description) =
+            (string(&document["info"]["title"]), string(&document["info"]["description"]));
         let variables = [
             ("base_url", "http://localhost:8000"),
             ("email", string(&example["email"])),
@@ -134,24 +136,33 @@ impl<'a> Request<'a> {
         let url = if operation == FETCH {
             "{{download_url}}".to_owned()
         } else {
-            let path = PARAMETERS.iter().fold(path.to_owned(), |path, (name, value)| path.replace(name, value));
+            let path = PARAMETERS
+                .iter()
+                .fold(path.to_owned(), |path, (name, value)| path.replace(name, value));
             format!("{{{{base_url}}}}{path}")
         };
-        let optional = parameters().filter(|parameter| parameter["required"] != true).map(|parameter| Optional {
-            place: string(&parameter["in"]),
-            name: string(&parameter["name"]),
-            default: text_of(&parameter["schema"]["default"]),
-            description: string(&parameter["description"]),
-        });
+        let optional =
+            parameters().filter(|parameter| parameter["required"] != true).map(|parameter| {
+                Optional {
+                    place: string(&parameter["in"]),
+                    name: string(&parameter["name"]),
+                    default: text_of(&parameter["schema"]["default"]),
+                    description: string(&parameter["description"]),
+                }
+            });
         let body = match json_schema(document, &says["requestBody"]) {
             Some(schema) => Some(Body::Json(example(schema))),
             None => says.get("requestBody").map(|_| Body::Video),
         };
-        let responses = says["responses"].as_object().with_context(|| format!("{operation} has no responses"))?;
+        let responses = says["responses"]
+            .as_object()
+            .with_context(|| format!("{operation} has no responses"))?;
         let good = responses.iter().filter(|(status, _)| status.starts_with('2'));
-        let properties: Vec<&Value> =
-            good.filter_map(|(_, response)| Some(&json_schema(document, response)?["properties"])).collect();
-        let answered = |name: &&str| properties.iter().any(|properties| properties.get(name).is_some());
+        let properties: Vec<&Value> = good
+            .filter_map(|(_, response)| Some(&json_schema(document, response)?["properties"]))
+            .collect();
+        let answered =
+            |name: &&str| properties.iter().any(|properties| properties.get(name).is_some());
         Ok(Self {
             name: string(&says["summary"]),
             description: string(&says["description"]),
@@ -169,8 +180,12 @@ impl<'a> Request<'a> {
 
 /// The schema of a body in JSON, if it is one.
 fn json_schema<'a>(document: &'a Value, body: &'a Value) -> Option<&'a Value> {
-    let (_, media) = body["content"].as_object()?.iter().find(|(kind, _)| kind.starts_with("application/json"))?;
-    let pointer = media["schema"]["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
+    let (_, media) = body["content"]
+        .as_object()?
+        .iter()
+        .find(|(kind, _)| kind.starts_with("application/json"))?;
+    let pointer =
+        media["schema"]["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
     pointer.map_or(media.get("schema"), |pointer| document.pointer(pointer))
 }
 
@@ -207,16 +222,23 @@ mod tests {
         let text = api::document();
         let document: Value = serde_json::from_str(&text).expect("it is JSON");
         let collection = Collection::of(&text, &document).expect("it is complete");
-        let requests: Vec<&Request> = collection.groups.iter().flat_map(|(_, requests)| requests).collect();
+        let requests: Vec<&Request> =
+            collection.groups.iter().flat_map(|(_, requests)| requests).collect();
         let paths = document["paths"].as_object().expect("there are paths");
-        let operations: usize = paths.values().filter_map(|item| Some(item.as_object()?.len())).sum();
+        let operations: usize =
+            paths.values().filter_map(|item| Some(item.as_object()?.len())).sum();
         assert_eq!(requests.len(), operations, "every operation is in a group");
         let steps = || collection.walk.iter().map(|(_, request)| request);
         let set = collection.variables.iter().map(|(name, _)| *name);
-        let known: BTreeSet<&str> = set.chain(steps().flat_map(|request| request.answered.iter().copied())).collect();
+        let known: BTreeSet<&str> =
+            set.chain(steps().flat_map(|request| request.answered.iter().copied())).collect();
         for Request { operation, url, body, .. } in requests.into_iter().chain(steps()) {
-            assert!(!url.replace("{{", "").replace("}}", "").contains(['{', '}']), "{operation}: {url}");
-            let body = if let Some(Body::Json(body)) = body { body.to_string() } else { String::new() };
+            assert!(
+                !url.replace("{{", "").replace("}}", "").contains(['{', '}']),
+                "{operation}: {url}"
+            );
+            let body =
+                if let Some(Body::Json(body)) = body { body.to_string() } else { String::new() };
             assert!(body != "{}" && !body.contains("null"), "{operation}: {body}");
             for used in format!("{url}{body}").split("{{").skip(1) {
                 let name = used.split("}}").next().unwrap_or_default();

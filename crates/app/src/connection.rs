@@ -1,7 +1,9 @@
-//! Connections that are over when the client has closed them, or sends so slowly that it only holds the connection.
+//! Connections that are over when the client has closed them, or sends so slowly that it only holds
+//! the connection.
 //!
-//! hyper gives a connection up when the client closes it while an answer is under way, but poem's server then asks it to go on until a
-//! write fails, which streams of events without news seldom do. Here everything fails from the first sign of the end on.
+//! hyper gives a connection up when the client closes it while an answer is under way, but poem's
+//! server then asks it to go on until a write fails, which streams of events without news seldom
+//! do. Here everything fails from the first sign of the end on.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -36,11 +38,17 @@ impl Acceptor for Connections {
 
     async fn accept(&mut self) -> io::Result<(Connection, LocalAddr, RemoteAddr, Scheme)> {
         let (stream, local, remote, scheme) = self.acceptor.accept().await?;
-        Ok((Connection { stream, over: false, pace: Pace::new(self.patience) }, local, remote, scheme))
+        Ok((
+            Connection { stream, over: false, pace: Pace::new(self.patience) },
+            local,
+            remote,
+            scheme,
+        ))
     }
 }
 
-/// How fast a client sends what it has begun to send: from the first byte after an answer on, and only while we wait for it.
+/// How fast a client sends what it has begun to send: from the first byte after an answer on, and
+/// only while we wait for it.
 #[derive(Debug)]
 struct Pace {
     patience: Duration,
@@ -52,7 +60,8 @@ struct Pace {
 }
 
 impl Pace {
-    /// Bytes per second below which a client is too slow. No line is as slow that somebody would upload a video by.
+    /// Bytes per second below which a client is too slow. No line is as slow that somebody would
+    /// upload a video by.
     const SLOWEST: u64 = 4 << 10;
 
     fn new(patience: Duration) -> Self {
@@ -81,7 +90,8 @@ impl Pace {
     }
 }
 
-/// A connection to which nothing can be written once the client has closed it, and which is over when the client is too slow.
+/// A connection to which nothing can be written once the client has closed it, and which is over
+/// when the client is too slow.
 pub struct Connection {
     stream: TcpStream,
     over: bool,
@@ -95,7 +105,11 @@ impl Connection {
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let (before, room) = (buffer.filled().len(), buffer.remaining());
         let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(context, buffer) else {
             self.pace.waits(Instant::now());
@@ -112,12 +126,20 @@ impl AsyncRead for Connection {
 }
 
 impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.pace.answered();
         self.open()?.poll_write(context, bytes)
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         self.pace.answered();
         self.open()?.poll_write_vectored(context, bytes)
     }
@@ -152,7 +174,8 @@ mod tests {
         pace.waits(at(1060));
         assert!(!pace.came(1, at(1061)));
 
-        // What comes fast enough may come for ever, and time that we do not wait is not the client's.
+        // What comes fast enough may come for ever, and time that we do not wait is not the
+        // client's.
         pace.answered();
         assert!(pace.came(1, at(2000)));
         for second in 2000..4000 {

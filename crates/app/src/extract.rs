@@ -41,8 +41,14 @@ pub fn run(arguments: &ExtractArguments) -> Result<()> {
         eprintln_quietly(&format!("fiapx: {}: warning: {warning}", path.display()));
     }
     if !report.complete {
-        let missing = format!("{} of {} pictures; the manifest names what is missing or damaged", report.frames, report.expected);
-        eprintln_quietly(&format!("fiapx: {}: warning: the video is damaged: {missing}", path.display()));
+        let missing = format!(
+            "{} of {} pictures; the manifest names what is missing or damaged",
+            report.frames, report.expected
+        );
+        eprintln_quietly(&format!(
+            "fiapx: {}: warning: the video is damaged: {missing}",
+            path.display()
+        ));
     }
     if arguments.json {
         let mut line = serde_json::to_value(&report)?;

@@ -23,16 +23,21 @@ pub fn list(arguments: &FailedArguments) -> Result<()> {
         anyhow::Ok((jobs, Parts::dead_letters(&settings).await))
     })?;
     if arguments.json {
-        let letters: Option<serde_json::Map<_, _>> =
-            letters?.map(|queues| queues.into_iter().map(|(queue, count)| (queue.to_owned(), count.into())).collect());
+        let letters: Option<serde_json::Map<_, _>> = letters?.map(|queues| {
+            queues.into_iter().map(|(queue, count)| (queue.to_owned(), count.into())).collect()
+        });
         return say(&json!({ "jobs": jobs.iter().map(as_json).collect::<Vec<_>>(), "dead_letters": letters }).to_string());
     }
     for job in &jobs {
         say(&as_line(job))?;
     }
     match letters? {
-        Some(queues) => queues.into_iter().try_for_each(|(queue, count)| say(&format!("{queue}: {count} dead letters"))),
-        None => say("dead letters are in the memory of the process that runs: see fiapx_queue_messages at /metrics"),
+        Some(queues) => queues
+            .into_iter()
+            .try_for_each(|(queue, count)| say(&format!("{queue}: {count} dead letters"))),
+        None => say(
+            "dead letters are in the memory of the process that runs: see fiapx_queue_messages at /metrics",
+        ),
     }
 }
 
@@ -70,27 +75,39 @@ async fn put_back(database: &Database, store: &dyn Storage, id: JobId) -> Result
     if let Some(job) = database.job(id).await?
         && job.state == jobs::State::Failed
     {
-        // Somebody may have removed the file without telling us: without it, the job would only fail once more.
-        let key = job.video_path.parse().with_context(|| format!("the database holds no key of a video for job {id}"))?;
+        // Somebody may have removed the file without telling us: without it, the job would only
+        // fail once more.
+        let key = job
+            .video_path
+            .parse()
+            .with_context(|| format!("the database holds no key of a video for job {id}"))?;
         match store.head(&key).await {
             Ok(_) => {}
             Err(storage::Error::NotFound { .. }) => {
                 return Ok(Some("its video is removed; it has to be uploaded again".to_owned()));
             }
-            Err(error) => return Err(error).with_context(|| format!("{id}: whether its video is there cannot be told")),
+            Err(error) => {
+                return Err(error)
+                    .with_context(|| format!("{id}: whether its video is there cannot be told"));
+            }
         }
     }
     Ok(match database.put_back(id).await? {
         PutBack::Queued => None,
         PutBack::Is(state) => Some(format!("it has not failed but is {state}")),
-        PutBack::Over => Some("its time is over and its video removed; it has to be uploaded again".to_owned()),
+        PutBack::Over => {
+            Some("its time is over and its video removed; it has to be uploaded again".to_owned())
+        }
         PutBack::Unknown => Some("there is no such job".to_owned()),
     })
 }
 
 /// Time, job, user, code, attempts, message.
 fn as_line(job: &Job) -> String {
-    let time = job.completed_at.map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)).unwrap_or_default();
+    let time = job
+        .completed_at
+        .map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
+        .unwrap_or_default();
     let code = job.error_code.map_or("", jobs::FailureCode::name);
     // One line, whatever the decoder said.
     let message = job.error_message.as_deref().unwrap_or_default().replace(char::is_control, " ");

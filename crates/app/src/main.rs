@@ -24,8 +24,12 @@ fn main() -> ExitCode {
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Serve(arguments) => run::serve(&arguments, Roles::ALL, "fiapx"),
         Command::Api(arguments) => run::serve(&arguments, Roles::API, "fiapx-api"),
-        Command::Worker(configured) => run::serve(&configured.into(), Roles::WORKER, "fiapx-worker"),
-        Command::Notifier(configured) => run::serve(&configured.into(), Roles::NOTIFIER, "fiapx-notifier"),
+        Command::Worker(configured) => {
+            run::serve(&configured.into(), Roles::WORKER, "fiapx-worker")
+        }
+        Command::Notifier(configured) => {
+            run::serve(&configured.into(), Roles::NOTIFIER, "fiapx-notifier")
+        }
         Command::Migrate(arguments) => run::migrate(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Jobs(JobsCommand::Failed(arguments)) => failed::list(&arguments),

@@ -19,12 +19,15 @@ pub enum Output {
 }
 
 impl Output {
-    /// Open `name`, where `-` is standard output. `video` is what is read and must not be overwritten.
+    /// Open `name`, where `-` is standard output. `video` is what is read and must not be
+    /// overwritten.
     pub fn open(name: &Path, video: &Path) -> Result<Self> {
         if name == Path::new("-") {
             let output = io::stdout();
             if output.is_terminal() {
-                bail!("an archive is not for a terminal: name a file with -o, or send standard output elsewhere");
+                bail!(
+                    "an archive is not for a terminal: name a file with -o, or send standard output elsewhere"
+                );
             }
             return Ok(Self::Standard(output));
         }
@@ -35,13 +38,16 @@ impl Output {
             }
             if !existing.is_file() {
                 let stream = OpenOptions::new().write(true).open(name);
-                return Ok(Self::Stream(stream.with_context(|| format!("cannot write to {shown}"))?));
+                return Ok(Self::Stream(
+                    stream.with_context(|| format!("cannot write to {shown}"))?,
+                ));
             }
             if name.canonicalize().ok() == video.canonicalize().ok() {
                 bail!("{shown} is the video itself: name another file with -o");
             }
         }
-        let directory = name.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let directory =
+            name.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let partial = tempfile::Builder::new()
             .prefix(".fiapx-")
             .suffix(".partial")
@@ -55,7 +61,9 @@ impl Output {
     pub fn writer(&mut self) -> Box<dyn Write + Send + '_> {
         const BUFFER: usize = 1 << 20;
         match self {
-            Self::File { partial, .. } => Box::new(BufWriter::with_capacity(BUFFER, partial.as_file_mut())),
+            Self::File { partial, .. } => {
+                Box::new(BufWriter::with_capacity(BUFFER, partial.as_file_mut()))
+            }
             Self::Stream(file) => Box::new(BufWriter::with_capacity(BUFFER, file)),
             Self::Standard(output) => Box::new(output),
         }

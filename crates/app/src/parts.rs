@@ -1,4 +1,5 @@
-//! The parts of the system as the settings choose them: embedded in this process, or servers shared by many.
+//! The parts of the system as the settings choose them: embedded in this process, or servers shared
+//! by many.
 
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt;
@@ -54,32 +55,54 @@ impl Parts {
         let secret = settings::jwt_secret(settings)?;
         let database = Self::database(settings, clock).await?;
         let (storage, disk) = storage(settings, &secret, clock).await?;
-        Ok(Self { database, storage, disk, broker: broker(settings).await?, limits: limits(settings, clock)?, secret })
+        Ok(Self {
+            database,
+            storage,
+            disk,
+            broker: broker(settings).await?,
+            limits: limits(settings, clock)?,
+            secret,
+        })
     }
 
     /// The configured database.
     pub async fn database(settings: &Settings, clock: &Clock) -> Result<Database> {
         let rules = Rules {
-            retries: RetryPolicy { pauses: settings.worker.retry_seconds.iter().copied().map(Duration::from_secs).collect() },
+            retries: RetryPolicy {
+                pauses: settings
+                    .worker
+                    .retry_seconds
+                    .iter()
+                    .copied()
+                    .map(Duration::from_secs)
+                    .collect(),
+            },
             lease: Duration::from_secs(settings.worker.lease_seconds),
             retention: retention(settings),
         };
         if let Some(url) = &settings.database.url {
-            return Database::postgres(url, clock.clone(), rules).await.context("DATABASE_URL: cannot connect to the database");
+            return Database::postgres(url, clock.clone(), rules)
+                .await
+                .context("DATABASE_URL: cannot connect to the database");
         }
         make(&settings.data_dir)?;
         let file = settings.data_dir.join("fiapx.db");
-        Database::sqlite(&file, clock.clone(), rules).await.with_context(|| format!("cannot open {}", file.display()))
+        Database::sqlite(&file, clock.clone(), rules)
+            .await
+            .with_context(|| format!("cannot open {}", file.display()))
     }
 
-    /// The database of a service that is there, for a command beside it. Nothing is made, and whoever has the data directory keeps it:
-    /// SQLite lets several processes write by turns.
+    /// The database of a service that is there, for a command beside it. Nothing is made, and
+    /// whoever has the data directory keeps it: SQLite lets several processes write by turns.
     ///
     /// # Errors
     /// There is none, or its schema is older than this program.
     pub async fn existing_database(settings: &Settings, clock: &Clock) -> Result<Database> {
         if settings.database.url.is_none() && !settings.data_dir.join("fiapx.db").is_file() {
-            bail!("no service keeps its data in {}: set DATABASE_URL, or choose another --data-dir", settings.data_dir.display());
+            bail!(
+                "no service keeps its data in {}: set DATABASE_URL, or choose another --data-dir",
+                settings.data_dir.display()
+            );
         }
         let database = Self::database(settings, clock).await?;
         database.check().await?;
@@ -120,8 +143,12 @@ impl Parts {
             Ok(storage(settings, &secret, clock).await?.0.check().await?)
         };
         let broker = async { Ok(broker(settings).await?.check().await?) };
-        let limits =
-            async { limits(settings, clock)?.check().await.map_err(|error| anyhow!("REDIS_URL: Redis does not answer: {error}")) };
+        let limits = async {
+            limits(settings, clock)?
+                .check()
+                .await
+                .map_err(|error| anyhow!("REDIS_URL: Redis does not answer: {error}"))
+        };
         let mail = async { Ok(Self::mailer(settings)?.0.check().await?) };
         let decoders = async {
             let lacking = match cell(&settings.worker) {
@@ -131,7 +158,9 @@ impl Parts {
             lacking.map_or(Ok(()), |lacking| bail!("{lacking}"))
         };
         let in_time = async |check: Pin<Box<dyn Future<Output = Result<()>> + '_>>| {
-            tokio::time::timeout(PATIENCE, check).await.unwrap_or_else(|_| bail!("no answer within {} seconds", PATIENCE.as_secs()))
+            tokio::time::timeout(PATIENCE, check)
+                .await
+                .unwrap_or_else(|_| bail!("no answer within {} seconds", PATIENCE.as_secs()))
         };
         let mut checked = vec![
             ("database", in_time(Box::pin(database)).await),
@@ -151,9 +180,13 @@ impl Parts {
     pub async fn isolation(settings: &settings::Worker) -> Result<Isolation> {
         let Some(program) = cell(settings) else {
             if settings.require_sandbox {
-                bail!("WORKER_ISOLATION is `none`, but WORKER_REQUIRE_SANDBOX is set: one of them has to change");
+                bail!(
+                    "WORKER_ISOLATION is `none`, but WORKER_REQUIRE_SANDBOX is set: one of them has to change"
+                );
             }
-            warn!("videos are decoded in the worker itself, with all of its rights: WORKER_ISOLATION is `none`");
+            warn!(
+                "videos are decoded in the worker itself, with all of its rights: WORKER_ISOLATION is `none`"
+            );
             return Ok(Isolation::None);
         };
         if let Some(lacking) = lacking(&program).await? {
@@ -183,14 +216,22 @@ fn retention(settings: &Settings) -> Duration {
 }
 
 /// The configured store; if it is this machine's disk, also as such.
-async fn storage(settings: &Settings, secret: &SecretString, clock: &Clock) -> Result<(Arc<dyn Storage>, Option<Arc<Disk>>)> {
+async fn storage(
+    settings: &Settings,
+    secret: &SecretString,
+    clock: &Clock,
+) -> Result<(Arc<dyn Storage>, Option<Arc<Disk>>)> {
     let chosen = &settings.storage;
-    let (Some(endpoint), Some(access_key), Some(secret_key)) = (&chosen.endpoint, &chosen.access_key, &chosen.secret_key) else {
+    let (Some(endpoint), Some(access_key), Some(secret_key)) =
+        (&chosen.endpoint, &chosen.access_key, &chosen.secret_key)
+    else {
         make(&settings.data_dir)?;
         let directory = settings.data_dir.join("files");
         let key = SecretSlice::from(secret.expose_secret().as_bytes().to_vec());
         let disk = Disk::open(&directory, &key, clock.clone());
-        let disk = Arc::new(disk.with_context(|| format!("cannot keep files in {}", directory.display()))?);
+        let disk = Arc::new(
+            disk.with_context(|| format!("cannot keep files in {}", directory.display()))?,
+        );
         return Ok((disk.clone(), Some(disk)));
     };
     let s3 = S3::connect(S3Settings {
@@ -206,7 +247,9 @@ async fn storage(settings: &Settings, secret: &SecretString, clock: &Clock) -> R
     // A day more than ours: the bucket does not know which objects are in use.
     match s3.prepare(retention(settings) + Duration::from_hours(24)).await {
         Ok(missing) => missing.into_iter().for_each(|missing| warn!("{missing}")),
-        Err(error) => warn!(%error, "the bucket's rules for old objects cannot be set; the service's own retention goes on"),
+        Err(error) => {
+            warn!(%error, "the bucket's rules for old objects cannot be set; the service's own retention goes on")
+        }
     }
     Ok((Arc::new(s3), None))
 }
@@ -216,7 +259,11 @@ async fn broker(settings: &Settings) -> Result<Arc<dyn Broker>> {
     /// How long the broker may take to confirm.
     const PATIENCE: Duration = Duration::from_secs(10);
     Ok(match &settings.broker.url {
-        Some(url) => Arc::new(RabbitMq::connect(url, PATIENCE).await.context("RABBITMQ_URL: the broker cannot be used")?),
+        Some(url) => Arc::new(
+            RabbitMq::connect(url, PATIENCE)
+                .await
+                .context("RABBITMQ_URL: the broker cannot be used")?,
+        ),
         None => Arc::new(Embedded::new()),
     })
 }
@@ -225,21 +272,28 @@ async fn broker(settings: &Settings) -> Result<Arc<dyn Broker>> {
 fn cell(settings: &settings::Worker) -> Option<Program> {
     // The very program that runs, whatever has taken its place in the file system since (proc(5)).
     let path = settings.cell_program.clone().unwrap_or_else(|| "/proc/self/exe".into());
-    let program = Program { path, arguments: vec!["cell".into()], confined: settings.require_sandbox };
+    let program =
+        Program { path, arguments: vec!["cell".into()], confined: settings.require_sandbox };
     (settings.isolation == settings::Isolation::Cell).then_some(program)
 }
 
 /// What the kernel lacks to confine cells, in words.
 async fn lacking(program: &Program) -> Result<Option<String>> {
-    let lacking = program.check().await.map_err(|failure| anyhow!("{}; WORKER_ISOLATION=none does without", failure.message))?;
-    let words = || format!("the kernel cannot confine decoders as it should: {}", lacking.join("; "));
+    let lacking = program
+        .check()
+        .await
+        .map_err(|failure| anyhow!("{}; WORKER_ISOLATION=none does without", failure.message))?;
+    let words =
+        || format!("the kernel cannot confine decoders as it should: {}", lacking.join("; "));
     Ok((!lacking.is_empty()).then(words))
 }
 
 /// What counts who does how much.
 fn limits(settings: &Settings, clock: &Clock) -> Result<Arc<dyn Limits>> {
     Ok(match &settings.limits.redis_url {
-        Some(url) => Arc::new(Shared::connect(url, clock.clone()).context("REDIS_URL: it is no address of Redis")?),
+        Some(url) => Arc::new(
+            Shared::connect(url, clock.clone()).context("REDIS_URL: it is no address of Redis")?,
+        ),
         None => Arc::new(InMemory::new(clock.clone())),
     })
 }
@@ -264,7 +318,8 @@ fn make(directory: &Path) -> Result<()> {
         .with_context(|| format!("cannot make the data directory {}", directory.display()))
 }
 
-/// Make the data directory and take it for this process, for as long as the file is open: two would give each other's jobs up for lost.
+/// Make the data directory and take it for this process, for as long as the file is open: two would
+/// give each other's jobs up for lost.
 pub fn own(directory: &Path) -> Result<File> {
     make(directory)?;
     let path = directory.join("lock");
@@ -273,8 +328,13 @@ pub fn own(directory: &Path) -> Result<File> {
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => {
-            bail!("another fiapx works in {}: stop it, or choose another --data-dir", directory.display())
+            bail!(
+                "another fiapx works in {}: stop it, or choose another --data-dir",
+                directory.display()
+            )
         }
-        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
     }
 }

@@ -32,7 +32,8 @@ struct Part {
     reached: bool,
 }
 
-/// Ask the process that runs by these settings: where it serves its figures, or else its HTTP interface.
+/// Ask the process that runs by these settings: where it serves its figures, or else its HTTP
+/// interface.
 ///
 /// # Errors
 /// It does not answer, or is not ready; the error names the parts that it does not reach.
@@ -42,26 +43,31 @@ pub async fn ask(settings: &Settings) -> Result<()> {
     let asking = async {
         let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
         let answer = client.get(uri).await?;
-        let body = Limited::new(answer.into_body(), LONGEST).collect().await.map_err(|error| anyhow::anyhow!(error))?;
+        let body = Limited::new(answer.into_body(), LONGEST)
+            .collect()
+            .await
+            .map_err(|error| anyhow::anyhow!(error))?;
         anyhow::Ok(body.to_bytes())
     };
     let body = tokio::time::timeout(PATIENCE, asking)
         .await
         .unwrap_or_else(|_| bail!("no answer within {} seconds", PATIENCE.as_secs()))
         .with_context(|| format!("the process at {address} does not answer"))?;
-    let Readiness { ready, parts } =
-        serde_json::from_slice(&body).with_context(|| format!("what listens at {address} is no part of this service"))?;
+    let Readiness { ready, parts } = serde_json::from_slice(&body)
+        .with_context(|| format!("what listens at {address} is no part of this service"))?;
     if ready {
         return Ok(());
     }
-    let lacking: Vec<String> = parts.into_iter().filter(|part| !part.reached).map(|part| part.name).collect();
+    let lacking: Vec<String> =
+        parts.into_iter().filter(|part| !part.reached).map(|part| part.name).collect();
     match lacking.as_slice() {
         [] => bail!("the process at {address} is about to stop"),
         lacking => bail!("the process at {address} does not reach: {}", lacking.join(", ")),
     }
 }
 
-/// Where a process can be asked from its own machine: one that listens everywhere listens on the loopback address, too.
+/// Where a process can be asked from its own machine: one that listens everywhere listens on the
+/// loopback address, too.
 fn reachable(mut listen: SocketAddr) -> SocketAddr {
     if listen.ip().is_unspecified() {
         listen.set_ip(match listen.ip() {

@@ -64,9 +64,12 @@ fn end_on_signals(stop: CancellationToken) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
     tokio::spawn(async move {
-        let mut next = async || tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} };
+        let mut next =
+            async || tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} };
         next().await;
-        info!("stopping: running jobs may end within the grace period; a second signal ends them at once");
+        info!(
+            "stopping: running jobs may end within the grace period; a second signal ends them at once"
+        );
         stop.cancel();
         next().await;
         // As the shell tells of a process that a signal ended.
@@ -75,7 +78,8 @@ fn end_on_signals(stop: CancellationToken) -> Result<()> {
     Ok(())
 }
 
-/// In builds for tests, `FIAPX_KILL_AT=point:n` kills the process the n-th time that it comes to a fail point.
+/// In builds for tests, `FIAPX_KILL_AT=point:n` kills the process the n-th time that it comes to a
+/// fail point.
 fn kill_points() {
     #[cfg(feature = "failpoints")]
     if let Ok(wanted) = std::env::var("FIAPX_KILL_AT") {
@@ -84,7 +88,9 @@ fn kill_points() {
         let kill = move || {
             if left.fetch_sub(1, std::sync::atomic::Ordering::SeqCst) == 1 {
                 // Without any clean-up, as the kernel would.
-                let _ = std::process::Command::new("kill").args(["-KILL", &std::process::id().to_string()]).status();
+                let _ = std::process::Command::new("kill")
+                    .args(["-KILL", &std::process::id().to_string()])
+                    .status();
                 std::process::abort();
             }
         };
@@ -96,7 +102,8 @@ fn kill_points() {
 
 impl ServeArguments {
     fn settings(&self) -> Result<Settings> {
-        let overrides = settings::Overrides { listen: self.listen, data_dir: self.configured.data_dir.clone() };
+        let overrides =
+            settings::Overrides { listen: self.listen, data_dir: self.configured.data_dir.clone() };
         settings::load(self.configured.config.as_deref(), environment, overrides)
     }
 }

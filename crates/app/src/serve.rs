@@ -68,13 +68,19 @@ impl Running {
     /// Start the service, or roles of it, on the settings' parts.
     ///
     /// # Errors
-    /// A part cannot be opened, the address is taken, or a role that runs alone has a part that it would have to share with the
-    /// others; each says which.
+    /// A part cannot be opened, the address is taken, or a role that runs alone has a part that it
+    /// would have to share with the others; each says which.
     pub async fn start(settings: Settings, roles: Roles, clock: Clock) -> Result<Self> {
-        let embedded: Vec<&str> =
-            parts::shared(&settings).into_iter().filter(|(_, shared)| !shared).map(|(name, _)| name).collect();
+        let embedded: Vec<&str> = parts::shared(&settings)
+            .into_iter()
+            .filter(|(_, shared)| !shared)
+            .map(|(name, _)| name)
+            .collect();
         if roles != Roles::ALL && !embedded.is_empty() {
-            bail!("a role that runs alone shares its parts with the others: set {}, or run `fiapx serve`", embedded.join(", "));
+            bail!(
+                "a role that runs alone shares its parts with the others: set {}, or run `fiapx serve`",
+                embedded.join(", ")
+            );
         }
         // Before anything counts.
         let figures = figures::install()?;
@@ -85,7 +91,8 @@ impl Running {
         } else {
             parts.database.check().await.context("the database is not ready")?;
         }
-        let (stop, served, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
+        let (stop, served, tasks) =
+            (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let upkeep = Upkeep {
             database: parts.database.clone(),
             storage: parts.storage.clone(),
@@ -97,12 +104,18 @@ impl Running {
         let listen = settings.server.listen;
         let mut listener = None;
         if roles.api {
-            listener = Some(TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?);
+            listener = Some(
+                TcpListener::bind(listen)
+                    .await
+                    .with_context(|| format!("cannot listen on {listen}"))?,
+            );
         }
         let address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
         let public_url = settings.server.public_url.clone();
-        let page = public_url.clone().unwrap_or_else(|| format!("http://{}", address.unwrap_or(listen)));
-        let page = Url::parse(&page).with_context(|| format!("PUBLIC_URL is `{page}`, which is no URL"))?;
+        let page =
+            public_url.clone().unwrap_or_else(|| format!("http://{}", address.unwrap_or(listen)));
+        let page = Url::parse(&page)
+            .with_context(|| format!("PUBLIC_URL is `{page}`, which is no URL"))?;
 
         if roles.worker {
             let isolation = Parts::isolation(&settings.worker).await?;
@@ -117,13 +130,17 @@ impl Running {
         }
         if roles.notifier {
             let (mailer, sender) = Parts::mailer(&settings)?;
-            let notifier = Notifier::new(parts.database.clone(), parts.broker.clone(), mailer, sender, &page);
+            let notifier =
+                Notifier::new(parts.database.clone(), parts.broker.clone(), mailer, sender, &page);
             tasks.spawn(notifier.run(stop.clone()));
         }
         if roles.api || roles.worker {
             // What is accepted last is published, too.
-            let (database, broker, served) = (parts.database.clone(), parts.broker.clone(), served.clone());
-            tasks.spawn(async move { relay::run(&database, &*broker, telemetry::here, &served).await });
+            let (database, broker, served) =
+                (parts.database.clone(), parts.broker.clone(), served.clone());
+            tasks.spawn(
+                async move { relay::run(&database, &*broker, telemetry::here, &served).await },
+            );
         }
 
         let files = parts.disk.as_ref().map(|_| settings.data_dir.clone());
@@ -131,8 +148,9 @@ impl Running {
         let render: api::Metrics = Arc::new(move || figures.render());
         let mut operators = None;
         if let Some(address) = settings.metrics.listen {
-            let listener =
-                TcpListener::bind(address).await.with_context(|| format!("METRICS_LISTEN: cannot listen on {address}"))?;
+            let listener = TcpListener::bind(address)
+                .await
+                .with_context(|| format!("METRICS_LISTEN: cannot listen on {address}"))?;
             let server = Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?);
             let needs = Needs {
                 database: parts.database.clone(),
@@ -148,11 +166,24 @@ impl Running {
             })));
         }
         let metrics = settings.metrics.listen.is_none().then_some(render);
-        let notice = Duration::from_secs(if roles == Roles::ALL { 0 } else { settings.notice_seconds });
-        let server =
-            listener.map(|listener| serve(listener, &settings, parts, public_url, metrics, stop.clone(), notice)).transpose()?;
+        let notice =
+            Duration::from_secs(if roles == Roles::ALL { 0 } else { settings.notice_seconds });
+        let server = listener
+            .map(|listener| {
+                serve(listener, &settings, parts, public_url, metrics, stop.clone(), notice)
+            })
+            .transpose()?;
         info!(address = address.map(field::display), "the service is ready");
-        Ok(Self { address, stop, served, upkeep, server, tasks, _operators: operators, _lock: lock })
+        Ok(Self {
+            address,
+            stop,
+            served,
+            upkeep,
+            server,
+            tasks,
+            _operators: operators,
+            _lock: lock,
+        })
     }
 
     /// Where its HTTP interface listens, if it has one.
@@ -219,7 +250,8 @@ fn serve(
         },
         settings_of_api,
     );
-    let acceptor = Connections::of(listener, Duration::from_secs(settings.upload.patience_seconds))?;
+    let acceptor =
+        Connections::of(listener, Duration::from_secs(settings.upload.patience_seconds))?;
     let grace = Duration::from_secs(settings.grace_seconds);
     let signal = async move {
         stop.cancelled().await;
@@ -234,7 +266,8 @@ fn serve(
     }))
 }
 
-/// Take up what an earlier process left behind, as far as nobody else can be at it: what embedded parts hold is this process's own.
+/// Take up what an earlier process left behind, as far as nobody else can be at it: what embedded
+/// parts hold is this process's own.
 async fn recover(settings: &Settings, parts: &Parts, upkeep: &Upkeep) -> Result<()> {
     if settings.database.url.is_none() {
         parts.database.end_leases().await?;
@@ -248,7 +281,10 @@ async fn recover(settings: &Settings, parts: &Parts, upkeep: &Upkeep) -> Result<
     if parts.disk.is_some() {
         let orphans = upkeep.sweep(Duration::ZERO).await?;
         if orphans > 0 {
-            warn!(files = orphans, "an earlier process was interrupted; what it left behind is removed");
+            warn!(
+                files = orphans,
+                "an earlier process was interrupted; what it left behind is removed"
+            );
         }
     }
     Ok(())
@@ -298,5 +334,6 @@ pub(crate) fn instance() -> String {
 
 /// The machine's name, as the kernel knows it.
 fn hostname() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "localhost".to_owned(), |name| name.trim().to_owned())
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "localhost".to_owned(), |name| name.trim().to_owned())
 }

@@ -1,5 +1,5 @@
-//! What an operator can set. The defaults stand in `settings.default.toml`, each with what it means; a file, the environment and flags
-//! may change them, in this order.
+//! What an operator can set. The defaults stand in `settings.default.toml`, each with what it
+//! means; a file, the environment and flags may change them, in this order.
 
 mod layers;
 mod environment;
@@ -36,7 +36,11 @@ pub struct Overrides {
 ///
 /// # Errors
 /// One line that names the first setting that is wrong, unknown or missing, and where it stands.
-pub fn load(config: Option<&Path>, environment: impl Fn(&str) -> Option<String>, overrides: Overrides) -> Result<Settings> {
+pub fn load(
+    config: Option<&Path>,
+    environment: impl Fn(&str) -> Option<String>,
+    overrides: Overrides,
+) -> Result<Settings> {
     let mut layers = Layers::new()?;
     let default_level = layers.settings().log.level.clone();
     if let Some(file) = config {
@@ -101,17 +105,27 @@ impl Settings {
     fn complete(&self) -> Result<()> {
         let Storage { endpoint, public_endpoint, access_key, secret_key, .. } = &self.storage;
         if endpoint.is_some() && access_key.is_none() {
-            bail!("storage.access_key (S3_ACCESS_KEY) is missing: storage.endpoint (S3_ENDPOINT) needs one");
+            bail!(
+                "storage.access_key (S3_ACCESS_KEY) is missing: storage.endpoint (S3_ENDPOINT) needs one"
+            );
         }
         if endpoint.is_some() && secret_key.is_none() {
-            bail!("storage.secret_key (S3_SECRET_KEY) is missing: storage.endpoint (S3_ENDPOINT) needs one");
+            bail!(
+                "storage.secret_key (S3_SECRET_KEY) is missing: storage.endpoint (S3_ENDPOINT) needs one"
+            );
         }
         if endpoint.is_none() && public_endpoint.is_some() {
-            bail!("storage.endpoint (S3_ENDPOINT) is missing: storage.public_endpoint (S3_PUBLIC_ENDPOINT) is another way to it");
+            bail!(
+                "storage.endpoint (S3_ENDPOINT) is missing: storage.public_endpoint (S3_PUBLIC_ENDPOINT) is another way to it"
+            );
         }
         match (&self.mail.user, &self.mail.password) {
-            (Some(_), None) => bail!("mail.password (SMTP_PASSWORD) is missing: there is a mail.user (SMTP_USER)"),
-            (None, Some(_)) => bail!("mail.user (SMTP_USER) is missing: there is a mail.password (SMTP_PASSWORD)"),
+            (Some(_), None) => {
+                bail!("mail.password (SMTP_PASSWORD) is missing: there is a mail.user (SMTP_USER)")
+            }
+            (None, Some(_)) => {
+                bail!("mail.user (SMTP_USER) is missing: there is a mail.password (SMTP_PASSWORD)")
+            }
             _ => Ok(()),
         }
     }
@@ -221,7 +235,8 @@ pub struct Storage {
     /// How long objects are kept.
     #[serde(deserialize_with = "values::within::<_, _, 1, { 10 * values::YEAR / values::DAY }>")]
     pub retention_days: u64,
-    /// How long links are valid. Presigned requests end after a week at most (AWS Signature Version 4, X-Amz-Expires).
+    /// How long links are valid. Presigned requests end after a week at most (AWS Signature Version
+    /// 4, X-Amz-Expires).
     #[serde(deserialize_with = "values::within::<_, _, 1, { 7 * values::DAY }>")]
     pub link_seconds: u64,
 }
@@ -230,7 +245,8 @@ pub struct Storage {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Upload {
-    /// MiB of the largest video. No S3 object is larger than 5 TiB (Amazon S3 User Guide, multipart upload limits).
+    /// MiB of the largest video. No S3 object is larger than 5 TiB (Amazon S3 User Guide, multipart
+    /// upload limits).
     #[serde(deserialize_with = "values::within::<_, _, 1, { 5 << 20 }>")]
     pub max_video_mb: u64,
     /// How long an upload may stand still.
@@ -261,10 +277,12 @@ pub struct Worker {
     /// MiB of memory that a cell may have. Below a few hundred, good videos fail.
     #[serde(deserialize_with = "values::within::<_, _, 256, { 1 << 24 }>")]
     pub memory_mb: u64,
-    /// Megabytes of the largest archive. No S3 object is larger than 5 TiB (Amazon S3 User Guide, multipart upload limits).
+    /// Megabytes of the largest archive. No S3 object is larger than 5 TiB (Amazon S3 User Guide,
+    /// multipart upload limits).
     #[serde(deserialize_with = "values::within::<_, _, 1, 5_000_000>")]
     pub max_archive_mb: u64,
-    /// How long a silent worker keeps its job. Renewals come every second, and some must be able to fail.
+    /// How long a silent worker keeps its job. Renewals come every second, and some must be able to
+    /// fail.
     #[serde(deserialize_with = "values::within::<_, _, 5, { values::DAY }>")]
     pub lease_seconds: u64,
 }

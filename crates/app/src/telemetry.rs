@@ -1,4 +1,5 @@
-//! What the process tells of itself: a log on standard output, for machines or for people, and [traces] if there is a collector for them.
+//! What the process tells of itself: a log on standard output, for machines or for people, and
+//! [traces] if there is a collector for them.
 
 mod collector;
 mod traces;
@@ -37,7 +38,9 @@ pub fn start(settings: &Settings, service: &'static str, runtime: &Handle) -> Re
     let filter = filter(log)?;
     let messaging = if settings.broker.url.is_some() { "rabbitmq" } else { "fiapx" };
     let endpoint = settings.telemetry.otlp_endpoint.as_deref();
-    let traces = endpoint.map(|endpoint| Traces::start(endpoint, service, messaging, runtime)).transpose()?;
+    let traces = endpoint
+        .map(|endpoint| Traces::start(endpoint, service, messaging, runtime))
+        .transpose()?;
     let terminal = io::stdout().is_terminal();
     let for_people = match log.format {
         LogFormat::Auto => terminal,
@@ -72,32 +75,49 @@ where
     }
 }
 
-/// What is logged. Whatever it is, the spans that say whose lines they are (job, user, trace) are let through besides.
+/// What is logged. Whatever it is, the spans that say whose lines they are (job, user, trace) are
+/// let through besides.
 fn filter(log: &Log) -> Result<EnvFilter> {
-    EnvFilter::try_new(&log.level).with_context(|| format!("log.level (LOG_LEVEL) is `{}`, which is no level", log.level))
+    EnvFilter::try_new(&log.level)
+        .with_context(|| format!("log.level (LOG_LEVEL) is `{}`, which is no level", log.level))
 }
 
 /// Lines for people.
-fn text<W>(filter: EnvFilter, writer: W, colours: bool) -> impl Subscriber + for<'lookup> LookupSpan<'lookup>
+fn text<W>(
+    filter: EnvFilter,
+    writer: W,
+    colours: bool,
+) -> impl Subscriber + for<'lookup> LookupSpan<'lookup>
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
     Registry::default().with(
-        tracing_subscriber::fmt::layer().compact().with_ansi(colours).with_writer(writer).with_filter(filter.or(traces::spans())),
+        tracing_subscriber::fmt::layer()
+            .compact()
+            .with_ansi(colours)
+            .with_writer(writer)
+            .with_filter(filter.or(traces::spans())),
     )
 }
 
 /// An object a line.
-fn json<W>(filter: EnvFilter, writer: W, service: &'static str) -> impl Subscriber + for<'lookup> LookupSpan<'lookup>
+fn json<W>(
+    filter: EnvFilter,
+    writer: W,
+    service: &'static str,
+) -> impl Subscriber + for<'lookup> LookupSpan<'lookup>
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
-    let layer = tracing_subscriber::fmt::layer().fmt_fields(JsonFields::new()).event_format(Flat { service });
+    let layer = tracing_subscriber::fmt::layer()
+        .fmt_fields(JsonFields::new())
+        .event_format(Flat { service });
     Registry::default().with(layer.with_writer(writer).with_filter(filter.or(traces::spans())))
 }
 
-/// Formats an event as one flat JSON object, so that everything about a job is found by `job_id`, whether an event or a span around it
-/// knows the job. The format of `tracing_subscriber` keeps the fields of spans in objects of their own.
+/// Formats an event as one flat JSON object, so that everything about a job is found by `job_id`,
+/// whether an event or a span around it knows the job. The format of `tracing_subscriber` keeps the
+/// fields of spans in objects of their own.
 struct Flat {
     service: &'static str,
 }
@@ -109,7 +129,12 @@ impl<S> FormatEvent<S, JsonFields> for Flat
 where
     S: Subscriber + for<'lookup> LookupSpan<'lookup>,
 {
-    fn format_event(&self, context: &FmtContext<'_, S, JsonFields>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, JsonFields>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         let mut fields = Map::new();
         // What is said further inside counts, the event's own words most.
         for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
@@ -135,11 +160,19 @@ where
 }
 
 impl Flat {
-    fn line(&self, event: &Event<'_>, message: &Value, fields: &Map<String, Value>) -> Result<String, serde_json::Error> {
+    fn line(
+        &self,
+        event: &Event<'_>,
+        message: &Value,
+        fields: &Map<String, Value>,
+    ) -> Result<String, serde_json::Error> {
         let mut line = Vec::new();
         let mut serializer = serde_json::Serializer::new(&mut line);
         let mut object = serializer.serialize_map(None)?;
-        object.serialize_entry("timestamp", &Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true))?;
+        object.serialize_entry(
+            "timestamp",
+            &Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true),
+        )?;
         object.serialize_entry("level", event.metadata().level().as_str())?;
         object.serialize_entry("event", message)?;
         object.serialize_entry("service", self.service)?;
@@ -193,8 +226,12 @@ mod tests {
         fn objects(&self) -> Vec<Value> {
             let object = |line: &str| {
                 let mut object: Value = serde_json::from_str(line).expect("each line is an object");
-                let time = object.as_object_mut().expect("an object").remove("timestamp").expect("a time");
-                time.as_str().expect("a text").parse::<Time>().expect("a time in the form of RFC 3339");
+                let time =
+                    object.as_object_mut().expect("an object").remove("timestamp").expect("a time");
+                time.as_str()
+                    .expect("a text")
+                    .parse::<Time>()
+                    .expect("a time in the form of RFC 3339");
                 object
             };
             self.text().lines().map(object).collect()
@@ -208,7 +245,8 @@ mod tests {
     fn logged(level: &str, events: impl FnOnce()) -> Vec<Value> {
         let buffer = Buffer::default();
         let writer = buffer.clone();
-        let subscriber = json(filter(&log(level)).expect("a level"), move || writer.clone(), "fiapx");
+        let subscriber =
+            json(filter(&log(level)).expect("a level"), move || writer.clone(), "fiapx");
         tracing::subscriber::with_default(subscriber, events);
         buffer.objects()
     }
@@ -216,7 +254,8 @@ mod tests {
     #[test]
     fn fields_of_events_and_spans_stand_side_by_side() {
         let objects = logged("info", || {
-            let _request = info_span!("request", request_id = %"r1", user_id = field::Empty).entered();
+            let _request =
+                info_span!("request", request_id = %"r1", user_id = field::Empty).entered();
             let span = info_span!("attempt", job_id = %"j1", attempt = 2_u64, trace_id = Some("t1"), parent = None::<&str>);
             let _attempt = span.entered();
             info!(size_bytes = 7_u64, ratio = 0.5, done = true, "the archive is done");
@@ -232,9 +271,11 @@ mod tests {
     fn lines_begin_with_what_they_always_have() {
         let buffer = Buffer::default();
         let writer = buffer.clone();
-        let subscriber = json(filter(&log("info")).expect("a level"), move || writer.clone(), "fiapx");
+        let subscriber =
+            json(filter(&log("info")).expect("a level"), move || writer.clone(), "fiapx");
         tracing::subscriber::with_default(subscriber, || info!(a = 1, "first"));
-        let places = ALWAYS.map(|name| buffer.text().find(&format!("\"{name}\":")).expect("it is there"));
+        let places =
+            ALWAYS.map(|name| buffer.text().find(&format!("\"{name}\":")).expect("it is there"));
         assert!(places.is_sorted(), "{}", buffer.text());
     }
 
@@ -249,24 +290,39 @@ mod tests {
             info!("inside");
             warn!(attempt = 3, "own");
         });
-        let fields: Vec<_> = objects.iter().map(|object| (&object["event"], &object["user_id"], &object["attempt"])).collect();
+        let fields: Vec<_> = objects
+            .iter()
+            .map(|object| (&object["event"], &object["user_id"], &object["attempt"]))
+            .collect();
         let (none, user) = (Value::Null, Value::from("u1"));
         let [before, inside, own] = ["before", "inside", "own"].map(Value::from);
         let numbers = [1, 2, 3].map(Value::from);
-        assert_eq!(fields, [(&before, &none, &numbers[0]), (&inside, &user, &numbers[1]), (&own, &user, &numbers[2])]);
+        assert_eq!(
+            fields,
+            [
+                (&before, &none, &numbers[0]),
+                (&inside, &user, &numbers[1]),
+                (&own, &user, &numbers[2])
+            ]
+        );
     }
 
     #[test]
     fn whatever_is_logged_stays_one_object_on_one_line() {
         let objects = logged("info", || {
-            let _span = info_span!("upload", filename = "a\"b\nc\u{202E}.mp4", event = "from a span").entered();
+            let _span =
+                info_span!("upload", filename = "a\"b\nc\u{202E}.mp4", event = "from a span")
+                    .entered();
             error!(level = "mine", error = %"line 1\nline 2", "broken {}", "\u{1b}[31m\n\"");
             info!(nothing = 1);
         });
         assert_eq!(objects.len(), 2);
         assert_eq!(objects[0]["filename"], "a\"b\nc\u{202E}.mp4");
         assert_eq!(objects[0]["event"], "broken \u{1b}[31m\n\"");
-        assert_eq!((&objects[0]["level"], &objects[0]["level_"]), (&"ERROR".into(), &"mine".into()));
+        assert_eq!(
+            (&objects[0]["level"], &objects[0]["level_"]),
+            (&"ERROR".into(), &"mine".into())
+        );
         assert_eq!(objects[0]["event_"], "from a span");
         assert_eq!(objects[0]["error"], "line 1\nline 2");
         assert_eq!((&objects[1]["event"], &objects[1]["nothing"]), (&Value::Null, &1.into()));
@@ -279,7 +335,12 @@ mod tests {
             info!("news");
             debug!(target: "worker::attempt", "detail of the worker");
         };
-        let texts = |level| logged(level, events).into_iter().map(|object| object["event"].clone()).collect::<Vec<_>>();
+        let texts = |level| {
+            logged(level, events)
+                .into_iter()
+                .map(|object| object["event"].clone())
+                .collect::<Vec<_>>()
+        };
         assert_eq!(texts("warn"), [] as [&str; 0]);
         assert_eq!(texts("info"), ["news"]);
         assert_eq!(texts("info,worker=debug"), ["news", "detail of the worker"]);
@@ -295,7 +356,8 @@ mod tests {
             warn!(target: "worker::lease", "less than an error");
             error!(target: "worker::lease", "an error");
         });
-        let told: Vec<_> = objects.iter().map(|object| (&object["event"], &object["job_id"])).collect();
+        let told: Vec<_> =
+            objects.iter().map(|object| (&object["event"], &object["job_id"])).collect();
         let [trouble, error, job] = ["trouble", "an error", "j1"].map(Value::from);
         assert_eq!(told, [(&trouble, &job), (&error, &job)]);
     }
@@ -304,7 +366,8 @@ mod tests {
     fn people_get_text() {
         let buffer = Buffer::default();
         let writer = buffer.clone();
-        let subscriber = text(filter(&log("info")).expect("a level"), move || writer.clone(), false);
+        let subscriber =
+            text(filter(&log("info")).expect("a level"), move || writer.clone(), false);
         tracing::subscriber::with_default(subscriber, || {
             let _span = info_span!("attempt", job_id = %"j1").entered();
             info!(size_bytes = 7, "the archive is done");

@@ -13,6 +13,7 @@ pub const COMMIT: &str = match option_env!("FIAPX_COMMIT") {
 
 /// Version, commit, and the libraries that decode, in words.
 pub static WORDS: LazyLock<String> = LazyLock::new(|| {
-    let libraries = frames::libav_versions().map(|(name, version)| format!("{name} {version}")).join(", ");
+    let libraries =
+        frames::libav_versions().map(|(name, version)| format!("{name} {version}")).join(", ");
     format!("{VERSION} (commit {COMMIT})\n{libraries}")
 });

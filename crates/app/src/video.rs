@@ -5,7 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-/// Open a video file. Anything but a regular file is refused before it is opened: opening a pipe could wait for ever.
+/// Open a video file. Anything but a regular file is refused before it is opened: opening a pipe
+/// could wait for ever.
 pub fn open(path: &Path) -> Result<File> {
     let name = path.display();
     let kind = fs::metadata(path).with_context(|| format!("cannot open {name}"))?;

@@ -1,7 +1,8 @@
 //! What every adapter must do, as tests that it calls on a broker of its own.
 //!
-//! Where nothing may arrive, no test waits to see whether something does. Instead something else is made to arrive that could not
-//! if the promise were broken: a message is there for another subscription because the first did not take it.
+//! Where nothing may arrive, no test waits to see whether something does. Instead something else is
+//! made to arrive that could not if the promise were broken: a message is there for another
+//! subscription because the first did not take it.
 
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
@@ -18,7 +19,8 @@ use crate::{Broker, Delivery, Error, Outgoing, Queue, Subscription};
 /// How long anything may take before the broker counts as hung.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Run the whole suite. Nobody else may use the broker meanwhile. Its queues are empty before and after; its dead letters are not.
+/// Run the whole suite. Nobody else may use the broker meanwhile. Its queues are empty before and
+/// after; its dead letters are not.
 ///
 /// # Panics
 /// The broker does not do what the traits promise.
@@ -51,7 +53,10 @@ async fn check(broker: &dyn Broker) {
 }
 
 async fn messages_arrive_as_they_were_published(broker: &dyn Broker) {
-    let traced = Outgoing { traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()), ..created(0) };
+    let traced = Outgoing {
+        traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+        ..created(0)
+    };
     let untraced = created(1);
     let mut subscription = subscribe(broker, Queue::Process, 1).await;
     for outgoing in [traced, untraced] {
@@ -65,7 +70,8 @@ async fn messages_arrive_as_they_were_published(broker: &dyn Broker) {
 }
 
 async fn each_event_has_its_queue(broker: &dyn Broker) {
-    let (job_id, user_id, filename) = (JobId::generate(), UserId::generate(), "férias.mp4".to_owned());
+    let (job_id, user_id, filename) =
+        (JobId::generate(), UserId::generate(), "férias.mp4".to_owned());
     let outcomes = [
         Event::Completed(Completed {
             job_id,
@@ -133,7 +139,8 @@ async fn no_more_than_prefetch_are_unanswered(broker: &dyn Broker) {
     let mut first = subscribe(broker, Queue::Process, 2).await;
     let messages = publish_many(broker, 3).await;
     let held = [next(&mut first).await, next(&mut first).await];
-    // The third message is there for another only if the first subscription did not get it, neither to hand out nor to keep.
+    // The third message is there for another only if the first subscription did not get it, neither
+    // to hand out nor to keep.
     let mut second = subscribe(broker, Queue::Process, 1).await;
     let delivery = {
         let mut more = pin!(first.next());
@@ -163,8 +170,10 @@ async fn a_prefetch_of_zero_is_one(broker: &dyn Broker) {
 }
 
 async fn a_dropped_delivery_comes_again(broker: &dyn Broker) {
-    let outgoing =
-        Outgoing { traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()), ..created(0) };
+    let outgoing = Outgoing {
+        traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+        ..created(0)
+    };
     publish(broker, &outgoing).await;
     let mut subscription = subscribe(broker, Queue::Process, 1).await;
     drop(next(&mut subscription).await);
@@ -206,14 +215,20 @@ async fn a_rejected_message_never_comes_back(broker: &dyn Broker) {
     first.reject().await.expect("the answer is taken");
     let second = next(&mut subscription).await;
     assert_eq!(second.message, messages[1].message);
-    // It is not behind the other one either: whichever way it came back, it would come before this one.
+    // It is not behind the other one either: whichever way it came back, it would come before this
+    // one.
     let third = created(2);
     publish(broker, &third).await;
     ack(second).await;
     let delivery = next(&mut subscription).await;
     assert_eq!(delivery.message, third.message);
     ack(delivery).await;
-    becomes("dead letters", async || broker.dead_letters(Queue::Process).await, dead + 1..=dead + 1).await;
+    becomes(
+        "dead letters",
+        async || broker.dead_letters(Queue::Process).await,
+        dead + 1..=dead + 1,
+    )
+    .await;
     empty(broker, Queue::Process).await;
 }
 
@@ -278,7 +293,8 @@ async fn two_subscriptions_share_without_repetition(broker: &Arc<dyn Broker>) {
         }
     };
     tokio::join!(publishing.join_all(), taking);
-    // No repetition is on its way to either: it would come before this one, which only one of them gets.
+    // No repetition is on its way to either: it would come before this one, which only one of them
+    // gets.
     let last = created(COUNT);
     publish(broker, &last).await;
     let delivery = tokio::select! {
@@ -314,7 +330,8 @@ async fn waiting_counts_what_is_not_handed_out(broker: &dyn Broker) {
     empty(broker, Queue::Process).await;
 }
 
-/// Ask for a delivery again and again without waiting for it, while messages arrive and places get free: all come, in order.
+/// Ask for a delivery again and again without waiting for it, while messages arrive and places get
+/// free: all come, in order.
 async fn next_can_be_dropped(broker: &dyn Broker) {
     const COUNT: usize = 100;
     let mut subscription = subscribe(broker, Queue::Process, 2).await;
@@ -337,16 +354,22 @@ async fn next_can_be_dropped(broker: &dyn Broker) {
                 yield_now().await;
             };
             assert_eq!(delivery.message, outgoing.message);
-            // One is unanswered at any time, and for a moment two, when there is no place for a third.
+            // One is unanswered at any time, and for a moment two, when there is no place for a
+            // third.
             if let Some(earlier) = held.replace(delivery) {
-                assert!(poll_next(&mut subscription).await.is_none(), "a third delivery while two are unanswered");
+                assert!(
+                    poll_next(&mut subscription).await.is_none(),
+                    "a third delivery while two are unanswered"
+                );
                 ack(earlier).await;
             }
         }
         ack(held.expect("the last delivery")).await;
         assert!(dropped > 0, "no future was dropped while it waited");
     };
-    tokio::time::timeout(PATIENCE, async { tokio::join!(publishing, taking) }).await.expect("all messages come in time");
+    tokio::time::timeout(PATIENCE, async { tokio::join!(publishing, taking) })
+        .await
+        .expect("all messages come in time");
     empty(broker, Queue::Process).await;
 }
 
@@ -404,7 +427,11 @@ async fn ack(delivery: Delivery) {
 }
 
 /// Brokers count a little behind; ask until the number is right.
-async fn becomes(what: &str, count: impl AsyncFn() -> Result<u64, Error>, wanted: RangeInclusive<u64>) {
+async fn becomes(
+    what: &str,
+    count: impl AsyncFn() -> Result<u64, Error>,
+    wanted: RangeInclusive<u64>,
+) {
     let mut last = None;
     let asking = async {
         while !last.is_some_and(|last| wanted.contains(&last)) {

@@ -7,7 +7,8 @@ use jobs::Message;
 
 use crate::{Error, Outgoing};
 
-/// A message that was handed out and waits for an answer. Dropped without one, it goes back to its queue.
+/// A message that was handed out and waits for an answer. Dropped without one, it goes back to its
+/// queue.
 #[must_use = "a delivery that is dropped goes back to its queue"]
 pub struct Delivery {
     /// The message, as it was published.
@@ -31,8 +32,9 @@ impl Delivery {
         self.answer.give(Verdict::Ack).await
     }
 
-    /// The message cannot be dealt with now. It comes again, to this subscription or another; at which place in the queue is the
-    /// broker's choice. A broker may also give up a message that keeps coming back, and put it with the dead letters.
+    /// The message cannot be dealt with now. It comes again, to this subscription or another; at
+    /// which place in the queue is the broker's choice. A broker may also give up a message that
+    /// keeps coming back, and put it with the dead letters.
     ///
     /// # Errors
     /// The answer did not reach the broker, which then repeats the message all the same.
@@ -40,7 +42,8 @@ impl Delivery {
         self.answer.give(Verdict::Requeue).await
     }
 
-    /// The message cannot be dealt with ever. It goes to the dead letters, where people can look at it.
+    /// The message cannot be dealt with ever. It goes to the dead letters, where people can look at
+    /// it.
     ///
     /// # Errors
     /// The answer did not reach the broker, which then repeats the message.
@@ -52,11 +55,16 @@ impl Delivery {
 impl fmt::Debug for Delivery {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { message, traceparent, answer: _ } = self;
-        formatter.debug_struct("Delivery").field("message", message).field("traceparent", traceparent).finish_non_exhaustive()
+        formatter
+            .debug_struct("Delivery")
+            .field("message", message)
+            .field("traceparent", traceparent)
+            .finish_non_exhaustive()
     }
 }
 
-/// An adapter's way to answer one delivery. Dropping it unused, or while it is being used, sends the message back to its queue.
+/// An adapter's way to answer one delivery. Dropping it unused, or while it is being used, sends
+/// the message back to its queue.
 #[async_trait]
 pub(crate) trait Answer: Send + Sync + 'static {
     async fn give(self: Box<Self>, verdict: Verdict) -> Result<(), Error>;

@@ -1,7 +1,8 @@
 //! Queues in the memory of one process.
 //!
-//! Messages end with the process, and no job with them: the database is the truth, and what it waits for is published again after a
-//! restart. A queue has no limit of its own, for it holds less than the database does.
+//! Messages end with the process, and no job with them: the database is the truth, and what it
+//! waits for is published again after a restart. A queue has no limit of its own, for it holds less
+//! than the database does.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -69,7 +70,8 @@ impl Broker for Embedded {
 #[derive(Debug)]
 struct Line {
     state: Mutex<State>,
-    /// One for each message that is ready, added after it. Who takes a token may take a message, and who waits for one has a turn.
+    /// One for each message that is ready, added after it. Who takes a token may take a message,
+    /// and who waits for one has a turn.
     tokens: Semaphore,
 }
 
@@ -107,7 +109,8 @@ impl Line {
         match verdict {
             Verdict::Ack => {}
             Verdict::Requeue => {
-                // Behind the others: it may be that nobody can deal with it for a while, and they need not wait for that.
+                // Behind the others: it may be that nobody can deal with it for a while, and they
+                // need not wait for that.
                 state.ready.push_back(outgoing);
                 drop(state);
                 self.tokens.add_permits(1);
@@ -132,11 +135,16 @@ struct Share {
 #[async_trait]
 impl Subscription for Share {
     async fn next(&mut self) -> Result<Delivery, Error> {
-        // What is acquired goes back if this is dropped; and once the message is taken, nothing waits any more.
+        // What is acquired goes back if this is dropped; and once the message is taken, nothing
+        // waits any more.
         let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| Error::Closed)?;
         self.line.tokens.acquire().await.map_err(|_| Error::Closed)?.forget();
         let outgoing = self.line.hand_out().ok_or(Error::Closed)?;
-        let answer = Unanswered { line: Arc::clone(&self.line), outgoing: Some(outgoing.clone()), _slot: slot };
+        let answer = Unanswered {
+            line: Arc::clone(&self.line),
+            outgoing: Some(outgoing.clone()),
+            _slot: slot,
+        };
         Ok(Delivery::new(outgoing, answer))
     }
 }
@@ -190,7 +198,10 @@ mod tests {
         }
         let mut subscription = broker.subscribe(Queue::Process, 1).await.expect("a subscription");
         for _ in &messages {
-            let delivery = tokio::time::timeout(PATIENCE, subscription.next()).await.expect("a message waits").expect("a delivery");
+            let delivery = tokio::time::timeout(PATIENCE, subscription.next())
+                .await
+                .expect("a message waits")
+                .expect("a delivery");
             delivery.reject().await.expect("the answer is taken");
         }
         assert_eq!(broker.process.lock().dead, &messages[1..]);
@@ -198,7 +209,8 @@ mod tests {
         assert_eq!(broker.dead_letters(Queue::Notification).await, Ok(0));
     }
 
-    /// A subscription that waits takes its turn behind those that waited before, however many messages it has had.
+    /// A subscription that waits takes its turn behind those that waited before, however many
+    /// messages it has had.
     #[tokio::test]
     async fn those_who_wait_take_turns() {
         let broker = Embedded::new();
@@ -216,8 +228,9 @@ mod tests {
         for outgoing in &messages {
             broker.publish(outgoing).await.expect("the message is taken");
         }
-        let taken =
-            tokio::time::timeout(PATIENCE, async { (next_first.await, next_second.await) }).await.expect("a message for each");
+        let taken = tokio::time::timeout(PATIENCE, async { (next_first.await, next_second.await) })
+            .await
+            .expect("a message for each");
         assert_eq!(taken.0.expect("a delivery").message, messages[0].message);
         assert_eq!(taken.1.expect("a delivery").message, messages[1].message);
     }

@@ -35,7 +35,8 @@ impl Queue {
         }
     }
 
-    /// The name under which the broker keeps what was rejected from it, and what nobody took in time.
+    /// The name under which the broker keeps what was rejected from it, and what nobody took in
+    /// time.
     #[must_use]
     pub const fn dead_letters(self) -> &'static str {
         match self {

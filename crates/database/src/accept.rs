@@ -3,7 +3,9 @@
 use fail::fail_point;
 use jobs::message::{Created, Event};
 use jobs::{JobId, Message, State, Transition, UserId, VideoFormat};
-use sea_orm::{ActiveModelTrait, ActiveValue, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter,
+};
 use serde_json::json;
 
 use crate::job::{change, record, updated};
@@ -31,7 +33,8 @@ pub struct Video {
 pub enum Accepted {
     /// There are jobs now, in the order of the videos.
     New(Vec<Job>),
-    /// Another request with the same idempotency key was accepted before; these are its jobs, and the new videos are nobody's.
+    /// Another request with the same idempotency key was accepted before; these are its jobs, and
+    /// the new videos are nobody's.
     Before(Vec<Job>),
 }
 
@@ -58,7 +61,9 @@ impl Database {
                 Err(Error::Taken) => {
                     // PostgreSQL does nothing more in a transaction that met an error.
                     transaction.rollback().await?;
-                    return Ok(Accepted::Before(self.accepted_before(user, key).await?.unwrap_or_default()));
+                    return Ok(Accepted::Before(
+                        self.accepted_before(user, key).await?.unwrap_or_default(),
+                    ));
                 }
                 Err(error) => return Err(error),
             }
@@ -74,13 +79,23 @@ impl Database {
         Ok(Accepted::New(jobs))
     }
 
-    /// The jobs that a request with this key made, if there was one. Those that were deleted since are not among them.
-    pub async fn accepted_before(&self, user: UserId, key: &str) -> Result<Option<Vec<Job>>, Error> {
-        let found = idempotency_key::Entity::find_by_id((user.0, key.to_owned())).one(&self.write).await?;
+    /// The jobs that a request with this key made, if there was one. Those that were deleted since
+    /// are not among them.
+    pub async fn accepted_before(
+        &self,
+        user: UserId,
+        key: &str,
+    ) -> Result<Option<Vec<Job>>, Error> {
+        let found =
+            idempotency_key::Entity::find_by_id((user.0, key.to_owned())).one(&self.write).await?;
         let Some(found) = found else { return Ok(None) };
-        let ids: Vec<JobId> = serde_json::from_str(&found.job_ids)
-            .map_err(|_| Error::Corrupt(format!("the jobs of an idempotency key of user {user}")))?;
-        let rows = job::Entity::find().filter(job::Column::Id.is_in(ids.iter().map(|id| id.0))).all(&self.write).await?;
+        let ids: Vec<JobId> = serde_json::from_str(&found.job_ids).map_err(|_| {
+            Error::Corrupt(format!("the jobs of an idempotency key of user {user}"))
+        })?;
+        let rows = job::Entity::find()
+            .filter(job::Column::Id.is_in(ids.iter().map(|id| id.0)))
+            .all(&self.write)
+            .await?;
         let mut jobs = rows.into_iter().map(Job::try_from).collect::<Result<Vec<_>, _>>()?;
         jobs.sort_by_key(|job| ids.iter().position(|id| *id == job.id));
         Ok(Some(jobs))
@@ -108,11 +123,21 @@ impl Database {
             ..Default::default()
         };
         row.insert(transaction).await?;
-        record(transaction, video.id, None, State::Uploaded, &json!({ "size_bytes": video.size_bytes }), now).await?;
+        record(
+            transaction,
+            video.id,
+            None,
+            State::Uploaded,
+            &json!({ "size_bytes": video.size_bytes }),
+            now,
+        )
+        .await?;
 
         let queued = updated(change(video.id, Transition::ENQUEUE), transaction).await?;
-        let job = queued.ok_or_else(|| Error::Corrupt(format!("the state of new job {}", video.id)))?;
-        record(transaction, video.id, Some(State::Uploaded), State::Queued, &json!({}), now).await?;
+        let job =
+            queued.ok_or_else(|| Error::Corrupt(format!("the state of new job {}", video.id)))?;
+        record(transaction, video.id, Some(State::Uploaded), State::Queued, &json!({}), now)
+            .await?;
         outbox::put(transaction, self.created(&job), job.traceparent.as_deref(), now).await?;
         Ok(job)
     }

@@ -1,5 +1,6 @@
-//! One attempt of one worker at one job: claimed, kept alive by renewal, and ended by exactly one of finish, fail and release, or by the
-//! reaper. Every step carries the fence of the claim; whose fence is stale has lost the job and changes nothing.
+//! One attempt of one worker at one job: claimed, kept alive by renewal, and ended by exactly one
+//! of finish, fail and release, or by the reaper. Every step carries the fence of the claim; whose
+//! fence is stale has lost the job and changes nothing.
 
 use std::time::Duration;
 
@@ -7,7 +8,9 @@ use fail::fail_point;
 use jobs::message::{Completed, Event, Failed};
 use jobs::{FailureCode, JobId, Language, State, Time, Transition};
 use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect, UpdateMany};
+use sea_orm::{
+    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect, UpdateMany,
+};
 use serde_json::json;
 
 use crate::job::{change, record, updated};
@@ -48,7 +51,8 @@ pub enum Ended {
     Accordingly,
     /// Another attempt follows.
     ToBeRetried,
-    /// The worker had lost the job before: to another worker, or because its user cancelled it. Nothing was changed.
+    /// The worker had lost the job before: to another worker, or because its user cancelled it.
+    /// Nothing was changed.
     Lost,
 }
 
@@ -67,10 +71,13 @@ impl Database {
                 .col_expr(job::Column::NextAttemptAt, Expr::value(None::<Time>))
                 .col_expr(job::Column::ProgressDone, Expr::value(0))
                 .filter(job::Column::LeaseUntil.is_null())
-                .filter(job::Column::NextAttemptAt.is_null().or(job::Column::NextAttemptAt.lte(now)));
+                .filter(
+                    job::Column::NextAttemptAt.is_null().or(job::Column::NextAttemptAt.lte(now)),
+                );
             if let Some(job) = updated(update, &transaction).await? {
                 let metadata = json!({ "attempt": job.attempt, "worker": worker });
-                record(&transaction, id, Some(transition.from()), transition.to(), &metadata, now).await?;
+                record(&transaction, id, Some(transition.from()), transition.to(), &metadata, now)
+                    .await?;
                 claimed = Some(Claim { job });
                 break;
             }
@@ -81,12 +88,21 @@ impl Database {
         Ok(claimed)
     }
 
-    /// Keep a claim alive and say how far the attempt is. False if the job is lost: the worker has to stop.
-    pub async fn renew(&self, claim: &Claim, done: u64, expected: Option<u64>) -> Result<bool, Error> {
+    /// Keep a claim alive and say how far the attempt is. False if the job is lost: the worker has
+    /// to stop.
+    pub async fn renew(
+        &self,
+        claim: &Claim,
+        done: u64,
+        expected: Option<u64>,
+    ) -> Result<bool, Error> {
         let renewed = held(claim, job::Entity::update_many())
             .col_expr(job::Column::LeaseUntil, Expr::value(self.now() + self.rules.lease))
             .col_expr(job::Column::ProgressDone, Expr::value(done as i64))
-            .col_expr(job::Column::ProgressExpected, Expr::value(expected.map(|count| count as i64)))
+            .col_expr(
+                job::Column::ProgressExpected,
+                Expr::value(expected.map(|count| count as i64)),
+            )
             .exec(&self.write)
             .await?;
         Ok(renewed.rows_affected > 0)
@@ -106,11 +122,15 @@ impl Database {
             .col_expr(job::Column::ProcessingTimeSeconds, Expr::value(archive.took.as_secs_f64()))
             .col_expr(job::Column::ErrorCode, Expr::value(None::<String>))
             .col_expr(job::Column::ErrorMessage, Expr::value(None::<String>));
-        let Some(job) = updated(self.ended(update, now), &transaction).await? else { return Ok(Ended::Lost) };
+        let Some(job) = updated(self.ended(update, now), &transaction).await? else {
+            return Ok(Ended::Lost);
+        };
         let metadata = json!({ "attempt": job.attempt, "frame_count": archive.frame_count, "zip_size_bytes": archive.size_bytes });
         record(&transaction, job.id, Some(State::Processing), State::Done, &metadata, now).await?;
-        let event = outcome(&job).ok_or_else(|| Error::Corrupt(format!("the archive of job {}", job.id)))?;
-        outbox::put(&transaction, self.message(&job, event), job.traceparent.as_deref(), now).await?;
+        let event = outcome(&job)
+            .ok_or_else(|| Error::Corrupt(format!("the archive of job {}", job.id)))?;
+        outbox::put(&transaction, self.message(&job, event), job.traceparent.as_deref(), now)
+            .await?;
         fail_point!("finish.before-commit");
         transaction.commit().await?;
         fail_point!("finish.after-commit");
@@ -119,7 +139,12 @@ impl Database {
     }
 
     /// The attempt failed. Another follows if that may help; else the job has failed.
-    pub async fn fail(&self, claim: &Claim, code: FailureCode, message: &str) -> Result<Ended, Error> {
+    pub async fn fail(
+        &self,
+        claim: &Claim,
+        code: FailureCode,
+        message: &str,
+    ) -> Result<Ended, Error> {
         let transaction = self.begin().await?;
         let ended = self.fail_in(&transaction, &claim.job, code, message).await?;
         fail_point!("fail.before-commit");
@@ -137,7 +162,15 @@ impl Database {
             .col_expr(job::Column::LeaseUntil, Expr::value(None::<Time>))
             .col_expr(job::Column::ProgressDone, Expr::value(0));
         let Some(job) = updated(update, &transaction).await? else { return Ok(Ended::Lost) };
-        record(&transaction, job.id, Some(State::Processing), State::Processing, &json!({ "released": true }), now).await?;
+        record(
+            &transaction,
+            job.id,
+            Some(State::Processing),
+            State::Processing,
+            &json!({ "released": true }),
+            now,
+        )
+        .await?;
         outbox::put(&transaction, self.created(&job), job.traceparent.as_deref(), now).await?;
         transaction.commit().await?;
         self.wake_relay();
@@ -158,7 +191,9 @@ impl Database {
         for row in lost {
             let job = Job::try_from(row)?;
             let message = "the worker gave no sign of life until its lease ended";
-            if self.fail_in(&transaction, &job, FailureCode::WorkerLost, message).await? != Ended::Lost {
+            if self.fail_in(&transaction, &job, FailureCode::WorkerLost, message).await?
+                != Ended::Lost
+            {
                 count += 1;
             }
         }
@@ -169,7 +204,8 @@ impl Database {
         Ok(count)
     }
 
-    /// End all leases. Only for a process that knows that every worker is gone: one that has the database for itself and has just started.
+    /// End all leases. Only for a process that knows that every worker is gone: one that has the
+    /// database for itself and has just started.
     pub async fn end_leases(&self) -> Result<(), Error> {
         job::Entity::update_many()
             .col_expr(job::Column::LeaseUntil, Expr::value(self.now() - Duration::from_secs(1)))
@@ -188,7 +224,8 @@ impl Database {
     ) -> Result<Ended, Error> {
         let now = self.now();
         let claim = Claim { job: held_job.clone() };
-        let mut metadata = json!({ "attempt": held_job.attempt, "error_code": code, "error_message": message });
+        let mut metadata =
+            json!({ "attempt": held_job.attempt, "error_code": code, "error_message": message });
         let noted = |update: UpdateMany<job::Entity>| {
             held(&claim, update)
                 .col_expr(job::Column::ErrorCode, Expr::value(code.name()))
@@ -201,20 +238,30 @@ impl Database {
                 .col_expr(job::Column::NextAttemptAt, Expr::value(at));
             let Some(job) = updated(update, transaction).await? else { return Ok(Ended::Lost) };
             metadata["next_attempt_at"] = json!(at);
-            record(transaction, job.id, Some(State::Processing), State::Processing, &metadata, now).await?;
+            record(transaction, job.id, Some(State::Processing), State::Processing, &metadata, now)
+                .await?;
             outbox::put(transaction, self.created(&job), job.traceparent.as_deref(), at).await?;
             return Ok(Ended::ToBeRetried);
         }
         let update = noted(change(held_job.id, Transition::FAIL));
-        let Some(job) = updated(self.ended(update, now), transaction).await? else { return Ok(Ended::Lost) };
+        let Some(job) = updated(self.ended(update, now), transaction).await? else {
+            return Ok(Ended::Lost);
+        };
         record(transaction, job.id, Some(State::Processing), State::Failed, &metadata, now).await?;
-        let event = outcome(&job).ok_or_else(|| Error::Corrupt(format!("the failure of job {}", job.id)))?;
-        outbox::put(transaction, self.message(&job, event), job.traceparent.as_deref(), now).await?;
+        let event = outcome(&job)
+            .ok_or_else(|| Error::Corrupt(format!("the failure of job {}", job.id)))?;
+        outbox::put(transaction, self.message(&job, event), job.traceparent.as_deref(), now)
+            .await?;
         Ok(Ended::Accordingly)
     }
 
-    /// What every final state of an attempt has in common: no lease, and files for as long as the rules say.
-    pub(crate) fn ended(&self, update: UpdateMany<job::Entity>, now: Time) -> UpdateMany<job::Entity> {
+    /// What every final state of an attempt has in common: no lease, and files for as long as the
+    /// rules say.
+    pub(crate) fn ended(
+        &self,
+        update: UpdateMany<job::Entity>,
+        now: Time,
+    ) -> UpdateMany<job::Entity> {
         update
             .col_expr(job::Column::LeaseUntil, Expr::value(None::<Time>))
             .col_expr(job::Column::NextAttemptAt, Expr::value(None::<Time>))

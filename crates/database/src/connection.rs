@@ -8,8 +8,8 @@ use jobs::retry::RetryPolicy;
 use jobs::{Clock, Time};
 use migrations::Migrator;
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, RuntimeErr, SqliteTransactionMode,
-    SqlxError, TransactionOptions, TransactionTrait,
+    ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
+    RuntimeErr, SqliteTransactionMode, SqlxError, TransactionOptions, TransactionTrait,
 };
 use sea_orm_migration::MigratorTrait;
 use secrecy::{ExposeSecret, SecretString};
@@ -30,7 +30,11 @@ pub struct Rules {
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { retries: RetryPolicy::default(), lease: Duration::from_mins(1), retention: Duration::from_hours(7 * 24) }
+        Self {
+            retries: RetryPolicy::default(),
+            lease: Duration::from_mins(1),
+            retention: Duration::from_hours(7 * 24),
+        }
     }
 }
 
@@ -54,24 +58,30 @@ impl Database {
         let connect = async |readers: Option<u32>| {
             let mut options = ConnectOptions::new("sqlite::memory:");
             let file = file.to_owned();
-            options.sqlx_logging(false).max_connections(readers.unwrap_or(1)).map_sqlx_sqlite_opts(move |options| {
-                // An accepted upload survives a power cut: WAL alone would let the last commits go (SQLite, "PRAGMA synchronous").
-                options
-                    .in_memory(false)
-                    .shared_cache(false)
-                    .filename(&file)
-                    .create_if_missing(true)
-                    .foreign_keys(true)
-                    .pragma("journal_mode", "WAL")
-                    .pragma("synchronous", "FULL")
-                    .busy_timeout(BUSY)
-                    .read_only(false)
-            });
-            // Two processes that turn the write-ahead log on at once do not wait for each other, whatever the time-out says.
+            options.sqlx_logging(false).max_connections(readers.unwrap_or(1)).map_sqlx_sqlite_opts(
+                move |options| {
+                    // An accepted upload survives a power cut: WAL alone would let the last commits
+                    // go (SQLite, "PRAGMA synchronous").
+                    options
+                        .in_memory(false)
+                        .shared_cache(false)
+                        .filename(&file)
+                        .create_if_missing(true)
+                        .foreign_keys(true)
+                        .pragma("journal_mode", "WAL")
+                        .pragma("synchronous", "FULL")
+                        .busy_timeout(BUSY)
+                        .read_only(false)
+                },
+            );
+            // Two processes that turn the write-ahead log on at once do not wait for each other,
+            // whatever the time-out says.
             let began = Instant::now();
             loop {
                 match sea_orm::Database::connect(options.clone()).await {
-                    Err(error) if is_busy(&error) && began.elapsed() < BUSY => tokio::time::sleep(Duration::from_millis(10)).await,
+                    Err(error) if is_busy(&error) && began.elapsed() < BUSY => {
+                        tokio::time::sleep(Duration::from_millis(10)).await
+                    }
                     connected => return connected,
                 }
             }
@@ -96,26 +106,33 @@ impl Database {
             .acquire_timeout(Duration::from_secs(10))
             .connect_timeout(Duration::from_secs(10));
         let write = sea_orm::Database::connect(options).await.map_err(of_connecting)?;
-        Ok(Self { read: write.clone(), write, clock, rules: Arc::new(rules), outbox: Arc::default() })
+        Ok(Self {
+            read: write.clone(),
+            write,
+            clock,
+            rules: Arc::new(rules),
+            outbox: Arc::default(),
+        })
     }
 
-    /// Bring the schema up to date, all of it or nothing. Safe to run twice, also by several processes at once.
+    /// Bring the schema up to date, all of it or nothing. Safe to run twice, also by several
+    /// processes at once.
     ///
     /// # Errors
     /// [`Error::LaterSchema`] if the schema is that of a later program.
     pub async fn migrate(&self) -> Result<(), Error> {
         let transaction = self.begin().await?;
         if transaction.get_database_backend() == DbBackend::Postgres {
-            // On SQLite nobody else writes during this transaction; on PostgreSQL its lock keeps others out. The number names the lock
-            // and means nothing.
+            // On SQLite nobody else writes during this transaction; on PostgreSQL its lock keeps
+            // others out. The number names the lock and means nothing.
             transaction.execute_unprepared("SELECT pg_advisory_xact_lock(7394012658)").await?;
         }
         Migrator::up(&transaction, None).await.map_err(of_schema)?;
         Ok(transaction.commit().await?)
     }
 
-    /// Whether the database answers and its schema has all that this program needs. That of a later program has: while processes are
-    /// replaced, those of both work on it.
+    /// Whether the database answers and its schema has all that this program needs. That of a later
+    /// program has: while processes are replaced, those of both work on it.
     ///
     /// # Errors
     /// [`Error::Schema`] if the schema is that of an earlier program.
@@ -155,9 +172,12 @@ impl Database {
     }
 
     pub(crate) async fn begin(&self) -> Result<DatabaseTransaction, Error> {
-        // A deferred transaction that reads before it writes can fail half-way (SQLITE_BUSY_SNAPSHOT).
-        let options =
-            TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..TransactionOptions::default() };
+        // A deferred transaction that reads before it writes can fail half-way
+        // (SQLITE_BUSY_SNAPSHOT).
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
         Ok(self.write.begin_with_options(options).await?)
     }
 }
@@ -165,17 +185,21 @@ impl Database {
 /// While nobody answers, the pool tries again and again, and then tells only that it has given up.
 fn of_connecting(error: DbErr) -> Error {
     match &error {
-        DbErr::Conn(RuntimeErr::SqlxError(cause)) if matches!(**cause, SqlxError::PoolTimedOut) => Error::Unreachable,
+        DbErr::Conn(RuntimeErr::SqlxError(cause)) if matches!(**cause, SqlxError::PoolTimedOut) => {
+            Error::Unreachable
+        }
         _ => error.into(),
     }
 }
 
-/// The migrator has an error of its own for one case only: the database knows of changes that this program does not.
+/// The migrator has an error of its own for one case only: the database knows of changes that this
+/// program does not.
 fn of_schema(error: DbErr) -> Error {
     if matches!(error, DbErr::Custom(_)) { Error::LaterSchema } else { error.into() }
 }
 
-/// Whether another process has the SQLite database to itself (SQLITE_BUSY, the low byte of SQLite's result codes).
+/// Whether another process has the SQLite database to itself (SQLITE_BUSY, the low byte of SQLite's
+/// result codes).
 fn is_busy(error: &DbErr) -> bool {
     let DbErr::Conn(RuntimeErr::SqlxError(error)) = error else { return false };
     let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());

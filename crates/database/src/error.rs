@@ -22,7 +22,9 @@ pub enum Error {
     #[error("the database's schema is older than this program: run `fiapx migrate`")]
     Schema,
     /// The schema is newer than this program.
-    #[error("the database's schema is newer than this program: run the program that made it, or a later one")]
+    #[error(
+        "the database's schema is newer than this program: run the program that made it, or a later one"
+    )]
     LaterSchema,
 }
 

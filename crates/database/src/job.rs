@@ -2,7 +2,10 @@
 
 use jobs::{FailureCode, JobId, State, Time, Transition, UserId};
 use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, UpdateMany};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter,
+    UpdateMany,
+};
 use serde_json::Value;
 
 use crate::Error;
@@ -87,7 +90,12 @@ impl TryFrom<job::Model> for Job {
             user_id: UserId(row.user_id),
             state: row.status.parse().map_err(|_| corrupt("the state"))?,
             warnings: serde_json::from_str(&row.warnings).map_err(|_| corrupt("the warnings"))?,
-            error_code: row.error_code.as_deref().map(str::parse).transpose().map_err(|_| corrupt("the failure code"))?,
+            error_code: row
+                .error_code
+                .as_deref()
+                .map(str::parse)
+                .transpose()
+                .map_err(|_| corrupt("the failure code"))?,
             filename: row.filename,
             video_format: row.video_format,
             video_path: row.video_path,
@@ -112,7 +120,8 @@ impl TryFrom<job::Model> for Job {
     }
 }
 
-/// The beginning of an update that takes a job through a transition, and touches it only if it is in the state before.
+/// The beginning of an update that takes a job through a transition, and touches it only if it is
+/// in the state before.
 pub(crate) fn change(id: JobId, transition: Transition) -> UpdateMany<job::Entity> {
     job::Entity::update_many()
         .col_expr(job::Column::Status, Expr::value(transition.to().name()))
@@ -121,7 +130,10 @@ pub(crate) fn change(id: JobId, transition: Transition) -> UpdateMany<job::Entit
 }
 
 /// Run an update of at most one job and give the job as it is now.
-pub(crate) async fn updated(update: UpdateMany<job::Entity>, on: &impl ConnectionTrait) -> Result<Option<Job>, Error> {
+pub(crate) async fn updated(
+    update: UpdateMany<job::Entity>,
+    on: &impl ConnectionTrait,
+) -> Result<Option<Job>, Error> {
     update.exec_with_returning(on).await?.pop().map(Job::try_from).transpose()
 }
 

@@ -1,8 +1,11 @@
-//! Rows and transactions, on PostgreSQL or SQLite. The database is the truth about every job; messages and files follow it.
+//! Rows and transactions, on PostgreSQL or SQLite. The database is the truth about every job;
+//! messages and files follow it.
 //!
-//! Each module is one thing that happens to a job or a user, as one transaction: [`users`], [`sessions`], [`accept`] an upload,
-//! [`outbox`], an [`attempt`] of a worker from claim to finish, [`cancel`], [`reading`] for users, [`notifications`],
-//! [`recovery`], [`retention`], and what an [`operator`] does. What may follow what is decided by [`jobs::Transition`] and refused by a trigger of the database besides.
+//! Each module is one thing that happens to a job or a user, as one transaction: [`users`],
+//! [`sessions`], [`accept`] an upload, [`outbox`], an [`attempt`] of a worker from claim to finish,
+//! [`cancel`], [`reading`] for users, [`notifications`], [`recovery`], [`retention`], and what an
+//! [`operator`] does. What may follow what is decided by [`jobs::Transition`] and refused by a
+//! trigger of the database besides.
 
 // In the order in which a job meets them.
 mod connection;

@@ -1,4 +1,5 @@
-//! Notifications: one row for each outcome of a job that a user is told of, whatever the broker repeats.
+//! Notifications: one row for each outcome of a job that a user is told of, whatever the broker
+//! repeats.
 
 use std::time::Duration;
 
@@ -55,31 +56,52 @@ impl Database {
             sent_at: ActiveValue::Set(None),
             last_error: ActiveValue::Set(None),
         };
-        let once = OnConflict::columns([notification::Column::JobId, notification::Column::EventType]).do_nothing().to_owned();
-        notification::Entity::insert(row).on_conflict(once).exec_without_returning(&transaction).await?;
+        let once =
+            OnConflict::columns([notification::Column::JobId, notification::Column::EventType])
+                .do_nothing()
+                .to_owned();
+        notification::Entity::insert(row)
+            .on_conflict(once)
+            .exec_without_returning(&transaction)
+            .await?;
         Ok(transaction.commit().await?)
     }
 
-    /// Take mails that are due. Whoever has taken them has `hold` to send them; then they are due again.
+    /// Take mails that are due. Whoever has taken them has `hold` to send them; then they are due
+    /// again.
     pub async fn take_notifications(&self, most: u64, hold: Duration) -> Result<Vec<Due>, Error> {
         let now = self.now();
         let due = Query::select()
             .column(notification::Column::Id)
             .from(notification::Entity)
-            .cond_where(notification::Column::Status.eq(PENDING).and(notification::Column::NextAttemptAt.lte(now)))
+            .cond_where(
+                notification::Column::Status
+                    .eq(PENDING)
+                    .and(notification::Column::NextAttemptAt.lte(now)),
+            )
             .order_by(notification::Column::NextAttemptAt, Order::Asc)
             .limit(most)
             .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
             .to_owned();
         let update = notification::Entity::update_many()
             .col_expr(notification::Column::NextAttemptAt, Expr::value(now + hold))
-            .col_expr(notification::Column::Attempts, Expr::col(notification::Column::Attempts).add(1));
-        let rows = only(update, notification::Column::Id, due).exec_with_returning(&self.write).await?;
+            .col_expr(
+                notification::Column::Attempts,
+                Expr::col(notification::Column::Attempts).add(1),
+            );
+        let rows =
+            only(update, notification::Column::Id, due).exec_with_returning(&self.write).await?;
         let mut mails = Vec::with_capacity(rows.len());
         for row in rows {
             let Some(job) = self.job(JobId(row.job_id)).await? else { continue };
             let Some(user) = self.user(UserId(job.user_id.0)).await? else { continue };
-            mails.push(Due { id: row.id, job, user, attempts: row.attempts as u32, created_at: row.created_at });
+            mails.push(Due {
+                id: row.id,
+                job,
+                user,
+                attempts: row.attempts as u32,
+                created_at: row.created_at,
+            });
         }
         Ok(mails)
     }
@@ -96,12 +118,21 @@ impl Database {
         Ok(())
     }
 
-    /// The mail could not be sent. It is tried again after `pause`; without one it is kept as failed.
-    pub async fn notification_failed(&self, id: Uuid, error: &str, pause: Option<Duration>) -> Result<(), Error> {
+    /// The mail could not be sent. It is tried again after `pause`; without one it is kept as
+    /// failed.
+    pub async fn notification_failed(
+        &self,
+        id: Uuid,
+        error: &str,
+        pause: Option<Duration>,
+    ) -> Result<(), Error> {
         let status = if pause.is_some() { PENDING } else { FAILED };
         notification::Entity::update_many()
             .col_expr(notification::Column::Status, Expr::value(status))
-            .col_expr(notification::Column::NextAttemptAt, Expr::value(self.now() + pause.unwrap_or_default()))
+            .col_expr(
+                notification::Column::NextAttemptAt,
+                Expr::value(self.now() + pause.unwrap_or_default()),
+            )
             .col_expr(notification::Column::LastError, Expr::value(error))
             .filter(notification::Column::Id.eq(id))
             .exec(&self.write)

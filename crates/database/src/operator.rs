@@ -28,12 +28,17 @@ pub enum PutBack {
 
 impl Database {
     /// Jobs that failed for good, by this code if there is one; those that failed last come first.
-    pub async fn failed_jobs(&self, code: Option<FailureCode>, limit: u64) -> Result<Vec<Job>, Error> {
+    pub async fn failed_jobs(
+        &self,
+        code: Option<FailureCode>,
+        limit: u64,
+    ) -> Result<Vec<Job>, Error> {
         let mut query = job::Entity::find().filter(job::Column::Status.eq(State::Failed.name()));
         if let Some(code) = code {
             query = query.filter(job::Column::ErrorCode.eq(code.name()));
         }
-        let last_first = query.order_by_desc(job::Column::CompletedAt).order_by_desc(job::Column::Id);
+        let last_first =
+            query.order_by_desc(job::Column::CompletedAt).order_by_desc(job::Column::Id);
         last_first.limit(limit).all(&self.read).await?.into_iter().map(Job::try_from).collect()
     }
 
@@ -50,8 +55,9 @@ impl Database {
         Ok(rows.into_iter().map(|row| JobId(row.id)).collect())
     }
 
-    /// Put a job that failed before the workers again, as if nobody had tried it: with all attempts, at once, its files kept as long as
-    /// those of a new one. Its user is told of the new outcome, and of the old one no more if that has not happened yet.
+    /// Put a job that failed before the workers again, as if nobody had tried it: with all
+    /// attempts, at once, its files kept as long as those of a new one. Its user is told of the new
+    /// outcome, and of the old one no more if that has not happened yet.
     pub async fn put_back(&self, id: JobId) -> Result<PutBack, Error> {
         let (transaction, now) = (self.begin().await?, self.now());
         let update = change(id, Transition::PUT_BACK)
@@ -68,14 +74,19 @@ impl Database {
             .filter(job::Column::FilesRemoved.eq(false))
             .filter(job::Column::ExpiresAt.gt(now));
         let Some(job) = updated(update, &transaction).await? else {
-            let found = job::Entity::find_by_id(id.0).one(&transaction).await?.map(Job::try_from).transpose()?;
+            let found = job::Entity::find_by_id(id.0)
+                .one(&transaction)
+                .await?
+                .map(Job::try_from)
+                .transpose()?;
             return Ok(match found.map(|job| job.state) {
                 None => PutBack::Unknown,
                 Some(State::Failed) => PutBack::Over,
                 Some(state) => PutBack::Is(state),
             });
         };
-        // An outcome is told once. What is noted of this one would keep the next failure from being told.
+        // An outcome is told once. What is noted of this one would keep the next failure from being
+        // told.
         outbox::Entity::delete_many()
             .filter(outbox::Column::JobId.eq(id.0))
             .filter(outbox::Column::EventType.eq(OUTCOME))
@@ -86,7 +97,15 @@ impl Database {
             .filter(notification::Column::EventType.eq(OUTCOME))
             .exec(&transaction)
             .await?;
-        record(&transaction, id, Some(State::Failed), State::Queued, &json!({ "by": "operator" }), now).await?;
+        record(
+            &transaction,
+            id,
+            Some(State::Failed),
+            State::Queued,
+            &json!({ "by": "operator" }),
+            now,
+        )
+        .await?;
         put(&transaction, self.created(&job), job.traceparent.as_deref(), now).await?;
         transaction.commit().await?;
         self.wake_relay();

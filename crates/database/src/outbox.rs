@@ -5,7 +5,8 @@ use std::time::Duration;
 use jobs::{Message, State, Time};
 use sea_orm::sea_query::{Expr, ExprTrait, LockBehavior, LockType, Query};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ActiveModelTrait, ActiveValue, ColumnTrait, Condition, ConnectionTrait, EntityTrait,
+    QueryFilter, QueryOrder, QuerySelect,
 };
 use uuid::Uuid;
 
@@ -30,7 +31,8 @@ pub(crate) async fn put(
     traceparent: Option<&str>,
     run_after: Time,
 ) -> Result<(), Error> {
-    let document = serde_json::to_string(&message).map_err(|error| Error::Corrupt(error.to_string()))?;
+    let document =
+        serde_json::to_string(&message).map_err(|error| Error::Corrupt(error.to_string()))?;
     let row = outbox::ActiveModel {
         id: ActiveValue::Set(message.event_id),
         job_id: ActiveValue::Set(message.event.job_id().0),
@@ -45,10 +47,12 @@ pub(crate) async fn put(
 }
 
 impl Database {
-    /// Take messages that are due, the oldest first. Whoever has taken them has `hold` to publish them; then they are due again.
+    /// Take messages that are due, the oldest first. Whoever has taken them has `hold` to publish
+    /// them; then they are due again.
     pub async fn take_outgoing(&self, most: u64, hold: Duration) -> Result<Vec<Outgoing>, Error> {
         let now = self.now();
-        // PostgreSQL passes over rows that another relay is taking; SQLite has no row locks and one writer.
+        // PostgreSQL passes over rows that another relay is taking; SQLite has no row locks and one
+        // writer.
         let due = Query::select()
             .column(outbox::Column::Id)
             .from(outbox::Entity)
@@ -57,12 +61,15 @@ impl Database {
             .limit(most)
             .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
             .to_owned();
-        let update = outbox::Entity::update_many().col_expr(outbox::Column::RunAfter, Expr::value(now + hold));
-        let mut rows = only(update, outbox::Column::Id, due).exec_with_returning(&self.write).await?;
+        let update = outbox::Entity::update_many()
+            .col_expr(outbox::Column::RunAfter, Expr::value(now + hold));
+        let mut rows =
+            only(update, outbox::Column::Id, due).exec_with_returning(&self.write).await?;
         rows.sort_by_key(|row| (row.created_at, row.id));
         rows.into_iter()
             .map(|row| {
-                let message = serde_json::from_str(&row.message).map_err(|_| Error::Corrupt(format!("message {}", row.id)))?;
+                let message = serde_json::from_str(&row.message)
+                    .map_err(|_| Error::Corrupt(format!("message {}", row.id)))?;
                 Ok(Outgoing { id: row.id, message, traceparent: row.traceparent })
             })
             .collect()
@@ -70,12 +77,19 @@ impl Database {
 
     /// The broker has taken responsibility for these.
     pub async fn published(&self, ids: impl IntoIterator<Item = Uuid> + Send) -> Result<(), Error> {
-        outbox::Entity::delete_many().filter(outbox::Column::Id.is_in(ids)).exec(&self.write).await?;
+        outbox::Entity::delete_many()
+            .filter(outbox::Column::Id.is_in(ids))
+            .exec(&self.write)
+            .await?;
         Ok(())
     }
 
     /// The broker would not have these now.
-    pub async fn publish_later(&self, ids: impl IntoIterator<Item = Uuid> + Send, pause: Duration) -> Result<(), Error> {
+    pub async fn publish_later(
+        &self,
+        ids: impl IntoIterator<Item = Uuid> + Send,
+        pause: Duration,
+    ) -> Result<(), Error> {
         outbox::Entity::update_many()
             .col_expr(outbox::Column::RunAfter, Expr::value(self.now() + pause))
             .filter(outbox::Column::Id.is_in(ids))
@@ -86,14 +100,19 @@ impl Database {
 
     /// When the next message is due; none if the outbox is empty.
     pub async fn next_outgoing(&self) -> Result<Option<Time>, Error> {
-        let first = outbox::Entity::find().order_by_asc(outbox::Column::RunAfter).one(&self.read).await?;
+        let first =
+            outbox::Entity::find().order_by_asc(outbox::Column::RunAfter).one(&self.read).await?;
         Ok(first.map(|row| row.run_after))
     }
 
-    /// Since when the message that has been due for longest is not published; none if no message is due. However often it was taken and
-    /// put off meanwhile: that is what an operator wants to know of.
+    /// Since when the message that has been due for longest is not published; none if no message is
+    /// due. However often it was taken and put off meanwhile: that is what an operator wants to
+    /// know of.
     pub async fn unpublished_since(&self) -> Result<Option<Time>, Error> {
-        let (next, created) = ((job::Entity, job::Column::NextAttemptAt), (outbox::Entity, outbox::Column::CreatedAt));
+        let (next, created) = (
+            (job::Entity, job::Column::NextAttemptAt),
+            (outbox::Entity, outbox::Column::CreatedAt),
+        );
         let due_since = Expr::col(next).if_null(Expr::col(created));
         let oldest = outbox::Entity::find()
             .find_also_related(job::Entity)
@@ -101,11 +120,14 @@ impl Database {
             .order_by_asc(due_since)
             .one(&self.read)
             .await?;
-        Ok(oldest.map(|(message, job)| job.and_then(|job| job.next_attempt_at).unwrap_or(message.created_at)))
+        Ok(oldest.map(|(message, job)| {
+            job.and_then(|job| job.next_attempt_at).unwrap_or(message.created_at)
+        }))
     }
 
-    /// Invite workers again to jobs that have waited for at least `waited` although no message about them is in the outbox. To be
-    /// called when the broker has none either: it may have lost them. An invitation too many does no harm.
+    /// Invite workers again to jobs that have waited for at least `waited` although no message
+    /// about them is in the outbox. To be called when the broker has none either: it may have lost
+    /// them. An invitation too many does no harm.
     pub async fn invite_again(&self, waited: Duration) -> Result<u64, Error> {
         let (transaction, now) = (self.begin().await?, self.now());
         let before = now - waited;
@@ -114,9 +136,11 @@ impl Database {
             .filter(job::Column::LeaseUntil.is_null())
             .filter(job::Column::Status.is_in([State::Queued.name(), State::Processing.name()]))
             .filter(
-                Condition::any()
-                    .add(job::Column::NextAttemptAt.lte(before))
-                    .add(Condition::all().add(job::Column::NextAttemptAt.is_null()).add(job::Column::CreatedAt.lte(before))),
+                Condition::any().add(job::Column::NextAttemptAt.lte(before)).add(
+                    Condition::all()
+                        .add(job::Column::NextAttemptAt.is_null())
+                        .add(job::Column::CreatedAt.lte(before)),
+                ),
             )
             .filter(job::Column::Id.not_in_subquery(pending))
             .order_by_asc(job::Column::Id)

@@ -40,7 +40,10 @@ impl Database {
 
     /// Several jobs, in no order; those that are not there are left out.
     pub async fn some_jobs(&self, ids: &[JobId]) -> Result<Vec<Job>, Error> {
-        let rows = job::Entity::find().filter(job::Column::Id.is_in(ids.iter().map(|id| id.0))).all(&self.read).await?;
+        let rows = job::Entity::find()
+            .filter(job::Column::Id.is_in(ids.iter().map(|id| id.0)))
+            .all(&self.read)
+            .await?;
         rows.into_iter().map(Job::try_from).collect()
     }
 
@@ -68,7 +71,12 @@ impl Database {
             .map(|row| {
                 let corrupt = |_| Error::Corrupt(format!("the history of job {id}"));
                 Ok(Change {
-                    old_state: row.old_state.as_deref().map(str::parse).transpose().map_err(corrupt)?,
+                    old_state: row
+                        .old_state
+                        .as_deref()
+                        .map(str::parse)
+                        .transpose()
+                        .map_err(corrupt)?,
                     new_state: row.new_state.parse().map_err(corrupt)?,
                     metadata: serde_json::from_str(&row.metadata)
                         .map_err(|_| Error::Corrupt(format!("the history of job {id}")))?,
@@ -78,7 +86,8 @@ impl Database {
             .collect()
     }
 
-    /// Since when the job that has been due for longest waits for an attempt; none if no job is due.
+    /// Since when the job that has been due for longest waits for an attempt; none if no job is
+    /// due.
     pub async fn oldest_waiting(&self) -> Result<Option<Time>, Error> {
         let (next, created) = (job::Column::NextAttemptAt, job::Column::CreatedAt);
         let due_since = Expr::col(next).if_null(Expr::col(created));
@@ -96,7 +105,10 @@ impl Database {
     pub async fn counts(&self) -> Result<Vec<(State, u64)>, Error> {
         let mut counts = Vec::with_capacity(State::ALL.len());
         for state in State::ALL {
-            let count = job::Entity::find().filter(job::Column::Status.eq(state.name())).count(&self.read).await?;
+            let count = job::Entity::find()
+                .filter(job::Column::Status.eq(state.name()))
+                .count(&self.read)
+                .await?;
             counts.push((state, count));
         }
         Ok(counts)

@@ -5,7 +5,8 @@ use std::time::Duration;
 use jobs::UserId;
 use sea_orm::sea_query::{Expr, LockType, Query, SimpleExpr};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect,
+    ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait,
+    QueryFilter, QuerySelect,
 };
 use uuid::Uuid;
 
@@ -25,14 +26,26 @@ pub enum Rotation {
 
 impl Database {
     /// Begin a session with a first token, of which only the hash is kept.
-    pub async fn open_session(&self, user: UserId, token_hash: &str, valid_for: Duration) -> Result<(), Error> {
+    pub async fn open_session(
+        &self,
+        user: UserId,
+        token_hash: &str,
+        valid_for: Duration,
+    ) -> Result<(), Error> {
         insert(&self.write, self, user, Uuid::now_v7(), token_hash, valid_for).await
     }
 
     /// Spend a token and put a new one in its place.
-    pub async fn rotate_session(&self, spent_hash: &str, new_hash: &str, valid_for: Duration) -> Result<Rotation, Error> {
+    pub async fn rotate_session(
+        &self,
+        spent_hash: &str,
+        new_hash: &str,
+        valid_for: Duration,
+    ) -> Result<Rotation, Error> {
         let (now, transaction) = (self.now(), self.begin().await?);
-        let Some(token) = alone(&transaction, spent_hash).await? else { return Ok(Rotation::Refused) };
+        let Some(token) = alone(&transaction, spent_hash).await? else {
+            return Ok(Rotation::Refused);
+        };
         let user = UserId(token.user_id);
         let rotation = if token.spent_at.is_some() {
             revoke(&transaction, self, token.family_id).await?;
@@ -41,7 +54,10 @@ impl Database {
             Rotation::Refused
         } else {
             insert(&transaction, self, user, token.family_id, new_hash, valid_for).await?;
-            let spent = refresh_token::ActiveModel { spent_at: ActiveValue::Set(Some(now)), ..token.into() };
+            let spent = refresh_token::ActiveModel {
+                spent_at: ActiveValue::Set(Some(now)),
+                ..token.into()
+            };
             spent.update(&transaction).await?;
             Rotation::Renewed(user)
         };
@@ -59,14 +75,26 @@ impl Database {
     }
 }
 
-/// A token, if it is known. From then on nobody else touches the sessions of its user until the transaction ends: of two who hand it in
-/// one is the first, and a family does not grow while it is revoked.
-async fn alone(transaction: &DatabaseTransaction, hash: &str) -> Result<Option<refresh_token::Model>, Error> {
+/// A token, if it is known. From then on nobody else touches the sessions of its user until the
+/// transaction ends: of two who hand it in one is the first, and a family does not grow while it is
+/// revoked.
+async fn alone(
+    transaction: &DatabaseTransaction,
+    hash: &str,
+) -> Result<Option<refresh_token::Model>, Error> {
     let this = refresh_token::Column::TokenHash.eq(hash);
-    let owner =
-        Query::select().column(refresh_token::Column::UserId).from(refresh_token::Entity).cond_where(this.clone()).to_owned();
-    // SQLite has no row locks and one writer. The weakest lock that keeps its like out lets jobs of this user be written meanwhile.
-    user::Entity::find().filter(user::Column::Id.in_subquery(owner)).lock(LockType::NoKeyUpdate).one(transaction).await?;
+    let owner = Query::select()
+        .column(refresh_token::Column::UserId)
+        .from(refresh_token::Entity)
+        .cond_where(this.clone())
+        .to_owned();
+    // SQLite has no row locks and one writer. The weakest lock that keeps its like out lets jobs of
+    // this user be written meanwhile.
+    user::Entity::find()
+        .filter(user::Column::Id.in_subquery(owner))
+        .lock(LockType::NoKeyUpdate)
+        .one(transaction)
+        .await?;
     Ok(refresh_token::Entity::find().filter(this).one(transaction).await?)
 }
 
@@ -94,7 +122,11 @@ async fn insert(
 }
 
 /// End all sessions of a user.
-pub(crate) async fn revoke_all(on: &impl ConnectionTrait, database: &Database, user: UserId) -> Result<(), Error> {
+pub(crate) async fn revoke_all(
+    on: &impl ConnectionTrait,
+    database: &Database,
+    user: UserId,
+) -> Result<(), Error> {
     revoke_where(on, database, refresh_token::Column::UserId.eq(user.0)).await
 }
 
@@ -102,7 +134,11 @@ async fn revoke(on: &impl ConnectionTrait, database: &Database, family: Uuid) ->
     revoke_where(on, database, refresh_token::Column::FamilyId.eq(family)).await
 }
 
-async fn revoke_where(on: &impl ConnectionTrait, database: &Database, which: SimpleExpr) -> Result<(), Error> {
+async fn revoke_where(
+    on: &impl ConnectionTrait,
+    database: &Database,
+    which: SimpleExpr,
+) -> Result<(), Error> {
     refresh_token::Entity::update_many()
         .col_expr(refresh_token::Column::RevokedAt, Expr::value(database.now()))
         .filter(which)

@@ -2,7 +2,10 @@
 
 use jobs::{Language, State, Time, UserId};
 use sea_orm::sea_query::{Expr, ExprTrait, Func};
-use sea_orm::{ActiveModelTrait, ActiveValue, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter,
+    QuerySelect,
+};
 
 use crate::rows::{job, user};
 use crate::sessions::revoke_all;
@@ -40,10 +43,21 @@ impl TryFrom<user::Model> for User {
     type Error = Error;
 
     fn try_from(row: user::Model) -> Result<Self, Error> {
-        let language = Language::of_tag(&row.language).ok_or_else(|| Error::Corrupt(format!("the language of user {}", row.id)))?;
-        let (id, email, name, password_hash) = (UserId(row.id), row.email, row.name, row.password_hash);
-        let generation = u32::try_from(row.generation).map_err(|_| Error::Corrupt(format!("the generation of user {}", row.id)))?;
-        Ok(Self { id, email, name, password_hash, language, generation, created_at: row.created_at })
+        let language = Language::of_tag(&row.language)
+            .ok_or_else(|| Error::Corrupt(format!("the language of user {}", row.id)))?;
+        let (id, email, name, password_hash) =
+            (UserId(row.id), row.email, row.name, row.password_hash);
+        let generation = u32::try_from(row.generation)
+            .map_err(|_| Error::Corrupt(format!("the generation of user {}", row.id)))?;
+        Ok(Self {
+            id,
+            email,
+            name,
+            password_hash,
+            language,
+            generation,
+            created_at: row.created_at,
+        })
     }
 }
 
@@ -52,7 +66,13 @@ impl Database {
     ///
     /// # Errors
     /// [`Error::Taken`] if somebody has this address.
-    pub async fn register(&self, email: &str, name: &str, password_hash: String, language: Language) -> Result<User, Error> {
+    pub async fn register(
+        &self,
+        email: &str,
+        name: &str,
+        password_hash: String,
+        language: Language,
+    ) -> Result<User, Error> {
         let row = user::ActiveModel {
             id: ActiveValue::Set(UserId::generate().0),
             email: ActiveValue::Set(email.to_lowercase()),
@@ -67,7 +87,10 @@ impl Database {
 
     /// The user with this address, in any case of letters.
     pub async fn user_by_email(&self, email: &str) -> Result<Option<User>, Error> {
-        let found = user::Entity::find().filter(user::Column::Email.eq(email.to_lowercase())).one(&self.read).await?;
+        let found = user::Entity::find()
+            .filter(user::Column::Email.eq(email.to_lowercase()))
+            .one(&self.read)
+            .await?;
         found.map(User::try_from).transpose()
     }
 
@@ -92,8 +115,10 @@ impl Database {
             .filter(job::Column::Status.is_in(unfinished))
             .count(&self.read)
             .await?;
-        let bytes =
-            |column: job::Column| Expr::expr(Func::coalesce([Expr::col(column).sum(), Expr::value(0_i64)])).cast_as("bigint");
+        let bytes = |column: job::Column| {
+            Expr::expr(Func::coalesce([Expr::col(column).sum(), Expr::value(0_i64)]))
+                .cast_as("bigint")
+        };
         let (videos, archives): (i64, i64) = job::Entity::find()
             .select_only()
             .expr_as(bytes(job::Column::VideoSizeBytes), "videos")

@@ -8,7 +8,9 @@ use crate::convert::Orientation;
 use crate::decode::{Scene, SpanReport};
 use crate::extract::{Options, Report};
 use crate::flow::Flow;
-use crate::manifest::{DamagedRange, Engine, ImageInfo, MANIFEST_NAME, Manifest, MissingRange, SourceInfo, image_name};
+use crate::manifest::{
+    DamagedRange, Engine, ImageInfo, MANIFEST_NAME, Manifest, MissingRange, SourceInfo, image_name,
+};
 use crate::read::Read;
 use crate::span::{Image, Message};
 use crate::zip::Archive;
@@ -56,7 +58,9 @@ impl<'a, W: Write> Writer<'a, W> {
         match message {
             Message::Begin { from } => self.first_slot = from,
             Message::Image { span, order, image } => drop(self.early.insert((span, order), image)),
-            Message::End { span, images, report } => drop(self.ended.insert(span, (images, report))),
+            Message::End { span, images, report } => {
+                drop(self.ended.insert(span, (images, report)))
+            }
         }
         loop {
             if let Some(image) = self.early.remove(&(self.span, self.order)) {
@@ -87,7 +91,8 @@ impl<'a, W: Write> Writer<'a, W> {
         let seconds = self.scene.info.time_base.as_f64() * image.time as f64;
         self.interlaced |= image.interlaced;
         for slot in &image.slots {
-            // Slots rise from the first on, whatever a damaged stream pretends; one that is answered stays answered.
+            // Slots rise from the first on, whatever a damaged stream pretends; one that is
+            // answered stays answered.
             if *slot < first || self.slots.last().is_some_and(|last| last >= slot) {
                 continue;
             }
@@ -100,7 +105,8 @@ impl<'a, W: Write> Writer<'a, W> {
             if self.archive.bytes() + image.png.len() as u64 > limit {
                 return Err(Error::ArchiveTooLarge { limit });
             }
-            let offset = self.archive.add(name.clone(), image.crc, &image.png).map_err(Error::Write)?;
+            let offset =
+                self.archive.add(name.clone(), image.crc, &image.png).map_err(Error::Write)?;
             self.slots.push(*slot);
             self.images.push(ImageInfo {
                 number,
@@ -122,13 +128,19 @@ impl<'a, W: Write> Writer<'a, W> {
     }
 
     /// Write the manifest and the directory.
-    pub(crate) fn finish(mut self, read: Read, options: &Options, mut source: SourceInfo) -> Result<Report, Error> {
+    pub(crate) fn finish(
+        mut self,
+        read: Read,
+        options: &Options,
+        mut source: SourceInfo,
+    ) -> Result<Report, Error> {
         let Some(first) = self.first_slot.filter(|_| !self.images.is_empty()) else {
             return Err(Error::NothingDecodable);
         };
         let written = self.images.len() as u64;
         let answered = self.slots.last().map_or(first, |slot| slot + 1);
-        let until = [read.until, self.until, read.promised].into_iter().flatten().fold(answered, i64::max);
+        let until =
+            [read.until, self.until, read.promised].into_iter().flatten().fold(answered, i64::max);
         let limit = first.saturating_add(options.limits.max_images as i64);
         let missing = self.missing(first, until.min(limit));
         let expected = (until.min(limit) - first) as u64;
@@ -138,9 +150,15 @@ impl<'a, W: Write> Writer<'a, W> {
         }
         source.interlaced = self.interlaced;
         let base = self.scene.info.time_base.as_f64();
-        let damaged: Vec<DamagedRange> =
-            self.damaged.iter().map(|(from, to)| DamagedRange { from_s: *from as f64 * base, to_s: *to as f64 * base }).collect();
-        let complete = missing.is_empty() && damaged.is_empty() && !read.broken_off && read.damaged_packets == 0;
+        let damaged: Vec<DamagedRange> = self
+            .damaged
+            .iter()
+            .map(|(from, to)| DamagedRange { from_s: *from as f64 * base, to_s: *to as f64 * base })
+            .collect();
+        let complete = missing.is_empty()
+            && damaged.is_empty()
+            && !read.broken_off
+            && read.damaged_packets == 0;
         let manifest = Manifest {
             manifest_version: 1,
             engine: Engine::this(),
@@ -156,12 +174,24 @@ impl<'a, W: Write> Writer<'a, W> {
             source,
         };
         let document = serde_json::to_vec(&manifest).map_err(|error| Error::Write(error.into()))?;
-        self.archive.add(MANIFEST_NAME.to_owned(), crc32fast::hash(&document), &document).map_err(Error::Write)?;
+        self.archive
+            .add(MANIFEST_NAME.to_owned(), crc32fast::hash(&document), &document)
+            .map_err(Error::Write)?;
         let zip_bytes = self.archive.finish().map_err(Error::Write)?;
         let duration_s = manifest.source.duration_s;
         let spent = self.scene.spent;
-        let (decode_s, encode_s) = (spent.decoding.total().as_secs_f64(), spent.encoding.total().as_secs_f64());
-        Ok(Report { frames: written, expected, complete, duration_s, zip_bytes, decode_s, encode_s, warnings: manifest.warnings })
+        let (decode_s, encode_s) =
+            (spent.decoding.total().as_secs_f64(), spent.encoding.total().as_secs_f64());
+        Ok(Report {
+            frames: written,
+            expected,
+            complete,
+            duration_s,
+            zip_bytes,
+            decode_s,
+            encode_s,
+            warnings: manifest.warnings,
+        })
     }
 
     /// The slots from `first` to `until` that have no picture.

@@ -31,8 +31,9 @@ pub enum Orientation {
 }
 
 impl Orientation {
-    /// What the ffmpeg command does for a display matrix (FFmpeg 5.1: fftools/cmdutils.c `get_rotation`, fftools/ffmpeg_filter.c
-    /// `configure_input_video_filter`; the matrix as in libavutil/display.h).
+    /// What the ffmpeg command does for a display matrix (FFmpeg 5.1: fftools/cmdutils.c
+    /// `get_rotation`, fftools/ffmpeg_filter.c `configure_input_video_filter`; the matrix as in
+    /// libavutil/display.h).
     pub(crate) fn of(matrix: Option<[i32; 9]>) -> Self {
         let Some(matrix) = matrix else { return Self::Upright };
         let fixed = |n: usize| f64::from(matrix[n]) / 65536.0;
@@ -70,10 +71,14 @@ impl Orientation {
     }
 
     fn turns_sideways(self) -> bool {
-        matches!(self, Self::Clockwise | Self::CounterClockwise | Self::Transposed | Self::AntiTransposed)
+        matches!(
+            self,
+            Self::Clockwise | Self::CounterClockwise | Self::Transposed | Self::AntiTransposed
+        )
     }
 
-    /// Where the pixel at (x, y) of the shown picture lies in the stored one, which is `width` by `height`.
+    /// Where the pixel at (x, y) of the shown picture lies in the stored one, which is `width` by
+    /// `height`.
     fn source(self, x: usize, y: usize, width: usize, height: usize) -> (usize, usize) {
         match self {
             Self::Upright | Self::Skewed => (x, y),
@@ -88,7 +93,8 @@ impl Orientation {
     }
 }
 
-/// Makes pictures ready for their encoder. Keeps what swscale sets up, so one serves all pictures of a video in turn.
+/// Makes pictures ready for their encoder. Keeps what swscale sets up, so one serves all pictures
+/// of a video in turn.
 #[derive(Default)]
 pub(crate) struct Converter {
     scaler: Scaler,
@@ -97,26 +103,37 @@ pub(crate) struct Converter {
 impl Converter {
     /// `picture` turned upright, in the format that the ffmpeg command would give its PNG encoder.
     ///
-    /// The ffmpeg command turns before it converts, unless the stored format cannot be turned pixel by pixel.
-    pub(crate) fn convert(&mut self, picture: Picture, orientation: Orientation) -> Result<Picture, Error> {
+    /// The ffmpeg command turns before it converts, unless the stored format cannot be turned pixel
+    /// by pixel.
+    pub(crate) fn convert(
+        &mut self,
+        picture: Picture,
+        orientation: Orientation,
+    ) -> Result<Picture, Error> {
         let target = av::png_format(picture.format());
         let turn_first = av::is_transposable(picture.format());
         let picture = if turn_first { turn(picture, orientation)? } else { picture };
-        let picture = if picture.format() == target { picture } else { self.scaler.convert(&picture, target)? };
+        let picture = if picture.format() == target {
+            picture
+        } else {
+            self.scaler.convert(&picture, target)?
+        };
         if turn_first { Ok(picture) } else { turn(picture, orientation) }
     }
 }
 
 fn turn(picture: Picture, orientation: Orientation) -> Result<Picture, Error> {
-    if matches!(orientation, Orientation::Upright | Orientation::Skewed) || !av::is_transposable(picture.format()) {
+    if matches!(orientation, Orientation::Upright | Orientation::Skewed)
+        || !av::is_transposable(picture.format())
+    {
         return Ok(picture);
     }
     let (mut width, mut height) = (picture.width(), picture.height());
     if orientation.turns_sideways() {
         (width, height) = (height, width);
     }
-    let mut turned =
-        Picture::blank(picture.format(), width, height).ok_or_else(|| Error::OutOfMemory("a picture cannot be turned".into()))?;
+    let mut turned = Picture::blank(picture.format(), width, height)
+        .ok_or_else(|| Error::OutOfMemory("a picture cannot be turned".into()))?;
     turned.copy_colors(&picture);
     let planes = picture.planes();
     let rows: Vec<Vec<&[u8]>> = planes.iter().map(|plane| plane.rows().collect()).collect();
@@ -124,7 +141,9 @@ fn turn(picture: Picture, orientation: Orientation) -> Result<Picture, Error> {
         let from = planes[plane].layout;
         for (x, pixel) in row.chunks_exact_mut(from.step).enumerate() {
             let (from_x, from_y) = orientation.source(x, y, from.width, from.height);
-            pixel.copy_from_slice(&rows[plane][from_y][from_x * from.step..(from_x + 1) * from.step]);
+            pixel.copy_from_slice(
+                &rows[plane][from_y][from_x * from.step..(from_x + 1) * from.step],
+            );
         }
     });
     Ok(turned)
@@ -134,11 +153,22 @@ fn turn(picture: Picture, orientation: Orientation) -> Result<Picture, Error> {
 mod tests {
     use super::*;
 
-    /// A display matrix for a clockwise turn as `av_display_rotation_set` makes it, in 16.16 fixed point.
+    /// A display matrix for a clockwise turn as `av_display_rotation_set` makes it, in 16.16 fixed
+    /// point.
     fn rotated(degrees: f64) -> [i32; 9] {
         let radians = -degrees.to_radians();
         let fixed = |number: f64| (number * 65536.0) as i32;
-        [fixed(radians.cos()), fixed(-radians.sin()), 0, fixed(radians.sin()), fixed(radians.cos()), 0, 0, 0, 1 << 30]
+        [
+            fixed(radians.cos()),
+            fixed(-radians.sin()),
+            0,
+            fixed(radians.sin()),
+            fixed(radians.cos()),
+            0,
+            0,
+            0,
+            1 << 30,
+        ]
     }
 
     #[test]

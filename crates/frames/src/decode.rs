@@ -26,8 +26,9 @@ impl Scene<'_> {
 
     /// The end of a video whose last picture has this time and duration, in units of the time base.
     ///
-    /// The way through microseconds is that of the ffmpeg command (FFmpeg 5.1, fftools/ffmpeg.c, `process_input_packet` and
-    /// `send_filter_eof`), which decides whether 10.5 seconds are ten images or eleven.
+    /// The way through microseconds is that of the ffmpeg command (FFmpeg 5.1, fftools/ffmpeg.c,
+    /// `process_input_packet` and `send_filter_eof`), which decides whether 10.5 seconds are ten
+    /// images or eleven.
     pub(crate) fn end(&self, time: i64, duration: i64) -> i64 {
         let base = self.info.time_base;
         let shown = if duration > 0 {
@@ -74,7 +75,8 @@ pub(crate) enum Rigor {
 
 /// Why a pass over a span was given up.
 pub(crate) enum Halt {
-    /// Not all is as the timestamps promised: the span has to be decoded again with nothing left out, from this slot on.
+    /// Not all is as the timestamps promised: the span has to be decoded again with nothing left
+    /// out, from this slot on.
     Again(Option<i64>),
     /// Going on makes no sense.
     Stop(Error),
@@ -111,7 +113,12 @@ struct Shown {
 
 impl<'a> Pass<'a> {
     /// A pass that begins with slot `from`, or with that of the first picture.
-    pub(crate) fn new(scene: &'a Scene<'a>, decoder: Decoder, from: Option<i64>, rigor: Rigor) -> Self {
+    pub(crate) fn new(
+        scene: &'a Scene<'a>,
+        decoder: Decoder,
+        from: Option<i64>,
+        rigor: Rigor,
+    ) -> Self {
         Self {
             scene,
             decoder,
@@ -133,10 +140,16 @@ impl<'a> Pass<'a> {
     }
 
     /// Decode one packet.
-    pub(crate) fn feed(&mut self, packet: &ff::Packet, take: &mut impl FnMut(Taken) -> Result<(), Error>) -> Result<(), Halt> {
+    pub(crate) fn feed(
+        &mut self,
+        packet: &ff::Packet,
+        take: &mut impl FnMut(Taken) -> Result<(), Error>,
+    ) -> Result<(), Halt> {
         self.scene.stop.check()?;
-        let time = packet.pts().or(packet.dts()).map(|time| time.saturating_sub(self.scene.info.start));
-        // The container knows of packets that are cut short; a decoder may pass over that in silence.
+        let time =
+            packet.pts().or(packet.dts()).map(|time| time.saturating_sub(self.scene.info.start));
+        // The container knows of packets that are cut short; a decoder may pass over that in
+        // silence.
         if packet.is_corrupt() {
             self.met(DecodeError::Damaged, time)?;
         }
@@ -161,7 +174,9 @@ impl<'a> Pass<'a> {
     ) -> Result<SpanReport, Halt> {
         self.scene.spent.decoding.spend(|| self.decoder.drain());
         self.pictures(take)?;
-        let end = until.or_else(|| self.last.map(|(time, duration)| self.scene.slot(self.scene.end(time, duration))));
+        let end = until.or_else(|| {
+            self.last.map(|(time, duration)| self.scene.slot(self.scene.end(time, duration)))
+        });
         if let Some(end) = end {
             if let Some((shown, slots)) = self.selector.finish(end) {
                 self.answer(shown, slots, take)?;
@@ -190,17 +205,24 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn shown(&mut self, picture: Picture, take: &mut impl FnMut(Taken) -> Result<(), Error>) -> Result<(), Halt> {
-        let Some(time) = picture.timestamp().map(|time| time.saturating_sub(self.scene.info.start)) else {
+    fn shown(
+        &mut self,
+        picture: Picture,
+        take: &mut impl FnMut(Taken) -> Result<(), Error>,
+    ) -> Result<(), Halt> {
+        let Some(time) = picture.timestamp().map(|time| time.saturating_sub(self.scene.info.start))
+        else {
             return Ok(());
         };
         self.scene.limits.check_picture(picture.width(), picture.height())?;
         if picture.has_errors() {
             self.met(DecodeError::Damaged, Some(time))?;
         }
-        // A picture that decodes without an error may still show what it took over from one that did not. A key frame takes nothing
-        // over, but those of H.264 and HEVC that are met within a span are mere recovery points.
-        let recovers = picture.is_key() && !matches!(self.scene.info.codec.as_str(), "h264" | "hevc");
+        // A picture that decodes without an error may still show what it took over from one that
+        // did not. A key frame takes nothing over, but those of H.264 and HEVC that are met within
+        // a span are mere recovery points.
+        let recovers =
+            picture.is_key() && !matches!(self.scene.info.codec.as_str(), "h264" | "hevc");
         self.spoiled &= !recovers || picture.has_errors();
         let errors = self.spoiled;
         let slot = self.scene.slot(time);
@@ -234,31 +256,42 @@ impl<'a> Pass<'a> {
             return Err(Error::TooLong { limit: max_images }.into());
         }
         let Shown { picture, time, slot, errors } = shown;
-        let slots: Vec<i64> = slots.filter(|n| self.rigor == Rigor::Exact || self.stands_for(*n, time, slot)).collect();
+        let slots: Vec<i64> = slots
+            .filter(|n| self.rigor == Rigor::Exact || self.stands_for(*n, time, slot))
+            .collect();
         if !slots.is_empty() {
             take(Taken { picture, time, slots, errors })?;
         }
         Ok(())
     }
 
-    /// Whether a picture may answer instant `n` although there may have been later ones that are lost: it may if it is the one that
-    /// was promised, or lies in the same second, so that nobody gets an old picture for a new one.
+    /// Whether a picture may answer instant `n` although there may have been later ones that are
+    /// lost: it may if it is the one that was promised, or lies in the same second, so that nobody
+    /// gets an old picture for a new one.
     fn stands_for(&mut self, n: i64, time: i64, slot: i64) -> bool {
         while self.wanted.front().is_some_and(|wanted| wanted.slots.end <= n) {
             self.wanted.pop_front();
         }
-        let promised = self.wanted.front().is_some_and(|wanted| wanted.slots.contains(&n) && wanted.time == time);
+        let promised = self
+            .wanted
+            .front()
+            .is_some_and(|wanted| wanted.slots.contains(&n) && wanted.time == time);
         promised || slot == n || (!self.certain && self.report.damaged.is_none())
     }
 
     fn met(&mut self, error: DecodeError, time: Option<i64>) -> Result<(), Halt> {
         match error {
             DecodeError::Fatal(error) => Err(Halt::Stop(error)),
-            DecodeError::Damaged if self.rigor != Rigor::Lenient => Err(Halt::Again(self.selector.next())),
+            DecodeError::Damaged if self.rigor != Rigor::Lenient => {
+                Err(Halt::Again(self.selector.next()))
+            }
             DecodeError::Damaged => {
                 self.spoiled = true;
-                // Frame threads tell an error late and without its packet's time; that adds nothing to what is known already.
-                if let Some(time) = time.or(self.last.filter(|_| self.report.damaged.is_none()).map(|(time, _)| time)) {
+                // Frame threads tell an error late and without its packet's time; that adds nothing
+                // to what is known already.
+                if let Some(time) = time
+                    .or(self.last.filter(|_| self.report.damaged.is_none()).map(|(time, _)| time))
+                {
                     let (from, to) = self.report.damaged.unwrap_or((time, time));
                     self.report.damaged = Some((from.min(time), to.max(time)));
                 } else {

@@ -1,4 +1,5 @@
-//! What can go wrong, in words for the person whose video it is, each with a code that never changes.
+//! What can go wrong, in words for the person whose video it is, each with a code that never
+//! changes.
 
 use std::io;
 

@@ -1,4 +1,5 @@
-//! Runs the steps side by side: this thread reads, a pool decodes and encodes, another thread writes the archive.
+//! Runs the steps side by side: this thread reads, a pool decodes and encodes, another thread
+//! writes the archive.
 
 use std::io::Write;
 use std::num::NonZeroUsize;
@@ -92,36 +93,52 @@ pub struct Report {
     pub warnings: Vec<String>,
 }
 
-/// Take pictures from `source` and write the archive to `sink`, which gets bytes in order from the first picture on.
+/// Take pictures from `source` and write the archive to `sink`, which gets bytes in order from the
+/// first picture on.
 ///
 /// `progress` is called on the writing thread after every picture.
 ///
 /// # Errors
-/// [`Error`] says what went wrong. The sink may then have got a part of an archive, which its owner has to throw away.
+/// [`Error`] says what went wrong. The sink may then have got a part of an archive, which its owner
+/// has to throw away.
 pub fn extract(
     source: impl Source,
     sink: impl Write + Send,
     options: &Options,
     mut progress: impl FnMut(Progress) + Send,
 ) -> Result<Report, Error> {
-    let Opened { watched, failure, container, size, cut_off } = Watched::open(Box::new(source), options.stop.clone())?;
+    let Opened { watched, failure, container, size, cut_off } =
+        Watched::open(Box::new(source), options.stop.clone())?;
     let opened = Demuxer::open(watched, container, &options.limits);
     options.stop.check()?;
     let (demuxer, info) = opened.map_err(|error| failure.take().unwrap_or(error))?;
 
     let flow = Flow::new(options.threads.get());
     let spent = Spent::default();
-    let scene = Scene { info: &info, recipe: &options.recipe, limits: &options.limits, stop: &options.stop, spent: &spent };
+    let scene = Scene {
+        info: &info,
+        recipe: &options.recipe,
+        limits: &options.limits,
+        stop: &options.stop,
+        spent: &spent,
+    };
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(options.threads.get())
         .thread_name(|n| format!("frames-{n}"))
         .build()
         .map_err(|error| Error::OutOfMemory(format!("no threads can be started: {error}")))?;
     let (sender, receiver) = mpsc::channel();
-    let studio = Studio { scene: &scene, options, flow: &flow, decoders: Mutex::default(), converters: Mutex::default() };
+    let studio = Studio {
+        scene: &scene,
+        options,
+        flow: &flow,
+        decoders: Mutex::default(),
+        converters: Mutex::default(),
+    };
 
     let (read, written) = std::thread::scope(|threads| {
-        let expected = info.duration_us.map(|us| options.recipe.slot(us, MICROSECONDS).max(1) as u64);
+        let expected =
+            info.duration_us.map(|us| options.recipe.slot(us, MICROSECONDS).max(1) as u64);
         let (scene, flow) = (&scene, &flow);
         let writer = Writer::new(scene, flow, Archive::new(sink));
         let writer = threads.spawn(move || {
@@ -139,7 +156,9 @@ pub fn extract(
             }
             writer
         });
-        let read = pool.in_place_scope(|scope| Reader::new(&studio, scope, sender).read(demuxer, &failure, cut_off));
+        let read = pool.in_place_scope(|scope| {
+            Reader::new(&studio, scope, sender).read(demuxer, &failure, cut_off)
+        });
         (read, writer.join())
     });
     let writer = written.map_err(|panic| std::panic::resume_unwind(panic))?;

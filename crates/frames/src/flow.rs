@@ -1,7 +1,9 @@
-//! Keeps the steps of an extraction in pace with each other, so that memory stays bounded however long the video is.
+//! Keeps the steps of an extraction in pace with each other, so that memory stays bounded however
+//! long the video is.
 //!
-//! Packets are read only so far ahead as decoders can use them, and pictures are encoded only so far ahead as the archive can take
-//! them. The span whose pictures come next in the archive is never held up, so the steps cannot wait for each other in a circle.
+//! Packets are read only so far ahead as decoders can use them, and pictures are encoded only so
+//! far ahead as the archive can take them. The span whose pictures come next in the archive is
+//! never held up, so the steps cannot wait for each other in a circle.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -47,7 +49,10 @@ impl Flow {
 
     fn wait_while(&self, wait: impl Fn(&State) -> bool) -> Result<MutexGuard<'_, State>, Stopped> {
         let guard = self.lock();
-        let guard = self.changed.wait_while(guard, |state| !state.failed && wait(state)).unwrap_or_else(PoisonError::into_inner);
+        let guard = self
+            .changed
+            .wait_while(guard, |state| !state.failed && wait(state))
+            .unwrap_or_else(PoisonError::into_inner);
         if guard.failed { Err(Stopped) } else { Ok(guard) }
     }
 
@@ -73,7 +78,9 @@ impl Flow {
     /// Wait until another span of `bytes` may be read ahead, and count it.
     pub(crate) fn admit_span(&self, bytes: usize) -> Result<(), Stopped> {
         let most = 2 * self.threads + 1;
-        let mut state = self.wait_while(|state| state.spans > 0 && (state.spans >= most || state.ahead + bytes > AHEAD_BYTES))?;
+        let mut state = self.wait_while(|state| {
+            state.spans > 0 && (state.spans >= most || state.ahead + bytes > AHEAD_BYTES)
+        })?;
         state.spans += 1;
         state.ahead += bytes;
         Ok(())
@@ -97,7 +104,8 @@ impl Flow {
         state.all_read.then_some(state.spans)
     }
 
-    /// Until the guard is dropped, a panic on this thread ends the waiting of all others, so that it can come through.
+    /// Until the guard is dropped, a panic on this thread ends the waiting of all others, so that
+    /// it can come through.
     pub(crate) fn watch(&self) -> Watch<'_> {
         Watch(self)
     }

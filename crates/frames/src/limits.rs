@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use crate::Error;
 
-/// Bounds on what a video may ask for. The defaults suit user uploads, but for the size of the archive, which depends on the room
-/// that there is.
+/// Bounds on what a video may ask for. The defaults suit user uploads, but for the size of the
+/// archive, which depends on the room that there is.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Streams that a container may declare.
@@ -20,7 +20,8 @@ pub struct Limits {
     pub max_images: u64,
     /// Bytes of the archive.
     pub max_archive_bytes: u64,
-    /// Largest single allocation that libav may make, in bytes; the largest asked for in this process holds for all of it.
+    /// Largest single allocation that libav may make, in bytes; the largest asked for in this
+    /// process holds for all of it.
     pub max_allocation: usize,
 }
 
@@ -52,7 +53,8 @@ impl Limits {
 
 /// Ends an extraction from outside: by hand, or at a deadline. Clones share one switch.
 ///
-/// It is looked at on every packet and inside every read, because libav does not poll its own interrupt callback for a custom reader.
+/// It is looked at on every packet and inside every read, because libav does not poll its own
+/// interrupt callback for a custom reader.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
     cancelled: Arc<AtomicBool>,

@@ -49,7 +49,11 @@ pub struct Engine {
 
 impl Engine {
     pub(crate) fn this() -> Self {
-        Self { name: "fiapx", version: env!("CARGO_PKG_VERSION"), libraries: av::versions().into_iter().collect() }
+        Self {
+            name: "fiapx",
+            version: env!("CARGO_PKG_VERSION"),
+            libraries: av::versions().into_iter().collect(),
+        }
     }
 }
 

@@ -1,7 +1,9 @@
-//! Cuts the packets of a stream into spans that decode on their own, and marks in each the packets that nobody needs.
+//! Cuts the packets of a stream into spans that decode on their own, and marks in each the packets
+//! that nobody needs.
 //!
-//! A span begins at a clean entry and ends before the next. Which of its pictures are wanted is known from the packets' timestamps
-//! before anything is decoded: a picture answers the instants from its own slot up to that of its successor in presentation order.
+//! A span begins at a clean entry and ends before the next. Which of its pictures are wanted is
+//! known from the packets' timestamps before anything is decoded: a picture answers the instants
+//! from its own slot up to that of its successor in presentation order.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -9,12 +11,14 @@ use std::ops::Range;
 use crate::bitstream::{Entry, Role, Slots};
 use crate::select::{Ratio, Recipe};
 
-/// Packets of the longest span that is held whole. Longer ones (streams with one key frame) are decoded as they are read.
+/// Packets of the longest span that is held whole. Longer ones (streams with one key frame) are
+/// decoded as they are read.
 const MAX_PACKETS: usize = 1_000;
 /// Bytes of the largest span that is held whole.
 const MAX_BYTES: usize = 24 << 20;
-/// In presentation order a picture follows at most this many pictures that it precedes in decoding order: the 16 frames of the
-/// largest decoded picture buffer (ITU-T H.264, A.3.1; H.265, A.4.2), each in two field packets.
+/// In presentation order a picture follows at most this many pictures that it precedes in decoding
+/// order: the 16 frames of the largest decoded picture buffer (ITU-T H.264, A.3.1; H.265, A.4.2),
+/// each in two field packets.
 const REORDER: usize = 32;
 /// Packets of a long span that are handed on together.
 const CHUNK: usize = 64;
@@ -60,11 +64,13 @@ pub(crate) struct Wanted {
 pub(crate) struct Chunk<P> {
     pub packets: Vec<Planned<P>>,
     pub wanted: Vec<Wanted>,
-    /// Whether all that is wanted is known. If not, everything is decoded and the pictures' own times decide.
+    /// Whether all that is wanted is known. If not, everything is decoded and the pictures' own
+    /// times decide.
     pub certain: bool,
     /// The first slot after the span, in its last chunk, if it is known.
     pub until: Option<i64>,
-    /// The video answers no instant at all, so its first picture is taken: an archive is never empty.
+    /// The video answers no instant at all, so its first picture is taken: an archive is never
+    /// empty.
     pub first_picture: bool,
 }
 
@@ -84,7 +90,9 @@ impl<P> Plan<P> {
     #[cfg(any(test, feature = "stages"))]
     pub(crate) fn into_chunk(self) -> Chunk<P> {
         match self {
-            Self::Whole { chunk, .. } | Self::Begin { chunk, .. } | Self::Continue { chunk, .. } => chunk,
+            Self::Whole { chunk, .. }
+            | Self::Begin { chunk, .. }
+            | Self::Continue { chunk, .. } => chunk,
         }
     }
 }
@@ -163,7 +171,8 @@ impl<P: Clone> Planner<P> {
             self.bytes = 0;
         }
         self.bytes += facts.size;
-        // Leading pictures precede their entry in time and follow it directly; the first picture after it in time ends them.
+        // Leading pictures precede their entry in time and follow it directly; the first picture
+        // after it in time ends them.
         if self.closed.is_some()
             && let Some((_, entry)) = self.current.first()
         {
@@ -190,16 +199,21 @@ impl<P: Clone> Planner<P> {
         match facts.role.entry {
             Entry::None => false,
             Entry::Clean => self.long.is_some() || !self.current.is_empty(),
-            // The end of a long span is decoded as it is read, so an entry cannot be given to it and to the next one too.
+            // The end of a long span is decoded as it is read, so an entry cannot be given to it
+            // and to the next one too.
             Entry::Open => self.long.is_none() && !self.current.is_empty(),
         }
     }
 
-    /// The stream has ended. `end` gives the end of the video from the time and the duration of its last picture.
-    /// Returns the first slot after the video, if the packets' times tell.
+    /// The stream has ended. `end` gives the end of the video from the time and the duration of its
+    /// last picture. Returns the first slot after the video, if the packets' times tell.
     pub(crate) fn finish(&mut self, end: impl Fn(i64, i64) -> i64) -> Option<i64> {
         self.resolve_closed();
-        let last = self.current.iter().filter_map(|(_, facts)| Some((facts.counted()?, facts.duration))).max();
+        let last = self
+            .current
+            .iter()
+            .filter_map(|(_, facts)| Some((facts.counted()?, facts.duration)))
+            .max();
         let until = last.map(|(time, duration)| self.slot(end(time, duration)));
         if self.long.is_some() {
             self.end_long(until);
@@ -225,7 +239,8 @@ impl<P: Clone> Planner<P> {
 
     fn resolve_closed(&mut self) {
         if let Some(mut span) = self.closed.take() {
-            // The leading pictures of an open entry refer to it and to the span before, so that span decodes it too.
+            // The leading pictures of an open entry refer to it and to the span before, so that
+            // span decodes it too.
             if !self.leading.is_empty() {
                 span.push(self.current[0].clone());
                 span.append(&mut self.leading);
@@ -246,8 +261,11 @@ impl<P: Clone> Planner<P> {
         };
         let wanted = self.wanted(&times, until);
         let skipping = self.skipping && span[0].1.role.entry != Entry::None;
-        let is_wanted =
-            |facts: &Facts| facts.counted().is_some_and(|time| wanted.binary_search_by_key(&time, |wanted| wanted.time).is_ok());
+        let is_wanted = |facts: &Facts| {
+            facts.counted().is_some_and(|time| {
+                wanted.binary_search_by_key(&time, |wanted| wanted.time).is_ok()
+            })
+        };
         if wanted.is_empty() {
             self.first.get_or_insert(span);
             return;
@@ -255,12 +273,25 @@ impl<P: Clone> Planner<P> {
         self.nothing_wanted = false;
         self.first = None;
         let keep = if skipping { needed(&span, is_wanted) } else { vec![true; span.len()] };
-        let packets = span.into_iter().zip(keep).map(|((packet, _), keep)| Planned { packet, keep }).collect();
-        self.ready
-            .push(Plan::Whole { from, chunk: Chunk { packets, wanted, certain: true, until: Some(until), first_picture: false } });
+        let packets = span
+            .into_iter()
+            .zip(keep)
+            .map(|((packet, _), keep)| Planned { packet, keep })
+            .collect();
+        self.ready.push(Plan::Whole {
+            from,
+            chunk: Chunk {
+                packets,
+                wanted,
+                certain: true,
+                until: Some(until),
+                first_picture: false,
+            },
+        });
     }
 
-    /// Of pictures at these rising times, with the next one in slot `until`: those that answer an instant.
+    /// Of pictures at these rising times, with the next one in slot `until`: those that answer an
+    /// instant.
     fn wanted(&self, times: &[i64], until: i64) -> Vec<Wanted> {
         let slots: Vec<i64> = times.iter().map(|time| self.slot(*time)).chain([until]).collect();
         times
@@ -277,7 +308,13 @@ impl<P: Clone> Planner<P> {
         let times = rising_times(&span);
         let from = times.as_ref().and_then(|times| times.first()).map(|time| self.slot(*time));
         let certain = times.is_some() && span[0].1.role.entry != Entry::None;
-        self.long = Some(Long { counted: 0, pending: Vec::new(), horizon: i64::MIN, wanted: BTreeSet::new(), certain });
+        self.long = Some(Long {
+            counted: 0,
+            pending: Vec::new(),
+            horizon: i64::MIN,
+            wanted: BTreeSet::new(),
+            certain,
+        });
         self.current = span;
         let chunk = self.next_chunk(End::ToCome);
         self.ready.push(Plan::Begin { from, chunk });
@@ -310,7 +347,8 @@ impl<P: Clone> Planner<P> {
             long.horizon = i64::MAX;
             (long.pending.len(), until)
         } else {
-            // No packet to come can lie before this time, so what precedes it has its final successor.
+            // No packet to come can lie before this time, so what precedes it has its final
+            // successor.
             let decided = long.pending.len().saturating_sub(1 + REORDER);
             long.horizon = long.pending.get(decided).copied().unwrap_or(i64::MIN);
             (decided, self.slot(long.horizon))
@@ -319,8 +357,13 @@ impl<P: Clone> Planner<P> {
         let wanted = self.wanted(&times, until);
         long.wanted.extend(wanted.iter().map(|wanted| wanted.time));
 
-        let undecided = |facts: &Facts| facts.role.disposable && facts.counted() >= Some(long.horizon);
-        let ready = self.current.iter().position(|(_, facts)| undecided(facts)).unwrap_or(self.current.len());
+        let undecided =
+            |facts: &Facts| facts.role.disposable && facts.counted() >= Some(long.horizon);
+        let ready = self
+            .current
+            .iter()
+            .position(|(_, facts)| undecided(facts))
+            .unwrap_or(self.current.len());
         let rest = self.current.split_off(ready);
         let handed = std::mem::replace(&mut self.current, rest);
         let skipping = self.skipping;
@@ -328,7 +371,10 @@ impl<P: Clone> Planner<P> {
             let is_wanted = facts.counted().is_some_and(|time| long.wanted.remove(&time));
             !skipping || is_wanted || !facts.role.disposable
         };
-        let packets = handed.into_iter().map(|(packet, facts)| Planned { packet, keep: is_kept(&facts) }).collect();
+        let packets = handed
+            .into_iter()
+            .map(|(packet, facts)| Planned { packet, keep: is_kept(&facts) })
+            .collect();
         long.counted = self.current.len();
         self.long = Some(long);
         Chunk { packets, wanted, certain: true, until: None, first_picture: false }
@@ -336,7 +382,8 @@ impl<P: Clone> Planner<P> {
 }
 
 impl Long {
-    /// Take up the times of further pictures; `false` where they contradict what was decided or stand twice.
+    /// Take up the times of further pictures; `false` where they contradict what was decided or
+    /// stand twice.
     fn add(&mut self, fresh: &[i64]) -> bool {
         self.pending.extend(fresh);
         self.pending.sort_unstable();
@@ -345,7 +392,8 @@ impl Long {
     }
 }
 
-/// For each packet of a span, whether a wanted picture needs it: seen from the end, because what nobody later refers to is not needed.
+/// For each packet of a span, whether a wanted picture needs it: seen from the end, because what
+/// nobody later refers to is not needed.
 fn needed<P>(span: &[(P, Facts)], is_wanted: impl Fn(&Facts) -> bool) -> Vec<bool> {
     let mut keep = vec![false; span.len()];
     let mut wanted_later = false;
@@ -371,7 +419,8 @@ impl<P> Chunk<P> {
     }
 }
 
-/// The times of the pictures that count, rising; `None` where one is missing or stands twice, so that they cannot be relied on.
+/// The times of the pictures that count, rising; `None` where one is missing or stands twice, so
+/// that they cannot be relied on.
 fn rising_times<P>(span: &[(P, Facts)]) -> Option<Vec<i64>> {
     let counting = span.iter().filter(|(_, facts)| facts.role.shown && !facts.hidden);
     let mut times = counting.map(|(_, facts)| facts.time).collect::<Option<Vec<_>>>()?;
@@ -403,12 +452,23 @@ mod tests {
     /// The times of the packets that are kept, plan by plan.
     fn kept(packets: &[Facts]) -> Vec<Vec<i64>> {
         let chunks = plan(packets).into_iter().map(Plan::into_chunk);
-        chunks.map(|chunk| chunk.packets.iter().filter(|planned| planned.keep).map(|planned| planned.packet).collect()).collect()
+        chunks
+            .map(|chunk| {
+                chunk
+                    .packets
+                    .iter()
+                    .filter(|planned| planned.keep)
+                    .map(|planned| planned.packet)
+                    .collect()
+            })
+            .collect()
     }
 
     #[test]
     fn what_follows_the_last_wanted_picture_is_not_sent() {
-        let span: Vec<Facts> = (0..13).map(|t| facts(t, if t == 0 { Entry::Clean } else { Entry::None }, false)).collect();
+        let span: Vec<Facts> = (0..13)
+            .map(|t| facts(t, if t == 0 { Entry::Clean } else { Entry::None }, false))
+            .collect();
         // Of 1.3 seconds only the picture before 0.5 is wanted.
         assert_eq!(kept(&span), [[0, 1, 2, 3, 4]]);
     }
@@ -416,9 +476,21 @@ mod tests {
     #[test]
     fn pictures_that_nobody_refers_to_are_left_out_unless_they_are_wanted() {
         // I P b b P b b in decoding order: the P pictures lie at 3 and 6, and 4 is wanted.
-        let span = [(0, false), (3, false), (1, true), (2, true), (6, false), (4, true), (5, true), (7, false)];
-        let span: Vec<Facts> =
-            span.map(|(t, disposable)| facts(t, if t == 0 { Entry::Clean } else { Entry::None }, disposable)).into();
+        let span = [
+            (0, false),
+            (3, false),
+            (1, true),
+            (2, true),
+            (6, false),
+            (4, true),
+            (5, true),
+            (7, false),
+        ];
+        let span: Vec<Facts> = span
+            .map(|(t, disposable)| {
+                facts(t, if t == 0 { Entry::Clean } else { Entry::None }, disposable)
+            })
+            .into();
         assert_eq!(kept(&span), [[0, 3, 6, 4]]);
     }
 
@@ -439,8 +511,10 @@ mod tests {
 
     #[test]
     fn only_the_frames_in_the_slots_that_are_read_later_are_decoded() {
-        let mut span = [0, 1, 2, 3, 4, 5].map(|t| facts(t, if t == 0 { Entry::Clean } else { Entry::None }, false));
-        let slots = [(0, 0xFF), (1, 2), (1, 4), (4, 8), (2, 0), (1, 16)].map(|(reads, writes)| Some(Slots { reads, writes }));
+        let mut span = [0, 1, 2, 3, 4, 5]
+            .map(|t| facts(t, if t == 0 { Entry::Clean } else { Entry::None }, false));
+        let slots = [(0, 0xFF), (1, 2), (1, 4), (4, 8), (2, 0), (1, 16)]
+            .map(|(reads, writes)| Some(Slots { reads, writes }));
         for (facts, slots) in span.iter_mut().zip(slots) {
             facts.role.slots = slots;
         }
@@ -461,16 +535,20 @@ mod tests {
         assert!(matches!(plans.last(), Some(Plan::Continue { last: true, .. })));
         let chunks: Vec<_> = plans.into_iter().map(Plan::into_chunk).collect();
         assert!(chunks[1..].iter().all(|chunk| chunk.packets.len() <= CHUNK + 3 * REORDER));
-        // Wanted are the last pictures before each half second: 4, 14, 24, all P; and every P is needed.
+        // Wanted are the last pictures before each half second: 4, 14, 24, all P; and every P is
+        // needed.
         assert_eq!(kept(&packets).concat(), (0..=3_000).map(|group| 2 * group).collect::<Vec<_>>());
-        let wanted: Vec<i64> = chunks.iter().flat_map(|chunk| &chunk.wanted).map(|wanted| wanted.time).collect();
+        let wanted: Vec<i64> =
+            chunks.iter().flat_map(|chunk| &chunk.wanted).map(|wanted| wanted.time).collect();
         assert_eq!(wanted, (0..600).map(|second| 10 * second + 4).collect::<Vec<_>>());
     }
 
     #[test]
     fn a_video_that_answers_no_instant_gives_its_first_span() {
         let plans = plan(&[facts(0, Entry::Clean, false), facts(1, Entry::Clean, false)]);
-        let [Plan::Whole { chunk, .. }] = plans.as_slice() else { panic!("one plan, not {plans:?}") };
+        let [Plan::Whole { chunk, .. }] = plans.as_slice() else {
+            panic!("one plan, not {plans:?}")
+        };
         assert!(chunk.first_picture);
         assert_eq!(chunk.packets.len(), 1);
     }

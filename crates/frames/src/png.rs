@@ -23,17 +23,22 @@ pub enum Compression {
 /// How pixels are filtered and compressed.
 type Way = (DeflateCompression, Filter);
 
-/// For film: one good filter, and a compressor that codes and does not search. Trying all filters gains nothing on such pictures.
+/// For film: one good filter, and a compressor that codes and does not search. Trying all filters
+/// gains nothing on such pictures.
 const FILM: Way = (DeflateCompression::FdeflateUltraFast, Filter::Paeth);
-/// For flat pictures with soft edges, such as surveillance: a match finder behind the filter that leaves most to be found. Small
-/// pictures cost little time and gain most from a thorough search.
+/// For flat pictures with soft edges, such as surveillance: a match finder behind the filter that
+/// leaves most to be found. Small pictures cost little time and gain most from a thorough search.
 const SMOOTH: Way = (DeflateCompression::Level(2), Filter::Up);
 const SMALL_SMOOTH: Way = (DeflateCompression::Level(5), Filter::Adaptive);
 /// For drawn pictures, such as screens and palettes: a match finder on the pixels themselves.
 const DRAWN: Way = (DeflateCompression::Level(5), Filter::NoFilter);
 
 /// The PNG file of a picture that [`Converter`](crate::convert::Converter) made ready.
-pub(crate) fn encode(picture: &Picture, aspect: Option<Ratio>, compression: Compression) -> Result<Vec<u8>, Error> {
+pub(crate) fn encode(
+    picture: &Picture,
+    aspect: Option<Ratio>,
+    compression: Compression,
+) -> Result<Vec<u8>, Error> {
     let planes = picture.planes();
     let pixels = planes.first().map(Plane::bytes).unwrap_or_default();
     let way = match compression {
@@ -44,7 +49,8 @@ pub(crate) fn encode(picture: &Picture, aspect: Option<Ratio>, compression: Comp
     write(picture, picture.height(), aspect, &pixels, way)
 }
 
-/// The way that suits the picture: decided by trying them on three strips of it, if a look at a few rows says that it may be flat.
+/// The way that suits the picture: decided by trying them on three strips of it, if a look at a few
+/// rows says that it may be flat.
 fn choose(picture: &Picture, pixels: &[u8]) -> Result<Way, Error> {
     /// Rows of a strip.
     const STRIP: usize = 16;
@@ -66,8 +72,11 @@ fn choose(picture: &Picture, pixels: &[u8]) -> Result<Way, Error> {
         return Ok(FILM);
     }
     let rows = STRIP.min(height / 3);
-    let strips: Vec<u8> =
-        [1, 3, 5].iter().flat_map(|sixth| &pixels[(height * sixth / 6 - rows / 2) * row..][..rows * row]).copied().collect();
+    let strips: Vec<u8> = [1, 3, 5]
+        .iter()
+        .flat_map(|sixth| &pixels[(height * sixth / 6 - rows / 2) * row..][..rows * row])
+        .copied()
+        .collect();
     let size = |way| write(picture, 3 * rows as u32, None, &strips, way).map(|file| file.len());
     let smooth_way = if pixels.len() < SMALL { SMALL_SMOOTH } else { SMOOTH };
     let (film, smooth, drawn) = (size(FILM)?, size(smooth_way)?, size(DRAWN)?);
@@ -90,7 +99,13 @@ fn equal_share(pixels: &[u8], row: usize, pixel: usize) -> f64 {
 }
 
 /// A PNG of `height` rows of the picture's kind.
-fn write(picture: &Picture, height: u32, aspect: Option<Ratio>, pixels: &[u8], way: Way) -> Result<Vec<u8>, Error> {
+fn write(
+    picture: &Picture,
+    height: u32,
+    aspect: Option<Ratio>,
+    pixels: &[u8],
+    way: Way,
+) -> Result<Vec<u8>, Error> {
     let (color, depth) = kind(picture.format());
     let mut file = Vec::with_capacity(pixels.len() / 2);
     let mut encoder = Encoder::new(&mut file, picture.width(), height);
@@ -99,14 +114,20 @@ fn write(picture: &Picture, height: u32, aspect: Option<Ratio>, pixels: &[u8], w
     encoder.set_deflate_compression(way.0);
     encoder.set_filter(way.1);
     if let Some(palette) = picture.palette() {
-        encoder.set_palette(palette.iter().flat_map(|argb| argb.to_be_bytes().into_iter().skip(1)).collect::<Vec<u8>>());
+        encoder.set_palette(
+            palette
+                .iter()
+                .flat_map(|argb| argb.to_be_bytes().into_iter().skip(1))
+                .collect::<Vec<u8>>(),
+        );
         if palette.iter().any(|argb| argb >> 24 != 255) {
             encoder.set_trns(palette.iter().map(|argb| (argb >> 24) as u8).collect::<Vec<u8>>());
         }
     }
     // A sample twice as wide as high has half as many pixels a unit across as down (PNG, 11.3.4.3).
     if let Some(aspect) = aspect.filter(|aspect| aspect.num != aspect.den) {
-        let [xppu, yppu] = [aspect.den, aspect.num].map(|number| u32::try_from(number).unwrap_or(1));
+        let [xppu, yppu] =
+            [aspect.den, aspect.num].map(|number| u32::try_from(number).unwrap_or(1));
         encoder.set_pixel_dims(Some(PixelDimensions { xppu, yppu, unit: Unit::Unspecified }));
     }
     let written = encoder.write_header().and_then(|mut writer| {

@@ -30,7 +30,8 @@ pub struct Forecast {
 /// # Errors
 /// As [`extract`](crate::extract()), so far as the beginning of the video shows it.
 pub fn probe(source: impl Source, options: &Options) -> Result<Forecast, Error> {
-    let Opened { watched, failure, container, size, .. } = Watched::open(Box::new(source), options.stop.clone())?;
+    let Opened { watched, failure, container, size, .. } =
+        Watched::open(Box::new(source), options.stop.clone())?;
     let opened = Demuxer::open(watched, container, &options.limits);
     options.stop.check()?;
     let (mut demuxer, info) = opened.map_err(|error| failure.take().unwrap_or(error))?;
@@ -59,5 +60,9 @@ pub fn probe(source: impl Source, options: &Options) -> Result<Forecast, Error> 
         return Err(failure.take().unwrap_or(Error::NothingDecodable));
     }
     let mean = sizes.iter().sum::<u64>() / sizes.len() as u64;
-    Ok(Forecast { source: SourceInfo::new(&info, size), frames, zip_bytes: frames.map(|frames| frames * mean) })
+    Ok(Forecast {
+        source: SourceInfo::new(&info, size),
+        frames,
+        zip_bytes: frames.map(|frames| frames * mean),
+    })
 }

@@ -40,12 +40,21 @@ pub(crate) struct Reader<'a, 'scope> {
 }
 
 impl<'a, 'scope> Reader<'a, 'scope> {
-    pub(crate) fn new(studio: &'scope Studio<'scope>, scope: &'a Scope<'scope>, sender: mpsc::Sender<Message>) -> Self {
+    pub(crate) fn new(
+        studio: &'scope Studio<'scope>,
+        scope: &'a Scope<'scope>,
+        sender: mpsc::Sender<Message>,
+    ) -> Self {
         Self { studio, scope, sender, next_span: 0, long: None }
     }
 
     /// Read the video to its end. What goes wrong is left in the flow.
-    pub(crate) fn read(mut self, mut demuxer: Demuxer, failure: &ReadFailure, cut_off: bool) -> Read {
+    pub(crate) fn read(
+        mut self,
+        mut demuxer: Demuxer,
+        failure: &ReadFailure,
+        cut_off: bool,
+    ) -> Read {
         let result = self.read_all(&mut demuxer, failure, cut_off);
         self.studio.flow.all_read();
         match result {
@@ -60,7 +69,12 @@ impl<'a, 'scope> Reader<'a, 'scope> {
     }
 
     /// `None` as an error says that another step has failed and has said so.
-    fn read_all(&mut self, demuxer: &mut Demuxer, failure: &ReadFailure, cut_off: bool) -> Result<Read, Option<Error>> {
+    fn read_all(
+        &mut self,
+        demuxer: &mut Demuxer,
+        failure: &ReadFailure,
+        cut_off: bool,
+    ) -> Result<Read, Option<Error>> {
         let Studio { scene, options, .. } = *self.studio;
         let selective = options.decoding == Decoding::Selective;
         let mut planner = Planner::new(options.recipe.clone(), scene.info.time_base, selective);
@@ -76,9 +90,13 @@ impl<'a, 'scope> Reader<'a, 'scope> {
             match demuxer.read() {
                 Ok(mut packet) => {
                     let role = preparation.prepare(&mut packet);
-                    let facts = facts(scene.info, if selective { role } else { Role::UNKNOWN }, &packet);
+                    let facts =
+                        facts(scene.info, if selective { role } else { Role::UNKNOWN }, &packet);
                     read.damaged_packets += u64::from(packet.is_corrupt());
-                    if let Some(time) = facts.time.or(packet.dts().map(|time| time.saturating_sub(scene.info.start))) {
+                    if let Some(time) = facts
+                        .time
+                        .or(packet.dts().map(|time| time.saturating_sub(scene.info.start)))
+                    {
                         end = end.max(scene.end(time, facts.duration));
                         let slot = scene.slot(time);
                         let first = *first_slot.get_or_insert(slot);
@@ -116,7 +134,8 @@ impl<'a, 'scope> Reader<'a, 'scope> {
         read.promised = shortfall.map(|promised| scene.recipe.slot(promised, MICROSECONDS));
         if read.broken_off || read.promised.is_some() {
             read.broken_off = true;
-            read.warnings.push("the video ends before its container says that it should".to_owned());
+            read.warnings
+                .push("the video ends before its container says that it should".to_owned());
         }
         Ok(read)
     }
@@ -154,14 +173,19 @@ impl<'a, 'scope> Reader<'a, 'scope> {
         Ok(())
     }
 
-    fn spawn(&mut self, bytes: usize, work: impl FnOnce(&mut Task<'_, 'scope>) -> Result<SpanReport, Error> + Send + 'scope) {
+    fn spawn(
+        &mut self,
+        bytes: usize,
+        work: impl FnOnce(&mut Task<'_, 'scope>) -> Result<SpanReport, Error> + Send + 'scope,
+    ) {
         let (studio, sender, span) = (self.studio, self.sender.clone(), self.next_span);
         self.next_span += 1;
         self.scope.spawn(move |scope| {
             let _watch = studio.flow.watch();
             let working = studio.flow.work();
             let mut task = Task::new(studio, scope, sender, span);
-            let result = if studio.flow.has_failed() { Ok(SpanReport::default()) } else { work(&mut task) };
+            let result =
+                if studio.flow.has_failed() { Ok(SpanReport::default()) } else { work(&mut task) };
             drop(working);
             studio.flow.span_decoded(bytes);
             match result {

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-/// A fraction of a second or a number of seconds, as libav counts time. The denominator is above zero.
+/// A fraction of a second or a number of seconds, as libav counts time. The denominator is above
+/// zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Ratio {
     /// Numerator.
@@ -36,18 +37,24 @@ pub(crate) fn rescale(value: i64, from: Ratio, to: Ratio) -> i64 {
     let numerator = i128::from(value) * i128::from(from.num) * i128::from(to.den);
     let denominator = i128::from(from.den) * i128::from(to.num).max(1);
     let half = denominator / 2;
-    let rounded = if numerator < 0 { (numerator - half) / denominator } else { (numerator + half) / denominator };
+    let rounded = if numerator < 0 {
+        (numerator - half) / denominator
+    } else {
+        (numerator + half) / denominator
+    };
     rounded.clamp(i64::MIN.into(), i64::MAX.into()) as i64
 }
 
 /// Which pictures of a video are wanted.
 ///
-/// A recipe is a rising list of instants. An instant is answered by the last picture before it, so a picture with timestamp `p`
-/// answers the instants from [`Recipe::slot`]`(p)` up to that of the next picture.
+/// A recipe is a rising list of instants. An instant is answered by the last picture before it, so
+/// a picture with timestamp `p` answers the instants from [`Recipe::slot`]`(p)` up to that of the
+/// next picture.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Recipe {
-    /// The instants `(n + 1/2) * interval`: what `ffmpeg -vf fps=1/interval` takes (FFmpeg, libavfilter/vf_fps.c).
+    /// The instants `(n + 1/2) * interval`: what `ffmpeg -vf fps=1/interval` takes (FFmpeg,
+    /// libavfilter/vf_fps.c).
     Every(Ratio),
 }
 
@@ -59,7 +66,8 @@ impl Default for Recipe {
 }
 
 impl Recipe {
-    /// Index of the first instant after `timestamp`, counted in `time_base` from the start of the video.
+    /// Index of the first instant after `timestamp`, counted in `time_base` from the start of the
+    /// video.
     #[must_use]
     pub fn slot(&self, timestamp: i64, time_base: Ratio) -> i64 {
         match self {
@@ -78,7 +86,8 @@ impl Recipe {
 
 /// Follows pictures in presentation order and says which instants each one answers.
 ///
-/// It does what the fps filter does: a picture is put out for every instant that lies before its successor.
+/// It does what the fps filter does: a picture is put out for every instant that lies before its
+/// successor.
 #[derive(Debug)]
 pub(crate) struct Selector<P> {
     next: Option<i64>,
@@ -96,7 +105,8 @@ impl<P> Selector<P> {
         self.next
     }
 
-    /// Take the picture that follows; gives back its predecessor with the instants that it answers, if it answers any.
+    /// Take the picture that follows; gives back its predecessor with the instants that it answers,
+    /// if it answers any.
     pub(crate) fn push(&mut self, slot: i64, picture: P) -> Option<(P, std::ops::Range<i64>)> {
         let next = *self.next.get_or_insert(slot);
         let before = self.held.replace(picture);
@@ -124,23 +134,39 @@ mod tests {
 
     #[test]
     fn halves_round_away_from_zero() {
-        for (ms, slot) in [(0, 0), (499, 0), (500, 1), (1499, 1), (1500, 2), (-499, 0), (-500, -1)] {
+        for (ms, slot) in [(0, 0), (499, 0), (500, 1), (1499, 1), (1500, 2), (-499, 0), (-500, -1)]
+        {
             assert_eq!(Recipe::default().slot(ms, MILLISECONDS), slot, "{ms} ms");
         }
     }
 
     #[test]
     fn rescale_saturates_on_absurd_times() {
-        assert_eq!(rescale(i64::MAX, Ratio::new(i64::from(i32::MAX), 1), Ratio::new(1, 1)), i64::MAX);
-        assert_eq!(rescale(i64::MIN, Ratio::new(i64::from(i32::MAX), 1), Ratio::new(1, 1)), i64::MIN);
+        assert_eq!(
+            rescale(i64::MAX, Ratio::new(i64::from(i32::MAX), 1), Ratio::new(1, 1)),
+            i64::MAX
+        );
+        assert_eq!(
+            rescale(i64::MIN, Ratio::new(i64::from(i32::MAX), 1), Ratio::new(1, 1)),
+            i64::MIN
+        );
     }
 
-    /// The rule as the documentation words it: image n is the last picture with p < n + 1/2, for n from the first slot to the end.
+    /// The rule as the documentation words it: image n is the last picture with p < n + 1/2, for n
+    /// from the first slot to the end.
     fn naive(times: &[i64], end: i64) -> Vec<(i64, usize)> {
         let recipe = Recipe::default();
         let (first, end) = (recipe.slot(times[0], MILLISECONDS), recipe.slot(end, MILLISECONDS));
         (first..end)
-            .map(|n| (n, times.iter().rposition(|p| *p < n * 1000 + 500).expect("the first picture precedes its slot's instant")))
+            .map(|n| {
+                (
+                    n,
+                    times
+                        .iter()
+                        .rposition(|p| *p < n * 1000 + 500)
+                        .expect("the first picture precedes its slot's instant"),
+                )
+            })
             .collect()
     }
 

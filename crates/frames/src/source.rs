@@ -10,7 +10,8 @@ pub trait Source: Read + Seek + Send + 'static {}
 
 impl<T: Read + Seek + Send + 'static> Source for T {}
 
-/// The containers that are accepted. Nothing else is ever handed to libav, so its playlist demuxers are out of reach.
+/// The containers that are accepted. Nothing else is ever handed to libav, so its playlist demuxers
+/// are out of reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Container {
     /// ISO base media and `QuickTime`: .mp4, .mov.
@@ -31,11 +32,15 @@ impl Container {
 
     /// The container that starts with these bytes, if it is an accepted one.
     ///
-    /// Sources: ISO/IEC 14496-12 (box type at offset 4) and the `QuickTime` File Format for the older first atoms; RFC 8794 for
-    /// EBML; the ASF specification 1.20 for its header GUID; the FLV specification 10.1.
+    /// Sources: ISO/IEC 14496-12 (box type at offset 4) and the `QuickTime` File Format for the
+    /// older first atoms; RFC 8794 for EBML; the ASF specification 1.20 for its header GUID; the
+    /// FLV specification 10.1.
     #[must_use]
     pub fn of(head: &[u8]) -> Option<Self> {
-        const ASF: [u8; 16] = [0x30, 0x26, 0xB2, 0x75, 0x8E, 0x66, 0xCF, 0x11, 0xA6, 0xD9, 0x00, 0xAA, 0x00, 0x62, 0xCE, 0x6C];
+        const ASF: [u8; 16] = [
+            0x30, 0x26, 0xB2, 0x75, 0x8E, 0x66, 0xCF, 0x11, 0xA6, 0xD9, 0x00, 0xAA, 0x00, 0x62,
+            0xCE, 0x6C,
+        ];
         match head {
             [_, _, _, _, b'f', b't', b'y', b'p', ..]
             | [_, _, _, _, b'm', b'o', b'o', b'v', ..]
@@ -54,8 +59,9 @@ impl Container {
 
     /// Where a file that starts with these bytes says that it ends, in bytes from its start.
     ///
-    /// Sources: RFC 9559 for Matroska's one Segment; the AVI RIFF file reference for the size of the first RIFF chunk, after which
-    /// larger files have more. Live recordings and the other containers do not say.
+    /// Sources: RFC 9559 for Matroska's one Segment; the AVI RIFF file reference for the size of
+    /// the first RIFF chunk, after which larger files have more. Live recordings and the other
+    /// containers do not say.
     #[must_use]
     pub fn declared_end(self, head: &[u8]) -> Option<u64> {
         match self {
@@ -84,12 +90,14 @@ impl Container {
     }
 }
 
-/// The size of an EBML element that stands at `at`, and where its data begins; `None` where the size is unknown (RFC 8794, 6).
+/// The size of an EBML element that stands at `at`, and where its data begins; `None` where the
+/// size is unknown (RFC 8794, 6).
 fn ebml_size(head: &[u8], at: usize) -> Option<(u64, usize)> {
     let first = *head.get(at)?;
     let length = first.leading_zeros() as usize + 1;
     let bytes = head.get(at..at + length.min(8))?;
-    let size = bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte)) & ((1 << (7 * bytes.len())) - 1);
+    let size = bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
+        & ((1 << (7 * bytes.len())) - 1);
     (size != (1 << (7 * bytes.len())) - 1).then_some((size, at + bytes.len()))
 }
 
@@ -104,7 +112,8 @@ pub(crate) struct Opened {
     pub cut_off: bool,
 }
 
-/// A source under watch: it ends when the stop is asked for, and remembers the error that libav would reduce to a number.
+/// A source under watch: it ends when the stop is asked for, and remembers the error that libav
+/// would reduce to a number.
 pub(crate) struct Watched {
     inner: Box<dyn Source>,
     stop: Stop,
@@ -143,7 +152,8 @@ impl Watched {
     fn remember<T>(&self, result: io::Result<T>) -> io::Result<T> {
         result.map_err(|error| {
             let kind = error.kind();
-            let mut failure = self.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut failure =
+                self.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             failure.get_or_insert(error);
             kind.into()
         })
@@ -167,7 +177,8 @@ impl Read for Watched {
 impl Seek for Watched {
     fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
         let result = self.inner.seek(position);
-        // A damaged file can ask for an impossible place; that is the file's fault, not the storage's.
+        // A damaged file can ask for an impossible place; that is the file's fault, not the
+        // storage's.
         if result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::InvalidInput) {
             return result;
         }
@@ -201,7 +212,11 @@ mod tests {
         let mut segment = b"\x1A\x45\xDF\xA3\x82ab\x18\x53\x80\x67\x01\0\0\0\0\0\x10\0".to_vec();
         assert_eq!(Container::Matroska.declared_end(&segment), Some(19 + 0x1000));
         segment[12..].fill(0xFF);
-        assert_eq!(Container::Matroska.declared_end(&segment), None, "a live recording does not know its length");
+        assert_eq!(
+            Container::Matroska.declared_end(&segment),
+            None,
+            "a live recording does not know its length"
+        );
         assert_eq!(Container::Matroska.declared_end(b"\x1A\x45\xDF\xA3"), None);
     }
 
@@ -211,7 +226,10 @@ mod tests {
         assert_eq!(Container::of(b"\x1A\x45\xDF\xA3\x01\0\0\0"), Some(Container::Matroska));
         assert_eq!(Container::of(b"RIFF\x10\0\0\0AVI LIST"), Some(Container::Avi));
         assert_eq!(Container::of(b"FLV\x01\x05\0\0\0\x09"), Some(Container::Flv));
-        let asf = [0x30, 0x26, 0xB2, 0x75, 0x8E, 0x66, 0xCF, 0x11, 0xA6, 0xD9, 0x00, 0xAA, 0x00, 0x62, 0xCE, 0x6C];
+        let asf = [
+            0x30, 0x26, 0xB2, 0x75, 0x8E, 0x66, 0xCF, 0x11, 0xA6, 0xD9, 0x00, 0xAA, 0x00, 0x62,
+            0xCE, 0x6C,
+        ];
         assert_eq!(Container::of(&asf), Some(Container::Asf));
     }
 }

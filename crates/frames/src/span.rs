@@ -66,7 +66,12 @@ pub(crate) struct Task<'a, 'scope> {
 }
 
 impl<'a, 'scope> Task<'a, 'scope> {
-    pub(crate) fn new(studio: &'scope Studio<'scope>, scope: &'a Scope<'scope>, sender: mpsc::Sender<Message>, span: u64) -> Self {
+    pub(crate) fn new(
+        studio: &'scope Studio<'scope>,
+        scope: &'a Scope<'scope>,
+        sender: mpsc::Sender<Message>,
+        span: u64,
+    ) -> Self {
         Self { studio, scope, sender, span, images: 0 }
     }
 
@@ -76,16 +81,26 @@ impl<'a, 'scope> Task<'a, 'scope> {
         let _ = self.sender.send(Message::End { span: self.span, images: self.images, report });
     }
 
-    /// Decode a span that is all there: first only what is needed, and if anything is not as promised, again in full.
+    /// Decode a span that is all there: first only what is needed, and if anything is not as
+    /// promised, again in full.
     ///
-    /// Frame threads conceal damage differently from run to run, and a used decoder's memory shows through it. So the second pass is a
-    /// fresh decoder's on one thread, and the archive of a damaged video is the same every time too.
-    pub(crate) fn whole(&mut self, from: Option<i64>, chunk: &Chunk<ff::Packet>) -> Result<SpanReport, Error> {
+    /// Frame threads conceal damage differently from run to run, and a used decoder's memory shows
+    /// through it. So the second pass is a fresh decoder's on one thread, and the archive of a
+    /// damaged video is the same every time too.
+    pub(crate) fn whole(
+        &mut self,
+        from: Option<i64>,
+        chunk: &Chunk<ff::Packet>,
+    ) -> Result<SpanReport, Error> {
         let Studio { scene, .. } = *self.studio;
-        let (threads, rigor) =
-            if chunk.certain { (self.threads_for(chunk), Rigor::Exact) } else { (self.all_threads(), Rigor::Clean) };
+        let (threads, rigor) = if chunk.certain {
+            (self.threads_for(chunk), Rigor::Exact)
+        } else {
+            (self.all_threads(), Rigor::Clean)
+        };
         let mut pass = Pass::new(scene, self.studio.decoder(threads)?, from, rigor);
-        let result = self.run(&mut pass, chunk, chunk.packets.iter().filter(|planned| planned.keep));
+        let result =
+            self.run(&mut pass, chunk, chunk.packets.iter().filter(|planned| planned.keep));
         self.studio.put_back(pass.into_decoder());
         let resume = match result {
             Err(Halt::Again(slot)) => slot.or(from),
@@ -117,12 +132,19 @@ impl<'a, 'scope> Task<'a, 'scope> {
         first: Chunk<ff::Packet>,
         chunks: &mpsc::Receiver<(Chunk<ff::Packet>, bool)>,
     ) -> Result<SpanReport, Error> {
-        let mut pass = Pass::new(self.studio.scene, self.studio.decoder(self.all_threads())?, from, Rigor::Lenient);
+        let mut pass = Pass::new(
+            self.studio.scene,
+            self.studio.decoder(self.all_threads())?,
+            from,
+            Rigor::Lenient,
+        );
         let (mut chunk, mut last) = (first, false);
         let result = loop {
             pass.expect(&chunk);
             let mut kept = chunk.packets.iter().filter(|planned| planned.keep);
-            if let Err(halt) = kept.try_for_each(|planned| pass.feed(&planned.packet, &mut |taken| self.take(taken))) {
+            if let Err(halt) = kept
+                .try_for_each(|planned| pass.feed(&planned.packet, &mut |taken| self.take(taken)))
+            {
                 break Err(halt);
             }
             if last {
@@ -136,7 +158,8 @@ impl<'a, 'scope> Task<'a, 'scope> {
         stopped(result)
     }
 
-    /// Spans decode side by side, each on one thread, which beats libav's frame threads; but the last ones share the cores.
+    /// Spans decode side by side, each on one thread, which beats libav's frame threads; but the
+    /// last ones share the cores.
     fn threads_for(&self, chunk: &Chunk<ff::Packet>) -> Threads {
         const WORTH_THREADS: usize = 16;
         let threads = self.studio.options.threads.get();
@@ -157,7 +180,8 @@ impl<'a, 'scope> Task<'a, 'scope> {
         }
     }
 
-    /// Convert and encode a picture here, while it is warm, or on a thread that has nothing else to do.
+    /// Convert and encode a picture here, while it is warm, or on a thread that has nothing else to
+    /// do.
     fn take(&mut self, taken: Taken) -> Result<(), Error> {
         let Task { studio, span, .. } = *self;
         let order = self.images;
@@ -203,7 +227,13 @@ impl Studio<'_> {
         self.decoders.lock().unwrap_or_else(PoisonError::into_inner).push(decoder);
     }
 
-    fn encode(&self, taken: Taken, span: u64, order: usize, sender: &mpsc::Sender<Message>) -> Result<(), Error> {
+    fn encode(
+        &self,
+        taken: Taken,
+        span: u64,
+        order: usize,
+        sender: &mpsc::Sender<Message>,
+    ) -> Result<(), Error> {
         if self.flow.has_failed() {
             return Ok(());
         }
@@ -220,7 +250,12 @@ impl Studio<'_> {
         let orientation = self.scene.info.orientation;
         let aspect = self.scene.info.sample_aspect.or(picture.sample_aspect());
         let aspect = aspect.map(|aspect| orientation.turn_aspect(aspect));
-        let mut converter = self.converters.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        let mut converter = self
+            .converters
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop()
+            .unwrap_or_default();
         let result = converter.convert(picture, orientation);
         self.converters.lock().unwrap_or_else(PoisonError::into_inner).push(converter);
         let picture = result?;

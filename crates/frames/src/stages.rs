@@ -39,7 +39,8 @@ impl Clip {
     /// As [`extract`](crate::extract()).
     pub fn load(video: Vec<u8>) -> Result<Self, Error> {
         let options = Options::default();
-        let Opened { watched, container, .. } = Watched::open(Box::new(Cursor::new(video)), options.stop.clone())?;
+        let Opened { watched, container, .. } =
+            Watched::open(Box::new(Cursor::new(video)), options.stop.clone())?;
         let (mut demuxer, info) = Demuxer::open(watched, container, &options.limits)?;
         let mut preparation = Preparation::new(&info);
         let mut packets = Vec::new();
@@ -56,7 +57,8 @@ impl Clip {
         Scene { info: &self.info, recipe, limits, stop, spent: &self.spent }
     }
 
-    /// Plan numbers in the place of packets: the selection alone. Returns how many packets are to be decoded.
+    /// Plan numbers in the place of packets: the selection alone. Returns how many packets are to
+    /// be decoded.
     #[must_use]
     pub fn select(&self) -> usize {
         let scene = self.scene();
@@ -69,7 +71,8 @@ impl Clip {
         chunks.map(|chunk| chunk.packets.iter().filter(|planned| planned.keep).count()).sum()
     }
 
-    /// Plan the packets themselves. A clip with a long span is planned in its pieces, which do not decode on their own.
+    /// Plan the packets themselves. A clip with a long span is planned in its pieces, which do not
+    /// decode on their own.
     #[must_use]
     pub fn plan(&self) -> Plans {
         let scene = self.scene();
@@ -106,8 +109,8 @@ impl Clip {
         Ok(Pictures(pictures))
     }
 
-    /// The floor under every extraction: the needed packets through one bare decoder a span, spans side by side on all cores, and
-    /// nothing else. Returns how many pictures came out.
+    /// The floor under every extraction: the needed packets through one bare decoder a span, spans
+    /// side by side on all cores, and nothing else. Returns how many pictures came out.
     ///
     /// # Errors
     /// As [`extract`](crate::extract()).
@@ -138,7 +141,10 @@ impl Clip {
     pub fn convert(&self, pictures: &Pictures) -> Result<Pictures, Error> {
         let mut converter = Converter::default();
         let shared = pictures.0.iter().filter_map(Picture::share);
-        shared.map(|picture| converter.convert(picture, self.info.orientation)).collect::<Result<_, _>>().map(Pictures)
+        shared
+            .map(|picture| converter.convert(picture, self.info.orientation))
+            .collect::<Result<_, _>>()
+            .map(Pictures)
     }
 }
 

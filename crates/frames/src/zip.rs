@@ -1,8 +1,8 @@
 //! Writes a ZIP archive (APPNOTE.TXT 6.3.10) to anything that takes bytes in order.
 //!
-//! Entries are stored, since PNGs do not shrink further. Each is whole before it is written, so its local header holds the true CRC
-//! and sizes; several readers refuse stored entries that tell these only afterwards. Times and attributes are fixed, so the same
-//! entries give the same bytes.
+//! Entries are stored, since PNGs do not shrink further. Each is whole before it is written, so its
+//! local header holds the true CRC and sizes; several readers refuse stored entries that tell these
+//! only afterwards. Times and attributes are fixed, so the same entries give the same bytes.
 
 use std::io::{self, Write};
 
@@ -15,7 +15,8 @@ const PLAIN_VERSION: u16 = 20;
 const ZIP64_VERSION: u16 = 45;
 /// Upper byte of "version made by": UNIX, so that the attributes below hold (APPNOTE 4.4.2.2).
 const MADE_ON_UNIX: u16 = 3 << 8;
-/// A regular file that all may read and its owner may write, in the upper half (stat.h's `S_IFREG | 0644`).
+/// A regular file that all may read and its owner may write, in the upper half (stat.h's `S_IFREG |
+/// 0644`).
 const ATTRIBUTES: u32 = 0o100_644 << 16;
 
 /// An archive under way. It holds one small record per entry until [`Archive::finish`].
@@ -37,7 +38,8 @@ impl<W: Write> Archive<W> {
         Self { sink, at: 0, entries: Vec::new() }
     }
 
-    /// Write an entry; returns the offset of its first byte of data in the archive. `crc` is the CRC-32 of `data`.
+    /// Write an entry; returns the offset of its first byte of data in the archive. `crc` is the
+    /// CRC-32 of `data`.
     pub(crate) fn add(&mut self, name: String, crc: u32, data: &[u8]) -> io::Result<u64> {
         let entry = Entry { name, crc, size: data.len() as u64, offset: self.at };
         let (size, zip64) = field32(entry.size);
@@ -64,7 +66,8 @@ impl<W: Write> Archive<W> {
         self.at
     }
 
-    /// Write the directory of all entries; the archive is complete then. Gives back its size in bytes.
+    /// Write the directory of all entries; the archive is complete then. Gives back its size in
+    /// bytes.
     pub(crate) fn finish(mut self) -> io::Result<u64> {
         let directory_at = self.at;
         let entries = std::mem::take(&mut self.entries);
@@ -156,7 +159,13 @@ fn put_zip64_extra(bytes: &mut Vec<u8>, numbers: &[u64]) {
 }
 
 /// The zip64 end of directory and its locator (APPNOTE 4.3.14 and 4.3.15).
-fn put_zip64_end(bytes: &mut Vec<u8>, entries: u64, directory_size: u64, directory_at: u64, at: u64) {
+fn put_zip64_end(
+    bytes: &mut Vec<u8>,
+    entries: u64,
+    directory_size: u64,
+    directory_at: u64,
+    at: u64,
+) {
     bytes.extend_from_slice(b"PK\x06\x06");
     put64(bytes, 44);
     put16(bytes, MADE_ON_UNIX | ZIP64_VERSION);
@@ -216,14 +225,20 @@ mod tests {
         let mut file = Vec::new();
         let mut archive = Archive::new(&mut file);
         for n in 0..70_000_u32 {
-            archive.add(format!("{n}"), crc32fast::hash(&n.to_le_bytes()), &n.to_le_bytes()).expect("memory takes everything");
+            archive
+                .add(format!("{n}"), crc32fast::hash(&n.to_le_bytes()), &n.to_le_bytes())
+                .expect("memory takes everything");
         }
         archive.finish().expect("memory takes everything");
-        let mut archive = zip::ZipArchive::new(io::Cursor::new(file)).expect("the directory is read");
+        let mut archive =
+            zip::ZipArchive::new(io::Cursor::new(file)).expect("the directory is read");
         assert_eq!(archive.len(), 70_000);
         let mut last = Vec::new();
-        io::Read::read_to_end(&mut archive.by_name("69999").expect("the last entry is there"), &mut last)
-            .expect("its CRC is right");
+        io::Read::read_to_end(
+            &mut archive.by_name("69999").expect("the last entry is there"),
+            &mut last,
+        )
+        .expect("its CRC is right");
         assert_eq!(last, 69_999_u32.to_le_bytes());
     }
 
@@ -237,13 +252,22 @@ mod tests {
         }
         let size = archive.finish().expect("the sink takes everything");
         assert_eq!(size, tail.bytes);
-        // Local headers of 37 bytes; the fifth entry begins at 4 * (1 GiB + 37), past what 32 bits hold.
+        // Local headers of 37 bytes; the fifth entry begins at 4 * (1 GiB + 37), past what 32 bits
+        // hold.
         let fifth = 4 * ((1_u64 << 30) + 37);
         let name = find(&tail.last, b"entry 4").expect("the directory names the entry");
-        let extra: Vec<u8> = [&1_u16.to_le_bytes()[..], &8_u16.to_le_bytes(), &fifth.to_le_bytes()].concat();
+        let extra: Vec<u8> =
+            [&1_u16.to_le_bytes()[..], &8_u16.to_le_bytes(), &fifth.to_le_bytes()].concat();
         assert_eq!(&tail.last[name + 7..][..12], extra);
         let fourth = find(&tail.last, b"entry 3").expect("the directory names the entry");
-        assert_eq!(&tail.last[fourth + 7..][..4], b"PK\x01\x02", "no extra field behind the fourth entry's name");
-        assert!(find(&tail.last, b"PK\x06\x06").is_some(), "the directory itself lies past four gibibytes");
+        assert_eq!(
+            &tail.last[fourth + 7..][..4],
+            b"PK\x01\x02",
+            "no extra field behind the fourth entry's name"
+        );
+        assert!(
+            find(&tail.last, b"PK\x06\x06").is_some(),
+            "the directory itself lies past four gibibytes"
+        );
     }
 }

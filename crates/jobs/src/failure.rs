@@ -1,4 +1,5 @@
-//! Why a job failed: one list of codes that never change their names, each with the words that its user reads.
+//! Why a job failed: one list of codes that never change their names, each with the words that its
+//! user reads.
 
 use std::fmt;
 use std::str::FromStr;
@@ -113,7 +114,10 @@ impl FailureCode {
     /// Whether the video itself may have ended the attempt so, and would end every other.
     #[must_use]
     pub const fn may_be_poison(self) -> bool {
-        matches!(self, Self::DecoderCrashed | Self::OutOfMemory | Self::ProcessingTimeout | Self::WorkerLost)
+        matches!(
+            self,
+            Self::DecoderCrashed | Self::OutOfMemory | Self::ProcessingTimeout | Self::WorkerLost
+        )
     }
 }
 
@@ -132,7 +136,11 @@ impl FromStr for FailureCode {
     type Err = UnknownCode;
 
     fn from_str(name: &str) -> Result<Self, UnknownCode> {
-        Self::ALL.iter().copied().find(|code| code.name() == name).ok_or_else(|| UnknownCode(name.to_owned()))
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|code| code.name() == name)
+            .ok_or_else(|| UnknownCode(name.to_owned()))
     }
 }
 

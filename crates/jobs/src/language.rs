@@ -33,8 +33,8 @@ impl Language {
         }
     }
 
-    /// The first of ours in an `Accept-Language` header (RFC 9110, 12.5.4). Browsers list what they prefer first, so the weights are
-    /// not read.
+    /// The first of ours in an `Accept-Language` header (RFC 9110, 12.5.4). Browsers list what they
+    /// prefer first, so the weights are not read.
     #[must_use]
     pub fn of_header(header: &str) -> Option<Self> {
         header.split(',').find_map(|item| Self::of_tag(item.split(';').next()?))

@@ -1,5 +1,6 @@
-//! The vocabulary of one job, shared by everything that touches it: [ids](id), [states](state) and their legal changes, [failures](failure)
-//! and whether [another attempt](retry) helps, the [messages](message) between processes, the [trace], the [clock].
+//! The vocabulary of one job, shared by everything that touches it: [ids](id), [states](state) and
+//! their legal changes, [failures](failure) and whether [another attempt](retry) helps, the
+//! [messages](message) between processes, the [trace], the [clock].
 //!
 //! Nothing here reads, writes or waits.
 

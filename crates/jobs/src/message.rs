@@ -1,4 +1,5 @@
-//! What processes tell each other about a job, in JSON. The database is the truth; a message only says where to look.
+//! What processes tell each other about a job, in JSON. The database is the truth; a message only
+//! says where to look.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -167,7 +168,9 @@ mod tests {
     /// Other programs read these; a change of form needs a new version.
     #[test]
     fn the_form_on_the_wire_stays() -> Result<(), Box<dyn std::error::Error>> {
-        let id = |last: u8| -> Result<Uuid, uuid::Error> { format!("0190a000-0000-7000-8000-0000000000{last:02}").parse() };
+        let id = |last: u8| -> Result<Uuid, uuid::Error> {
+            format!("0190a000-0000-7000-8000-0000000000{last:02}").parse()
+        };
         let (job_id, user_id) = (JobId(id(1)?), UserId(id(2)?));
         let filename = "férias.mp4".to_owned();
         let key = format!("videos/{user_id}/{job_id}/");
@@ -204,7 +207,10 @@ mod tests {
             message.event_id = id(3)?;
             written += &serde_json::to_string_pretty(&message)?;
             written.push('\n');
-            assert_eq!(serde_json::from_str::<Message>(&serde_json::to_string(&message)?)?, message);
+            assert_eq!(
+                serde_json::from_str::<Message>(&serde_json::to_string(&message)?)?,
+                message
+            );
         }
         assert_eq!(written, include_str!("message.snapshot.json"));
         Ok(())

@@ -10,7 +10,8 @@ pub const ATTEMPTS_OF_POISON: u32 = 3;
 /// How often and after which pauses a job is tried again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// The pause before the second attempt, before the third, and so on. There are as many attempts as pauses, and one more.
+    /// The pause before the second attempt, before the third, and so on. There are as many attempts
+    /// as pauses, and one more.
     pub pauses: Vec<Duration>,
 }
 
@@ -22,9 +23,11 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// How long to wait before another attempt when attempt number `attempt`, counted from 1, ended so; none if it was the last.
+    /// How long to wait before another attempt when attempt number `attempt`, counted from 1, ended
+    /// so; none if it was the last.
     ///
-    /// What may be poison gets [`ATTEMPTS_OF_POISON`] at most: each costs more than others, and helps less.
+    /// What may be poison gets [`ATTEMPTS_OF_POISON`] at most: each costs more than others, and
+    /// helps less.
     #[must_use]
     pub fn pause(&self, code: FailureCode, attempt: u32) -> Option<Duration> {
         if !code.retry_may_help() || (code.may_be_poison() && attempt >= ATTEMPTS_OF_POISON) {
@@ -47,11 +50,18 @@ mod tests {
     #[test]
     fn attempts_are_spaced_and_end() {
         let policy = RetryPolicy::default();
-        let pauses = |code| (1..=5).map(|attempt| policy.pause(code, attempt).map(|pause| pause.as_secs())).collect::<Vec<_>>();
+        let pauses = |code| {
+            (1..=5)
+                .map(|attempt| policy.pause(code, attempt).map(|pause| pause.as_secs()))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(pauses(FailureCode::StorageError), [Some(30), Some(60), Some(120), None, None]);
-        for poison in
-            [FailureCode::WorkerLost, FailureCode::DecoderCrashed, FailureCode::OutOfMemory, FailureCode::ProcessingTimeout]
-        {
+        for poison in [
+            FailureCode::WorkerLost,
+            FailureCode::DecoderCrashed,
+            FailureCode::OutOfMemory,
+            FailureCode::ProcessingTimeout,
+        ] {
             assert_eq!(pauses(poison), [Some(30), Some(60), None, None, None]);
         }
         assert_eq!(pauses(FailureCode::NoVideoStream), [None; 5]);

@@ -35,8 +35,15 @@ pub enum State {
 
 impl State {
     /// All of them, in the order in which a job may meet them.
-    pub const ALL: [Self; 7] =
-        [Self::Uploaded, Self::Queued, Self::Processing, Self::Done, Self::Failed, Self::Cancelled, Self::Expired];
+    pub const ALL: [Self; 7] = [
+        Self::Uploaded,
+        Self::Queued,
+        Self::Processing,
+        Self::Done,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Expired,
+    ];
 
     /// The name in the database, in messages and in the HTTP interface.
     #[must_use]
@@ -52,7 +59,8 @@ impl State {
         }
     }
 
-    /// Whether no worker will touch the job again, unless an operator [puts it back](Transition::PUT_BACK).
+    /// Whether no worker will touch the job again, unless an operator [puts it
+    /// back](Transition::PUT_BACK).
     #[must_use]
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Done | Self::Failed | Self::Cancelled | Self::Expired)
@@ -74,11 +82,15 @@ impl FromStr for State {
     type Err = UnknownState;
 
     fn from_str(name: &str) -> Result<Self, UnknownState> {
-        Self::ALL.into_iter().find(|state| state.name() == name).ok_or_else(|| UnknownState(name.to_owned()))
+        Self::ALL
+            .into_iter()
+            .find(|state| state.name() == name)
+            .ok_or_else(|| UnknownState(name.to_owned()))
     }
 }
 
-/// A legal change from one state to another. There are no others than the constants below, so an illegal change cannot be written down.
+/// A legal change from one state to another. There are no others than the constants below, so an
+/// illegal change cannot be written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transition {
     from: State,

@@ -1,7 +1,8 @@
-//! The trace that a job's way belongs to, in the form of W3C Trace Context, version 00: it goes with the job's row and its messages, so
-//! whoever takes up the job goes on with the trace.
+//! The trace that a job's way belongs to, in the form of W3C Trace Context, version 00: it goes
+//! with the job's row and its messages, so whoever takes up the job goes on with the trace.
 
-/// Tells where in which trace the caller is now, as a `traceparent` (3.2). Nothing where nobody traces.
+/// Tells where in which trace the caller is now, as a `traceparent` (3.2). Nothing where nobody
+/// traces.
 pub type Here = fn() -> Option<String>;
 
 /// The id of the trace (3.2.2.3), if this is a `traceparent` of version 00.
@@ -12,7 +13,8 @@ pub fn id_of(traceparent: &str) -> Option<&str> {
     let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     // Zeros alone are no id (3.2.2.3 and 3.2.2.4).
     let is = |field: &str, length: usize| field.len() == length && field.bytes().all(is_hex);
-    let is_id = |field: &str, length: usize| is(field, length) && field.bytes().any(|byte| byte != b'0');
+    let is_id =
+        |field: &str, length: usize| is(field, length) && field.bytes().any(|byte| byte != b'0');
     (version == "00" && is_id(trace, 32) && is_id(parent, 16) && is(flags, 2)).then_some(trace)
 }
 

@@ -21,7 +21,8 @@ pub enum VideoFormat {
 
 impl VideoFormat {
     /// All of them.
-    pub const ALL: [Self; 7] = [Self::Mp4, Self::Avi, Self::Mov, Self::Mkv, Self::Wmv, Self::Flv, Self::Webm];
+    pub const ALL: [Self; 7] =
+        [Self::Mp4, Self::Avi, Self::Mov, Self::Mkv, Self::Wmv, Self::Flv, Self::Webm];
 
     /// The suffix, in lower case and without its dot.
     #[must_use]
@@ -41,10 +42,13 @@ impl VideoFormat {
     #[must_use]
     pub fn of_filename(name: &str) -> Option<Self> {
         let (stem, suffix) = name.rsplit_once('.')?;
-        Self::ALL.into_iter().find(|format| !stem.is_empty() && format.suffix().eq_ignore_ascii_case(suffix))
+        Self::ALL
+            .into_iter()
+            .find(|format| !stem.is_empty() && format.suffix().eq_ignore_ascii_case(suffix))
     }
 
-    /// libav's name of the container that such a file holds. Two suffixes that share a container may stand for each other.
+    /// libav's name of the container that such a file holds. Two suffixes that share a container
+    /// may stand for each other.
     #[must_use]
     pub const fn container(self) -> &'static str {
         match self {
@@ -63,14 +67,17 @@ pub const LONGEST_FILENAME: usize = 200;
 /// How much of its end a shortened name keeps, in characters.
 const TAIL: usize = 20;
 
-/// A file name as a client sent it, made safe to show, to log and to offer for download: without directories, control characters and
-/// characters that change the direction of writing, and not too long. The suffix stays.
+/// A file name as a client sent it, made safe to show, to log and to offer for download: without
+/// directories, control characters and characters that change the direction of writing, and not too
+/// long. The suffix stays.
 #[must_use]
 pub fn safe_filename(sent: &str) -> String {
-    // Unicode Standard Annex 9: the explicit formatting characters, which can make `exe.4pm` look like `mp4.exe`.
+    // Unicode Standard Annex 9: the explicit formatting characters, which can make `exe.4pm` look
+    // like `mp4.exe`.
     let turns = |char| matches!(char, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
     let name = sent.rsplit(['/', '\\']).next().unwrap_or_default();
-    let clean: Vec<char> = name.chars().filter(|char| !char.is_control() && !turns(*char)).collect();
+    let clean: Vec<char> =
+        name.chars().filter(|char| !char.is_control() && !turns(*char)).collect();
     if clean.len() <= LONGEST_FILENAME {
         return clean.into_iter().collect::<String>().trim().to_owned();
     }

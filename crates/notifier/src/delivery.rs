@@ -1,7 +1,7 @@
 //! What was noted, told: mails that are due are composed, sent and ticked off.
 //!
-//! A mail is sent at least once. It is sent twice only if it went out and the database could not be told; then both have the same
-//! Message-ID.
+//! A mail is sent at least once. It is sent twice only if it went out and the database could not be
+//! told; then both have the same Message-ID.
 
 use std::time::Duration;
 
@@ -23,10 +23,12 @@ const AT_ONCE: u64 = 8;
 /// How long a mail belongs to the notifier that has taken it.
 const HOLD: Duration = Duration::from_mins(5);
 
-// Whoever sends a mail still has it when it is out, with time left for composing it and for telling the database.
+// Whoever sends a mail still has it when it is out, with time left for composing it and for telling
+// the database.
 const _: () = assert!(HOLD.as_secs() > smtp::LONGEST.as_secs() + 60);
 
-/// How often the database is asked for mails whose pause is over. New ones of this process are sent at once.
+/// How often the database is asked for mails whose pause is over. New ones of this process are sent
+/// at once.
 const EVERY: Duration = Duration::from_secs(5);
 
 /// The pause after the first attempt.
@@ -43,7 +45,8 @@ pub(crate) fn doubled(first: Duration, longest: Duration, failures: u32) -> Dura
     first.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1))).min(longest)
 }
 
-/// How long to wait after attempt number `attempts`, counted from 1; none if the next would come later than a day after the outcome.
+/// How long to wait after attempt number `attempts`, counted from 1; none if the next would come
+/// later than a day after the outcome.
 fn pause(attempts: u32, created_at: Time, now: Time) -> Option<Duration> {
     let pause = doubled(FIRST_PAUSE, LONGEST_PAUSE, attempts);
     (now + pause <= created_at + GIVE_UP).then_some(pause)
@@ -111,19 +114,34 @@ impl Notifier {
 
     fn compose(&self, due: &Due) -> Result<Mail, Error> {
         let now = self.database.clock().now();
-        let letter = Letter::about(&due.job, &due.user, &self.page, now).map_err(|untold| Error::permanent(untold.to_string()))?;
+        let letter = Letter::about(&due.job, &due.user, &self.page, now)
+            .map_err(|untold| Error::permanent(untold.to_string()))?;
         Mail::compose(due.id, &self.sender, &due.user, letter, now)
     }
 
-    async fn not_sent(&self, due: &Due, error: &Error) -> (&'static str, Result<(), database::Error>) {
-        let pause = pause(due.attempts, due.created_at, self.database.clock().now()).filter(|_| !error.permanent);
+    async fn not_sent(
+        &self,
+        due: &Due,
+        error: &Error,
+    ) -> (&'static str, Result<(), database::Error>) {
+        let pause = pause(due.attempts, due.created_at, self.database.clock().now())
+            .filter(|_| !error.permanent);
         // Servers repeat the address that they refuse; logs are no place for it.
         let logged = error.to_string().replace(&due.user.email, "(the user's address)");
         let outcome = if let Some(pause) = pause {
-            warn!(error = logged, attempts = due.attempts, pause_s = pause.as_secs(), "mail not sent; it is tried again");
+            warn!(
+                error = logged,
+                attempts = due.attempts,
+                pause_s = pause.as_secs(),
+                "mail not sent; it is tried again"
+            );
             "retried"
         } else {
-            error!(error = logged, attempts = due.attempts, "mail given up; it is kept as FAILED among the notifications");
+            error!(
+                error = logged,
+                attempts = due.attempts,
+                "mail given up; it is kept as FAILED among the notifications"
+            );
             "failed"
         };
         (outcome, self.database.notification_failed(due.id, &error.to_string(), pause).await)

@@ -31,7 +31,10 @@ impl Files {
     }
 
     fn failed(&self, error: &io::Error) -> Error {
-        Error::transient(format!("mails cannot be written to the directory {}: {error}", self.directory.display()))
+        Error::transient(format!(
+            "mails cannot be written to the directory {}: {error}",
+            self.directory.display()
+        ))
     }
 }
 
@@ -45,7 +48,9 @@ async fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
 impl Mailer for Files {
     /// A repetition takes the place of the first.
     async fn send(&self, mail: &Mail) -> Result<(), Error> {
-        self.write(&format!("{}.eml", mail.id()), &mail.bytes()).await.map_err(|error| self.failed(&error))
+        self.write(&format!("{}.eml", mail.id()), &mail.bytes())
+            .await
+            .map_err(|error| self.failed(&error))
     }
 
     async fn check(&self) -> Result<(), Error> {
@@ -64,7 +69,9 @@ mod tests {
 
     fn names(directory: &Path) -> Vec<String> {
         let entries = std::fs::read_dir(directory).expect("the directory");
-        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
+        entries
+            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .collect()
     }
 
     #[tokio::test]

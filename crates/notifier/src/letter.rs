@@ -7,8 +7,8 @@ use database::users::User;
 use jobs::video::LONGEST_FILENAME;
 use jobs::{FailureCode, Language, State, Time};
 
-/// Longest name that a mail repeats, in characters. Anyone can register with the address of somebody else, whom a longer one could
-/// be made to tell a story.
+/// Longest name that a mail repeats, in characters. Anyone can register with the address of
+/// somebody else, whom a longer one could be made to tell a story.
 const LONGEST_NAME: usize = 60;
 
 /// Most warnings that a mail lists; the manifest in the archive has all.
@@ -33,7 +33,8 @@ pub(crate) enum Untold {
     /// A mail would invite its reader to fetch what is not there any more.
     #[error("the archive expired before its mail could be sent")]
     Expired,
-    /// The job has no outcome. The messages about jobs say otherwise, so that one of the two is wrong.
+    /// The job has no outcome. The messages about jobs say otherwise, so that one of the two is
+    /// wrong.
     #[error("the job is {0}, of which nobody is told")]
     NoOutcome(State),
     /// A template failed.
@@ -113,8 +114,16 @@ fn completed(job: &Job, user: &User, page: &str) -> Result<Letter, Untold> {
         frame: Frame::new(subject, job, user, page),
         pictures: pictures(count, user.language),
         incomplete,
-        expected: job.progress_expected.filter(|expected| incomplete && *expected > count).map(|it| pictures(it, user.language)),
-        warnings: job.warnings.iter().take(MOST_WARNINGS).map(|warning| one_line(warning, LONGEST_WARNING)).collect(),
+        expected: job
+            .progress_expected
+            .filter(|expected| incomplete && *expected > count)
+            .map(|it| pictures(it, user.language)),
+        warnings: job
+            .warnings
+            .iter()
+            .take(MOST_WARNINGS)
+            .map(|warning| one_line(warning, LONGEST_WARNING))
+            .collect(),
         until: moment(job.expires_at, user.language),
     };
     let (text, html) = match user.language {
@@ -130,7 +139,11 @@ fn failed(job: &Job, user: &User, page: &str) -> Result<Letter, Untold> {
         Language::Pt => "Não foi possível processar seu vídeo",
         Language::En => "Your video could not be processed",
     };
-    let mail = &Failed { frame: Frame::new(subject, job, user, page), code, words: code.words(user.language) };
+    let mail = &Failed {
+        frame: Frame::new(subject, job, user, page),
+        code,
+        words: code.words(user.language),
+    };
     let (text, html) = match user.language {
         Language::Pt => (written(&FailedPtText { mail })?, written(&FailedPtHtml { mail })?),
         Language::En => (written(&FailedEnText { mail })?, written(&FailedEnHtml { mail })?),
@@ -150,7 +163,13 @@ impl<'a> Frame<'a> {
             Language::En => "en",
         };
         let filename = one_line(&job.filename, LONGEST_FILENAME);
-        Self { language, subject: format!("{subject}: {filename}"), name: called(user), filename, page }
+        Self {
+            language,
+            subject: format!("{subject}: {filename}"),
+            name: called(user),
+            filename,
+            page,
+        }
     }
 }
 
@@ -159,8 +178,8 @@ pub(crate) fn called(user: &User) -> Option<String> {
     Some(one_line(&user.name, LONGEST_NAME)).filter(|name| !name.is_empty())
 }
 
-/// What somebody else wrote, as one line of at most `most` characters without any that could break a header, a line, or the direction
-/// of writing (Unicode Standard Annex 9).
+/// What somebody else wrote, as one line of at most `most` characters without any that could break
+/// a header, a line, or the direction of writing (Unicode Standard Annex 9).
 fn one_line(text: &str, most: usize) -> String {
     let turns = |char| matches!(char, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
     let plain = |char: &char| char.is_whitespace() || !(char.is_control() || turns(*char));
@@ -207,9 +226,22 @@ fn moment(time: Time, language: Language) -> String {
         "novembro",
         "dezembro",
     ];
-    const EN: [&str; 12] =
-        ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
-    let (day, month, year, hour, minute) = (time.day(), time.month0() as usize, time.year(), time.hour(), time.minute());
+    const EN: [&str; 12] = [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ];
+    let (day, month, year, hour, minute) =
+        (time.day(), time.month0() as usize, time.year(), time.hour(), time.minute());
     match language {
         Language::Pt => {
             let day = if day == 1 { "1º".to_owned() } else { day.to_string() };

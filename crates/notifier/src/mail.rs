@@ -53,7 +53,8 @@ impl Error {
 pub struct Sender(Mailbox);
 
 impl Sender {
-    /// The sender of an address such as `fiapx@example.com`, or of a name and an address such as `Videos <fiapx@example.com>`.
+    /// The sender of an address such as `fiapx@example.com`, or of a name and an address such as
+    /// `Videos <fiapx@example.com>`.
     ///
     /// # Errors
     /// If it is neither.
@@ -75,11 +76,24 @@ pub struct Mail {
 
 impl Mail {
     /// Put headers before a letter. All attempts at the notification `id` have the same Message-ID.
-    pub(crate) fn compose(id: Uuid, sender: &Sender, user: &User, letter: Letter, now: Time) -> Result<Self, Error> {
-        let to: Address = user.email.parse().map_err(|error| Error::permanent(format!("the user's address is none: {error}")))?;
-        let unbuilt = |error: lettre::error::Error| Error::permanent(format!("the mail could not be put together: {error}"));
-        // The envelope is given, or it would be read out of the headers again, and with it whatever a user's name looks like.
-        let envelope = Envelope::new(Some(sender.0.email.clone()), vec![to.clone()]).map_err(unbuilt)?;
+    pub(crate) fn compose(
+        id: Uuid,
+        sender: &Sender,
+        user: &User,
+        letter: Letter,
+        now: Time,
+    ) -> Result<Self, Error> {
+        let to: Address = user
+            .email
+            .parse()
+            .map_err(|error| Error::permanent(format!("the user's address is none: {error}")))?;
+        let unbuilt = |error: lettre::error::Error| {
+            Error::permanent(format!("the mail could not be put together: {error}"))
+        };
+        // The envelope is given, or it would be read out of the headers again, and with it whatever
+        // a user's name looks like.
+        let envelope =
+            Envelope::new(Some(sender.0.email.clone()), vec![to.clone()]).map_err(unbuilt)?;
         let body = MultiPart::alternative()
             .boundary(format!("fiapx-{id}"))
             .singlepart(SinglePart::plain(letter.text))

@@ -1,10 +1,11 @@
 //! Mails by SMTP (RFC 5321).
 //!
-//! Each mail has a connection of its own. There are few, and a connection that was given up in the middle of a mail cannot come back to
-//! spoil the next one, as it could from a pool.
+//! Each mail has a connection of its own. There are few, and a connection that was given up in the
+//! middle of a mail cannot come back to spoil the next one, as it could from a pool.
 //!
-//! Port 465 speaks TLS from the beginning (RFC 8314). Elsewhere the connection is encrypted if the server offers STARTTLS (RFC 3207).
-//! A password is sent only to a server that has proved its name, or to this machine.
+//! Port 465 speaks TLS from the beginning (RFC 8314). Elsewhere the connection is encrypted if the
+//! server offers STARTTLS (RFC 3207). A password is sent only to a server that has proved its name,
+//! or to this machine.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -26,15 +27,16 @@ const IMPLICIT_TLS: u16 = 465;
 /// Longest time until the server is ready for a mail.
 const REACH: Duration = Duration::from_secs(30);
 
-/// Longest time for a mail itself. Servers examine a mail before they answer for it; who gives up then has often sent it nevertheless
-/// and sends it twice, so RFC 5321, 4.5.3.2, counts in minutes.
+/// Longest time for a mail itself. Servers examine a mail before they answer for it; who gives up
+/// then has often sent it nevertheless and sends it twice, so RFC 5321, 4.5.3.2, counts in minutes.
 const SEND: Duration = Duration::from_mins(2);
 
 /// Longest time for taking leave.
 const QUIT: Duration = Duration::from_secs(5);
 
 /// The longest that sending a mail takes.
-pub const LONGEST: Duration = Duration::from_secs(REACH.as_secs() + SEND.as_secs() + QUIT.as_secs());
+pub const LONGEST: Duration =
+    Duration::from_secs(REACH.as_secs() + SEND.as_secs() + QUIT.as_secs());
 
 /// A mail server, and who is known there.
 #[derive(Debug, Clone)]
@@ -64,20 +66,34 @@ impl Smtp {
 
     /// Connect, encrypt and log in. Whatever goes wrong here is not the mail's fault.
     async fn connect(&self) -> Result<AsyncSmtpConnection, Error> {
-        let failed = |error: &dyn std::fmt::Display| Error::transient(format!("{} cannot be used: {error}", self.server));
+        let failed = |error: &dyn std::fmt::Display| {
+            Error::transient(format!("{} cannot be used: {error}", self.server))
+        };
         let connected = timeout(self.reach, self.open()).await;
-        connected.map_err(|_| failed(&format!("it was not ready within {:?}", self.reach)))?.map_err(|error| failed(&error))
+        connected
+            .map_err(|_| failed(&format!("it was not ready within {:?}", self.reach)))?
+            .map_err(|error| failed(&error))
     }
 
     async fn open(&self) -> Result<AsyncSmtpConnection, Refused> {
         let Server { host, port, login } = &self.server;
         let client = ClientId::default();
-        let implicit = (*port == IMPLICIT_TLS).then(|| TlsParameters::new(host.clone())).transpose()?;
-        let mut connection = AsyncSmtpConnection::connect_tokio1((host.as_str(), *port), None, &client, implicit, None).await?;
+        let implicit =
+            (*port == IMPLICIT_TLS).then(|| TlsParameters::new(host.clone())).transpose()?;
+        let mut connection = AsyncSmtpConnection::connect_tokio1(
+            (host.as_str(), *port),
+            None,
+            &client,
+            implicit,
+            None,
+        )
+        .await?;
         if connection.can_starttls() {
-            // Who needs no password would be spoken to without encryption as well: any certificate is better than that (RFC 7435).
+            // Who needs no password would be spoken to without encryption as well: any certificate
+            // is better than that (RFC 7435).
             let any = login.is_none();
-            let tls = TlsParameters::builder(host.clone()).dangerous_accept_invalid_certs(any).build()?;
+            let tls =
+                TlsParameters::builder(host.clone()).dangerous_accept_invalid_certs(any).build()?;
             connection.starttls(tls, &client).await?;
         }
         if let Some((user, password)) = login {
@@ -100,9 +116,17 @@ impl Mailer for Smtp {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => {
                 let permanent = is_permanent(&error);
-                return Err(Error::new(permanent, format!("{} did not take the mail: {error}", self.server)));
+                return Err(Error::new(
+                    permanent,
+                    format!("{} did not take the mail: {error}", self.server),
+                ));
             }
-            Err(_) => return Err(Error::transient(format!("{} did not take the mail within {:?}", self.server, self.send))),
+            Err(_) => {
+                return Err(Error::transient(format!(
+                    "{} did not take the mail within {:?}",
+                    self.server, self.send
+                )));
+            }
         }
         // The mail is the server's by now, however the parting goes.
         let _ = timeout(QUIT, connection.quit()).await;
@@ -121,14 +145,17 @@ impl Mailer for Smtp {
 enum Refused {
     #[error(transparent)]
     Smtp(#[from] smtp::Error),
-    #[error("it offers no encryption, without which no password is sent: use port 465, or leave SMTP_USER and SMTP_PASSWORD empty")]
+    #[error(
+        "it offers no encryption, without which no password is sent: use port 465, or leave SMTP_USER and SMTP_PASSWORD empty"
+    )]
     Plain,
 }
 
-/// Whether the server would refuse the same mail again. What it says of the client's rights (codes 53x of RFC 4954, 6) is a matter of
-/// settings, which can be mended.
+/// Whether the server would refuse the same mail again. What it says of the client's rights (codes
+/// 53x of RFC 4954, 6) is a matter of settings, which can be mended.
 fn is_permanent(error: &smtp::Error) -> bool {
-    error.is_permanent() && error.status().is_none_or(|code| code.category != Category::Unspecified3)
+    error.is_permanent()
+        && error.status().is_none_or(|code| code.category != Category::Unspecified3)
 }
 
 fn is_this_machine(host: &str) -> bool {

@@ -58,13 +58,19 @@ struct Running {
 impl Running {
     /// How the next mail went.
     async fn next(&mut self) -> Result<(), Error> {
-        tokio::time::timeout(PATIENCE, self.outcomes.recv()).await.expect("a mail in time").expect("a mailer")
+        tokio::time::timeout(PATIENCE, self.outcomes.recv())
+            .await
+            .expect("a mail in time")
+            .expect("a mailer")
     }
 
     /// Stop, and say how the mails went that were not asked for.
     async fn stop(mut self) -> Vec<Result<(), Error>> {
         self.stop.cancel();
-        tokio::time::timeout(PATIENCE, self.task).await.expect("an end in time").expect("an orderly end");
+        tokio::time::timeout(PATIENCE, self.task)
+            .await
+            .expect("an end in time")
+            .expect("an orderly end");
         std::iter::from_fn(|| self.outcomes.try_recv().ok()).collect()
     }
 }
@@ -80,9 +86,13 @@ impl Service {
     async fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("fiapx.db");
-        let database = Database::sqlite(&file, Clock::default(), Rules::default()).await.expect("a database");
+        let database =
+            Database::sqlite(&file, Clock::default(), Rules::default()).await.expect("a database");
         database.migrate().await.expect("a schema");
-        let user = database.register("ana@example.com", "Ana", "hash".to_owned(), Language::Pt).await.expect("a user");
+        let user = database
+            .register("ana@example.com", "Ana", "hash".to_owned(), Language::Pt)
+            .await
+            .expect("a user");
         Self { directory, database, broker: Arc::new(Embedded::new()), user: user.id }
     }
 
@@ -95,7 +105,8 @@ impl Service {
         let mailer = Arc::new(Heard { mailer, outcomes: sender });
         let from = Sender::parse("fiapx@example.com").expect("a sender");
         let page = "https://fiapx.example.com".parse().expect("a URL");
-        let notifier = Notifier::new(self.database.clone(), self.broker.clone(), mailer, from, &page);
+        let notifier =
+            Notifier::new(self.database.clone(), self.broker.clone(), mailer, from, &page);
         let stop = CancellationToken::new();
         Running { outcomes, stop: stop.clone(), task: tokio::spawn(notifier.run(stop)) }
     }
@@ -116,7 +127,8 @@ impl Service {
     /// A video that gave an archive, and the message about it.
     async fn completed(&self, filename: &str) -> Outgoing {
         let id = self.accept(filename).await;
-        let claim = self.database.claim(id, "worker").await.expect("a claim").expect("a job that waits");
+        let claim =
+            self.database.claim(id, "worker").await.expect("a claim").expect("a job that waits");
         let archive = Archive {
             path: "output.zip".to_owned(),
             size_bytes: 1,
@@ -133,7 +145,8 @@ impl Service {
     /// A video that gave none, and the message about it.
     async fn failed(&self, filename: &str) -> Outgoing {
         let id = self.accept(filename).await;
-        let claim = self.database.claim(id, "worker").await.expect("a claim").expect("a job that waits");
+        let claim =
+            self.database.claim(id, "worker").await.expect("a claim").expect("a job that waits");
         self.database.fail(&claim, FailureCode::NoVideoStream, "no video").await.expect("an end");
         self.outcome_of(id).await
     }
@@ -142,7 +155,10 @@ impl Service {
     async fn outcome_of(&self, id: JobId) -> Outgoing {
         let taken = self.database.take_outgoing(100, Duration::ZERO).await.expect("messages");
         let ended = |event: &Event| event.job_id() == id && !matches!(event, Event::Created(_));
-        let found = taken.into_iter().find(|outgoing| ended(&outgoing.message.event)).expect("a message about the end");
+        let found = taken
+            .into_iter()
+            .find(|outgoing| ended(&outgoing.message.event))
+            .expect("a message about the end");
         Outgoing { message: found.message, traceparent: found.traceparent }
     }
 
@@ -155,10 +171,12 @@ impl Service {
         self.publish(&Outgoing { message, traceparent: None }).await;
     }
 
-    /// Whether nothing waits any more, neither in the queue nor, however long one waits, in the database.
+    /// Whether nothing waits any more, neither in the queue nor, however long one waits, in the
+    /// database.
     async fn is_quiet(&self) -> bool {
         self.database.clock().advance(Duration::from_hours(48));
-        let due = self.database.take_notifications(100, Duration::ZERO).await.expect("the database");
+        let due =
+            self.database.take_notifications(100, Duration::ZERO).await.expect("the database");
         due.is_empty() && self.broker.waiting(Queue::Notification).await.expect("the queue") == 0
     }
 }
@@ -166,7 +184,9 @@ impl Service {
 /// The mails in a directory, each as its subject and the whole.
 fn read(directory: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(directory) else { return vec![] };
-    entries.map(|entry| std::fs::read_to_string(entry.expect("an entry").path()).expect("a mail")).collect()
+    entries
+        .map(|entry| std::fs::read_to_string(entry.expect("an entry").path()).expect("a mail"))
+        .collect()
 }
 
 #[tokio::test]
@@ -179,9 +199,22 @@ async fn each_outcome_is_told_once() {
     service.publish(&done).await;
     service.publish(&done).await;
     let (job_id, user_id) = (service.accept("cancelled.mp4").await, service.user);
-    service.publish_event(Event::Cancelled(Cancelled { job_id, user_id, filename: "cancelled.mp4".to_owned() })).await;
-    let Event::Completed(completed) = &done.message.event else { panic!("the job should be completed") };
-    service.publish_event(Event::Completed(Completed { job_id: JobId::generate(), ..completed.clone() })).await;
+    service
+        .publish_event(Event::Cancelled(Cancelled {
+            job_id,
+            user_id,
+            filename: "cancelled.mp4".to_owned(),
+        }))
+        .await;
+    let Event::Completed(completed) = &done.message.event else {
+        panic!("the job should be completed")
+    };
+    service
+        .publish_event(Event::Completed(Completed {
+            job_id: JobId::generate(),
+            ..completed.clone()
+        }))
+        .await;
 
     let mut running = service.start(Files::new(service.mails()));
     assert_eq!(running.next().await, Ok(()));
@@ -193,7 +226,11 @@ async fn each_outcome_is_told_once() {
     let mut mails = read(&service.mails());
     mails.sort_by_key(|mail| mail.contains("failed.mp4"));
     assert_eq!(mails.len(), 2);
-    assert!(mails[0].contains("done.mp4") && mails[0].contains("https://fiapx.example.com/"), "{}", mails[0]);
+    assert!(
+        mails[0].contains("done.mp4") && mails[0].contains("https://fiapx.example.com/"),
+        "{}",
+        mails[0]
+    );
     assert!(mails[1].contains("NO_VIDEO_STREAM"), "{}", mails[1]);
     assert!(mails.iter().all(|mail| mail.contains("\r\nTo: Ana <ana@example.com>\r\n")));
     assert!(service.is_quiet().await);
@@ -205,7 +242,11 @@ async fn a_mail_that_is_put_off_goes_out_later_under_the_same_name() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _counting = metrics::set_default_local_recorder(&recorder);
     let service = Service::new().await;
-    let sink = Mailbox::start([Manner::Answers("RCPT", "451 4.7.1 come back later"), Manner::HangsUp("DATA")]).await;
+    let sink = Mailbox::start([
+        Manner::Answers("RCPT", "451 4.7.1 come back later"),
+        Manner::HangsUp("DATA"),
+    ])
+    .await;
     service.publish(&service.completed("done.mp4").await).await;
     for pause in [60, 120] {
         let mut running = service.start(Smtp::new(server(&sink)));
@@ -241,7 +282,11 @@ async fn a_mail_that_nobody_will_take_is_given_up() {
 
     // A day of a dead server, at once.
     let outcome = service.completed("late.mp4").await;
-    service.database.notify(outcome.message.event.job_id(), "job.completed").await.expect("a notification");
+    service
+        .database
+        .notify(outcome.message.event.job_id(), "job.completed")
+        .await
+        .expect("a notification");
     service.database.clock().advance(Duration::from_hours(24));
     let mut running = service.start(Smtp::new(server(&sink)));
     assert!(running.next().await.is_err_and(|error| !error.permanent));
@@ -257,7 +302,11 @@ async fn nobody_is_invited_to_what_is_gone() {
     let expired = service.completed("expired.mp4").await;
     let deleted = service.completed("deleted.mp4").await;
     for outcome in [&expired, &deleted] {
-        service.database.notify(outcome.message.event.job_id(), "job.completed").await.expect("a notification");
+        service
+            .database
+            .notify(outcome.message.event.job_id(), "job.completed")
+            .await
+            .expect("a notification");
     }
     assert!(service.database.delete(deleted.message.event.job_id()).await.expect("a deletion"));
     service.database.clock().advance(service.database.rules().retention);
@@ -276,7 +325,11 @@ async fn a_hanging_mail_server_does_not_keep_outcomes_from_being_noted() {
     let service = Service::new().await;
     let sink = Mailbox::start([Manner::Hangs("CONNECT")]).await;
     let first = service.completed("first.mp4").await;
-    service.database.notify(first.message.event.job_id(), "job.completed").await.expect("a notification");
+    service
+        .database
+        .notify(first.message.event.job_id(), "job.completed")
+        .await
+        .expect("a notification");
     let running = service.start(Smtp::new(server(&sink)));
     tokio::time::timeout(PATIENCE, sink.connected()).await.expect("the first mail on its way");
     service.publish(&service.completed("second.mp4").await).await;
@@ -285,14 +338,18 @@ async fn a_hanging_mail_server_does_not_keep_outcomes_from_being_noted() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, noted).await.expect("the second outcome noted while the first mail hangs");
+    tokio::time::timeout(PATIENCE, noted)
+        .await
+        .expect("the second outcome noted while the first mail hangs");
     running.task.abort();
 }
 
 #[tokio::test]
 async fn an_outcome_that_the_database_does_not_take_stays_in_the_queue() {
     let directory = tempfile::tempdir().expect("a directory");
-    let database = Database::sqlite(&directory.path().join("fiapx.db"), Clock::default(), Rules::default()).await;
+    let database =
+        Database::sqlite(&directory.path().join("fiapx.db"), Clock::default(), Rules::default())
+            .await;
     let database = database.expect("a database without a schema");
     let broker = Arc::new(Embedded::new());
     let from = Sender::parse("fiapx@example.com").expect("a sender");
@@ -300,7 +357,11 @@ async fn an_outcome_that_the_database_does_not_take_stays_in_the_queue() {
     let mailer = Arc::new(Files::new(directory.path()));
     let notifier = Notifier::new(database.clone(), broker.clone(), mailer, from, &page);
 
-    let cancelled = Cancelled { job_id: JobId::generate(), user_id: UserId::generate(), filename: String::new() };
+    let cancelled = Cancelled {
+        job_id: JobId::generate(),
+        user_id: UserId::generate(),
+        filename: String::new(),
+    };
     let failed = jobs::message::Failed {
         job_id: cancelled.job_id,
         user_id: cancelled.user_id,
@@ -313,7 +374,10 @@ async fn an_outcome_that_the_database_does_not_take_stays_in_the_queue() {
 
     let mut subscription = broker.subscribe(Queue::Notification, 1).await.expect("a subscription");
     for left in [1, 0] {
-        let delivery = tokio::time::timeout(PATIENCE, subscription.next()).await.expect("a message in time").expect("a message");
+        let delivery = tokio::time::timeout(PATIENCE, subscription.next())
+            .await
+            .expect("a message in time")
+            .expect("a message");
         notifier.note(delivery).await.expect("an answer");
         assert_eq!(broker.waiting(Queue::Notification).await.expect("the queue"), left);
         database.migrate().await.expect("a schema");

@@ -1,7 +1,8 @@
 //! Objects for code that reads and writes synchronously, on threads of its own.
 //!
-//! Both bridges wait with [`Handle::block_on`], which panics on a thread that drives async tasks: use them on threads started for the
-//! purpose, or by `spawn_blocking`. The runtime has to be running on other threads meanwhile.
+//! Both bridges wait with [`Handle::block_on`], which panics on a thread that drives async tasks:
+//! use them on threads started for the purpose, or by `spawn_blocking`. The runtime has to be
+//! running on other threads meanwhile.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -20,7 +21,8 @@ const FIRST_WINDOW: u64 = 256 << 10;
 /// Most bytes of one request.
 const LARGEST_WINDOW: u64 = 4 << 20;
 
-/// Most bytes that are kept after they were read, so that a reader who jumps between a few places asks for each once.
+/// Most bytes that are kept after they were read, so that a reader who jumps between a few places
+/// asks for each once.
 const KEPT: u64 = 8 << 20;
 
 /// How many bytes [`Writer`] gathers before it waits for the upload.
@@ -28,11 +30,12 @@ const GATHERED: usize = 1 << 20;
 
 /// Reads an object by windows, each asked for with one request.
 ///
-/// A window is small after a jump and each that follows without one is twice as long as the last, up to 4 MiB; from the second on,
-/// the next one is on its way while one is read. A jump ahead that is no longer than the last window counts as none.
+/// A window is small after a jump and each that follows without one is twice as long as the last,
+/// up to 4 MiB; from the second on, the next one is on its way while one is read. A jump ahead that
+/// is no longer than the last window counts as none.
 ///
-/// At most 8 MiB of windows that were read and 4 MiB of one that is on its way are in memory. One on its way that a jump made
-/// useless may stay until it arrives.
+/// At most 8 MiB of windows that were read and 4 MiB of one that is on its way are in memory. One
+/// on its way that a jump made useless may stay until it arrives.
 pub struct Reader {
     storage: Arc<dyn Storage>,
     key: Key,
@@ -63,7 +66,8 @@ impl Window {
         (self.start..self.end()).contains(&at)
     }
 
-    /// Whether who has read this window and now reads at `at` is going on, as opposed to looking elsewhere.
+    /// Whether who has read this window and now reads at `at` is going on, as opposed to looking
+    /// elsewhere.
     fn leads_to(&self, at: u64) -> bool {
         (self.end()..self.end() + self.length()).contains(&at)
     }
@@ -92,7 +96,11 @@ impl Reader {
     /// Some bytes from the current position on, which is before the end.
     fn bytes(&mut self) -> Result<Bytes, Error> {
         let at = self.at;
-        let kept = self.windows.iter().position(|window| window.holds(at)).and_then(|index| self.windows.remove(index));
+        let kept = self
+            .windows
+            .iter()
+            .position(|window| window.holds(at))
+            .and_then(|index| self.windows.remove(index));
         let window = match kept {
             Some(window) => window,
             None => self.next_window()?,
@@ -102,15 +110,17 @@ impl Reader {
         Ok(bytes)
     }
 
-    /// Get a window that holds the current position, which none that is kept does, and ask for the one after it if that is likely to be read.
+    /// Get a window that holds the current position, which none that is kept does, and ask for the
+    /// one after it if that is likely to be read.
     fn next_window(&mut self) -> Result<Window, Error> {
         let at = self.at;
         let before = self.windows.iter().find(|window| window.leads_to(at)).map(Window::length);
-        let (start, bytes) = if let Some(mut ahead) = self.ahead.take_if(|ahead| ahead.range.contains(&at)) {
-            let bytes = self
-                .runtime
-                .block_on(&mut ahead.task)
-                .map_err(|stopped| Error::Unavailable { action: format!("read {}", self.key), cause: stopped.into() })??;
+        let (start, bytes) = if let Some(mut ahead) =
+            self.ahead.take_if(|ahead| ahead.range.contains(&at))
+        {
+            let bytes = self.runtime.block_on(&mut ahead.task).map_err(|stopped| {
+                Error::Unavailable { action: format!("read {}", self.key), cause: stopped.into() }
+            })??;
             self.make_room(bytes.len() as u64);
             (ahead.range.start, bytes)
         } else {
@@ -139,7 +149,9 @@ impl Reader {
     }
 
     fn read_ahead(&mut self, range: Range<u64>) {
-        if range.is_empty() || self.ahead.as_ref().is_some_and(|ahead| ahead.range.contains(&range.start)) {
+        if range.is_empty()
+            || self.ahead.as_ref().is_some_and(|ahead| ahead.range.contains(&range.start))
+        {
             return;
         }
         let (storage, key, wanted) = (Arc::clone(&self.storage), self.key.clone(), range.clone());
@@ -183,12 +195,15 @@ impl Seek for Reader {
             SeekFrom::End(by) => self.size.checked_add_signed(by),
             SeekFrom::Current(by) => self.at.checked_add_signed(by),
         };
-        self.at = at.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the position lies before the start"))?;
+        self.at = at.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidInput, "the position lies before the start")
+        })?;
         Ok(self.at)
     }
 }
 
-/// Writes an upload. It gathers 1 MiB, and as much again may be on its way to the upload, besides what that holds itself.
+/// Writes an upload. It gathers 1 MiB, and as much again may be on its way to the upload, besides
+/// what that holds itself.
 ///
 /// Dropping it drops the upload, which aborts it.
 pub struct Writer {

@@ -51,7 +51,10 @@ pub enum Error {
         problem: String,
     },
     /// The key for signed links is short enough to be guessed.
-    #[error("links cannot be signed with a key of {length} bytes: use {} random ones or more", crate::disk::SHORTEST_SIGNING_KEY)]
+    #[error(
+        "links cannot be signed with a key of {length} bytes: use {} random ones or more",
+        crate::disk::SHORTEST_SIGNING_KEY
+    )]
     WeakSigningKey {
         /// Its length in bytes.
         length: usize,
@@ -89,7 +92,8 @@ impl Error {
     }
 }
 
-/// For those who read and write synchronously. The error can be had back by [`io::Error::downcast`].
+/// For those who read and write synchronously. The error can be had back by
+/// [`io::Error::downcast`].
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match error {
@@ -110,7 +114,8 @@ mod tests {
     #[test]
     fn a_full_disk_is_told_apart() {
         // errno(3): ENOSPC is 28 and EDQUOT 122 on Linux; EIO is 5.
-        let of = |number| Error::of_system(|| "write".to_owned(), io::Error::from_raw_os_error(number));
+        let of =
+            |number| Error::of_system(|| "write".to_owned(), io::Error::from_raw_os_error(number));
         assert!(matches!(of(28), Error::Full));
         assert!(matches!(of(122), Error::Full));
         let other = of(5);

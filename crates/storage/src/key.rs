@@ -12,7 +12,8 @@ use jobs::{JobId, UserId, VideoFormat};
 /// videos/{user}/{job}/output-{fence}.zip    the archive that one attempt made
 /// ```
 ///
-/// There are no others, so a key is always safe as a path and in a URL. Keys sort as S3 lists them, by their bytes.
+/// There are no others, so a key is always safe as a path and in a URL. Keys sort as S3 lists them,
+/// by their bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     text: String,
@@ -30,8 +31,8 @@ impl Key {
         Self { text: format!("{}input.{}", Self::folder(user, job), format.suffix()), user, job }
     }
 
-    /// The key of the archive that the attempt with this fence makes. Each attempt has its own, so that one that woke up too late
-    /// cannot touch what another has made.
+    /// The key of the archive that the attempt with this fence makes. Each attempt has its own, so
+    /// that one that woke up too late cannot touch what another has made.
     #[must_use]
     pub fn archive(user: UserId, job: JobId, fence: i64) -> Self {
         Self { text: format!("{}output-{fence}.zip", Self::folder(user, job)), user, job }
@@ -71,14 +72,16 @@ impl FromStr for Key {
     type Err = UnknownKey;
 
     fn from_str(text: &str) -> Result<Self, UnknownKey> {
-        // Numbers can be written in several ways, keys in one only: it has to be the one that the parts give again.
+        // Numbers can be written in several ways, keys in one only: it has to be the one that the
+        // parts give again.
         parse(text).filter(|key| key.text == text).ok_or_else(|| UnknownKey(text.to_owned()))
     }
 }
 
 fn parse(text: &str) -> Option<Key> {
     let mut parts = text.strip_prefix(Key::ROOT)?.splitn(3, '/');
-    let (user, job, name) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?);
+    let (user, job, name) =
+        (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?);
     if let Some(suffix) = name.strip_prefix("input.") {
         let format = VideoFormat::ALL.into_iter().find(|format| format.suffix() == suffix)?;
         return Some(Key::input(user, job, format));
@@ -96,11 +99,15 @@ mod tests {
 
     #[test]
     fn keys_read_as_they_are_written() {
-        let (user, job): (UserId, JobId) = (USER.parse().expect("a UUID"), JOB.parse().expect("a UUID"));
+        let (user, job): (UserId, JobId) =
+            (USER.parse().expect("a UUID"), JOB.parse().expect("a UUID"));
         let folder = format!("videos/{USER}/{JOB}/");
         assert_eq!(Key::folder(user, job), folder);
         assert_eq!(Key::archive(user, job, 12).as_str(), format!("{folder}output-12.zip"));
-        assert_eq!(Key::input(user, job, VideoFormat::Webm).as_str(), format!("{folder}input.webm"));
+        assert_eq!(
+            Key::input(user, job, VideoFormat::Webm).as_str(),
+            format!("{folder}input.webm")
+        );
         let keys = VideoFormat::ALL.map(|format| Key::input(user, job, format)).into_iter();
         for key in keys.chain([1, 2, i64::MAX].map(|fence| Key::archive(user, job, fence))) {
             assert_eq!(key.to_string().parse(), Ok(key.clone()));

@@ -1,7 +1,8 @@
-//! The page, embedded into the program: upload videos, watch them, look at the frames, download the archive.
+//! The page, embedded into the program: upload videos, watch them, look at the frames, download the
+//! archive.
 //!
-//! It stands in `page/` as browsers read it: one document, one style sheet, a few ES modules, nothing to build. It knows the service by the
-//! public HTTP interface alone.
+//! It stands in `page/` as browsers read it: one document, one style sheet, a few ES modules,
+//! nothing to build. It knows the service by the public HTTP interface alone.
 
 use std::io::Write;
 use std::sync::LazyLock;
@@ -14,8 +15,8 @@ use poem::web::headers::{ETag, HeaderMapExt, IfNoneMatch};
 use poem::{Response, Route, get, handler};
 use sha2::{Digest, Sha256};
 
-/// What the page may do: nothing but run its own modules, show its own pictures and talk to its own service (CSP level 3). It is nobody's
-/// frame, and text never becomes script or markup in it.
+/// What the page may do: nothing but run its own modules, show its own pictures and talk to its own
+/// service (CSP level 3). It is nobody's frame, and text never becomes script or markup in it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; \
     frame-ancestors 'none'; base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
@@ -48,7 +49,11 @@ static PAGE: LazyLock<Page> = LazyLock::new(|| {
     }
     let version = short(&digest.finalize());
     let document = Asset::new("index.html", html.replace(PLACE, &version).into_bytes());
-    Page { version, document, assets: FILES.iter().map(|(name, bytes)| Asset::new(name, bytes.to_vec())).collect() }
+    Page {
+        version,
+        document,
+        assets: FILES.iter().map(|(name, bytes)| Asset::new(name, bytes.to_vec())).collect(),
+    }
 });
 
 /// A file as it is sent.
@@ -75,16 +80,23 @@ impl Asset {
         Self { name, kind, etag, plain, gzip }
     }
 
-    /// The file, as small as the client understands it (RFC 9110, 12.5.3), or that it has it already.
+    /// The file, as small as the client understands it (RFC 9110, 12.5.3), or that it has it
+    /// already.
     fn response(&'static self, asked: &HeaderMap, cache: &str) -> Response {
-        let accepted = asked.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let gzip = !self.gzip.is_empty() && accepted.split(',').any(|coding| coding.trim().eq_ignore_ascii_case("gzip"));
+        let accepted = asked
+            .get(header::ACCEPT_ENCODING)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        let gzip = !self.gzip.is_empty()
+            && accepted.split(',').any(|coding| coding.trim().eq_ignore_ascii_case("gzip"));
         let etag = format!("\"{}{}\"", self.etag, if gzip { "-gzip" } else { "" });
         let response = Response::builder()
             .header(header::ETAG, &etag)
             .header(header::CACHE_CONTROL, cache)
             .header(header::VARY, "Accept-Encoding");
-        let known = |known: IfNoneMatch| etag.parse::<ETag>().is_ok_and(|etag| !known.precondition_passes(&etag));
+        let known = |known: IfNoneMatch| {
+            etag.parse::<ETag>().is_ok_and(|etag| !known.precondition_passes(&etag))
+        };
         if asked.typed_get().is_some_and(known) {
             return response.status(StatusCode::NOT_MODIFIED).finish();
         }
@@ -98,7 +110,10 @@ impl Asset {
 
 /// The beginning of a hash, in hexadecimal: enough to tell versions apart.
 fn short(hash: &[u8]) -> String {
-    format!("{:016x}", hash.iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte)))
+    format!(
+        "{:016x}",
+        hash.iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
+    )
 }
 
 /// The page at `/` and its assets below `/assets`, to be served beside the interface.
@@ -111,17 +126,24 @@ pub fn routes() -> Route {
 fn serve_document(headers: &HeaderMap) -> Response {
     // Always asked for, so that a new version is seen at once.
     let mut response = PAGE.document.response(headers, "no-cache");
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     response
 }
 
 #[handler]
-fn serve_asset(headers: &HeaderMap, Path((version, name)): Path<(String, String)>) -> poem::Result<Response> {
+fn serve_asset(
+    headers: &HeaderMap,
+    Path((version, name)): Path<(String, String)>,
+) -> poem::Result<Response> {
     let asset = PAGE.assets.iter().find(|asset| asset.name == name);
     let asset = asset.ok_or_else(|| poem::Error::from_status(StatusCode::NOT_FOUND))?;
-    // While processes are replaced, the document may come from one and be asked for by its version at another. The file of the other works
-    // in all likelihood, but is not to be kept under that name.
-    let cache = if version == PAGE.version { "public, max-age=31536000, immutable" } else { "no-cache" };
+    // While processes are replaced, the document may come from one and be asked for by its version
+    // at another. The file of the other works in all likelihood, but is not to be kept under that
+    // name.
+    let cache =
+        if version == PAGE.version { "public, max-age=31536000, immutable" } else { "no-cache" };
     Ok(asset.response(headers, cache))
 }
 
@@ -135,19 +157,32 @@ mod tests {
     fn all_files_of_the_page_are_in_the_program() {
         let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/page");
         let entries = std::fs::read_dir(directory).expect("the page is there");
-        let found: BTreeSet<String> =
-            entries.map(|entry| entry.expect("it can be listed").file_name().to_string_lossy().into_owned()).collect();
-        let known = FILES.iter().map(|(name, _)| *name).chain([PAGE.document.name]).map(str::to_owned).collect();
+        let found: BTreeSet<String> = entries
+            .map(|entry| {
+                entry.expect("it can be listed").file_name().to_string_lossy().into_owned()
+            })
+            .collect();
+        let known = FILES
+            .iter()
+            .map(|(name, _)| *name)
+            .chain([PAGE.document.name])
+            .map(str::to_owned)
+            .collect();
         assert_eq!(found, known);
     }
 
     /// What a browser fetches before the page can be used.
     #[test]
     fn the_first_view_is_small() {
-        let bytes: usize = PAGE.assets.iter().chain([&PAGE.document]).map(|asset| asset.gzip.len()).sum();
+        let bytes: usize =
+            PAGE.assets.iter().chain([&PAGE.document]).map(|asset| asset.gzip.len()).sum();
         assert!(bytes < 100_000, "{bytes} bytes");
         for asset in &PAGE.assets {
-            assert!(!asset.gzip.is_empty() && asset.gzip.len() < asset.plain.len(), "{}", asset.name);
+            assert!(
+                !asset.gzip.is_empty() && asset.gzip.len() < asset.plain.len(),
+                "{}",
+                asset.name
+            );
         }
     }
 
@@ -156,7 +191,10 @@ mod tests {
         let html = String::from_utf8_lossy(&PAGE.document.plain);
         assert!(!html.contains(PLACE));
         for (name, _) in FILES {
-            assert!(html.contains(&format!("/assets/{}/{name}", PAGE.version)), "{name} would be found late");
+            assert!(
+                html.contains(&format!("/assets/{}/{name}", PAGE.version)),
+                "{name} would be found late"
+            );
         }
     }
 }

@@ -34,13 +34,15 @@ enum Work {
 }
 
 impl Worker {
-    /// Work on a claimed job. Ends early when the claim is lost, or when `leave` turns; then the job is given back.
+    /// Work on a claimed job. Ends early when the claim is lost, or when `leave` turns; then the
+    /// job is given back.
     pub(crate) async fn attempt(&self, claim: &Claim, leave: &CancellationToken) -> Outcome {
         let started = Instant::now();
         info!(size_bytes = claim.job.video_size_bytes, "the attempt begins");
         // The first claim, and not the first attempt after an operator has put the job back.
         if let (1, Some(begun)) = (claim.job.fence, claim.job.started_at) {
-            metrics::histogram!("fiapx_wait_seconds").record((begun - claim.job.created_at).as_seconds_f64());
+            metrics::histogram!("fiapx_wait_seconds")
+                .record((begun - claim.job.created_at).as_seconds_f64());
         }
         let progress = Arc::new(Progress::default());
         let stop = CancellationToken::new();
@@ -67,7 +69,13 @@ impl Worker {
         }
     }
 
-    async fn work(&self, claim: &Claim, stop: &CancellationToken, progress: &Arc<Progress>, started: Instant) -> Work {
+    async fn work(
+        &self,
+        claim: &Claim,
+        stop: &CancellationToken,
+        progress: &Arc<Progress>,
+        started: Instant,
+    ) -> Work {
         match self.make_archive(claim, stop, progress, started).await {
             Ok(archive) => Work::Archived(archive),
             Err(failure) => Work::Failed(failure),
@@ -88,13 +96,24 @@ impl Worker {
             message: format!("`{}` is no key of a video", job.video_path),
         })?;
         let video = self.storage.head(&path).await.map_err(|error| match error {
-            Error::NotFound { .. } => Failure { code: FailureCode::VideoMissing, message: error.to_string() },
+            Error::NotFound { .. } => {
+                Failure { code: FailureCode::VideoMissing, message: error.to_string() }
+            }
             _ => Failure::storage("the video cannot be found", &error),
         })?;
         let key = archive_key(claim);
-        let upload = self.storage.create(&key).await.map_err(|error| Failure::storage("the archive cannot be begun", &error))?;
+        let upload = self
+            .storage
+            .create(&key)
+            .await
+            .map_err(|error| Failure::storage("the archive cannot be begun", &error))?;
 
-        let ends = Ends { storage: Arc::clone(&self.storage), video, upload, progress: Arc::clone(progress) };
+        let ends = Ends {
+            storage: Arc::clone(&self.storage),
+            video,
+            upload,
+            progress: Arc::clone(progress),
+        };
         let bounds = Bounds {
             deadline: started + self.settings.timeout,
             threads: self.settings.threads,
@@ -102,13 +121,18 @@ impl Worker {
             memory_bytes: self.settings.memory_bytes,
         };
         let engine = info_span!("engine");
-        let (report, upload) = self.settings.isolation.run(ends, &bounds, stop).instrument(engine).await?;
+        let (report, upload) =
+            self.settings.isolation.run(ends, &bounds, stop).instrument(engine).await?;
         fail_point!("archive.before-complete");
         let completed = upload.complete().instrument(info_span!("complete")).await;
-        let size = completed.map_err(|error| Failure::storage("the archive cannot be completed", &error))?;
+        let size = completed
+            .map_err(|error| Failure::storage("the archive cannot be completed", &error))?;
         fail_point!("archive.after-complete");
         if size != report.zip_bytes {
-            let message = format!("the stored archive has {size} bytes where {} were written", report.zip_bytes);
+            let message = format!(
+                "the stored archive has {size} bytes where {} were written",
+                report.zip_bytes
+            );
             return Err(Failure { code: FailureCode::StorageError, message });
         }
         let took = started.elapsed();
@@ -134,13 +158,17 @@ impl Worker {
         let ended = loop {
             let told = match work {
                 Work::Archived(archive) => self.database.finish(claim, archive).await,
-                Work::Failed(failure) => self.database.fail(claim, failure.code, &failure.message).await,
+                Work::Failed(failure) => {
+                    self.database.fail(claim, failure.code, &failure.message).await
+                }
                 Work::Left => self.database.release(claim).await,
                 Work::Lost => Ok(Ended::Lost),
             };
             match told {
                 Ok(ended) => break ended,
-                Err(error) => warn!(%error, "the outcome cannot be written to the database; trying again"),
+                Err(error) => {
+                    warn!(%error, "the outcome cannot be written to the database; trying again")
+                }
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         };
@@ -150,7 +178,12 @@ impl Worker {
         let outcome = match (work, ended) {
             (Work::Archived(archive), Ended::Accordingly) => {
                 let (frames, size) = (archive.frame_count, archive.size_bytes);
-                info!(frames, size_bytes = size, duration_ms = archive.took.as_millis() as u64, "the archive is done");
+                info!(
+                    frames,
+                    size_bytes = size,
+                    duration_ms = archive.took.as_millis() as u64,
+                    "the archive is done"
+                );
                 "done"
             }
             (Work::Failed(failure), Ended::ToBeRetried) => {
@@ -181,8 +214,8 @@ impl Worker {
         if outcome == "failed" { Outcome::Failed } else { Outcome::Over }
     }
 
-    /// Remove the archive of an attempt that does not count, unless the database counts it after all: a commit may have succeeded
-    /// although its answer got lost.
+    /// Remove the archive of an attempt that does not count, unless the database counts it after
+    /// all: a commit may have succeeded although its answer got lost.
     async fn discard(&self, claim: &Claim) {
         let key = archive_key(claim);
         match self.database.job(claim.job.id).await {
@@ -192,12 +225,15 @@ impl Worker {
                     error!(%error, "the archive of a lost attempt could not be removed; the sweep will");
                 }
             }
-            Err(error) => warn!(%error, "whether the archive counts is unknown; the sweep will find out"),
+            Err(error) => {
+                warn!(%error, "whether the archive counts is unknown; the sweep will find out")
+            }
         }
     }
 }
 
-/// Show all counters of attempts before the first one ends: what appears with 1 has not grown for those who watch its growth.
+/// Show all counters of attempts before the first one ends: what appears with 1 has not grown for
+/// those who watch its growth.
 pub(crate) fn count_from_zero() {
     for outcome in ["done", "retried", "failed", "released", "lost"] {
         metrics::counter!("fiapx_attempts_total", "outcome" => outcome).increment(0);
@@ -211,7 +247,8 @@ fn count(failure: &Failure) {
     metrics::counter!("fiapx_failures_total", "code" => failure.code.name()).increment(1);
 }
 
-/// Each attempt has an archive of its own, so a worker that lost its job cannot touch that of its successor.
+/// Each attempt has an archive of its own, so a worker that lost its job cannot touch that of its
+/// successor.
 fn archive_key(claim: &Claim) -> Key {
     Key::archive(claim.job.user_id, claim.job.id, claim.job.fence)
 }

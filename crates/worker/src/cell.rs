@@ -1,9 +1,10 @@
 //! The cell: a process without rights in which one attempt's engine runs.
 //!
-//! libav is a large body of C that reads what strangers send. Whoever takes it over is in a process that has no files, no network, no
-//! environment and no keys, whose memory and time are bounded, and which nobody misses: it is this program, started anew for each
-//! attempt. Storage, database and broker stay with the worker, and only compressed bytes cross between the two. What a cell says is
-//! believed of its own job alone.
+//! libav is a large body of C that reads what strangers send. Whoever takes it over is in a process
+//! that has no files, no network, no environment and no keys, whose memory and time are bounded,
+//! and which nobody misses: it is this program, started anew for each attempt. Storage, database
+//! and broker stay with the worker, and only compressed bytes cross between the two. What a cell
+//! says is believed of its own job alone.
 
 mod confine;
 mod inside;
@@ -57,7 +58,8 @@ pub struct Program {
 #[derive(Debug, Clone)]
 pub struct Cells {
     program: Program,
-    /// Started ahead, so that an attempt does not wait for libav's libraries to be loaded. It has no task yet, and has seen no video.
+    /// Started ahead, so that an attempt does not wait for libav's libraries to be loaded. It has
+    /// no task yet, and has seen no video.
     next: Arc<Mutex<Option<Cell>>>,
 }
 
@@ -99,7 +101,13 @@ impl Program {
     /// No cell can be started; the failure says why.
     pub async fn check(&self) -> Result<Vec<String>, Failure> {
         let mut cell = self.start().map_err(|error| no_cell(&error))?;
-        let task = Task { video_bytes: 0, archive_bytes: 0, threads: 1, memory_bytes: 1 << 30, cpu_seconds: 60 };
+        let task = Task {
+            video_bytes: 0,
+            archive_bytes: 0,
+            threads: 1,
+            memory_bytes: 1 << 30,
+            cpu_seconds: 60,
+        };
         let said = spawn_blocking(move || {
             wire::order(&mut cell.video, &task)?;
             wire::hear(&mut cell.archive)
@@ -121,7 +129,8 @@ impl Cells {
         cells
     }
 
-    /// Start the next cell ahead, unless there is one. If that fails, the attempt that wants it will say why.
+    /// Start the next cell ahead, unless there is one. If that fails, the attempt that wants it
+    /// will say why.
     fn prepare(&self) {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         if next.is_none() {
@@ -147,7 +156,8 @@ impl Cells {
         bounds: &Bounds,
         stop: &CancellationToken,
     ) -> Result<(Report, Box<dyn Upload>), Failure> {
-        let Cell { mut process, video, archive, errors } = self.take().map_err(|error| no_cell(&error))?;
+        let Cell { mut process, video, archive, errors } =
+            self.take().map_err(|error| no_cell(&error))?;
         let threads = bounds.threads.get();
         let left = bounds.deadline.saturating_duration_since(Instant::now());
         let task = Task {
@@ -161,7 +171,8 @@ impl Cells {
         let runtime = Handle::current();
         let reader = Reader::new(ends.storage, &ends.video, runtime.clone());
         let writer = Writer::new(ends.upload, runtime);
-        let (confined, most, progress) = (self.program.confined, bounds.archive_bytes, ends.progress);
+        let (confined, most, progress) =
+            (self.program.confined, bounds.archive_bytes, ends.progress);
         // It ends with the cell.
         spawn_blocking(move || serve(video, reader, &task));
         let mut heard = spawn_blocking(move || listen(archive, writer, most, confined, &progress));
@@ -178,7 +189,10 @@ impl Cells {
                         code: FailureCode::DecoderCrashed,
                         message: "the cell closed its channel and went on".to_owned(),
                     },
-                    |status| status.map_or_else(|error| no_cell(&error), |status| obituary(status, errors)),
+                    |status| {
+                        status
+                            .map_or_else(|error| no_cell(&error), |status| obituary(status, errors))
+                    },
                 ))
             }
             Err(End::Failed(failure)) => Err(failure),
@@ -235,23 +249,34 @@ fn listen(
                 if written > most {
                     return Err(End::Failed(frames::Error::ArchiveTooLarge { limit: most }.into()));
                 }
-                upload.write_all(&bytes).map_err(|error| End::Failed(frames::Error::Write(error).into()))?;
+                upload
+                    .write_all(&bytes)
+                    .map_err(|error| End::Failed(frames::Error::Write(error).into()))?;
             }
             Said::Word(Word::Confined { lacking }) if confined && !lacking.is_empty() => {
-                return Err(failed(FailureCode::InternalError, format!("the cell is not confined: {}", lacking.join("; "))));
+                return Err(failed(
+                    FailureCode::InternalError,
+                    format!("the cell is not confined: {}", lacking.join("; ")),
+                ));
             }
             Said::Word(Word::Confined { .. }) => {}
             Said::Word(Word::Progress(now)) => progress.set(now),
             Said::Word(Word::Failed { code, message }) => {
-                // A code that the vocabulary does not know would be a fault of this program, not of the video.
+                // A code that the vocabulary does not know would be a fault of this program, not of
+                // the video.
                 return Err(failed(code.parse().unwrap_or(FailureCode::InternalError), message));
             }
             Said::Word(Word::Done(report)) if report.zip_bytes == written => {
-                let upload = upload.into_upload().map_err(|error| End::Failed(frames::Error::Write(error).into()))?;
+                let upload = upload
+                    .into_upload()
+                    .map_err(|error| End::Failed(frames::Error::Write(error).into()))?;
                 return Ok((report, upload));
             }
             Said::Word(Word::Done(report)) => {
-                let message = format!("the cell gave {written} bytes and says that they are {}", report.zip_bytes);
+                let message = format!(
+                    "the cell gave {written} bytes and says that they are {}",
+                    report.zip_bytes
+                );
                 return Err(failed(FailureCode::DecoderCrashed, message));
             }
         }
@@ -266,7 +291,8 @@ fn obituary(status: ExitStatus, errors: PipeReader) -> Failure {
     let words = words.trim();
     let signal = status.signal().and_then(|number| Signal::try_from(number).ok());
     let code = match signal {
-        // What Rust says before it aborts because of an allocation (alloc::alloc::handle_alloc_error).
+        // What Rust says before it aborts because of an allocation
+        // (alloc::alloc::handle_alloc_error).
         Some(Signal::SIGABRT) if words.contains("memory allocation of") => FailureCode::OutOfMemory,
         // The kernel's way out when memory is short; nobody else kills cells.
         Some(Signal::SIGKILL) => FailureCode::OutOfMemory,
@@ -279,5 +305,8 @@ fn obituary(status: ExitStatus, errors: PipeReader) -> Failure {
 }
 
 fn no_cell(error: &dyn Display) -> Failure {
-    Failure { code: FailureCode::InternalError, message: format!("no cell can be started: {error}") }
+    Failure {
+        code: FailureCode::InternalError,
+        message: format!("no cell can be started: {error}"),
+    }
 }

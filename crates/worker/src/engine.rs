@@ -19,7 +19,8 @@ use crate::lease::Progress;
 pub enum Isolation {
     /// A process without rights for each attempt.
     Cell(cell::Cells),
-    /// Nothing: a video that crashes a decoder takes the worker down. For systems without cells, and for debugging.
+    /// Nothing: a video that crashes a decoder takes the worker down. For systems without cells,
+    /// and for debugging.
     None,
 }
 
@@ -61,7 +62,8 @@ impl Failure {
 
 impl From<frames::Error> for Failure {
     fn from(error: frames::Error) -> Self {
-        // A code that the vocabulary does not know would be a fault of this program, not of the video.
+        // A code that the vocabulary does not know would be a fault of this program, not of the
+        // video.
         let code = error.code().parse().unwrap_or(FailureCode::InternalError);
         Self { code, message: error.to_string() }
     }
@@ -83,11 +85,16 @@ impl Isolation {
 }
 
 /// The reading and writing sides enter the run-time from the engine's threads.
-async fn in_this_process(ends: Ends, bounds: &Bounds, stop: &CancellationToken) -> Result<(Report, Box<dyn Upload>), Failure> {
+async fn in_this_process(
+    ends: Ends,
+    bounds: &Bounds,
+    stop: &CancellationToken,
+) -> Result<(Report, Box<dyn Upload>), Failure> {
     let Ends { storage, video, upload, progress } = ends;
     let (runtime, switch) = (Handle::current(), Stop::at(bounds.deadline));
     let limits = Limits { max_archive_bytes: bounds.archive_bytes, ..Limits::default() };
-    let options = Options { threads: bounds.threads, limits, stop: switch.clone(), ..Options::default() };
+    let options =
+        Options { threads: bounds.threads, limits, stop: switch.clone(), ..Options::default() };
     let mut engine = tokio::task::spawn_blocking(move || {
         let source = Reader::new(storage, &video, runtime.clone());
         let mut sink = Writer::new(upload, runtime);
@@ -103,6 +110,9 @@ async fn in_this_process(ends: Ends, bounds: &Bounds, stop: &CancellationToken) 
         }
     };
     ended.unwrap_or_else(|panic| {
-        Err(Failure { code: FailureCode::InternalError, message: format!("the engine broke down: {panic}") })
+        Err(Failure {
+            code: FailureCode::InternalError,
+            message: format!("the engine broke down: {panic}"),
+        })
     })
 }

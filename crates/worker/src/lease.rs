@@ -8,7 +8,8 @@ use database::attempt::Claim;
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::warn;
 
-/// From renewal to renewal. Each carries the progress that users watch, and brings back a cancellation.
+/// From renewal to renewal. Each carries the progress that users watch, and brings back a
+/// cancellation.
 const EVERY: Duration = Duration::from_millis(500);
 
 /// How far an attempt is, told by the engine's thread.
@@ -27,7 +28,8 @@ impl Progress {
     }
 }
 
-/// Renew a claim again and again. Returns when the job is lost: cancelled, taken by another worker, or not renewed in time.
+/// Renew a claim again and again. Returns when the job is lost: cancelled, taken by another worker,
+/// or not renewed in time.
 pub async fn keep(database: &Database, claim: &Claim, progress: &Progress) {
     let lease = database.rules().lease;
     // Some of the lease is left for the attempt to stop in.
@@ -37,7 +39,8 @@ pub async fn keep(database: &Database, claim: &Claim, progress: &Progress) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let (done, expected) = (progress.done.load(Ordering::Relaxed), progress.expected.load(Ordering::Relaxed));
+        let (done, expected) =
+            (progress.done.load(Ordering::Relaxed), progress.expected.load(Ordering::Relaxed));
         let asked = Instant::now();
         let renewal = database.renew(claim, done, (expected > 0).then_some(expected));
         match tokio::time::timeout_at(renewed + patience, renewal).await {

@@ -1,8 +1,9 @@
 //! One task to one archive, and what keeps tasks from getting lost.
 //!
-//! [`Worker`] takes invitations from the broker and makes each an [attempt](attempt) at its job, kept alive by its [lease](lease), with
-//! the [engine](engine) in a [`cell`] of its own. The [`relay`] brings the outbox to the broker, and [`upkeep`] looks after what others
-//! left behind: leases that ended, messages that got lost, files whose time is over.
+//! [`Worker`] takes invitations from the broker and makes each an [attempt](attempt) at its job,
+//! kept alive by its [lease](lease), with the [engine](engine) in a [`cell`] of its own. The
+//! [`relay`] brings the outbox to the broker, and [`upkeep`] looks after what others left behind:
+//! leases that ended, messages that got lost, files whose time is over.
 
 // In the order in which a job meets them.
 pub mod relay;
@@ -62,7 +63,8 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Work until `stop`, then let running jobs end within the grace period and give the others back.
+    /// Work until `stop`, then let running jobs end within the grace period and give the others
+    /// back.
     pub async fn run(self, stop: CancellationToken) {
         let slots = Arc::new(Semaphore::new(self.settings.slots));
         metrics::gauge!("fiapx_worker_slots").set(self.settings.slots as f64);
@@ -114,7 +116,9 @@ impl Worker {
             }
             match self.broker.subscribe(Queue::Process, prefetch).await {
                 Ok(subscription) => return Some(subscription),
-                Err(error) => warn!(%error, "cannot subscribe to the queue of videos; trying again"),
+                Err(error) => {
+                    warn!(%error, "cannot subscribe to the queue of videos; trying again")
+                }
             }
             tokio::select! {
                 () = stop.cancelled() => return None,
@@ -168,7 +172,8 @@ async fn next(
     Ok((slot, subscription.next().await?))
 }
 
-/// An answer that does not arrive makes the broker repeat the message, which a claim finds harmless.
+/// An answer that does not arrive makes the broker repeat the message, which a claim finds
+/// harmless.
 fn answer(result: Result<(), broker::Error>) {
     if let Err(error) = result {
         info!(%error, "the broker did not take the answer and will repeat the message");

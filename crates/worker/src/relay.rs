@@ -24,7 +24,8 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// How long messages of other processes may lie unnoticed.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Publish what is due until `stop`. Any number of relays may run at once. Messages go on with the trace that they belong to, `here`.
+/// Publish what is due until `stop`. Any number of relays may run at once. Messages go on with the
+/// trace that they belong to, `here`.
 pub async fn run(database: &Database, broker: &dyn Broker, here: Here, stop: &CancellationToken) {
     while !stop.is_cancelled() {
         if note(round(database, broker, here).await, "relaying the outbox").unwrap_or(0) == BATCH {
@@ -39,7 +40,11 @@ pub async fn run(database: &Database, broker: &dyn Broker, here: Here, stop: &Ca
 }
 
 /// Publish what is due now; says how many messages there were.
-async fn round(database: &Database, broker: &dyn Broker, here: Here) -> Result<u64, database::Error> {
+async fn round(
+    database: &Database,
+    broker: &dyn Broker,
+    here: Here,
+) -> Result<u64, database::Error> {
     let taken = database.take_outgoing(BATCH, HOLD).await?;
     let count = taken.len() as u64;
     // Confirms take a round trip each, so the messages of a batch wait for theirs together.
@@ -53,8 +58,10 @@ async fn round(database: &Database, broker: &dyn Broker, here: Here) -> Result<u
         .buffer_unordered(BATCH as usize)
         .collect()
         .await;
-    let published: Vec<_> = results.iter().filter(|(_, result)| result.is_ok()).map(|(id, _)| *id).collect();
-    let refused: Vec<_> = results.iter().filter(|(_, result)| result.is_err()).map(|(id, _)| *id).collect();
+    let published: Vec<_> =
+        results.iter().filter(|(_, result)| result.is_ok()).map(|(id, _)| *id).collect();
+    let refused: Vec<_> =
+        results.iter().filter(|(_, result)| result.is_err()).map(|(id, _)| *id).collect();
     if !published.is_empty() {
         metrics::counter!("fiapx_messages_published_total").increment(published.len() as u64);
         database.published(published).await?;
@@ -69,7 +76,11 @@ async fn round(database: &Database, broker: &dyn Broker, here: Here) -> Result<u
 }
 
 /// Publish one message, whoever handles it being the next of its trace.
-async fn publish(broker: &dyn Broker, row: outbox::Outgoing, here: Here) -> Result<(), broker::Error> {
+async fn publish(
+    broker: &dyn Broker,
+    row: outbox::Outgoing,
+    here: Here,
+) -> Result<(), broker::Error> {
     let outgoing = Outgoing { message: row.message, traceparent: here().or(row.traceparent) };
     fail_point!("relay.before-publish", |_| Ok(()));
     let published = tokio::time::timeout(CONFIRM, broker.publish(&outgoing)).await;

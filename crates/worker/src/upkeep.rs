@@ -1,5 +1,6 @@
-//! What has to be done now and then, by any process, so that nothing stays behind: leases that ended, messages that the broker lost,
-//! archives whose time is over, files that belong to nobody. Each step may run in several processes at once.
+//! What has to be done now and then, by any process, so that nothing stays behind: leases that
+//! ended, messages that the broker lost, archives whose time is over, files that belong to nobody.
+//! Each step may run in several processes at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +22,11 @@ pub struct Settings {
     pub every: Duration,
     /// From look to look at all files.
     pub sweep_every: Duration,
-    /// How old a file has to be before it can be nobody's: longer than any upload takes from its first byte to its job.
+    /// How old a file has to be before it can be nobody's: longer than any upload takes from its
+    /// first byte to its job.
     pub orphan_age: Duration,
-    /// How long a job may wait without a message before it is assumed that the broker lost it; also from look to look at these, which
-    /// goes through all jobs that are kept.
+    /// How long a job may wait without a message before it is assumed that the broker lost it; also
+    /// from look to look at these, which goes through all jobs that are kept.
     pub lost_after: Duration,
 }
 
@@ -101,14 +103,17 @@ impl Upkeep {
         if self.broker.waiting(Queue::Notification).await? == 0 {
             let told = self.database.tell_again(self.settings.lost_after).await?;
             if told > 0 {
-                info!(jobs = told, "outcomes got lost on their way to the users; they are told again");
+                info!(
+                    jobs = told,
+                    "outcomes got lost on their way to the users; they are told again"
+                );
             }
         }
         Ok(())
     }
 
-    /// Remove what unfinished uploads left behind, and the files that no job has a use for, if they are at least so old. Says how many
-    /// files were nobody's.
+    /// Remove what unfinished uploads left behind, and the files that no job has a use for, if they
+    /// are at least so old. Says how many files were nobody's.
     pub async fn sweep(&self, age: Duration) -> Result<u64, Error> {
         self.storage.sweep(age).await?;
         // The store stamps files by the real time, whatever the rows' clock says.
@@ -119,7 +124,8 @@ impl Upkeep {
             let Some(last) = objects.last() else { break };
             after = Some(last.key.clone());
             let old = objects.iter().filter(|object| object.modified <= old_enough);
-            let keys: Vec<(JobId, &str)> = old.map(|object| (object.key.job().1, object.key.as_str())).collect();
+            let keys: Vec<(JobId, &str)> =
+                old.map(|object| (object.key.job().1, object.key.as_str())).collect();
             for orphan in self.database.orphans(&keys).await? {
                 if let Ok(key) = orphan.parse() {
                     self.storage.delete(&key).await?;
@@ -139,9 +145,13 @@ impl Upkeep {
             metrics::gauge!("fiapx_jobs", "state" => state.name()).set(jobs as f64);
         }
         let now = self.database.clock().now();
-        let age = |since: Option<Time>| since.map_or(0.0, |since| (now - since).as_seconds_f64().max(0.0));
-        metrics::gauge!("fiapx_outbox_age_seconds").set(age(self.database.unpublished_since().await?));
-        metrics::gauge!("fiapx_oldest_waiting_job_seconds").set(age(self.database.oldest_waiting().await?));
+        let age = |since: Option<Time>| {
+            since.map_or(0.0, |since| (now - since).as_seconds_f64().max(0.0))
+        };
+        metrics::gauge!("fiapx_outbox_age_seconds")
+            .set(age(self.database.unpublished_since().await?));
+        metrics::gauge!("fiapx_oldest_waiting_job_seconds")
+            .set(age(self.database.oldest_waiting().await?));
         // A figure that is not there cannot be watched.
         metrics::counter!("fiapx_leases_lost_total").increment(0);
         // Last, as a broker that is away keeps nobody from being told what waits for it.
@@ -149,7 +159,8 @@ impl Upkeep {
             let messages = self.broker.waiting(queue).await?;
             metrics::gauge!("fiapx_queue_messages", "queue" => queue.name()).set(messages as f64);
             let dead = self.broker.dead_letters(queue).await?;
-            metrics::gauge!("fiapx_queue_messages", "queue" => queue.dead_letters()).set(dead as f64);
+            metrics::gauge!("fiapx_queue_messages", "queue" => queue.dead_letters())
+                .set(dead as f64);
         }
         Ok(())
     }

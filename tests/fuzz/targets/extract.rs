@@ -1,4 +1,5 @@
-//! The engine: whatever the bytes of a video are, there is a sound archive or an error, soon and within bounds.
+//! The engine: whatever the bytes of a video are, there is a sound archive or an error, soon and
+//! within bounds.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! The HTTP interface: whatever a request's path, headers and body are, forms of videos among them, the answer is no fault of the
-//! service, and what is refused leaves no file.
+//! The HTTP interface: whatever a request's path, headers and body are, forms of videos among them,
+//! the answer is no fault of the service, and what is refused leaves no file.
 
 #![no_main]
 

@@ -36,7 +36,10 @@ impl Bucket {
     /// The server does not run.
     pub fn let_write(&self, may: bool) {
         let change = if may { "allow" } else { "deny" };
-        self.program.clone().arguments(["bucket", change, "--write", &self.name, "--key", ACCESS_KEY]).output();
+        self.program
+            .clone()
+            .arguments(["bucket", change, "--write", &self.name, "--key", ACCESS_KEY])
+            .output();
     }
 
     /// How many uploads to it are neither completed nor aborted.
@@ -66,14 +69,19 @@ impl Garage {
     /// A server for one test.
     #[must_use]
     pub fn start() -> Self {
-        let mut server =
-            Self { process: None, port: port::free(), directory: Directory::new("garage"), buckets: AtomicU32::new(0) };
+        let mut server = Self {
+            process: None,
+            port: port::free(),
+            directory: Directory::new("garage"),
+            buckets: AtomicU32::new(0),
+        };
         server.configure(port::free());
         server.start_again();
         server
     }
 
-    /// The server that all tests of this process share. Each should make a [bucket](Self::create_bucket) of its own.
+    /// The server that all tests of this process share. Each should make a
+    /// [bucket](Self::create_bucket) of its own.
     #[must_use]
     pub fn shared() -> &'static Self {
         static SHARED: LazyLock<Garage> = LazyLock::new(Garage::start);
@@ -128,7 +136,9 @@ impl Garage {
     pub fn create_bucket(&self) -> Bucket {
         let name = format!("test-{}", self.buckets.fetch_add(1, Ordering::Relaxed));
         let _ = self.control(&["bucket", "create", &name]);
-        let _ = self.control(&["bucket", "allow", "--read", "--write", "--owner", &name, "--key", ACCESS_KEY]);
+        let _ = self.control(&[
+            "bucket", "allow", "--read", "--write", "--owner", &name, "--key", ACCESS_KEY,
+        ]);
         Bucket { program: self.program(), name }
     }
 
@@ -170,17 +180,22 @@ impl Garage {
     /// It runs already, or does not start.
     pub fn start_again(&mut self) {
         assert!(self.process.is_none(), "the server runs");
-        let program = self.program().arguments(["server", "--single-node", "--default-bucket"]).environment([
-            ("GARAGE_DEFAULT_ACCESS_KEY", self.access_key()),
-            ("GARAGE_DEFAULT_SECRET_KEY", self.secret_key()),
-            ("GARAGE_DEFAULT_BUCKET", self.bucket()),
-        ]);
-        let process = self.process.insert(program.start("KILL", &self.directory.path().join("log")));
+        let program = self
+            .program()
+            .arguments(["server", "--single-node", "--default-bucket"])
+            .environment([
+                ("GARAGE_DEFAULT_ACCESS_KEY", self.access_key()),
+                ("GARAGE_DEFAULT_SECRET_KEY", self.secret_key()),
+                ("GARAGE_DEFAULT_BUCKET", self.bucket()),
+            ]);
+        let process =
+            self.process.insert(program.start("KILL", &self.directory.path().join("log")));
         // It makes its bucket and its key before it listens (`server.rs` of the package `garage`).
         process.wait_until(|| TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok());
     }
 
-    /// Run its command line with these arguments, such as `["bucket", "info", ...]`, and give what it wrote.
+    /// Run its command line with these arguments, such as `["bucket", "info", ...]`, and give what
+    /// it wrote.
     ///
     /// # Panics
     /// It fails.
@@ -191,7 +206,8 @@ impl Garage {
 
     fn program(&self) -> Program {
         let configuration = self.configuration().display().to_string();
-        Program::new(binary(), "nothing, but run `./setup.sh store`").arguments(["-c", &configuration])
+        Program::new(binary(), "nothing, but run `./setup.sh store`")
+            .arguments(["-c", &configuration])
     }
 
     fn configuration(&self) -> PathBuf {
@@ -221,12 +237,21 @@ impl Garage {
     }
 }
 
-/// The program: what the environment names, or where `setup.sh store` puts it, which is a directory that outlives checkouts.
+/// The program: what the environment names, or where `setup.sh store` puts it, which is a directory
+/// that outlives checkouts.
 fn binary() -> PathBuf {
     let variable = |name| std::env::var_os(name).map(PathBuf::from);
-    let caches = || variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache"))).unwrap_or_default();
+    let caches = || {
+        variable("XDG_CACHE_HOME")
+            .or_else(|| Some(variable("HOME")?.join(".cache")))
+            .unwrap_or_default()
+    };
     let path = variable("GARAGE").unwrap_or_else(|| caches().join("fiapx/bin/garage"));
-    assert!(path.is_file(), "{} is missing: run `./setup.sh store`, or set GARAGE to where it is", path.display());
+    assert!(
+        path.is_file(),
+        "{} is missing: run `./setup.sh store`, or set GARAGE to where it is",
+        path.display()
+    );
     path
 }
 

@@ -1,10 +1,12 @@
 //! Real servers for tests, started and stopped by the tests themselves.
 //!
-//! Each runs on free loopback ports and in a temporary directory of its own. It ends with the value that stands for it, and with
-//! the test process however that ends; so does its directory. `shared()` is one server for the whole process, for tests that keep
-//! to a database or virtual host of their own; `start()` is one for a test that stops or kills it.
+//! Each runs on free loopback ports and in a temporary directory of its own. It ends with the value
+//! that stands for it, and with the test process however that ends; so does its directory.
+//! `shared()` is one server for the whole process, for tests that keep to a database or virtual
+//! host of their own; `start()` is one for a test that stops or kills it.
 //!
-//! Nothing here is fit for anything but tests: what goes wrong panics, with the end of the server's log.
+//! Nothing here is fit for anything but tests: what goes wrong panics, with the end of the server's
+//! log.
 
 // The servers, then what they stand on.
 pub mod postgres;
@@ -22,10 +24,16 @@ pub use postgres::Postgres;
 pub use rabbitmq::RabbitMq;
 pub use redis::Redis;
 
-/// What a process of the service is told to work on servers, by the names of its variables: addresses of a database, a virtual host and
-/// a Redis, and a bucket.
+/// What a process of the service is told to work on servers, by the names of its variables:
+/// addresses of a database, a virtual host and a Redis, and a bucket.
 #[must_use]
-pub fn environment(database: String, broker: String, redis: String, garage: &Garage, bucket: &str) -> Vec<(&'static str, String)> {
+pub fn environment(
+    database: String,
+    broker: String,
+    redis: String,
+    garage: &Garage,
+    bucket: &str,
+) -> Vec<(&'static str, String)> {
     vec![
         ("DATABASE_URL", database),
         ("RABBITMQ_URL", broker),

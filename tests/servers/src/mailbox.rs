@@ -1,4 +1,5 @@
-//! A small mail server. It speaks SMTP on a socket of this machine, keeps what it is given, and misbehaves on demand.
+//! A small mail server. It speaks SMTP on a socket of this machine, keeps what it is given, and
+//! misbehaves on demand.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,7 +13,8 @@ use tokio::task::JoinSet;
 
 use crate::port;
 
-/// How the server behaves towards one client. Each misbehaviour is at a verb; `CONNECT` is the greeting and `.` the end of a mail.
+/// How the server behaves towards one client. Each misbehaviour is at a verb; `CONNECT` is the
+/// greeting and `.` the end of a mail.
 #[derive(Debug, Clone, Copy)]
 pub enum Manner {
     /// It takes mails.
@@ -38,7 +40,8 @@ pub struct Received {
     pub data: String,
 }
 
-/// A mail server with the mails that it was given. It runs in the run-time of the test that starts it.
+/// A mail server with the mails that it was given. It runs in the run-time of the test that starts
+/// it.
 #[derive(Debug)]
 pub struct Mailbox {
     port: u16,
@@ -49,9 +52,15 @@ pub struct Mailbox {
 }
 
 impl Mailbox {
-    /// A server that meets its first clients so, one after the other, and is kind to all that follow.
+    /// A server that meets its first clients so, one after the other, and is kind to all that
+    /// follow.
     pub async fn start(manners: impl IntoIterator<Item = Manner>) -> Self {
-        let mut server = Self { port: port::free(), received: Arc::default(), connected: Arc::default(), tasks: JoinSet::new() };
+        let mut server = Self {
+            port: port::free(),
+            received: Arc::default(),
+            connected: Arc::default(),
+            tasks: JoinSet::new(),
+        };
         server.listen(manners.into_iter().collect()).await;
         server
     }
@@ -90,20 +99,29 @@ impl Mailbox {
     }
 
     async fn listen(&mut self, mut manners: VecDeque<Manner>) {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await.expect("the port is free");
+        let listener =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await.expect("the port is free");
         let (received, connected) = (Arc::clone(&self.received), Arc::clone(&self.connected));
         self.tasks.spawn(async move {
             // Ends with this task.
             let mut clients = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 connected.notify_one();
-                clients.spawn(serve(stream, manners.pop_front().unwrap_or(Manner::Kind), Arc::clone(&received)));
+                clients.spawn(serve(
+                    stream,
+                    manners.pop_front().unwrap_or(Manner::Kind),
+                    Arc::clone(&received),
+                ));
             }
         });
     }
 }
 
-async fn serve(stream: TcpStream, manner: Manner, received: Arc<Mutex<Vec<Received>>>) -> io::Result<()> {
+async fn serve(
+    stream: TcpStream,
+    manner: Manner,
+    received: Arc<Mutex<Vec<Received>>>,
+) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read).lines();
     let (mut login, mut from, mut to) = (None, String::new(), String::new());
@@ -129,9 +147,11 @@ async fn serve(stream: TcpStream, manner: Manner, received: Arc<Mutex<Vec<Receiv
                 "MAIL" => argument.clone_into(&mut from),
                 "RCPT" => argument.clone_into(&mut to),
                 "." => {
-                    // All but the end is kept, and dots that were doubled on the way are single again (RFC 5321, 4.5.2).
+                    // All but the end is kept, and dots that were doubled on the way are single
+                    // again (RFC 5321, 4.5.2).
                     let data = argument.to_owned();
-                    let mail = Received { login: login.clone(), from: from.clone(), to: to.clone(), data };
+                    let mail =
+                        Received { login: login.clone(), from: from.clone(), to: to.clone(), data };
                     received.lock().unwrap_or_else(PoisonError::into_inner).push(mail);
                 }
                 _ => {}

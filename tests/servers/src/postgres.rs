@@ -47,18 +47,35 @@ impl Postgres {
         if let Some(user) = user {
             chown(directory.path(), Some(uid(user)), None).expect("root may give a directory away");
         }
-        let mut server = Self { process: None, port: port::free(), directory, user, databases: AtomicU32::new(0) };
+        let mut server = Self {
+            process: None,
+            port: port::free(),
+            directory,
+            user,
+            databases: AtomicU32::new(0),
+        };
         let data = server.data();
         server
             .program("initdb")
-            // What the system had not yet written when a process was killed is not lost; and nobody pulls the plug.
-            .arguments(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--username", USER, "--pgdata", &data])
+            // What the system had not yet written when a process was killed is not lost; and nobody
+            // pulls the plug.
+            .arguments([
+                "--no-sync",
+                "--auth=trust",
+                "--encoding=UTF8",
+                "--locale=C.UTF-8",
+                "--username",
+                USER,
+                "--pgdata",
+                &data,
+            ])
             .output();
         server.start_again();
         server
     }
 
-    /// The server that all tests of this process share. Each should make a [database](Self::create_database) of its own.
+    /// The server that all tests of this process share. Each should make a
+    /// [database](Self::create_database) of its own.
     #[must_use]
     pub fn shared() -> &'static Self {
         static SHARED: LazyLock<Postgres> = LazyLock::new(Postgres::start);
@@ -106,7 +123,8 @@ impl Postgres {
             "unix_socket_directories=".to_owned(),
             "max_connections=300".to_owned(),
             "fsync=off".to_owned(),
-            // In files of the data directory, which go with it, and not in /dev/shm, where a server that is killed leaves them.
+            // In files of the data directory, which go with it, and not in /dev/shm, where a server
+            // that is killed leaves them.
             "dynamic_shared_memory_type=mmap".to_owned(),
         ];
         let program = self
@@ -114,7 +132,8 @@ impl Postgres {
             .arguments(["-D", &self.data()])
             .arguments(settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting]));
         let log = self.directory.path().join("log");
-        // Its signal for an immediate stop: its own children end with it and it gives its shared memory back, unlike after KILL.
+        // Its signal for an immediate stop: its own children end with it and it gives its shared
+        // memory back, unlike after KILL.
         let mut process = program.start("QUIT", &log);
         let ready = self.client("pg_isready");
         process.wait_until(|| ready.succeeds());
@@ -126,7 +145,14 @@ impl Postgres {
     }
 
     fn client(&self, name: &str) -> Program {
-        self.program(name).arguments(["--host", "127.0.0.1", "--username", USER, "--port", &self.port.to_string()])
+        self.program(name).arguments([
+            "--host",
+            "127.0.0.1",
+            "--username",
+            USER,
+            "--port",
+            &self.port.to_string(),
+        ])
     }
 
     fn program(&self, name: &str) -> Program {
@@ -147,14 +173,18 @@ impl Drop for Postgres {
 /// Where Debian puts the programs of the newest version that is installed.
 fn newest() -> PathBuf {
     let versions = Path::new("/usr/lib/postgresql");
-    let installed = fs::read_dir(versions).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let installed =
+        fs::read_dir(versions).into_iter().flatten().flatten().map(|entry| entry.file_name());
     let newest = installed.filter_map(|name| name.to_str()?.parse::<u32>().ok()).max();
     versions.join(newest.unwrap_or_default().to_string()).join("bin")
 }
 
 fn uid(user: &str) -> u32 {
     let users = fs::read_to_string("/etc/passwd").expect("a list of users");
-    let fields = users.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| fields[0] == user);
+    let fields = users
+        .lines()
+        .map(|line| line.split(':').collect::<Vec<_>>())
+        .find(|fields| fields[0] == user);
     let uid = fields.and_then(|fields| fields.get(2)?.parse().ok());
     uid.unwrap_or_else(|| panic!("there is no user {user}: apt-get install postgresql"))
 }
@@ -165,7 +195,16 @@ mod tests {
 
     impl Postgres {
         fn answer(&self, url: &str, statement: &str) -> String {
-            self.program("psql").arguments(["--no-psqlrc", "--tuples-only", "--no-align", "--command", statement, url]).output()
+            self.program("psql")
+                .arguments([
+                    "--no-psqlrc",
+                    "--tuples-only",
+                    "--no-align",
+                    "--command",
+                    statement,
+                    url,
+                ])
+                .output()
         }
     }
 
@@ -191,6 +230,9 @@ mod tests {
         let server = Postgres::shared();
         let (first, second) = (server.create_database(), server.create_database());
         server.answer(&first, "CREATE TABLE there (number integer)");
-        assert_eq!(server.answer(&second, "SELECT count(*) FROM pg_tables WHERE tablename = 'there'"), "0\n");
+        assert_eq!(
+            server.answer(&second, "SELECT count(*) FROM pg_tables WHERE tablename = 'there'"),
+            "0\n"
+        );
     }
 }

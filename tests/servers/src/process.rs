@@ -34,13 +34,20 @@ impl Program {
         Self { path, arguments: Vec::new(), environment: Vec::new(), user: None }
     }
 
-    pub(crate) fn arguments<S: Into<String>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
+    pub(crate) fn arguments<S: Into<String>>(
+        mut self,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Self {
         self.arguments.extend(arguments.into_iter().map(Into::into));
         self
     }
 
-    pub(crate) fn environment<S: Into<String>>(mut self, variables: impl IntoIterator<Item = (&'static str, S)>) -> Self {
-        self.environment.extend(variables.into_iter().map(|(name, value)| (name.to_owned(), value.into())));
+    pub(crate) fn environment<S: Into<String>>(
+        mut self,
+        variables: impl IntoIterator<Item = (&'static str, S)>,
+    ) -> Self {
+        self.environment
+            .extend(variables.into_iter().map(|(name, value)| (name.to_owned(), value.into())));
         self
     }
 
@@ -50,8 +57,8 @@ impl Program {
         self
     }
 
-    /// The command, by way of setpriv (util-linux), which sends it `signal` when we end. Only what the program needs of our
-    /// environment goes with it.
+    /// The command, by way of setpriv (util-linux), which sends it `signal` when we end. Only what
+    /// the program needs of our environment goes with it.
     fn command(&self, signal: &str) -> Command {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", signal]);
@@ -59,7 +66,10 @@ impl Program {
             command.args(["--reuid", user, "--regid", user, "--clear-groups"]);
         }
         command.arg("--").arg(&self.path).args(&self.arguments);
-        command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C.UTF-8");
+        command
+            .env_clear()
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("LC_ALL", "C.UTF-8");
         command.envs(self.environment.iter().map(|(name, value)| (name, value))).current_dir("/");
         command
     }
@@ -70,7 +80,8 @@ impl Program {
     /// It fails.
     pub(crate) fn output(&self) -> String {
         let output = self.command("KILL").output().expect("setpriv (Debian package util-linux)");
-        let (written, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let (written, errors) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{self:?} failed: {}\n{written}{errors}", output.status);
         written.into_owned()
     }
@@ -84,14 +95,17 @@ impl Program {
     pub(crate) fn start(&self, signal: &str, log: &Path) -> Process {
         let file = File::options().create(true).append(true).open(log).expect("a file for the log");
         let mut command = self.command(signal);
-        command.stdin(std::process::Stdio::null()).stdout(file.try_clone().expect("a file for the log")).stderr(file);
+        command
+            .stdin(std::process::Stdio::null())
+            .stdout(file.try_clone().expect("a file for the log"))
+            .stderr(file);
         let child = spawn(command).expect("setpriv (Debian package util-linux)");
         Process { child, log: log.to_owned() }
     }
 }
 
-/// Linux sends the signal when the thread ends that made the child, and a test's thread ends with the test. So one thread, which
-/// lasts as long as we do, makes all of them.
+/// Linux sends the signal when the thread ends that made the child, and a test's thread ends with
+/// the test. So one thread, which lasts as long as we do, makes all of them.
 fn spawn(command: Command) -> io::Result<Child> {
     type Order = (Command, Sender<io::Result<Child>>);
     static MAKER: LazyLock<Sender<Order>> = LazyLock::new(|| {
@@ -151,8 +165,14 @@ impl Process {
     /// # Panics
     /// It has ended already; shows the end of its log.
     pub(crate) fn signal(&self, signal: &str) {
-        let sent = Command::new("sh").args(["-c", &format!("kill -{signal} {}", self.child.id())]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "the server is gone\n{}", self.last_words());
+        let sent = Command::new("sh")
+            .args(["-c", &format!("kill -{signal} {}", self.child.id())])
+            .status();
+        assert!(
+            sent.is_ok_and(|status| status.success()),
+            "the server is gone\n{}",
+            self.last_words()
+        );
     }
 
     fn last_words(&self) -> String {

@@ -11,12 +11,14 @@ use crate::directory::Directory;
 use crate::port;
 use crate::process::{Process, Program};
 
-/// Where Debian puts the programs. Those in /usr/sbin insist on root or a user called rabbitmq; these run as anybody.
+/// Where Debian puts the programs. Those in /usr/sbin insist on root or a user called rabbitmq;
+/// these run as anybody.
 const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
 
 const PACKAGE: &str = "rabbitmq-server";
 
-/// Virtual hosts that are made at once: each command starts an Erlang machine of its own, which takes longer than they do.
+/// Virtual hosts that are made at once: each command starts an Erlang machine of its own, which
+/// takes longer than they do.
 const STOCK: usize = 8;
 
 /// The virtual hosts that were made.
@@ -32,8 +34,8 @@ struct Hosts {
 pub struct RabbitMq {
     // Both end before their directory.
     process: Option<Process>,
-    /// Erlang's register of nodes, by which the control program finds the server. The server would start one for the whole machine,
-    /// and leave it behind.
+    /// Erlang's register of nodes, by which the control program finds the server. The server would
+    /// start one for the whole machine, and leave it behind.
     _names: Process,
     port: u16,
     environment: Vec<(&'static str, String)>,
@@ -52,11 +54,13 @@ impl RabbitMq {
         let path = |name: &str| directory.path().join(name).display().to_string();
         let (port, names_port, node_port) = (port::free(), port::free(), port::free());
 
-        // Erlang wants the shared secret of nodes and their clients in a file that only its owner can read.
+        // Erlang wants the shared secret of nodes and their clients in a file that only its owner
+        // can read.
         let cookie = path(".erlang.cookie");
         fs::write(&cookie, "only-for-tests").expect("the directory can be written");
         fs::set_permissions(&cookie, Permissions::from_mode(0o400)).expect("the file is ours");
-        fs::write(path("rabbitmq.conf"), format!("listeners.tcp.1 = 127.0.0.1:{port}\n")).expect("the directory can be written");
+        fs::write(path("rabbitmq.conf"), format!("listeners.tcp.1 = 127.0.0.1:{port}\n"))
+            .expect("the directory can be written");
         fs::write(path("plugins"), "[].\n").expect("the directory can be written");
 
         let environment = vec![
@@ -73,20 +77,26 @@ impl RabbitMq {
             ("RABBITMQ_ENABLED_PLUGINS_FILE", path("plugins")),
             ("RABBITMQ_MNESIA_BASE", path("data")),
             ("RABBITMQ_LOG_BASE", path("logs")),
-            ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}".to_owned()),
-            // The start script then becomes the server instead of waiting for it, so that signals reach the server.
+            (
+                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
+                "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}".to_owned(),
+            ),
+            // The start script then becomes the server instead of waiting for it, so that signals
+            // reach the server.
             ("RUNNING_UNDER_SYSTEMD", "true".to_owned()),
         ];
         let names = Program::new("/usr/bin/epmd", PACKAGE).environment(environment.clone());
         let mut names = names.start("KILL", &directory.path().join("epmd.log"));
         names.wait_until(|| TcpStream::connect((Ipv4Addr::LOCALHOST, names_port)).is_ok());
         let virtual_hosts = Mutex::default();
-        let mut server = Self { process: None, _names: names, port, environment, directory, virtual_hosts };
+        let mut server =
+            Self { process: None, _names: names, port, environment, directory, virtual_hosts };
         server.start_again();
         server
     }
 
-    /// The server that all tests of this process share. Each should make a [virtual host](Self::create_virtual_host) of its own.
+    /// The server that all tests of this process share. Each should make a [virtual
+    /// host](Self::create_virtual_host) of its own.
     #[must_use]
     pub fn shared() -> &'static Self {
         static SHARED: LazyLock<RabbitMq> = LazyLock::new(RabbitMq::start);
@@ -107,7 +117,8 @@ impl RabbitMq {
     pub fn create_virtual_host(&self) -> (String, String) {
         let mut hosts = self.virtual_hosts.lock().unwrap_or_else(PoisonError::into_inner);
         if hosts.free.is_empty() {
-            let names: Vec<String> = (hosts.made..hosts.made + STOCK).map(|number| format!("test-{number}")).collect();
+            let names: Vec<String> =
+                (hosts.made..hosts.made + STOCK).map(|number| format!("test-{number}")).collect();
             self.define(&names);
             hosts.made += STOCK;
             hosts.free = names;
@@ -125,7 +136,11 @@ impl RabbitMq {
             permissions.push(format!(r#"{{"user": "guest", "vhost": "{name}", "configure": ".*", "write": ".*", "read": ".*"}}"#));
         }
         let file = self.directory.path().join("definitions.json");
-        let definitions = format!(r#"{{"vhosts": [{}], "permissions": [{}]}}"#, hosts.join(", "), permissions.join(", "));
+        let definitions = format!(
+            r#"{{"vhosts": [{}], "permissions": [{}]}}"#,
+            hosts.join(", "),
+            permissions.join(", ")
+        );
         fs::write(&file, definitions).expect("the directory can be written");
         self.control(&["import_definitions", &file.display().to_string()]);
     }
@@ -135,7 +150,10 @@ impl RabbitMq {
     /// # Panics
     /// It fails.
     pub fn control(&self, arguments: &[&str]) -> String {
-        self.program("rabbitmqctl").arguments(["--quiet"]).arguments(arguments.iter().copied()).output()
+        self.program("rabbitmqctl")
+            .arguments(["--quiet"])
+            .arguments(arguments.iter().copied())
+            .output()
     }
 
     /// Stop it as an operator would.
@@ -170,20 +188,23 @@ impl RabbitMq {
         self.process.as_ref().expect("the server runs").signal("CONT");
     }
 
-    /// Start it after a [stop](Self::stop) or [kill](Self::kill), with the same data and on the same port.
+    /// Start it after a [stop](Self::stop) or [kill](Self::kill), with the same data and on the
+    /// same port.
     ///
     /// # Panics
     /// It runs already, or does not start.
     pub fn start_again(&mut self) {
         assert!(self.process.is_none(), "the server runs");
-        let mut process = self.program("rabbitmq-server").start("KILL", &self.directory.path().join("log"));
+        let mut process =
+            self.program("rabbitmq-server").start("KILL", &self.directory.path().join("log"));
         process.wait_until(|| answers(self.port));
         self.process = Some(process);
         // It takes connections a moment before it takes commands.
         self.control(&["await_startup"]);
     }
 
-    /// Throw away all that it keeps after a [stop](Self::stop) or [kill](Self::kill), as a disk that breaks. Virtual hosts are gone, too.
+    /// Throw away all that it keeps after a [stop](Self::stop) or [kill](Self::kill), as a disk
+    /// that breaks. Virtual hosts are gone, too.
     ///
     /// # Panics
     /// It runs.
@@ -201,7 +222,8 @@ impl RabbitMq {
     }
 }
 
-/// Whether it begins a conversation: AMQP 0-9-1, section 2.2.4. The port alone opens a little earlier.
+/// Whether it begins a conversation: AMQP 0-9-1, section 2.2.4. The port alone opens a little
+/// earlier.
 fn answers(port: u16) -> bool {
     let mut frame = [0; 1];
     TcpStream::connect((Ipv4Addr::LOCALHOST, port))

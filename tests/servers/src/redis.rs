@@ -26,13 +26,18 @@ impl Redis {
     /// A server for one test.
     #[must_use]
     pub fn start() -> Self {
-        let mut server =
-            Self { process: None, port: port::free(), directory: Directory::new("redis"), databases: AtomicU32::new(1) };
+        let mut server = Self {
+            process: None,
+            port: port::free(),
+            directory: Directory::new("redis"),
+            databases: AtomicU32::new(1),
+        };
         server.start_again();
         server
     }
 
-    /// The server that all tests of this process share. Each should take a [database](Self::new_database) of its own.
+    /// The server that all tests of this process share. Each should take a
+    /// [database](Self::new_database) of its own.
     #[must_use]
     pub fn shared() -> &'static Self {
         static SHARED: LazyLock<Redis> = LazyLock::new(Redis::start);
@@ -87,7 +92,8 @@ impl Redis {
     pub fn start_again(&mut self) {
         assert!(self.process.is_none(), "the server runs");
         let databases = DATABASES.to_string();
-        let (port, directory) = (self.port.to_string(), self.directory.path().display().to_string());
+        let (port, directory) =
+            (self.port.to_string(), self.directory.path().display().to_string());
         let program = Program::new("/usr/bin/redis-server", "redis-server").arguments([
             "--bind",
             "127.0.0.1",
@@ -104,7 +110,8 @@ impl Redis {
             "--daemonize",
             "no",
         ]);
-        let process = self.process.insert(program.start("KILL", &self.directory.path().join("log")));
+        let process =
+            self.process.insert(program.start("KILL", &self.directory.path().join("log")));
         process.wait_until(|| answers(self.port));
     }
 }

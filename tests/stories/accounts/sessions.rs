@@ -20,7 +20,8 @@ const SECRET: &str = "the secret of these stories, which is long enough";
 /// Hand in a refresh token; gives the pair that it is changed for, or the code of the refusal.
 async fn refresh(client: &Client, token: &str) -> Result<(String, String), String> {
     let (status, body) = post(client, "/auth/refresh", &json!({ "refresh_token": token })).await;
-    let text = |name: &str| body[name].as_str().unwrap_or_else(|| panic!("no {name}: {body}")).to_owned();
+    let text =
+        |name: &str| body[name].as_str().unwrap_or_else(|| panic!("no {name}: {body}")).to_owned();
     match status {
         StatusCode::OK => Ok((text("access_token"), text("refresh_token"))),
         StatusCode::UNAUTHORIZED => Err(text("code")),
@@ -43,7 +44,8 @@ async fn a_session_is_renewed_and_logged_out() {
     let (_, newest) = refresh(&service, &newer).await.expect("it is fresh");
 
     for _ in 0..2 {
-        let (status, body) = post(&service, "/auth/logout", &json!({ "refresh_token": newest })).await;
+        let (status, body) =
+            post(&service, "/auth/logout", &json!({ "refresh_token": newest })).await;
         assert_eq!((status, body), (StatusCode::NO_CONTENT, Value::Null));
     }
     assert_eq!(refresh(&service, &newest).await, Err("TOKEN_INVALID".to_owned()));
@@ -54,7 +56,9 @@ async fn a_session_is_renewed_and_logged_out() {
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_spent_token_that_comes_again_ends_its_session_alone(#[values(Embedded, Servers)] parts: Parts) {
+async fn a_spent_token_that_comes_again_ends_its_session_alone(
+    #[values(Embedded, Servers)] parts: Parts,
+) {
     let service = parts.start().await;
     let user = service.user().await;
     let mut elsewhere = service.user().await;
@@ -67,19 +71,30 @@ async fn a_spent_token_that_comes_again_ends_its_session_alone(#[values(Embedded
     for token in [&newest, &newer, &user.refresh] {
         assert!(refresh(&service, token).await.is_err());
     }
-    assert!(refresh(&service, &elsewhere.refresh).await.is_ok(), "the user's session on another device goes on");
+    assert!(
+        refresh(&service, &elsewhere.refresh).await.is_ok(),
+        "the user's session on another device goes on"
+    );
 }
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn of_twenty_who_spend_a_token_at_once_one_gets_another_and_it_is_worth_nothing(#[values(Embedded, Servers)] parts: Parts) {
+async fn of_twenty_who_spend_a_token_at_once_one_gets_another_and_it_is_worth_nothing(
+    #[values(Embedded, Servers)] parts: Parts,
+) {
     let service = parts.with(|settings| settings.limits.attempts_per_address = 1000).await;
     for _ in 0..5 {
         let user = service.user().await;
         let results = join_all((0..20).map(|_| refresh(&service, &user.refresh))).await;
-        let won: Vec<&String> = results.iter().filter_map(|result| Some(&result.as_ref().ok()?.1)).collect();
+        let won: Vec<&String> =
+            results.iter().filter_map(|result| Some(&result.as_ref().ok()?.1)).collect();
         assert_eq!(won.len(), 1, "{results:?}");
-        assert!(results.iter().all(|result| result.as_ref().err().is_none_or(|code| code == "TOKEN_REUSED")), "{results:?}");
+        assert!(
+            results
+                .iter()
+                .all(|result| result.as_ref().err().is_none_or(|code| code == "TOKEN_REUSED")),
+            "{results:?}"
+        );
         assert_eq!(refresh(&service, won[0]).await, Err("TOKEN_INVALID".to_owned()));
         assert!(refresh(&service, &user.refresh).await.is_err());
     }
@@ -107,7 +122,9 @@ async fn sessions_end_with_their_time(#[values(Embedded, Servers)] parts: Parts)
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_access_tokens_of_this_service_let_anybody_in() {
-    let service = Service::with(|settings| settings.accounts.jwt_secret = Some(SECRET.to_owned().into())).await;
+    let service =
+        Service::with(|settings| settings.accounts.jwt_secret = Some(SECRET.to_owned().into()))
+            .await;
     let user = service.user().await;
     let now = service.clock.now().timestamp();
     let claims = |changes: Value| {
@@ -131,7 +148,8 @@ async fn only_access_tokens_of_this_service_let_anybody_in() {
     };
     let unsigned = |algorithm: &str| {
         let header = json!({ "alg": algorithm, "typ": "JWT" });
-        let [header, claims] = [header, claims(json!({}))].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
+        let [header, claims] =
+            [header, claims(json!({}))].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
         format!("{header}.{claims}.")
     };
     // What is changed below is all that is wrong.
@@ -154,7 +172,11 @@ async fn only_access_tokens_of_this_service_let_anybody_in() {
         ("of no user's id", signed(json!({ "sub": "ana" }))),
         (
             "signed with another secret",
-            sign(Algorithm::HS256, &claims(json!({})), "another secret, which is as long as it has to be"),
+            sign(
+                Algorithm::HS256,
+                &claims(json!({})),
+                "another secret, which is as long as it has to be",
+            ),
         ),
         ("signed with an empty secret", sign(Algorithm::HS256, &claims(json!({})), "")),
         ("signed by another algorithm", sign(Algorithm::HS512, &claims(json!({})), SECRET)),
@@ -166,15 +188,27 @@ async fn only_access_tokens_of_this_service_let_anybody_in() {
         ("empty", String::new()),
         ("no token", "garbage".to_owned()),
     ];
-    let with = |header: String| service.request(Method::GET, "/auth/me").header(AUTHORIZATION, header);
-    let mut requests: Vec<_> = refused.map(|(what, token)| (what, with(format!("Bearer {token}")))).into();
+    let with =
+        |header: String| service.request(Method::GET, "/auth/me").header(AUTHORIZATION, header);
+    let mut requests: Vec<_> =
+        refused.map(|(what, token)| (what, with(format!("Bearer {token}")))).into();
     requests.push(("missing", service.request(Method::GET, "/auth/me")));
     requests.push(("of another scheme", with(format!("Basic {}", user.access))));
-    requests.push(("in the query", service.request(Method::GET, &format!("/auth/me?access_token={}", user.access))));
+    requests.push((
+        "in the query",
+        service.request(Method::GET, &format!("/auth/me?access_token={}", user.access)),
+    ));
     for (what, request) in requests {
         let response = request.send().await.expect("the service answers");
-        let scheme = response.headers().get(WWW_AUTHENTICATE).map(|value| value.to_str().expect("it is text").to_owned());
-        assert_eq!((response.status(), scheme.as_deref()), (StatusCode::UNAUTHORIZED, Some("Bearer")), "a token that is {what}");
+        let scheme = response
+            .headers()
+            .get(WWW_AUTHENTICATE)
+            .map(|value| value.to_str().expect("it is text").to_owned());
+        assert_eq!(
+            (response.status(), scheme.as_deref()),
+            (StatusCode::UNAUTHORIZED, Some("Bearer")),
+            "a token that is {what}"
+        );
         let problem: Value = response.json().await.expect("answers are JSON");
         assert_eq!(problem["status"], json!(401), "a token that is {what}");
     }

@@ -1,4 +1,5 @@
-//! Every operation, with every answer that the document promises and a test can bring about; each held against the document.
+//! Every operation, with every answer that the document promises and a test can bring about; each
+//! held against the document.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -42,7 +43,8 @@ struct Drive<'a> {
 }
 
 impl Drive<'_> {
-    /// Do a request that has to be answered with this status, and hold the answer against the document.
+    /// Do a request that has to be answered with this status, and hold the answer against the
+    /// document.
     async fn expect(&self, expected: u16, request: RequestBuilder) -> (HeaderMap, Value) {
         let request = request.build().expect("the request can be made");
         let operation = self.document.operation(request.method(), request.url().path());
@@ -52,7 +54,10 @@ impl Drive<'_> {
         let name = &operation.name;
         assert_eq!(status, expected, "{name}: {}", String::from_utf8_lossy(&body));
         if let Err(complaint) = self.document.keeps(&operation, status, &headers, &body) {
-            panic!("{name} answers {status}, but {complaint}: {headers:?} {}", String::from_utf8_lossy(&body));
+            panic!(
+                "{name} answers {status}, but {complaint}: {headers:?} {}",
+                String::from_utf8_lossy(&body)
+            );
         }
         self.seen.lock().expect("nobody panicked").insert((name.clone(), expected));
         (headers, serde_json::from_slice(&body).unwrap_or_default())
@@ -78,7 +83,8 @@ fn upload(user: &User<'_>, files: &[(&str, Vec<u8>)]) -> RequestBuilder {
 fn sql(service: &Service, statements: &str) {
     let program = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], timeout=60); c.executescript(sys.argv[2]); c.close()";
     let file = service.directory.path().join("fiapx.db");
-    output(tool("python3").args(["-c", program]).arg(file).arg(statements)).expect("the statements are right");
+    output(tool("python3").args(["-c", program]).arg(file).arg(statements))
+        .expect("the statements are right");
 }
 
 /// The operations on a job; the last removes it.
@@ -111,14 +117,22 @@ async fn every_answer_is_as_documented() {
     jobs(&drive).await;
     faults(&drive).await;
 
-    let documented =
-        drive.document.operations().into_iter().flat_map(|operation| {
-            operation.statuses().into_iter().map(|status| (operation.name.clone(), status)).collect::<Vec<_>>()
-        });
+    let documented = drive.document.operations().into_iter().flat_map(|operation| {
+        operation
+            .statuses()
+            .into_iter()
+            .map(|status| (operation.name.clone(), status))
+            .collect::<Vec<_>>()
+    });
     let documented: BTreeSet<_> = documented.collect();
-    let unseen: BTreeSet<_> = UNSEEN.iter().map(|(operation, status)| ((*operation).to_owned(), *status)).collect();
+    let unseen: BTreeSet<_> =
+        UNSEEN.iter().map(|(operation, status)| ((*operation).to_owned(), *status)).collect();
     let seen = drive.seen.lock().expect("nobody panicked").clone();
-    assert_eq!(documented.difference(&seen).cloned().collect::<BTreeSet<_>>(), unseen, "documented, and never seen");
+    assert_eq!(
+        documented.difference(&seen).cloned().collect::<BTreeSet<_>>(),
+        unseen,
+        "documented, and never seen"
+    );
 }
 
 async fn accounts(drive: &Drive<'_>) {
@@ -128,7 +142,9 @@ async fn accounts(drive: &Drive<'_>) {
     drive.post(422, "/auth/register", &json!({ "email": "", "password": "", "name": "" })).await;
     drive.post(422, "/auth/register", &json!([])).await;
     let session = drive.post(200, "/auth/login", &ana).await;
-    let renewed = drive.post(200, "/auth/refresh", &json!({ "refresh_token": session["refresh_token"] })).await;
+    let renewed = drive
+        .post(200, "/auth/refresh", &json!({ "refresh_token": session["refresh_token"] }))
+        .await;
     drive.post(401, "/auth/refresh", &json!({ "refresh_token": session["refresh_token"] })).await;
     drive.post(204, "/auth/logout", &json!({ "refresh_token": renewed["refresh_token"] })).await;
     let wrong = json!({ "email": "ana@example.com", "password": "wrong" });
@@ -159,7 +175,9 @@ async fn accounts(drive: &Drive<'_>) {
         drive.expect(401, nobody).await;
     }
     for path in ["/auth/register", "/auth/login", "/auth/refresh", "/auth/logout"] {
-        let post = |kind: &str, body: String| drive.service.request(Method::POST, path).header(CONTENT_TYPE, kind).body(body);
+        let post = |kind: &str, body: String| {
+            drive.service.request(Method::POST, path).header(CONTENT_TYPE, kind).body(body)
+        };
         drive.expect(400, post("application/json", "{".to_owned())).await;
         drive.expect(413, post("application/json", "x".repeat(70 << 10))).await;
         drive.expect(415, post("text/plain", "{}".to_owned())).await;
@@ -172,13 +190,17 @@ async fn uploads(drive: &Drive<'_>) {
     let user = drive.service.user().await;
     let clip = bytes_of(SHORT);
     // The service gives up on it after a second, and reads on for ten more.
-    let stalled = stream::iter([Ok::<_, std::io::Error>(part(&clip[..500]))]).chain(stream::pending());
+    let stalled =
+        stream::iter([Ok::<_, std::io::Error>(part(&clip[..500]))]).chain(stream::pending());
     let post = |body: Body| {
-        user.request(Method::POST, "/videos/upload").header(CONTENT_TYPE, "multipart/form-data; boundary=line").body(body)
+        user.request(Method::POST, "/videos/upload")
+            .header(CONTENT_TYPE, "multipart/form-data; boundary=line")
+            .body(body)
     };
     let large = [clip.clone(), vec![0; 32 << 20]].concat();
     let others = async {
-        let named = |key: &str| upload(&user, &[("a.mp4", clip.clone())]).header("Idempotency-Key", key);
+        let named =
+            |key: &str| upload(&user, &[("a.mp4", clip.clone())]).header("Idempotency-Key", key);
         let (headers, accepted) = drive.expect(202, named("mine")).await;
         let job = accepted["job_id"].as_str().expect("an id");
         assert_eq!(headers["location"].to_str().expect("it is text"), format!("/videos/{job}"));
@@ -188,7 +210,15 @@ async fn uploads(drive: &Drive<'_>) {
         drive.expect(409, named("mine")).await;
         drive.expect(400, named("")).await;
         drive.expect(400, post(part(&clip).into())).await;
-        drive.expect(401, drive.service.request(Method::POST, "/videos/upload").multipart(form(&[("a.mp4", clip.clone())]))).await;
+        drive
+            .expect(
+                401,
+                drive
+                    .service
+                    .request(Method::POST, "/videos/upload")
+                    .multipart(form(&[("a.mp4", clip.clone())])),
+            )
+            .await;
         drive.expect(413, upload(&user, &[("a.mp4", large)])).await;
         drive.expect(415, upload(&user, &[("a.txt", clip.clone())])).await;
         drive.expect(415, upload(&user, &[("a.mp4", b"no video".to_vec())])).await;
@@ -201,7 +231,8 @@ async fn uploads(drive: &Drive<'_>) {
 
 /// The beginning of a form, with the beginning of a video in it.
 fn part(bytes: &[u8]) -> Vec<u8> {
-    [b"--line\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.mp4\"\r\n\r\n", bytes].concat()
+    [b"--line\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.mp4\"\r\n\r\n", bytes]
+        .concat()
 }
 
 async fn jobs(drive: &Drive<'_>) {
@@ -214,8 +245,13 @@ async fn jobs(drive: &Drive<'_>) {
     let get = |path: &str| user.request(Method::GET, path);
     let (headers, page) = drive.expect(200, get("/videos?limit=1")).await;
     assert_eq!(page.as_array().map(Vec::len), Some(1));
-    let next =
-        headers["link"].to_str().expect("it is text").strip_prefix('<').and_then(|link| link.split_once('>')).expect("a link").0;
+    let next = headers["link"]
+        .to_str()
+        .expect("it is text")
+        .strip_prefix('<')
+        .and_then(|link| link.split_once('>'))
+        .expect("a link")
+        .0;
     let (headers, page) = drive.expect(200, get(&format!("{next}&limit=2"))).await;
     assert!(page.as_array().is_some_and(|page| !page.is_empty()), "{headers:?}");
     for wrong in ["limit=0", "limit=101", "limit=x", "status=LOST", "cursor=x"] {
@@ -230,10 +266,16 @@ async fn jobs(drive: &Drive<'_>) {
         drive.expect(400, user.request(method.clone(), &path("no-id"))).await;
         drive.expect(401, drive.service.request(method.clone(), &path(&jobs[0]))).await;
         drive.expect(403, other.request(method.clone(), &path(&jobs[0]))).await;
-        drive.expect(404, user.request(method.clone(), &path("0190a000-0000-7000-8000-0000000000aa"))).await;
+        drive
+            .expect(
+                404,
+                user.request(method.clone(), &path("0190a000-0000-7000-8000-0000000000aa")),
+            )
+            .await;
         if method == Method::GET {
             drive.expect(200, user.request(method.clone(), &path(&jobs[0]))).await;
-            let of_archive = ["/download", "/frames", "/frames/1"].iter().any(|end| path("").ends_with(end));
+            let of_archive =
+                ["/download", "/frames", "/frames/1"].iter().any(|end| path("").ends_with(end));
             let unfinished = if of_archive { 400 } else { 200 };
             drive.expect(unfinished, user.request(method, &path(&failed))).await;
         }
@@ -245,7 +287,8 @@ async fn jobs(drive: &Drive<'_>) {
 
     // A job that is not over is cancelled; one that is, is deleted.
     let running = user.send("long/240_pictures.mp4").await;
-    let (_, view) = drive.expect(200, user.request(Method::DELETE, &format!("/videos/{running}"))).await;
+    let (_, view) =
+        drive.expect(200, user.request(Method::DELETE, &format!("/videos/{running}"))).await;
     assert_eq!(view["status"], "CANCELLED");
     let (_, link) = drive.expect(200, get(&format!("/jobs/{}/download", jobs[1]))).await;
     drive.expect(204, user.request(Method::DELETE, &format!("/videos/{}", jobs[1]))).await;
@@ -259,7 +302,16 @@ async fn jobs(drive: &Drive<'_>) {
 /// What can be asked of frames beside what can be asked of every job.
 async fn frames(drive: &Drive<'_>, user: &User<'_>, job: &str) {
     let get = |query: &str| user.request(Method::GET, &format!("/jobs/{job}/frames{query}"));
-    for wrong in ["?limit=0", "?limit=1001", "?after=-1", "/x", "/0", "/1?width=15", "/1?width=17", "/1?width=656"] {
+    for wrong in [
+        "?limit=0",
+        "?limit=1001",
+        "?after=-1",
+        "/x",
+        "/0",
+        "/1?width=15",
+        "/1?width=17",
+        "/1?width=656",
+    ] {
         drive.expect(400, get(wrong)).await;
     }
     drive.expect(404, get("/2")).await;
@@ -272,7 +324,8 @@ async fn frames(drive: &Drive<'_>, user: &User<'_>, job: &str) {
 
 /// A job of something that is no video behind its first bytes.
 async fn failed(drive: &Drive<'_>, user: &User<'_>) -> String {
-    let (_, accepted) = drive.expect(202, upload(user, &[("a.mp4", bytes_of(SHORT)[..400].to_vec())])).await;
+    let (_, accepted) =
+        drive.expect(202, upload(user, &[("a.mp4", bytes_of(SHORT)[..400].to_vec())])).await;
     let job = accepted["job_id"].as_str().expect("an id").to_owned();
     user.until(&job, &["FAILED"]).await;
     job
@@ -295,7 +348,8 @@ async fn faults(drive: &Drive<'_>) {
     let user = service.user().await;
     let job = user.send(SHORT).await;
     user.done(&job).await;
-    let (_, link) = drive.expect(200, user.request(Method::GET, &format!("/jobs/{job}/download"))).await;
+    let (_, link) =
+        drive.expect(200, user.request(Method::GET, &format!("/jobs/{job}/download"))).await;
     let link = link["download_url"].as_str().expect("a link");
     drive.expect(200, drive.get("/health")).await;
     drive.expect(200, drive.get("/ready")).await;
@@ -305,32 +359,52 @@ async fn faults(drive: &Drive<'_>) {
             drive.expect(status, user.request(method, &path.replace("{}", &job))).await;
         }
         drive.expect(status, user.request(Method::GET, "/videos")).await;
-        drive.expect(status, upload(&user, &[("a.mp4", bytes_of(SHORT))]).header("Idempotency-Key", key)).await;
+        drive
+            .expect(
+                status,
+                upload(&user, &[("a.mp4", bytes_of(SHORT))]).header("Idempotency-Key", key),
+            )
+            .await;
         drive.expect(status, user.request(Method::GET, "/auth/me")).await;
-        drive.post(status, "/auth/login", &json!({ "email": user.email, "password": PASSWORD })).await;
+        drive
+            .post(status, "/auth/login", &json!({ "email": user.email, "password": PASSWORD }))
+            .await;
     };
-    drive.expect(202, upload(&user, &[("a.mp4", bytes_of(SHORT))]).header("Idempotency-Key", "mine")).await;
+    drive
+        .expect(202, upload(&user, &[("a.mp4", bytes_of(SHORT))]).header("Idempotency-Key", "mine"))
+        .await;
     service.quiet().await;
 
-    sql(service, "PRAGMA ignore_check_constraints = ON; UPDATE users SET language = 'xx'; UPDATE jobs SET warnings = 'damaged'");
+    sql(
+        service,
+        "PRAGMA ignore_check_constraints = ON; UPDATE users SET language = 'xx'; UPDATE jobs SET warnings = 'damaged'",
+    );
     ask(500, "mine").await;
     sql(service, "UPDATE users SET language = 'en'; UPDATE jobs SET warnings = '[]'");
 
     let tables = ["users", "jobs", "refresh_tokens", "idempotency_keys"];
     let rename = |from: &str, to: &str| {
-        let statements = tables.map(|table| format!("ALTER TABLE {from}{table} RENAME TO {to}{table};"));
+        let statements =
+            tables.map(|table| format!("ALTER TABLE {from}{table} RENAME TO {to}{table};"));
         sql(service, &format!("PRAGMA legacy_alter_table = ON; {}", statements.concat()));
     };
     rename("", "lost_");
     ask(503, "another").await;
-    drive.post(503, "/auth/register", &json!({ "email": "eva@example.com", "password": PASSWORD, "name": "Eva" })).await;
+    drive
+        .post(
+            503,
+            "/auth/register",
+            &json!({ "email": "eva@example.com", "password": PASSWORD, "name": "Eva" }),
+        )
+        .await;
     for path in ["/auth/refresh", "/auth/logout"] {
         drive.post(503, path, &json!({ "refresh_token": user.refresh })).await;
     }
     rename("lost_", "");
     drive.expect(200, user.request(Method::GET, "/auth/me")).await;
 
-    let (files, aside) = (service.directory.path().join("files"), service.directory.path().join("aside"));
+    let (files, aside) =
+        (service.directory.path().join("files"), service.directory.path().join("aside"));
     fs::rename(&files, &aside).expect("it can be moved");
     // A way that leads nowhere: what is not there would only be missing.
     std::os::unix::fs::symlink(&files, &files).expect("there is room");

@@ -6,8 +6,8 @@ use super::promise::Document;
 use crate::harness::{fiapx, output};
 use crate::service::Service;
 
-/// Operations that need no access token: who uses them has none yet, or has a link, or looks after the service, or asks what is the same
-/// for everybody.
+/// Operations that need no access token: who uses them has none yet, or has a link, or looks after
+/// the service, or asks what is the same for everybody.
 const PUBLIC: [&str; 8] = [
     "GET /files/videos/{user}/{job}/{name}",
     "GET /health",
@@ -27,7 +27,9 @@ fn said(value: &Value) -> bool {
 fn silent_properties(at: &str, schema: &Value, complaints: &mut Vec<String>) {
     match schema {
         Value::Object(object) => {
-            for (name, property) in object.get("properties").and_then(Value::as_object).into_iter().flatten() {
+            for (name, property) in
+                object.get("properties").and_then(Value::as_object).into_iter().flatten()
+            {
                 let inner = property["items"]["description"].clone();
                 if !said(&property["description"]) && !said(&inner) {
                     complaints.push(format!("{at}.{name} has no description"));
@@ -37,7 +39,9 @@ fn silent_properties(at: &str, schema: &Value, complaints: &mut Vec<String>) {
                 silent_properties(&format!("{at}/{name}"), value, complaints);
             }
         }
-        Value::Array(items) => items.iter().for_each(|item| silent_properties(at, item, complaints)),
+        Value::Array(items) => {
+            items.iter().for_each(|item| silent_properties(at, item, complaints))
+        }
         _ => {}
     }
 }
@@ -54,10 +58,17 @@ async fn everything_in_the_document_is_described() {
         if !said(&says["summary"]) {
             complaints.push(format!("{name} has no summary"));
         }
-        for parameter in says["parameters"].as_array().into_iter().flatten().filter(|parameter| !said(&parameter["description"])) {
-            complaints.push(format!("{name} does not describe its parameter {}", parameter["name"]));
+        for parameter in says["parameters"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|parameter| !said(&parameter["description"]))
+        {
+            complaints
+                .push(format!("{name} does not describe its parameter {}", parameter["name"]));
         }
-        for (status, response) in says["responses"].as_object().expect("an operation has responses") {
+        for (status, response) in says["responses"].as_object().expect("an operation has responses")
+        {
             if !said(&response["description"]) {
                 complaints.push(format!("{name} does not say when it answers {status}"));
             }
@@ -69,14 +80,19 @@ async fn everything_in_the_document_is_described() {
         let statuses = operation.statuses();
         assert_eq!(
             statuses.contains(&401),
-            !says["security"].is_null() || name == "POST /auth/login" || name == "POST /auth/refresh",
+            !says["security"].is_null()
+                || name == "POST /auth/login"
+                || name == "POST /auth/refresh",
             "{name}"
         );
     }
     public.sort();
     assert_eq!((complaints, public), (Vec::<String>::new(), PUBLIC.map(str::to_owned).into()));
     let scheme = &document.0["components"]["securitySchemes"]["LoggedIn"];
-    assert_eq!((&scheme["type"], &scheme["scheme"], &scheme["bearerFormat"]), (&json!("http"), &json!("bearer"), &json!("JWT")));
+    assert_eq!(
+        (&scheme["type"], &scheme["scheme"], &scheme["bearerFormat"]),
+        (&json!("http"), &json!("bearer"), &json!("JWT"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,5 @@
-//! A small reader of .http files in the syntax of REST Client: variables, names of requests, what named requests were answered, bodies, and
-//! files in bodies.
+//! A small reader of .http files in the syntax of REST Client: variables, names of requests, what
+//! named requests were answered, bodies, and files in bodies.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -57,10 +57,18 @@ impl HttpFile {
         let mut blocks = text.split("\n### ");
         let head = blocks.next().expect("there is a beginning");
         let variables = head.lines().filter_map(|line| line.strip_prefix('@')?.split_once(" = "));
-        let mut variables: BTreeMap<String, String> = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        variables.insert("base_url".to_owned(), base.to_owned()).expect("the file has that variable");
+        let mut variables: BTreeMap<String, String> =
+            variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        variables
+            .insert("base_url".to_owned(), base.to_owned())
+            .expect("the file has that variable");
         let directory = path.parent().expect("it lies somewhere").to_owned();
-        Self { directory, variables, requests: blocks.map(HttpRequest::read).collect(), answers: BTreeMap::new() }
+        Self {
+            directory,
+            variables,
+            requests: blocks.map(HttpRequest::read).collect(),
+            answers: BTreeMap::new(),
+        }
     }
 
     /// All requests, in their order.
@@ -72,11 +80,15 @@ impl HttpFile {
     pub async fn send(&mut self, request: &HttpRequest) -> HttpAnswer {
         let line = self.filled(&request.line);
         let (method, url) = line.split_once(' ').expect("method and address");
-        let (method, url): (Method, Url) = (method.parse().expect("a method"), url.parse().expect("an address"));
+        let (method, url): (Method, Url) =
+            (method.parse().expect("a method"), url.parse().expect("an address"));
         let mut body = Vec::new();
         for line in &request.body {
             if let Some(path) = line.strip_prefix("< ") {
-                body.extend(std::fs::read(self.directory.join(path)).unwrap_or_else(|error| panic!("{path}: {error}")));
+                body.extend(
+                    std::fs::read(self.directory.join(path))
+                        .unwrap_or_else(|error| panic!("{path}: {error}")),
+                );
             } else {
                 body.extend(self.filled(line).into_bytes());
             }
@@ -84,7 +96,10 @@ impl HttpFile {
             body.extend(b"\r\n");
         }
         let sent_body = !body.is_empty();
-        let mut sending = reqwest::Client::new().request(method.clone(), url.clone()).timeout(PATIENCE).body(body);
+        let mut sending = reqwest::Client::new()
+            .request(method.clone(), url.clone())
+            .timeout(PATIENCE)
+            .body(body);
         for (name, value) in &request.headers {
             sending = sending.header(name, self.filled(value));
         }
@@ -103,10 +118,18 @@ impl HttpFile {
         let (name, after) = rest.split_once("}}").expect("a variable ends");
         let value = match name.split_once(".response.body.") {
             Some((request, property)) => {
-                let answer = self.answers.get(request).unwrap_or_else(|| panic!("{request} was not sent yet"));
-                answer[property].as_str().unwrap_or_else(|| panic!("no {property} in {answer}")).to_owned()
+                let answer = self
+                    .answers
+                    .get(request)
+                    .unwrap_or_else(|| panic!("{request} was not sent yet"));
+                answer[property]
+                    .as_str()
+                    .unwrap_or_else(|| panic!("no {property} in {answer}"))
+                    .to_owned()
             }
-            None => self.filled(self.variables.get(name).unwrap_or_else(|| panic!("there is no variable {name}"))),
+            None => self.filled(
+                self.variables.get(name).unwrap_or_else(|| panic!("there is no variable {name}")),
+            ),
         };
         format!("{before}{value}{}", self.filled(after))
     }
@@ -126,7 +149,9 @@ impl HttpRequest {
             }
         }
         let headers = lines.by_ref().take_while(|line| !line.is_empty());
-        let headers = headers.filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let headers = headers
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
         let headers = headers.collect();
         let mut body: Vec<String> = lines.map(str::to_owned).collect();
         while body.last().is_some_and(String::is_empty) {

@@ -13,7 +13,8 @@ use crate::service::Service;
 /// Markup and styles of a page, and the texts of its scripts.
 fn parts(html: &str) -> (String, Vec<String>) {
     let (mut markup, mut scripts, mut rest) = (String::new(), Vec::new(), html);
-    // A script ends at the first closing tag, whatever its text is (HTML, 13.2.5.4); the page has none that hides one in a comment.
+    // A script ends at the first closing tag, whatever its text is (HTML, 13.2.5.4); the page has
+    // none that hides one in a comment.
     while let Some(start) = rest.find("<script") {
         let text = start + rest[start..].find('>').expect("the tag ends") + 1;
         let end = text + rest[text..].find("</script>").expect("the script ends");
@@ -30,22 +31,42 @@ async fn the_docs_are_complete_and_foreign_to_nobody() {
     let response = service.request(Method::GET, "/docs").send().await.expect("the service answers");
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()[CONTENT_TYPE], "text/html; charset=utf-8");
-    let policy = response.headers()[CONTENT_SECURITY_POLICY].to_str().expect("it is text").to_owned();
+    let policy =
+        response.headers()[CONTENT_SECURITY_POLICY].to_str().expect("it is text").to_owned();
     let html = response.text().await.expect("the page comes whole");
 
     // Browsers hash what they read, and they read a line feed for every other end of a line.
     assert!(!html.contains('\r'));
     let (markup, scripts) = parts(&html);
-    assert!(scripts.iter().any(|script| script.contains("SwaggerUIBundle({")), "nothing starts the page");
-    assert!(scripts.iter().any(|script| script.contains("/jobs/{id}/download")), "the page has no document");
+    assert!(
+        scripts.iter().any(|script| script.contains("SwaggerUIBundle({")),
+        "nothing starts the page"
+    );
+    assert!(
+        scripts.iter().any(|script| script.contains("/jobs/{id}/download")),
+        "the page has no document"
+    );
     let directive = |name: &str| -> BTreeSet<String> {
-        let found = policy.split(';').map(str::trim).find_map(|directive| directive.strip_prefix(&format!("{name} ")));
-        found.unwrap_or_else(|| panic!("no {name} in {policy}")).split(' ').map(str::to_owned).collect()
+        let found = policy
+            .split(';')
+            .map(str::trim)
+            .find_map(|directive| directive.strip_prefix(&format!("{name} ")));
+        found
+            .unwrap_or_else(|| panic!("no {name} in {policy}"))
+            .split(' ')
+            .map(str::to_owned)
+            .collect()
     };
-    let hashes = scripts.iter().map(|script| format!("'sha256-{}'", STANDARD.encode(Sha256::digest(script))));
+    let hashes = scripts
+        .iter()
+        .map(|script| format!("'sha256-{}'", STANDARD.encode(Sha256::digest(script))));
     assert_eq!(directive("script-src"), hashes.collect(), "exactly the page's own scripts run");
-    for (name, only) in [("default-src", "'none'"), ("connect-src", "'self'"), ("img-src", "data:"), ("frame-ancestors", "'none'")]
-    {
+    for (name, only) in [
+        ("default-src", "'none'"),
+        ("connect-src", "'self'"),
+        ("img-src", "data:"),
+        ("frame-ancestors", "'none'"),
+    ] {
         assert_eq!(directive(name), [only.to_owned()].into(), "{name}");
     }
     assert!(!policy.contains("http"), "another host is allowed: {policy}");
@@ -54,12 +75,21 @@ async fn the_docs_are_complete_and_foreign_to_nobody() {
     let lower = markup.to_ascii_lowercase();
     for attribute in [" src=", " href=", " action=", "@import", "url("] {
         for (at, _) in lower.match_indices(attribute) {
-            let value: String = lower[at + attribute.len()..].trim_start_matches(['"', '\'', ' ', '=']).chars().take(40).collect();
-            assert!(!value.starts_with("http") && !value.starts_with("//"), "the page loads {value}");
+            let value: String = lower[at + attribute.len()..]
+                .trim_start_matches(['"', '\'', ' ', '='])
+                .chars()
+                .take(40)
+                .collect();
+            assert!(
+                !value.starts_with("http") && !value.starts_with("//"),
+                "the page loads {value}"
+            );
         }
     }
     for script in &scripts {
-        for foreign in ["importScripts(", "import(\"http", "import('http", "src=\"http", "href=\"http"] {
+        for foreign in
+            ["importScripts(", "import(\"http", "import('http", "src=\"http", "href=\"http"]
+        {
             assert!(!script.contains(foreign), "a script has {foreign}");
         }
     }

@@ -42,23 +42,36 @@ impl Document {
     pub fn operations(&self) -> Vec<Operation<'_>> {
         let paths = self.0["paths"].as_object().expect("there are paths");
         let of = |(path, item): (&'_ String, &'_ Value)| -> Vec<_> {
-            item.as_object().expect("operations by their methods").keys().map(|method| (path.clone(), method.clone())).collect()
+            item.as_object()
+                .expect("operations by their methods")
+                .keys()
+                .map(|method| (path.clone(), method.clone()))
+                .collect()
         };
         let names = paths.iter().flat_map(of);
         let operation = |(path, method): (String, String)| {
             let (path, item) = paths.get_key_value(&path).expect("it is there");
-            Operation { name: format!("{} {path}", method.to_uppercase()), path, says: &item[&method] }
+            Operation {
+                name: format!("{} {path}", method.to_uppercase()),
+                path,
+                says: &item[&method],
+            }
         };
         names.map(operation).collect()
     }
 
-    /// The operation that a request is for: of several that fit, the one with the fewest parameters.
+    /// The operation that a request is for: of several that fit, the one with the fewest
+    /// parameters.
     pub fn operation(&self, method: &Method, path: &str) -> Operation<'_> {
         let fits = |operation: &Operation| {
-            let (wanted, parts): (Vec<&str>, Vec<&str>) = (operation.path.split('/').collect(), path.split('/').collect());
+            let (wanted, parts): (Vec<&str>, Vec<&str>) =
+                (operation.path.split('/').collect(), path.split('/').collect());
             operation.name.starts_with(&format!("{method} "))
                 && wanted.len() == parts.len()
-                && wanted.iter().zip(parts).all(|(wanted, part)| wanted.starts_with('{') || *wanted == part)
+                && wanted
+                    .iter()
+                    .zip(parts)
+                    .all(|(wanted, part)| wanted.starts_with('{') || *wanted == part)
         };
         let fitting = self.operations().into_iter().filter(fits);
         let fewest = fitting.min_by_key(|operation| operation.path.matches('{').count());
@@ -66,7 +79,13 @@ impl Document {
     }
 
     /// Hold an answer of an operation against the document.
-    pub fn keeps(&self, operation: &Operation, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<(), String> {
+    pub fn keeps(
+        &self,
+        operation: &Operation,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<(), String> {
         let response = &operation.says["responses"][status.as_str()];
         if response.is_null() {
             return Err("the status is not documented".to_owned());
@@ -81,25 +100,57 @@ impl Document {
             };
             let value = value.to_str().map_err(|_| format!("the header {name} is no text"))?;
             let number = value.parse::<u64>().map(Value::from);
-            let value = if header["schema"]["type"] == "integer" { number.unwrap_or_default() } else { json!(value) };
-            self.validator(&header["schema"]).validate(&value).map_err(|error| format!("the header {name}: {error}"))?;
+            let value = if header["schema"]["type"] == "integer" {
+                number.unwrap_or_default()
+            } else {
+                json!(value)
+            };
+            self.validator(&header["schema"])
+                .validate(&value)
+                .map_err(|error| format!("the header {name}: {error}"))?;
         }
         if !headers.contains_key("x-request-id") {
             return Err("the request has no id".to_owned());
         }
         let Some(content) = response["content"].as_object() else {
-            return if body.is_empty() { Ok(()) } else { Err("there is a body, and none is documented".to_owned()) };
+            return if body.is_empty() {
+                Ok(())
+            } else {
+                Err("there is a body, and none is documented".to_owned())
+            };
         };
-        let told = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).ok_or("there is no content type")?;
-        let media = content.get(told).ok_or_else(|| format!("the content type {told} is not documented"))?;
+        let told = headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .ok_or("there is no content type")?;
+        let media = content
+            .get(told)
+            .ok_or_else(|| format!("the content type {told} is not documented"))?;
         let value = match told {
             "application/zip" => {
-                return if body.starts_with(b"PK") || status == 206 { Ok(()) } else { Err("no archive".to_owned()) };
+                return if body.starts_with(b"PK") || status == 206 {
+                    Ok(())
+                } else {
+                    Err("no archive".to_owned())
+                };
             }
-            "image/png" => return if body.starts_with(b"\x89PNG") { Ok(()) } else { Err("no PNG".to_owned()) },
-            "image/jpeg" => return if body.starts_with(b"\xFF\xD8\xFF") { Ok(()) } else { Err("no JPEG".to_owned()) },
+            "image/png" => {
+                return if body.starts_with(b"\x89PNG") {
+                    Ok(())
+                } else {
+                    Err("no PNG".to_owned())
+                };
+            }
+            "image/jpeg" => {
+                return if body.starts_with(b"\xFF\xD8\xFF") {
+                    Ok(())
+                } else {
+                    Err("no JPEG".to_owned())
+                };
+            }
             "text/event-stream" => events(&String::from_utf8_lossy(body))?,
-            _ => serde_json::from_slice(body).map_err(|error| format!("the body is no JSON: {error}"))?,
+            _ => serde_json::from_slice(body)
+                .map_err(|error| format!("the body is no JSON: {error}"))?,
         };
         let errors: Vec<String> = self
             .validator(&media["schema"])
@@ -113,12 +164,15 @@ impl Document {
     fn validator(&self, schema: &Value) -> Validator {
         let mut whole = json!({ "allOf": [schema], "components": self.0["components"] });
         modern(&mut whole);
-        jsonschema::draft202012::options().should_validate_formats(true).build(&whole).expect("the schema can be used")
+        jsonschema::draft202012::options()
+            .should_validate_formats(true)
+            .build(&whole)
+            .expect("the schema can be used")
     }
 }
 
-/// Turn schemas of OpenAPI 3.0 into JSON Schema: what may be null has a type more. And, more than the document asks for: objects have no
-/// property that is not in it.
+/// Turn schemas of OpenAPI 3.0 into JSON Schema: what may be null has a type more. And, more than
+/// the document asks for: objects have no property that is not in it.
 fn modern(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
@@ -126,9 +180,14 @@ fn modern(schema: &mut Value) {
             if object.remove("nullable") == Some(json!(true)) {
                 let kind = object.get("type").cloned();
                 // OpenAPI 3.0.3, 4.7.24.1: it has no effect without a type.
-                object.insert("type".to_owned(), json!([kind.expect("what may be null has a type"), "null"]));
+                object.insert(
+                    "type".to_owned(),
+                    json!([kind.expect("what may be null has a type"), "null"]),
+                );
             }
-            if object.get("properties").is_some_and(Value::is_object) && object.get("type") == Some(&json!("object")) {
+            if object.get("properties").is_some_and(Value::is_object)
+                && object.get("type") == Some(&json!("object"))
+            {
                 object.insert("additionalProperties".to_owned(), json!(false));
             }
         }
@@ -160,7 +219,9 @@ fn answers_that_break_the_document_are_found() {
     let operation = document.operation(&Method::GET, "/a/1");
     let good = json!({ "id": "0190a000-0000-7000-8000-0000000000aa", "count": null });
     let check = |status: u16, headers: &[(&'static str, &'static str)], body: &Value| {
-        let named = headers.iter().map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")));
+        let named = headers
+            .iter()
+            .map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")));
         let status = StatusCode::from_u16(status).expect("a status");
         document.keeps(&operation, status, &named.collect(), body.to_string().as_bytes()).is_ok()
     };

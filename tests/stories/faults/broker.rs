@@ -9,7 +9,10 @@ use crate::service::{Client, eventually};
 
 /// No request may fail, and no job.
 fn unharmed((balance, sent): &(Balance, Vec<Sent>)) {
-    assert!(sent.iter().all(|sent| sent.accepted.is_some()), "the broker is none of the user's business: {sent:?}");
+    assert!(
+        sent.iter().all(|sent| sent.accepted.is_some()),
+        "the broker is none of the user's business: {sent:?}"
+    );
     assert_eq!((balance.jobs, balance.lost, balance.repeated), (sent.len(), 0, 0), "{balance:?}");
 }
 

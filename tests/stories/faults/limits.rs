@@ -14,7 +14,10 @@ async fn allowed(users: [&User<'_>; 2], job: &str, times: usize) -> usize {
     let mut allowed = 0;
     for turn in 0..times {
         let (status, body) = users[turn % 2].get(&format!("/jobs/{job}/download")).await;
-        assert!(matches!(status, StatusCode::OK | StatusCode::TOO_MANY_REQUESTS), "{status}: {body}");
+        assert!(
+            matches!(status, StatusCode::OK | StatusCode::TOO_MANY_REQUESTS),
+            "{status}: {body}"
+        );
         allowed += usize::from(status == StatusCode::OK);
     }
     allowed

@@ -14,7 +14,10 @@ async fn an_archive_that_was_cut_off_is_made_again_and_never_seen() {
     let (balance, _) = through(Cluster::for_faults().await, async |cluster, user| {
         let sent = send(user, "long", LONG).await;
         let job = sent.accepted.as_deref().expect("it is accepted");
-        eventually("the archive is on its way", || async { (cluster.places.unfinished().await > 0).then_some(()) }).await;
+        eventually("the archive is on its way", || async {
+            (cluster.places.unfinished().await > 0).then_some(())
+        })
+        .await;
         block_in_place(|| cluster.garage.kill());
         eventually("the attempt fails", || async {
             user.history(job).await.iter().any(|line| line.ends_with("STORAGE_ERROR")).then_some(())
@@ -23,7 +26,11 @@ async fn an_archive_that_was_cut_off_is_made_again_and_never_seen() {
         assert_eq!(user.get(&format!("/jobs/{job}/download")).await.1["code"], "NOT_DONE");
         block_in_place(|| cluster.garage.start_again());
         let view = user.done(job).await;
-        assert_eq!((&view["frame_count"], &view["complete"]), (&240.into(), &true.into()), "{view}");
+        assert_eq!(
+            (&view["frame_count"], &view["complete"]),
+            (&240.into(), &true.into()),
+            "{view}"
+        );
         vec![sent]
     })
     .await;

@@ -17,7 +17,9 @@ async fn a_worker_that_wakes_after_its_lease_changes_nothing() {
     let user = api.user().await;
     let job = user.send(LONG).await;
     eventually("the worker is at work", || async {
-        user.get(&format!("/videos/{job}")).await.1["progress"]["done"].as_u64().filter(|done| *done > 0)
+        user.get(&format!("/videos/{job}")).await.1["progress"]["done"]
+            .as_u64()
+            .filter(|done| *done > 0)
     })
     .await;
     sleeper.signal("STOP");
@@ -41,7 +43,9 @@ async fn a_worker_that_wakes_after_its_lease_changes_nothing() {
         sleeper
             .log()
             .iter()
-            .any(|line| line["event"].as_str().is_some_and(|event| event.starts_with("the job is lost")))
+            .any(|line| {
+                line["event"].as_str().is_some_and(|event| event.starts_with("the job is lost"))
+            })
             .then_some(())
     })
     .await;

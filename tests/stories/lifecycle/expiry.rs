@@ -31,16 +31,29 @@ async fn an_archive_expires_after_seven_days(#[values(Embedded, Servers)] parts:
 
     service.advance(PATIENCE);
     let (status, problem) = user.get(&format!("/jobs/{job}/download")).await;
-    assert_eq!((status, &problem["code"]), (StatusCode::GONE, &"ARCHIVE_EXPIRED".into()), "nobody has to look for that");
+    assert_eq!(
+        (status, &problem["code"]),
+        (StatusCode::GONE, &"ARCHIVE_EXPIRED".into()),
+        "nobody has to look for that"
+    );
     service.running.upkeep().look().await.expect("all parts answer");
     let view = user.until(&job, &["EXPIRED"]).await;
     let mut expected = done.clone();
     (expected["status"], expected["download_available"]) = ("EXPIRED".into(), false.into());
     assert_eq!(view, expected, "all else is kept");
-    let way = ["->UPLOADED", "UPLOADED>QUEUED", "QUEUED>PROCESSING 1", "PROCESSING>DONE 1", "DONE>EXPIRED"];
+    let way = [
+        "->UPLOADED",
+        "UPLOADED>QUEUED",
+        "QUEUED>PROCESSING 1",
+        "PROCESSING>DONE 1",
+        "DONE>EXPIRED",
+    ];
     assert_eq!(user.history(&job).await, way);
     // Whoever looks at the same time removes the same files.
-    eventually("the files are gone", || async { files_of(&service, &user).await.is_empty().then_some(()) }).await;
+    eventually("the files are gone", || async {
+        files_of(&service, &user).await.is_empty().then_some(())
+    })
+    .await;
     assert_eq!(user.get(&format!("/jobs/{job}/download")).await.0, StatusCode::GONE);
     service.running.upkeep().look().await.expect("twice is harmless");
     assert_eq!(user.history(&job).await, way);
@@ -59,7 +72,10 @@ async fn videos_without_archive_go_after_seven_days_too(#[values(Embedded, Serve
     cancel(&user, &cancelled).await;
     let failed = user.send(WRONG).await;
     user.until(&failed, &["FAILED"]).await;
-    eventually("the engine has stopped", || async { unfinished(&service).await.is_empty().then_some(()) }).await;
+    eventually("the engine has stopped", || async {
+        unfinished(&service).await.is_empty().then_some(())
+    })
+    .await;
     let looks = async || {
         let mut jobs = Vec::new();
         for job in [&cancelled, &failed] {
@@ -73,7 +89,8 @@ async fn videos_without_archive_go_after_seven_days_too(#[values(Embedded, Serve
 
     service.advance(days(7));
     service.running.upkeep().look().await.expect("all parts answer");
-    eventually("the files are gone", || async { service.files().await.is_empty().then_some(()) }).await;
+    eventually("the files are gone", || async { service.files().await.is_empty().then_some(()) })
+        .await;
     assert_eq!(looks().await, before, "states and histories are kept");
     service.letters(1).await;
 }
@@ -96,18 +113,23 @@ async fn a_waiting_job_never_expires(#[values(Embedded, Servers)] parts: Parts) 
     service.running.upkeep().look().await.expect("all parts answer");
     let view = user.get(&format!("/videos/{job}")).await.1;
     assert_eq!(view["status"], "QUEUED");
-    assert_eq!(files_of(&service, &user).await.into_keys().collect::<Vec<_>>(), [format!("{job}/input.mp4")]);
+    assert_eq!(
+        files_of(&service, &user).await.into_keys().collect::<Vec<_>>(),
+        [format!("{job}/input.mp4")]
+    );
     assert_eq!(user.history(&job).await, ["->UPLOADED", "UPLOADED>QUEUED"]);
 
     cancel(&neighbour, &blocking).await;
     let done = user.done(&job).await;
-    let time = |name: &str| done[name].as_str().expect("text").parse::<jobs::Time>().expect("a time");
+    let time =
+        |name: &str| done[name].as_str().expect("text").parse::<jobs::Time>().expect("a time");
     assert_eq!(time("completed_at") + days(7), time("expires_at"), "the days count from the end");
     service.running.upkeep().look().await.expect("all parts answer");
     assert!(!user.archive(&job).await.is_empty());
 }
 
-/// On embedded parts alone: files there can be given another age. That stores sweep alike is a matter of their conformance.
+/// On embedded parts alone: files there can be given another age. That stores sweep alike is a
+/// matter of their conformance.
 #[tokio::test(flavor = "multi_thread")]
 async fn files_of_nobody_are_swept_and_those_in_use_are_not() {
     const HOUR: Duration = Duration::from_hours(1);
@@ -117,7 +139,10 @@ async fn files_of_nobody_are_swept_and_those_in_use_are_not() {
     user.done(&done).await;
     let running = occupy(&user).await;
     let waiting = user.send(SHORT).await;
-    eventually("the archive is being written", || async { unfinished(&service).await.first().map(|_| ()) }).await;
+    eventually("the archive is being written", || async {
+        unfinished(&service).await.first().map(|_| ())
+    })
+    .await;
 
     let root = service.directory.path().join("files");
     let folder = format!("videos/{}", user.id);
@@ -140,7 +165,8 @@ async fn files_of_nobody_are_swept_and_those_in_use_are_not() {
         fs::write(&path, "nobody's").expect("there is room");
         path
     };
-    // A video whose job was never written, an archive of an attempt that does not count, and what a crash left unfinished.
+    // A video whose job was never written, an archive of an attempt that does not count, and what a
+    // crash left unfinished.
     let old = [
         format!("{folder}/{}/input.mp4", Uuid::now_v7()),
         format!("{folder}/{done}/output-9.zip"),
@@ -164,7 +190,11 @@ async fn files_of_nobody_are_swept_and_those_in_use_are_not() {
     let mut files: Vec<String> = files_of(&service, &user).await.into_keys().collect();
     files.sort();
     let mut used = vec![format!("{running}/input.mp4")];
-    used.extend([&done, &waiting].iter().flat_map(|job| [format!("{job}/input.mp4"), format!("{job}/output-1.zip")]));
+    used.extend(
+        [&done, &waiting]
+            .iter()
+            .flat_map(|job| [format!("{job}/input.mp4"), format!("{job}/output-1.zip")]),
+    );
     used.sort();
     assert_eq!(files, used);
     for job in [&done, &waiting] {

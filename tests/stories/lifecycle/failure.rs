@@ -1,4 +1,5 @@
-//! Jobs that fail: at once where the video is to blame, after several attempts where the service is.
+//! Jobs that fail: at once where the video is to blame, after several attempts where the service
+//! is.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,7 +15,8 @@ use crate::harness::{clips, file_name};
 use crate::parts::Parts::{self, Embedded, Servers};
 use crate::service::{Service, User, bytes_of, eventually};
 
-/// What becomes of the clips under `broken/`: refused with this status, or accepted and failed with this code.
+/// What becomes of the clips under `broken/`: refused with this status, or accepted and failed with
+/// this code.
 const BROKEN: [(&str, Result<FailureCode, StatusCode>); 11] = [
     ("audio_only.mp4", Ok(FailureCode::NoVideoStream)),
     ("cover_art_only.mp4", Ok(FailureCode::NoVideoStream)),
@@ -31,14 +33,17 @@ const BROKEN: [(&str, Result<FailureCode, StatusCode>); 11] = [
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_input_fails_at_once_in_the_words_of_its_user(#[values(Embedded, Servers)] parts: Parts) {
+async fn wrong_input_fails_at_once_in_the_words_of_its_user(
+    #[values(Embedded, Servers)] parts: Parts,
+) {
     let names: Vec<String> = clips("broken").iter().map(|clip| file_name(clip)).collect();
     assert_eq!(names, BROKEN.map(|(name, _)| name), "each clip has its outcome");
     let service = parts.start().await;
     let mut expected = Vec::new();
-    for (language, subject) in
-        [(Language::Pt, "Não foi possível processar seu vídeo"), (Language::En, "Your video could not be processed")]
-    {
+    for (language, subject) in [
+        (Language::Pt, "Não foi possível processar seu vídeo"),
+        (Language::En, "Your video could not be processed"),
+    ] {
         let user = service.user_of(language.tag()).await;
         let mut inputs = BTreeMap::new();
         for (name, outcome) in BROKEN {
@@ -56,27 +61,57 @@ async fn wrong_input_fails_at_once_in_the_words_of_its_user(#[values(Embedded, S
             let job = accepted["job_id"].as_str().expect("an id");
             let view = user.until(job, &["FAILED"]).await;
             let words = code.words(language);
-            assert_eq!((&view["error_code"], &view["error_message"]), (&json!(code.name()), &json!(words)), "{name}");
-            let rest =
-                ["retry_count", "next_attempt_at", "frame_count", "zip_size_bytes", "download_available"].map(|field| &view[field]);
-            assert_eq!(rest, [&json!(0), &Value::Null, &Value::Null, &Value::Null, &json!(false)], "{name}");
+            assert_eq!(
+                (&view["error_code"], &view["error_message"]),
+                (&json!(code.name()), &json!(words)),
+                "{name}"
+            );
+            let rest = [
+                "retry_count",
+                "next_attempt_at",
+                "frame_count",
+                "zip_size_bytes",
+                "download_available",
+            ]
+            .map(|field| &view[field]);
+            assert_eq!(
+                rest,
+                [&json!(0), &Value::Null, &Value::Null, &Value::Null, &json!(false)],
+                "{name}"
+            );
             let end = format!("PROCESSING>FAILED 1 {code}");
-            assert_eq!(user.history(job).await, ["->UPLOADED", "UPLOADED>QUEUED", "QUEUED>PROCESSING 1", &end], "{name}");
+            assert_eq!(
+                user.history(job).await,
+                ["->UPLOADED", "UPLOADED>QUEUED", "QUEUED>PROCESSING 1", &end],
+                "{name}"
+            );
             let (status, problem) = user.get(&format!("/jobs/{job}/download")).await;
-            assert_eq!((status, &problem["code"]), (StatusCode::BAD_REQUEST, &"NOT_DONE".into()), "{name}");
+            assert_eq!(
+                (status, &problem["code"]),
+                (StatusCode::BAD_REQUEST, &"NOT_DONE".into()),
+                "{name}"
+            );
             let suffix = name.rsplit('.').next().unwrap_or_default();
             inputs.insert(format!("{job}/input.{suffix}"), size);
             expected.push((format!("{subject}: {name}"), user.email.clone(), code, words));
         }
         assert_eq!(files_of(&service, &user).await, inputs, "there are the videos and no archives");
-        assert_eq!(user.get("/videos").await.1.as_array().map(Vec::len), Some(inputs.len()), "what was refused is no job");
+        assert_eq!(
+            user.get("/videos").await.1.as_array().map(Vec::len),
+            Some(inputs.len()),
+            "what was refused is no job"
+        );
     }
     assert_eq!(unfinished(&service).await, [""; 0]);
     let letters = service.letters(expected.len()).await;
     expected.sort_by(|one, other| one.0.cmp(&other.0));
     for (letter, (subject, email, code, words)) in letters.iter().zip(expected) {
         assert_eq!((&letter.subject, &letter.to), (&subject, &email));
-        assert!(letter.text.contains(words) && letter.text.contains(code.name()), "{}", letter.text);
+        assert!(
+            letter.text.contains(words) && letter.text.contains(code.name()),
+            "{}",
+            letter.text
+        );
         assert!(letter.html.contains(code.name()), "{}", letter.html);
     }
 }
@@ -121,7 +156,10 @@ async fn retried(user: &User<'_>, job: &str, attempt: u64) -> Value {
 }
 
 /// Send a clip to a service with one slot, and have the store broken before it is worked on.
-pub(super) async fn sent_to_a_broken_store<'a>(service: &'a Service, user: &User<'_>) -> (String, Broken<'a>) {
+pub(super) async fn sent_to_a_broken_store<'a>(
+    service: &'a Service,
+    user: &User<'_>,
+) -> (String, Broken<'a>) {
     let neighbour = service.user().await;
     let blocking = occupy(&neighbour).await;
     let job = user.send(SHORT).await;
@@ -133,13 +171,20 @@ pub(super) async fn sent_to_a_broken_store<'a>(service: &'a Service, user: &User
 /// The attempt failed because of the store, and the next is due after so many seconds.
 async fn failed_for_now(service: &Service, user: &User<'_>, job: &str, attempt: u64, pause: u64) {
     let view = retried(user, job, attempt).await;
-    assert_eq!((&view["status"], &view["error_code"]), (&"PROCESSING".into(), &"STORAGE_ERROR".into()));
+    assert_eq!(
+        (&view["status"], &view["error_code"]),
+        (&"PROCESSING".into(), &"STORAGE_ERROR".into())
+    );
     assert_eq!(view["error_message"], FailureCode::StorageError.words(Language::En));
     let history = service.database().history(id(job)).await.expect("the database answers");
     let failed = history.last().expect("a history").at;
     let next: Time = view["next_attempt_at"].as_str().expect("text").parse().expect("a time");
     assert_eq!(next - failed, chrono::TimeDelta::seconds(pause as i64), "after attempt {attempt}");
-    assert_eq!(service.database().next_outgoing().await.expect("the database answers"), Some(next), "nothing calls earlier");
+    assert_eq!(
+        service.database().next_outgoing().await.expect("the database answers"),
+        Some(next),
+        "nothing calls earlier"
+    );
     service.advance(Duration::from_secs(pause));
     service.running.upkeep().look().await.expect("all parts answer");
 }
@@ -155,7 +200,10 @@ async fn a_broken_store_is_tried_four_times(#[values(Embedded, Servers)] parts: 
     }
     let view = user.until(&job, &["FAILED"]).await;
     assert_eq!((&view["error_code"], &view["retry_count"]), (&"STORAGE_ERROR".into(), &json!(3)));
-    assert_eq!((&view["next_attempt_at"], &view["download_available"]), (&Value::Null, &json!(false)));
+    assert_eq!(
+        (&view["next_attempt_at"], &view["download_available"]),
+        (&Value::Null, &json!(false))
+    );
     let way = [
         "->UPLOADED",
         "UPLOADED>QUEUED",
@@ -170,10 +218,17 @@ async fn a_broken_store_is_tried_four_times(#[values(Embedded, Servers)] parts: 
     ];
     assert_eq!(user.history(&job).await, way);
     broken.mend();
-    assert_eq!(files_of(&service, &user).await.into_keys().collect::<Vec<_>>(), [format!("{job}/input.mp4")]);
+    assert_eq!(
+        files_of(&service, &user).await.into_keys().collect::<Vec<_>>(),
+        [format!("{job}/input.mp4")]
+    );
     let letters = service.letters(1).await;
     assert_eq!(letters[0].subject, "Your video could not be processed: h264_aac.mp4");
-    assert!(letters[0].text.contains(FailureCode::StorageError.words(Language::En)), "{}", letters[0].text);
+    assert!(
+        letters[0].text.contains(FailureCode::StorageError.words(Language::En)),
+        "{}",
+        letters[0].text
+    );
 }
 
 #[rstest]
@@ -188,7 +243,10 @@ async fn a_store_that_is_back_gets_its_archive(#[values(Embedded, Servers)] part
     broken.mend();
     service.advance(Duration::from_mins(2));
     let view = user.done(&job).await;
-    assert_eq!((&view["retry_count"], &view["error_code"], &view["error_message"]), (&json!(3), &Value::Null, &Value::Null));
+    assert_eq!(
+        (&view["retry_count"], &view["error_code"], &view["error_message"]),
+        (&json!(3), &Value::Null, &Value::Null)
+    );
     let history = user.history(&job).await;
     assert_eq!(history[8..], ["PROCESSING>PROCESSING 4", "PROCESSING>DONE 4"], "{history:?}");
     let names: Vec<String> = files_of(&service, &user).await.into_keys().collect();
@@ -212,7 +270,11 @@ async fn a_video_that_vanished_is_not_tried_again(#[values(Embedded, Servers)] p
     assert_eq!(user.history(&job).await[3..], ["PROCESSING>FAILED 1 VIDEO_MISSING"]);
     assert_eq!(files_of(&service, &user).await, BTreeMap::new());
     let letters = service.letters(1).await;
-    assert!(letters[0].text.contains(FailureCode::VideoMissing.words(Language::En)), "{}", letters[0].text);
+    assert!(
+        letters[0].text.contains(FailureCode::VideoMissing.words(Language::En)),
+        "{}",
+        letters[0].text
+    );
 }
 
 #[rstest]
@@ -230,13 +292,27 @@ async fn an_attempt_that_takes_too_long_is_stopped(#[values(Embedded, Servers)] 
     retried(&user, &job, 1).await;
     service.advance(Duration::from_secs(30));
     let view = user.until(&job, &["FAILED"]).await;
-    assert_eq!((&view["error_code"], &view["retry_count"]), (&"PROCESSING_TIMEOUT".into(), &json!(1)));
-    let way = ["PROCESSING>PROCESSING 1 PROCESSING_TIMEOUT", "PROCESSING>PROCESSING 2", "PROCESSING>FAILED 2 PROCESSING_TIMEOUT"];
+    assert_eq!(
+        (&view["error_code"], &view["retry_count"]),
+        (&"PROCESSING_TIMEOUT".into(), &json!(1))
+    );
+    let way = [
+        "PROCESSING>PROCESSING 1 PROCESSING_TIMEOUT",
+        "PROCESSING>PROCESSING 2",
+        "PROCESSING>FAILED 2 PROCESSING_TIMEOUT",
+    ];
     assert_eq!(user.history(&job).await[3..], way);
-    assert_eq!(files_of(&service, &user).await.into_keys().collect::<Vec<_>>(), [format!("{job}/input.mp4")]);
+    assert_eq!(
+        files_of(&service, &user).await.into_keys().collect::<Vec<_>>(),
+        [format!("{job}/input.mp4")]
+    );
     assert_eq!(unfinished(&service).await, [""; 0]);
     let letters = service.letters(1).await;
-    assert!(letters[0].text.contains(FailureCode::ProcessingTimeout.words(Language::En)), "{}", letters[0].text);
+    assert!(
+        letters[0].text.contains(FailureCode::ProcessingTimeout.words(Language::En)),
+        "{}",
+        letters[0].text
+    );
 }
 
 /// What kills or fails one job leaves the others alone.
@@ -252,7 +328,8 @@ async fn neighbours_of_a_failing_job_are_done(#[values(Embedded, Servers)] parts
         let job = accepted["jobs"][index]["job_id"].as_str().expect("an id");
         user.until(job, &[state]).await;
     }
-    let subjects: Vec<String> = service.letters(3).await.into_iter().map(|letter| letter.subject).collect();
+    let subjects: Vec<String> =
+        service.letters(3).await.into_iter().map(|letter| letter.subject).collect();
     let ready = "Your video is ready: h264_aac.mp4";
     assert_eq!(subjects, ["Your video could not be processed: audio_only.mp4", ready, ready]);
 }

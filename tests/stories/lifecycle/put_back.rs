@@ -23,7 +23,9 @@ fn lines(run: &Run) -> Vec<String> {
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn what_failed_is_put_back_and_its_user_gets_the_archive(#[values(Embedded, Servers)] parts: Parts) {
+async fn what_failed_is_put_back_and_its_user_gets_the_archive(
+    #[values(Embedded, Servers)] parts: Parts,
+) {
     let service = parts
         .with(|settings| {
             settings.worker.concurrency = 1;
@@ -46,13 +48,21 @@ async fn what_failed_is_put_back_and_its_user_gets_the_archive(#[values(Embedded
     assert!(said[0].contains(&format!(" {gone} {} NO_VIDEO_STREAM 1 ", user.id)), "{said:?}");
     assert!(said[1].contains(&format!(" {job} {} STORAGE_ERROR 1 ", user.id)), "{said:?}");
     let letters = match parts {
-        Embedded => vec!["dead letters are in the memory of the process that runs: see fiapx_queue_messages at /metrics"],
-        Servers => vec!["video.process.dlq: 2 dead letters", "notification.send.dlq: 0 dead letters"],
+        Embedded => vec![
+            "dead letters are in the memory of the process that runs: see fiapx_queue_messages at /metrics",
+        ],
+        Servers => {
+            vec!["video.process.dlq: 2 dead letters", "notification.send.dlq: 0 dead letters"]
+        }
     };
     assert_eq!(said[2..], letters);
-    let narrow = operate(&service, &["failed", "--code", "STORAGE_ERROR", "--limit", "1", "--json"]);
+    let narrow =
+        operate(&service, &["failed", "--code", "STORAGE_ERROR", "--limit", "1", "--json"]);
     let document: serde_json::Value = serde_json::from_slice(&narrow.stdout).expect("JSON");
-    assert_eq!((document["jobs"].as_array().map(Vec::len), &document["jobs"][0]["job_id"]), (Some(1), &job.as_str().into()));
+    assert_eq!(
+        (document["jobs"].as_array().map(Vec::len), &document["jobs"][0]["job_id"]),
+        (Some(1), &job.as_str().into())
+    );
 
     // What cannot be put back is named, and the rest goes on.
     let nobody = JobId::generate().to_string();
@@ -66,21 +76,40 @@ async fn what_failed_is_put_back_and_its_user_gets_the_archive(#[values(Embedded
     ];
     assert_eq!(retried.stderr.lines().collect::<Vec<_>>(), refusals);
     user.done(&job).await;
-    let way = ["PROCESSING>FAILED 1 STORAGE_ERROR", "FAILED>QUEUED", "QUEUED>PROCESSING 1", "PROCESSING>DONE 1"];
+    let way = [
+        "PROCESSING>FAILED 1 STORAGE_ERROR",
+        "FAILED>QUEUED",
+        "QUEUED>PROCESSING 1",
+        "PROCESSING>DONE 1",
+    ];
     assert_eq!(user.history(&job).await[3..], way);
     assert!(!user.archive(&job).await.is_empty());
 
     // Once is enough.
     let again = operate(&service, &["retry", &job]);
-    assert_eq!((again.code, again.stderr.lines().next()), (Some(1), Some(&*format!("{job}: it has not failed but is DONE"))));
+    assert_eq!(
+        (again.code, again.stderr.lines().next()),
+        (Some(1), Some(&*format!("{job}: it has not failed but is DONE")))
+    );
     let none = operate(&service, &["retry", "--code", "STORAGE_ERROR"]);
-    assert_eq!((none.code, lines(&none)), (Some(0), vec!["no such job failed whose video is still kept".to_owned()]));
+    assert_eq!(
+        (none.code, lines(&none)),
+        (Some(0), vec!["no such job failed whose video is still kept".to_owned()])
+    );
     let history = service.database().history(id(&job)).await.expect("the database answers");
     assert_eq!(history.iter().filter(|change| change.metadata["by"] == "operator").count(), 1);
 
-    let subjects: Vec<String> = service.letters(3).await.into_iter().map(|letter| letter.subject).collect();
+    let subjects: Vec<String> =
+        service.letters(3).await.into_iter().map(|letter| letter.subject).collect();
     let failed = |name| format!("Your video could not be processed: {name}");
-    assert_eq!(subjects, [failed("audio_only.mp4"), failed("h264_aac.mp4"), "Your video is ready: h264_aac.mp4".to_owned()]);
+    assert_eq!(
+        subjects,
+        [
+            failed("audio_only.mp4"),
+            failed("h264_aac.mp4"),
+            "Your video is ready: h264_aac.mp4".to_owned()
+        ]
+    );
 }
 
 #[test]
@@ -93,7 +122,12 @@ fn a_wish_that_cannot_be_meant_is_refused() {
         let line = single_line(&refused).expect("one line");
         assert!(line.contains("no service keeps its data in") && !data.exists(), "{line}");
     }
-    for words in [&["retry"][..], &["retry", "--code", "BAD_LUCK"], &["retry", "one"], &["failed", "--limit", "0"]] {
+    for words in [
+        &["retry"][..],
+        &["retry", "--code", "BAD_LUCK"],
+        &["retry", "one"],
+        &["failed", "--limit", "0"],
+    ] {
         let refused = run(fiapx().arg("jobs").args(words));
         assert_eq!(refused.code, Some(2), "{words:?}: {refused:?}");
     }

@@ -24,14 +24,18 @@ async fn a_video_becomes_an_archive_and_a_mail(#[values(Embedded, Servers)] part
     assert_eq!(listed, json!([view]));
 
     let archive = user.archive(&job).await;
-    assert!(archive == extract(&fixture(SHORT), &Options::default()).expect("the clip is good"), "the archive is another");
+    assert!(
+        archive == extract(&fixture(SHORT), &Options::default()).expect("the clip is good"),
+        "the archive is another"
+    );
     let (input, output) = (bytes_of(SHORT).len() as u64, archive.len() as u64);
     assert_eq!(Archive::read(archive).expect("the archive is whole").pictures.len(), 6);
     let files = [(format!("{job}/input.mp4"), input), (format!("{job}/output-1.zip"), output)];
     assert_eq!(files_of(&service, &user).await, BTreeMap::from(files));
     assert_eq!(unfinished(&service).await, [""; 0]);
 
-    let mut take = |name: &str| view.as_object_mut().and_then(|view| view.remove(name)).expect("it is there");
+    let mut take =
+        |name: &str| view.as_object_mut().and_then(|view| view.remove(name)).expect("it is there");
     let times = ["created_at", "started_at", "completed_at", "expires_at"].map(&mut take);
     let times = times.map(|time| time.as_str().expect("text").parse::<Time>().expect("a time"));
     assert!(times.is_sorted(), "{times:?}");
@@ -47,13 +51,24 @@ async fn a_video_becomes_an_archive_and_a_mail(#[values(Embedded, Servers)] part
 
     let way = ["->UPLOADED", "UPLOADED>QUEUED", "QUEUED>PROCESSING 1", "PROCESSING>DONE 1"];
     assert_eq!(user.history(&job).await, way);
-    let row = service.database().job(id(&job)).await.expect("the database answers").expect("the job is there");
-    assert_eq!((row.state, row.attempt, row.user_id.to_string()), (State::Done, 1, user.id.clone()));
+    let row = service
+        .database()
+        .job(id(&job))
+        .await
+        .expect("the database answers")
+        .expect("the job is there");
+    assert_eq!(
+        (row.state, row.attempt, row.user_id.to_string()),
+        (State::Done, 1, user.id.clone())
+    );
     assert_eq!(row.zip_path, Some(format!("videos/{}/{job}/output-1.zip", user.id)));
 
     let email = user.email.clone();
     let letters = service.letters(1).await;
-    assert_eq!((&letters[0].to, letters[0].subject.as_str()), (&email, "Your video is ready: h264_aac.mp4"));
+    assert_eq!(
+        (&letters[0].to, letters[0].subject.as_str()),
+        (&email, "Your video is ready: h264_aac.mp4")
+    );
     for body in [&letters[0].text, &letters[0].html] {
         assert!(body.contains("6 pictures") && !body.contains("could not be read"), "{body}");
     }
@@ -71,12 +86,25 @@ async fn a_damaged_video_is_done_with_warnings(#[values(Embedded, Servers)] part
         let job = user.send(&format!("cut/{name}")).await;
         let view = user.done(&job).await;
         let (mut archive, options) = (Vec::new(), Options::default());
-        let report = frames::extract(File::open(&clip).expect("the clip is there"), &mut archive, &options, |_| {});
+        let report = frames::extract(
+            File::open(&clip).expect("the clip is there"),
+            &mut archive,
+            &options,
+            |_| {},
+        );
         let report = report.expect("a part can be read");
         assert_eq!((&view["complete"], report.complete), (&Value::from(false), false), "{name}");
         assert_eq!(view["warnings"], json!(report.warnings), "{name}");
-        assert_eq!(view["progress"], json!({ "done": report.frames, "expected": report.expected }), "{name}");
-        assert_eq!((&view["frame_count"], &view["error_code"]), (&json!(report.frames), &Value::Null), "{name}");
+        assert_eq!(
+            view["progress"],
+            json!({ "done": report.frames, "expected": report.expected }),
+            "{name}"
+        );
+        assert_eq!(
+            (&view["frame_count"], &view["error_code"]),
+            (&json!(report.frames), &Value::Null),
+            "{name}"
+        );
         assert!(user.archive(&job).await == archive, "{name}: the archive is another");
         reports.insert(format!("Your video is ready: {name}"), report);
     }
@@ -84,9 +112,16 @@ async fn a_damaged_video_is_done_with_warnings(#[values(Embedded, Servers)] part
     assert!(letters.iter().map(|letter| &letter.subject).eq(reports.keys()), "{letters:?}");
     for (letter, report) in letters.iter().zip(reports.values()) {
         for body in [&letter.text, &letter.html] {
-            let mut parts = vec!["a part of the video could not be read".to_owned(), format!("{} pictures", report.frames)];
+            let mut parts = vec![
+                "a part of the video could not be read".to_owned(),
+                format!("{} pictures", report.frames),
+            ];
             let lacking = report.frames < report.expected;
-            parts.push(if lacking { format!("should have given {}", report.expected) } else { "may be damaged".to_owned() });
+            parts.push(if lacking {
+                format!("should have given {}", report.expected)
+            } else {
+                "may be damaged".to_owned()
+            });
             parts.extend(report.warnings.iter().cloned());
             for part in parts {
                 assert!(body.contains(&part), "{part:?} is not in {body}");

@@ -12,19 +12,28 @@ use crate::parts::Parts;
 /// Check the parts of an environment.
 fn check(environment: &[(&'static str, String)]) -> Run {
     let directory = scratch();
-    run(fiapx().arg("check").arg("--data-dir").arg(directory.path()).envs(environment.iter().cloned()))
+    run(fiapx()
+        .arg("check")
+        .arg("--data-dir")
+        .arg(directory.path())
+        .envs(environment.iter().cloned()))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_part_that_is_wrong_is_named_with_what_is_wrong() {
     let places = Parts::Servers.places().await.expect("they are servers");
     let told = |name: &str| places.told_of(name).expect("it is there");
-    let with = |changes: &[(&'static str, String)]| [places.environment.as_slice(), changes].concat();
+    let with =
+        |changes: &[(&'static str, String)]| [places.environment.as_slice(), changes].concat();
     let early = block_in_place(|| check(&places.environment));
     let line = single_line(&early).expect("one line");
     assert!(line.starts_with("fiapx: database: ") && line.contains("fiapx migrate"), "{line}");
     let data = scratch();
-    let migrated = run(fiapx().arg("migrate").arg("--data-dir").arg(data.path()).envs(places.environment.iter().cloned()));
+    let migrated = run(fiapx()
+        .arg("migrate")
+        .arg("--data-dir")
+        .arg(data.path())
+        .envs(places.environment.iter().cloned()));
     assert_eq!(migrated.code, Some(0), "{migrated:?}");
     let good = block_in_place(|| check(&places.environment));
     assert_eq!((good.code, good.stderr.as_str()), (Some(0), ""));
@@ -36,11 +45,26 @@ async fn each_part_that_is_wrong_is_named_with_what_is_wrong() {
     otherwise(&host, data.path());
     let refusing = Mailbox::start([Manner::Answers("AUTH", "535 5.7.8 wrong password")]).await;
     let cases = [
-        (vec![("DATABASE_URL", format!("postgres://fiapx:{secret}@{nobody}/fiapx"))], "database", vec!["DATABASE_URL"]),
-        (vec![("DATABASE_URL", Postgres::shared().url("nowhere"))], "database", vec!["DATABASE_URL", "nowhere"]),
-        (vec![("RABBITMQ_URL", format!("amqp://guest:{secret}@{nobody}"))], "broker", vec!["RABBITMQ_URL"]),
         (
-            vec![("RABBITMQ_URL", told("RABBITMQ_URL").replace("guest:guest", &format!("guest:{secret}")))],
+            vec![("DATABASE_URL", format!("postgres://fiapx:{secret}@{nobody}/fiapx"))],
+            "database",
+            vec!["DATABASE_URL"],
+        ),
+        (
+            vec![("DATABASE_URL", Postgres::shared().url("nowhere"))],
+            "database",
+            vec!["DATABASE_URL", "nowhere"],
+        ),
+        (
+            vec![("RABBITMQ_URL", format!("amqp://guest:{secret}@{nobody}"))],
+            "broker",
+            vec!["RABBITMQ_URL"],
+        ),
+        (
+            vec![(
+                "RABBITMQ_URL",
+                told("RABBITMQ_URL").replace("guest:guest", &format!("guest:{secret}")),
+            )],
             "broker",
             vec!["RABBITMQ_URL"],
         ),
@@ -80,7 +104,11 @@ async fn each_part_that_is_wrong_is_named_with_what_is_wrong() {
         assert_eq!(said.len(), words, "it repeats itself: {line}");
         // The others are well, and said to be so.
         let others = if part == "collector" { 6 } else { 5 };
-        assert_eq!(String::from_utf8_lossy(&failed.stdout).lines().count(), others, "{part}: {failed:?}");
+        assert_eq!(
+            String::from_utf8_lossy(&failed.stdout).lines().count(),
+            others,
+            "{part}: {failed:?}"
+        );
     }
     let collector = Collector::start(collector::Manner::Kind).await;
     let told = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint().to_owned())];
@@ -96,6 +124,7 @@ fn otherwise(virtual_host: &str, directory: &std::path::Path) {
         "name": "video.process", "vhost": virtual_host, "durable": true, "auto_delete": false, "arguments": {},
     });
     let file = directory.join("definitions.json");
-    std::fs::write(&file, serde_json::json!({ "queues": [queue] }).to_string()).expect("there is room");
+    std::fs::write(&file, serde_json::json!({ "queues": [queue] }).to_string())
+        .expect("there is room");
     RabbitMq::shared().control(&["import_definitions", file.to_str().expect("a plain path")]);
 }

@@ -38,7 +38,11 @@ async fn the_printed_document_is_that_of_the_service() {
     let (status, served) = answer(service.request(Method::GET, "/openapi.json")).await;
     assert!(status.is_success());
     assert_eq!(printed, served);
-    assert!(printed["openapi"].as_str().is_some_and(|version| version.starts_with("3.")), "{}", printed["openapi"]);
+    assert!(
+        printed["openapi"].as_str().is_some_and(|version| version.starts_with("3.")),
+        "{}",
+        printed["openapi"]
+    );
 }
 
 #[test]
@@ -65,7 +69,8 @@ fn a_check_says_whether_all_parts_answer() {
 fn the_printed_defaults_are_a_configuration() {
     let directory = scratch();
     let config = directory.path().join("fiapx.toml");
-    std::fs::write(&config, printed(run(fiapx().args(["check", "--defaults"])))).expect("there is room");
+    std::fs::write(&config, printed(run(fiapx().args(["check", "--defaults"]))))
+        .expect("there is room");
     for command in ["migrate", "check"] {
         let data = directory.path().join("data");
         printed(run(fiapx().args([command, "--config"]).arg(&config).arg("--data-dir").arg(data)));
@@ -76,11 +81,19 @@ fn the_printed_defaults_are_a_configuration() {
 fn a_program_says_what_it_is_made_of() {
     for flag in ["--version", "-V"] {
         let said = printed(run(fiapx().arg(flag)));
-        assert!(said.starts_with(concat!("fiapx ", env!("CARGO_PKG_VERSION"), " (commit ")), "{said}");
+        assert!(
+            said.starts_with(concat!("fiapx ", env!("CARGO_PKG_VERSION"), " (commit ")),
+            "{said}"
+        );
         for library in ["libavformat", "libavcodec", "libavutil", "libswscale"] {
-            let mut words = said.split([' ', ',', '\n']).skip_while(|word| *word != library).skip(1);
+            let mut words =
+                said.split([' ', ',', '\n']).skip_while(|word| *word != library).skip(1);
             let version = words.next().unwrap_or_else(|| panic!("{library} should be in {said}"));
-            assert!(version.split('.').count() == 3 && version.split('.').all(|part| part.parse::<u32>().is_ok()), "{said}");
+            assert!(
+                version.split('.').count() == 3
+                    && version.split('.').all(|part| part.parse::<u32>().is_ok()),
+                "{said}"
+            );
         }
     }
 }
@@ -91,10 +104,13 @@ async fn a_process_can_be_asked_whether_it_is_ready() {
     let (own, figures) = (free_address(), free_address());
     let data = directory.path().join("data");
     let ask = |environment: &[(&str, &str)]| {
-        block_in_place(|| run(fiapx().args(["check", "--ready"]).env_clear().envs(environment.iter().copied())))
+        block_in_place(|| {
+            run(fiapx().args(["check", "--ready"]).env_clear().envs(environment.iter().copied()))
+        })
     };
     let (host, port) = own.split_once(':').expect("it has a port");
-    let (at_api, at_figures) = ([("API_HOST", host), ("API_PORT", port)], [("METRICS_LISTEN", figures.as_str())]);
+    let (at_api, at_figures) =
+        ([("API_HOST", host), ("API_PORT", port)], [("METRICS_LISTEN", figures.as_str())]);
     let everywhere = [("API_HOST", "0.0.0.0"), ("API_PORT", port)];
     let process = Process::role(&["serve", "--listen", &own], &data, &at_figures);
     for environment in [&at_api[..], &everywhere, &at_figures] {
@@ -108,5 +124,9 @@ async fn a_process_can_be_asked_whether_it_is_ready() {
     process.kill();
     let gone = ask(&at_api);
     assert_eq!(gone.code, Some(1), "{gone:?}");
-    assert!(single_line(&gone).is_ok_and(|line| line.contains(&format!("the process at {own} does not answer"))), "{gone:?}");
+    assert!(
+        single_line(&gone)
+            .is_ok_and(|line| line.contains(&format!("the process at {own} does not answer"))),
+        "{gone:?}"
+    );
 }

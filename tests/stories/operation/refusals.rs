@@ -28,7 +28,10 @@ async fn a_second_process_on_the_same_data_is_refused() {
     let refused = with(&[], &["serve", "--listen", "127.0.0.1:0", "--data-dir", path]);
     let line = failure(&refused);
     assert!(line.contains("another fiapx works in") && line.contains(path), "{line}");
-    assert!(answer(process.request(reqwest::Method::GET, "/ready")).await.0.is_success(), "the first one works on");
+    assert!(
+        answer(process.request(reqwest::Method::GET, "/ready")).await.0.is_success(),
+        "the first one works on"
+    );
     process.signal("TERM");
     assert!(process.ended().0.success());
     // Its place is free now.
@@ -44,7 +47,10 @@ fn an_address_that_is_taken_is_named() {
     let address = taken.local_addr().expect("it has one").to_string();
     let [free, address] = ["127.0.0.1:0", &address];
     for (listen, metrics) in [(address, ""), (free, address)] {
-        let refused = with(&[("METRICS_LISTEN", metrics)], &["serve", "--data-dir", path, "--listen", listen]);
+        let refused = with(
+            &[("METRICS_LISTEN", metrics)],
+            &["serve", "--data-dir", path, "--listen", listen],
+        );
         let line = failure(&refused);
         assert!(line.contains(address) && line.contains("in use"), "{line}");
     }
@@ -70,8 +76,11 @@ fn a_data_directory_that_cannot_be_is_named() {
 fn wrong_secrets_and_senders_are_named() {
     let directory = scratch();
     let path = directory.path().to_str().expect("a plain path");
-    for (name, value, why) in [("JWT_SECRET", "a-short-secret", "bytes"), ("EMAIL_FROM", "nobody", "is no address")] {
-        let refused = with(&[(name, value)], &["serve", "--listen", "127.0.0.1:0", "--data-dir", path]);
+    for (name, value, why) in
+        [("JWT_SECRET", "a-short-secret", "bytes"), ("EMAIL_FROM", "nobody", "is no address")]
+    {
+        let refused =
+            with(&[(name, value)], &["serve", "--listen", "127.0.0.1:0", "--data-dir", path]);
         let line = failure(&refused);
         assert!(line.contains(name) && line.contains(why), "{name}: {line}");
         assert!(!line.contains("a-short-secret"), "{line}");
@@ -97,7 +106,10 @@ fn wrong_settings_are_named() {
     ];
     for (name, value, why) in in_environment {
         let data = directory.path().join("data");
-        let refused = with(&[(name, value)], &["serve", "--listen", "127.0.0.1:0", "--data-dir", data.to_str().expect("plain")]);
+        let refused = with(
+            &[(name, value)],
+            &["serve", "--listen", "127.0.0.1:0", "--data-dir", data.to_str().expect("plain")],
+        );
         let line = failure(&refused);
         assert!(line.contains(name) && line.contains(why), "{name}: {line}");
         assert_eq!(listing(directory.path()), [""; 0], "{name}");
@@ -115,7 +127,10 @@ fn wrong_settings_are_named() {
         std::fs::write(&config, text).expect("there is room");
         for command in ["serve", "migrate", "check"] {
             let data = directory.path().join("data");
-            let refused = with(&[], &[command, "--config", path, "--data-dir", data.to_str().expect("plain")]);
+            let refused = with(
+                &[],
+                &[command, "--config", path, "--data-dir", data.to_str().expect("plain")],
+            );
             let line = failure(&refused);
             assert!(line.contains(name) && line.contains(why), "{command}, {text}: {line}");
             assert!(line.contains(path) || why == "is missing", "{command}, {text}: {line}");

@@ -34,7 +34,10 @@ fn tells(log: &[Value], event: &str) -> bool {
 async fn done_after_all(user: &User<'_>, job: &str, directory: &Path, way: &[&str]) -> Value {
     let view = user.done(job).await;
     assert_eq!(user.history(job).await[2..], *way);
-    assert_eq!(Archive::read(user.archive(job).await).expect("the archive is whole").pictures.len(), 240);
+    assert_eq!(
+        Archive::read(user.archive(job).await).expect("the archive is whole").pictures.len(),
+        240
+    );
     eventually("the mail", || async { (letters(directory).len() == 1).then_some(()) }).await;
     assert_eq!(letters(directory)[0].subject, "Your video is ready: 240_pictures.mp4");
     view
@@ -46,20 +49,38 @@ async fn running_jobs_end_before_the_process() {
     let process = Process::start(directory.path(), &[]);
     let (user, job) = at_work(&process).await;
     let account = user.account();
-    assert_eq!(process.request(Method::GET, "/ready").send().await.expect("it answers").status(), StatusCode::OK);
+    assert_eq!(
+        process.request(Method::GET, "/ready").send().await.expect("it answers").status(),
+        StatusCode::OK
+    );
     process.signal("TERM");
     logged(&process, "stopping").await;
     // Whoever shares out requests learns it, either way.
     let ready = process.request(Method::GET, "/ready").send().await;
-    assert!(ready.as_ref().map_or(true, |answer| answer.status() == StatusCode::SERVICE_UNAVAILABLE), "{ready:?}");
-    assert!(!tells(&process.log(), "the archive is done"), "the story needs a clip that takes longer");
+    assert!(
+        ready.as_ref().map_or(true, |answer| answer.status() == StatusCode::SERVICE_UNAVAILABLE),
+        "{ready:?}"
+    );
+    assert!(
+        !tells(&process.log(), "the archive is done"),
+        "the story needs a clip that takes longer"
+    );
     let (status, log) = process.ended();
     assert!(status.success(), "{status}");
-    assert!(tells(&log, "the archive is done") && tells(&log, "the service has stopped"), "{log:?}");
+    assert!(
+        tells(&log, "the archive is done") && tells(&log, "the service has stopped"),
+        "{log:?}"
+    );
 
     let process = Process::start(directory.path(), &[]);
     let user = account.at(&process);
-    let view = done_after_all(&user, &job, directory.path(), &["QUEUED>PROCESSING 1", "PROCESSING>DONE 1"]).await;
+    let view = done_after_all(
+        &user,
+        &job,
+        directory.path(),
+        &["QUEUED>PROCESSING 1", "PROCESSING>DONE 1"],
+    )
+    .await;
     assert_eq!(view["retry_count"], 0);
 }
 
@@ -72,14 +93,23 @@ async fn what_does_not_end_in_time_is_given_back_and_costs_no_attempt() {
     process.signal("TERM");
     let (status, log) = process.ended();
     assert!(status.success(), "{status}");
-    assert!(tells(&log, "the worker stops; the job is given back") && !tells(&log, "the archive is done"), "{log:?}");
+    assert!(
+        tells(&log, "the worker stops; the job is given back")
+            && !tells(&log, "the archive is done"),
+        "{log:?}"
+    );
     let files: Vec<String> = stored(directory.path()).into_keys().collect();
     assert_eq!(files, [format!("videos/{owner}/{job}/input.mp4")], "nothing unfinished is left");
 
     let process = Process::start(directory.path(), &[]);
     let user = account.at(&process);
     // Neither the attempt that was given back nor the next is charged twice.
-    let way = ["QUEUED>PROCESSING 1", "PROCESSING>PROCESSING", "PROCESSING>PROCESSING 1", "PROCESSING>DONE 1"];
+    let way = [
+        "QUEUED>PROCESSING 1",
+        "PROCESSING>PROCESSING",
+        "PROCESSING>PROCESSING 1",
+        "PROCESSING>DONE 1",
+    ];
     let view = done_after_all(&user, &job, directory.path(), &way).await;
     assert_eq!(view["retry_count"], 0);
     assert_eq!(stored(directory.path()).len(), 2);
@@ -101,7 +131,12 @@ async fn a_second_signal_ends_the_process_at_once() {
 
     let process = Process::start(directory.path(), &AT_ONCE);
     let user = account.at(&process);
-    let way = ["QUEUED>PROCESSING 1", "PROCESSING>PROCESSING 1 WORKER_LOST", "PROCESSING>PROCESSING 2", "PROCESSING>DONE 2"];
+    let way = [
+        "QUEUED>PROCESSING 1",
+        "PROCESSING>PROCESSING 1 WORKER_LOST",
+        "PROCESSING>PROCESSING 2",
+        "PROCESSING>DONE 2",
+    ];
     done_after_all(&user, &job, directory.path(), &way).await;
     assert_eq!(stored(directory.path()).len(), 2, "what was unfinished is gone");
 }
@@ -122,7 +157,10 @@ async fn an_upload_that_has_begun_is_accepted_before_the_process_ends() {
     let video = Body::wrap_stream(stream::iter([Ok(begin)]).chain(rest));
     let form = Form::new().part("file", Part::stream(video).file_name("h264_aac.mp4"));
     let upload = tokio::spawn(answer(user.request(Method::POST, "/videos/upload").multipart(form)));
-    eventually("the video is being written", || async { (!stored(directory.path()).is_empty()).then_some(()) }).await;
+    eventually("the video is being written", || async {
+        (!stored(directory.path()).is_empty()).then_some(())
+    })
+    .await;
     process.signal("TERM");
     logged(&process, "stopping").await;
     go.send(()).expect("the upload waits");

@@ -59,7 +59,9 @@ impl Drop for Browser {
     fn drop(&mut self) {
         // The driver ends its browsers before itself.
         if let Ok(mut driver) = TcpStream::connect(format!("127.0.0.1:{}", self.port)) {
-            let _ = driver.write_all(b"GET /shutdown HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+            let _ = driver.write_all(
+                b"GET /shutdown HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+            );
             let _ = std::io::copy(&mut driver, &mut std::io::sink());
         }
         let _ = self.driver.kill();
@@ -75,11 +77,16 @@ impl Browser {
         std::fs::create_dir(&downloads).expect("there is room");
         let mut driver = tool("chromedriver");
         tool("chromium");
-        let mut driver =
-            driver.arg("--port=0").env("HOME", directory.path()).stdout(Stdio::piped()).spawn().expect("it can be started");
+        let mut driver = driver
+            .arg("--port=0")
+            .env("HOME", directory.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it can be started");
         let lines = BufReader::new(driver.stdout.take().expect("its output is piped")).lines();
-        let told =
-            lines.map_while(Result::ok).find_map(|line| line.split_once("successfully on port ").map(|told| told.1.to_owned()));
+        let told = lines.map_while(Result::ok).find_map(|line| {
+            line.split_once("successfully on port ").map(|told| told.1.to_owned())
+        });
         let port = told.expect("the driver tells its port").trim_end_matches('.').to_owned();
         let mut arguments = vec![
             "--headless".to_owned(),
@@ -106,18 +113,17 @@ impl Browser {
             },
         });
         if taste.screen == Screen::Phone {
-            options["mobileEmulation"] =
-                json!({ "deviceMetrics": { "width": 360, "height": 740, "pixelRatio": 2.0, "touch": true, "mobile": true } });
+            options["mobileEmulation"] = json!({ "deviceMetrics": { "width": 360, "height": 740, "pixelRatio": 2.0, "touch": true, "mobile": true } });
         }
-        let capabilities =
-            json!({ "browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": { "browser": "ALL" } });
+        let capabilities = json!({ "browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": { "browser": "ALL" } });
         let Value::Object(capabilities) = capabilities else { unreachable!("it is one") };
         let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(capabilities.into_iter().collect())
             .connect(&format!("http://127.0.0.1:{port}"))
             .await
             .expect("the browser starts");
-        let browser = Self { client, base: base.to_owned(), driver, port, downloads, _directory: directory };
+        let browser =
+            Self { client, base: base.to_owned(), driver, port, downloads, _directory: directory };
         browser.goto("/").await;
         browser
     }
@@ -129,20 +135,34 @@ impl Browser {
 
     /// Run a script in the page.
     pub async fn js(&self, script: &str) -> Value {
-        self.client.execute(script, Vec::new()).await.unwrap_or_else(|error| panic!("{script}: {error}"))
+        self.client
+            .execute(script, Vec::new())
+            .await
+            .unwrap_or_else(|error| panic!("{script}: {error}"))
     }
 
     /// Wait until a script gives something true.
     pub async fn until(&self, script: &str) {
-        eventually(script, || async { (self.js(&format!("return Boolean({script})")).await == json!(true)).then_some(()) }).await;
+        eventually(script, || async {
+            (self.js(&format!("return Boolean({script})")).await == json!(true)).then_some(())
+        })
+        .await;
     }
 
     /// The first element of a selector, as soon as there is one.
     pub async fn find(&self, selector: &str) -> Element {
-        let found = self.client.wait().at_most(PATIENCE).every(Duration::from_millis(20)).for_element(Locator::Css(selector)).await;
+        let found = self
+            .client
+            .wait()
+            .at_most(PATIENCE)
+            .every(Duration::from_millis(20))
+            .for_element(Locator::Css(selector))
+            .await;
         match found {
             Ok(element) => element,
-            Err(error) => panic!("there is no {selector}: {error}; the page says: {}", self.said().await),
+            Err(error) => {
+                panic!("there is no {selector}: {error}; the page says: {}", self.said().await)
+            }
         }
     }
 
@@ -159,7 +179,11 @@ impl Browser {
 
     /// Click on an element, as soon as it is there.
     pub async fn click(&self, selector: &str) {
-        self.find(selector).await.click().await.unwrap_or_else(|error| panic!("{selector} cannot be clicked: {error}"));
+        self.find(selector)
+            .await
+            .click()
+            .await
+            .unwrap_or_else(|error| panic!("{selector} cannot be clicked: {error}"));
     }
 
     /// Type into a field, in place of what is there.
@@ -171,7 +195,8 @@ impl Browser {
 
     /// Press keys, wherever the focus is.
     pub async fn press(&self, keys: &str) {
-        let strokes = keys.chars().flat_map(|value| [KeyAction::Down { value }, KeyAction::Up { value }]);
+        let strokes =
+            keys.chars().flat_map(|value| [KeyAction::Down { value }, KeyAction::Up { value }]);
         let strokes = strokes.fold(KeyActions::new("keyboard".to_owned()), InputSource::then);
         self.client.perform_actions(strokes).await.expect("keys can be pressed");
     }
@@ -208,28 +233,43 @@ impl Browser {
         std::fs::write(directory.join(format!("{name}.png")), picture).expect("there is room");
     }
 
-    /// Fail if axe-core finds a serious fault of accessibility in what is shown, or if something sticks out of the screen; and keep a
-    /// picture of it.
+    /// Fail if axe-core finds a serious fault of accessibility in what is shown, or if something
+    /// sticks out of the screen; and keep a picture of it.
     pub async fn accessible(&self, name: &str) {
         self.shot(name).await;
         self.js(&std::fs::read_to_string(axe()).expect("axe is installed")).await;
         let script = "const done = arguments[arguments.length - 1];
             axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) => done(violations), (error) => done([String(error)]));";
-        let Value::Array(found) = self.client.execute_async(script, Vec::new()).await.expect("axe runs") else { panic!("no list") };
-        let grave = |fault: &&Value| fault.is_string() || fault["impact"] == "serious" || fault["impact"] == "critical";
+        let Value::Array(found) =
+            self.client.execute_async(script, Vec::new()).await.expect("axe runs")
+        else {
+            panic!("no list")
+        };
+        let grave = |fault: &&Value| {
+            fault.is_string() || fault["impact"] == "serious" || fault["impact"] == "critical"
+        };
         let grave: Vec<String> = found.iter().filter(grave).map(told).collect();
         assert!(grave.is_empty(), "{name}: {}", grave.join("\n"));
         let wide = self.js("return document.documentElement.scrollWidth - innerWidth").await;
-        assert!(wide.as_i64().is_some_and(|pixels| pixels <= 0), "{name} is {wide} pixels too wide");
+        assert!(
+            wide.as_i64().is_some_and(|pixels| pixels <= 0),
+            "{name} is {wide} pixels too wide"
+        );
     }
 
-    /// Fail if the browser complained of anything: a script that broke, or what the content security policy stopped. Answers that the page
-    /// expects to be refusals are no complaints.
+    /// Fail if the browser complained of anything: a script that broke, or what the content
+    /// security policy stopped. Answers that the page expects to be refusals are no complaints.
     pub async fn content(&self) {
-        let Value::Array(log) = self.command("se/log", json!({ "type": "browser" })).await else { panic!("no log") };
+        let Value::Array(log) = self.command("se/log", json!({ "type": "browser" })).await else {
+            panic!("no log")
+        };
         let complaint = |line: &&Value| {
-            let (level, text) = (line["level"].as_str().unwrap_or_default(), line["message"].as_str().unwrap_or_default());
-            level == "SEVERE" && !text.contains("Failed to load resource") || text.contains("Content Security Policy")
+            let (level, text) = (
+                line["level"].as_str().unwrap_or_default(),
+                line["message"].as_str().unwrap_or_default(),
+            );
+            level == "SEVERE" && !text.contains("Failed to load resource")
+                || text.contains("Content Security Policy")
         };
         let complaints: Vec<&Value> = log.iter().filter(complaint).collect();
         assert!(complaints.is_empty(), "{complaints:?}");
@@ -238,7 +278,9 @@ impl Browser {
     /// Let uploads be so slow, in bytes a second; as fast as they can with -1.
     pub async fn slow_uploads(&self, bytes: i64) {
         let conditions = json!({ "offline": false, "latency": 0, "downloadThroughput": -1, "uploadThroughput": bytes });
-        for (cmd, params) in [("Network.enable", json!({})), ("Network.emulateNetworkConditions", conditions)] {
+        for (cmd, params) in
+            [("Network.enable", json!({})), ("Network.emulateNetworkConditions", conditions)]
+        {
             self.command("goog/cdp/execute", json!({ "cmd": cmd, "params": params })).await;
         }
     }
@@ -253,7 +295,9 @@ impl Browser {
         // An empty file holds the name until the whole one takes its place.
         let found = |directory: &Path| {
             let files = directory.read_dir().expect("it can be read").flatten();
-            let mut whole = files.filter(|file| file.metadata().is_ok_and(|file| file.len() > 0)).map(|file| file.path());
+            let mut whole = files
+                .filter(|file| file.metadata().is_ok_and(|file| file.len() > 0))
+                .map(|file| file.path());
             whole.find(|path| path.to_string_lossy().ends_with(suffix))
         };
         eventually("the download", || async { found(&self.downloads) }).await
@@ -263,7 +307,8 @@ impl Browser {
 /// What axe says of a fault.
 fn told(fault: &Value) -> String {
     let nodes = fault["nodes"].as_array().into_iter().flatten();
-    let nodes: Vec<String> = nodes.map(|node| format!("{} {}", node["target"], node["failureSummary"])).collect();
+    let nodes: Vec<String> =
+        nodes.map(|node| format!("{} {}", node["target"], node["failureSummary"])).collect();
     format!("{fault_id} {help}: {nodes:?}", fault_id = fault["id"], help = fault["help"])
 }
 

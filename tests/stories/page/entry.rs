@@ -19,9 +19,16 @@ async fn what_is_wrong_stands_beside_its_field() {
     browser.fill("#password", "praia").await;
     browser.click("form button[type=submit]").await;
     let said = async |field: &str, text: &str| {
-        let script = format!("document.getElementById('{field}-error').textContent.includes({})", json!(text));
+        let script = format!(
+            "document.getElementById('{field}-error').textContent.includes({})",
+            json!(text)
+        );
         browser.until(&script).await;
-        browser.until(&format!("document.getElementById('{field}').getAttribute('aria-invalid') === 'true'")).await;
+        browser
+            .until(&format!(
+                "document.getElementById('{field}').getAttribute('aria-invalid') === 'true'"
+            ))
+            .await;
     };
     said("name", "1 to 100 characters").await;
     said("email", "no e-mail address").await;
@@ -59,7 +66,8 @@ async fn a_session_goes_on_in_all_tabs_until_its_user_ends_it() {
         browser.find(".drop").await;
         tabs.push(tab);
     }
-    // Time passes for the service alone, so it refuses what the page believes in. All tabs renew at once, twice, and none ends the session.
+    // Time passes for the service alone, so it refuses what the page believes in. All tabs renew at
+    // once, twice, and none ends the session.
     for _ in 0..2 {
         service.advance(Duration::from_mins(31));
         for tab in &tabs {
@@ -81,7 +89,9 @@ async fn a_session_goes_on_in_all_tabs_until_its_user_ends_it() {
         browser.find("form #password").await;
     }
     assert!(browser.js("return localStorage.getItem('fiapx.session')").await.is_null());
-    let renewed = service.request(Method::POST, "/auth/refresh").json(&json!({ "refresh_token": session["refresh"] }));
+    let renewed = service
+        .request(Method::POST, "/auth/refresh")
+        .json(&json!({ "refresh_token": session["refresh"] }));
     assert_eq!(answer(renewed).await.0, StatusCode::UNAUTHORIZED, "the session goes on");
     browser.content().await;
 }

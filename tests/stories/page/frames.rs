@@ -28,13 +28,19 @@ async fn listed(user: &User<'_>, job: &str, limit: usize) -> (Value, Vec<Value>)
     loop {
         let response = user.request(Method::GET, &path).send().await.expect("the service answers");
         assert_eq!(response.status(), StatusCode::OK, "{path}");
-        let next = response.headers().get("link").map(|link| link.to_str().expect("it is text").to_owned());
+        let next = response
+            .headers()
+            .get("link")
+            .map(|link| link.to_str().expect("it is text").to_owned());
         let mut page: Value = response.json().await.expect("answers are JSON");
         let Value::Array(on_page) = page["frames"].take() else { panic!("{page} has no frames") };
         assert!(on_page.len() <= limit);
         frames.extend(on_page);
         let Some(link) = next else { return (page, frames) };
-        link.strip_prefix('<').and_then(|link| link.strip_suffix(">; rel=\"next\"")).expect("a link").clone_into(&mut path);
+        link.strip_prefix('<')
+            .and_then(|link| link.strip_suffix(">; rel=\"next\""))
+            .expect("a link")
+            .clone_into(&mut path);
     }
 }
 
@@ -57,14 +63,30 @@ async fn every_frame_is_the_one_in_the_archive() {
         assert_eq!(listed(&user, &job, 1000).await.1, frames, "{clip}");
         assert_eq!(frames.len(), archive.pictures.len(), "{clip}");
         let source = &archive.manifest["source"];
-        for (ours, theirs) in [("complete", "complete"), ("expected", "expected"), ("written", "written"), ("missing", "missing")] {
+        for (ours, theirs) in [
+            ("complete", "complete"),
+            ("expected", "expected"),
+            ("written", "written"),
+            ("missing", "missing"),
+        ] {
             assert_eq!(page[ours], archive.manifest[theirs], "{clip}");
         }
         for same in ["container", "codec", "duration_s", "width", "height", "pixel_format"] {
             assert_eq!(page["video"][same], source[same], "{clip}");
         }
-        for ((listed, (name, bytes)), image) in frames.iter().zip(&archive.pictures).zip(archive.images()) {
-            for same in ["number", "name", "timestamp_s", "width", "height", "length", "sha256", "decode_errors"] {
+        for ((listed, (name, bytes)), image) in
+            frames.iter().zip(&archive.pictures).zip(archive.images())
+        {
+            for same in [
+                "number",
+                "name",
+                "timestamp_s",
+                "width",
+                "height",
+                "length",
+                "sha256",
+                "decode_errors",
+            ] {
                 assert_eq!(listed[same], image[same], "{clip}");
             }
             assert_eq!(listed["name"], json!(name));

@@ -45,12 +45,19 @@ async fn a_thousand_jobs_scroll_smoothly() {
     let clock = Clock::default();
     clock.advance(Duration::from_hours(1));
     let file = service.directory.path().join("fiapx.db");
-    let database = Database::sqlite(&file, clock, Rules::default()).await.expect("the database can be opened");
+    let database =
+        Database::sqlite(&file, clock, Rules::default()).await.expect("the database can be opened");
     for part in 0..JOBS / 500 {
         let video = |number: usize| {
             let (id, format) = (JobId::generate(), VideoFormat::Mp4);
             let filename = format!("film {}.mp4", part * 500 + number);
-            Video { id, filename, format, path: format!("videos/{owner}/{id}/input.mp4"), size_bytes: 1 }
+            Video {
+                id,
+                filename,
+                format,
+                path: format!("videos/{owner}/{id}/input.mp4"),
+                size_bytes: 1,
+            }
         };
         let videos: Vec<Video> = (0..500).map(video).collect();
         database.accept(owner, &videos, None, None).await.expect("they are accepted");
@@ -68,12 +75,20 @@ async fn a_thousand_jobs_scroll_smoothly() {
     browser.until("[...document.querySelectorAll('.name')].at(-1).getBoundingClientRect().top < innerHeight").await;
     browser.js("clearInterval(window.timer)").await;
     let longest = browser.js("return window.longest").await.as_f64().expect("a number");
-    let elements = browser.js("return document.querySelectorAll('*').length").await.as_u64().expect("a number");
+    let elements = browser
+        .js("return document.querySelectorAll('*').length")
+        .await
+        .as_u64()
+        .expect("a number");
     println!("the longest task took {longest:.0} ms, among {elements} elements");
     assert!(elements < 25_000, "{elements} elements");
-    // On a machine of the tests, which does other things besides: what is not smooth at all is seconds away.
+    // On a machine of the tests, which does other things besides: what is not smooth at all is
+    // seconds away.
     assert!(longest < 1_000.0, "a task of {longest} ms");
-    assert_eq!(browser.js("return [...document.querySelectorAll('.name')].at(-1).textContent").await, json!("film 0.mp4"));
+    assert_eq!(
+        browser.js("return [...document.querySelectorAll('.name')].at(-1).textContent").await,
+        json!("film 0.mp4")
+    );
     browser.shot("thousand").await;
     browser.content().await;
 }

@@ -13,14 +13,20 @@ const RIGHT: &str = "\u{E014}";
 #[tokio::test(flavor = "multi_thread")]
 async fn the_language_is_the_browsers_and_can_be_changed() {
     let service = Service::start().await;
-    let browser = Browser::open(service.base(), Taste { languages: "de,pt-BR,pt,en", ..Taste::default() }).await;
+    let browser =
+        Browser::open(service.base(), Taste { languages: "de,pt-BR,pt,en", ..Taste::default() })
+            .await;
     browser.reads("Entra um vídeo. Sai um quadro por segundo.").await;
-    browser.until("document.documentElement.lang === 'pt' && document.title === 'Entrar · FIAP X'").await;
+    browser
+        .until("document.documentElement.lang === 'pt' && document.title === 'Entrar · FIAP X'")
+        .await;
     browser.accessible("entrar").await;
     browser.fill("#email", "ana@example.com").await;
     browser.click(".languages [lang=en]").await;
     browser.reads("A video goes in. A frame a second comes out.").await;
-    browser.until("document.documentElement.lang === 'en' && document.activeElement.lang === 'en'").await;
+    browser
+        .until("document.documentElement.lang === 'en' && document.activeElement.lang === 'en'")
+        .await;
     browser.until("document.getElementById('email').value === 'ana@example.com'").await;
     browser.client.refresh().await.expect("it can be read again");
     browser.reads("A video goes in.").await;
@@ -40,11 +46,18 @@ async fn the_language_is_the_browsers_and_can_be_changed() {
 async fn tab_to(browser: &Browser, selector: &str) {
     for _ in 0..40 {
         browser.press(TAB).await;
-        if browser.js(&format!("return document.activeElement.matches({selector:?})")).await == true {
-            let ring = browser.js("return getComputedStyle(document.activeElement).outlineStyle").await;
+        if browser.js(&format!("return document.activeElement.matches({selector:?})")).await == true
+        {
+            let ring =
+                browser.js("return getComputedStyle(document.activeElement).outlineStyle").await;
             let label = browser.js("const next = document.activeElement.nextElementSibling ?? document.body; return getComputedStyle(next).outlineStyle").await;
-            let after = browser.js("return getComputedStyle(document.activeElement, '::after').outlineStyle").await;
-            assert!(ring != "none" || label != "none" || after != "none", "nobody sees that {selector} has the focus");
+            let after = browser
+                .js("return getComputedStyle(document.activeElement, '::after').outlineStyle")
+                .await;
+            assert!(
+                ring != "none" || label != "none" || after != "none",
+                "nobody sees that {selector} has the focus"
+            );
             return;
         }
     }
@@ -90,7 +103,11 @@ async fn everything_can_be_done_by_keyboard() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_phone_shows_all_of_it() {
     let service = Service::start().await;
-    let browser = Browser::open(service.base(), Taste { screen: Screen::Phone, languages: "pt-BR", ..Taste::default() }).await;
+    let browser = Browser::open(
+        service.base(),
+        Taste { screen: Screen::Phone, languages: "pt-BR", ..Taste::default() },
+    )
+    .await;
     browser.find("#email").await;
     browser.accessible("phone_login").await;
     browser.register("ana@example.com").await;

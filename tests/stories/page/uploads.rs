@@ -52,8 +52,15 @@ async fn what_is_refused_is_not_sent() {
     let service = Service::with(|settings| settings.upload.max_video_mb = 1).await;
     let directory = scratch();
     let large = [bytes_of(SHORT), vec![0; 2 << 20]].concat();
-    let files =
-        files(&directory, &[("notes.txt", vec![1]), ("empty.mp4", vec![]), ("large.mp4", large), ("none.mp4", vec![1; 9000])]);
+    let files = files(
+        &directory,
+        &[
+            ("notes.txt", vec![1]),
+            ("empty.mp4", vec![]),
+            ("large.mp4", large),
+            ("none.mp4", vec![1; 9000]),
+        ],
+    );
     let browser = Browser::open(service.base(), Taste::default()).await;
     browser.register("ana@example.com").await;
     browser.reads("up to 1 MB each").await;
@@ -64,7 +71,9 @@ async fn what_is_refused_is_not_sent() {
     // What only the service can see, it says.
     browser.reads("The content of the file is not what its name says").await;
     browser.accessible("refused").await;
-    let sent = browser.js("return performance.getEntriesByName(location.origin + '/videos/upload').length").await;
+    let sent = browser
+        .js("return performance.getEntriesByName(location.origin + '/videos/upload').length")
+        .await;
     assert_eq!(sent, json!(2), "it asked what is accepted, and sent one");
     browser.content().await;
 }
@@ -107,7 +116,9 @@ async fn an_answer_that_gets_lost_makes_no_second_job() {
     browser.find(".tray [data-state=received]").await;
     browser.find(".jobs [data-state=DONE]").await;
     let token = browser.js("return JSON.parse(localStorage.getItem('fiapx.session')).access").await;
-    let jobs = service.request(reqwest::Method::GET, "/videos").bearer_auth(token.as_str().expect("a token"));
+    let jobs = service
+        .request(reqwest::Method::GET, "/videos")
+        .bearer_auth(token.as_str().expect("a token"));
     let (status, jobs) = crate::service::answer(jobs).await;
     assert_eq!((status, jobs.as_array().map(Vec::len)), (StatusCode::OK, Some(1)), "{jobs}");
 }

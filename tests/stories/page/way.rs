@@ -68,7 +68,9 @@ async fn a_video_that_cannot_be_read_says_why() {
     let service = Service::start().await;
     let browser = Browser::open(service.base(), Taste::default()).await;
     browser.register("ana@example.com").await;
-    browser.choose(&[fixture("broken/noise_in_mp4.mp4"), fixture("broken/cover_art_only.mp4")]).await;
+    browser
+        .choose(&[fixture("broken/noise_in_mp4.mp4"), fixture("broken/cover_art_only.mp4")])
+        .await;
     browser.until("document.querySelectorAll('[data-state=FAILED]').length >= 2").await;
     browser.reads("The file holds no video").await;
     browser.accessible("failed").await;

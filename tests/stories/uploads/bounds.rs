@@ -1,4 +1,5 @@
-//! Nobody takes the service away from the others: uploads at once, jobs that wait, bytes in store, and clients that only hold on.
+//! Nobody takes the service away from the others: uploads at once, jobs that wait, bytes in store,
+//! and clients that only hold on.
 
 use std::time::{Duration, Instant};
 
@@ -26,7 +27,9 @@ async fn one_more(user: &User<'_>) -> (StatusCode, Value, bool) {
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_has_so_many_uploads_under_way_and_no_more(#[values(Embedded, Servers)] parts: Parts) {
+async fn a_user_has_so_many_uploads_under_way_and_no_more(
+    #[values(Embedded, Servers)] parts: Parts,
+) {
     let service = parts.with(|settings| settings.limits.uploads_at_once = 1).await;
     let (user, other) = (service.user().await, service.user().await);
     // So large that an S3 store sees something of it before it is complete.
@@ -38,12 +41,23 @@ async fn a_user_has_so_many_uploads_under_way_and_no_more(#[values(Embedded, Ser
         gone.await.map_err(std::io::Error::other)?;
         Ok::<_, std::io::Error>(end)
     });
-    let slow = tokio::spawn(post(&user, FORM, Body::wrap_stream(stream::iter([Ok(begin)]).chain(rest))).send());
-    eventually("the video is being written", || async { (!service.files().await.is_empty()).then_some(()) }).await;
-    assert_eq!(one_more(&user).await, (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_UPLOADS".into(), true));
+    let slow = tokio::spawn(
+        post(&user, FORM, Body::wrap_stream(stream::iter([Ok(begin)]).chain(rest))).send(),
+    );
+    eventually("the video is being written", || async {
+        (!service.files().await.is_empty()).then_some(())
+    })
+    .await;
+    assert_eq!(
+        one_more(&user).await,
+        (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_UPLOADS".into(), true)
+    );
     assert_eq!(one_more(&other).await.0, StatusCode::ACCEPTED, "somebody else is not held up");
     go.send(()).expect("the upload waits");
-    assert_eq!(slow.await.expect("nothing panics").expect("the service answers").status(), StatusCode::ACCEPTED);
+    assert_eq!(
+        slow.await.expect("nothing panics").expect("the service answers").status(),
+        StatusCode::ACCEPTED
+    );
     assert_eq!(one_more(&user).await.0, StatusCode::ACCEPTED);
 }
 
@@ -59,7 +73,10 @@ async fn a_user_has_so_many_jobs_that_wait_and_no_more(#[values(Embedded, Server
     let user = service.user().await;
     let running = user.send("long/240_pictures.mp4").await;
     let waiting = user.send("long/240_pictures.mp4").await;
-    assert_eq!(one_more(&user).await, (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_JOBS".into(), true));
+    assert_eq!(
+        one_more(&user).await,
+        (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_JOBS".into(), true)
+    );
     for job in [&waiting, &running] {
         assert_eq!(user.delete(&format!("/videos/{job}")).await.0, StatusCode::OK);
     }
@@ -81,7 +98,10 @@ async fn a_user_stores_so_much_and_no_more(#[values(Embedded, Servers)] parts: P
     assert_eq!(large.0, StatusCode::ACCEPTED, "{}", large.1);
     assert_eq!(one_more(&user).await.0, StatusCode::ACCEPTED);
     let (status, problem) = user.upload(&[("a.mp4", half.clone())]).await;
-    assert_eq!((status, &problem["code"]), (StatusCode::INSUFFICIENT_STORAGE, &"QUOTA_EXCEEDED".into()));
+    assert_eq!(
+        (status, &problem["code"]),
+        (StatusCode::INSUFFICIENT_STORAGE, &"QUOTA_EXCEEDED".into())
+    );
     assert_eq!(one_more(&other).await.0, StatusCode::ACCEPTED);
     // What is deleted makes room.
     let large = large.1["job_id"].as_str().expect("an id");
@@ -104,7 +124,8 @@ async fn a_client_that_sends_byte_by_byte_is_cut_off(#[values(Embedded, Servers)
     );
     for begin in ["GET /health HTTP/1.1\r\nX-Slow: ", json, &video] {
         let started = Instant::now();
-        let (mut read, mut write) = TcpStream::connect(&address).await.expect("it listens").into_split();
+        let (mut read, mut write) =
+            TcpStream::connect(&address).await.expect("it listens").into_split();
         write.write_all(begin.as_bytes()).await.expect("it reads");
         let trickle = tokio::spawn(async move {
             while write.write_all(b"x").await.is_ok() {

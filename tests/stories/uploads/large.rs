@@ -12,12 +12,13 @@ use crate::harness::{PATIENCE, scratch};
 use crate::process::Process;
 use crate::service::{User, answer, bytes_of, stored};
 
-/// A clip that a box of the type `free` makes as large as is wanted: whoever reads it skips the box (ISO/IEC 14496-12, 8.1.2). It is
-/// never whole in memory.
+/// A clip that a box of the type `free` makes as large as is wanted: whoever reads it skips the box
+/// (ISO/IEC 14496-12, 8.1.2). It is never whole in memory.
 fn padded(size: usize) -> Part {
     let clip = bytes_of(SHORT);
     let free = size - clip.len();
-    let header = u32::try_from(free).expect("a box of 32 bits").to_be_bytes().into_iter().chain(*b"free");
+    let header =
+        u32::try_from(free).expect("a box of 32 bits").to_be_bytes().into_iter().chain(*b"free");
     let start: Bytes = clip.into_iter().chain(header).collect();
     let (zeros, left) = (Bytes::from(vec![0; MIB]), size - start.len());
     let rest = (0..left.div_ceil(MIB)).map(move |piece| zeros.slice(..MIB.min(left - piece * MIB)));
@@ -28,7 +29,8 @@ fn padded(size: usize) -> Part {
 /// Upload a padded clip, and give its job.
 async fn send(user: &User<'_>, size: usize) -> String {
     let request = user.request(Method::POST, "/videos/upload").timeout(PATIENCE);
-    let (status, accepted) = answer(request.multipart(Form::new().part("file", padded(size)))).await;
+    let (status, accepted) =
+        answer(request.multipart(Form::new().part("file", padded(size)))).await;
     assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
     ids(&accepted)[0].clone()
 }
@@ -40,13 +42,22 @@ async fn a_video_of_500_mb_passes_through_little_memory() {
     let user = process.user().await;
     let job = send(&user, 500 * MIB).await;
     let view = user.done(&job).await;
-    assert_eq!((&view["video_size_bytes"], &view["frame_count"]), (&json!(500 * MIB), &json!(1)), "{view}");
+    assert_eq!(
+        (&view["video_size_bytes"], &view["frame_count"]),
+        (&json!(500 * MIB), &json!(1)),
+        "{view}"
+    );
     let peak = process.peak_memory() >> 20;
     assert!(peak < 150, "the service has had {peak} MiB");
 
-    let request = user.request(Method::POST, "/videos/upload").multipart(Form::new().part("file", padded(500 * MIB + 1)));
+    let request = user
+        .request(Method::POST, "/videos/upload")
+        .multipart(Form::new().part("file", padded(500 * MIB + 1)));
     let (status, problem) = answer(request).await;
-    assert_eq!((status, &problem["code"]), (StatusCode::PAYLOAD_TOO_LARGE, &json!("VIDEO_TOO_LARGE")));
+    assert_eq!(
+        (status, &problem["code"]),
+        (StatusCode::PAYLOAD_TOO_LARGE, &json!("VIDEO_TOO_LARGE"))
+    );
     assert_eq!(stored(directory.path()).len(), 2, "one video, one archive");
 }
 
@@ -64,7 +75,10 @@ async fn twenty_uploads_at_once_pass_through_little_memory() {
     assert!(peak < 256, "the service has had {peak} MiB");
     let files = stored(directory.path());
     for job in jobs {
-        assert_eq!(files.get(&format!("videos/{}/{job}/input.mp4", user.id)), Some(&(20 * MIB as u64)));
+        assert_eq!(
+            files.get(&format!("videos/{}/{job}/input.mp4", user.id)),
+            Some(&(20 * MIB as u64))
+        );
     }
     assert_eq!(files.len(), 40, "a video and an archive of each");
 }

@@ -62,7 +62,11 @@ async fn eight_uploads_at_once_with_one_key_are_one(#[values(Embedded, Servers)]
     done(&user, first).await;
     let rows = rows(&service, &user).await;
     assert_eq!(rows.len(), 3);
-    assert_eq!(service.files().await.into_keys().collect::<Vec<_>>(), files_of(&rows), "no video is left that became no job");
+    assert_eq!(
+        service.files().await.into_keys().collect::<Vec<_>>(),
+        files_of(&rows),
+        "no video is left that became no job"
+    );
 }
 
 #[rstest]
@@ -75,7 +79,11 @@ async fn the_key_of_deleted_jobs_is_used_up(#[values(Embedded, Servers)] parts: 
     let [one, two] = ids(&first).try_into().expect("two jobs");
     assert_eq!(user.delete(&format!("/videos/{one}")).await.0, StatusCode::NO_CONTENT);
     let (status, again) = send(&user, "deleted", 2).await;
-    assert_eq!((status, ids(&again)), (StatusCode::ACCEPTED, vec![two.clone()]), "what is left of them");
+    assert_eq!(
+        (status, ids(&again)),
+        (StatusCode::ACCEPTED, vec![two.clone()]),
+        "what is left of them"
+    );
     assert_eq!(user.delete(&format!("/videos/{two}")).await.0, StatusCode::NO_CONTENT);
     let (status, problem) = send(&user, "deleted", 2).await;
     assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("IDEMPOTENCY_KEY_USED")));
@@ -119,10 +127,18 @@ async fn a_key_is_forgotten_after_a_day(#[values(Embedded, Servers)] parts: Part
 async fn keys_have_one_to_255_characters(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let user = service.user().await;
-    for (key, accepted) in [(String::new(), false), ("k".repeat(255), true), ("k".repeat(256), false)] {
+    for (key, accepted) in
+        [(String::new(), false), ("k".repeat(255), true), ("k".repeat(256), false)]
+    {
         let (status, told) = send(&user, &key, 1).await;
-        let (expected, code) = if accepted { (202, Value::Null) } else { (400, json!("INVALID_PARAMETER")) };
-        assert_eq!((status.as_u16(), &told["code"]), (expected, &code), "{} characters: {told}", key.len());
+        let (expected, code) =
+            if accepted { (202, Value::Null) } else { (400, json!("INVALID_PARAMETER")) };
+        assert_eq!(
+            (status.as_u16(), &told["code"]),
+            (expected, &code),
+            "{} characters: {told}",
+            key.len()
+        );
     }
     assert_eq!(rows(&service, &user).await.len(), 1);
 }

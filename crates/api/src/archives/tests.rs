@@ -2,7 +2,8 @@ use std::io::Cursor;
 
 use super::*;
 
-/// The end of an archive whose directory begins at `directory`: the manifest's record, and the end record.
+/// The end of an archive whose directory begins at `directory`: the manifest's record, and the end
+/// record.
 fn tail(length: u32, directory: u64, record_extra: &[u8], wide: bool) -> Vec<u8> {
     let mut tail = b"PK\x01\x02".to_vec();
     tail.extend([0; 20]);
@@ -29,7 +30,8 @@ fn tail(length: u32, directory: u64, record_extra: &[u8], wide: bool) -> Vec<u8>
 #[test]
 fn the_manifest_is_found_in_small_archives_and_in_large_ones() {
     assert_eq!(manifest(&tail(300, 1000, &[], false), 2000), Some(700..1000));
-    // Behind four gibibytes, its record has a wide offset and the end a wide form (APPNOTE.TXT 6.3.10, 4.5.3 and 4.3.14).
+    // Behind four gibibytes, its record has a wide offset and the end a wide form (APPNOTE.TXT
+    // 6.3.10, 4.5.3 and 4.3.14).
     let far = 5_u64 << 30;
     let bytes = tail(300, far, &[7; 12], true);
     assert_eq!(manifest(&bytes, far + 1000), Some(far - 300..far));
@@ -41,13 +43,23 @@ fn the_manifest_is_found_in_small_archives_and_in_large_ones() {
 #[test]
 fn what_ends_otherwise_has_no_manifest() {
     let good = tail(300, 1000, &[], false);
-    let renamed: Vec<u8> = String::from_utf8_lossy(&good).replace("manifest.json", "manifest.jso0").into_bytes();
-    for (bytes, size) in
-        [(&good[1..], 2000), (&good[..good.len() - 1], 2000), (&good, 999), (&[], 0), (&[0; 22], 22), (&renamed, 2000)]
-    {
+    let renamed: Vec<u8> =
+        String::from_utf8_lossy(&good).replace("manifest.json", "manifest.jso0").into_bytes();
+    for (bytes, size) in [
+        (&good[1..], 2000),
+        (&good[..good.len() - 1], 2000),
+        (&good, 999),
+        (&[], 0),
+        (&[0; 22], 22),
+        (&renamed, 2000),
+    ] {
         assert_eq!(manifest(bytes, size), None);
     }
-    assert_eq!(manifest(&tail(1001, 1000, &[], false), 2000), None, "it would begin before the archive");
+    assert_eq!(
+        manifest(&tail(1001, 1000, &[], false), 2000),
+        None,
+        "it would begin before the archive"
+    );
 }
 
 /// An archive with this manifest and nothing else but `before` bytes.
@@ -81,7 +93,9 @@ fn only_what_lies_before_the_manifest_is_a_picture() {
     let good = read(&[(1, 0, 60), (3, 60, 40)]).expect("it is in order");
     assert_eq!(good.picture(3).map(Picture::range), Some(60..100));
     assert!(good.picture(2).is_none());
-    for wrong in [&[(1, 60, 41)][..], &[(1, u64::MAX, 2)], &[(2, 0, 1), (1, 1, 1)], &[(1, 0, 1), (1, 1, 1)]] {
+    for wrong in
+        [&[(1, 60, 41)][..], &[(1, u64::MAX, 2)], &[(2, 0, 1), (1, 1, 1)], &[(1, 0, 1), (1, 1, 1)]]
+    {
         assert!(read(wrong).is_err(), "{wrong:?}");
     }
     assert!(contents(&mut Cursor::new(b"no archive"), 10).is_err());

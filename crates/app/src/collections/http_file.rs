@@ -1,5 +1,6 @@
-//! A file of requests, as the extension REST Client of Visual Studio Code reads it (<https://github.com/Huachao/vscode-restclient>):
-//! `# @name` names a request, and `{{name.response.body.property}}` is what it was answered.
+//! A file of requests, as the extension REST Client of Visual Studio Code reads it
+//! (<https://github.com/Huachao/vscode-restclient>): `# @name` names a request, and
+//! `{{name.response.body.property}}` is what it was answered.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +20,8 @@ const FORM: &str = "Content-Type: multipart/form-data; boundary=fiapx\n\n--fiapx
 /// The document as such a file.
 pub fn http_file(document: &str) -> Result<String> {
     let value = serde_json::from_str(document).context("the document is no JSON")?;
-    let Collection { title, description, variables, walk, groups } = Collection::of(document, &value)?;
+    let Collection { title, description, variables, walk, groups } =
+        Collection::of(document, &value)?;
     let mut lines = vec![format!("# {title}: {description}"), SYNTAX.to_owned(), String::new()];
     lines.extend(variables.into_iter().map(|(name, value)| format!("@{name} = {value}")));
     let mut known = BTreeSet::new();
@@ -36,13 +38,15 @@ pub fn http_file(document: &str) -> Result<String> {
     Ok(lines.join("\n"))
 }
 
-/// A request. Whatever stands behind an empty line up to the next `###` is sent as its body, so comments stand before it.
+/// A request. Whatever stands behind an empty line up to the next `###` is sent as its body, so
+/// comments stand before it.
 fn block(group: &str, request: &Request, step: Option<&str>) -> Vec<String> {
     let mut lines = vec![String::new(), format!("### {group}: {}", request.name)];
     let described = request.description.lines().filter(|line| !line.is_empty());
     lines.extend(described.map(|line| format!("# {line}")));
     lines.extend(request.optional.iter().map(|Optional { place, name, default, description }| {
-        let default = if default.is_empty() { String::new() } else { format!(", by default {default}") };
+        let default =
+            if default.is_empty() { String::new() } else { format!(", by default {default}") };
         format!("# May be added ({place}{default}): {name}. {}", description.replace('\n', " "))
     }));
     lines.extend(step.map(|step| format!("# @name {step}")));

@@ -1,4 +1,5 @@
-//! A Postman Collection, version 2.1.0 (<https://schema.postman.com/collection/json/v2.1.0/docs/index.html>), which Postman opens and
+//! A Postman Collection, version 2.1.0
+//! (<https://schema.postman.com/collection/json/v2.1.0/docs/index.html>), which Postman opens and
 //! newman runs.
 
 use anyhow::{Context, Result};
@@ -14,14 +15,19 @@ const WALK: &str = "From an account to an archive, as the README shows it. Send 
 /// The document as a collection.
 pub fn postman(document: &str) -> Result<String> {
     let value = serde_json::from_str(document).context("the document is no JSON")?;
-    let Collection { title, description, variables, walk, groups } = Collection::of(document, &value)?;
+    let Collection { title, description, variables, walk, groups } =
+        Collection::of(document, &value)?;
     let unset = ANSWERED.map(|name| (name, ""));
-    let variables = variables.into_iter().chain(unset).map(|(key, value)| json!({ "key": key, "value": value, "type": "string" }));
+    let variables = variables
+        .into_iter()
+        .chain(unset)
+        .map(|(key, value)| json!({ "key": key, "value": value, "type": "string" }));
     let steps = walk.iter().enumerate().map(|(index, (step, request))| {
         let name = format!("{} {}", index + 1, request.name);
         item(&name, request, &steps_test(step, request))
     });
-    let mut folders = vec![json!({ "name": "Walk", "description": WALK, "item": steps.collect::<Vec<_>>() })];
+    let mut folders =
+        vec![json!({ "name": "Walk", "description": WALK, "item": steps.collect::<Vec<_>>() })];
     folders.extend(groups.iter().map(|(name, requests)| {
         let items = requests.iter().map(|request| item(request.name, request, &test(request)));
         json!({ "name": name, "item": items.collect::<Vec<_>>() })
@@ -51,7 +57,8 @@ fn item(name: &str, request: &Request, test: &[String]) -> Value {
         None => {}
         Some(Body::Json(body)) => {
             let raw = format!("{body:#}");
-            sent["body"] = json!({ "mode": "raw", "raw": raw, "options": { "raw": { "language": "json" } } });
+            sent["body"] =
+                json!({ "mode": "raw", "raw": raw, "options": { "raw": { "language": "json" } } });
             if let Some(headers) = sent["header"].as_array_mut() {
                 headers.push(json!({ "key": "Content-Type", "value": "application/json" }));
             }
@@ -82,8 +89,9 @@ fn url(request: &Request) -> Value {
 /// Lines that hold an answer against the document, and keep of it what later requests are made of.
 fn test(request: &Request) -> Vec<String> {
     let statuses = &request.statuses;
-    let mut lines =
-        vec![format!("pm.test(\"answers as documented\", () => pm.expect({statuses:?}).to.include(pm.response.code));")];
+    let mut lines = vec![format!(
+        "pm.test(\"answers as documented\", () => pm.expect({statuses:?}).to.include(pm.response.code));"
+    )];
     lines.extend(kept(request));
     lines
 }
@@ -100,7 +108,9 @@ fn steps_test(step: &str, request: &Request) -> Vec<String> {
     // Whoever walks again has the account already.
     let good = |status: &&u16| **status < 300 || step == "register" && **status == 409;
     let statuses: Vec<_> = request.statuses.iter().filter(good).collect();
-    let mut lines = vec![format!("pm.test(\"succeeds\", () => pm.expect({statuses:?}).to.include(pm.response.code));")];
+    let mut lines = vec![format!(
+        "pm.test(\"succeeds\", () => pm.expect({statuses:?}).to.include(pm.response.code));"
+    )];
     lines.extend(kept(request));
     if step == "status" {
         lines.extend(

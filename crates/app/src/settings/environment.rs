@@ -1,4 +1,5 @@
-//! Settings in the environment. The names that the first version of the system knew still mean the same.
+//! Settings in the environment. The names that the first version of the system knew still mean the
+//! same.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -26,7 +27,8 @@ pub(super) enum Kind {
     Store,
 }
 
-/// Each variable, the setting that it goes before, and what it holds. The later one of two for the same setting wins.
+/// Each variable, the setting that it goes before, and what it holds. The later one of two for the
+/// same setting wins.
 pub(super) const VARIABLES: &[(&str, &str, Kind)] = &[
     ("DATA_DIR", "data_dir", Kind::Text),
     ("GRACE_PERIOD_SECONDS", "grace_seconds", Kind::Number),
@@ -86,30 +88,36 @@ pub(super) const VARIABLES: &[(&str, &str, Kind)] = &[
 /// Whether a store whose address has no scheme is reached by TLS.
 const SECURE: &str = "MINIO_SECURE";
 
-/// What the name of a variable ends with that names a file, which holds the value: a way for secrets that no list of processes and no
-/// description of a container shows.
+/// What the name of a variable ends with that names a file, which holds the value: a way for
+/// secrets that no list of processes and no description of a container shows.
 const IN_A_FILE: &str = "_FILE";
 
 /// Put every variable that is there, and not empty, over what is there.
 pub(super) fn add(layers: &mut Layers, environment: impl Fn(&str) -> Option<String>) -> Result<()> {
-    let there = |name: &str| environment(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    let there = |name: &str| {
+        environment(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+    };
     let wrong = |name: &str, why: String| anyhow!("{name} in the environment is wrong: {why}");
     let lookup = |name: &str| {
         let naming = format!("{name}{IN_A_FILE}");
         match (there(name), there(&naming)) {
-            (Some(_), Some(_)) => Err(wrong(&naming, format!("{name} is there, too, and one of them has to go"))),
+            (Some(_), Some(_)) => {
+                Err(wrong(&naming, format!("{name} is there, too, and one of them has to go")))
+            }
             (text, None) => Ok(text),
             (None, Some(path)) => {
-                let text =
-                    fs::read_to_string(&path).map_err(|error| wrong(&naming, format!("`{path}` cannot be read: {error}")))?;
+                let text = fs::read_to_string(&path)
+                    .map_err(|error| wrong(&naming, format!("`{path}` cannot be read: {error}")))?;
                 Ok(Some(text.trim().to_owned()))
             }
         }
     };
-    let secure = lookup(SECURE)?.map_or(Ok(false), |text| flag(&text)).map_err(|why| wrong(SECURE, why))?;
+    let secure =
+        lookup(SECURE)?.map_or(Ok(false), |text| flag(&text)).map_err(|why| wrong(SECURE, why))?;
     for (name, setting, kind) in VARIABLES {
         let Some(text) = lookup(name)? else { continue };
-        let value = value(*kind, &text, layers.settings().server.listen, secure).map_err(|why| wrong(name, why))?;
+        let value = value(*kind, &text, layers.settings().server.listen, secure)
+            .map_err(|why| wrong(name, why))?;
         layers.set(setting, value, &format_args!("{name} in the environment"))?;
     }
     Ok(())
@@ -155,9 +163,12 @@ fn port(text: &str) -> Result<u16, String> {
 /// The items of a list, each read by `read`.
 fn list<T>(text: &str, read: fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
     if text.starts_with('[') {
-        let items: Vec<serde_json::Value> =
-            serde_json::from_str(text).map_err(|error| format!("it begins like a JSON array, but is none: {error}"))?;
-        return items.iter().map(|item| item.as_str().map_or_else(|| read(&item.to_string()), read)).collect();
+        let items: Vec<serde_json::Value> = serde_json::from_str(text)
+            .map_err(|error| format!("it begins like a JSON array, but is none: {error}"))?;
+        return items
+            .iter()
+            .map(|item| item.as_str().map_or_else(|| read(&item.to_string()), read))
+            .collect();
     }
     text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(read).collect()
 }

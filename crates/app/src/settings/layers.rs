@@ -9,7 +9,8 @@ use toml::{Table, Value};
 
 use super::{DEFAULTS, Settings};
 
-/// Settings in the making. They are right after each step, so the step that makes them wrong is the one to blame.
+/// Settings in the making. They are right after each step, so the step that makes them wrong is the
+/// one to blame.
 pub(super) struct Layers {
     table: Table,
     settings: Settings,
@@ -19,7 +20,8 @@ impl Layers {
     /// The defaults.
     pub(super) fn new() -> Result<Self> {
         let table: Table = DEFAULTS.parse().context("the built-in defaults are damaged")?;
-        let settings = Settings::try_from(&table).map_err(|wrong| anyhow!("the built-in defaults are wrong: {wrong}"))?;
+        let settings = Settings::try_from(&table)
+            .map_err(|wrong| anyhow!("the built-in defaults are wrong: {wrong}"))?;
         Ok(Self { table, settings })
     }
 
@@ -34,7 +36,8 @@ impl Layers {
     /// Put everything that stands in a TOML file over what is there.
     pub(super) fn add_file(&mut self, file: &Path) -> Result<()> {
         let name = file.display();
-        let text = fs::read_to_string(file).with_context(|| format!("cannot read the settings in {name}"))?;
+        let text = fs::read_to_string(file)
+            .with_context(|| format!("cannot read the settings in {name}"))?;
         let table: Table = text.parse().map_err(|error: toml::de::Error| {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
             anyhow!("{name}, line {}: {}", before.matches('\n').count() + 1, error.message())
@@ -46,10 +49,18 @@ impl Layers {
         for (key, value) in table {
             let setting = if section.is_empty() { key.clone() } else { format!("{section}.{key}") };
             match (at(&mut self.table, &setting), value) {
-                (None, _) => bail!("{setting} in {file} is no setting; `fiapx check --defaults` prints all that there are"),
-                (Some(Value::Table(_)), Value::Table(inner)) => self.add_table(inner, &setting, file)?,
-                (Some(Value::Table(_)), _) => bail!("{setting} in {file} is wrong: it must be a section, [{setting}]"),
-                (Some(_), value) => self.set(&setting, value.clone(), &format_args!("{setting} in {file}"))?,
+                (None, _) => bail!(
+                    "{setting} in {file} is no setting; `fiapx check --defaults` prints all that there are"
+                ),
+                (Some(Value::Table(_)), Value::Table(inner)) => {
+                    self.add_table(inner, &setting, file)?
+                }
+                (Some(Value::Table(_)), _) => {
+                    bail!("{setting} in {file} is wrong: it must be a section, [{setting}]")
+                }
+                (Some(_), value) => {
+                    self.set(&setting, value.clone(), &format_args!("{setting} in {file}"))?
+                }
             }
         }
         Ok(())
@@ -59,7 +70,8 @@ impl Layers {
     pub(super) fn set(&mut self, setting: &str, value: Value, origin: &impl Display) -> Result<()> {
         let Some(place) = at(&mut self.table, setting) else { bail!("{origin} is no setting") };
         *place = value;
-        self.settings = Settings::try_from(&self.table).map_err(|wrong| anyhow!("{origin} is wrong: {wrong}"))?;
+        self.settings = Settings::try_from(&self.table)
+            .map_err(|wrong| anyhow!("{origin} is wrong: {wrong}"))?;
         Ok(())
     }
 }
@@ -67,7 +79,10 @@ impl Layers {
 impl Settings {
     /// The settings in a table, or in one line what is wrong with them.
     fn try_from(table: &Table) -> Result<Self, String> {
-        table.clone().try_into().map_err(|error: toml::de::Error| error.message().replace('\n', " "))
+        table
+            .clone()
+            .try_into()
+            .map_err(|error: toml::de::Error| error.message().replace('\n', " "))
     }
 }
 

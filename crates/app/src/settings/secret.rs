@@ -28,14 +28,17 @@ const EXAMPLES: [&str; 9] = [
     "replaceme",
 ];
 
-/// The key of access tokens: the configured one, or else one that is made for the data directory and kept there.
+/// The key of access tokens: the configured one, or else one that is made for the data directory
+/// and kept there.
 ///
 /// # Errors
-/// The configured key is one that others know or could guess, or the data directory cannot keep one.
+/// The configured key is one that others know or could guess, or the data directory cannot keep
+/// one.
 pub fn jwt_secret(settings: &Settings) -> Result<SecretString> {
     match &settings.accounts.jwt_secret {
         Some(secret) => {
-            const HELP: &str = "set at least 32 random bytes, such as `openssl rand -base64 48` prints";
+            const HELP: &str =
+                "set at least 32 random bytes, such as `openssl rand -base64 48` prints";
             let secret = secret.expose_secret();
             if is_example(secret) {
                 bail!(
@@ -52,7 +55,8 @@ pub fn jwt_secret(settings: &Settings) -> Result<SecretString> {
 }
 
 fn is_example(secret: &str) -> bool {
-    let letters: String = secret.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    let letters: String =
+        secret.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
     letters == "secret" || EXAMPLES.iter().any(|example| letters.contains(example))
 }
 
@@ -74,7 +78,9 @@ fn read(file: &Path, result: std::io::Result<String>) -> Result<SecretString> {
     let text = result.with_context(|| format!("cannot read the key of access tokens in {name}"))?;
     let secret = text.trim();
     if secret.len() < LEAST_BYTES {
-        bail!("the key of access tokens in {name} is damaged: remove the file, and a new key is made; users then log in again");
+        bail!(
+            "the key of access tokens in {name} is damaged: remove the file, and a new key is made; users then log in again"
+        );
     }
     Ok(secret.into())
 }

@@ -13,7 +13,9 @@ fn loaded(file: &str, environment: &[(&str, &str)]) -> Result<Settings> {
     let directory = TempDir::new()?;
     let path = directory.path().join("fiapx.toml");
     fs::write(&path, file)?;
-    let lookup = |name: &str| environment.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+    let lookup = |name: &str| {
+        environment.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+    };
     load(Some(&path), lookup, Overrides::default())
 }
 
@@ -41,10 +43,20 @@ fn defaults_are_right_without_any_file_or_variable() {
     assert_eq!((settings.worker.lease_seconds, settings.grace_seconds), (60, 30));
     assert_eq!(settings.log.format, LogFormat::Auto);
     // Every part is embedded.
-    assert!(settings.accounts.jwt_secret.is_none() && settings.database.url.is_none() && settings.broker.url.is_none());
-    assert!(settings.limits.redis_url.is_none() && settings.storage.endpoint.is_none() && settings.mail.host.is_none());
     assert!(
-        settings.server.public_url.is_none() && settings.metrics.listen.is_none() && settings.telemetry.otlp_endpoint.is_none()
+        settings.accounts.jwt_secret.is_none()
+            && settings.database.url.is_none()
+            && settings.broker.url.is_none()
+    );
+    assert!(
+        settings.limits.redis_url.is_none()
+            && settings.storage.endpoint.is_none()
+            && settings.mail.host.is_none()
+    );
+    assert!(
+        settings.server.public_url.is_none()
+            && settings.metrics.listen.is_none()
+            && settings.telemetry.otlp_endpoint.is_none()
     );
 }
 
@@ -66,7 +78,10 @@ fn every_setting_is_explained_and_has_a_variable() {
         assert!(VARIABLES.iter().any(|(_, set, _)| set == setting), "{setting} has no variable");
     }
     for (name, setting, _) in VARIABLES {
-        assert!(settings.iter().any(|known| known == setting), "{name} sets {setting}, which is no setting");
+        assert!(
+            settings.iter().any(|known| known == setting),
+            "{name} sets {setting}, which is no setting"
+        );
         assert!(DEFAULTS.contains(name), "{name} is not explained");
     }
     for paragraph in DEFAULTS.split("\n\n") {
@@ -87,7 +102,11 @@ fn printed_defaults_are_a_file_that_changes_nothing() {
 fn flags_go_before_the_environment_and_that_before_the_file() {
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("fiapx.toml");
-    fs::write(&path, "data_dir = \"from-file\"\n[server]\nlisten = \"1.1.1.1:1\"\n[upload]\nmax_video_mb = 7\n").expect("a file");
+    fs::write(
+        &path,
+        "data_dir = \"from-file\"\n[server]\nlisten = \"1.1.1.1:1\"\n[upload]\nmax_video_mb = 7\n",
+    )
+    .expect("a file");
     let environment = |name: &str| match name {
         "DATA_DIR" => Some("from-environment".to_owned()),
         "API_PORT" => Some("2".to_owned()),
@@ -144,7 +163,10 @@ fn the_environment_sets_everything() {
     assert_eq!(settings.server.cors_origins, ["http://localhost:3000", "https://app.example.com"]);
     assert_eq!(settings.log.level, "debug");
     assert_eq!(exposed(settings.accounts.jwt_secret.as_ref()), Some("k"));
-    assert_eq!(exposed(settings.database.url.as_ref()), Some("postgresql+asyncpg://fiapx:p@db:5432/fiapx"));
+    assert_eq!(
+        exposed(settings.database.url.as_ref()),
+        Some("postgresql+asyncpg://fiapx:p@db:5432/fiapx")
+    );
     assert_eq!(exposed(settings.limits.redis_url.as_ref()), Some("redis://redis:6379/0"));
     assert_eq!(exposed(settings.broker.url.as_ref()), Some("amqp://guest:guest@rabbitmq:5672/"));
     assert_eq!(settings.storage.endpoint.as_deref(), Some("http://minio:9000"));
@@ -162,10 +184,17 @@ fn the_environment_sets_everything() {
 #[test]
 fn variables_may_say_it_in_other_ways() {
     let keys = [("S3_ACCESS_KEY", "a"), ("S3_SECRET_KEY", "b")];
-    let with = |more: &[(&str, &str)]| loaded("", &[&keys[..], more].concat()).expect("all is right");
+    let with =
+        |more: &[(&str, &str)]| loaded("", &[&keys[..], more].concat()).expect("all is right");
     let endpoint = |more: &[(&str, &str)]| with(more).storage.endpoint;
-    assert_eq!(endpoint(&[("MINIO_ENDPOINT", "minio:9000"), ("MINIO_SECURE", "True")]).as_deref(), Some("https://minio:9000"));
-    assert_eq!(endpoint(&[("MINIO_ENDPOINT", "http://minio:9000"), ("MINIO_SECURE", "1")]).as_deref(), Some("http://minio:9000"));
+    assert_eq!(
+        endpoint(&[("MINIO_ENDPOINT", "minio:9000"), ("MINIO_SECURE", "True")]).as_deref(),
+        Some("https://minio:9000")
+    );
+    assert_eq!(
+        endpoint(&[("MINIO_ENDPOINT", "http://minio:9000"), ("MINIO_SECURE", "1")]).as_deref(),
+        Some("http://minio:9000")
+    );
     // The names of S3 win.
     let both = with(&[
         ("MINIO_ENDPOINT", "minio:9000"),
@@ -173,11 +202,21 @@ fn variables_may_say_it_in_other_ways() {
         ("MINIO_BUCKET", "m"),
         ("S3_BUCKET", "s"),
     ]);
-    assert_eq!((both.storage.endpoint.as_deref(), &*both.storage.bucket), (Some("https://s3.example.com"), "s"));
+    assert_eq!(
+        (both.storage.endpoint.as_deref(), &*both.storage.bucket),
+        (Some("https://s3.example.com"), "s")
+    );
     assert_eq!(exposed(both.storage.access_key.as_ref()), Some("a"));
 
-    let list = with(&[("CORS_ORIGINS", r#"["http://a", "*"]"#), ("WORKER_RETRY_SECONDS", "[]"), ("API_HOST", "localhost")]);
-    assert_eq!((list.server.cors_origins, list.worker.retry_seconds), (vec!["http://a".to_owned(), "*".to_owned()], vec![]));
+    let list = with(&[
+        ("CORS_ORIGINS", r#"["http://a", "*"]"#),
+        ("WORKER_RETRY_SECONDS", "[]"),
+        ("API_HOST", "localhost"),
+    ]);
+    assert_eq!(
+        (list.server.cors_origins, list.worker.retry_seconds),
+        (vec!["http://a".to_owned(), "*".to_owned()], vec![])
+    );
     assert!(list.server.listen.ip().is_loopback());
     assert_eq!(with(&[("API_HOST", "::")]).server.listen.to_string(), "[::]:8000");
     assert_eq!(with(&[("DEBUG", "1"), ("LOG_LEVEL", "warn")]).log.level, "warn");
@@ -187,7 +226,10 @@ fn variables_may_say_it_in_other_ways() {
 #[test]
 fn what_is_wrong_in_a_file_is_named() {
     for (file, parts) in [
-        ("[worker]\ntimeout_seconds = \"long\"", &["worker.timeout_seconds in ", "fiapx.toml is wrong", "long"][..]),
+        (
+            "[worker]\ntimeout_seconds = \"long\"",
+            &["worker.timeout_seconds in ", "fiapx.toml is wrong", "long"][..],
+        ),
         ("[worker]\ntimeout_seconds = 0", &["worker.timeout_seconds", "0 is not from 1 to"]),
         ("[worker]\ntimeout_secs = 1", &["worker.timeout_secs in ", "is no setting"]),
         ("[wrker]\ntimeout_seconds = 1", &["wrker in ", "is no setting"]),
@@ -209,7 +251,11 @@ fn what_is_wrong_in_a_file_is_named() {
             assert!(line.contains(part), "{line:?} should contain {part:?}");
         }
     }
-    let line = format!("{:#}", load(Some(Path::new("/nowhere/x.toml")), |_| None, Overrides::default()).expect_err("no such file"));
+    let line = format!(
+        "{:#}",
+        load(Some(Path::new("/nowhere/x.toml")), |_| None, Overrides::default())
+            .expect_err("no such file")
+    );
     assert!(line.contains("/nowhere/x.toml"), "{line}");
 }
 
@@ -235,7 +281,11 @@ fn what_is_wrong_in_the_environment_is_named() {
         ("LOG_FORMAT", "xml", "json"),
     ] {
         let line = wrong("", &[(name, value)]);
-        assert!(line.starts_with(&format!("{name} in the environment is wrong: ")) && line.contains(part), "{line:?}, {part:?}");
+        assert!(
+            line.starts_with(&format!("{name} in the environment is wrong: "))
+                && line.contains(part),
+            "{line:?}, {part:?}"
+        );
     }
 }
 
@@ -256,7 +306,8 @@ fn settings_that_need_each_other_are_asked_for() {
 
 #[test]
 fn secrets_are_never_shown() {
-    let variables = ["JWT_SECRET", "S3_ACCESS_KEY", "S3_SECRET_KEY", "SMTP_PASSWORD"].map(|name| (name, "hush-hush"));
+    let variables = ["JWT_SECRET", "S3_ACCESS_KEY", "S3_SECRET_KEY", "SMTP_PASSWORD"]
+        .map(|name| (name, "hush-hush"));
     let urls = [
         ("DATABASE_URL", "postgres://u:hush-hush@h/d"),
         ("RABBITMQ_URL", "amqp://u:hush-hush@h"),
@@ -270,8 +321,14 @@ fn secrets_are_never_shown() {
     for name in ["DATABASE_URL", "RABBITMQ_URL", "REDIS_URL"] {
         assert!(!wrong("", &[(name, "ftp://u:hush-hush@h")]).contains("hush"));
     }
-    for setting in ["accounts.jwt_secret", "mail.password", "storage.secret_key", "database.url", "broker.url", "limits.redis_url"]
-    {
+    for setting in [
+        "accounts.jwt_secret",
+        "mail.password",
+        "storage.secret_key",
+        "database.url",
+        "broker.url",
+        "limits.redis_url",
+    ] {
         let line = wrong(&format!("{setting} = 20041231"), &[]);
         assert!(line.contains(setting) && !line.contains("20041231"), "{line}");
     }
@@ -294,15 +351,25 @@ fn a_made_key_is_kept_and_used_again() {
     assert_eq!(jwt_secret(&settings).expect("a key").expose_secret(), first.expose_secret());
     let file = directory.path().join("jwt-secret");
     assert_eq!(fs::metadata(&file).expect("a file").permissions().mode() & 0o777, 0o600);
-    assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 1, "nothing else is left there");
+    assert_eq!(
+        fs::read_dir(directory.path()).expect("a directory").count(),
+        1,
+        "nothing else is left there"
+    );
 
     let other = TempDir::new().expect("a directory");
-    assert_ne!(jwt_secret(&with_secret(None, other.path())).expect("a key").expose_secret(), first.expose_secret());
+    assert_ne!(
+        jwt_secret(&with_secret(None, other.path())).expect("a key").expose_secret(),
+        first.expose_secret()
+    );
 
     fs::write(&file, "cut off").expect("the file is ours");
     let line = format!("{:#}", jwt_secret(&settings).expect_err("the key is damaged"));
     assert!(line.contains("jwt-secret is damaged"), "{line}");
-    let line = format!("{:#}", jwt_secret(&with_secret(None, Path::new("/nowhere"))).expect_err("no directory"));
+    let line = format!(
+        "{:#}",
+        jwt_secret(&with_secret(None, Path::new("/nowhere"))).expect_err("no directory")
+    );
     assert!(line.contains("/nowhere/jwt-secret"), "{line}");
 }
 
@@ -312,8 +379,12 @@ fn a_key_is_made_once() {
     let directory = TempDir::new().expect("a directory");
     let settings = with_secret(None, directory.path());
     let keys: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| jwt_secret(&settings).expect("a key"))).collect();
-        threads.into_iter().map(|thread| thread.join().expect("no panic").expose_secret().to_owned()).collect()
+        let threads: Vec<_> =
+            (0..8).map(|_| scope.spawn(|| jwt_secret(&settings).expect("a key"))).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().expect("no panic").expose_secret().to_owned())
+            .collect()
     });
     assert!(keys.iter().all(|key| *key == keys[0]));
 }
@@ -321,7 +392,9 @@ fn a_key_is_made_once() {
 #[test]
 fn keys_that_others_know_are_refused() {
     let directory = TempDir::new().expect("a directory");
-    let refused = |secret| format!("{:#}", jwt_secret(&with_secret(Some(secret), directory.path())).expect_err(secret));
+    let refused = |secret| {
+        format!("{:#}", jwt_secret(&with_secret(Some(secret), directory.path())).expect_err(secret))
+    };
     for example in [
         "secret",
         "changeme",
@@ -338,10 +411,16 @@ fn keys_that_others_know_are_refused() {
     }
     let line = refused("q8Zt5LwX0aRk7VbN2mHy4cEu9JsPf1D");
     assert!(line.contains("JWT_SECRET") && line.contains("too short"), "{line}");
-    assert!(fs::read_dir(directory.path()).expect("a directory").next().is_none(), "no key is made where one is configured");
+    assert!(
+        fs::read_dir(directory.path()).expect("a directory").next().is_none(),
+        "no key is made where one is configured"
+    );
 
     let random = "q8Zt5LwX0aRk7VbN2mHy4cEu9JsPf1Dg";
-    assert_eq!(jwt_secret(&with_secret(Some(random), directory.path())).expect("a key").expose_secret(), random);
+    assert_eq!(
+        jwt_secret(&with_secret(Some(random), directory.path())).expect("a key").expose_secret(),
+        random
+    );
 }
 
 #[test]
@@ -350,12 +429,24 @@ fn a_variable_can_name_a_file_that_holds_the_value() {
     let path = directory.path().join("secret");
     fs::write(&path, "a secret of thirty-two bytes or more\n").expect("there is room");
     let path = path.to_str().expect("text");
-    let settings = loaded("", &[("JWT_SECRET_FILE", path), ("API_PORT", "8123")]).expect("it is right");
-    assert_eq!(exposed(settings.accounts.jwt_secret.as_ref()), Some("a secret of thirty-two bytes or more"));
+    let settings =
+        loaded("", &[("JWT_SECRET_FILE", path), ("API_PORT", "8123")]).expect("it is right");
+    assert_eq!(
+        exposed(settings.accounts.jwt_secret.as_ref()),
+        Some("a secret of thirty-two bytes or more")
+    );
     assert_eq!(settings.server.listen.port(), 8123);
 
-    let both = wrong("", &[("JWT_SECRET_FILE", path), ("JWT_SECRET", "another secret of thirty-two bytes")]);
-    assert!(both.contains("JWT_SECRET_FILE") && both.contains("one of them has to go") && !both.contains("secret of"), "{both}");
+    let both = wrong(
+        "",
+        &[("JWT_SECRET_FILE", path), ("JWT_SECRET", "another secret of thirty-two bytes")],
+    );
+    assert!(
+        both.contains("JWT_SECRET_FILE")
+            && both.contains("one of them has to go")
+            && !both.contains("secret of"),
+        "{both}"
+    );
     let missing = wrong("", &[("DATABASE_URL_FILE", "/nowhere/url")]);
     assert!(missing.contains("DATABASE_URL_FILE") && missing.contains("/nowhere/url"), "{missing}");
 }

@@ -1,4 +1,5 @@
-//! How single settings are read, and what is wrong with them if they are. No message repeats a secret.
+//! How single settings are read, and what is wrong with them if they are. No message repeats a
+//! secret.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,7 +20,13 @@ pub(super) const YEAR: u64 = 365 * DAY;
 const MOST_PAUSES: usize = 20;
 
 /// A whole number from `LEAST` to `MOST`, which must fit its type.
-pub(super) fn within<'de, D: Deserializer<'de>, T: TryFrom<u64>, const LEAST: u64, const MOST: u64>(
+pub(super) fn within<
+    'de,
+    D: Deserializer<'de>,
+    T: TryFrom<u64>,
+    const LEAST: u64,
+    const MOST: u64,
+>(
     from: D,
 ) -> Result<T, D::Error> {
     let number = i64::deserialize(from)?;
@@ -57,7 +64,9 @@ pub(super) fn path<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Err
 }
 
 /// A file; an empty path is none.
-pub(super) fn optional_path<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
+pub(super) fn optional_path<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<PathBuf>, D::Error> {
     Ok(optional(from)?.map(PathBuf::from))
 }
 
@@ -70,8 +79,11 @@ pub(super) fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Secret
 
 /// An address and a port; an empty text is none.
 pub(super) fn address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
-    let parse =
-        |text: String| text.parse().map_err(|_| Error::custom("it must be an IP address and a port, such as 127.0.0.1:9100"));
+    let parse = |text: String| {
+        text.parse().map_err(|_| {
+            Error::custom("it must be an IP address and a port, such as 127.0.0.1:9100")
+        })
+    };
     optional(from)?.map(parse).transpose()
 }
 
@@ -82,14 +94,17 @@ pub(super) fn web_address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<S
 
 /// Origins (RFC 6454); `*` is all.
 pub(super) fn origins<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
-    let origin = |text: &String| if text.trim() == "*" { Ok("*".to_owned()) } else { web(text).map_err(Error::custom) };
+    let origin = |text: &String| {
+        if text.trim() == "*" { Ok("*".to_owned()) } else { web(text).map_err(Error::custom) }
+    };
     Vec::<String>::deserialize(from)?.iter().map(origin).collect()
 }
 
 fn web(text: &str) -> Result<String, String> {
     let text = text.trim().trim_end_matches('/');
     let url = Url::parse(text).map_err(|error| format!("`{text}` is no URL: {error}"))?;
-    let named = matches!(url.scheme(), "http" | "https") && url.has_host() && url.username().is_empty();
+    let named =
+        matches!(url.scheme(), "http" | "https") && url.has_host() && url.username().is_empty();
     if !named || url.query().is_some() || url.fragment().is_some() {
         return Err(format!("`{text}` must be like http://host:port or https://host"));
     }
@@ -99,13 +114,20 @@ fn web(text: &str) -> Result<String, String> {
 /// What to log, in the words of `tracing_subscriber`.
 pub(super) fn directives<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     let directives = text(from)?;
-    EnvFilter::try_new(&directives).map_err(|error| Error::custom(format_args!("`{directives}` is no level: {error}")))?;
+    EnvFilter::try_new(&directives)
+        .map_err(|error| Error::custom(format_args!("`{directives}` is no level: {error}")))?;
     Ok(directives)
 }
 
 /// Where the database is. SQLAlchemy's URLs name their driver behind a plus sign.
-pub(super) fn postgres<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SecretString>, D::Error> {
-    server(from, |scheme| matches!(scheme.split('+').next(), Some("postgres" | "postgresql")), "postgresql://")
+pub(super) fn postgres<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<SecretString>, D::Error> {
+    server(
+        from,
+        |scheme| matches!(scheme.split('+').next(), Some("postgres" | "postgresql")),
+        "postgresql://",
+    )
 }
 
 /// Where RabbitMQ is.
@@ -119,7 +141,11 @@ pub(super) fn redis<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SecretS
 }
 
 /// The URL of a server, which may hold a password; an empty text is none.
-fn server<'de, D: Deserializer<'de>>(from: D, known: fn(&str) -> bool, begin: &str) -> Result<Option<SecretString>, D::Error> {
+fn server<'de, D: Deserializer<'de>>(
+    from: D,
+    known: fn(&str) -> bool,
+    begin: &str,
+) -> Result<Option<SecretString>, D::Error> {
     let text = optional(from).map_err(|_| Error::custom("it must be a text in quotation marks"))?;
     match text {
         Some(text) if !text.split_once("://").is_some_and(|(scheme, _)| known(scheme)) => {

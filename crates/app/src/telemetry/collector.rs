@@ -1,4 +1,5 @@
-//! The way to a collector: HTTP on the run-time of the process, for an exporter that has a thread of its own and no run-time.
+//! The way to a collector: HTTP on the run-time of the process, for an exporter that has a thread
+//! of its own and no run-time.
 
 use std::error::Error;
 use std::fmt;
@@ -33,11 +34,17 @@ impl Trouble {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Note what came of a request, and log that the collector fails, once, and that it does not any more.
+    /// Note what came of a request, and log that the collector fails, once, and that it does not
+    /// any more.
     fn note(&self, trouble: Option<String>) {
-        let before = std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), trouble.clone());
+        let before = std::mem::replace(
+            &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner),
+            trouble.clone(),
+        );
         match (before, trouble) {
-            (None, Some(error)) => warn!(error, "the collector does not take traces; they get lost, and nothing else"),
+            (None, Some(error)) => {
+                warn!(error, "the collector does not take traces; they get lost, and nothing else")
+            }
             (Some(_), None) => info!("the collector takes traces again"),
             _ => {}
         }
@@ -61,7 +68,9 @@ impl Collector<HttpConnector> {
 impl Collector<HttpsConnector<HttpConnector>> {
     /// One that has to prove its name by the system's certificates.
     pub fn by_tls(runtime: Handle, trouble: Trouble) -> Result<Self> {
-        let connector = HttpsConnectorBuilder::new().with_native_roots().context("the system has no certificates to trust")?;
+        let connector = HttpsConnectorBuilder::new()
+            .with_native_roots()
+            .context("the system has no certificates to trust")?;
         Ok(Self::by(connector.https_only().enable_http1().build(), runtime, trouble))
     }
 }
@@ -78,11 +87,16 @@ impl<C: Connect + Clone + Send + Sync + 'static> HttpClient for Collector<C> {
         let client = self.client.clone();
         let exchange = async move {
             let (head, body) = client.request(request.map(Full::new)).await?.into_parts();
-            Ok::<_, HttpError>(Response::from_parts(head, Limited::new(body, ANSWER).collect().await?.to_bytes()))
+            Ok::<_, HttpError>(Response::from_parts(
+                head,
+                Limited::new(body, ANSWER).collect().await?.to_bytes(),
+            ))
         };
         // The task is cancelled when the process ends, which is not the collector's fault.
-        let answer = self.runtime.spawn(async { tokio::time::timeout(PATIENCE, exchange).await }).await?;
-        let answer = answer.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));
+        let answer =
+            self.runtime.spawn(async { tokio::time::timeout(PATIENCE, exchange).await }).await?;
+        let answer =
+            answer.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));
         self.trouble.note(match &answer {
             Ok(answer) if answer.status().is_success() => None,
             Ok(answer) => Some(format!("it answers {}", answer.status())),

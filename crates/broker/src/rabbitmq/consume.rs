@@ -5,7 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use lapin::options::{
-    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, BasicRejectOptions,
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
+    BasicRejectOptions,
 };
 use lapin::types::FieldTable;
 use lapin::{Acker, Channel, Connection, Consumer};
@@ -31,14 +32,26 @@ pub(super) struct Share {
     runtime: Handle,
 }
 
-/// Subscribe on a channel of its own: prefetch is a matter of the channel, and so is what goes wrong with one delivery.
-pub(super) async fn subscribe(connection: &Connection, queue: Queue, prefetch: u16, patience: Duration) -> Result<Share, Error> {
+/// Subscribe on a channel of its own: prefetch is a matter of the channel, and so is what goes
+/// wrong with one delivery.
+pub(super) async fn subscribe(
+    connection: &Connection,
+    queue: Queue,
+    prefetch: u16,
+    patience: Duration,
+) -> Result<Share, Error> {
     let channel = connection.create_channel().await?;
     // 0 would be no limit. Not global: for each consumer.
     channel.basic_qos(prefetch.max(1), BasicQosOptions { global: false }).await?;
     // An empty tag lets the server choose one.
-    let consumer =
-        channel.basic_consume(queue.name().into(), "".into(), BasicConsumeOptions::default(), FieldTable::default()).await?;
+    let consumer = channel
+        .basic_consume(
+            queue.name().into(),
+            "".into(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        )
+        .await?;
     Ok(Share { queue, consumer: Some(consumer), channel, patience, runtime: Handle::current() })
 }
 
@@ -54,14 +67,19 @@ impl Subscription for Share {
                 return Err(Error::Closed);
             };
             let lapin::message::Delivery { data, properties, acker, .. } = came;
-            let answer =
-                Unanswered { acker, channel: self.channel.clone(), patience: self.patience, runtime: self.runtime.clone() };
+            let answer = Unanswered {
+                acker,
+                channel: self.channel.clone(),
+                patience: self.patience,
+                runtime: self.runtime.clone(),
+            };
             match wire::decode(&data, &properties) {
                 Ok(outgoing) => return Ok(Delivery::new(outgoing, answer)),
                 Err(error) => {
                     let id = properties.message_id().as_ref().map(ToString::to_string);
                     warn!(queue = %self.queue, message_id = id, %error, "a message is none of ours; it goes to the dead letters");
-                    // An answer that does not get through ends the subscription, which the next turn finds out.
+                    // An answer that does not get through ends the subscription, which the next
+                    // turn finds out.
                     let _ = Box::new(answer).give(Verdict::Reject).await;
                 }
             }
@@ -69,8 +87,8 @@ impl Subscription for Share {
     }
 }
 
-/// Deliveries that it handed out can still be answered, so its channel must stay; and on a channel that stays, those that it did
-/// not hand out must be sent back.
+/// Deliveries that it handed out can still be answered, so its channel must stay; and on a channel
+/// that stays, those that it did not hand out must be sent back.
 impl Drop for Share {
     fn drop(&mut self) {
         let Some(mut consumer) = self.consumer.take() else { return };

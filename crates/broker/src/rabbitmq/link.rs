@@ -13,13 +13,15 @@ use tokio::time::timeout;
 use crate::Error;
 use crate::rabbitmq::topology;
 
-/// How long an attempt to connect may take before another begins. One that is dropped leaves a thread behind until the server
-/// answers or the socket breaks, and so an attempt outlasts those who wait for it.
+/// How long an attempt to connect may take before another begins. One that is dropped leaves a
+/// thread behind until the server answers or the socket breaks, and so an attempt outlasts those
+/// who wait for it.
 const ATTEMPT: Duration = Duration::from_mins(1);
 
-/// Seconds between signs of life, unless the URL says otherwise. Whoever misses two is given up, and his messages go to others: a
-/// worker that hangs would keep them for minutes by the server's own 60. From 5 to 20 is what suits most (RabbitMQ, "Detecting Dead TCP
-/// Connections with Heartbeats").
+/// Seconds between signs of life, unless the URL says otherwise. Whoever misses two is given up,
+/// and his messages go to others: a worker that hangs would keep them for minutes by the server's
+/// own 60. From 5 to 20 is what suits most (RabbitMQ, "Detecting Dead TCP Connections with
+/// Heartbeats").
 const HEARTBEAT: u16 = 10;
 
 /// One connection to the server, or the wish for one.
@@ -42,8 +44,8 @@ impl Link {
         Self { address, name, state: Mutex::new(State::None) }
     }
 
-    /// The connection: the one there is, if it is alive, or a new one, with the queues declared. Waits for as long as that takes;
-    /// may be dropped meanwhile.
+    /// The connection: the one there is, if it is alive, or a new one, with the queues declared.
+    /// Waits for as long as that takes; may be dropped meanwhile.
     pub(super) async fn connection(&self) -> Result<Arc<Connection>, Error> {
         let mut state = self.state.lock().await;
         if let State::Made(connection) = &*state
@@ -55,7 +57,9 @@ impl Link {
             *state = State::Attempt(tokio::spawn(attempt(self.address.clone(), self.name)));
         }
         let State::Attempt(attempt) = &mut *state else { return Err(Error::Closed) };
-        let made = attempt.await.unwrap_or_else(|stopped| Err(Error::Unavailable { reason: stopped.to_string() }));
+        let made = attempt
+            .await
+            .unwrap_or_else(|stopped| Err(Error::Unavailable { reason: stopped.to_string() }));
         *state = State::None;
         let connection = Arc::new(made?);
         *state = State::Made(Arc::clone(&connection));
@@ -78,7 +82,8 @@ async fn attempt(address: AMQPUri, name: &'static str) -> Result<Connection, Err
     timeout(ATTEMPT, making).await.unwrap_or(Err(Error::TooSlow))
 }
 
-/// Read an address. What is wrong with it is said without its words, for a password may be among them.
+/// Read an address. What is wrong with it is said without its words, for a password may be among
+/// them.
 pub(super) fn address(url: &SecretString) -> Result<AMQPUri, Error> {
     let url = url.expose_secret();
     let parsed = url.parse::<AMQPUri>();
@@ -89,7 +94,8 @@ pub(super) fn address(url: &SecretString) -> Result<AMQPUri, Error> {
             "the address of RabbitMQ must look like amqp://user:password@host:5672/vhost, with a name or an IPv4 address for host"
                 .to_owned(),
     })?;
-    // `amqp://host/` is strictly the virtual host with the empty name, which nobody has and many do not mean.
+    // `amqp://host/` is strictly the virtual host with the empty name, which nobody has and many do
+    // not mean.
     if address.vhost.is_empty() {
         "/".clone_into(&mut address.vhost);
     }
@@ -111,11 +117,24 @@ mod tests {
             ("amqps://guest:guest@rabbitmq/videos", "rabbitmq", 5671, "videos"),
         ] {
             let address = read(url).expect(url);
-            assert_eq!((&*address.authority.host, address.authority.port, &*address.vhost), (host, port, vhost), "{url}");
+            assert_eq!(
+                (&*address.authority.host, address.authority.port, &*address.vhost),
+                (host, port, vhost),
+                "{url}"
+            );
             assert_eq!(address.query.heartbeat, Some(HEARTBEAT), "{url}");
         }
-        assert_eq!(read("amqp://rabbitmq/?heartbeat=30").expect("it is one").query.heartbeat, Some(30));
-        for url in ["", "rabbitmq:hunter2", "hunter2", "http://user:hunter2@rabbitmq", "amqp://user:hunter2@[::1]:5672/%2f"] {
+        assert_eq!(
+            read("amqp://rabbitmq/?heartbeat=30").expect("it is one").query.heartbeat,
+            Some(30)
+        );
+        for url in [
+            "",
+            "rabbitmq:hunter2",
+            "hunter2",
+            "http://user:hunter2@rabbitmq",
+            "amqp://user:hunter2@[::1]:5672/%2f",
+        ] {
             let said = read(url).expect_err(url).to_string();
             assert!(said.contains("must look like") && !said.contains("hunter2"), "{url}: {said}");
         }

@@ -1,11 +1,13 @@
 //! Queues of a RabbitMQ server, version 3.10 or later.
 //!
-//! Publishing and consuming have a connection each: a server that runs out of memory or disk stops reading from connections that
-//! publish, and acknowledgements on such a connection would not get through. Both connections are made when they are needed and
-//! again when they broke, and the [queues](topology) with them. What RabbitMQ does not answer in time fails, and so a server that
+//! Publishing and consuming have a connection each: a server that runs out of memory or disk stops
+//! reading from connections that publish, and acknowledgements on such a connection would not get
+//! through. Both connections are made when they are needed and again when they broke, and the
+//! [queues](topology) with them. What RabbitMQ does not answer in time fails, and so a server that
 //! is down, blocked or slow delays its callers by a known time.
 //!
-//! Deliveries end with their connection: a consumer that held them finds out by [`Error::Closed`], and they come again.
+//! Deliveries end with their connection: a consumer that held them finds out by [`Error::Closed`],
+//! and they come again.
 
 // In the order in which a message meets them.
 mod link;
@@ -39,16 +41,20 @@ pub struct RabbitMq {
 }
 
 impl RabbitMq {
-    /// Connect to a server, make the exchanges and queues that it does not have, and compare those that it has.
+    /// Connect to a server, make the exchanges and queues that it does not have, and compare those
+    /// that it has.
     ///
-    /// The address has the form `amqp://user:password@host:5672/vhost`, or `amqps://` for TLS with the system's certificates; no
-    /// virtual host is `/`. `?heartbeat=20` asks for signs of life at least so often, in seconds; without it the server decides.
-    /// The user must be allowed to configure, write and read what is named in [`topology`].
+    /// The address has the form `amqp://user:password@host:5672/vhost`, or `amqps://` for TLS with
+    /// the system's certificates; no virtual host is `/`. `?heartbeat=20` asks for signs of life at
+    /// least so often, in seconds; without it the server decides. The user must be allowed to
+    /// configure, write and read what is named in [`topology`].
     ///
-    /// `patience` bounds everything that is asked of the server, from the making of a connection to the confirmation.
+    /// `patience` bounds everything that is asked of the server, from the making of a connection to
+    /// the confirmation.
     ///
     /// # Errors
-    /// The address is none, the server cannot be reached, does not let us in, or has a queue of the same name with other arguments.
+    /// The address is none, the server cannot be reached, does not let us in, or has a queue of the
+    /// same name with other arguments.
     pub async fn connect(url: &SecretString, patience: Duration) -> Result<Self, Error> {
         let address = link::address(url)?;
         let broker = Self {
@@ -100,11 +106,12 @@ impl Broker for RabbitMq {
         self.in_time(self.ready(queue.dead_letters())).await
     }
 
-    /// Whether messages can be published now, by publishing one that no queue is bound for; whether the queues are there and as
-    /// they should be, and can be asked.
+    /// Whether messages can be published now, by publishing one that no queue is bound for; whether
+    /// the queues are there and as they should be, and can be asked.
     ///
-    /// Two things show only when they are used: the permission to read from the queues, and, before RabbitMQ 3.12, the server's
-    /// `consumer_timeout`. It must be longer than the longest job, or jobs come twice; see [`topology`].
+    /// Two things show only when they are used: the permission to read from the queues, and, before
+    /// RabbitMQ 3.12, the server's `consumer_timeout`. It must be longer than the longest job, or
+    /// jobs come twice; see [`topology`].
     async fn check(&self) -> Result<(), Error> {
         self.in_time(async {
             topology::declare(&*self.consuming.connection().await?).await?;
@@ -128,10 +135,14 @@ impl From<lapin::Error> for Error {
     fn from(error: lapin::Error) -> Self {
         match error.kind() {
             // A server that is being stopped says so, to those who listen.
-            ErrorKind::ProtocolError(said) if *said.kind() == AMQPErrorKind::Hard(AMQPHardError::CONNECTIONFORCED) => {
+            ErrorKind::ProtocolError(said)
+                if *said.kind() == AMQPErrorKind::Hard(AMQPHardError::CONNECTIONFORCED) =>
+            {
                 Self::Unavailable { reason: said.get_message().to_string() }
             }
-            ErrorKind::ProtocolError(said) => Self::Refused { reason: said.get_message().to_string() },
+            ErrorKind::ProtocolError(said) => {
+                Self::Refused { reason: said.get_message().to_string() }
+            }
             _ => Self::Unavailable { reason: error.to_string() },
         }
     }

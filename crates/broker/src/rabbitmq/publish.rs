@@ -11,14 +11,15 @@ use crate::rabbitmq::link::Link;
 use crate::rabbitmq::{topology, wire};
 use crate::{Error, Outgoing, Queue};
 
-/// Most messages that wait for their confirmation at once. Enough to keep the server's disk busy; each has a channel, of which a
-/// server allows 2047 to a connection.
+/// Most messages that wait for their confirmation at once. Enough to keep the server's disk busy;
+/// each has a channel, of which a server allows 2047 to a connection.
 const LANES: usize = 32;
 
 /// Publishes, many at once.
 ///
-/// Each message has a channel to itself until it is confirmed. A returned message comes back before its own confirmation, but
-/// lapin takes it for that of whichever message of the channel is confirmed next, and would report the one that was lost as safe.
+/// Each message has a channel to itself until it is confirmed. A returned message comes back before
+/// its own confirmation, but lapin takes it for that of whichever message of the channel is
+/// confirmed next, and would report the one that was lost as safe.
 pub(super) struct Publisher {
     link: Link,
     lanes: Semaphore,
@@ -41,10 +42,20 @@ impl Publisher {
         let connection = self.open().await?;
         let (exchange, _) = topology::route(Queue::Process);
         // Nothing is bound to this key and nobody asks for it back, so it goes nowhere.
-        self.send(&connection, exchange, "check", BasicPublishOptions::default(), &[], BasicProperties::default()).await.map(drop)
+        self.send(
+            &connection,
+            exchange,
+            "check",
+            BasicPublishOptions::default(),
+            &[],
+            BasicProperties::default(),
+        )
+        .await
+        .map(drop)
     }
 
-    /// Publish, and wait for the confirmation for as long as that takes. A future that is dropped costs a channel, which closes.
+    /// Publish, and wait for the confirmation for as long as that takes. A future that is dropped
+    /// costs a channel, which closes.
     pub(super) async fn publish(&self, outgoing: &Outgoing) -> Result<(), Error> {
         let queue = Queue::of(&outgoing.message.event);
         let (exchange, key) = topology::route(queue);
@@ -52,11 +63,12 @@ impl Publisher {
         // Mandatory: what no queue is bound for is returned, rather than dropped and confirmed.
         let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let connection = self.open().await?;
-        let error = match self.send(&connection, exchange, key, mandatory, &body, properties).await {
+        let error = match self.send(&connection, exchange, key, mandatory, &body, properties).await
+        {
             Ok(None) => return Ok(()),
-            Ok(Some(returned)) => {
-                Error::Refused { reason: format!("{exchange} leads to no queue {queue}: {}", returned.reply_text) }
-            }
+            Ok(Some(returned)) => Error::Refused {
+                reason: format!("{exchange} leads to no queue {queue}: {}", returned.reply_text),
+            },
             Err(error) => error,
         };
         if matches!(error, Error::Refused { .. }) {
@@ -72,7 +84,9 @@ impl Publisher {
         let connection = self.link.connection().await?;
         // Nothing written now would be read before there is room again.
         if connection.status().blocked() {
-            return Err(Error::Refused { reason: "it is short of memory or disk and takes no messages".to_owned() });
+            return Err(Error::Refused {
+                reason: "it is short of memory or disk and takes no messages".to_owned(),
+            });
         }
         Ok(connection)
     }
@@ -89,14 +103,19 @@ impl Publisher {
     ) -> Result<Option<BasicReturnMessage>, Error> {
         let _lane = self.lanes.acquire().await.map_err(|_| Error::Closed)?;
         let channel = self.channel(connection).await?;
-        let sent = channel.basic_publish(exchange.into(), key.into(), options, body, properties).await?;
+        let sent =
+            channel.basic_publish(exchange.into(), key.into(), options, body, properties).await?;
         match sent.await? {
             Confirmation::Ack(returned) => {
                 self.idle().push(channel);
                 Ok(returned)
             }
-            Confirmation::Nack(_) => Err(Error::Refused { reason: "it could not store the message".to_owned() }),
-            Confirmation::NotRequested => Err(Error::Refused { reason: "it does not confirm messages".to_owned() }),
+            Confirmation::Nack(_) => {
+                Err(Error::Refused { reason: "it could not store the message".to_owned() })
+            }
+            Confirmation::NotRequested => {
+                Err(Error::Refused { reason: "it does not confirm messages".to_owned() })
+            }
         }
     }
 

@@ -6,15 +6,17 @@
 //! | `notification.exchange` | fanout | `notification.send` | outcomes that users may have to be told of, for 24 hours |
 //! | (default) | | `video.process.dlq`, `notification.send.dlq` | what was rejected or expired, for 7 days |
 //!
-//! All queues are quorum queues: they are on disk before a message is confirmed, they can be replicated, and only they hand dead
-//! letters on at least once. Dead letters pass through the default exchange, which cannot be missing; a letter to an exchange that
-//! is missing is dropped without a word.
+//! All queues are quorum queues: they are on disk before a message is confirmed, they can be
+//! replicated, and only they hand dead letters on at least once. Dead letters pass through the
+//! default exchange, which cannot be missing; a letter to an exchange that is missing is dropped
+//! without a word.
 //!
 //! `video.process` has no time to live: a job that waits long is not to be lost.
 //!
-//! A delivery that is not answered within the server's `consumer_timeout` (30 minutes unless set in rabbitmq.conf) is taken back
-//! with all others of its subscription. The queues ask for [`CONSUMER_TIMEOUT`] of their own, which RabbitMQ 3.12 and later heed;
-//! older servers need `consumer_timeout = 86400000` in their rabbitmq.conf.
+//! A delivery that is not answered within the server's `consumer_timeout` (30 minutes unless set in
+//! rabbitmq.conf) is taken back with all others of its subscription. The queues ask for
+//! [`CONSUMER_TIMEOUT`] of their own, which RabbitMQ 3.12 and later heed; older servers need
+//! `consumer_timeout = 86400000` in their rabbitmq.conf.
 
 use std::time::Duration;
 
@@ -36,9 +38,9 @@ pub const CONSUMER_TIMEOUT: Duration = Duration::from_hours(24);
 
 /// How often a message may come back before it becomes a dead letter.
 ///
-/// Messages come back while the database is down, each once in a second or a few, and must survive that for a day. What a video
-/// does to its workers is no matter of this limit: the database counts attempts. RabbitMQ 4.0 and later need a number, for theirs
-/// is 20.
+/// Messages come back while the database is down, each once in a second or a few, and must survive
+/// that for a day. What a video does to its workers is no matter of this limit: the database counts
+/// attempts. RabbitMQ 4.0 and later need a number, for theirs is 20.
 pub const DELIVERY_LIMIT: i64 = 100_000;
 
 /// The exchange and the routing key by which messages get into a queue.
@@ -59,14 +61,21 @@ pub(super) async fn declare(connection: &Connection) -> Result<(), Error> {
             Queue::Notification => ExchangeKind::Fanout,
         };
         let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-        let declared = channel.exchange_declare(exchange.into(), kind, durable, FieldTable::default()).await;
+        let declared =
+            channel.exchange_declare(exchange.into(), kind, durable, FieldTable::default()).await;
         declared.map_err(|error| explained(error, "exchange", exchange))?;
 
         // Dead letters first, so that there is no moment at which they have nowhere to go.
         declare_queue(&channel, queue.dead_letters(), dead_letter_arguments()).await?;
         declare_queue(&channel, queue.name(), arguments(queue)).await?;
         channel
-            .queue_bind(queue.name().into(), exchange.into(), key.into(), QueueBindOptions::default(), FieldTable::default())
+            .queue_bind(
+                queue.name().into(),
+                exchange.into(),
+                key.into(),
+                QueueBindOptions::default(),
+                FieldTable::default(),
+            )
             .await?;
     }
     Ok(())
@@ -117,10 +126,13 @@ fn milliseconds(time: Duration) -> AMQPValue {
     AMQPValue::LongLongInt(time.as_millis() as i64)
 }
 
-/// Say what to do about a queue or exchange that is not as it should be. The server's own words name the argument and both values.
+/// Say what to do about a queue or exchange that is not as it should be. The server's own words
+/// name the argument and both values.
 fn explained(error: lapin::Error, kind: &str, name: &str) -> Error {
     match error.kind() {
-        ErrorKind::ProtocolError(said) if *said.kind() == AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED) => {
+        ErrorKind::ProtocolError(said)
+            if *said.kind() == AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED) =>
+        {
             let said = said.get_message();
             Error::Refused {
                 reason: format!(

@@ -15,8 +15,8 @@ const TRACEPARENT: &str = "traceparent";
 /// Body and properties of a message.
 pub(super) fn encode(outgoing: &Outgoing) -> Result<(Vec<u8>, BasicProperties), Error> {
     let Outgoing { message, traceparent } = outgoing;
-    let body =
-        serde_json::to_vec(message).map_err(|error| Error::Refused { reason: format!("the message is not JSON: {error}") })?;
+    let body = serde_json::to_vec(message)
+        .map_err(|error| Error::Refused { reason: format!("the message is not JSON: {error}") })?;
     let mut headers = FieldTable::default();
     if let Some(traceparent) = traceparent {
         headers.insert(TRACEPARENT.into(), AMQPValue::LongString(traceparent.as_str().into()));
@@ -32,7 +32,10 @@ pub(super) fn encode(outgoing: &Outgoing) -> Result<(Vec<u8>, BasicProperties), 
 }
 
 /// The message that came, if it is one of ours.
-pub(super) fn decode(body: &[u8], properties: &BasicProperties) -> Result<Outgoing, serde_json::Error> {
+pub(super) fn decode(
+    body: &[u8],
+    properties: &BasicProperties,
+) -> Result<Outgoing, serde_json::Error> {
     let message: Message = serde_json::from_slice(body)?;
     let headers = properties.headers().as_ref().map(FieldTable::inner);
     let traceparent = headers.and_then(|headers| match headers.get(TRACEPARENT)? {

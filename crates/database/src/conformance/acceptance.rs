@@ -39,7 +39,8 @@ fn ids(jobs: &[Job]) -> Vec<JobId> {
 
 pub(super) async fn makes_a_job(case: &Case) {
     let (user, video) = (case.user().await, video());
-    let accepted = case.database.accept(user, std::slice::from_ref(&video), None, Some(TRACEPARENT)).await;
+    let accepted =
+        case.database.accept(user, std::slice::from_ref(&video), None, Some(TRACEPARENT)).await;
     assert_eq!(new(accepted), [video.id]);
     assert_eq!(
         case.lines(video.id).await,
@@ -50,27 +51,37 @@ pub(super) async fn makes_a_job(case: &Case) {
             &format!("outbox job.created retries=0 due=0s traceparent={TRACEPARENT}"),
         ]
     );
-    let job = case.database.job(video.id).await.expect("the database answers").expect("the job is there");
+    let job =
+        case.database.job(video.id).await.expect("the database answers").expect("the job is there");
     assert_eq!((job.id, job.user_id, job.state), (video.id, user, State::Queued));
     assert_eq!((&job.filename, job.video_format.as_str()), (&video.filename, "mp4"));
     assert_eq!((&job.video_path, job.video_size_bytes), (&video.path, video.size_bytes));
 
     let relay = tokio::time::timeout(Duration::from_mins(1), case.database.outbox_filled());
     relay.await.expect("the relay of this process is woken");
-    let [outgoing] = &case.database.take_outgoing(10, Duration::ZERO).await.expect("the database answers")[..] else {
+    let [outgoing] =
+        &case.database.take_outgoing(10, Duration::ZERO).await.expect("the database answers")[..]
+    else {
         panic!("there is one message")
     };
     let Video { id: job_id, filename, path: video_path, size_bytes: video_size_bytes, .. } = video;
     let created = Created { job_id, user_id: user, video_path, filename, video_size_bytes };
     assert_eq!(outgoing.message.event, Event::Created(created));
-    assert_eq!((outgoing.id, outgoing.traceparent.as_deref()), (outgoing.message.event_id, Some(TRACEPARENT)));
+    assert_eq!(
+        (outgoing.id, outgoing.traceparent.as_deref()),
+        (outgoing.message.event_id, Some(TRACEPARENT))
+    );
 }
 
 pub(super) async fn makes_several_jobs(case: &Case) {
     let (user, mut videos) = (case.user().await, [(); 5].map(|()| video()));
     videos.reverse();
     let expected = videos.clone().map(|video| video.id);
-    assert_eq!(new(case.database.accept(user, &videos, None, None).await), expected, "in the order of the videos");
+    assert_eq!(
+        new(case.database.accept(user, &videos, None, None).await),
+        expected,
+        "in the order of the videos"
+    );
     for id in expected {
         assert_eq!(case.lines(id).await, NEW);
     }
@@ -79,17 +90,24 @@ pub(super) async fn makes_several_jobs(case: &Case) {
 
 pub(super) async fn makes_all_or_none(case: &Case) {
     let (user, there) = (case.user().await, video());
-    assert_eq!(new(case.database.accept(user, std::slice::from_ref(&there), None, None).await), [there.id]);
+    assert_eq!(
+        new(case.database.accept(user, std::slice::from_ref(&there), None, None).await),
+        [there.id]
+    );
     let rows = case.rows().await;
     let (first, last) = (video(), video());
     let repeated = [first.clone(), there, last];
     let refused = case.database.accept(user, &repeated, Some("key"), None).await;
     assert!(matches!(refused, Err(Error::Taken)), "{refused:?}");
     assert_eq!(case.rows().await, rows, "the first video left nothing");
-    let nobodys = case.database.accept(UserId::generate(), std::slice::from_ref(&first), None, None).await;
+    let nobodys =
+        case.database.accept(UserId::generate(), std::slice::from_ref(&first), None, None).await;
     assert!(matches!(nobodys, Err(Error::Database(_))), "{nobodys:?}");
     assert_eq!(case.rows().await, rows);
-    assert_eq!(case.database.accepted_before(user, "key").await.expect("the database answers"), None);
+    assert_eq!(
+        case.database.accepted_before(user, "key").await.expect("the database answers"),
+        None
+    );
     assert_eq!(
         new(case.database.accept(user, std::slice::from_ref(&first), Some("key"), None).await),
         [first.id],
@@ -104,7 +122,10 @@ pub(super) async fn knows_a_repeated_request(case: &Case) {
     let [a, b, c] = videos.clone().map(|video| video.id);
     assert_eq!(new(case.database.accept(user, &videos, Some("key"), None).await), [a, b, c]);
     let rows = case.rows().await;
-    assert_eq!(before(case.other.accept(user, &[video(), video()], Some("key"), None).await), [a, b, c]);
+    assert_eq!(
+        before(case.other.accept(user, &[video(), video()], Some("key"), None).await),
+        [a, b, c]
+    );
     assert_eq!(case.rows().await, rows, "the new videos are nobody's");
 
     new(case.database.accept(user, &[video()], Some("other key"), None).await);
@@ -113,7 +134,11 @@ pub(super) async fn knows_a_repeated_request(case: &Case) {
         new(case.database.accept(user, &[video()], None, None).await);
     }
 
-    case.database.cancel(b, State::Queued).await.expect("the database answers").expect("the job is cancelled");
+    case.database
+        .cancel(b, State::Queued)
+        .await
+        .expect("the database answers")
+        .expect("the job is cancelled");
     assert_eq!(before(case.database.accept(user, &[video()], Some("key"), None).await), [a, b, c]);
     assert!(case.database.delete(b).await.expect("the database answers"));
     assert_eq!(before(case.database.accept(user, &[video()], Some("key"), None).await), [a, c]);
@@ -123,10 +148,15 @@ pub(super) async fn knows_requests_made_at_once(case: &Case) {
     let user = case.user().await;
     let accepted = case.at_once(20, |_, database| async move {
         let videos = [video(), video()];
-        (videos.clone().map(|video| video.id), database.accept(user, &videos, Some("key"), None).await)
+        (
+            videos.clone().map(|video| video.id),
+            database.accept(user, &videos, Some("key"), None).await,
+        )
     });
-    let (made, repeated): (Vec<_>, Vec<_>) =
-        accepted.await.into_iter().partition(|(_, accepted)| matches!(accepted, Ok(Accepted::New(_))));
+    let (made, repeated): (Vec<_>, Vec<_>) = accepted
+        .await
+        .into_iter()
+        .partition(|(_, accepted)| matches!(accepted, Ok(Accepted::New(_))));
     let [(sent, accepted)] = <[_; 1]>::try_from(made).expect("exactly one request made jobs");
     assert_eq!(new(accepted), sent);
     for (_, repetition) in repeated {

@@ -26,28 +26,44 @@ async fn session(case: &Case) -> UserId {
 
 /// How many of a user's tokens can still be used.
 async fn living(case: &Case, user: UserId) -> usize {
-    let tokens = refresh_token::Entity::find().filter(refresh_token::Column::UserId.eq(user.0)).all(&case.database.read).await;
+    let tokens = refresh_token::Entity::find()
+        .filter(refresh_token::Column::UserId.eq(user.0))
+        .all(&case.database.read)
+        .await;
     let tokens = tokens.expect("tokens can be read");
     tokens.iter().filter(|token| token.spent_at.is_none() && token.revoked_at.is_none()).count()
 }
 
 pub(super) async fn are_one_for_each_address(case: &Case) {
-    let register = async |database: &Database, email: &str| database.register(email, "Ana", "hash".to_owned(), Language::En).await;
+    let register = async |database: &Database, email: &str| {
+        database.register(email, "Ana", "hash".to_owned(), Language::En).await
+    };
     let user = register(&case.database, "Ana@Example.org").await.expect("the address is new");
     assert_eq!((user.email.as_str(), user.language), ("ana@example.org", Language::En));
     for email in ["ana@example.org", "ANA@example.ORG"] {
         assert!(matches!(register(&case.database, email).await, Err(Error::Taken)));
-        assert_eq!(case.database.user_by_email(email).await.expect("the database answers"), Some(user.clone()));
+        assert_eq!(
+            case.database.user_by_email(email).await.expect("the database answers"),
+            Some(user.clone())
+        );
     }
     assert_eq!(case.database.user(user.id).await.expect("the database answers"), Some(user));
     assert_eq!(case.database.user(UserId::generate()).await.expect("the database answers"), None);
-    assert_eq!(case.database.user_by_email("bea@example.org").await.expect("the database answers"), None);
+    assert_eq!(
+        case.database.user_by_email("bea@example.org").await.expect("the database answers"),
+        None
+    );
 
-    let registered = case
-        .at_once(10, |_, database| async move { database.register("bea@example.org", "Bea", String::new(), Language::Pt).await });
+    let registered = case.at_once(10, |_, database| async move {
+        database.register("bea@example.org", "Bea", String::new(), Language::Pt).await
+    });
     let registered = registered.await;
     assert_eq!(registered.iter().filter(|result| result.is_ok()).count(), 1);
-    assert_eq!(registered.iter().filter(|result| matches!(result, Err(Error::Taken))).count(), 9, "{registered:?}");
+    assert_eq!(
+        registered.iter().filter(|result| matches!(result, Err(Error::Taken))).count(),
+        9,
+        "{registered:?}"
+    );
 }
 
 pub(super) async fn rotate_their_sessions(case: &Case) {
@@ -55,25 +71,44 @@ pub(super) async fn rotate_their_sessions(case: &Case) {
     assert_eq!(rotate(&case.database, "unknown", "x").await, Rotation::Refused);
     assert_eq!(rotate(&case.database, "first", "second").await, Rotation::Renewed(user));
     case.pass(24 * 60 * 60 - 60);
-    assert_eq!(rotate(&case.other, "second", "third").await, Rotation::Renewed(user), "each token is valid for a day of its own");
+    assert_eq!(
+        rotate(&case.other, "second", "third").await,
+        Rotation::Renewed(user),
+        "each token is valid for a day of its own"
+    );
     case.pass(24 * 60 * 60 - 60);
     assert_eq!(rotate(&case.database, "third", "fourth").await, Rotation::Renewed(user));
     case.pass(24 * 60 * 60);
-    assert_eq!(rotate(&case.database, "fourth", "fifth").await, Rotation::Refused, "its day is over");
-    assert_eq!(rotate(&case.database, "fifth", "sixth").await, Rotation::Refused, "nothing was put in its place");
+    assert_eq!(
+        rotate(&case.database, "fourth", "fifth").await,
+        Rotation::Refused,
+        "its day is over"
+    );
+    assert_eq!(
+        rotate(&case.database, "fifth", "sixth").await,
+        Rotation::Refused,
+        "nothing was put in its place"
+    );
 }
 
 pub(super) async fn lose_a_session_that_was_stolen(case: &Case) {
     let user = session(case).await;
     case.database.open_session(user, "elsewhere", DAY).await.expect("a second session begins");
     let neighbour = case.user().await;
-    case.database.open_session(neighbour, "neighbour", DAY).await.expect("another's session begins");
+    case.database
+        .open_session(neighbour, "neighbour", DAY)
+        .await
+        .expect("another's session begins");
 
     assert_eq!(rotate(&case.database, "first", "second").await, Rotation::Renewed(user));
     assert_eq!(rotate(&case.database, "second", "third").await, Rotation::Renewed(user));
     assert_eq!(rotate(&case.database, "first", "stolen").await, Rotation::Reused(user));
     assert_eq!(living(case, user).await, 1, "only the session elsewhere is left");
-    assert_eq!(rotate(&case.database, "third", "fourth").await, Rotation::Refused, "the newest is revoked too");
+    assert_eq!(
+        rotate(&case.database, "third", "fourth").await,
+        Rotation::Refused,
+        "the newest is revoked too"
+    );
     assert_eq!(rotate(&case.database, "stolen", "fourth").await, Rotation::Refused);
     assert_eq!(rotate(&case.database, "elsewhere", "there").await, Rotation::Renewed(user));
     assert_eq!(rotate(&case.database, "neighbour", "next").await, Rotation::Renewed(neighbour));
@@ -81,13 +116,27 @@ pub(super) async fn lose_a_session_that_was_stolen(case: &Case) {
 
 pub(super) async fn lose_a_session_that_is_used_twice_at_once(case: &Case) {
     let user = session(case).await;
-    let tried =
-        case.at_once(20, |number, database| async move { rotate(&database, "first", &format!("new-{number}")).await }).await;
-    assert_eq!(tried.iter().filter(|rotation| **rotation == Rotation::Renewed(user)).count(), 1, "{tried:?}");
-    assert_eq!(tried.iter().filter(|rotation| **rotation == Rotation::Reused(user)).count(), 19, "{tried:?}");
+    let tried = case
+        .at_once(20, |number, database| async move {
+            rotate(&database, "first", &format!("new-{number}")).await
+        })
+        .await;
+    assert_eq!(
+        tried.iter().filter(|rotation| **rotation == Rotation::Renewed(user)).count(),
+        1,
+        "{tried:?}"
+    );
+    assert_eq!(
+        tried.iter().filter(|rotation| **rotation == Rotation::Reused(user)).count(),
+        19,
+        "{tried:?}"
+    );
     assert_eq!(living(case, user).await, 0);
     for number in 0..20 {
-        assert_eq!(rotate(&case.database, &format!("new-{number}"), "next").await, Rotation::Refused);
+        assert_eq!(
+            rotate(&case.database, &format!("new-{number}"), "next").await,
+            Rotation::Refused
+        );
     }
 }
 
@@ -103,7 +152,9 @@ pub(super) async fn lose_a_session_that_is_being_renewed(case: &Case) {
                 return rotate(&database, &token(0), "stolen").await;
             }
             let mut number = 1;
-            while rotate(&database, &token(number), &token(number + 1)).await == Rotation::Renewed(user) {
+            while rotate(&database, &token(number), &token(number + 1)).await
+                == Rotation::Renewed(user)
+            {
                 number += 1;
                 assert!(number < 10_000, "the session goes on for whoever has its newest token");
             }
@@ -121,7 +172,11 @@ pub(super) async fn end_their_sessions(case: &Case) {
     for token in ["unknown", "first", "first"] {
         case.database.close_session(token).await.expect("the database answers");
     }
-    assert_eq!(rotate(&case.database, "second", "third").await, Rotation::Refused, "any token ends its whole session");
+    assert_eq!(
+        rotate(&case.database, "second", "third").await,
+        Rotation::Refused,
+        "any token ends its whole session"
+    );
     assert_eq!(rotate(&case.database, "elsewhere", "there").await, Rotation::Renewed(user));
 }
 
@@ -129,18 +184,39 @@ pub(super) async fn lose_all_sessions_with_their_password(case: &Case) {
     let user = session(case).await;
     case.database.open_session(user, "elsewhere", DAY).await.expect("a second session begins");
     let neighbour = case.user().await;
-    case.database.open_session(neighbour, "neighbour", DAY).await.expect("another's session begins");
+    case.database
+        .open_session(neighbour, "neighbour", DAY)
+        .await
+        .expect("another's session begins");
     for generation in 1..3 {
-        case.database.change_password(user, format!("hash {generation}")).await.expect("the database answers");
-        let changed = case.other.user(user).await.expect("the database answers").expect("the user is there");
-        assert_eq!((changed.password_hash, changed.generation), (format!("hash {generation}"), generation));
+        case.database
+            .change_password(user, format!("hash {generation}"))
+            .await
+            .expect("the database answers");
+        let changed =
+            case.other.user(user).await.expect("the database answers").expect("the user is there");
+        assert_eq!(
+            (changed.password_hash, changed.generation),
+            (format!("hash {generation}"), generation)
+        );
         assert_eq!(living(case, user).await, 0);
-        case.database.open_session(user, &format!("after {generation}"), DAY).await.expect("a session begins");
+        case.database
+            .open_session(user, &format!("after {generation}"), DAY)
+            .await
+            .expect("a session begins");
     }
     assert_eq!(rotate(&case.database, "elsewhere", "there").await, Rotation::Refused);
     assert_eq!(rotate(&case.database, "after 2", "next").await, Rotation::Renewed(user));
-    assert_eq!(rotate(&case.database, "neighbour", "next neighbour").await, Rotation::Renewed(neighbour));
-    let neighbour = case.database.user(neighbour).await.expect("the database answers").expect("the user is there");
+    assert_eq!(
+        rotate(&case.database, "neighbour", "next neighbour").await,
+        Rotation::Renewed(neighbour)
+    );
+    let neighbour = case
+        .database
+        .user(neighbour)
+        .await
+        .expect("the database answers")
+        .expect("the user is there");
     assert_eq!(neighbour.generation, 0);
 }
 
@@ -153,14 +229,24 @@ pub(super) async fn know_what_they_take(case: &Case) {
     assert_eq!(usage(user).await, (0, 0));
     let (first, second) = (case.queued_for(user).await, case.queued_for(user).await);
     case.queued_for(neighbour).await;
-    let size = case.database.job(first).await.expect("the database answers").expect("the job is there").video_size_bytes;
+    let size = case
+        .database
+        .job(first)
+        .await
+        .expect("the database answers")
+        .expect("the job is there")
+        .video_size_bytes;
     assert_eq!(usage(user).await, (2, 2 * size));
     let claim = case.claim(first).await;
     assert_eq!(usage(user).await, (2, 2 * size), "what runs has not ended");
     let archive = archive(&claim);
     case.database.finish(&claim, &archive).await.expect("the database answers");
     assert_eq!(usage(user).await, (1, 2 * size + archive.size_bytes));
-    case.database.cancel(second, State::Queued).await.expect("the database answers").expect("the job is cancelled");
+    case.database
+        .cancel(second, State::Queued)
+        .await
+        .expect("the database answers")
+        .expect("the job is cancelled");
     case.database.files_removed(second).await.expect("the database answers");
     assert_eq!(usage(user).await, (0, size + archive.size_bytes), "what is removed takes nothing");
 }

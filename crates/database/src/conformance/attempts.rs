@@ -7,8 +7,11 @@ use super::case::{Case, archive};
 use crate::attempt::{Archive, Ended};
 
 /// The history of every job that was claimed once.
-const CLAIMED: [&str; 3] =
-    ["event - UPLOADED size_bytes=1000", "event UPLOADED QUEUED", "event QUEUED PROCESSING attempt=1 worker=\"w\""];
+const CLAIMED: [&str; 3] = [
+    "event - UPLOADED size_bytes=1000",
+    "event UPLOADED QUEUED",
+    "event QUEUED PROCESSING attempt=1 worker=\"w\"",
+];
 
 /// A line, the history up to the first claim, and more lines.
 fn around(first: &str, more: &[&str]) -> Vec<String> {
@@ -26,8 +29,15 @@ pub(super) async fn finish(case: &Case) {
     let id = case.queued().await;
     let claim = case.claim(id).await;
     assert!(case.database.renew(&claim, 2, Some(5)).await.expect("the database answers"));
-    let archive = Archive { complete: false, warnings: vec!["1 picture is missing".to_owned()], ..archive(&claim) };
-    assert_eq!(case.database.finish(&claim, &archive).await.expect("the database answers"), Ended::Accordingly);
+    let archive = Archive {
+        complete: false,
+        warnings: vec!["1 picture is missing".to_owned()],
+        ..archive(&claim)
+    };
+    assert_eq!(
+        case.database.finish(&claim, &archive).await.expect("the database answers"),
+        Ended::Accordingly
+    );
     assert_eq!(
         case.lines(id).await,
         around(
@@ -64,8 +74,13 @@ pub(super) async fn are_repeated_after_pauses(case: &Case) {
         if attempt > 1 {
             history.push(format!("event PROCESSING PROCESSING attempt={attempt} worker=\"w\""));
         }
-        let failed = case.database.fail(&claim, FailureCode::StorageError, "no answer").await.expect("the database answers");
-        let said = format!("attempt={attempt} error_code=\"STORAGE_ERROR\" error_message=\"no answer\"");
+        let failed = case
+            .database
+            .fail(&claim, FailureCode::StorageError, "no answer")
+            .await
+            .expect("the database answers");
+        let said =
+            format!("attempt={attempt} error_code=\"STORAGE_ERROR\" error_message=\"no answer\"");
         let job = format!("attempt={attempt} fence={attempt} files=7d worker=w started=yes");
         let error = "error=STORAGE_ERROR message=\"no answer\"";
         let line = if let Some(pause) = pause {
@@ -83,7 +98,10 @@ pub(super) async fn are_repeated_after_pauses(case: &Case) {
         assert_eq!(case.lines(id).await, around(&line, &more));
         let Some(pause) = pause else { continue };
         case.pass(pause - 1);
-        assert!(case.database.claim(id, "w").await.expect("the database answers").is_none(), "the pause is not over");
+        assert!(
+            case.database.claim(id, "w").await.expect("the database answers").is_none(),
+            "the pause is not over"
+        );
         case.pass(1);
     }
 }
@@ -92,12 +110,18 @@ pub(super) async fn end_at_once_where_no_other_helps(case: &Case) {
     for code in FailureCode::ALL.iter().filter(|code| !code.retry_may_help()) {
         let id = case.queued().await;
         let claim = case.claim(id).await;
-        let failed = case.database.fail(&claim, *code, "line 1\n\"line 2\"").await.expect("the database answers");
+        let failed = case
+            .database
+            .fail(&claim, *code, "line 1\n\"line 2\"")
+            .await
+            .expect("the database answers");
         assert_eq!(failed, Ended::Accordingly);
         let line = format!(
             "job FAILED attempt=1 fence=1 files=7d worker=w started=yes error={code} message=\"line 1\\n\\\"line 2\\\"\" ended=yes"
         );
-        let said = format!("event PROCESSING FAILED attempt=1 error_code=\"{code}\" error_message=\"line 1\\n\\\"line 2\\\"\"");
+        let said = format!(
+            "event PROCESSING FAILED attempt=1 error_code=\"{code}\" error_message=\"line 1\\n\\\"line 2\\\"\""
+        );
         let sent = ["outbox job.created retries=0 due=0s", "outbox job.failed retries=0 due=0s"];
         assert_eq!(case.lines(id).await, around(&line, &[&said, sent[0], sent[1]]));
         let failed = Failed {
@@ -115,7 +139,10 @@ pub(super) async fn are_given_back(case: &Case) {
     let id = case.queued().await;
     let claim = case.claim(id).await;
     assert!(case.database.renew(&claim, 2, Some(4)).await.expect("the database answers"));
-    assert_eq!(case.database.release(&claim).await.expect("the database answers"), Ended::Accordingly);
+    assert_eq!(
+        case.database.release(&claim).await.expect("the database answers"),
+        Ended::Accordingly
+    );
     assert_eq!(
         case.lines(id).await,
         around(
@@ -133,9 +160,13 @@ pub(super) async fn are_given_back(case: &Case) {
         for _ in 0..5 {
             let claim = case.claim(id).await;
             assert_eq!(claim.job.attempt, attempt);
-            assert_eq!(case.database.release(&claim).await.expect("the database answers"), Ended::Accordingly);
+            assert_eq!(
+                case.database.release(&claim).await.expect("the database answers"),
+                Ended::Accordingly
+            );
         }
-        let failed = case.database.fail(&case.claim(id).await, FailureCode::InternalError, "a fault").await;
+        let failed =
+            case.database.fail(&case.claim(id).await, FailureCode::InternalError, "a fault").await;
         let expected = if attempt < 4 { Ended::ToBeRetried } else { Ended::Accordingly };
         assert_eq!(failed.expect("the database answers"), expected);
         case.pass(120);
@@ -145,10 +176,17 @@ pub(super) async fn are_given_back(case: &Case) {
 
 pub(super) async fn forget_their_failure(case: &Case) {
     let id = case.queued().await;
-    case.database.fail(&case.claim(id).await, FailureCode::OutOfMemory, "too much").await.expect("the database answers");
+    case.database
+        .fail(&case.claim(id).await, FailureCode::OutOfMemory, "too much")
+        .await
+        .expect("the database answers");
     case.pass(30);
     let claim = case.claim(id).await;
-    assert_eq!(claim.job.error_code, Some(FailureCode::OutOfMemory), "until then its user may see why it takes so long");
+    assert_eq!(
+        claim.job.error_code,
+        Some(FailureCode::OutOfMemory),
+        "until then its user may see why it takes so long"
+    );
     case.database.finish(&claim, &archive(&claim)).await.expect("the database answers");
     assert_eq!(
         case.lines(id).await[0],

@@ -30,9 +30,17 @@ pub(super) async fn ends_a_job_that_waits(case: &Case) {
     );
     assert_eq!(case.lines(neighbour).await, before);
     let rows = case.rows().await;
-    let message = rows.outbox.iter().rfind(|row| row.job_id == id.0).map(|row| serde_json::from_str(&row.message));
-    let message: Message = message.expect("there is a message").expect("a message can be read back");
-    assert_eq!(message.event, Event::Cancelled(Cancelled { job_id: id, user_id: job.user_id, filename: job.filename }));
+    let message = rows
+        .outbox
+        .iter()
+        .rfind(|row| row.job_id == id.0)
+        .map(|row| serde_json::from_str(&row.message));
+    let message: Message =
+        message.expect("there is a message").expect("a message can be read back");
+    assert_eq!(
+        message.event,
+        Event::Cancelled(Cancelled { job_id: id, user_id: job.user_id, filename: job.filename })
+    );
 }
 
 pub(super) async fn ends_a_job_that_runs(case: &Case) {
@@ -49,12 +57,18 @@ pub(super) async fn ends_a_job_that_runs(case: &Case) {
         "outbox job.cancelled retries=0 due=0s",
     ];
     assert_eq!(case.lines(id).await, lines);
-    assert_eq!(case.database.finish(&claim, &archive(&claim)).await.expect("the database answers"), Ended::Lost);
+    assert_eq!(
+        case.database.finish(&claim, &archive(&claim)).await.expect("the database answers"),
+        Ended::Lost
+    );
     assert_eq!(case.lines(id).await, lines);
 
     // So does one that waits for its next attempt, which then never comes.
     let id = case.queued().await;
-    case.database.fail(&case.claim(id).await, FailureCode::StorageError, "no answer").await.expect("the database answers");
+    case.database
+        .fail(&case.claim(id).await, FailureCode::StorageError, "no answer")
+        .await
+        .expect("the database answers");
     cancel(case, id, State::Processing).await.expect("the job waits for its next attempt");
     lines[0] = "job CANCELLED attempt=1 fence=2 files=7d worker=w started=yes error=STORAGE_ERROR message=\"no answer\" ended=yes";
     lines.insert(
@@ -82,7 +96,11 @@ pub(super) async fn leaves_what_has_ended(case: &Case) {
 
     let (waits, runs) = (case.job_in(State::Queued).await, case.job_in(State::Processing).await);
     let before = case.rows().await;
-    assert_eq!(cancel(case, waits, State::Processing).await, None, "the job is in another state than was seen");
+    assert_eq!(
+        cancel(case, waits, State::Processing).await,
+        None,
+        "the job is in another state than was seen"
+    );
     assert_eq!(cancel(case, runs, State::Queued).await, None, "a worker was quicker");
     assert_eq!(case.rows().await, before);
 }
@@ -94,7 +112,11 @@ pub(super) async fn is_won_by_one(case: &Case) {
         let won = case.at_once(3, move |task, database| async move {
             match task {
                 0 => database.claim(id, "w").await.expect("the database answers").is_some(),
-                _ => database.cancel(id, State::Queued).await.expect("the database answers").is_some(),
+                _ => database
+                    .cancel(id, State::Queued)
+                    .await
+                    .expect("the database answers")
+                    .is_some(),
             }
         });
         assert_eq!(won.await.iter().filter(|won| **won).count(), 1);
@@ -103,7 +125,11 @@ pub(super) async fn is_won_by_one(case: &Case) {
             "PROCESSING" => 1,
             _ => 2,
         };
-        assert_eq!(lines.iter().filter(|line| line.starts_with("outbox")).count(), expected, "{lines:#?}");
+        assert_eq!(
+            lines.iter().filter(|line| line.starts_with("outbox")).count(),
+            expected,
+            "{lines:#?}"
+        );
     }
 
     // A worker that finishes, and a user that cancels.
@@ -114,8 +140,18 @@ pub(super) async fn is_won_by_one(case: &Case) {
             let claim = claim.clone();
             async move {
                 match task {
-                    0 => database.finish(&claim, &archive(&claim)).await.expect("the database answers") == Ended::Accordingly,
-                    _ => database.cancel(id, State::Processing).await.expect("the database answers").is_some(),
+                    0 => {
+                        database
+                            .finish(&claim, &archive(&claim))
+                            .await
+                            .expect("the database answers")
+                            == Ended::Accordingly
+                    }
+                    _ => database
+                        .cancel(id, State::Processing)
+                        .await
+                        .expect("the database answers")
+                        .is_some(),
                 }
             }
         });
@@ -147,7 +183,11 @@ pub(super) async fn deletes_what_has_ended(case: &Case) {
         expected.jobs.retain(|job| job.id != id.0);
         expected.events.retain(|event| event.job_id != id.0);
         expected.notifications.retain(|row| row.job_id != id.0);
-        assert_eq!(case.rows().await, expected, "its history and its notifications are gone, and nothing else");
+        assert_eq!(
+            case.rows().await,
+            expected,
+            "its history and its notifications are gone, and nothing else"
+        );
         assert!(!delete(id).await, "it is gone already");
         case.database.notify(id, "job.completed").await.expect("a message about it does no harm");
         assert_eq!(case.rows().await, expected);

@@ -23,7 +23,10 @@ pub(super) struct Case {
 
 impl Case {
     /// Both connections bring the schema up at once, as two processes that start together may.
-    pub(super) async fn open(name: &str, open: &impl AsyncFn(&str, Clock, Rules) -> Database) -> Self {
+    pub(super) async fn open(
+        name: &str,
+        open: &impl AsyncFn(&str, Clock, Rules) -> Database,
+    ) -> Self {
         let clock = Clock::default();
         let connect = || open(name, clock.clone(), Rules::default());
         let (database, other) = tokio::join!(connect(), connect());
@@ -37,8 +40,13 @@ impl Case {
         self.clock.advance(Duration::from_secs(seconds));
     }
 
-    /// Run tasks that begin together, on both connections in turn: what they return, in their order.
-    pub(super) async fn at_once<T, F>(&self, count: usize, task: impl Fn(usize, Database) -> F) -> Vec<T>
+    /// Run tasks that begin together, on both connections in turn: what they return, in their
+    /// order.
+    pub(super) async fn at_once<T, F>(
+        &self,
+        count: usize,
+        task: impl Fn(usize, Database) -> F,
+    ) -> Vec<T>
     where
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,
@@ -62,7 +70,11 @@ impl Case {
     /// A new user.
     pub(super) async fn user(&self) -> UserId {
         let email = format!("{}@example.org", UserId::generate());
-        self.database.register(&email, "Ana", "hash".to_owned(), Language::Pt).await.expect("the address is new").id
+        self.database
+            .register(&email, "Ana", "hash".to_owned(), Language::Pt)
+            .await
+            .expect("the address is new")
+            .id
     }
 
     /// A new job that waits.
@@ -81,7 +93,11 @@ impl Case {
 
     /// A claim to a job that can be claimed.
     pub(super) async fn claim(&self, id: JobId) -> Claim {
-        self.database.claim(id, "w").await.expect("the database answers").expect("the job can be claimed")
+        self.database
+            .claim(id, "w")
+            .await
+            .expect("the database answers")
+            .expect("the job can be claimed")
     }
 
     /// A new job that is as far as this state. Other jobs expire with it.
@@ -91,11 +107,18 @@ impl Case {
             State::Uploaded => panic!("no transaction leaves a job behind that is only uploaded"),
             State::Queued => {}
             State::Cancelled => {
-                self.database.cancel(id, State::Queued).await.expect("the database answers").expect("the job is cancelled");
+                self.database
+                    .cancel(id, State::Queued)
+                    .await
+                    .expect("the database answers")
+                    .expect("the job is cancelled");
             }
             State::Processing => drop(self.claim(id).await),
             State::Failed => {
-                let failed = self.database.fail(&self.claim(id).await, FailureCode::NoVideoStream, "only sound").await;
+                let failed = self
+                    .database
+                    .fail(&self.claim(id).await, FailureCode::NoVideoStream, "only sound")
+                    .await;
                 assert_eq!(failed.expect("the database answers"), Ended::Accordingly);
             }
             State::Done | State::Expired => {
@@ -133,7 +156,13 @@ impl Case {
 /// A video that lies in storage, under an id of its own.
 pub(super) fn video() -> Video {
     let id = JobId::generate();
-    Video { id, filename: "praia.mp4".to_owned(), format: VideoFormat::Mp4, path: format!("{id}/input.mp4"), size_bytes: 1000 }
+    Video {
+        id,
+        filename: "praia.mp4".to_owned(),
+        format: VideoFormat::Mp4,
+        path: format!("{id}/input.mp4"),
+        size_bytes: 1000,
+    }
 }
 
 /// What a worker with this claim makes.
@@ -166,21 +195,37 @@ impl Rows {
 
     /// The rows of one job, a line for each: what they say apart from ids, names and what is NULL.
     ///
-    /// Moments are seconds after the change of the job that set them, which was in the same transaction and so knew the same time.
+    /// Moments are seconds after the change of the job that set them, which was in the same
+    /// transaction and so knew the same time.
     pub(super) fn of(&self, id: JobId) -> Vec<String> {
         let events: Vec<_> = self.events.iter().filter(|event| event.job_id == id.0).collect();
         let outbox = self.outbox.iter().filter(|row| row.job_id == id.0).map(|row| {
             let change = events.iter().rfind(|event| event.created_at <= row.created_at);
             let message: Value = serde_json::from_str(&row.message).expect("a message is JSON");
-            let (retries, traceparent) = (&message["metadata"]["retry_count"], pair("traceparent", row.traceparent.as_ref()));
-            format!("outbox {} retries={retries}{}{traceparent}", row.event_type, after(change, "due", Some(row.run_after)))
+            let (retries, traceparent) = (
+                &message["metadata"]["retry_count"],
+                pair("traceparent", row.traceparent.as_ref()),
+            );
+            format!(
+                "outbox {} retries={retries}{}{traceparent}",
+                row.event_type,
+                after(change, "due", Some(row.run_after))
+            )
         });
         let notifications = self.notifications.iter().filter(|row| row.job_id == id.0).map(|row| {
-            let (sent, error) = (pair("sent", row.sent_at.map(|_| "yes")), pair("error", row.last_error.as_ref()));
-            format!("notification {} {} attempts={}{sent}{error}", row.event_type, row.status, row.attempts)
+            let (sent, error) =
+                (pair("sent", row.sent_at.map(|_| "yes")), pair("error", row.last_error.as_ref()));
+            format!(
+                "notification {} {} attempts={}{sent}{error}",
+                row.event_type, row.status, row.attempts
+            )
         });
-        let job = self.jobs.iter().filter(|job| job.id == id.0).map(|job| job_line(job, events.last()));
-        job.chain(events.iter().map(|event| event_line(event))).chain(outbox).chain(notifications).collect()
+        let job =
+            self.jobs.iter().filter(|job| job.id == id.0).map(|job| job_line(job, events.last()));
+        job.chain(events.iter().map(|event| event_line(event)))
+            .chain(outbox)
+            .chain(notifications)
+            .collect()
     }
 }
 
@@ -221,7 +266,12 @@ fn event_line(event: &job_event::Model) -> String {
         })
         .collect();
     pairs.sort();
-    format!("event {} {}{}", event.old_state.as_deref().unwrap_or("-"), event.new_state, pairs.concat())
+    format!(
+        "event {} {}{}",
+        event.old_state.as_deref().unwrap_or("-"),
+        event.new_state,
+        pairs.concat()
+    )
 }
 
 fn pair(name: &str, value: Option<impl Display>) -> String {
@@ -229,6 +279,7 @@ fn pair(name: &str, value: Option<impl Display>) -> String {
 }
 
 fn after(change: Option<&&job_event::Model>, name: &str, moment: Option<Time>) -> String {
-    let seconds = moment.zip(change).map(|(moment, change)| (moment - change.created_at).num_seconds());
+    let seconds =
+        moment.zip(change).map(|(moment, change)| (moment - change.created_at).num_seconds());
     pair(name, seconds.map(|seconds| format!("{seconds}s")))
 }

@@ -17,14 +17,22 @@ pub(super) async fn are_won_by_one(case: &Case) {
     let (id, neighbour) = (case.queued().await, case.queued().await);
     let before = case.lines(neighbour).await;
     let claims = case.at_once(20, move |number, database| async move {
-        database.claim(id, &format!("worker-{number}")).await.expect("the database answers").map(|claim| (number, claim))
+        database
+            .claim(id, &format!("worker-{number}"))
+            .await
+            .expect("the database answers")
+            .map(|claim| (number, claim))
     });
-    let [(winner, claim)] = <[_; 1]>::try_from(claims.await.into_iter().flatten().collect::<Vec<_>>()).expect("one worker wins");
+    let [(winner, claim)] =
+        <[_; 1]>::try_from(claims.await.into_iter().flatten().collect::<Vec<_>>())
+            .expect("one worker wins");
     assert_eq!((claim.job.state, claim.job.attempt, claim.job.fence), (State::Processing, 1, 1));
     assert_eq!(
         case.lines(id).await,
         [
-            &format!("job PROCESSING attempt=1 fence=1 files=7d worker=worker-{winner} started=yes lease=60s"),
+            &format!(
+                "job PROCESSING attempt=1 fence=1 files=7d worker=worker-{winner} started=yes lease=60s"
+            ),
             "event - UPLOADED size_bytes=1000",
             "event UPLOADED QUEUED",
             &format!("event QUEUED PROCESSING attempt=1 worker=\"worker-{winner}\""),
@@ -65,7 +73,9 @@ pub(super) async fn wait_until_they_may(case: &Case) {
 }
 
 pub(super) async fn are_renewed_until_lost(case: &Case) {
-    let renew = async |claim: &Claim| case.database.renew(claim, 5, Some(9)).await.expect("the database answers");
+    let renew = async |claim: &Claim| {
+        case.database.renew(claim, 5, Some(9)).await.expect("the database answers")
+    };
     let id = case.queued().await;
     let first = claim(case, id).await.expect("the job waits");
     let before = case.rows().await;
@@ -74,7 +84,10 @@ pub(super) async fn are_renewed_until_lost(case: &Case) {
     assert!(renew(&first).await);
     let mut after = case.rows().await;
     let lease_until = after.job(id).lease_until.expect("the worker has the job");
-    assert!(lease_until >= now + Rules::default().lease && lease_until <= case.clock.now() + Rules::default().lease);
+    assert!(
+        lease_until >= now + Rules::default().lease
+            && lease_until <= case.clock.now() + Rules::default().lease
+    );
     assert_eq!((after.jobs[0].progress_done, after.jobs[0].progress_expected), (5, Some(9)));
     after.jobs[0].lease_until = before.jobs[0].lease_until;
     (after.jobs[0].progress_done, after.jobs[0].progress_expected) = (0, None);
@@ -91,7 +104,11 @@ pub(super) async fn are_renewed_until_lost(case: &Case) {
     assert_eq!(case.rows().await, before);
     assert!(renew(&second).await);
 
-    case.database.cancel(id, State::Processing).await.expect("the database answers").expect("the job is cancelled");
+    case.database
+        .cancel(id, State::Processing)
+        .await
+        .expect("the database answers")
+        .expect("the job is cancelled");
     let before = case.rows().await;
     assert!(!renew(&second).await, "its user has cancelled it");
     assert_eq!(case.rows().await, before);
@@ -102,7 +119,10 @@ pub(super) async fn are_renewed_until_lost(case: &Case) {
 /// Try everything with a claim that is lost.
 async fn nothing_changes(case: &Case, stale: &Claim, why: &str) {
     let before = case.rows().await;
-    let mut ended = vec![case.database.finish(stale, &archive(stale)).await, case.database.release(stale).await];
+    let mut ended = vec![
+        case.database.finish(stale, &archive(stale)).await,
+        case.database.release(stale).await,
+    ];
     for code in [FailureCode::StorageError, FailureCode::NoVideoStream] {
         ended.push(case.other.fail(stale, code, "too late").await);
     }
@@ -122,7 +142,10 @@ pub(super) async fn change_nothing_once_lost(case: &Case) {
 
     let failed = case.claim(id).await;
     nothing_changes(case, &released, "given back, and taken by another").await;
-    case.database.fail(&failed, FailureCode::StorageError, "no answer").await.expect("the database answers");
+    case.database
+        .fail(&failed, FailureCode::StorageError, "no answer")
+        .await
+        .expect("the database answers");
     nothing_changes(case, &failed, "failed").await;
 
     case.pass(30);
@@ -141,7 +164,11 @@ pub(super) async fn change_nothing_once_lost(case: &Case) {
 
     let id = case.queued().await;
     let cancelled = case.claim(id).await;
-    case.database.cancel(id, State::Processing).await.expect("the database answers").expect("the job is cancelled");
+    case.database
+        .cancel(id, State::Processing)
+        .await
+        .expect("the database answers")
+        .expect("the job is cancelled");
     nothing_changes(case, &cancelled, "cancelled").await;
     assert!(case.database.delete(id).await.expect("the database answers"));
     nothing_changes(case, &cancelled, "deleted").await;

@@ -78,12 +78,18 @@ pub(super) async fn are_reaped_once(case: &Case) {
         case.claim(ids[ids.len() - 1]).await;
     }
     case.pass(61);
-    let reaped = case.at_once(6, |_, database| async move { database.reap().await.expect("the database answers") });
+    let reaped = case.at_once(6, |_, database| async move {
+        database.reap().await.expect("the database answers")
+    });
     assert_eq!(reaped.await.iter().sum::<u64>(), 20);
     for id in ids {
         let lines = case.lines(id).await;
         let count = |what: &str| lines.iter().filter(|line| line.starts_with(what)).count();
-        assert_eq!((count("event PROCESSING PROCESSING"), count("outbox"), lines.len()), (1, 2, 7), "{lines:#?}");
+        assert_eq!(
+            (count("event PROCESSING PROCESSING"), count("outbox"), lines.len()),
+            (1, 2, 7),
+            "{lines:#?}"
+        );
     }
 }
 

@@ -25,9 +25,10 @@ use crate::{Database, Rules};
 
 /// Hold a kind of database to everything that its methods promise.
 ///
-/// `open` is given a name, made of at most 50 lower-case letters and underscores, and connects to the database of that name: to a new
-/// one, without tables, when it hears the name for the first time, perhaps several times at once, and to the same one again after
-/// that. Needs a runtime with several threads.
+/// `open` is given a name, made of at most 50 lower-case letters and underscores, and connects to
+/// the database of that name: to a new one, without tables, when it hears the name for the first
+/// time, perhaps several times at once, and to the same one again after that. Needs a runtime with
+/// several threads.
 ///
 /// # Panics
 ///
@@ -83,14 +84,18 @@ async fn all_on_a_server_of_postgresql() {
         let mut urls = urls.lock().expect("nobody panicked");
         urls.entry(name.to_owned()).or_insert_with(|| server.create_database()).clone()
     };
-    let open = async |name: &str, clock, rules| Database::postgres(&url_of(name).into(), clock, rules).await.expect("it is there");
+    let open = async |name: &str, clock, rules| {
+        Database::postgres(&url_of(name).into(), clock, rules).await.expect("it is there")
+    };
     Box::pin(all(open)).await;
 }
 
 /// SQLite's databases are files.
 #[cfg(test)]
 fn files_in(directory: &std::path::Path) -> impl AsyncFn(&str, Clock, Rules) -> Database {
-    async |name: &str, clock, rules| Database::sqlite(&directory.join(name), clock, rules).await.expect("a file can be opened")
+    async |name: &str, clock, rules| {
+        Database::sqlite(&directory.join(name), clock, rules).await.expect("a file can be opened")
+    }
 }
 
 cases! {

@@ -1,4 +1,5 @@
-//! Three workers, a relay and a broker do by turns what chance tells them, and after each step every promise is checked.
+//! Three workers, a relay and a broker do by turns what chance tells them, and after each step
+//! every promise is checked.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -35,10 +36,14 @@ pub(super) async fn keeps_every_promise(case: &Case) {
         }
         world.come_to_an_end(seed).await;
     }
-    assert!(seen.iter().eq(["CANCELLED", "DONE", "EXPIRED", "FAILED", "PROCESSING", "QUEUED"]), "chance has led to {seen:?} only");
+    assert!(
+        seen.iter().eq(["CANCELLED", "DONE", "EXPIRED", "FAILED", "PROCESSING", "QUEUED"]),
+        "chance has led to {seen:?} only"
+    );
 }
 
-/// Numbers that look like chance: SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014).
+/// Numbers that look like chance: SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom
+/// Number Generators", 2014).
 pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
@@ -72,13 +77,21 @@ pub(super) fn outcome(state: &str) -> Option<&'static str> {
     }
 }
 
-/// A job's history begins with its upload, goes on by legal transitions only, and ends where the row says that the job is.
+/// A job's history begins with its upload, goes on by legal transitions only, and ends where the
+/// row says that the job is.
 pub(super) fn check_history(rows: &Rows, row: &job::Model, why: &str) {
     let mut state = None;
     for event in rows.events.iter().filter(|event| event.job_id == row.id) {
         assert_eq!(event.old_state, state, "{why}: the history has a gap");
-        let legal = |old: &str| Transition::ALL.iter().any(|t| (t.from().name(), t.to().name()) == (old, &event.new_state));
-        assert!(state.as_deref().map_or(event.new_state == "UPLOADED", legal), "{why}: {event:?} is illegal");
+        let legal = |old: &str| {
+            Transition::ALL
+                .iter()
+                .any(|t| (t.from().name(), t.to().name()) == (old, &event.new_state))
+        };
+        assert!(
+            state.as_deref().map_or(event.new_state == "UPLOADED", legal),
+            "{why}: {event:?} is illegal"
+        );
         state = Some(event.new_state.clone());
     }
     assert_eq!(state.as_ref(), Some(&row.status), "{why}: the history ends elsewhere");
@@ -105,13 +118,22 @@ impl<'a> World<'a> {
             jobs.push(case.queued().await);
         }
         let (fences, outcomes) = (HashMap::new(), HashMap::new());
-        Self { case, dice: Dice(seed), jobs, broker: Vec::new(), workers: [const { None }; WORKERS], fences, outcomes }
+        Self {
+            case,
+            dice: Dice(seed),
+            jobs,
+            broker: Vec::new(),
+            workers: [const { None }; WORKERS],
+            fences,
+            outcomes,
+        }
     }
 
     /// Do something, and say what.
     async fn act(&mut self, before: &Rows) -> String {
         let worker = self.dice.roll(WORKERS);
-        let unfinished = self.jobs.iter().filter(|id| outcome(&before.job(**id).status).is_none()).count();
+        let unfinished =
+            self.jobs.iter().filter(|id| outcome(&before.job(**id).status).is_none()).count();
         if unfinished < JOBS && self.dice.roll(8) == 0 {
             self.jobs.push(self.case.queued().await);
             return "a video is accepted".to_owned();
@@ -146,13 +168,21 @@ impl<'a> World<'a> {
         }
         let number = self.dice.roll(self.broker.len());
         let id = self.broker[number];
-        let claim = self.case.database.claim(id, &format!("worker {worker}")).await.expect("the database answers");
+        let claim = self
+            .case
+            .database
+            .claim(id, &format!("worker {worker}"))
+            .await
+            .expect("the database answers");
         let row = before.job(id);
         match &claim {
             Some(claim) => {
                 assert!(row.lease_until.is_none(), "two workers have {row:?}");
                 let newest = self.fences.insert(id, claim.job.fence);
-                assert!(newest.is_none_or(|newest| newest < claim.job.fence), "the fence of {claim:?} is not new");
+                assert!(
+                    newest.is_none_or(|newest| newest < claim.job.fence),
+                    "the fence of {claim:?} is not new"
+                );
             }
             None => assert_ne!(row.status, "QUEUED", "nobody gets {row:?}"),
         }
@@ -160,7 +190,10 @@ impl<'a> World<'a> {
         if !again {
             self.broker.swap_remove(number);
         }
-        let said = format!("worker {worker} hears of {id} (again: {again}) and has it: {}", claim.is_some());
+        let said = format!(
+            "worker {worker} hears of {id} (again: {again}) and has it: {}",
+            claim.is_some()
+        );
         self.workers[worker] = claim;
         said
     }
@@ -168,14 +201,24 @@ impl<'a> World<'a> {
     /// The relay takes some messages; it may crash before it publishes them, and before it says so.
     async fn relay(&mut self) -> String {
         let most = 1 + self.dice.roll(3) as u64;
-        let taken = self.case.database.take_outgoing(most, Duration::from_secs(10)).await.expect("the database answers");
+        let taken = self
+            .case
+            .database
+            .take_outgoing(most, Duration::from_secs(10))
+            .await
+            .expect("the database answers");
         let crash = self.dice.roll(6);
         if crash > 0 {
-            let created = taken.iter().filter(|outgoing| outgoing.message.event.name() == "job.created");
+            let created =
+                taken.iter().filter(|outgoing| outgoing.message.event.name() == "job.created");
             self.broker.extend(created.map(|outgoing| outgoing.message.event.job_id()));
         }
         if crash > 1 {
-            self.case.database.published(taken.iter().map(|outgoing| outgoing.id)).await.expect("the database answers");
+            self.case
+                .database
+                .published(taken.iter().map(|outgoing| outgoing.id))
+                .await
+                .expect("the database answers");
         }
         format!("the relay takes {} messages (crash: {crash})", taken.len())
     }
@@ -183,7 +226,8 @@ impl<'a> World<'a> {
     async fn renew(&mut self, worker: usize, before: &Rows) -> String {
         let Some(claim) = &self.workers[worker] else { return "nothing".to_owned() };
         let (done, held) = (self.dice.roll(100) as u64, holds(claim, before.job(claim.job.id)));
-        let renewed = self.case.database.renew(claim, done, None).await.expect("the database answers");
+        let renewed =
+            self.case.database.renew(claim, done, None).await.expect("the database answers");
         assert_eq!(renewed, held, "worker {worker} renews {claim:?}");
         format!("worker {worker} renews {}: {renewed}", claim.job.id)
     }
@@ -209,9 +253,13 @@ impl<'a> World<'a> {
 
     async fn cancel(&mut self, before: &Rows) -> String {
         let id = self.dice.pick(&self.jobs);
-        let (any, current) = (self.dice.pick(&State::ALL), before.job(id).status.parse().expect("the state is known"));
+        let (any, current) = (
+            self.dice.pick(&State::ALL),
+            before.job(id).status.parse().expect("the state is known"),
+        );
         let seen = if self.dice.roll(4) == 0 { current } else { any };
-        let cancelled = self.case.other.cancel(id, seen).await.expect("the database answers").is_some();
+        let cancelled =
+            self.case.other.cancel(id, seen).await.expect("the database answers").is_some();
         let possible = before.job(id).status == seen.name() && Transition::cancel(seen).is_some();
         assert_eq!(cancelled, possible, "{id} is cancelled, seen {seen}");
         format!("{id} is cancelled: {cancelled}")
@@ -221,9 +269,12 @@ impl<'a> World<'a> {
         match self.dice.roll(7) {
             3 => {
                 let id = self.dice.pick(&self.jobs);
-                let back = self.case.other.put_back(id).await.expect("the database answers") == PutBack::Queued;
+                let back = self.case.other.put_back(id).await.expect("the database answers")
+                    == PutBack::Queued;
                 let row = before.job(id);
-                let possible = row.status == State::Failed.name() && !row.files_removed && row.expires_at > self.case.clock.now();
+                let possible = row.status == State::Failed.name()
+                    && !row.files_removed
+                    && row.expires_at > self.case.clock.now();
                 assert_eq!(back, possible, "{row:?}");
                 if back {
                     // Its outcome is undone, and there will be another.
@@ -245,7 +296,8 @@ impl<'a> World<'a> {
                 let waited = Duration::from_mins(1);
                 self.broker.clear();
                 self.case.clock.advance(waited);
-                let invited = self.case.database.invite_again(waited).await.expect("the database answers");
+                let invited =
+                    self.case.database.invite_again(waited).await.expect("the database answers");
                 format!("the broker loses everything; {invited} invitations are repeated")
             }
             2 => {
@@ -268,34 +320,72 @@ impl<'a> World<'a> {
         for id in &self.jobs {
             let row = rows.job(*id);
             check_history(rows, row, why);
-            let outcomes: Vec<&str> = self.outcomes.get(id).into_iter().flatten().map(|(kind, _)| kind.as_str()).collect();
-            assert_eq!(outcomes, outcome(&row.status).into_iter().collect::<Vec<_>>(), "{why}: what is told of {row:?}");
+            let outcomes: Vec<&str> = self
+                .outcomes
+                .get(id)
+                .into_iter()
+                .flatten()
+                .map(|(kind, _)| kind.as_str())
+                .collect();
+            assert_eq!(
+                outcomes,
+                outcome(&row.status).into_iter().collect::<Vec<_>>(),
+                "{why}: what is told of {row:?}"
+            );
             assert!(row.attempt <= ATTEMPTS, "{why}: {row:?}");
-            let holders: BTreeSet<i64> =
-                self.workers.iter().flatten().filter(|c| c.job.id == *id && holds(c, row)).map(|c| c.job.fence).collect();
+            let holders: BTreeSet<i64> = self
+                .workers
+                .iter()
+                .flatten()
+                .filter(|c| c.job.id == *id && holds(c, row))
+                .map(|c| c.job.fence)
+                .collect();
             assert!(holders.len() <= 1, "{why}: {holders:?} have {row:?}");
             if let Some(zip) = &row.zip_path {
                 let newest = self.fences.get(id).expect("a worker had the job");
-                assert_eq!(*zip, format!("output-{newest}.zip"), "{why}: the archive is an older worker's");
+                assert_eq!(
+                    *zip,
+                    format!("output-{newest}.zip"),
+                    "{why}: the archive is an older worker's"
+                );
             }
-            let invited = rows.outbox.iter().any(|message| message.job_id == id.0) || self.broker.contains(id);
+            let invited = rows.outbox.iter().any(|message| message.job_id == id.0)
+                || self.broker.contains(id);
             let goes_on = row.lease_until.is_some() || invited;
-            assert!(goes_on || outcome(&row.status).is_some(), "{why}: nobody will ever do anything about {row:?}");
+            assert!(
+                goes_on || outcome(&row.status).is_some(),
+                "{why}: nobody will ever do anything about {row:?}"
+            );
         }
     }
 
-    /// Once nothing fails any more, every job ends soon. Then all can be deleted, and nothing is left.
+    /// Once nothing fails any more, every job ends soon. Then all can be deleted, and nothing is
+    /// left.
     async fn come_to_an_end(mut self, seed: u64) {
         self.workers = [const { None }; WORKERS];
         for round in 0..3 {
             self.case.pass(130);
             self.case.database.reap().await.expect("the database answers");
-            self.check(&self.case.rows().await, &format!("seed {seed}, reaped in round {round} of the end"));
-            let taken = self.case.database.take_outgoing(1000, Duration::ZERO).await.expect("the database answers");
-            self.case.database.published(taken.iter().map(|outgoing| outgoing.id)).await.expect("the database answers");
+            self.check(
+                &self.case.rows().await,
+                &format!("seed {seed}, reaped in round {round} of the end"),
+            );
+            let taken = self
+                .case
+                .database
+                .take_outgoing(1000, Duration::ZERO)
+                .await
+                .expect("the database answers");
+            self.case
+                .database
+                .published(taken.iter().map(|outgoing| outgoing.id))
+                .await
+                .expect("the database answers");
             self.broker.extend(taken.iter().map(|outgoing| outgoing.message.event.job_id()));
             for id in std::mem::take(&mut self.broker) {
-                if let Some(claim) = self.case.database.claim(id, "the last").await.expect("the database answers") {
+                if let Some(claim) =
+                    self.case.database.claim(id, "the last").await.expect("the database answers")
+                {
                     self.fences.insert(id, claim.job.fence);
                     let finished = self.case.database.finish(&claim, &archive(&claim)).await;
                     assert_eq!(finished.expect("the database answers"), Ended::Accordingly);
@@ -305,10 +395,19 @@ impl<'a> World<'a> {
         }
         let rows = self.case.rows().await;
         for id in &self.jobs {
-            assert!(outcome(&rows.job(*id).status).is_some(), "seed {seed}: {:?} does not end", rows.job(*id));
+            assert!(
+                outcome(&rows.job(*id).status).is_some(),
+                "seed {seed}: {:?} does not end",
+                rows.job(*id)
+            );
             assert!(self.case.database.delete(*id).await.expect("the database answers"));
         }
-        let nothing = Rows { jobs: Vec::new(), events: Vec::new(), outbox: Vec::new(), notifications: Vec::new() };
+        let nothing = Rows {
+            jobs: Vec::new(),
+            events: Vec::new(),
+            outbox: Vec::new(),
+            notifications: Vec::new(),
+        };
         assert_eq!(self.case.rows().await, nothing, "seed {seed}");
     }
 }

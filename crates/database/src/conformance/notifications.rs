@@ -26,7 +26,8 @@ async fn lines(case: &Case, id: JobId) -> Vec<String> {
 pub(super) async fn are_made_once(case: &Case) {
     let (id, neighbour) = (case.job_in(State::Done).await, case.job_in(State::Failed).await);
     let before = case.rows().await;
-    let done = case.at_once(20, move |_, database| async move { database.notify(id, "job.completed").await });
+    let done = case
+        .at_once(20, move |_, database| async move { database.notify(id, "job.completed").await });
     for noted in done.await {
         noted.expect("a repetition does nothing");
     }
@@ -34,7 +35,10 @@ pub(super) async fn are_made_once(case: &Case) {
     let first = case.rows().await;
     case.database.notify(id, "job.completed").await.expect("a repetition does nothing");
     assert_eq!(case.rows().await, first);
-    assert_eq!((first.jobs, first.events, first.outbox), (before.jobs, before.events, before.outbox));
+    assert_eq!(
+        (first.jobs, first.events, first.outbox),
+        (before.jobs, before.events, before.outbox)
+    );
 
     let [due] = &take(&case.database).await[..] else { panic!("one mail is due") };
     case.database.notification_sent(due.id).await.expect("the database answers");
@@ -44,7 +48,10 @@ pub(super) async fn are_made_once(case: &Case) {
 
     case.database.notify(id, "job.expired").await.expect("another outcome is another mail");
     case.database.notify(neighbour, "job.failed").await.expect("another job is another mail");
-    case.database.notify(JobId::generate(), "job.failed").await.expect("a job that is gone needs no mail");
+    case.database
+        .notify(JobId::generate(), "job.failed")
+        .await
+        .expect("a job that is gone needs no mail");
     assert_eq!(case.rows().await.notifications.len(), 3);
 }
 
@@ -55,8 +62,14 @@ pub(super) async fn are_held_and_sent(case: &Case) {
     for attempts in 1..=2 {
         let [due] = &take(&case.database).await[..] else { panic!("one mail is due") };
         assert_eq!((due.id, due.attempts, due.created_at), (row.id, attempts, row.created_at));
-        assert_eq!(Some(&due.job), case.database.job(id).await.expect("the database answers").as_ref());
-        assert_eq!(Some(&due.user), case.database.user(due.job.user_id).await.expect("the database answers").as_ref());
+        assert_eq!(
+            Some(&due.job),
+            case.database.job(id).await.expect("the database answers").as_ref()
+        );
+        assert_eq!(
+            Some(&due.user),
+            case.database.user(due.job.user_id).await.expect("the database answers").as_ref()
+        );
         case.pass(59);
         assert!(take(&case.other).await.is_empty(), "somebody sends it");
         case.pass(1);
@@ -64,7 +77,10 @@ pub(super) async fn are_held_and_sent(case: &Case) {
     case.database.notify(neighbour, "job.completed").await.expect("the database answers");
     case.database.notification_sent(row.id).await.expect("the database answers");
     case.pass(3600);
-    assert_eq!(take(&case.database).await.iter().map(|due| due.job.id).collect::<Vec<_>>(), [neighbour]);
+    assert_eq!(
+        take(&case.database).await.iter().map(|due| due.job.id).collect::<Vec<_>>(),
+        [neighbour]
+    );
     assert_eq!(lines(case, id).await, ["notification job.completed SENT attempts=2 sent=yes"]);
 }
 
@@ -72,11 +88,17 @@ pub(super) async fn fail_at_last(case: &Case) {
     let (id, neighbour) = (case.job_in(State::Failed).await, case.job_in(State::Failed).await);
     case.database.notify(id, "job.failed").await.expect("the database answers");
     let failed = async |mail: Uuid, pause| {
-        case.database.notification_failed(mail, "no route to host", pause).await.expect("the database answers");
+        case.database
+            .notification_failed(mail, "no route to host", pause)
+            .await
+            .expect("the database answers");
     };
     let [due] = &take(&case.database).await[..] else { panic!("one mail is due") };
     failed(due.id, Some(Duration::from_mins(5))).await;
-    assert_eq!(lines(case, id).await, ["notification job.failed PENDING attempts=1 error=no route to host"]);
+    assert_eq!(
+        lines(case, id).await,
+        ["notification job.failed PENDING attempts=1 error=no route to host"]
+    );
     case.pass(5 * 60 - 1);
     assert!(take(&case.database).await.is_empty(), "the pause is not over");
     case.pass(1);
@@ -84,7 +106,10 @@ pub(super) async fn fail_at_last(case: &Case) {
     assert_eq!(due.attempts, 2);
     case.database.notify(neighbour, "job.failed").await.expect("the database answers");
     failed(due.id, None).await;
-    assert_eq!(lines(case, id).await, ["notification job.failed FAILED attempts=2 error=no route to host"]);
+    assert_eq!(
+        lines(case, id).await,
+        ["notification job.failed FAILED attempts=2 error=no route to host"]
+    );
     assert_eq!(lines(case, neighbour).await, ["notification job.failed PENDING attempts=0"]);
     case.pass(24 * 60 * 60);
     let due: Vec<_> = take(&case.database).await.iter().map(|due| due.job.id).collect();
@@ -92,13 +117,18 @@ pub(super) async fn fail_at_last(case: &Case) {
 }
 
 pub(super) async fn are_given_as_many_as_asked(case: &Case) {
-    // A database that knows the table as almost empty plans otherwise than one that knows nothing of it.
+    // A database that knows the table as almost empty plans otherwise than one that knows nothing
+    // of it.
     let mut jobs = Vec::new();
     for number in 0..9 {
         jobs.push(case.job_in(State::Cancelled).await);
         case.database.notify(jobs[number], "job.cancelled").await.expect("the database answers");
         if number == 0 {
-            case.database.write.execute_unprepared("ANALYZE notifications").await.expect("the database can look at the table");
+            case.database
+                .write
+                .execute_unprepared("ANALYZE notifications")
+                .await
+                .expect("the database can look at the table");
         }
     }
     for expected in jobs.chunks(4) {

@@ -24,7 +24,9 @@ async fn failed(case: &Case, code: FailureCode) -> JobId {
 async fn fail(case: &Case, id: JobId, code: FailureCode) -> u32 {
     loop {
         let claim = case.claim(id).await;
-        if case.database.fail(&claim, code, "no answer").await.expect("the database answers") == Ended::Accordingly {
+        if case.database.fail(&claim, code, "no answer").await.expect("the database answers")
+            == Ended::Accordingly
+        {
             return claim.job.attempt;
         }
         case.pass(120);
@@ -33,8 +35,12 @@ async fn fail(case: &Case, id: JobId, code: FailureCode) -> u32 {
 
 /// The relay brings everything away; gives the names of the events about this job.
 async fn taken(case: &Case, id: JobId) -> Vec<&'static str> {
-    let taken = case.database.take_outgoing(1000, Duration::ZERO).await.expect("the database answers");
-    case.database.published(taken.iter().map(|outgoing| outgoing.id)).await.expect("the database answers");
+    let taken =
+        case.database.take_outgoing(1000, Duration::ZERO).await.expect("the database answers");
+    case.database
+        .published(taken.iter().map(|outgoing| outgoing.id))
+        .await
+        .expect("the database answers");
     let events = taken.iter().map(|outgoing| &outgoing.message.event);
     events.filter(|event| event.job_id() == id).map(jobs::message::Event::name).collect()
 }
@@ -64,14 +70,25 @@ pub(super) async fn reads_what_failed(case: &Case) {
     let retryable = async |code| case.database.retryable(code).await.expect("the database answers");
     assert_eq!(retryable(FailureCode::StorageError).await, [first, third]);
     case.database.files_removed(first).await.expect("the database answers");
-    assert_eq!(retryable(FailureCode::StorageError).await, [third], "whose video is gone stays as it is");
-    assert_eq!(read(Some(FailureCode::StorageError), 10).await, [third, first], "and has failed nevertheless");
+    assert_eq!(
+        retryable(FailureCode::StorageError).await,
+        [third],
+        "whose video is gone stays as it is"
+    );
+    assert_eq!(
+        read(Some(FailureCode::StorageError), 10).await,
+        [third, first],
+        "and has failed nevertheless"
+    );
     case.clock.advance(Rules::default().retention);
     assert_eq!(retryable(FailureCode::StorageError).await, []);
 }
 
 pub(super) async fn puts_back_what_failed(case: &Case) {
-    let (id, neighbour) = (failed(case, FailureCode::StorageError).await, failed(case, FailureCode::StorageError).await);
+    let (id, neighbour) = (
+        failed(case, FailureCode::StorageError).await,
+        failed(case, FailureCode::StorageError).await,
+    );
     taken(case, id).await;
     let before = case.lines(neighbour).await;
     case.clock.advance(Rules::default().retention / 2);
@@ -79,7 +96,10 @@ pub(super) async fn puts_back_what_failed(case: &Case) {
     let lines = case.lines(id).await;
     // The time of its files begins anew, three days and a half after it was accepted.
     assert_eq!(lines[0], "job QUEUED attempt=0 fence=5 files=10d started=yes next=0s");
-    assert_eq!(lines[lines.len() - 2..], ["event FAILED QUEUED by=\"operator\"", "outbox job.created retries=0 due=0s"]);
+    assert_eq!(
+        lines[lines.len() - 2..],
+        ["event FAILED QUEUED by=\"operator\"", "outbox job.created retries=0 due=0s"]
+    );
     assert_eq!(case.lines(neighbour).await, before);
 
     // It has all of its attempts, and what it failed of is told anew.
@@ -88,7 +108,10 @@ pub(super) async fn puts_back_what_failed(case: &Case) {
     assert_eq!(taken(case, id).await.last(), Some(&"job.failed"));
     assert_eq!(put_back(case, id).await, PutBack::Queued, "it can be put back again");
     let claim = case.claim(id).await;
-    assert_eq!(case.database.finish(&claim, &archive(&claim)).await.expect("the database answers"), Ended::Accordingly);
+    assert_eq!(
+        case.database.finish(&claim, &archive(&claim)).await.expect("the database answers"),
+        Ended::Accordingly
+    );
     assert_eq!(taken(case, id).await, ["job.created", "job.completed"]);
 }
 
@@ -117,7 +140,8 @@ pub(super) async fn puts_back_nothing_else(case: &Case) {
 
 /// One mail for each outcome, wherever the message of the old one is when the job is put back.
 pub(super) async fn undoes_an_outcome_that_is_told_later(case: &Case) {
-    let notify = async |id| case.database.notify(id, "job.failed").await.expect("the database answers");
+    let notify =
+        async |id| case.database.notify(id, "job.failed").await.expect("the database answers");
 
     // Still in the outbox.
     let id = failed(case, FailureCode::NoVideoStream).await;
@@ -141,7 +165,11 @@ pub(super) async fn undoes_an_outcome_that_is_told_later(case: &Case) {
         let id = failed(case, FailureCode::NoVideoStream).await;
         notify(id).await;
         if sent {
-            let due = case.database.take_notifications(100, Duration::ZERO).await.expect("the database answers");
+            let due = case
+                .database
+                .take_notifications(100, Duration::ZERO)
+                .await
+                .expect("the database answers");
             let mail = due.iter().find(|due| due.job.id == id).expect("it is due");
             case.database.notification_sent(mail.id).await.expect("the database answers");
         }

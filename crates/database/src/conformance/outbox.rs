@@ -22,7 +22,10 @@ async fn take(database: &Database, most: u64) -> Vec<JobId> {
 /// Take everything that is due and say that the broker has it.
 async fn publish_all(case: &Case) {
     let taken = case.database.take_outgoing(1000, HOLD).await.expect("the database answers");
-    case.database.published(taken.iter().map(|outgoing| outgoing.id)).await.expect("the database answers");
+    case.database
+        .published(taken.iter().map(|outgoing| outgoing.id))
+        .await
+        .expect("the database answers");
 }
 
 pub(super) async fn holds_what_is_taken(case: &Case) {
@@ -44,7 +47,11 @@ pub(super) async fn holds_what_is_taken(case: &Case) {
     assert_eq!(case.rows().await, before, "time alone changes nothing");
 
     let again = case.other.take_outgoing(10, HOLD).await.expect("the database answers");
-    assert_eq!(again.iter().map(|outgoing| outgoing.message.event.job_id()).collect::<Vec<_>>(), jobs, "nobody said more of them");
+    assert_eq!(
+        again.iter().map(|outgoing| outgoing.message.event.job_id()).collect::<Vec<_>>(),
+        jobs,
+        "nobody said more of them"
+    );
     case.database.published([again[1].id]).await.expect("the database answers");
     case.database.published([again[1].id]).await.expect("what is gone can be gone again");
     case.pass(30);
@@ -53,10 +60,15 @@ pub(super) async fn holds_what_is_taken(case: &Case) {
 }
 
 pub(super) async fn gives_as_many_as_asked(case: &Case) {
-    // A database that knows the table as almost empty plans otherwise than one that knows nothing of it.
+    // A database that knows the table as almost empty plans otherwise than one that knows nothing
+    // of it.
     let user = case.user().await;
     let mut jobs = vec![case.queued_for(user).await];
-    case.database.write.execute_unprepared("ANALYZE outbox").await.expect("the database can look at the table");
+    case.database
+        .write
+        .execute_unprepared("ANALYZE outbox")
+        .await
+        .expect("the database can look at the table");
     for _ in 0..8 {
         jobs.push(case.queued_for(user).await);
     }
@@ -85,7 +97,14 @@ pub(super) async fn gives_no_message_to_two(case: &Case) {
     });
     let mut taken = taken.await.concat();
     // Who passes over what others are taking can leave the last ones behind for a moment.
-    taken.extend(case.database.take_outgoing(1000, HOLD).await.expect("the database answers").iter().map(|outgoing| outgoing.id));
+    taken.extend(
+        case.database
+            .take_outgoing(1000, HOLD)
+            .await
+            .expect("the database answers")
+            .iter()
+            .map(|outgoing| outgoing.id),
+    );
     assert_eq!(taken.len(), 200);
     assert_eq!(taken.into_iter().collect::<HashSet<_>>().len(), 200);
 }
@@ -102,14 +121,20 @@ pub(super) async fn tells_since_when_it_waits(case: &Case) {
     for _ in 0..3 {
         let taken = case.database.take_outgoing(10, HOLD).await.expect("the database answers");
         assert_eq!(since().await, Some(created), "what is taken is not published");
-        case.database.publish_later(taken.iter().map(|row| row.id), Duration::from_secs(2)).await.expect("the database answers");
+        case.database
+            .publish_later(taken.iter().map(|row| row.id), Duration::from_secs(2))
+            .await
+            .expect("the database answers");
         case.pass(2);
     }
     assert_eq!(since().await, Some(created), "what was put off waits all the same");
     publish_all(case).await;
     assert_eq!(since().await, None);
 
-    case.database.fail(&case.claim(retried).await, FailureCode::StorageError, "no answer").await.expect("the database answers");
+    case.database
+        .fail(&case.claim(retried).await, FailureCode::StorageError, "no answer")
+        .await
+        .expect("the database answers");
     assert_eq!(since().await, None, "a pause is no delay");
     let due = case.rows().await.job(retried).next_attempt_at;
     case.pass(31);
@@ -118,17 +143,26 @@ pub(super) async fn tells_since_when_it_waits(case: &Case) {
 
 pub(super) async fn waits_as_it_is_told(case: &Case) {
     let id = case.queued().await;
-    let [outgoing] = &case.database.take_outgoing(10, HOLD).await.expect("the database answers")[..] else {
+    let [outgoing] =
+        &case.database.take_outgoing(10, HOLD).await.expect("the database answers")[..]
+    else {
         panic!("there is one message")
     };
-    case.database.publish_later([outgoing.id], Duration::from_mins(2)).await.expect("the database answers");
+    case.database
+        .publish_later([outgoing.id], Duration::from_mins(2))
+        .await
+        .expect("the database answers");
     case.pass(60);
     assert_eq!(take(&case.database, 10).await, []);
     case.pass(60);
     assert_eq!(take(&case.database, 10).await, [id]);
     case.database.published([outgoing.id]).await.expect("the database answers");
     case.database.publish_later([outgoing.id], Duration::ZERO).await.expect("the database answers");
-    assert_eq!(case.database.next_outgoing().await.expect("the database answers"), None, "what is published stays published");
+    assert_eq!(
+        case.database.next_outgoing().await.expect("the database answers"),
+        None,
+        "what is published stays published"
+    );
 }
 
 pub(super) async fn invites_again(case: &Case) {
@@ -136,7 +170,10 @@ pub(super) async fn invites_again(case: &Case) {
     let invite = async || case.database.invite_again(waited).await.expect("the database answers");
     let retried = case.queued().await;
     let claim = case.claim(retried).await;
-    case.database.fail(&claim, FailureCode::StorageError, "no answer").await.expect("the database answers");
+    case.database
+        .fail(&claim, FailureCode::StorageError, "no answer")
+        .await
+        .expect("the database answers");
     let released = case.queued().await;
     case.database.release(&case.claim(released).await).await.expect("the database answers");
     case.job_in(State::Processing).await;
@@ -147,7 +184,8 @@ pub(super) async fn invites_again(case: &Case) {
     case.pass(60);
     assert_eq!(invite().await, 0, "every message is in the outbox");
 
-    // A minute has passed for those that could have been claimed all the time, half of one for the job whose next attempt was due.
+    // A minute has passed for those that could have been claimed all the time, half of one for the
+    // job whose next attempt was due.
     publish_all(case).await;
     assert_eq!(case.rows().await.outbox, []);
     assert_eq!(invite().await, 2);
@@ -156,9 +194,15 @@ pub(super) async fn invites_again(case: &Case) {
     case.pass(30);
     assert_eq!(invite().await, 1);
     let due = case.rows().await.outbox;
-    assert!(due.iter().all(|row| row.run_after <= case.clock.now()), "what is invited again is invited at once");
+    assert!(
+        due.iter().all(|row| row.run_after <= case.clock.now()),
+        "what is invited again is invited at once"
+    );
     publish_all(case).await;
-    assert!(case.database.claim(retried, "w").await.expect("the database answers").is_some(), "the job could have been claimed");
+    assert!(
+        case.database.claim(retried, "w").await.expect("the database answers").is_some(),
+        "the job could have been claimed"
+    );
 
     let young = case.queued().await;
     publish_all(case).await;
@@ -177,7 +221,11 @@ pub(super) async fn invites_again(case: &Case) {
 pub(super) async fn tells_again(case: &Case) {
     let waited = Duration::from_mins(1);
     let tell = async || case.database.tell_again(waited).await.expect("the database answers");
-    let (done, failed, noted) = (case.job_in(State::Done).await, case.job_in(State::Failed).await, case.job_in(State::Done).await);
+    let (done, failed, noted) = (
+        case.job_in(State::Done).await,
+        case.job_in(State::Failed).await,
+        case.job_in(State::Done).await,
+    );
     for state in [State::Queued, State::Processing, State::Cancelled] {
         case.job_in(state).await;
     }
@@ -186,16 +234,28 @@ pub(super) async fn tells_again(case: &Case) {
     assert_eq!(tell().await, 0, "every message is in the outbox");
     let first = case.database.take_outgoing(1000, HOLD).await.expect("the database answers");
     publish_all(case).await;
-    case.database.published(first.iter().map(|outgoing| outgoing.id)).await.expect("the database answers");
+    case.database
+        .published(first.iter().map(|outgoing| outgoing.id))
+        .await
+        .expect("the database answers");
     assert_eq!(tell().await, 2, "one of three is noted");
     assert_eq!(tell().await, 0, "they are told now");
 
     let again = case.database.take_outgoing(1000, HOLD).await.expect("the database answers");
-    assert_eq!(sorted(again.iter().map(|outgoing| outgoing.message.event.job_id()).collect()), sorted(vec![done, failed]));
+    assert_eq!(
+        sorted(again.iter().map(|outgoing| outgoing.message.event.job_id()).collect()),
+        sorted(vec![done, failed])
+    );
     for outgoing in &again {
-        assert!(first.iter().any(|first| first.message.event == outgoing.message.event), "{outgoing:?} was said otherwise");
+        assert!(
+            first.iter().any(|first| first.message.event == outgoing.message.event),
+            "{outgoing:?} was said otherwise"
+        );
     }
-    case.database.published(again.iter().map(|outgoing| outgoing.id)).await.expect("the database answers");
+    case.database
+        .published(again.iter().map(|outgoing| outgoing.id))
+        .await
+        .expect("the database answers");
     case.database.notify(done, "job.completed").await.expect("the database answers");
     case.database.notify(failed, "job.failed").await.expect("the database answers");
     assert_eq!(tell().await, 0);
@@ -215,17 +275,26 @@ pub(super) async fn lets_go_of_what_was_taken(case: &Case) {
     let (waiting, retried) = (case.queued().await, case.queued().await);
     publish_all(case).await;
     let (taken, done) = (case.queued().await, case.job_in(State::Done).await);
-    case.database.fail(&case.claim(retried).await, FailureCode::StorageError, "no answer").await.expect("the database answers");
+    case.database
+        .fail(&case.claim(retried).await, FailureCode::StorageError, "no answer")
+        .await
+        .expect("the database answers");
     case.database.notify(done, "job.completed").await.expect("the database answers");
     assert_eq!(take(&case.database, 10).await.len(), 3, "the message about the retry is not due");
-    assert_eq!(case.database.take_notifications(10, HOLD).await.expect("the database answers").len(), 1);
+    assert_eq!(
+        case.database.take_notifications(10, HOLD).await.expect("the database answers").len(),
+        1
+    );
 
     case.database.end_holds().await.expect("the database answers");
     let mails = case.other.take_notifications(10, HOLD).await.expect("the database answers");
     assert_eq!(mails.iter().map(|due| due.job.id).collect::<Vec<_>>(), [done]);
     let again = take(&case.other, 10).await;
     assert_eq!(sorted(again), sorted(vec![taken, done, done]));
-    assert!(case.rows().await.outbox.iter().all(|row| row.job_id != waiting.0), "what was published stays published");
+    assert!(
+        case.rows().await.outbox.iter().all(|row| row.job_id != waiting.0),
+        "what was published stays published"
+    );
     case.pass(30);
     assert!(take(&case.other, 10).await.contains(&retried), "its pause is over");
 }

@@ -8,7 +8,10 @@ use crate::reading::Page;
 /// The ids of one page.
 async fn page(case: &Case, user: UserId, page: Page) -> Vec<JobId> {
     let jobs = case.database.jobs_of(user, &page).await.expect("the database answers");
-    assert!(jobs.iter().all(|job| job.user_id == user && page.state.is_none_or(|state| job.state == state)));
+    assert!(
+        jobs.iter()
+            .all(|job| job.user_id == user && page.state.is_none_or(|state| job.state == state))
+    );
     jobs.iter().map(|job| job.id).collect()
 }
 
@@ -28,24 +31,39 @@ pub(super) async fn goes_page_by_page(case: &Case) {
         accept(case, neighbour, 3).await;
     }
     jobs.reverse();
-    let (cancelled, waiting): (Vec<_>, Vec<_>) = jobs.iter().enumerate().partition(|(number, _)| number % 3 == 0);
-    let [cancelled, waiting] = [cancelled, waiting].map(|some| some.into_iter().map(|(_, id)| *id).collect::<Vec<_>>());
+    let (cancelled, waiting): (Vec<_>, Vec<_>) =
+        jobs.iter().enumerate().partition(|(number, _)| number % 3 == 0);
+    let [cancelled, waiting] =
+        [cancelled, waiting].map(|some| some.into_iter().map(|(_, id)| *id).collect::<Vec<_>>());
     for id in &cancelled {
-        case.database.cancel(*id, State::Queued).await.expect("the database answers").expect("the job waits");
+        case.database
+            .cancel(*id, State::Queued)
+            .await
+            .expect("the database answers")
+            .expect("the job waits");
     }
-    for (state, expected) in [(None, &jobs), (Some(State::Cancelled), &cancelled), (Some(State::Queued), &waiting)] {
+    for (state, expected) in
+        [(None, &jobs), (Some(State::Cancelled), &cancelled), (Some(State::Queued), &waiting)]
+    {
         for limit in [1000, 40, expected.len() as u64] {
             let (mut read, mut older_than) = (Vec::new(), None);
             loop {
                 let next = page(case, user, Page { state, older_than, limit }).await;
-                assert!(next.len() as u64 <= limit && next.iter().all(|id| older_than.is_none_or(|last| *id < last)));
+                assert!(
+                    next.len() as u64 <= limit
+                        && next.iter().all(|id| older_than.is_none_or(|last| *id < last))
+                );
                 let Some(last) = next.last() else { break };
                 older_than = Some(*last);
                 read.extend(next);
                 // What comes in the meantime is newer than everything that is still to be read.
                 case.queued_for(user).await;
                 let unwanted = case.queued_for(user).await;
-                case.database.cancel(unwanted, State::Queued).await.expect("the database answers").expect("the job waits");
+                case.database
+                    .cancel(unwanted, State::Queued)
+                    .await
+                    .expect("the database answers")
+                    .expect("the job waits");
             }
             let known = read.iter().filter(|id| expected.contains(id)).copied().collect::<Vec<_>>();
             assert_eq!(&known, expected, "{state:?} by {limit}");
@@ -53,10 +71,17 @@ pub(super) async fn goes_page_by_page(case: &Case) {
             assert_eq!(read[later..], known, "newer ones come first");
         }
     }
-    assert_eq!(page(case, user, Page { state: Some(State::Done), older_than: None, limit: 10 }).await, []);
+    assert_eq!(
+        page(case, user, Page { state: Some(State::Done), older_than: None, limit: 10 }).await,
+        []
+    );
     assert_eq!(page(case, neighbour, Page { limit: 100, ..Page::default() }).await.len(), 15);
 
-    let mut some = case.database.some_jobs(&[jobs[7], JobId::generate(), jobs[3]]).await.expect("the database answers");
+    let mut some = case
+        .database
+        .some_jobs(&[jobs[7], JobId::generate(), jobs[3]])
+        .await
+        .expect("the database answers");
     some.sort_by_key(|job| std::cmp::Reverse(job.id));
     assert_eq!(some.iter().map(|job| job.id).collect::<Vec<_>>(), [jobs[3], jobs[7]]);
     assert_eq!(case.database.some_jobs(&[]).await.expect("the database answers"), []);
@@ -65,14 +90,18 @@ pub(super) async fn goes_page_by_page(case: &Case) {
 pub(super) async fn tells_the_history(case: &Case) {
     let (id, began) = (case.queued().await, case.clock.now());
     case.pass(100);
-    case.database.fail(&case.claim(id).await, FailureCode::StorageError, "no answer").await.expect("the database answers");
+    case.database
+        .fail(&case.claim(id).await, FailureCode::StorageError, "no answer")
+        .await
+        .expect("the database answers");
     case.pass(30);
     let claim = case.claim(id).await;
     case.database.finish(&claim, &archive(&claim)).await.expect("the database answers");
     case.job_in(State::Failed).await;
 
     let history = case.database.history(id).await.expect("the database answers");
-    let states: Vec<_> = history.iter().map(|change| (change.old_state, change.new_state)).collect();
+    let states: Vec<_> =
+        history.iter().map(|change| (change.old_state, change.new_state)).collect();
     assert_eq!(
         states,
         [
@@ -85,19 +114,30 @@ pub(super) async fn tells_the_history(case: &Case) {
         ]
     );
     assert_eq!(history[3].metadata["error_code"], "STORAGE_ERROR");
-    let next = history[3].metadata["next_attempt_at"].as_str().and_then(|text| text.parse::<Time>().ok());
+    let next =
+        history[3].metadata["next_attempt_at"].as_str().and_then(|text| text.parse::<Time>().ok());
     assert_eq!(next.map(|next| (next - history[3].at).num_seconds()), Some(30));
     assert!(history.is_sorted_by_key(|change| change.at));
     assert!(history[1].at <= began && history[2].at > began);
     let row = case.rows().await.job(id).clone();
-    assert_eq!((row.created_at, row.started_at, row.completed_at), (history[0].at, Some(history[2].at), Some(history[5].at)));
+    assert_eq!(
+        (row.created_at, row.started_at, row.completed_at),
+        (history[0].at, Some(history[2].at), Some(history[5].at))
+    );
 }
 
 pub(super) async fn counts_by_state(case: &Case) {
     let none = State::ALL.map(|state| (state, 0));
     assert_eq!(case.database.counts().await.expect("the database answers"), none);
     // What expires first, because others would expire with it.
-    let made = [State::Expired, State::Cancelled, State::Failed, State::Done, State::Processing, State::Queued];
+    let made = [
+        State::Expired,
+        State::Cancelled,
+        State::Failed,
+        State::Done,
+        State::Processing,
+        State::Queued,
+    ];
     for (number, state) in made.iter().enumerate() {
         for _ in 0..if number == 0 { 1 } else { number + 1 } {
             case.job_in(*state).await;
@@ -112,7 +152,9 @@ pub(super) async fn counts_by_state(case: &Case) {
 
 pub(super) async fn tells_the_oldest_that_waits(case: &Case) {
     let oldest = async || case.database.oldest_waiting().await.expect("the database answers");
-    let since = async |id: JobId| case.database.job(id).await.expect("the database answers").expect("it is there").created_at;
+    let since = async |id: JobId| {
+        case.database.job(id).await.expect("the database answers").expect("it is there").created_at
+    };
     assert_eq!(oldest().await, None);
     let first = case.queued().await;
     case.pass(10);
@@ -121,9 +163,18 @@ pub(super) async fn tells_the_oldest_that_waits(case: &Case) {
     let claim = case.claim(first).await;
     assert_eq!(oldest().await, Some(since(second).await), "what runs does not wait");
     case.claim(second).await;
-    case.database.fail(&claim, FailureCode::StorageError, "no answer").await.expect("the database answers");
+    case.database
+        .fail(&claim, FailureCode::StorageError, "no answer")
+        .await
+        .expect("the database answers");
     assert_eq!(oldest().await, None, "what pauses does not wait");
-    let due = case.database.job(first).await.expect("the database answers").expect("it is there").next_attempt_at;
+    let due = case
+        .database
+        .job(first)
+        .await
+        .expect("the database answers")
+        .expect("it is there")
+        .next_attempt_at;
     case.pass(31);
     assert!(due.is_some());
     assert_eq!(oldest().await, due, "it waits from the end of its pause on");

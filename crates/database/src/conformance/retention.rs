@@ -15,7 +15,8 @@ const DAY: u64 = 24 * 60 * 60;
 
 /// Expire what is over: the jobs whose files have to go.
 async fn expire(database: &Database) -> Vec<JobId> {
-    let mut jobs: Vec<JobId> = database.expire().await.expect("the database answers").iter().map(|job| job.id).collect();
+    let mut jobs: Vec<JobId> =
+        database.expire().await.expect("the database answers").iter().map(|job| job.id).collect();
     jobs.sort_unstable();
     jobs
 }
@@ -62,7 +63,11 @@ pub(super) async fn removes_files_of_the_others(case: &Case) {
     // However long a job waits or runs, its video is kept.
     case.pass(30 * DAY);
     assert_eq!(expire(&case.database).await, []);
-    case.database.cancel(runs, State::Processing).await.expect("the database answers").expect("the job runs");
+    case.database
+        .cancel(runs, State::Processing)
+        .await
+        .expect("the database answers")
+        .expect("the job runs");
     assert_eq!(expire(&case.database).await, [], "the seven days begin with its end");
     case.pass(7 * DAY);
     assert_eq!(expire(&case.database).await, [runs]);
@@ -81,17 +86,29 @@ pub(super) async fn is_safe_to_run_at_once(case: &Case) {
     }
     for id in ids {
         let lines = case.lines(id).await;
-        assert_eq!(lines.iter().filter(|line| *line == "event DONE EXPIRED").count(), 1, "{lines:#?}");
+        assert_eq!(
+            lines.iter().filter(|line| *line == "event DONE EXPIRED").count(),
+            1,
+            "{lines:#?}"
+        );
     }
 }
 
 pub(super) async fn knows_orphans(case: &Case) {
     let expired = case.job_in(State::Expired).await;
     let retried = case.queued().await;
-    case.database.fail(&case.claim(retried).await, FailureCode::StorageError, "no answer").await.expect("the database answers");
+    case.database
+        .fail(&case.claim(retried).await, FailureCode::StorageError, "no answer")
+        .await
+        .expect("the database answers");
     let gone = case.job_in(State::Done).await;
     assert!(case.database.delete(gone).await.expect("the database answers"));
-    let mut jobs = vec![(expired, "EXPIRED"), (retried, "PROCESSING"), (gone, "gone"), (JobId::generate(), "unknown")];
+    let mut jobs = vec![
+        (expired, "EXPIRED"),
+        (retried, "PROCESSING"),
+        (gone, "gone"),
+        (JobId::generate(), "unknown"),
+    ];
     for state in [State::Queued, State::Processing, State::Done, State::Failed, State::Cancelled] {
         jobs.push((case.job_in(state).await, state.name()));
     }
@@ -118,11 +135,25 @@ pub(super) async fn knows_orphans(case: &Case) {
 
 pub(super) async fn forgets(case: &Case) {
     let user = case.user().await;
-    let tokens = async || refresh_token::Entity::find().count(&case.database.read).await.expect("tokens can be counted");
-    let rotate =
-        async |old: &str, new: &str| case.database.rotate_session(old, new, Duration::from_secs(DAY)).await.expect("it answers");
-    let accept = async || case.database.accept(user, &[video()], Some("key"), None).await.expect("the videos are accepted");
-    case.database.open_session(user, "first", Duration::from_secs(DAY)).await.expect("the session begins");
+    let tokens = async || {
+        refresh_token::Entity::find()
+            .count(&case.database.read)
+            .await
+            .expect("tokens can be counted")
+    };
+    let rotate = async |old: &str, new: &str| {
+        case.database.rotate_session(old, new, Duration::from_secs(DAY)).await.expect("it answers")
+    };
+    let accept = async || {
+        case.database
+            .accept(user, &[video()], Some("key"), None)
+            .await
+            .expect("the videos are accepted")
+    };
+    case.database
+        .open_session(user, "first", Duration::from_secs(DAY))
+        .await
+        .expect("the session begins");
     assert_eq!(rotate("first", "second").await, Rotation::Renewed(user));
     assert!(matches!(accept().await, Accepted::New(_)));
 
@@ -134,7 +165,11 @@ pub(super) async fn forgets(case: &Case) {
     case.database.forget().await.expect("the database answers");
     assert_eq!(case.rows().await, before, "jobs are not forgotten");
     assert!(matches!(accept().await, Accepted::New(_)), "its day is over");
-    assert_eq!(tokens().await, 2, "the tokens have ended, but whoever uses a spent one is still known");
+    assert_eq!(
+        tokens().await,
+        2,
+        "the tokens have ended, but whoever uses a spent one is still known"
+    );
     assert_eq!(rotate("first", "stolen").await, Rotation::Reused(user));
     case.pass(DAY);
     case.database.forget().await.expect("the database answers");

@@ -6,7 +6,9 @@ use chrono::{DurationRound, TimeDelta};
 use jobs::message::{Cancelled, Event};
 use jobs::{Clock, JobId, Message, State, Transition, UserId};
 use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter,
+};
 use uuid::Uuid;
 
 use super::case::Case;
@@ -25,7 +27,10 @@ pub(super) async fn comes_up_once(name: &str, open: &impl AsyncFn(&str, Clock, R
         tokio::spawn(async move { database.migrate().await })
     });
     for migration in migrations {
-        migration.await.expect("a migration does not panic").expect("migrations at once all end well");
+        migration
+            .await
+            .expect("a migration does not panic")
+            .expect("migrations at once all end well");
     }
     let case = Case { database: one, other: two, clock: Clock::default() };
     let job = case.queued().await;
@@ -35,7 +40,8 @@ pub(super) async fn comes_up_once(name: &str, open: &impl AsyncFn(&str, Clock, R
     assert_eq!(case.rows().await, before);
     assert_eq!(before.job(job).status, "QUEUED");
 
-    let newer = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m99991231_000001_later', 0)";
+    let newer =
+        "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m99991231_000001_later', 0)";
     case.database.write.execute_unprepared(newer).await.expect("a migration can be noted");
     three.check().await.expect("the schema of a later program has all that this one needs");
     assert!(matches!(three.migrate().await, Err(Error::LaterSchema)), "and cannot be brought back");
@@ -64,13 +70,16 @@ pub(super) async fn follows_the_vocabulary(case: &Case) {
     let (user, write) = (case.user().await, &case.database.write);
     for from in State::ALL {
         for to in State::ALL {
-            let before = any(user, from.name()).insert(write).await.expect("a job may be in any state");
+            let before =
+                any(user, from.name()).insert(write).await.expect("a job may be in any state");
             let changed = job::Entity::update_many()
                 .col_expr(job::Column::Status, Expr::value(to.name()))
                 .filter(job::Column::Id.eq(before.id))
                 .exec(write)
                 .await;
-            let legal = Transition::ALL.iter().any(|transition| (transition.from(), transition.to()) == (from, to));
+            let legal = Transition::ALL
+                .iter()
+                .any(|transition| (transition.from(), transition.to()) == (from, to));
             let after = case.rows().await.job(JobId(before.id)).clone();
             match changed {
                 Ok(changed) => {
@@ -126,7 +135,8 @@ pub(super) async fn refuses_impossible_jobs(case: &Case) {
     for row in rows {
         refused(row.insert(write).await, "a job counts below zero");
     }
-    let nobody = any(UserId::generate(), "QUEUED").insert(write).await.expect_err("a job belongs to nobody");
+    let nobody =
+        any(UserId::generate(), "QUEUED").insert(write).await.expect_err("a job belongs to nobody");
     assert!(nobody.to_string().to_lowercase().contains("foreign key constraint"), "{nobody}");
 }
 
@@ -160,25 +170,42 @@ pub(super) async fn refuses_impossible_neighbours(case: &Case) {
 }
 
 pub(super) async fn tells_moments_apart(case: &Case) {
-    // A whole second, and what differs from it in thousandths and millionths: where moments are text, these differ in length.
-    let second = (case.clock.now() - Duration::from_mins(1)).duration_trunc(TimeDelta::seconds(1)).expect("seconds are whole");
+    // A whole second, and what differs from it in thousandths and millionths: where moments are
+    // text, these differ in length.
+    let second = (case.clock.now() - Duration::from_mins(1))
+        .duration_trunc(TimeDelta::seconds(1))
+        .expect("seconds are whole");
     let microseconds = [0, 1, 10, 999, 1000, 1001, 100_000, 999_999, 1_000_000];
     let mut expected = Vec::new();
     for number in 0..microseconds.len() {
         // Every other one first, so that they are not put in their order.
         let after = microseconds[number * 2 % microseconds.len()];
-        let event = Event::Cancelled(Cancelled { job_id: JobId::generate(), user_id: UserId::generate(), filename: String::new() });
+        let event = Event::Cancelled(Cancelled {
+            job_id: JobId::generate(),
+            user_id: UserId::generate(),
+            filename: String::new(),
+        });
         let message = Message::new(event, case.clock.now(), 0, 3);
         expected.push((after, message.event_id));
         let at = second + Duration::from_micros(after);
-        crate::outbox::put(&case.database.write, message, None, at).await.expect("the message can be put");
+        crate::outbox::put(&case.database.write, message, None, at)
+            .await
+            .expect("the message can be put");
     }
     expected.sort_unstable();
     for (after, id) in expected {
         let next = case.database.next_outgoing().await.expect("the database answers");
         assert_eq!(next, Some(second + Duration::from_micros(after)));
-        let taken = case.database.take_outgoing(1, Duration::from_mins(1)).await.expect("the database answers");
-        assert_eq!(taken.iter().map(|outgoing| outgoing.id).collect::<Vec<_>>(), [id], "{after} microseconds after a second");
+        let taken = case
+            .database
+            .take_outgoing(1, Duration::from_mins(1))
+            .await
+            .expect("the database answers");
+        assert_eq!(
+            taken.iter().map(|outgoing| outgoing.id).collect::<Vec<_>>(),
+            [id],
+            "{after} microseconds after a second"
+        );
         case.database.published([id]).await.expect("the database answers");
     }
 }

@@ -21,7 +21,8 @@ const STEPS: usize = 40;
 struct Shared {
     /// Jobs that the broker has messages about.
     broker: Vec<JobId>,
-    /// Messages about outcomes that left the outbox: each by its name, since a relay that is slow may publish one again.
+    /// Messages about outcomes that left the outbox: each by its name, since a relay that is slow
+    /// may publish one again.
     outcomes: HashMap<JobId, HashSet<(String, Uuid)>>,
     /// Attempts that were told that they finished their job.
     finished: Vec<JobId>,
@@ -56,8 +57,14 @@ pub(super) async fn loses_nothing(case: &Case) {
         relay(&case.database, &shared).await;
         let invited = std::mem::take(&mut shared.lock().expect("no task panicked").broker);
         for id in invited {
-            if let Some(claim) = case.database.claim(id, "the last").await.expect("the database answers") {
-                let finished = case.database.finish(&claim, &archive(&claim)).await.expect("the database answers");
+            if let Some(claim) =
+                case.database.claim(id, "the last").await.expect("the database answers")
+            {
+                let finished = case
+                    .database
+                    .finish(&claim, &archive(&claim))
+                    .await
+                    .expect("the database answers");
                 assert_eq!(finished, Ended::Accordingly);
                 shared.lock().expect("no task panicked").finished.push(id);
             }
@@ -69,7 +76,8 @@ pub(super) async fn loses_nothing(case: &Case) {
     for id in jobs {
         let row = rows.job(id);
         check_history(&rows, row, "after the storm");
-        let told: Vec<&str> = shared.outcomes.get(&id).into_iter().flatten().map(|(kind, _)| kind.as_str()).collect();
+        let told: Vec<&str> =
+            shared.outcomes.get(&id).into_iter().flatten().map(|(kind, _)| kind.as_str()).collect();
         assert_eq!(told, Vec::from_iter(outcome(&row.status)), "what was told of {row:?}");
         let finished = shared.finished.iter().filter(|finished| **finished == id).count();
         assert_eq!(finished, usize::from(row.status == "DONE"), "{row:?}");
@@ -107,7 +115,8 @@ async fn work(database: &Database, shared: &Mutex<Shared>, dice: &mut Dice) {
 
 /// Publish what is due.
 async fn relay(database: &Database, shared: &Mutex<Shared>) {
-    let taken = database.take_outgoing(20, Duration::from_secs(5)).await.expect("the database answers");
+    let taken =
+        database.take_outgoing(20, Duration::from_secs(5)).await.expect("the database answers");
     {
         let mut shared = shared.lock().expect("no task panicked");
         for outgoing in &taken {
@@ -119,7 +128,10 @@ async fn relay(database: &Database, shared: &Mutex<Shared>) {
             }
         }
     }
-    database.published(taken.iter().map(|outgoing| outgoing.id)).await.expect("the database answers");
+    database
+        .published(taken.iter().map(|outgoing| outgoing.id))
+        .await
+        .expect("the database answers");
 }
 
 /// Let time pass and do what has to be done now and then.
@@ -133,7 +145,11 @@ async fn look_after(database: &Database, clock: &Clock, dice: &mut Dice) {
 /// Look at a job, and rarely cancel it in the state that was seen.
 async fn annoy(database: &Database, jobs: &[JobId], dice: &mut Dice) {
     let id = dice.pick(jobs);
-    let seen = database.job(id).await.expect("the database answers").map_or(State::Queued, |job| job.state);
+    let seen = database
+        .job(id)
+        .await
+        .expect("the database answers")
+        .map_or(State::Queued, |job| job.state);
     if dice.roll(20) == 0 {
         database.cancel(id, seen).await.expect("the database answers");
     }

@@ -36,20 +36,29 @@ pub(crate) struct Decoder {
 
 impl Decoder {
     /// Open the decoder that the ffmpeg command would choose for this stream.
-    pub(crate) fn open(info: &StreamInfo, threads: Threads, limits: &Limits) -> Result<Self, Error> {
+    pub(crate) fn open(
+        info: &StreamInfo,
+        threads: Threads,
+        limits: &Limits,
+    ) -> Result<Self, Error> {
         let refused = |error| Error::Codec { codec: info.codec.clone(), reason: reason(error) };
-        let mut context = ff::codec::Context::from_parameters(info.parameters.0.clone()).map_err(refused)?;
+        let mut context =
+            ff::codec::Context::from_parameters(info.parameters.0.clone()).map_err(refused)?;
         let (kind, count) = match threads {
             Threads::One => (ffi::FF_THREAD_SLICE, 1),
-            Threads::Frames(count) => (ffi::FF_THREAD_FRAME | ffi::FF_THREAD_SLICE, count.clamp(1, 16)),
+            Threads::Frames(count) => {
+                (ffi::FF_THREAD_FRAME | ffi::FF_THREAD_SLICE, count.clamp(1, 16))
+            }
         };
-        // SAFETY: the context is ours and not yet open; these are settings that callers make before opening.
+        // SAFETY: the context is ours and not yet open; these are settings that callers make before
+        // opening.
         unsafe {
             let context = &mut *context.as_mut_ptr();
             context.thread_type = kind;
             context.thread_count = count as i32;
             context.max_pixels = limits.max_pixels as i64;
-            context.pkt_timebase = ffi::AVRational { num: info.time_base.num as i32, den: info.time_base.den as i32 };
+            context.pkt_timebase =
+                ffi::AVRational { num: info.time_base.num as i32, den: info.time_base.den as i32 };
         }
         let video = context.decoder().video().map_err(refused)?;
         Ok(Self { video, codec: info.codec.clone(), threads })
@@ -59,7 +68,8 @@ impl Decoder {
         self.threads
     }
 
-    /// Give the decoder the next packet; pictures that it completes are to be taken by [`Decoder::receive`] before.
+    /// Give the decoder the next packet; pictures that it completes are to be taken by
+    /// [`Decoder::receive`] before.
     pub(crate) fn send(&mut self, packet: &ff::Packet) -> Result<(), DecodeError> {
         #[cfg(feature = "injections")]
         super::injected::obey(packet.data().unwrap_or_default()).map_err(DecodeError::Fatal)?;
@@ -82,7 +92,8 @@ impl Decoder {
         }
     }
 
-    /// Forget everything but the codec's configuration, so that decoding can begin anew at a clean entry.
+    /// Forget everything but the codec's configuration, so that decoding can begin anew at a clean
+    /// entry.
     pub(crate) fn reset(&mut self) {
         // SAFETY: the context is open; flushing is allowed at any time.
         unsafe { ffi::avcodec_flush_buffers(self.video.as_mut_ptr()) };
@@ -90,12 +101,15 @@ impl Decoder {
 
     fn failure(&self, error: ff::Error) -> DecodeError {
         match error {
-            ff::Error::Other { errno: libc::ENOMEM } => {
-                DecodeError::Fatal(Error::OutOfMemory("a picture is larger than the memory allowed".into()))
-            }
+            ff::Error::Other { errno: libc::ENOMEM } => DecodeError::Fatal(Error::OutOfMemory(
+                "a picture is larger than the memory allowed".into(),
+            )),
             // A decoder that only now finds out that it lacks a feature will not find it later.
             ff::Error::PatchWelcome | ff::Error::DecoderNotFound => {
-                DecodeError::Fatal(Error::Codec { codec: self.codec.clone(), reason: reason(error) })
+                DecodeError::Fatal(Error::Codec {
+                    codec: self.codec.clone(),
+                    reason: reason(error),
+                })
             }
             _ => DecodeError::Damaged,
         }
@@ -106,13 +120,19 @@ impl Decoder {
 pub(crate) fn with_data(packet: &ff::Packet, data: &[u8]) -> ff::Packet {
     let mut copy = ff::Packet::copy(data);
     // SAFETY: both packets are valid; only times, flags and side data are copied.
-    unsafe { ffi::av_packet_copy_props(ff::packet::Mut::as_mut_ptr(&mut copy), ff::packet::Ref::as_ptr(packet)) };
+    unsafe {
+        ffi::av_packet_copy_props(
+            ff::packet::Mut::as_mut_ptr(&mut copy),
+            ff::packet::Ref::as_ptr(packet),
+        )
+    };
     copy
 }
 
 /// Attach codec configuration that replaces the stream's own from this packet on.
 pub(crate) fn set_extradata(packet: &mut ff::Packet, extradata: &[u8]) {
-    // SAFETY: libav allocates the side data with the size asked for; the bytes are copied into it before anyone reads them.
+    // SAFETY: libav allocates the side data with the size asked for; the bytes are copied into it
+    // before anyone reads them.
     unsafe {
         let data = ffi::av_packet_new_side_data(
             ff::packet::Mut::as_mut_ptr(packet),

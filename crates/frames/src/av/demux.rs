@@ -38,7 +38,8 @@ pub(crate) struct StreamInfo {
     pub frame_rate: Option<Ratio>,
     pub width: u32,
     pub height: u32,
-    /// Duration that the container states, for the video stream if it can, in microseconds from its start.
+    /// Duration that the container states, for the video stream if it can, in microseconds from its
+    /// start.
     pub duration_us: Option<i64>,
     /// Whether that duration is the video stream's own rather than the longest stream's.
     pub duration_is_own: bool,
@@ -52,16 +53,18 @@ pub(crate) struct StreamInfo {
     pub color_range: &'static str,
     pub color_primaries: &'static str,
     pub color_transfer: &'static str,
-    /// Sample aspect ratio of the container, where it states one; it wins over the codec's, as on ffmpeg's command line.
+    /// Sample aspect ratio of the container, where it states one; it wins over the codec's, as on
+    /// ffmpeg's command line.
     pub sample_aspect: Option<Ratio>,
 }
 
 impl StreamInfo {
-    /// Where the video should end by its container, in microseconds from its start, if it ends before that at `end`, in units of the
-    /// time base. `broken` says that reading met a cut or damage.
+    /// Where the video should end by its container, in microseconds from its start, if it ends
+    /// before that at `end`, in units of the time base. `broken` says that reading met a cut or
+    /// damage.
     ///
-    /// MP4 and AVI state the video's own length. The others state only that of the longest stream, which is often the sound, so they
-    /// are believed only if something is broken, or by far.
+    /// MP4 and AVI state the video's own length. The others state only that of the longest stream,
+    /// which is often the sound, so they are believed only if something is broken, or by far.
     pub(crate) fn shortfall(&self, end: i64, broken: bool) -> Option<i64> {
         const SLACK_US: i64 = 1_000_000;
         const BY_FAR_US: i64 = 3_000_000;
@@ -102,12 +105,21 @@ unsafe extern "C" fn refuse_to_open(
 }
 
 impl Demuxer {
-    /// Open `source` as a `container` and find its video stream: the one that the ffmpeg command would take.
-    pub(crate) fn open(source: Watched, container: Container, limits: &Limits) -> Result<(Self, StreamInfo), Error> {
+    /// Open `source` as a `container` and find its video stream: the one that the ffmpeg command
+    /// would take.
+    pub(crate) fn open(
+        source: Watched,
+        container: Container,
+        limits: &Limits,
+    ) -> Result<(Self, StreamInfo), Error> {
         super::prepare(limits.max_allocation);
-        let unreadable = |error| Error::UnreadableContainer { container: container.name(), reason: reason(error) };
+        let unreadable = |error| Error::UnreadableContainer {
+            container: container.name(),
+            reason: reason(error),
+        };
         let mut input = open_input(source, container, limits).map_err(|error| match error {
-            // Past its own ceilings libav only says that memory is short. Another try would not help.
+            // Past its own ceilings libav only says that memory is short. Another try would not
+            // help.
             ff::Error::Other { errno: libc::ENOMEM } => Error::UnreadableContainer {
                 container: container.name(),
                 reason: "its index, or the number of its streams, is past all measure".into(),
@@ -127,7 +139,8 @@ impl Demuxer {
         limits.check_picture(info.width, info.height)?;
         for (index, mut other) in input.streams_mut().enumerate() {
             if index != stream {
-                // SAFETY: the stream belongs to the open context; discard is a setting that callers may change at any time.
+                // SAFETY: the stream belongs to the open context; discard is a setting that callers
+                // may change at any time.
                 unsafe { (*other.as_mut_ptr()).discard = ffi::AVDiscard::AVDISCARD_ALL };
             }
         }
@@ -148,13 +161,18 @@ impl Demuxer {
     }
 }
 
-/// Whether the container says that the packet's picture is decoded but not shown (edit lists; FFmpeg, libavcodec/packet.h).
+/// Whether the container says that the packet's picture is decoded but not shown (edit lists;
+/// FFmpeg, libavcodec/packet.h).
 pub(crate) fn is_hidden(packet: &ff::Packet) -> bool {
     // SAFETY: the packet is valid and only one number is read.
     unsafe { (*ff::packet::Ref::as_ptr(packet)).flags & ffi::AV_PKT_FLAG_DISCARD != 0 }
 }
 
-fn open_input(source: Watched, container: Container, limits: &Limits) -> Result<ff::format::context::Input, ff::Error> {
+fn open_input(
+    source: Watched,
+    container: Container,
+    limits: &Limits,
+) -> Result<ff::format::context::Input, ff::Error> {
     let mut io = ff::format::context::StreamIo::from_read_seek_with_capacity(source, READ_BUFFER)?;
     let name = CString::new(container.name()).map_err(|_| ff::Error::InvalidData)?;
     // SAFETY: the name is a C string that outlives the call.
@@ -162,8 +180,9 @@ fn open_input(source: Watched, container: Container, limits: &Limits) -> Result<
     if demuxer.is_null() {
         return Err(ff::Error::DemuxerNotFound);
     }
-    // SAFETY: a fresh context is set up before it is opened, as avformat_open_input documents. The demuxer is named, so nothing is
-    // probed. `io` outlives the context: `wrap_with_custom_io` takes both, and on failure libav frees the context, not custom I/O.
+    // SAFETY: a fresh context is set up before it is opened, as avformat_open_input documents. The
+    // demuxer is named, so nothing is probed. `io` outlives the context: `wrap_with_custom_io`
+    // takes both, and on failure libav frees the context, not custom I/O.
     unsafe {
         let mut context = ffi::avformat_alloc_context();
         if context.is_null() {
@@ -172,12 +191,18 @@ fn open_input(source: Watched, container: Container, limits: &Limits) -> Result<
         (*context).pb = io.as_mut_ptr();
         (*context).flags |= ffi::AVFMT_FLAG_CUSTOM_IO;
         (*context).io_open = Some(refuse_to_open);
-        // Our own limit is looked at afterwards, when it can be told apart from other failures; libav's default stands before it.
+        // Our own limit is looked at afterwards, when it can be told apart from other failures;
+        // libav's default stands before it.
         (*context).max_streams = (*context).max_streams.max(limits.max_streams.min(1 << 16) as i32);
         // Behind the refusal above stands libav's own: a list on which no protocol is.
         (*context).protocol_whitelist = ffi::av_strdup(c"none".as_ptr());
         (*context).format_whitelist = ffi::av_strdup((*demuxer).name);
-        let opened = ffi::avformat_open_input(&raw mut context, ptr::null(), demuxer.cast_mut(), ptr::null_mut());
+        let opened = ffi::avformat_open_input(
+            &raw mut context,
+            ptr::null(),
+            demuxer.cast_mut(),
+            ptr::null_mut(),
+        );
         if opened < 0 {
             return Err(ff::Error::from(opened));
         }
@@ -185,8 +210,9 @@ fn open_input(source: Watched, container: Container, limits: &Limits) -> Result<
     }
 }
 
-/// The stream with the best score by the rule of the ffmpeg command (FFmpeg 5.1, fftools/ffmpeg_opt.c, `open_output_file`):
-/// most pixels, then packets seen while probing, then the container's default; cover art is no video.
+/// The stream with the best score by the rule of the ffmpeg command (FFmpeg 5.1,
+/// fftools/ffmpeg_opt.c, `open_output_file`): most pixels, then packets seen while probing, then
+/// the container's default; cover art is no video.
 fn choose_stream(input: &ff::format::context::Input) -> Option<usize> {
     const PACKETS_SEEN: i64 = 100_000_000;
     const IS_DEFAULT: i64 = 5_000_000;
@@ -196,9 +222,16 @@ fn choose_stream(input: &ff::format::context::Input) -> Option<usize> {
         let (medium, pixels, events, disposition) = unsafe {
             let stream = &*stream.as_ptr();
             let codec = &*stream.codecpar;
-            (codec.codec_type, i64::from(codec.width) * i64::from(codec.height), stream.event_flags, stream.disposition)
+            (
+                codec.codec_type,
+                i64::from(codec.width) * i64::from(codec.height),
+                stream.event_flags,
+                stream.disposition,
+            )
         };
-        if medium != ffi::AVMediaType::AVMEDIA_TYPE_VIDEO || disposition & ffi::AV_DISPOSITION_ATTACHED_PIC != 0 {
+        if medium != ffi::AVMediaType::AVMEDIA_TYPE_VIDEO
+            || disposition & ffi::AV_DISPOSITION_ATTACHED_PIC != 0
+        {
             continue;
         }
         let mut score = pixels;
@@ -216,8 +249,8 @@ fn choose_stream(input: &ff::format::context::Input) -> Option<usize> {
 }
 
 fn describe(input: &ff::format::context::Input, index: usize, container: Container) -> StreamInfo {
-    // SAFETY: `index` is a stream of the open context; every pointer read here is owned by it and only read. Names are static
-    // C strings of libav or null.
+    // SAFETY: `index` is a stream of the open context; every pointer read here is owned by it and
+    // only read. Names are static C strings of libav or null.
     unsafe {
         let context = &*input.as_ptr();
         let stream = &**context.streams.add(index);
@@ -227,12 +260,13 @@ fn describe(input: &ff::format::context::Input, index: usize, container: Contain
             ffi::AV_NOPTS_VALUE => 0,
             start => rescale(start, MICROSECONDS, time_base),
         };
-        // An AVI's header counts pictures in units of the time base; where its index is lost, libav guesses the duration from the
-        // file's size instead.
+        // An AVI's header counts pictures in units of the time base; where its index is lost, libav
+        // guesses the duration from the file's size instead.
         let counted = if container == Container::Avi { stream.nb_frames } else { 0 };
         let own = Some(stream.duration.max(counted)).filter(|duration| *duration > 0);
         let own = own.map(|duration| rescale(duration, time_base, MICROSECONDS));
-        let whole = (context.duration != ffi::AV_NOPTS_VALUE && context.duration > 0).then_some(context.duration);
+        let whole = (context.duration != ffi::AV_NOPTS_VALUE && context.duration > 0)
+            .then_some(context.duration);
         let rate = stream.avg_frame_rate;
         let aspect = stream.sample_aspect_ratio;
         let descriptor = ffi::avcodec_descriptor_get(codec.codec_id);
@@ -245,23 +279,28 @@ fn describe(input: &ff::format::context::Input, index: usize, container: Contain
         StreamInfo {
             container,
             codec: name(ffi::avcodec_get_name(codec.codec_id)).to_owned(),
-            parameters: Parameters(input.stream(index).map(|stream| stream.parameters().clone()).unwrap_or_default()),
+            parameters: Parameters(
+                input.stream(index).map(|stream| stream.parameters().clone()).unwrap_or_default(),
+            ),
             time_base,
             start,
-            frame_rate: (rate.num > 0 && rate.den > 0).then(|| Ratio::new(rate.num.into(), rate.den.into())),
+            frame_rate: (rate.num > 0 && rate.den > 0)
+                .then(|| Ratio::new(rate.num.into(), rate.den.into())),
             width: codec.width.max(0) as u32,
             height: codec.height.max(0) as u32,
             duration_us: own.or(whole),
             duration_is_own: own.is_some(),
             orientation: Orientation::of(display_matrix(stream)),
             extradata,
-            intra_only: !descriptor.is_null() && (*descriptor).props & ffi::AV_CODEC_PROP_INTRA_ONLY != 0,
+            intra_only: !descriptor.is_null()
+                && (*descriptor).props & ffi::AV_CODEC_PROP_INTRA_ONLY != 0,
             pixel_format: name(ffi::av_get_pix_fmt_name(format)).to_owned(),
             color_space: name(ffi::av_color_space_name(codec.color_space)),
             color_range: name(ffi::av_color_range_name(codec.color_range)),
             color_primaries: name(ffi::av_color_primaries_name(codec.color_primaries)),
             color_transfer: name(ffi::av_color_transfer_name(codec.color_trc)),
-            sample_aspect: (aspect.num > 0 && aspect.den > 0).then(|| Ratio::new(aspect.num.into(), aspect.den.into())),
+            sample_aspect: (aspect.num > 0 && aspect.den > 0)
+                .then(|| Ratio::new(aspect.num.into(), aspect.den.into())),
         }
     }
 }
@@ -278,7 +317,8 @@ unsafe fn name(text: *const libc::c_char) -> &'static str {
     unsafe { CStr::from_ptr(text) }.to_str().unwrap_or("unknown")
 }
 
-/// The stream's display matrix: nine 32-bit numbers in the machine's byte order (FFmpeg, libavutil/display.h).
+/// The stream's display matrix: nine 32-bit numbers in the machine's byte order (FFmpeg,
+/// libavutil/display.h).
 fn display_matrix(stream: &ffi::AVStream) -> Option<[i32; 9]> {
     const MATRIX: ffi::AVPacketSideDataType = ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX;
     #[cfg(not(ffmpeg_6_1))]
@@ -295,7 +335,8 @@ fn display_matrix(stream: &ffi::AVStream) -> Option<[i32; 9]> {
     // SAFETY: side data of an open stream, of the length that libav reports.
     let bytes = unsafe {
         let codec = &*stream.codecpar;
-        let entry = ffi::av_packet_side_data_get(codec.coded_side_data, codec.nb_coded_side_data, MATRIX);
+        let entry =
+            ffi::av_packet_side_data_get(codec.coded_side_data, codec.nb_coded_side_data, MATRIX);
         if entry.is_null() {
             return None;
         }

@@ -1,6 +1,8 @@
-//! libav behind a small safe face. All `unsafe` of the project is in this module, each block with its reason.
+//! libav behind a small safe face. All `unsafe` of the project is in this module, each block with
+//! its reason.
 //!
-//! `demux` reads packets, `decoder` turns them into pictures, `picture` gives their rows, `scale` converts their pixels.
+//! `demux` reads packets, `decoder` turns them into pictures, `picture` gives their rows, `scale`
+//! converts their pixels.
 
 #![expect(unsafe_code, reason = "libav is a C library; this module is where it is made safe")]
 
@@ -24,8 +26,8 @@ use ffmpeg_next::ffi;
 
 /// Make libav quiet and cap its allocations at `max_allocation` bytes.
 ///
-/// Both are settings of the whole process in libav. The largest ceiling asked for holds, so that one extraction never tightens
-/// another's while it runs.
+/// Both are settings of the whole process in libav. The largest ceiling asked for holds, so that
+/// one extraction never tightens another's while it runs.
 pub(crate) fn prepare(max_allocation: usize) {
     static ONCE: Once = Once::new();
     static CEILING: AtomicUsize = AtomicUsize::new(0);
@@ -42,7 +44,8 @@ pub(crate) fn prepare(max_allocation: usize) {
 
 /// Versions of the libav libraries that are linked: name and `major.minor.micro`.
 pub(crate) fn versions() -> [(&'static str, String); 4] {
-    let words = |version: u32| format!("{}.{}.{}", version >> 16, (version >> 8) & 0xFF, version & 0xFF);
+    let words =
+        |version: u32| format!("{}.{}.{}", version >> 16, (version >> 8) & 0xFF, version & 0xFF);
     [
         ("libavformat", words(ff::format::version())),
         ("libavcodec", words(ff::codec::version())),

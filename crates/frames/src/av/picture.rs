@@ -46,7 +46,9 @@ impl<'a> Plane<'a> {
         let bytes = self.layout.row_bytes();
         if self.stride == bytes as isize {
             // SAFETY: as in `rows`; without padding one row begins where the other ends.
-            return Cow::Borrowed(unsafe { std::slice::from_raw_parts(self.start, bytes * self.layout.height) });
+            return Cow::Borrowed(unsafe {
+                std::slice::from_raw_parts(self.start, bytes * self.layout.height)
+            });
         }
         self.rows().collect::<Vec<_>>().concat().into()
     }
@@ -54,13 +56,16 @@ impl<'a> Plane<'a> {
     /// The rows from top to bottom, without their padding.
     pub(crate) fn rows(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
         let (start, stride, bytes) = (self.start, self.stride, self.layout.row_bytes());
-        // SAFETY: libav allocates `height` rows at a distance of `stride`, which may be negative, each at least this long, and the
-        // picture keeps them for 'a.
-        (0..self.layout.height).map(move |y| unsafe { std::slice::from_raw_parts(start.offset(y as isize * stride), bytes) })
+        // SAFETY: libav allocates `height` rows at a distance of `stride`, which may be negative,
+        // each at least this long, and the picture keeps them for 'a.
+        (0..self.layout.height).map(move |y| unsafe {
+            std::slice::from_raw_parts(start.offset(y as isize * stride), bytes)
+        })
     }
 }
 
-/// A decoded or converted picture. Its pixels are shared with the decoder and read only, unless it was made by [`Picture::blank`].
+/// A decoded or converted picture. Its pixels are shared with the decoder and read only, unless it
+/// was made by [`Picture::blank`].
 pub(crate) struct Picture(ff::frame::Video);
 
 // SAFETY: a frame's buffers are reference counted atomically, and no two owners write to them.
@@ -71,11 +76,13 @@ impl Picture {
         Self(frame)
     }
 
-    /// A picture with memory of its own. The rows are padded to 64 bytes, as libavfilter pads them: swscale's vector code rounds
-    /// otherwise than its scalar code, and which one does the end of a row depends on the padding.
+    /// A picture with memory of its own. The rows are padded to 64 bytes, as libavfilter pads them:
+    /// swscale's vector code rounds otherwise than its scalar code, and which one does the end of a
+    /// row depends on the padding.
     pub(crate) fn blank(format: PixelFormat, width: u32, height: u32) -> Option<Self> {
         let mut frame = ff::frame::Video::empty();
-        // SAFETY: an empty frame is given its shape and then memory for it, in the order that av_frame_get_buffer documents.
+        // SAFETY: an empty frame is given its shape and then memory for it, in the order that
+        // av_frame_get_buffer documents.
         let allocated = unsafe {
             let raw = frame.as_mut_ptr();
             (*raw).format = format as i32;
@@ -114,7 +121,8 @@ impl Picture {
         self.0.timestamp()
     }
 
-    /// How long the picture is shown, in units of the stream's time base; 0 where the container does not say.
+    /// How long the picture is shown, in units of the stream's time base; 0 where the container
+    /// does not say.
     pub(crate) fn duration(&self) -> i64 {
         self.0.packet().duration
     }
@@ -141,7 +149,8 @@ impl Picture {
     }
 
     pub(crate) fn format(&self) -> PixelFormat {
-        // SAFETY: libav sets only numbers of its own enumeration, which is the one that the bindings were generated from.
+        // SAFETY: libav sets only numbers of its own enumeration, which is the one that the
+        // bindings were generated from.
         unsafe { std::mem::transmute::<i32, PixelFormat>(self.raw().format) }
     }
 
@@ -163,11 +172,15 @@ impl Picture {
         layouts.into_iter().enumerate().map(plane).collect()
     }
 
-    /// Write every row of a picture that was made by [`Picture::blank`]: `write` gets the plane's number, the row's and its bytes.
+    /// Write every row of a picture that was made by [`Picture::blank`]: `write` gets the plane's
+    /// number, the row's and its bytes.
     pub(crate) fn write_rows(&mut self, mut write: impl FnMut(usize, usize, &mut [u8])) {
-        for (n, layout) in layouts(self.format(), self.width(), self.height()).into_iter().enumerate() {
+        for (n, layout) in
+            layouts(self.format(), self.width(), self.height()).into_iter().enumerate()
+        {
             for y in 0..layout.height {
-                // SAFETY: as in `Plane::rows`; the memory is this picture's own, as `blank` allocated it and `share` is for others.
+                // SAFETY: as in `Plane::rows`; the memory is this picture's own, as `blank`
+                // allocated it and `share` is for others.
                 let row = unsafe {
                     let raw = &*self.frame_mut();
                     let start = raw.data[n].offset(y as isize * raw.linesize[n] as isize);
@@ -183,7 +196,8 @@ impl Picture {
         if self.format() != PixelFormat::AV_PIX_FMT_PAL8 || self.raw().data[1].is_null() {
             return None;
         }
-        // SAFETY: a PAL8 frame holds 256 numbers of 32 bits in its second plane (FFmpeg, libavutil/pixfmt.h).
+        // SAFETY: a PAL8 frame holds 256 numbers of 32 bits in its second plane (FFmpeg,
+        // libavutil/pixfmt.h).
         Some(unsafe { self.raw().data[1].cast::<[u32; PALETTE_ENTRIES]>().read_unaligned() })
     }
 
@@ -207,11 +221,16 @@ fn layouts(format: PixelFormat, width: u32, height: u32) -> Vec<Layout> {
     for component in &descriptor.comp[..usize::from(descriptor.nb_components)] {
         let plane = component.plane as usize;
         planes.resize(planes.len().max(plane + 1), None);
-        let (shift_w, shift_h) =
-            if plane == 1 || plane == 2 { (descriptor.log2_chroma_w, descriptor.log2_chroma_h) } else { (0, 0) };
+        let (shift_w, shift_h) = if plane == 1 || plane == 2 {
+            (descriptor.log2_chroma_w, descriptor.log2_chroma_h)
+        } else {
+            (0, 0)
+        };
         let part = |size: u32, shift: u8| (size as usize).div_ceil(1 << shift);
-        let (width, height, step) = (part(width, shift_w), part(height, shift_h), component.step as usize);
-        // Formats of less than a byte a pixel count their step in bits; their rows are taken as bytes.
+        let (width, height, step) =
+            (part(width, shift_w), part(height, shift_h), component.step as usize);
+        // Formats of less than a byte a pixel count their step in bits; their rows are taken as
+        // bytes.
         let bits = descriptor.flags & ffi::AV_PIX_FMT_FLAG_BITSTREAM as u64 != 0;
         let (width, step) = if bits { ((width * step).div_ceil(8), 1) } else { (width, step) };
         planes[plane] = Some(Layout { width, height, step });
@@ -219,10 +238,14 @@ fn layouts(format: PixelFormat, width: u32, height: u32) -> Vec<Layout> {
     planes.into_iter().flatten().collect()
 }
 
-/// Whether pixels of this format can be moved about one by one: each lies in whole bytes, and chroma is sampled alike both ways.
+/// Whether pixels of this format can be moved about one by one: each lies in whole bytes, and
+/// chroma is sampled alike both ways.
 pub(crate) fn is_transposable(format: PixelFormat) -> bool {
-    const UNFIT: u64 = (ffi::AV_PIX_FMT_FLAG_PAL | ffi::AV_PIX_FMT_FLAG_HWACCEL | ffi::AV_PIX_FMT_FLAG_BITSTREAM) as u64;
+    const UNFIT: u64 = (ffi::AV_PIX_FMT_FLAG_PAL
+        | ffi::AV_PIX_FMT_FLAG_HWACCEL
+        | ffi::AV_PIX_FMT_FLAG_BITSTREAM) as u64;
     // SAFETY: as in `layouts`.
-    unsafe { ffi::av_pix_fmt_desc_get(format).as_ref() }
-        .is_some_and(|descriptor| descriptor.flags & UNFIT == 0 && descriptor.log2_chroma_w == descriptor.log2_chroma_h)
+    unsafe { ffi::av_pix_fmt_desc_get(format).as_ref() }.is_some_and(|descriptor| {
+        descriptor.flags & UNFIT == 0 && descriptor.log2_chroma_w == descriptor.log2_chroma_h
+    })
 }

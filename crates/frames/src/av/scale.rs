@@ -1,4 +1,5 @@
-//! Converts pixels with swscale exactly as the ffmpeg command's own conversion before its PNG encoder does.
+//! Converts pixels with swscale exactly as the ffmpeg command's own conversion before its PNG
+//! encoder does.
 
 use std::ffi::CStr;
 use std::ptr;
@@ -9,7 +10,8 @@ use crate::Error;
 
 use super::{Picture, PixelFormat};
 
-/// swscale's number for bicubic scaling (FFmpeg, libswscale/swscale.h), the default of ffmpeg's command line.
+/// swscale's number for bicubic scaling (FFmpeg, libswscale/swscale.h), the default of ffmpeg's
+/// command line.
 const BICUBIC: i64 = 4;
 
 /// What a conversion depends on.
@@ -27,14 +29,16 @@ struct Shape {
 #[derive(Default)]
 pub(crate) struct Scaler(Option<(Shape, *mut ffi::SwsContext)>);
 
-// SAFETY: a scaling context has no ties to the thread that made it, and `&mut self` keeps two threads from using it at once.
+// SAFETY: a scaling context has no ties to the thread that made it, and `&mut self` keeps two
+// threads from using it at once.
 unsafe impl Send for Scaler {}
 
 impl Scaler {
     /// `picture` in another pixel format, same size.
     pub(crate) fn convert(&mut self, picture: &Picture, to: PixelFormat) -> Result<Picture, Error> {
         let out_of_memory = || Error::OutOfMemory("a picture cannot be converted".into());
-        let mut converted = Picture::blank(to, picture.width(), picture.height()).ok_or_else(out_of_memory)?;
+        let mut converted =
+            Picture::blank(to, picture.width(), picture.height()).ok_or_else(out_of_memory)?;
         // SAFETY: the frame is valid and only read.
         let frame = unsafe { &*picture.frame() };
         let shape = Shape {
@@ -46,7 +50,8 @@ impl Scaler {
             range: frame.color_range,
         };
         let context = self.context(shape).ok_or_else(out_of_memory)?;
-        // SAFETY: both frames have the shape that the context was made for, and memory for all their rows.
+        // SAFETY: both frames have the shape that the context was made for, and memory for all
+        // their rows.
         let rows = unsafe {
             let target = &mut *converted.frame_mut();
             ffi::sws_scale(
@@ -88,8 +93,8 @@ impl Drop for Scaler {
     }
 }
 
-/// The settings that FFmpeg 5.1's scale filter makes when it is inserted for a format alone (libavfilter/vf_scale.c,
-/// `config_props` and `scale_frame`).
+/// The settings that FFmpeg 5.1's scale filter makes when it is inserted for a format alone
+/// (libavfilter/vf_scale.c, `config_props` and `scale_frame`).
 fn new_context(shape: Shape) -> Option<*mut ffi::SwsContext> {
     let full_range = shape.range == ffi::AVColorRange::AVCOL_RANGE_JPEG;
     let range_known = shape.range != ffi::AVColorRange::AVCOL_RANGE_UNSPECIFIED;
@@ -105,8 +110,8 @@ fn new_context(shape: Shape) -> Option<*mut ffi::SwsContext> {
         (c"sws_flags", BICUBIC),
         (c"src_v_chr_pos", chroma_row),
     ];
-    // SAFETY: the context is allocated, set up by name while it is fresh, initialised, and freed again if that fails. The tables
-    // that sws_getColorspaceDetails gives out belong to it.
+    // SAFETY: the context is allocated, set up by name while it is fresh, initialised, and freed
+    // again if that fails. The tables that sws_getColorspaceDetails gives out belong to it.
     unsafe {
         let context = ffi::sws_alloc_context();
         if context.is_null() {
@@ -123,7 +128,8 @@ fn new_context(shape: Shape) -> Option<*mut ffi::SwsContext> {
             return None;
         }
         let (mut inverse, mut table) = (ptr::null_mut(), ptr::null_mut());
-        let (mut from_full, mut to_full, mut brightness, mut contrast, mut saturation) = (0, 0, 0, 0, 0);
+        let (mut from_full, mut to_full, mut brightness, mut contrast, mut saturation) =
+            (0, 0, 0, 0, 0);
         ffi::sws_getColorspaceDetails(
             context,
             &raw mut inverse,
@@ -138,13 +144,15 @@ fn new_context(shape: Shape) -> Option<*mut ffi::SwsContext> {
             from_full = full_range.into();
         }
         let matrix = ffi::sws_getCoefficients(matrix(shape.space));
-        ffi::sws_setColorspaceDetails(context, matrix, from_full, matrix, to_full, brightness, contrast, saturation);
+        ffi::sws_setColorspaceDetails(
+            context, matrix, from_full, matrix, to_full, brightness, contrast, saturation,
+        );
         Some(context)
     }
 }
 
-/// swscale's number of the matrix for a colour space; what it does not know, and what is not tagged, is BT.601
-/// (libavfilter/vf_scale.c, `parse_yuv_type`).
+/// swscale's number of the matrix for a colour space; what it does not know, and what is not
+/// tagged, is BT.601 (libavfilter/vf_scale.c, `parse_yuv_type`).
 fn matrix(space: ffi::AVColorSpace) -> i32 {
     match space as i32 {
         known @ (1..=7 | 9..=10) => known,
@@ -152,8 +160,9 @@ fn matrix(space: ffi::AVColorSpace) -> i32 {
     }
 }
 
-/// The format in which the ffmpeg command would hand pictures of format `from` to its PNG encoder: the closest of those that the
-/// encoder takes (FFmpeg, libavcodec/pngenc.c for the list, libavfilter/avfiltergraph.c `pick_format` for the choice).
+/// The format in which the ffmpeg command would hand pictures of format `from` to its PNG encoder:
+/// the closest of those that the encoder takes (FFmpeg, libavcodec/pngenc.c for the list,
+/// libavfilter/avfiltergraph.c `pick_format` for the choice).
 pub(crate) fn png_format(from: PixelFormat) -> PixelFormat {
     use PixelFormat as F;
     const TAKEN: [PixelFormat; 10] = [
@@ -168,9 +177,12 @@ pub(crate) fn png_format(from: PixelFormat) -> PixelFormat {
         F::AV_PIX_FMT_YA16BE,
         F::AV_PIX_FMT_MONOBLACK,
     ];
-    // SAFETY: both functions only read libav's static tables; the descriptor is null for a format without one.
+    // SAFETY: both functions only read libav's static tables; the descriptor is null for a format
+    // without one.
     unsafe {
-        let has_alpha = ffi::av_pix_fmt_desc_get(from).as_ref().is_some_and(|format| format.nb_components % 2 == 0);
+        let has_alpha = ffi::av_pix_fmt_desc_get(from)
+            .as_ref()
+            .is_some_and(|format| format.nb_components % 2 == 0);
         TAKEN.into_iter().fold(F::AV_PIX_FMT_NONE, |best, format| {
             ffi::av_find_best_pix_fmt_of_2(best, format, from, has_alpha.into(), ptr::null_mut())
         })

@@ -1,7 +1,9 @@
-//! AV1: which temporal units are clean entries, and which of the eight reference slots each reads and writes.
+//! AV1: which temporal units are clean entries, and which of the eight reference slots each reads
+//! and writes.
 //!
-//! Everything that an AV1 frame takes over from others, entropy contexts, motion vectors and film grain included, comes from the
-//! slots that its header names, so what nobody reads can be left out.
+//! Everything that an AV1 frame takes over from others, entropy contexts, motion vectors and film
+//! grain included, comes from the slots that its header names, so what nobody reads can be left
+//! out.
 
 use super::bits::Bits;
 use super::{Entry, Role, Slots};
@@ -23,11 +25,14 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// `extradata` is an `av1C` record: four bytes, then units (AV1 Codec ISO Media File Format Binding, 2.3.3).
+    /// `extradata` is an `av1C` record: four bytes, then units (AV1 Codec ISO Media File Format
+    /// Binding, 2.3.3).
     pub(super) fn new(extradata: &[u8]) -> Self {
         let mut reader = Self { sequence: None, key_slots: 0 };
         let units = extradata.get(4..).unwrap_or_default();
-        reader.sequence = Units(units).find(|(kind, _)| *kind == SEQUENCE_HEADER).and_then(|(_, unit)| sequence(unit));
+        reader.sequence = Units(units)
+            .find(|(kind, _)| *kind == SEQUENCE_HEADER)
+            .and_then(|(_, unit)| sequence(unit));
         reader
     }
 
@@ -39,7 +44,9 @@ impl Reader {
             match kind {
                 SEQUENCE_HEADER => self.sequence = sequence(unit),
                 FRAME_HEADER | FRAME => {
-                    let Some(frame) = self.sequence.as_ref().and_then(|sequence| frame(sequence, unit)) else {
+                    let Some(frame) =
+                        self.sequence.as_ref().and_then(|sequence| frame(sequence, unit))
+                    else {
                         return Role::UNKNOWN;
                     };
                     entry.get_or_insert(frame.kind == Some(KEY_FRAME) && frame.shown);
@@ -60,7 +67,12 @@ impl Reader {
         let Some(entry) = entry else {
             return Role::UNKNOWN;
         };
-        Role { entry: Entry::clean_if(entry), disposable: slots.is_some_and(|slots| slots.writes == 0), shown, slots }
+        Role {
+            entry: Entry::clean_if(entry),
+            disposable: slots.is_some_and(|slots| slots.writes == 0),
+            shown,
+            slots,
+        }
     }
 }
 
@@ -164,7 +176,14 @@ fn sequence(unit: &[u8]) -> Option<Sequence> {
     let order_hint_bits = if order_hint { bits.bits(3)? + 1 } else { 0 };
     let presentation_time = decoder_model.filter(|_| !equal_interval).map(|(_, bits)| bits);
     let decoder_model = decoder_model.is_some();
-    Some(Sequence { presentation_time, decoder_model, frame_ids, order_hint_bits, screen_content, integer_motion })
+    Some(Sequence {
+        presentation_time,
+        decoder_model,
+        frame_ids,
+        order_hint_bits,
+        screen_content,
+        integer_motion,
+    })
 }
 
 struct Frame {
@@ -191,7 +210,8 @@ fn frame(sequence: &Sequence, unit: &[u8]) -> Option<Frame> {
     let resets = kind == SWITCH_FRAME || (kind == KEY_FRAME && shown);
     let resilient = resets || bits.bit()? == 1;
     bits.skip(1); // disable_cdf_update
-    let screen_content = if sequence.screen_content == 2 { bits.bit()? } else { sequence.screen_content };
+    let screen_content =
+        if sequence.screen_content == 2 { bits.bit()? } else { sequence.screen_content };
     if screen_content == 1 && sequence.integer_motion == 2 {
         bits.skip(1);
     }

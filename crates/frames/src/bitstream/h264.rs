@@ -14,7 +14,8 @@ const PICTURE_PARAMETERS: u8 = 8;
 const DELIMITER: u8 = 9;
 const FILLER: u8 = 12;
 
-/// Whether pictures may be coded as two fields. Then a packet may hold only one of them, and dropping it alone would break the pair.
+/// Whether pictures may be coded as two fields. Then a packet may hold only one of them, and
+/// dropping it alone would break the pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fields {
     Never,
@@ -65,7 +66,11 @@ pub(super) struct Reader {
 impl Reader {
     /// `extradata` is an `avcC` record (ISO/IEC 14496-15, 5.3.3.1) or units with start codes.
     pub(super) fn new(extradata: &[u8]) -> Self {
-        let mut reader = Self { framing: Framing::StartCodes, fields: Fields::Never, sets: ParameterSets::default() };
+        let mut reader = Self {
+            framing: Framing::StartCodes,
+            fields: Fields::Never,
+            sets: ParameterSets::default(),
+        };
         if let [1, _, _, _, lengths, sets, rest @ ..] = extradata {
             reader.framing = Framing::Length(usize::from(lengths & 3) + 1);
             let mut rest = rest;
@@ -116,10 +121,12 @@ impl Reader {
             }
         }
         if first.is_none() {
-            // Parameter sets and the like show nothing; what is not understood may be a damaged picture, which is to be missed.
+            // Parameter sets and the like show nothing; what is not understood may be a damaged
+            // picture, which is to be missed.
             return Role { shown: strange, ..Role::UNKNOWN };
         }
-        // With data partitioning a damaged partition changes what is decodable; nobody sends it, so nothing is gained by it.
+        // With data partitioning a damaged partition changes what is decodable; nobody sends it, so
+        // nothing is gained by it.
         let partitioned = first.is_some_and(|kind| (SLICE + 1..=DATA_PARTITION_C).contains(&kind));
         Role {
             entry: Entry::clean_if(first == Some(IDR_SLICE)),
@@ -134,7 +141,8 @@ impl Reader {
     }
 
     fn look_for_fields(&mut self, unit: &[u8]) {
-        self.fields = self.fields.and(sequence(unit).map_or(Fields::Possible, |sequence| sequence.fields));
+        self.fields =
+            self.fields.and(sequence(unit).map_or(Fields::Possible, |sequence| sequence.fields));
     }
 }
 

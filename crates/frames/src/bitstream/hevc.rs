@@ -23,11 +23,13 @@ const LAST_SUPPLEMENT: u8 = 40;
 /// Follows the packets of an HEVC stream.
 pub(super) struct Reader {
     framing: Framing,
-    /// The highest temporal sub-layer that the stream declares. Pictures of the `*_N` types are no references only within their
-    /// own sub-layer, so only those of the highest are needed by nobody.
+    /// The highest temporal sub-layer that the stream declares. Pictures of the `*_N` types are no
+    /// references only within their own sub-layer, so only those of the highest are needed by
+    /// nobody.
     top_layer: Option<u8>,
-    /// Whether the RASL pictures that come now are lost to every decoder: they refer to pictures before a point at which the stream
-    /// begins or was spliced (ITU-T H.265, 8.1.3, NoRaslOutputFlag). Before the first such point nothing is known.
+    /// Whether the RASL pictures that come now are lost to every decoder: they refer to pictures
+    /// before a point at which the stream begins or was spliced (ITU-T H.265, 8.1.3,
+    /// NoRaslOutputFlag). Before the first such point nothing is known.
     rasl_lost: Option<bool>,
     sets: ParameterSets,
 }
@@ -35,7 +37,12 @@ pub(super) struct Reader {
 impl Reader {
     /// `extradata` is an `hvcC` record (ISO/IEC 14496-15, 8.3.3.1) or units with start codes.
     pub(super) fn new(extradata: &[u8]) -> Self {
-        let mut reader = Self { framing: Framing::StartCodes, top_layer: None, rasl_lost: None, sets: ParameterSets::default() };
+        let mut reader = Self {
+            framing: Framing::StartCodes,
+            top_layer: None,
+            rasl_lost: None,
+            sets: ParameterSets::default(),
+        };
         if extradata.first() == Some(&1) && extradata.len() > 22 {
             reader.framing = Framing::Length(usize::from(extradata[21] & 3) + 1);
             for unit in arrays(extradata) {
@@ -70,7 +77,8 @@ impl Reader {
             }
         }
         let Some((kind, layer)) = first else {
-            // Parameter sets and the like show nothing; what is not understood may be a damaged picture, which is to be missed.
+            // Parameter sets and the like show nothing; what is not understood may be a damaged
+            // picture, which is to be missed.
             return Role { shown: strange, ..Role::UNKNOWN };
         };
         if (FIRST_IRAP..=LAST_IRAP).contains(&kind) {
@@ -85,7 +93,9 @@ impl Reader {
                 CRA => Entry::Open,
                 _ => Entry::None,
             },
-            disposable: kind <= LAST_NON_REFERENCE && kind % 2 == 0 && Some(layer) == self.top_layer,
+            disposable: kind <= LAST_NON_REFERENCE
+                && kind % 2 == 0
+                && Some(layer) == self.top_layer,
             shown: true,
             slots: None,
         }
@@ -95,8 +105,8 @@ impl Reader {
         self.sets.as_packet(self.framing)
     }
 
-    /// A sequence parameter set begins, after its two header bytes, with four bits of the video parameter set's number and three of
-    /// `sps_max_sub_layers_minus1` (ITU-T H.265, 7.3.2.2).
+    /// A sequence parameter set begins, after its two header bytes, with four bits of the video
+    /// parameter set's number and three of `sps_max_sub_layers_minus1` (ITU-T H.265, 7.3.2.2).
     fn look_for_layers(&mut self, unit: &[u8]) {
         if let [header, _, layers, ..] = unit
             && header >> 1 & 63 == SEQUENCE_PARAMETERS
@@ -118,7 +128,8 @@ fn id(kind: u8, unit: &[u8]) -> u32 {
     .unwrap_or(0)
 }
 
-/// ITU-T H.265, 7.3.2.2 and 7.3.3: the number of a sequence set stands behind the profile, tier and level of all sub-layers.
+/// ITU-T H.265, 7.3.2.2 and 7.3.3: the number of a sequence set stands behind the profile, tier and
+/// level of all sub-layers.
 fn sequence_id(bits: &mut Bits) -> Option<u32> {
     bits.bits(4)?;
     let layers = bits.bits(3)?;

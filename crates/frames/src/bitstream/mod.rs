@@ -1,6 +1,8 @@
-//! What can be told of a packet without decoding it: whether decoding can begin at it, and whether anything depends on it.
+//! What can be told of a packet without decoding it: whether decoding can begin at it, and whether
+//! anything depends on it.
 //!
-//! Whatever is not understood is taken for a picture that others need; that is always correct, only slower.
+//! Whatever is not understood is taken for a picture that others need; that is always correct, only
+//! slower.
 
 mod av1;
 mod bits;
@@ -41,7 +43,8 @@ pub(crate) enum Entry {
     None,
     /// Every later picture in decoding order.
     Clean,
-    /// Every later picture but those that precede this one in presentation order: they need what came before.
+    /// Every later picture but those that precede this one in presentation order: they need what
+    /// came before.
     Open,
 }
 
@@ -54,7 +57,8 @@ impl Entry {
 
 impl Role {
     /// Of a packet about which nothing is known.
-    pub(crate) const UNKNOWN: Self = Self { entry: Entry::None, disposable: false, shown: true, slots: None };
+    pub(crate) const UNKNOWN: Self =
+        Self { entry: Entry::None, disposable: false, shown: true, slots: None };
     const INTRA: Self = Self { entry: Entry::Clean, disposable: false, shown: true, slots: None };
 }
 
@@ -75,8 +79,10 @@ enum Codec {
 }
 
 /// Intra-only codecs whose packets need nothing from earlier ones, palettes and tables included.
-const SELF_CONTAINED: [&str; 10] =
-    ["mjpeg", "prores", "dnxhd", "huffyuv", "ffvhuff", "utvideo", "magicyuv", "cfhd", "dvvideo", "jpeg2000"];
+const SELF_CONTAINED: [&str; 10] = [
+    "mjpeg", "prores", "dnxhd", "huffyuv", "ffvhuff", "utvideo", "magicyuv", "cfhd", "dvvideo",
+    "jpeg2000",
+];
 
 impl Classifier {
     pub(crate) fn new(info: &StreamInfo) -> Self {
@@ -106,8 +112,9 @@ impl Classifier {
         }
     }
 
-    /// The newest parameter sets that stood in packets so far, in the form in which they can be put before the packet just classified.
-    /// A fresh decoder that begins there has not seen the earlier ones.
+    /// The newest parameter sets that stood in packets so far, in the form in which they can be put
+    /// before the packet just classified. A fresh decoder that begins there has not seen the
+    /// earlier ones.
     pub(crate) fn parameter_sets(&self) -> Vec<u8> {
         match &self.codec {
             Codec::H264(reader) => reader.parameter_sets(),
@@ -117,19 +124,22 @@ impl Classifier {
     }
 }
 
-/// RFC 6386, section 9.1: bit 0 of the frame tag is clear in key frames, which go on with a start code; bit 4 says that the frame
-/// is shown.
+/// RFC 6386, section 9.1: bit 0 of the frame tag is clear in key frames, which go on with a start
+/// code; bit 4 says that the frame is shown.
 fn vp8(data: &[u8]) -> Role {
     let shown = |tag: u8| tag >> 4 & 1 == 1;
     match *data {
-        [tag, _, _, 0x9D, 0x01, 0x2A, ..] if tag & 1 == 0 => Role { shown: shown(tag), ..Role::INTRA },
+        [tag, _, _, 0x9D, 0x01, 0x2A, ..] if tag & 1 == 0 => {
+            Role { shown: shown(tag), ..Role::INTRA }
+        }
         [tag, ..] if tag & 1 == 1 => Role { shown: shown(tag), ..Role::UNKNOWN },
         _ => Role::UNKNOWN,
     }
 }
 
-/// VP9 bitstream specification 0.6, section 6.2: frame marker, profile (one more bit in profile 3), `show_existing_frame`,
-/// `frame_type`. In a superframe the first frame decides: a key frame there resets all references.
+/// VP9 bitstream specification 0.6, section 6.2: frame marker, profile (one more bit in profile 3),
+/// `show_existing_frame`, `frame_type`. In a superframe the first frame decides: a key frame there
+/// resets all references.
 fn vp9(data: &[u8]) -> Role {
     let Some(first) = data.first() else { return Role::UNKNOWN };
     let bit = |n: u8| first >> (7 - n) & 1;
@@ -137,5 +147,10 @@ fn vp9(data: &[u8]) -> Role {
     let reserved = u8::from(bit(2) == 1 && bit(3) == 1);
     let existing = bit(4 + reserved) == 1;
     let key = bit(5 + reserved) == 0;
-    Role { entry: Entry::clean_if(is_frame && !existing && key), disposable: false, shown: true, slots: None }
+    Role {
+        entry: Entry::clean_if(is_frame && !existing && key),
+        disposable: false,
+        shown: true,
+        slots: None,
+    }
 }

@@ -12,14 +12,17 @@ pub(super) enum Framing {
 }
 
 impl Framing {
-    /// The units of a packet. What does not follow the framing ends the list and stands in it as an empty unit.
+    /// The units of a packet. What does not follow the framing ends the list and stands in it as an
+    /// empty unit.
     pub(super) fn units(self, data: &[u8]) -> Vec<&[u8]> {
         match self {
             Self::Length(size) => {
                 let mut units = Vec::new();
                 let mut rest = data;
                 while let Some((length, tail)) = rest.split_at_checked(size) {
-                    let length = length.iter().fold(0_usize, |number, byte| number << 8 | usize::from(*byte));
+                    let length = length
+                        .iter()
+                        .fold(0_usize, |number, byte| number << 8 | usize::from(*byte));
                     let Some((unit, tail)) = tail.split_at_checked(length) else { break };
                     units.push(unit);
                     rest = tail;
@@ -30,13 +33,20 @@ impl Framing {
                 units
             }
             Self::StartCodes => {
-                let mut starts: Vec<usize> =
-                    data.windows(3).enumerate().filter(|(_, bytes)| *bytes == [0, 0, 1]).map(|(at, _)| at + 3).collect();
+                let mut starts: Vec<usize> = data
+                    .windows(3)
+                    .enumerate()
+                    .filter(|(_, bytes)| *bytes == [0, 0, 1])
+                    .map(|(at, _)| at + 3)
+                    .collect();
                 if starts.is_empty() {
                     return vec![&[]];
                 }
                 starts.push(data.len() + 3);
-                starts.windows(2).map(|pair| trim(&data[pair[0]..(pair[1] - 3).max(pair[0])])).collect()
+                starts
+                    .windows(2)
+                    .map(|pair| trim(&data[pair[0]..(pair[1] - 3).max(pair[0])]))
+                    .collect()
             }
         }
     }
@@ -44,7 +54,9 @@ impl Framing {
     /// `unit` as it would stand in a packet.
     fn put(self, unit: &[u8], packet: &mut Vec<u8>) {
         match self {
-            Self::Length(size) => packet.extend_from_slice(&(unit.len() as u64).to_be_bytes()[8 - size..]),
+            Self::Length(size) => {
+                packet.extend_from_slice(&(unit.len() as u64).to_be_bytes()[8 - size..])
+            }
             Self::StartCodes => packet.extend_from_slice(&[0, 0, 0, 1]),
         }
         packet.extend_from_slice(unit);

@@ -54,8 +54,17 @@ fn about(job: &Job, user: &User) -> Letter {
 }
 
 fn incomplete() -> Job {
-    let warnings = vec!["the container breaks off: End of file".to_owned(), "packets cut short or damaged: 3".to_owned()];
-    Job { complete: Some(false), frame_count: Some(1), progress_expected: Some(12), warnings, ..job(State::Done) }
+    let warnings = vec![
+        "the container breaks off: End of file".to_owned(),
+        "packets cut short or damaged: 3".to_owned(),
+    ];
+    Job {
+        complete: Some(false),
+        frame_count: Some(1),
+        progress_expected: Some(12),
+        warnings,
+        ..job(State::Done)
+    }
 }
 
 fn failed() -> Job {
@@ -89,7 +98,9 @@ reads_as! {
 #[test]
 fn damage_without_a_missing_picture_is_told_too() {
     let job = Job { complete: Some(false), ..job(State::Done) };
-    assert!(about(&job, &user(Language::Pt)).text.contains("Algumas imagens podem estar danificadas."));
+    assert!(
+        about(&job, &user(Language::Pt)).text.contains("Algumas imagens podem estar danificadas.")
+    );
     assert!(about(&job, &user(Language::En)).text.contains("Some pictures may be damaged."));
 }
 
@@ -119,7 +130,9 @@ fn what_users_write_stays_text() {
             let letter = about(&job, &user);
             assert!(!letter.html.contains("<img"), "{}", letter.html);
             assert!(
-                letter.html.contains("&#60;img src=x onerror=&#34;alert(1)&#34;&#62;&#39; &#38; {{ mail.words }}"),
+                letter.html.contains(
+                    "&#60;img src=x onerror=&#34;alert(1)&#34;&#62;&#39; &#38; {{ mail.words }}"
+                ),
                 "{}",
                 letter.html
             );
@@ -133,7 +146,10 @@ fn what_users_write_stays_on_its_line() {
     let hostile = "Ana\r\nSubject: free money\r\n\r\n\u{2028}<b>\u{202E}evil\u{7}";
     let job = Job { filename: format!("{hostile}.mp4"), ..failed() };
     let letter = about(&job, &User { name: hostile.to_owned(), ..user(Language::En) });
-    assert_eq!(letter.subject, "Your video could not be processed: Ana Subject: free money <b>evil.mp4");
+    assert_eq!(
+        letter.subject,
+        "Your video could not be processed: Ana Subject: free money <b>evil.mp4"
+    );
     assert_eq!(letter.text.lines().next(), Some("Hello, Ana Subject: free money <b>evil!"));
 }
 
@@ -142,13 +158,19 @@ fn no_name_is_greeted_without_one_and_a_long_one_is_cut() {
     let unnamed = about(&failed(), &User { name: " \n".to_owned(), ..user(Language::Pt) });
     assert!(unnamed.text.starts_with("Olá!\n"), "{}", unnamed.text);
     let long = about(&failed(), &User { name: "x".repeat(500), ..user(Language::En) });
-    assert!(long.text.starts_with(&format!("Hello, {}…!\n", "x".repeat(LONGEST_NAME - 1))), "{}", long.text);
+    assert!(
+        long.text.starts_with(&format!("Hello, {}…!\n", "x".repeat(LONGEST_NAME - 1))),
+        "{}",
+        long.text
+    );
 }
 
 #[test]
 fn only_outcomes_that_still_matter_are_told() {
     let user = user(Language::Pt);
-    let at = |job: &Job, now: &str| Letter::about(job, &user, PAGE, now.parse().expect("a time")).expect_err("nothing to tell");
+    let at = |job: &Job, now: &str| {
+        Letter::about(job, &user, PAGE, now.parse().expect("a time")).expect_err("nothing to tell")
+    };
     assert!(matches!(at(&job(State::Expired), NOW), Untold::Expired));
     // Over, though nobody has marked it yet.
     assert!(matches!(at(&job(State::Done), "2026-12-01T14:05:59Z"), Untold::Expired));
@@ -161,7 +183,14 @@ fn counts_are_grouped() {
     let in_language = |language| counts.map(|count| pictures(count, language));
     assert_eq!(
         in_language(Language::Pt),
-        ["0 imagens", "1 imagem", "12 imagens", "999 imagens", "1.000 imagens", "1.234.567 imagens"]
+        [
+            "0 imagens",
+            "1 imagem",
+            "12 imagens",
+            "999 imagens",
+            "1.000 imagens",
+            "1.234.567 imagens"
+        ]
     );
     assert_eq!(in_language(Language::En)[5], "1,234,567 pictures");
 }

@@ -38,7 +38,10 @@ fn header_names(mail: &Mail) -> Vec<String> {
     let text = text(mail);
     let (head, _) = text.split_once("\r\n\r\n").expect("a head");
     let folded = |line: &&str| !line.starts_with([' ', '\t']);
-    head.split("\r\n").filter(folded).map(|line| line.split(':').next().unwrap_or_default().to_owned()).collect()
+    head.split("\r\n")
+        .filter(folded)
+        .map(|line| line.split(':').next().unwrap_or_default().to_owned())
+        .collect()
 }
 
 #[test]
@@ -71,9 +74,15 @@ fn names_inject_no_header_and_no_recipient() {
         let to: Vec<String> = mail.envelope().to().iter().map(ToString::to_string).collect();
         assert_eq!(to, ["ana@example.com"], "{name:?}");
         let text = text(&mail);
-        let written = text.lines().skip_while(|line| !line.starts_with("To: ")).collect::<Vec<_>>().join("\n");
-        let address_at_the_end =
-            written.split("Subject:").next().is_some_and(|to| to.trim_end().trim_end_matches('>').ends_with("ana@example.com"));
+        let written = text
+            .lines()
+            .skip_while(|line| !line.starts_with("To: "))
+            .collect::<Vec<_>>()
+            .join("\n");
+        let address_at_the_end = written
+            .split("Subject:")
+            .next()
+            .is_some_and(|to| to.trim_end().trim_end_matches('>').ends_with("ana@example.com"));
         assert!(address_at_the_end, "{name:?} {written}");
         // RFC 5322, 2.1.1.
         assert!(text.lines().all(|line| line.len() <= 998 && line.is_ascii()), "{name:?}");
@@ -82,24 +91,41 @@ fn names_inject_no_header_and_no_recipient() {
 
 #[test]
 fn subjects_inject_no_header() {
-    let mail = compose("ana@example.com", "Ana", "Ready\r\nBcc: eve@example.com\r\n\r\nBody").expect("a mail");
+    let mail = compose("ana@example.com", "Ana", "Ready\r\nBcc: eve@example.com\r\n\r\nBody")
+        .expect("a mail");
     assert_eq!(header_names(&mail), header_names(&sample("ana@example.com", "Ana")));
 }
 
 #[test]
 fn names_are_read_back_as_they_were() {
-    let named =
-        |name: &str| text(&sample("ana@example.com", name)).lines().find(|line| line.starts_with("To: ")).map(str::to_owned);
+    let named = |name: &str| {
+        text(&sample("ana@example.com", name))
+            .lines()
+            .find(|line| line.starts_with("To: "))
+            .map(str::to_owned)
+    };
     assert_eq!(named("Ana").as_deref(), Some("To: Ana <ana@example.com>"));
-    assert_eq!(named("Ana \"Nana\" Reis").as_deref(), Some("To: \"Ana \\\"Nana\\\" Reis\" <ana@example.com>"));
+    assert_eq!(
+        named("Ana \"Nana\" Reis").as_deref(),
+        Some("To: \"Ana \\\"Nana\\\" Reis\" <ana@example.com>")
+    );
     // Base64 of "Conceição" (RFC 2047).
-    assert_eq!(named("Conceição").as_deref(), Some("To: =?utf-8?b?Q29uY2Vpw6fDo28=?= <ana@example.com>"));
+    assert_eq!(
+        named("Conceição").as_deref(),
+        Some("To: =?utf-8?b?Q29uY2Vpw6fDo28=?= <ana@example.com>")
+    );
     assert_eq!(named("").as_deref(), Some("To: ana@example.com"));
 }
 
 #[test]
 fn an_address_that_is_none_is_refused_for_good() {
-    for address in ["", "ana", "ana@", "ana@example.com\r\nBcc: eve@example.com", "ana@example.com, eve@example.com"] {
+    for address in [
+        "",
+        "ana",
+        "ana@",
+        "ana@example.com\r\nBcc: eve@example.com",
+        "ana@example.com, eve@example.com",
+    ] {
         let error = compose(address, "Ana", "Ready").expect_err(address);
         assert!(error.permanent, "{error}");
     }

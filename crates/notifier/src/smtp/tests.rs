@@ -84,9 +84,10 @@ async fn nobody_at_home_is_no_end() {
         tokio::task::yield_now().await;
     }
     let smtp = Smtp::new(server.clone());
-    for error in
-        [smtp.send(&sample("ana@example.com", "Ana")).await.expect_err("no server"), smtp.check().await.expect_err("no server")]
-    {
+    for error in [
+        smtp.send(&sample("ana@example.com", "Ana")).await.expect_err("no server"),
+        smtp.check().await.expect_err("no server"),
+    ] {
         assert!(!error.permanent);
         assert!(error.to_string().starts_with(&format!("{server} cannot be used")), "{error}");
     }
@@ -94,7 +95,8 @@ async fn nobody_at_home_is_no_end() {
 
 #[tokio::test]
 async fn a_login_comes_first_and_a_refused_one_is_a_matter_of_settings() {
-    let sink = Mailbox::start([Manner::Kind, Manner::Answers("AUTH", "535 5.7.8 wrong password")]).await;
+    let sink =
+        Mailbox::start([Manner::Kind, Manner::Answers("AUTH", "535 5.7.8 wrong password")]).await;
     let smtp = Smtp::new(Server { login: Some(login()), ..server(&sink) });
     let mail = sample("ana@example.com", "Ana");
     smtp.send(&mail).await.expect("a sent mail");
@@ -110,11 +112,18 @@ async fn a_login_comes_first_and_a_refused_one_is_a_matter_of_settings() {
 async fn a_password_does_not_go_to_another_machine_in_plain_text() {
     let sink = Mailbox::start([]).await;
     // Linux connects to itself by this address, which is none of the loopback's.
-    let smtp = Smtp::new(Server { host: "0.0.0.0".to_owned(), login: Some(login()), ..server(&sink) });
+    let smtp =
+        Smtp::new(Server { host: "0.0.0.0".to_owned(), login: Some(login()), ..server(&sink) });
     let error = smtp.send(&sample("ana@example.com", "Ana")).await.expect_err("no encryption");
     assert!(error.to_string().contains("use port 465"), "{error}");
     assert_eq!(sink.received(), []);
-    for (host, this) in [("localhost", true), ("127.0.0.1", true), ("::1", true), ("mail", false), ("10.0.0.1", false)] {
+    for (host, this) in [
+        ("localhost", true),
+        ("127.0.0.1", true),
+        ("::1", true),
+        ("mail", false),
+        ("10.0.0.1", false),
+    ] {
         assert_eq!(is_this_machine(host), this, "{host}");
     }
 }
@@ -123,7 +132,10 @@ async fn a_password_does_not_go_to_another_machine_in_plain_text() {
 async fn encryption_that_was_offered_and_fails_is_not_done_without() {
     let offers = Manner::Answers("EHLO", "250-sink\r\n250 STARTTLS");
     let sink = Mailbox::start([offers]).await;
-    let error = Smtp::new(server(&sink)).send(&sample("ana@example.com", "Ana")).await.expect_err("no encryption after all");
+    let error = Smtp::new(server(&sink))
+        .send(&sample("ana@example.com", "Ana"))
+        .await
+        .expect_err("no encryption after all");
     assert!(!error.permanent, "{error}");
     assert_eq!(sink.received(), []);
 }

@@ -59,7 +59,8 @@ impl Storage for Recorded {
 async fn recorded(size: u64) -> (TempDir, Arc<Recorded>, Object) {
     let directory = tempfile::tempdir().expect("a directory can be made");
     let key = Key::archive(UserId::generate(), JobId::generate(), 1);
-    let disk = Disk::open(directory.path(), &SecretSlice::from(vec![7; 32]), Clock::default()).expect("the directory can be used");
+    let disk = Disk::open(directory.path(), &SecretSlice::from(vec![7; 32]), Clock::default())
+        .expect("the directory can be used");
     let mut upload = disk.create(&key).await.expect("an upload begins");
     upload.write((0..size).map(byte).collect::<Vec<u8>>().into()).await.expect("bytes are taken");
     upload.complete().await.expect("the upload is completed");
@@ -71,16 +72,24 @@ fn byte(at: u64) -> u8 {
     (at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8
 }
 
-/// Read at these places, each time so many bytes, and tell which ranges were asked for, in order of their starts.
+/// Read at these places, each time so many bytes, and tell which ranges were asked for, in order of
+/// their starts.
 fn requests(size: u64, places: impl IntoIterator<Item = (u64, u64)>) -> Vec<Range<u64>> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime starts");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .build()
+        .expect("a runtime starts");
     let (_directory, storage, object) = runtime.block_on(recorded(size));
-    let mut reader = Reader::new(Arc::clone(&storage) as Arc<dyn Storage>, &object, runtime.handle().clone());
+    let mut reader =
+        Reader::new(Arc::clone(&storage) as Arc<dyn Storage>, &object, runtime.handle().clone());
     for (at, length) in places {
         reader.seek(SeekFrom::Start(at)).expect("the place exists");
         let mut bytes = vec![0; length as usize];
         reader.read_exact(&mut bytes).expect("the object can be read");
-        assert!(bytes.into_iter().eq((at..at + length).map(byte)), "the bytes from {at} on are right");
+        assert!(
+            bytes.into_iter().eq((at..at + length).map(byte)),
+            "the bytes from {at} on are right"
+        );
         let kept: u64 = reader.windows.iter().map(Window::length).sum();
         assert!(kept <= KEPT, "{kept} bytes are kept");
     }
@@ -97,8 +106,10 @@ fn requests(size: u64, places: impl IntoIterator<Item = (u64, u64)>) -> Vec<Rang
 #[test]
 fn reading_through_asks_for_every_byte_once_in_growing_windows() {
     let size = 24 * MIB + 1;
-    let ranges = requests(size, (0..size / 65_536).map(|n| (n * 65_536, 65_536)).chain([(size - 1, 1)]));
-    let mut ends = [256, 768, 1792, 3840, 7936, 12_032, 16_128, 20_224, 24_320].map(|kib| kib * 1024).to_vec();
+    let ranges =
+        requests(size, (0..size / 65_536).map(|n| (n * 65_536, 65_536)).chain([(size - 1, 1)]));
+    let mut ends =
+        [256, 768, 1792, 3840, 7936, 12_032, 16_128, 20_224, 24_320].map(|kib| kib * 1024).to_vec();
     ends.push(size);
     let starts = [0].into_iter().chain(ends.iter().copied());
     assert_eq!(ranges, starts.zip(&ends).map(|(start, end)| start..*end).collect::<Vec<_>>());
@@ -109,7 +120,16 @@ fn a_container_with_its_index_at_the_end_is_opened_with_few_requests() {
     let size = 100 * MIB;
     // The header, boxes on the way to the index, the index, and back to the first pictures.
     let tail = size - 200_000;
-    let places = [(0, 256), (0, 4096), (32, 8), (tail, 8), (tail + 8, 100_000), (tail, 1000), (40, 60_000), (100_000, 60_000)];
+    let places = [
+        (0, 256),
+        (0, 4096),
+        (32, 8),
+        (tail, 8),
+        (tail + 8, 100_000),
+        (tail, 1000),
+        (40, 60_000),
+        (100_000, 60_000),
+    ];
     assert_eq!(requests(size, places), [0..FIRST_WINDOW, tail..size]);
 }
 
@@ -139,23 +159,32 @@ fn two_places_read_in_turn_are_both_kept() {
 
 #[test]
 fn many_threads_share_a_runtime_of_one() {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).max_blocking_threads(1).build().expect("a runtime starts");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(1)
+        .build()
+        .expect("a runtime starts");
     let size = 6 * MIB + 3;
     let (_directory, storage, object) = runtime.block_on(recorded(size));
     std::thread::scope(|scope| {
         for fence in 2..10 {
-            let (storage, object, handle) = (Arc::clone(&storage), &object, runtime.handle().clone());
+            let (storage, object, handle) =
+                (Arc::clone(&storage), &object, runtime.handle().clone());
             scope.spawn(move || {
                 let (user, job) = object.key.job();
                 let copy = Key::archive(user, job, fence);
                 let upload = handle.block_on(storage.create(&copy)).expect("an upload begins");
                 let mut writer = Writer::new(upload, handle.clone());
-                let mut reader = Reader::new(Arc::clone(&storage) as Arc<dyn Storage>, object, handle.clone());
+                let mut reader =
+                    Reader::new(Arc::clone(&storage) as Arc<dyn Storage>, object, handle.clone());
                 assert_eq!(io::copy(&mut reader, &mut writer).expect("the object is copied"), size);
                 let upload = writer.into_upload().expect("the last bytes are written");
-                assert_eq!(handle.block_on(upload.complete()).expect("the upload is completed"), size);
-                let bytes = handle.block_on(storage.disk.read(&copy, 0..size)).expect("the copy is there");
+                assert_eq!(
+                    handle.block_on(upload.complete()).expect("the upload is completed"),
+                    size
+                );
+                let bytes =
+                    handle.block_on(storage.disk.read(&copy, 0..size)).expect("the copy is there");
                 assert!(bytes.into_iter().eq((0..size).map(byte)));
             });
         }
@@ -164,7 +193,10 @@ fn many_threads_share_a_runtime_of_one() {
 
 #[test]
 fn a_failed_write_fails_the_upload() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime starts");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .build()
+        .expect("a runtime starts");
     let (_directory, storage, object) = runtime.block_on(recorded(1));
     let upload = runtime.block_on(storage.create(&object.key)).expect("an upload begins");
     assert_eq!(runtime.block_on(storage.sweep(Duration::ZERO)).expect("sweeping works"), 1);

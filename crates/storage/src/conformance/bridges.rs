@@ -41,10 +41,18 @@ pub(super) async fn read_as_from_memory(storage: &Arc<dyn Storage>) {
                     _ => SeekFrom::Current(0),
                 };
                 let (ours, its) = (reader.seek(to), memory.seek(to));
-                assert_eq!(ours.map_err(|error| error.kind()), its.map_err(|error| error.kind()), "step {step}: {to:?}");
+                assert_eq!(
+                    ours.map_err(|error| error.kind()),
+                    its.map_err(|error| error.kind()),
+                    "step {step}: {to:?}"
+                );
                 let length = (number >> 40) % 300_000;
                 let (mut ours, mut its) = (Vec::new(), Vec::new());
-                reader.by_ref().take(length).read_to_end(&mut ours).expect("the object can be read");
+                reader
+                    .by_ref()
+                    .take(length)
+                    .read_to_end(&mut ours)
+                    .expect("the object can be read");
                 memory.by_ref().take(length).read_to_end(&mut its).expect("memory can be read");
                 assert!(ours == its, "step {step}: {length} bytes after {to:?} of {size}");
                 assert_eq!(reader.stream_position().ok(), memory.stream_position().ok());
@@ -65,7 +73,8 @@ pub(super) async fn write_in_order(storage: &Arc<dyn Storage>) {
             let (mut rest, mut state) = (&written[..], 3);
             while !rest.is_empty() {
                 // Single bytes, and more than is gathered.
-                let length = 1 + random(&mut state) as usize % if state % 2 == 0 { 3 } else { 3_000_000 };
+                let length =
+                    1 + random(&mut state) as usize % if state % 2 == 0 { 3 } else { 3_000_000 };
                 let (piece, after) = rest.split_at(length.min(rest.len()));
                 writer.write_all(piece)?;
                 rest = after;
@@ -73,14 +82,19 @@ pub(super) async fn write_in_order(storage: &Arc<dyn Storage>) {
             writer.into_upload()
         });
         let upload = thread.await.expect("the writer does not panic").expect("the writer writes");
-        assert_eq!(listing(&**storage, &users(&key)).await, [], "what is written is not complete yet");
+        assert_eq!(
+            listing(&**storage, &users(&key)).await,
+            [],
+            "what is written is not complete yet"
+        );
         assert_eq!(upload.complete().await.expect("the upload is completed"), size as u64);
         assert!(get(&**storage, &key).await == bytes);
         storage.delete(&key).await.expect("the object can be deleted");
     }
 
     let key = new_key();
-    let (upload, runtime) = (storage.create(&key).await.expect("an upload begins"), Handle::current());
+    let (upload, runtime) =
+        (storage.create(&key).await.expect("an upload begins"), Handle::current());
     let thread = spawn_blocking(move || Writer::new(upload, runtime).write_all(&content(3, SIZE)));
     thread.await.expect("the writer does not panic").expect("the writer writes");
     assert_eq!(listing(&**storage, &users(&key)).await, [], "a dropped writer leaves nothing");
@@ -93,9 +107,13 @@ pub(super) async fn tell_what_is_missing(storage: &Arc<dyn Storage>) {
     let object = put(&**storage, &key, &content(4, 100)).await;
     storage.delete(&key).await.expect("the object can be deleted");
     let mut reader = Reader::new(Arc::clone(storage), &object, Handle::current());
-    let read = spawn_blocking(move || reader.read(&mut [0; 10]).map_err(|error| (error.kind(), error.downcast::<Error>())));
+    let read = spawn_blocking(move || {
+        reader.read(&mut [0; 10]).map_err(|error| (error.kind(), error.downcast::<Error>()))
+    });
     match read.await.expect("the reader does not panic") {
-        Err((io::ErrorKind::NotFound, Ok(Error::NotFound { key: missing }))) => assert_eq!(missing, key),
+        Err((io::ErrorKind::NotFound, Ok(Error::NotFound { key: missing }))) => {
+            assert_eq!(missing, key)
+        }
         other => panic!("the object is gone, but reading gave {other:?}"),
     }
 }

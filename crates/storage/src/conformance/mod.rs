@@ -12,9 +12,11 @@ use jobs::{JobId, UserId};
 
 use crate::{Key, Object, Storage};
 
-/// Hold an adapter to everything that [`Storage`] promises, but for its [links](Storage::link), which only its own tests can follow.
+/// Hold an adapter to everything that [`Storage`] promises, but for its [links](Storage::link),
+/// which only its own tests can follow.
 ///
-/// Nobody else may use the storage meanwhile. It holds what it held before when this returns. Needs a runtime with several threads.
+/// Nobody else may use the storage meanwhile. It holds what it held before when this returns. Needs
+/// a runtime with several threads.
 ///
 /// # Panics
 ///
@@ -42,7 +44,11 @@ pub async fn all(storage: Arc<dyn Storage>) {
     bridges::tell_what_is_missing(&storage).await;
 
     assert_eq!(listing(&*storage, Key::ROOT).await, before, "the suite has cleaned up");
-    assert_eq!(storage.sweep(Duration::ZERO).await.expect("sweeping works"), 0, "no upload is left");
+    assert_eq!(
+        storage.sweep(Duration::ZERO).await.expect("sweeping works"),
+        0,
+        "no upload is left"
+    );
 }
 
 /// A key that nothing else has.
@@ -62,7 +68,8 @@ fn content(seed: u64, length: usize) -> Bytes {
     words.take(length.div_ceil(8)).flatten().take(length).collect::<Vec<u8>>().into()
 }
 
-/// The next number of a sequence that looks like chance: xorshift64 (Marsaglia, "Xorshift RNGs", 2003).
+/// The next number of a sequence that looks like chance: xorshift64 (Marsaglia, "Xorshift RNGs",
+/// 2003).
 fn random(state: &mut u64) -> u64 {
     *state ^= *state << 13;
     *state ^= *state >> 7;
@@ -88,7 +95,10 @@ async fn get(storage: &dyn Storage, key: &Key) -> Bytes {
 async fn listing(storage: &dyn Storage, prefix: &str) -> Vec<Object> {
     let mut objects: Vec<Object> = Vec::new();
     loop {
-        let page = storage.list(prefix, objects.last().map(|object| &object.key)).await.expect("objects can be listed");
+        let page = storage
+            .list(prefix, objects.last().map(|object| &object.key))
+            .await
+            .expect("objects can be listed");
         if page.is_empty() {
             return objects;
         }

@@ -18,8 +18,12 @@ pub(super) async fn appear_whole_or_not_at_all(storage: &dyn Storage) {
     let mut upload = storage.create(&key).await.expect("an upload begins");
     for part in [bytes.slice(..1), bytes.slice(1..LARGE / 2), bytes.slice(LARGE / 2..)] {
         upload.write(part).await.expect("bytes are taken");
-        assert!(matches!(storage.head(&key).await, Err(Error::NotFound { key: missing }) if missing == key));
-        assert!(matches!(storage.read(&key, 0..1).await, Err(Error::NotFound { key: missing }) if missing == key));
+        assert!(
+            matches!(storage.head(&key).await, Err(Error::NotFound { key: missing }) if missing == key)
+        );
+        assert!(
+            matches!(storage.read(&key, 0..1).await, Err(Error::NotFound { key: missing }) if missing == key)
+        );
         assert_eq!(listing(storage, &users(&key)).await, []);
     }
     assert_eq!(upload.complete().await.expect("the upload is completed"), LARGE as u64);
@@ -41,7 +45,11 @@ pub(super) async fn leave_nothing_when_aborted_or_dropped(storage: &dyn Storage)
                 drop(upload);
             } else {
                 upload.abort().await;
-                assert_eq!(storage.sweep(Duration::ZERO).await.expect("sweeping works"), 0, "nothing is left of {size} bytes");
+                assert_eq!(
+                    storage.sweep(Duration::ZERO).await.expect("sweeping works"),
+                    0,
+                    "nothing is left of {size} bytes"
+                );
             }
             assert!(matches!(storage.head(&key).await, Err(Error::NotFound { .. })));
             assert_eq!(listing(storage, &users(&key)).await, []);
@@ -58,8 +66,16 @@ pub(super) async fn are_swept_when_forgotten(storage: &dyn Storage) {
     let finished = put(storage, &other, &content(3, 1)).await;
     let mut upload = storage.create(&key).await.expect("an upload begins");
     upload.write(content(3, LARGE)).await.expect("bytes are taken");
-    assert_eq!(storage.sweep(Duration::from_hours(1)).await.expect("sweeping works"), 0, "young uploads are left alone");
-    assert_eq!(storage.sweep(Duration::ZERO).await.expect("sweeping works"), 1, "the upload is swept away");
+    assert_eq!(
+        storage.sweep(Duration::from_hours(1)).await.expect("sweeping works"),
+        0,
+        "young uploads are left alone"
+    );
+    assert_eq!(
+        storage.sweep(Duration::ZERO).await.expect("sweeping works"),
+        1,
+        "the upload is swept away"
+    );
     upload.complete().await.expect_err("nothing is left to complete");
     assert_eq!(listing(storage, &users(&key)).await, []);
     assert_eq!(listing(storage, &users(&other)).await, [finished], "objects are never swept away");
@@ -112,8 +128,12 @@ pub(super) async fn may_be_large(storage: &dyn Storage) {
     assert_eq!(upload.complete().await.expect("the upload is completed"), LARGE as u64);
     for from in (0..LARGE).step_by(5 << 20) {
         let to = LARGE.min(from + (5 << 20));
-        let read = storage.read(&key, from as u64..to as u64).await.expect("the object can be read");
-        assert!(read == bytes.slice(from..to), "the bytes from {from} on are those that were written");
+        let read =
+            storage.read(&key, from as u64..to as u64).await.expect("the object can be read");
+        assert!(
+            read == bytes.slice(from..to),
+            "the bytes from {from} on are those that were written"
+        );
     }
     storage.delete(&key).await.expect("the object can be deleted");
 }
@@ -134,7 +154,8 @@ pub(super) async fn may_be_many_of_one_key(storage: &Arc<dyn Storage>) {
     storage.delete(&key).await.expect("the object can be deleted");
 }
 
-/// Objects of one user come and go at the same time; none that was completed is lost with the folders of those that went.
+/// Objects of one user come and go at the same time; none that was completed is lost with the
+/// folders of those that went.
 pub(super) async fn may_go_on_beside_deletes(storage: &Arc<dyn Storage>) {
     let first = new_key();
     let (user, job) = first.job();

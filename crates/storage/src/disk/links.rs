@@ -18,7 +18,8 @@ pub const LINKS: &str = "/files/";
 /// Fewest bytes of a key that signs links: as many as the hash has (RFC 2104, 3).
 pub const SHORTEST_SIGNING_KEY: usize = 32;
 
-/// What is signed says first what it is, so that no signature can stand for another thing that the same key may sign.
+/// What is signed says first what it is, so that no signature can stand for another thing that the
+/// same key may sign.
 const FORM: &str = "fiapx link 1";
 
 /// All but the unreserved characters (RFC 3986, 2.3).
@@ -52,18 +53,27 @@ impl Links {
         Ok(Self { mac: Hmac::new_from_slice(key).map_err(|_| weak)?, clock })
     }
 
-    /// A link to an object that is valid for so long, and up to a second more: links count in full ones.
+    /// A link to an object that is valid for so long, and up to a second more: links count in full
+    /// ones.
     pub(super) fn sign(&self, key: &Key, filename: &str, valid_for: Duration) -> String {
         let seconds = i64::try_from(valid_for.as_secs()).unwrap_or(i64::MAX);
         let expires = self.clock.now().timestamp().saturating_add(seconds).saturating_add(1);
         self.link(key, expires, filename)
     }
 
-    pub(super) fn verify(&self, key: &str, expires: i64, filename: &str, signature: &str) -> Result<Key, LinkError> {
+    pub(super) fn verify(
+        &self,
+        key: &str,
+        expires: i64,
+        filename: &str,
+        signature: &str,
+    ) -> Result<Key, LinkError> {
         let key = key.parse().map_err(|_| LinkError::Wrong)?;
         let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| LinkError::Wrong)?;
         // Takes the same time whichever bytes differ.
-        self.mac_of(&key, expires, filename).verify_slice(&signature).map_err(|_| LinkError::Wrong)?;
+        self.mac_of(&key, expires, filename)
+            .verify_slice(&signature)
+            .map_err(|_| LinkError::Wrong)?;
         if self.clock.now().timestamp() >= expires {
             return Err(LinkError::Expired);
         }
@@ -71,12 +81,14 @@ impl Links {
     }
 
     fn link(&self, key: &Key, expires: i64, filename: &str) -> String {
-        let signature = URL_SAFE_NO_PAD.encode(self.mac_of(key, expires, filename).finalize().into_bytes());
+        let signature =
+            URL_SAFE_NO_PAD.encode(self.mac_of(key, expires, filename).finalize().into_bytes());
         let filename = utf8_percent_encode(filename, ESCAPED);
         format!("{LINKS}{key}?expires={expires}&filename={filename}&signature={signature}")
     }
 
-    /// The file name is last: it is the only part that may hold a line break, so no two links are signed alike.
+    /// The file name is last: it is the only part that may hold a line break, so no two links are
+    /// signed alike.
     fn mac_of(&self, key: &Key, expires: i64, filename: &str) -> Hmac<Sha256> {
         self.mac.clone().chain_update(format!("{FORM}\n{key}\n{expires}\n{filename}"))
     }
@@ -92,7 +104,8 @@ mod tests {
     const NAME: &str = "férias & \"sol\" 100%\n?#.zip";
 
     fn links(clock: Clock) -> Links {
-        Links::new(&SecretSlice::from(vec![7; SHORTEST_SIGNING_KEY]), clock).expect("the key is long enough")
+        Links::new(&SecretSlice::from(vec![7; SHORTEST_SIGNING_KEY]), clock)
+            .expect("the key is long enough")
     }
 
     /// Key, expiry, file name and signature, as a server reads them from a URL.
@@ -102,7 +115,10 @@ mod tests {
             .into_iter()
             .zip(query.split('&'))
             .map(|(name, pair)| {
-                let value = pair.strip_prefix(name).and_then(|rest| rest.strip_prefix('=')).expect("the parameter stands here");
+                let value = pair
+                    .strip_prefix(name)
+                    .and_then(|rest| rest.strip_prefix('='))
+                    .expect("the parameter stands here");
                 percent_decode_str(value).decode_utf8().expect("values are UTF-8").into_owned()
             })
             .collect();
@@ -113,10 +129,14 @@ mod tests {
 
     #[test]
     fn a_link_opens_its_object_until_its_time_is_over() {
-        let (clock, key) = (Clock::default(), Key::archive(UserId::generate(), JobId::generate(), 1));
+        let (clock, key) =
+            (Clock::default(), Key::archive(UserId::generate(), JobId::generate(), 1));
         let links = links(clock.clone());
         let link = links.sign(&key, NAME, Duration::from_mins(15));
-        assert!(link.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'#'), "{link}");
+        assert!(
+            link.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'#'),
+            "{link}"
+        );
         let (text, expires, filename, signature) = parts(&link);
         assert_eq!((text.as_str(), filename.as_str()), (key.as_str(), NAME));
         let verify = || links.verify(&text, expires, &filename, &signature);
@@ -129,9 +149,11 @@ mod tests {
 
     #[test]
     fn the_second_of_expiry_is_over() {
-        let (clock, key) = (Clock::default(), Key::archive(UserId::generate(), JobId::generate(), 1));
+        let (clock, key) =
+            (Clock::default(), Key::archive(UserId::generate(), JobId::generate(), 1));
         let links = links(clock.clone());
-        let (text, expires, filename, signature) = parts(&links.link(&key, clock.now().timestamp(), NAME));
+        let (text, expires, filename, signature) =
+            parts(&links.link(&key, clock.now().timestamp(), NAME));
         assert_eq!(links.verify(&text, expires, &filename, &signature), Err(LinkError::Expired));
     }
 
@@ -140,25 +162,56 @@ mod tests {
         let (user, job) = (UserId::generate(), JobId::generate());
         let key = Key::archive(user, job, 1);
         let ours = links(Clock::default());
-        let (text, expires, filename, signature) = parts(&ours.sign(&key, NAME, Duration::from_mins(15)));
-        let others =
-            [Key::archive(user, job, 11), Key::input(user, job, VideoFormat::Mp4), Key::archive(UserId::generate(), job, 1)];
-        for other in others.iter().map(Key::as_str).chain(["", "../../etc/passwd", &format!("{text}\n{expires}")]) {
-            assert_eq!(ours.verify(other, expires, &filename, &signature), Err(LinkError::Wrong), "{other}");
+        let (text, expires, filename, signature) =
+            parts(&ours.sign(&key, NAME, Duration::from_mins(15)));
+        let others = [
+            Key::archive(user, job, 11),
+            Key::input(user, job, VideoFormat::Mp4),
+            Key::archive(UserId::generate(), job, 1),
+        ];
+        for other in others.iter().map(Key::as_str).chain([
+            "",
+            "../../etc/passwd",
+            &format!("{text}\n{expires}"),
+        ]) {
+            assert_eq!(
+                ours.verify(other, expires, &filename, &signature),
+                Err(LinkError::Wrong),
+                "{other}"
+            );
         }
         for other in [expires + 1, expires - 1, -expires, i64::MAX, i64::MIN] {
-            assert_eq!(ours.verify(&text, other, &filename, &signature), Err(LinkError::Wrong), "{other}");
+            assert_eq!(
+                ours.verify(&text, other, &filename, &signature),
+                Err(LinkError::Wrong),
+                "{other}"
+            );
         }
         for other in ["", "film.exe", &NAME.to_uppercase(), &NAME[1..]] {
-            assert_eq!(ours.verify(&text, expires, other, &signature), Err(LinkError::Wrong), "{other}");
+            assert_eq!(
+                ours.verify(&text, expires, other, &signature),
+                Err(LinkError::Wrong),
+                "{other}"
+            );
         }
         let first = if signature.starts_with('A') { "B" } else { "A" };
-        for other in
-            ["", "A", "*", &signature[..signature.len() - 4], &format!("{first}{}", &signature[1..]), &format!("{signature}=")]
-        {
-            assert_eq!(ours.verify(&text, expires, &filename, other), Err(LinkError::Wrong), "{other}");
+        for other in [
+            "",
+            "A",
+            "*",
+            &signature[..signature.len() - 4],
+            &format!("{first}{}", &signature[1..]),
+            &format!("{signature}="),
+        ] {
+            assert_eq!(
+                ours.verify(&text, expires, &filename, other),
+                Err(LinkError::Wrong),
+                "{other}"
+            );
         }
-        let theirs = Links::new(&SecretSlice::from(vec![8; SHORTEST_SIGNING_KEY]), Clock::default()).expect("long enough");
+        let theirs =
+            Links::new(&SecretSlice::from(vec![8; SHORTEST_SIGNING_KEY]), Clock::default())
+                .expect("long enough");
         assert_eq!(theirs.verify(&text, expires, &filename, &signature), Err(LinkError::Wrong));
     }
 
@@ -166,7 +219,9 @@ mod tests {
     fn a_key_that_can_be_guessed_signs_nothing() {
         for length in [0, SHORTEST_SIGNING_KEY - 1] {
             let refused = Links::new(&SecretSlice::from(vec![7; length]), Clock::default());
-            assert!(matches!(refused, Err(Error::WeakSigningKey { length: told }) if told == length));
+            assert!(
+                matches!(refused, Err(Error::WeakSigningKey { length: told }) if told == length)
+            );
         }
     }
 

@@ -5,7 +5,8 @@
 //! unfinished/                what is being written; a crash leaves its files here
 //! ```
 //!
-//! A file is moved to its key when it is complete and on disk. Only the user that the service runs as can read any of it.
+//! A file is moved to its key when it is complete and on disk. Only the user that the service runs
+//! as can read any of it.
 
 mod upload;
 mod links;
@@ -40,14 +41,20 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Use a directory, which is made if it is not there. The key signs the [links](Storage::link): whoever has it can fetch every
-    /// object. It has [`SHORTEST_SIGNING_KEY`] bytes or more.
-    pub fn open(directory: &Path, signing_key: &SecretSlice<u8>, clock: Clock) -> Result<Self, Error> {
+    /// Use a directory, which is made if it is not there. The key signs the [links](Storage::link):
+    /// whoever has it can fetch every object. It has [`SHORTEST_SIGNING_KEY`] bytes or more.
+    pub fn open(
+        directory: &Path,
+        signing_key: &SecretSlice<u8>,
+        clock: Clock,
+    ) -> Result<Self, Error> {
         let links = Links::new(signing_key, clock)?;
         let directory = directory.to_owned();
         for part in [Key::ROOT, UNFINISHED] {
             let part = directory.join(part);
-            make_directory(&part).map_err(|error| Error::of_system(|| format!("make the directory {}", part.display()), error))?;
+            make_directory(&part).map_err(|error| {
+                Error::of_system(|| format!("make the directory {}", part.display()), error)
+            })?;
         }
         sync_directory(&directory)?;
         Ok(Self { directory, links })
@@ -59,9 +66,16 @@ impl Disk {
         Ok(tokio::fs::File::from_std(file))
     }
 
-    /// The key of the object that a [link](Storage::link) leads to, if the link is one of ours and not too old. `key` is what follows
-    /// [`LINKS`] in its path, the others are the parameters of its query, decoded.
-    pub fn verify(&self, key: &str, expires: i64, filename: &str, signature: &str) -> Result<Key, LinkError> {
+    /// The key of the object that a [link](Storage::link) leads to, if the link is one of ours and
+    /// not too old. `key` is what follows [`LINKS`] in its path, the others are the parameters of
+    /// its query, decoded.
+    pub fn verify(
+        &self,
+        key: &str,
+        expires: i64,
+        filename: &str,
+        signature: &str,
+    ) -> Result<Key, LinkError> {
         self.links.verify(key, expires, filename, signature)
     }
 
@@ -108,7 +122,9 @@ impl Storage for Disk {
     async fn delete(&self, key: &Key) -> Result<(), Error> {
         self.at(key, |path, key| {
             match fs::remove_file(&path) {
-                Err(error) if !is_absence(&error) => return Err(Error::of_system(|| format!("delete {key}"), error)),
+                Err(error) if !is_absence(&error) => {
+                    return Err(Error::of_system(|| format!("delete {key}"), error));
+                }
                 _ => remove_empty_folders(&path),
             }
             Ok(())
@@ -117,10 +133,18 @@ impl Storage for Disk {
     }
 
     async fn list(&self, prefix: &str, after: Option<&Key>) -> Result<Vec<Object>, Error> {
-        let (directory, prefix, after) = (self.directory.clone(), prefix.to_owned(), after.map(Key::to_string));
+        let (directory, prefix, after) =
+            (self.directory.clone(), prefix.to_owned(), after.map(Key::to_string));
         off_runtime(move || {
-            let mut listing = Listing { directory, prefix, after: after.unwrap_or_default(), objects: Vec::new() };
-            listing.visit(Key::ROOT).map_err(|error| Error::of_system(|| format!("list {}", listing.prefix), error))?;
+            let mut listing = Listing {
+                directory,
+                prefix,
+                after: after.unwrap_or_default(),
+                objects: Vec::new(),
+            };
+            listing
+                .visit(Key::ROOT)
+                .map_err(|error| Error::of_system(|| format!("list {}", listing.prefix), error))?;
             Ok(listing.objects)
         })
         .await
@@ -130,11 +154,14 @@ impl Storage for Disk {
         Ok(self.links.sign(key, filename, valid_for))
     }
 
-    /// The age of an upload is that of its last write, by the system's clock, whatever the [`Clock`] says.
+    /// The age of an upload is that of its last write, by the system's clock, whatever the
+    /// [`Clock`] says.
     async fn sweep(&self, older_than: Duration) -> Result<u64, Error> {
         let directory = self.directory.join(UNFINISHED);
         off_runtime(move || {
-            sweep(&directory, older_than).map_err(|error| Error::of_system(|| format!("clear {}", directory.display()), error))
+            sweep(&directory, older_than).map_err(|error| {
+                Error::of_system(|| format!("clear {}", directory.display()), error)
+            })
         })
         .await
     }
@@ -142,7 +169,9 @@ impl Storage for Disk {
     async fn check(&self) -> Result<(), Error> {
         let directory = self.directory.clone();
         off_runtime(move || {
-            let unavailable = |error| Error::of_system(|| format!("use the directory {}", directory.display()), error);
+            let unavailable = |error| {
+                Error::of_system(|| format!("use the directory {}", directory.display()), error)
+            };
             fs::read_dir(directory.join(Key::ROOT)).map_err(unavailable)?;
             let probe = tempfile::tempfile_in(directory.join(UNFINISHED)).map_err(unavailable)?;
             probe.write_all_at(b"writable", 0).map_err(unavailable)
@@ -164,7 +193,9 @@ impl Listing {
     fn visit(&mut self, folder: &str) -> io::Result<()> {
         let mut names = Vec::new();
         // What is deleted while this looks around is not there.
-        let Some(entries) = unless_gone(fs::read_dir(self.directory.join(folder)))? else { return Ok(()) };
+        let Some(entries) = unless_gone(fs::read_dir(self.directory.join(folder)))? else {
+            return Ok(());
+        };
         for entry in entries {
             let entry = entry?;
             let Ok(name) = entry.file_name().into_string() else { continue };
@@ -203,7 +234,10 @@ fn sweep(directory: &Path, older_than: Duration) -> io::Result<u64> {
         let entry = entry?;
         let Some(metadata) = unless_gone(entry.metadata())? else { continue };
         let age = now.duration_since(metadata.modified()?).unwrap_or_default();
-        if metadata.is_file() && age >= older_than && unless_gone(fs::remove_file(entry.path()))?.is_some() {
+        if metadata.is_file()
+            && age >= older_than
+            && unless_gone(fs::remove_file(entry.path()))?.is_some()
+        {
             removed += 1;
         }
     }
@@ -221,12 +255,20 @@ fn open(path: &Path, key: &Key) -> Result<(File, u64), Error> {
 }
 
 fn object(key: Key, metadata: &Metadata) -> Object {
-    Object { key, size: metadata.len(), modified: Time::from_timestamp(metadata.mtime(), 0).unwrap_or_default() }
+    Object {
+        key,
+        size: metadata.len(),
+        modified: Time::from_timestamp(metadata.mtime(), 0).unwrap_or_default(),
+    }
 }
 
 /// The error that reading an object gave.
 fn of_object(error: io::Error, key: &Key) -> Error {
-    if is_absence(&error) { Error::NotFound { key: key.clone() } } else { Error::of_system(|| format!("read {key}"), error) }
+    if is_absence(&error) {
+        Error::NotFound { key: key.clone() }
+    } else {
+        Error::of_system(|| format!("read {key}"), error)
+    }
 }
 
 /// Whether there is no file at a path, be it that a part of the path is no directory.
@@ -246,7 +288,8 @@ fn make_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Remove the folders of the job and of the user in which an object lay. One that is not empty stays, which is what the error says.
+/// Remove the folders of the job and of the user in which an object lay. One that is not empty
+/// stays, which is what the error says.
 fn remove_empty_folders(path: &Path) {
     for folder in path.ancestors().skip(1).take(2) {
         if fs::remove_dir(folder).is_err() {
@@ -255,21 +298,28 @@ fn remove_empty_folders(path: &Path) {
     }
 }
 
-/// Make the names in a directory survive a power cut (`fsync(2)`: that of a file does not do it). One that is gone has none.
+/// Make the names in a directory survive a power cut (`fsync(2)`: that of a file does not do it).
+/// One that is gone has none.
 fn sync_directory(path: &Path) -> Result<(), Error> {
-    let synced = unless_gone(File::open(path)).and_then(|directory| directory.map_or(Ok(()), |directory| directory.sync_all()));
-    synced.map_err(|error| Error::of_system(|| format!("write the directory {}", path.display()), error))
+    let synced = unless_gone(File::open(path))
+        .and_then(|directory| directory.map_or(Ok(()), |directory| directory.sync_all()));
+    synced.map_err(|error| {
+        Error::of_system(|| format!("write the directory {}", path.display()), error)
+    })
 }
 
 /// Wait for work that blocks, on a thread that may.
-async fn off_runtime<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+async fn off_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
     match task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            Err(stopped) => {
-                Err(Error::Unavailable { action: "do anything while the service stops".to_owned(), cause: stopped.into() })
-            }
+            Err(stopped) => Err(Error::Unavailable {
+                action: "do anything while the service stops".to_owned(),
+                cause: stopped.into(),
+            }),
         },
     }
 }

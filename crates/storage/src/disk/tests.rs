@@ -37,7 +37,12 @@ fn tree(disk: &Disk) -> Vec<(String, u32)> {
         for entry in fs::read_dir(directory).expect("the directory can be read") {
             let path = entry.expect("the entry can be read").path();
             let metadata = fs::symlink_metadata(&path).expect("the file is there");
-            let name = path.strip_prefix(root).expect("it lies below").to_str().expect("names are UTF-8").to_owned();
+            let name = path
+                .strip_prefix(root)
+                .expect("it lies below")
+                .to_str()
+                .expect("names are UTF-8")
+                .to_owned();
             found.push((name, metadata.permissions().mode() & 0o7777));
             if metadata.is_dir() {
                 visit(root, &path, found);
@@ -98,20 +103,27 @@ fn a_write_given_up_loses_the_upload() {
     use std::task::{Context, Waker};
 
     let (_directory, disk) = new_disk();
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).max_blocking_threads(1).build().expect("a runtime starts");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(1)
+        .build()
+        .expect("a runtime starts");
     let mut upload = runtime.block_on(disk.create(&new_key())).expect("an upload begins");
     // The only thread that may write is busy, so the write cannot be over when it is given up.
     let (release, busy) = mpsc::channel::<()>();
     let thread = runtime.spawn_blocking(move || busy.recv());
     {
         let _entered = runtime.enter();
-        let polled = pin!(upload.write(vec![1; 2 << 20].into())).poll(&mut Context::from_waker(Waker::noop()));
+        let polled = pin!(upload.write(vec![1; 2 << 20].into()))
+            .poll(&mut Context::from_waker(Waker::noop()));
         assert!(polled.is_pending());
     }
     drop(release);
     runtime.block_on(thread).expect("it does not panic").expect_err("nothing was sent");
-    assert!(matches!(runtime.block_on(upload.write(Bytes::from_static(b"more"))), Err(Error::CutShort { .. })));
+    assert!(matches!(
+        runtime.block_on(upload.write(Bytes::from_static(b"more"))),
+        Err(Error::CutShort { .. })
+    ));
     assert!(matches!(runtime.block_on(upload.complete()), Err(Error::CutShort { .. })));
     drop(runtime);
     assert_eq!(tree(&disk), empty_tree());
@@ -124,15 +136,22 @@ async fn what_a_crash_left_is_swept_by_age() {
     put(&disk, &key, b"a picture").await;
     let hours_ago = |hours| SystemTime::now() - Duration::from_hours(hours);
     for (name, hours) in [("old", 25), ("young", 23)] {
-        let file = File::create(disk.directory.join(UNFINISHED).join(name)).expect("a file can be made");
+        let file =
+            File::create(disk.directory.join(UNFINISHED).join(name)).expect("a file can be made");
         file.set_modified(hours_ago(hours)).expect("times can be set");
     }
-    let object = OpenOptions::new().write(true).open(disk.directory.join(key.as_str())).expect("the object is a file");
+    let object = OpenOptions::new()
+        .write(true)
+        .open(disk.directory.join(key.as_str()))
+        .expect("the object is a file");
     object.set_modified(hours_ago(1000)).expect("times can be set");
 
     assert_eq!(disk.sweep(Duration::from_hours(24)).await.expect("sweeping works"), 1);
-    let unfinished: Vec<String> =
-        tree(&disk).into_iter().map(|(name, _)| name).filter(|name| name.starts_with("unfinished/")).collect();
+    let unfinished: Vec<String> = tree(&disk)
+        .into_iter()
+        .map(|(name, _)| name)
+        .filter(|name| name.starts_with("unfinished/"))
+        .collect();
     assert_eq!(unfinished, ["unfinished/young"]);
     assert_eq!(disk.head(&key).await.expect("the object is there").size, 9);
 }
@@ -156,7 +175,13 @@ async fn files_of_others_are_no_objects() {
     let folder = file.parent().expect("a key has a folder");
     fs::write(folder.join("notes.txt"), "mine").expect("a file can be written");
     fs::write(disk.directory.join("videos/notes.txt"), "mine").expect("a file can be written");
-    let listed: Vec<Key> = disk.list("", None).await.expect("it can be listed").into_iter().map(|object| object.key).collect();
+    let listed: Vec<Key> = disk
+        .list("", None)
+        .await
+        .expect("it can be listed")
+        .into_iter()
+        .map(|object| object.key)
+        .collect();
     assert_eq!(listed, std::slice::from_ref(&key));
     let directory = Key::archive(key.job().0, key.job().1, 2);
     fs::create_dir(disk.directory.join(directory.as_str())).expect("a directory can be made");
@@ -172,18 +197,27 @@ async fn a_link_leads_to_a_file() {
     let (_directory, disk) = new_disk();
     let key = new_key();
     put(&disk, &key, b"a picture").await;
-    let link = disk.link(&key, "film.zip", Duration::from_mins(15)).await.expect("links can be made");
+    let link =
+        disk.link(&key, "film.zip", Duration::from_mins(15)).await.expect("links can be made");
     let (path, query) = link.split_once('?').expect("there is a query");
-    let values: Vec<&str> = query.split('&').filter_map(|pair| pair.split_once('=').map(|(_, value)| value)).collect();
+    let values: Vec<&str> =
+        query.split('&').filter_map(|pair| pair.split_once('=').map(|(_, value)| value)).collect();
     let [expires, filename, signature] = values[..] else { panic!("{query}") };
     let text = path.strip_prefix(LINKS).expect("the path begins as all do");
     let verified = disk.verify(text, expires.parse().expect("a number"), filename, signature);
     assert_eq!(verified, Ok(key.clone()));
     let mut bytes = Vec::new();
-    disk.open_file(&key).await.expect("the object is there").read_to_end(&mut bytes).await.expect("it can be read");
+    disk.open_file(&key)
+        .await
+        .expect("the object is there")
+        .read_to_end(&mut bytes)
+        .await
+        .expect("it can be read");
     assert_eq!(bytes, b"a picture");
     disk.delete(&key).await.expect("the object can be deleted");
-    assert!(matches!(disk.open_file(&key).await, Err(Error::NotFound { key: missing }) if missing == key));
+    assert!(
+        matches!(disk.open_file(&key).await, Err(Error::NotFound { key: missing }) if missing == key)
+    );
 }
 
 #[tokio::test]
@@ -215,7 +249,8 @@ async fn an_upload_swept_away_leaves_no_folder() {
 async fn a_file_in_place_of_a_folder_is_an_error() {
     let (_directory, disk) = new_disk();
     let key = new_key();
-    fs::write(disk.directory.join(format!("videos/{}", key.job().0)), "mine").expect("a file can be written");
+    fs::write(disk.directory.join(format!("videos/{}", key.job().0)), "mine")
+        .expect("a file can be written");
     let upload = disk.create(&key).await.expect("an upload begins");
     assert!(matches!(upload.complete().await, Err(Error::Unavailable { .. })));
     assert!(matches!(disk.head(&key).await, Err(Error::NotFound { .. })));

@@ -13,8 +13,8 @@ use crate::{Error, Key, Upload};
 /// How many bytes are gathered before a thread is asked to write them.
 const GATHERED: usize = 1 << 20;
 
-/// How often the folder of an object is made again because others remove it. Each time somebody has deleted another object of the
-/// same user just then, so that this is out of reach.
+/// How often the folder of an object is made again because others remove it. Each time somebody has
+/// deleted another object of the same user just then, so that this is out of reach.
 const ATTEMPTS: usize = 1000;
 
 /// An upload to disk. It holds 1 MiB and what is being written.
@@ -22,8 +22,8 @@ pub(super) struct DiskUpload {
     /// The storage's.
     directory: PathBuf,
     key: Key,
-    /// Removed from disk when dropped. It is with the thread that writes to it while one does, and dropped there if that fails or is
-    /// given up.
+    /// Removed from disk when dropped. It is with the thread that writes to it while one does, and
+    /// dropped there if that fails or is given up.
     file: Option<NamedTempFile>,
     gathered: Vec<u8>,
     /// Bytes that were handed in.
@@ -35,9 +35,17 @@ impl DiskUpload {
         let unfinished = directory.join(UNFINISHED);
         let file = off_runtime(move || {
             let file = NamedTempFile::new_in(&unfinished);
-            file.map_err(|error| Error::of_system(|| format!("make a file in {}", unfinished.display()), error))
+            file.map_err(|error| {
+                Error::of_system(|| format!("make a file in {}", unfinished.display()), error)
+            })
         });
-        Ok(Self { directory, key, file: Some(file.await?), gathered: Vec::with_capacity(GATHERED), size: 0 })
+        Ok(Self {
+            directory,
+            key,
+            file: Some(file.await?),
+            gathered: Vec::with_capacity(GATHERED),
+            size: 0,
+        })
     }
 
     fn take_file(&mut self) -> Result<NamedTempFile, Error> {
@@ -73,13 +81,15 @@ impl Upload for DiskUpload {
         let file = self.take_file()?;
         off_runtime(move || {
             let Self { directory, key, gathered, size, .. } = *self;
-            let lies = finish(&file, &gathered).map_err(|error| Error::of_system(|| format!("write {key}"), error))?;
+            let lies = finish(&file, &gathered)
+                .map_err(|error| Error::of_system(|| format!("write {key}"), error))?;
             if lies != size {
                 return Err(Error::CutShort { key });
             }
             let path = directory.join(key.as_str());
             place(file, &path, &key)?;
-            // The folders of the job and of the user may be new, and somebody else may have made them who is not done yet.
+            // The folders of the job and of the user may be new, and somebody else may have made
+            // them who is not done yet.
             path.ancestors().skip(1).take(3).try_for_each(sync_directory)?;
             Ok(size)
         })
@@ -87,7 +97,8 @@ impl Upload for DiskUpload {
     }
 
     async fn abort(self: Box<Self>) {
-        // Freeing the blocks of a large file takes time. The runtime drops what it cannot run any more, which does the same.
+        // Freeing the blocks of a large file takes time. The runtime drops what it cannot run any
+        // more, which does the same.
         let _ = off_runtime(move || {
             drop(self);
             Ok(())
@@ -111,12 +122,15 @@ fn place(file: NamedTempFile, path: &Path, key: &Key) -> Result<(), Error> {
     }
     match moved {
         // The folder is there by now, so it is the file that is not.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::CutShort { key: key.clone() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(Error::CutShort { key: key.clone() })
+        }
         moved => moved.map_err(|error| Error::of_system(|| format!("write {key}"), error)),
     }
 }
 
-/// Move a file into a folder that may go at any moment until the file is in it, since deleting its last object removes it.
+/// Move a file into a folder that may go at any moment until the file is in it, since deleting its
+/// last object removes it.
 fn persist(mut file: NamedTempFile, path: &Path) -> io::Result<()> {
     let folder = path.parent().unwrap_or(path);
     let mut attempts = 0..ATTEMPTS;
@@ -132,7 +146,8 @@ fn persist(mut file: NamedTempFile, path: &Path) -> io::Result<()> {
             Err(error) => error,
         };
         // The second comes when the folder was there and is gone before it is looked at.
-        let folder_went = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists);
+        let folder_went =
+            matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists);
         if !folder_went || !file.path().exists() || attempts.next().is_none() {
             return Err(error);
         }

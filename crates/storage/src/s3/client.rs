@@ -6,8 +6,8 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
-    self, BehaviorVersion, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient,
-    StalledStreamProtectionConfig,
+    self, BehaviorVersion, Credentials, Region, RequestChecksumCalculation,
+    ResponseChecksumValidation, SharedHttpClient, StalledStreamProtectionConfig,
 };
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -25,15 +25,16 @@ const ANSWER: Duration = Duration::from_secs(20);
 /// The slowest way to the store that is good enough, in bytes per second.
 const SLOWEST: u64 = 128 << 10;
 
-/// How long the store may take to put the parts of an object together, of which Amazon says that it can be minutes (Amazon S3 API
-/// reference, `CompleteMultipartUpload`).
+/// How long the store may take to put the parts of an object together, of which Amazon says that it
+/// can be minutes (Amazon S3 API reference, `CompleteMultipartUpload`).
 const ASSEMBLY: Duration = Duration::from_mins(5);
 
 /// How long nothing may come of an answer that has begun, or be taken of a request. The SDK's own.
 const STALL: Duration = Duration::from_secs(20);
 
-/// How often a request is made that fails for reasons that may pass: no connection, no answer in time, or the store is busy or has an
-/// internal error. The pauses between are up to one and two seconds long.
+/// How often a request is made that fails for reasons that may pass: no connection, no answer in
+/// time, or the store is busy or has an internal error. The pauses between are up to one and two
+/// seconds long.
 const ATTEMPTS: u32 = 3;
 
 /// A client that reaches the store at `endpoint`. It makes no request yet.
@@ -54,25 +55,31 @@ pub(super) fn new(settings: &S3Settings, endpoint: &str) -> Client {
         .credentials_provider(credentials)
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
         .timeout_config(timeouts(ANSWER))
-        .stalled_stream_protection(StalledStreamProtectionConfig::enabled().grace_period(STALL).build())
-        // Several stores refuse the checksums that the SDK adds by itself. What is uploaded is protected nevertheless: its SHA-256 is
-        // part of the signature.
+        .stalled_stream_protection(
+            StalledStreamProtectionConfig::enabled().grace_period(STALL).build(),
+        )
+        // Several stores refuse the checksums that the SDK adds by itself. What is uploaded is
+        // protected nevertheless: its SHA-256 is part of the signature.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
         .build();
     Client::from_conf(config)
 }
 
-/// Certificates are those that the system trusts, or that the environment names (`SSL_CERT_FILE`, `SSL_CERT_DIR`). They are not looked
-/// for where none is needed, since a container may have none.
+/// Certificates are those that the system trusts, or that the environment names (`SSL_CERT_FILE`,
+/// `SSL_CERT_DIR`). They are not looked for where none is needed, since a container may have none.
 fn http_client(secure: bool) -> SharedHttpClient {
-    let tls = TlsContext::builder().with_trust_store(TrustStore::empty().with_native_roots(secure)).build().unwrap_or_default();
+    let tls = TlsContext::builder()
+        .with_trust_store(TrustStore::empty().with_native_roots(secure))
+        .build()
+        .unwrap_or_default();
     Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls).build_https()
 }
 
 /// What differs for a request that sends so many bytes.
 pub(super) fn sending(bytes: usize) -> config::Builder {
-    config::Config::builder().timeout_config(timeouts(ANSWER + Duration::from_secs(bytes as u64 / SLOWEST)))
+    config::Config::builder()
+        .timeout_config(timeouts(ANSWER + Duration::from_secs(bytes as u64 / SLOWEST)))
 }
 
 /// What differs for a request after which the store puts an object together.

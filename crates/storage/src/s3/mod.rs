@@ -1,13 +1,15 @@
 //! Objects in a bucket of an S3 store: Amazon's, or another that speaks its language.
 //!
-//! Uploads go to the store in parts while they are written. A process has a budget of memory for parts that are filled or on their
-//! way, which all uploads share: each takes its turn to reserve room for a whole part before it fills it, and gives it back when the
-//! store has the part. So a part that is begun can always be finished, and none waits for memory that it holds itself. Who writes to
-//! several uploads in one task has to complete one before beginning the next, or they may wait for one another: what a part that is
-//! not full holds is given back only when its upload ends.
+//! Uploads go to the store in parts while they are written. A process has a budget of memory for
+//! parts that are filled or on their way, which all uploads share: each takes its turn to reserve
+//! room for a whole part before it fills it, and gives it back when the store has the part. So a
+//! part that is begun can always be finished, and none waits for memory that it holds itself. Who
+//! writes to several uploads in one task has to complete one before beginning the next, or they may
+//! wait for one another: what a part that is not full holds is given back only when its upload
+//! ends.
 //!
-//! What a crash leaves unfinished is [swept](Storage::sweep), by the age that it has since it was begun, and forgotten by the bucket
-//! itself if it was [prepared](S3::prepare).
+//! What a crash leaves unfinished is [swept](Storage::sweep), by the age that it has since it was
+//! begun, and forgotten by the bucket itself if it was [prepared](S3::prepare).
 
 mod client;
 mod part;
@@ -32,11 +34,12 @@ use url::Url;
 use crate::{Error, Key, Object, Storage, Upload};
 use upload::S3Upload;
 
-/// Least bytes of [`S3Settings::upload_memory`]: the largest part, which only very large objects have.
+/// Least bytes of [`S3Settings::upload_memory`]: the largest part, which only very large objects
+/// have.
 pub const LEAST_UPLOAD_MEMORY: usize = part::LARGEST;
 
-/// A good measure for [`S3Settings::upload_memory`]: 128 MiB. With what the allocator keeps, a hundred uploads at once take less than
-/// 200 MiB.
+/// A good measure for [`S3Settings::upload_memory`]: 128 MiB. With what the allocator keeps, a
+/// hundred uploads at once take less than 200 MiB.
 pub const USUAL_UPLOAD_MEMORY: usize = 128 << 20;
 
 /// Where the store is, and who we are to it.
@@ -44,8 +47,9 @@ pub const USUAL_UPLOAD_MEMORY: usize = 128 << 20;
 pub struct S3Settings {
     /// The store's address, `http://` or `https://` (`S3_ENDPOINT`).
     pub endpoint: String,
-    /// The same store as browsers reach it, for links; none is the same address (`S3_PUBLIC_ENDPOINT`). The host is part of what is
-    /// signed, so that nothing between may change it.
+    /// The same store as browsers reach it, for links; none is the same address
+    /// (`S3_PUBLIC_ENDPOINT`). The host is part of what is signed, so that nothing between may
+    /// change it.
     pub public_endpoint: Option<String>,
     /// What signatures name as the region (`S3_REGION`).
     pub region: String,
@@ -55,10 +59,11 @@ pub struct S3Settings {
     pub access_key: SecretString,
     /// Our key (`S3_SECRET_KEY`).
     pub secret_key: SecretString,
-    /// Whether the bucket stands in the path of URLs instead of the host's name. Every store knows that, and only few the other.
+    /// Whether the bucket stands in the path of URLs instead of the host's name. Every store knows
+    /// that, and only few the other.
     pub path_style: bool,
-    /// Bytes that all uploads together may hold, [`LEAST_UPLOAD_MEMORY`] or more. [`USUAL_UPLOAD_MEMORY`] is a good measure; an upload
-    /// on its own makes use of 25 MiB.
+    /// Bytes that all uploads together may hold, [`LEAST_UPLOAD_MEMORY`] or more.
+    /// [`USUAL_UPLOAD_MEMORY`] is a good measure; an upload on its own makes use of 25 MiB.
     pub upload_memory: usize,
 }
 
@@ -72,24 +77,35 @@ impl S3 {
     /// Use a bucket. This makes no request yet: ask for a [check](Storage::check).
     pub fn connect(settings: S3Settings) -> Result<Self, Error> {
         let endpoint = address("S3_ENDPOINT", &settings.endpoint)?;
-        let public = settings.public_endpoint.as_deref().map(|public| address("S3_PUBLIC_ENDPOINT", public)).transpose()?;
+        let public = settings
+            .public_endpoint
+            .as_deref()
+            .map(|public| address("S3_PUBLIC_ENDPOINT", public))
+            .transpose()?;
         if settings.upload_memory < LEAST_UPLOAD_MEMORY {
-            let problem = format!("is {} bytes, but parts of large objects have {LEAST_UPLOAD_MEMORY}", settings.upload_memory);
+            let problem = format!(
+                "is {} bytes, but parts of large objects have {LEAST_UPLOAD_MEMORY}",
+                settings.upload_memory
+            );
             return Err(Error::Setting { setting: "the memory for uploads", problem });
         }
         // No store has that much: it stands for no limit.
         let memory = settings.upload_memory.min(Semaphore::MAX_PERMITS);
         let client = client::new(&settings, &endpoint);
-        let signer = public.map_or_else(|| client.clone(), |public| client::new(&settings, &public));
+        let signer =
+            public.map_or_else(|| client.clone(), |public| client::new(&settings, &public));
         let memory = Arc::new(Semaphore::new(memory));
-        Ok(Self { store: Arc::new(Store { client, signer, endpoint, bucket: settings.bucket, memory }) })
+        Ok(Self {
+            store: Arc::new(Store { client, signer, endpoint, bucket: settings.bucket, memory }),
+        })
     }
 
-    /// Let the bucket remove by itself what this service does not get to remove: objects of this age, in full days, and uploads that
-    /// were not completed within a day. Rules for other things are left alone. Says in words what the store does not do; that is no
-    /// error.
+    /// Let the bucket remove by itself what this service does not get to remove: objects of this
+    /// age, in full days, and uploads that were not completed within a day. Rules for other things
+    /// are left alone. Says in words what the store does not do; that is no error.
     ///
-    /// Give a day or more than the service's own retention: the bucket does not know whether an object is still in use.
+    /// Give a day or more than the service's own retention: the bucket does not know whether an
+    /// object is still in use.
     pub async fn prepare(&self, retention: Duration) -> Result<Vec<String>, Error> {
         self.store.prepare(retention).await
     }
@@ -122,8 +138,9 @@ impl Storage for S3 {
         self.store.link(key, filename, valid_for).await
     }
 
-    /// The age of an upload is counted from its beginning, by the store's clock, and compared with this machine's. Objects that fit
-    /// into one part, and so are sent with one request, leave nothing behind.
+    /// The age of an upload is counted from its beginning, by the store's clock, and compared with
+    /// this machine's. Objects that fit into one part, and so are sent with one request, leave
+    /// nothing behind.
     async fn sweep(&self, older_than: Duration) -> Result<u64, Error> {
         self.store.sweep(older_than).await
     }
@@ -149,7 +166,10 @@ impl Store {
     /// Wait for room for a part; first come, first served.
     async fn reserve(&self, bytes: usize) -> OwnedSemaphorePermit {
         let bytes = u32::try_from(bytes).expect("the largest part has 64 MiB");
-        Arc::clone(&self.memory).acquire_many_owned(bytes).await.expect("the semaphore is never closed")
+        Arc::clone(&self.memory)
+            .acquire_many_owned(bytes)
+            .await
+            .expect("the semaphore is never closed")
     }
 }
 
@@ -164,9 +184,15 @@ fn media_type(key: &Key) -> &'static str {
 /// The address of a store, without a slash at its end.
 fn address(setting: &'static str, address: &str) -> Result<String, Error> {
     let wrong = |problem: String| Error::Setting { setting, problem };
-    let url = Url::parse(address).map_err(|error| wrong(format!("is {address:?} ({error}), not like http://host:port")))?;
+    let url = Url::parse(address)
+        .map_err(|error| wrong(format!("is {address:?} ({error}), not like http://host:port")))?;
     let known = matches!(url.scheme(), "http" | "https") && url.has_host();
-    if !known || url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
+    if !known
+        || url.query().is_some()
+        || url.fragment().is_some()
+        || !url.username().is_empty()
+        || url.password().is_some()
+    {
         return Err(wrong("is not like http://host:port".to_owned()));
     }
     Ok(address.trim_end_matches('/').to_owned())

@@ -1,10 +1,11 @@
 //! How large the parts of an upload are.
 //!
-//! Parts are held in memory, so small ones are better; but S3 takes 10,000 of one object at most. They begin as small as S3 allows,
-//! since most archives are small, and grow with the object, up to a size of which several fit into memory.
+//! Parts are held in memory, so small ones are better; but S3 takes 10,000 of one object at most.
+//! They begin as small as S3 allows, since most archives are small, and grow with the object, up to
+//! a size of which several fit into memory.
 
-/// The smallest that S3 takes, but for the last part of an object, which may have any size (Amazon S3 user guide, "Amazon S3 multipart
-/// upload limits").
+/// The smallest that S3 takes, but for the last part of an object, which may have any size (Amazon
+/// S3 user guide, "Amazon S3 multipart upload limits").
 pub(super) const SMALLEST: usize = 5 << 20;
 
 /// The largest: what memory has to hold at least once. S3 takes 5 GiB.
@@ -26,11 +27,16 @@ pub(super) const LARGEST_OBJECT: u64 = {
     sum
 };
 
-/// Bytes of the part with this number, of which the first is 1. The last part of an object may have fewer.
+/// Bytes of the part with this number, of which the first is 1. The last part of an object may have
+/// fewer.
 pub(super) const fn size(number: u32) -> usize {
     let doublings = number.saturating_sub(1) / STEP;
     // Beyond, shifting would lose bits.
-    let grown = if doublings < usize::BITS - SMALLEST.ilog2() - 1 { SMALLEST << doublings } else { LARGEST };
+    let grown = if doublings < usize::BITS - SMALLEST.ilog2() - 1 {
+        SMALLEST << doublings
+    } else {
+        LARGEST
+    };
     if grown < LARGEST { grown } else { LARGEST }
 }
 
@@ -65,7 +71,10 @@ mod tests {
     fn every_part_is_one_that_s3_takes_and_memory_holds() {
         for number in 1..=MOST {
             assert!((5 * MIB..=64 * MIB).contains(&size(number)), "part {number}");
-            assert!(size(number) >= size(number.saturating_sub(1)), "part {number} is not smaller than the one before");
+            assert!(
+                size(number) >= size(number.saturating_sub(1)),
+                "part {number} is not smaller than the one before"
+            );
         }
     }
 
@@ -79,7 +88,8 @@ mod tests {
 
     #[test]
     fn parts_stay_a_small_share_of_their_object() {
-        // Up to 5 GB, an object is sent in the smallest parts; a hundred uploads of 20 MB never need larger ones.
+        // Up to 5 GB, an object is sent in the smallest parts; a hundred uploads of 20 MB never
+        // need larger ones.
         let begun: u64 = (1..=1000).map(|number| size(number) as u64).sum();
         assert!(begun >= 5_000_000_000);
     }

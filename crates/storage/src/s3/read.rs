@@ -11,7 +11,8 @@ use super::Store;
 use super::refusal::{Answer, cause};
 use crate::{Error, Key, Object, PAGE};
 
-/// How often bytes are asked for whose answer breaks off. The SDK repeats requests itself until an answer begins, not after.
+/// How often bytes are asked for whose answer breaks off. The SDK repeats requests itself until an
+/// answer begins, not after.
 const ATTEMPTS: usize = 3;
 
 /// What a request for a range gave.
@@ -31,7 +32,8 @@ impl Store {
             }
             Err(error) => {
                 if Answer::of(&error).is_some_and(|answer| answer.is_absence()) {
-                    // The answer has no room to say that it is the bucket that is missing, which is no reason to give up the object.
+                    // The answer has no room to say that it is the bucket that is missing, which is
+                    // no reason to give up the object.
                     self.find_bucket(key).await?;
                 }
                 Err(self.object_error("find", key, &error))
@@ -65,7 +67,10 @@ impl Store {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
-        let source = format!("{} gave other bytes than those from {} to {}", self.endpoint, range.start, range.end);
+        let source = format!(
+            "{} gave other bytes than those from {} to {}",
+            self.endpoint, range.start, range.end
+        );
         Err(Error::Unavailable { action: format!("read {key}"), cause: source.into() })
     }
 
@@ -80,8 +85,14 @@ impl Store {
         }
     }
 
-    /// The bytes of an answer, if they are as many as expected. Otherwise none is read: it may be the whole object.
-    async fn collect(&self, mut answer: GetObjectOutput, key: &Key, expected: u64) -> Result<Found, Broken> {
+    /// The bytes of an answer, if they are as many as expected. Otherwise none is read: it may be
+    /// the whole object.
+    async fn collect(
+        &self,
+        mut answer: GetObjectOutput,
+        key: &Key,
+        expected: u64,
+    ) -> Result<Found, Broken> {
         if answer.content_length.and_then(|length| u64::try_from(length).ok()) != Some(expected) {
             return Ok(Found::Less);
         }
@@ -89,11 +100,18 @@ impl Store {
         loop {
             match answer.body.try_next().await {
                 Ok(Some(piece)) => bytes.extend_from_slice(&piece),
-                Ok(None) if bytes.len() as u64 == expected => return Ok(Found::All(bytes.freeze())),
+                Ok(None) if bytes.len() as u64 == expected => {
+                    return Ok(Found::All(bytes.freeze()));
+                }
                 outcome => {
-                    let why = outcome.err().map_or_else(|| "it ended too early".to_owned(), |error| cause(&error));
+                    let why = outcome
+                        .err()
+                        .map_or_else(|| "it ended too early".to_owned(), |error| cause(&error));
                     let source = format!("the answer of {} broke off ({why})", self.endpoint);
-                    return Err(Broken::Off(Error::Unavailable { action: format!("read {key}"), cause: source.into() }));
+                    return Err(Broken::Off(Error::Unavailable {
+                        action: format!("read {key}"),
+                        cause: source.into(),
+                    }));
                 }
             }
         }
@@ -109,16 +127,26 @@ impl Store {
         }
     }
 
-    pub(super) async fn list(&self, prefix: &str, after: Option<&Key>) -> Result<Vec<Object>, Error> {
-        let request = || self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).max_keys(PAGE as i32);
+    pub(super) async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&Key>,
+    ) -> Result<Vec<Object>, Error> {
+        let request = || {
+            self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).max_keys(PAGE as i32)
+        };
         // Garage finds nothing after what comes before the prefix.
         let after = after.map(Key::as_str).filter(|after| *after > prefix);
         let mut next = request().set_start_after(after.map(str::to_owned));
         loop {
-            let page = next.send().await.map_err(|error| self.error(format!("list {prefix}"), &error))?;
+            let page =
+                next.send().await.map_err(|error| self.error(format!("list {prefix}"), &error))?;
             let objects: Vec<Object> = page.contents().iter().filter_map(object).collect();
             // A page may be full of what others have put there.
-            if !objects.is_empty() || page.is_truncated() != Some(true) || page.next_continuation_token().is_none() {
+            if !objects.is_empty()
+                || page.is_truncated() != Some(true)
+                || page.next_continuation_token().is_none()
+            {
                 return Ok(objects);
             }
             next = request().set_continuation_token(page.next_continuation_token);

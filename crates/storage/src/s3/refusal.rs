@@ -11,8 +11,14 @@ use crate::{Error, Key};
 const FULL: [&str; 3] = ["QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "XMinioStorageFull"];
 
 /// Codes that say that a key is unknown, wrong, or may not do this.
-const FORBIDDEN: [&str; 6] =
-    ["AccessDenied", "AccountProblem", "AllAccessDisabled", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch"];
+const FORBIDDEN: [&str; 6] = [
+    "AccessDenied",
+    "AccountProblem",
+    "AllAccessDisabled",
+    "InvalidAccessKeyId",
+    "InvalidToken",
+    "SignatureDoesNotMatch",
+];
 
 /// What the store answered, as far as it matters here.
 #[derive(Debug, Default)]
@@ -26,7 +32,8 @@ impl<'a> Answer<'a> {
     /// None if the store did not answer.
     pub(super) fn of<E: ProvideErrorMetadata>(error: &'a SdkError<E>) -> Option<Self> {
         let SdkError::ServiceError(answer) = error else { return None };
-        let (code, message) = (error.code().unwrap_or_default(), error.message().unwrap_or_default());
+        let (code, message) =
+            (error.code().unwrap_or_default(), error.message().unwrap_or_default());
         Some(Self { status: answer.raw().status().as_u16(), code, message })
     }
 
@@ -41,7 +48,8 @@ impl<'a> Answer<'a> {
     }
 
     fn is_full(&self) -> bool {
-        // Garage says that access is denied, and only in words why (`check_quotas` of its `put.rs`).
+        // Garage says that access is denied, and only in words why (`check_quotas` of its
+        // `put.rs`).
         let quota = self.status == 403 && self.message.contains("quota");
         self.status == 507 || FULL.contains(&self.code) || quota
     }
@@ -52,7 +60,10 @@ impl<'a> Answer<'a> {
 
     /// What it said, in one line.
     pub(super) fn words(&self) -> String {
-        let parts = [self.code, self.message].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
+        let parts = [self.code, self.message]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>();
         if parts.is_empty() { format!("HTTP status {}", self.status) } else { parts.join(": ") }
     }
 }
@@ -77,36 +88,58 @@ impl Store {
     {
         match Answer::of(error) {
             Some(answer) if answer.is_full() => Error::Full,
-            answer => Error::Unavailable { action, cause: self.explain(answer.as_ref(), error).into() },
+            answer => {
+                Error::Unavailable { action, cause: self.explain(answer.as_ref(), error).into() }
+            }
         }
     }
 
     /// What went wrong, and which setting to look at.
-    fn explain<E: StdError + 'static>(&self, answer: Option<&Answer<'_>>, error: &SdkError<E>) -> String {
+    fn explain<E: StdError + 'static>(
+        &self,
+        answer: Option<&Answer<'_>>,
+        error: &SdkError<E>,
+    ) -> String {
         let Self { bucket, endpoint, .. } = self;
         let Some(answer) = answer else {
             return match error {
                 SdkError::TimeoutError(_) => {
-                    format!("{endpoint} did not answer in time: is S3_ENDPOINT right, and the store well?")
+                    format!(
+                        "{endpoint} did not answer in time: is S3_ENDPOINT right, and the store well?"
+                    )
                 }
                 SdkError::DispatchFailure(failure) if failure.is_timeout() => {
-                    format!("{endpoint} did not answer in time: is S3_ENDPOINT right, and the store well?")
+                    format!(
+                        "{endpoint} did not answer in time: is S3_ENDPOINT right, and the store well?"
+                    )
                 }
                 SdkError::DispatchFailure(_) => {
-                    format!("{endpoint} cannot be reached ({}): is S3_ENDPOINT right, and does the store run?", cause(error))
+                    format!(
+                        "{endpoint} cannot be reached ({}): is S3_ENDPOINT right, and does the store run?",
+                        cause(error)
+                    )
                 }
-                _ => format!("{endpoint} did not answer as an S3 store does ({}): is S3_ENDPOINT right?", cause(error)),
+                _ => format!(
+                    "{endpoint} did not answer as an S3 store does ({}): is S3_ENDPOINT right?",
+                    cause(error)
+                ),
             };
         };
         let words = answer.words();
         match answer.code {
             "NoSuchBucket" | "InvalidBucketName" => {
-                format!("{endpoint} has no bucket `{bucket}` ({words}): make it, or correct S3_BUCKET")
+                format!(
+                    "{endpoint} has no bucket `{bucket}` ({words}): make it, or correct S3_BUCKET"
+                )
             }
-            "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" | "PermanentRedirect" => {
+            "AuthorizationHeaderMalformed"
+            | "IllegalLocationConstraintException"
+            | "PermanentRedirect" => {
                 format!("{endpoint} belongs to another region ({words}): correct S3_REGION")
             }
-            "RequestTimeTooSkewed" => format!("the clocks of {endpoint} and of this machine differ ({words}): set them right"),
+            "RequestTimeTooSkewed" => format!(
+                "the clocks of {endpoint} and of this machine differ ({words}): set them right"
+            ),
             _ if answer.is_forbidden() => format!(
                 "{endpoint} refuses our key ({words}): correct S3_ACCESS_KEY and S3_SECRET_KEY, or let that key read, write, list and \
                  delete in the bucket `{bucket}` (S3_BUCKET)"

@@ -52,12 +52,19 @@ async fn put(s3: &S3, key: &Key, bytes: Bytes) {
 /// The numbers and sizes of the parts that the store has of each unfinished upload.
 async fn unfinished(s3: &S3) -> BTreeMap<String, Vec<(i32, i64)>> {
     let Store { client, bucket, .. } = &*s3.store;
-    let uploads = client.list_multipart_uploads().bucket(bucket).send().await.expect("uploads can be listed");
+    let uploads =
+        client.list_multipart_uploads().bucket(bucket).send().await.expect("uploads can be listed");
     let mut found = BTreeMap::new();
     for upload in uploads.uploads() {
-        let (key, id) = (upload.key().expect("it has a key"), upload.upload_id().expect("it has an identifier"));
+        let (key, id) = (
+            upload.key().expect("it has a key"),
+            upload.upload_id().expect("it has an identifier"),
+        );
         // One that goes meanwhile is not there.
-        let Ok(parts) = client.list_parts().bucket(bucket).key(key).upload_id(id).send().await else { continue };
+        let Ok(parts) = client.list_parts().bucket(bucket).key(key).upload_id(id).send().await
+        else {
+            continue;
+        };
         let parts = parts.parts().iter().filter_map(|part| part.part_number().zip(part.size()));
         found.insert(key.to_owned(), parts.collect());
     }
@@ -79,7 +86,11 @@ async fn s3_conforms() {
     let s3 = connect(&garage);
     conformance::all(Arc::new(s3.clone())).await;
     assert_eq!(unfinished(&s3).await, BTreeMap::new());
-    assert_eq!(s3.store.memory.available_permits(), LEAST_UPLOAD_MEMORY, "all memory was given back");
+    assert_eq!(
+        s3.store.memory.available_permits(),
+        LEAST_UPLOAD_MEMORY,
+        "all memory was given back"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -88,27 +99,48 @@ async fn an_object_is_sent_in_as_many_parts_as_it_fills() {
     let s3 = connect(&garage);
     let smallest = part::SMALLEST;
     // The size of the object, and the parts that were sent before it is complete.
-    for (size, sent) in
-        [(smallest - 1, 0), (smallest, 0), (smallest + 1, 1), (2 * smallest, 1), (2 * smallest + 1, 2), (6 * smallest, 5)]
-    {
+    for (size, sent) in [
+        (smallest - 1, 0),
+        (smallest, 0),
+        (smallest + 1, 1),
+        (2 * smallest, 1),
+        (2 * smallest + 1, 2),
+        (6 * smallest, 5),
+    ] {
         let (key, bytes) = (new_key(), content(size));
         let mut upload = s3.create(&key).await.expect("an upload begins");
         upload.write(bytes.clone()).await.expect("bytes are taken");
-        let expected: Vec<(i32, i64)> = (1..=sent).map(|number| (number, smallest as i64)).collect();
+        let expected: Vec<(i32, i64)> =
+            (1..=sent).map(|number| (number, smallest as i64)).collect();
         until(&format!("{sent} parts of {size} bytes are sent"), async || {
             unfinished(&s3).await.remove(key.as_str()).unwrap_or_default() == expected
         })
         .await;
-        assert_eq!(unfinished(&s3).await.len(), usize::from(sent > 0), "a small object needs no multipart upload");
+        assert_eq!(
+            unfinished(&s3).await.len(),
+            usize::from(sent > 0),
+            "a small object needs no multipart upload"
+        );
         assert_eq!(upload.complete().await.expect("the upload is completed"), size as u64);
         assert_eq!(unfinished(&s3).await, BTreeMap::new());
 
-        let found = s3.store.client.head_object().bucket(&s3.store.bucket).key(key.as_str()).send().await.expect("it is there");
+        let found = s3
+            .store
+            .client
+            .head_object()
+            .bucket(&s3.store.bucket)
+            .key(key.as_str())
+            .send()
+            .await
+            .expect("it is there");
         assert_eq!(found.content_type(), Some("application/zip"));
         let parts = if sent == 0 { None } else { Some(sent + 1) };
-        // The ETag of an object of several parts ends with their number (Amazon S3 API reference, "Object").
-        let number =
-            found.e_tag().and_then(|tag| tag.trim_matches('"').rsplit_once('-')).and_then(|(_, number)| number.parse().ok());
+        // The ETag of an object of several parts ends with their number (Amazon S3 API reference,
+        // "Object").
+        let number = found
+            .e_tag()
+            .and_then(|tag| tag.trim_matches('"').rsplit_once('-'))
+            .and_then(|(_, number)| number.parse().ok());
         assert_eq!(number, parts, "{size} bytes are sent in this many parts");
         assert!(s3.read(&key, 0..size as u64).await.expect("the object can be read") == bytes);
     }
@@ -124,7 +156,10 @@ async fn an_upload_that_is_given_up_leaves_no_parts() {
         assert_eq!(unfinished(&s3).await.len(), 1);
         upload
     };
-    let is_clean = async || unfinished(&s3).await.is_empty() && s3.store.memory.available_permits() == LEAST_UPLOAD_MEMORY;
+    let is_clean = async || {
+        unfinished(&s3).await.is_empty()
+            && s3.store.memory.available_permits() == LEAST_UPLOAD_MEMORY
+    };
 
     begin().await.abort().await;
     assert!(is_clean().await, "an aborted upload is gone at once");
@@ -169,14 +204,23 @@ async fn many_uploads_share_little_memory() {
             let mut upload = s3.create(&key).await.expect("an upload begins");
             // In pieces, so that all of them hold parts that are not full while they wait.
             for from in (0..bytes.len()).step_by(1 << 20) {
-                upload.write(bytes.slice(from..bytes.len().min(from + (1 << 20)))).await.expect("bytes are taken");
+                upload
+                    .write(bytes.slice(from..bytes.len().min(from + (1 << 20))))
+                    .await
+                    .expect("bytes are taken");
                 tokio::task::yield_now().await;
             }
-            assert_eq!(upload.complete().await.expect("the upload is completed"), bytes.len() as u64);
+            assert_eq!(
+                upload.complete().await.expect("the upload is completed"),
+                bytes.len() as u64
+            );
         });
     }
     uploads.join_all().await;
-    assert_eq!(s3.list(Key::ROOT, None).await.expect("objects can be listed").len() as u64, UPLOADS);
+    assert_eq!(
+        s3.list(Key::ROOT, None).await.expect("objects can be listed").len() as u64,
+        UPLOADS
+    );
     assert_eq!(s3.store.memory.available_permits(), LEAST_UPLOAD_MEMORY);
 }
 
@@ -185,8 +229,8 @@ async fn a_link_gives_the_object_to_anybody_for_a_while() {
     const NAME: &str = "férias & \"sol\" 100%.zip";
     let garage = Garage::start();
     let public = garage.endpoint().replace("127.0.0.1", "localhost");
-    let s3 =
-        S3::connect(S3Settings { public_endpoint: Some(public.clone()), ..settings(&garage) }).expect("the settings are right");
+    let s3 = S3::connect(S3Settings { public_endpoint: Some(public.clone()), ..settings(&garage) })
+        .expect("the settings are right");
     let (key, other, bytes) = (new_key(), new_key(), content(1000));
     put(&s3, &key, bytes.clone()).await;
     put(&s3, &other, bytes.clone()).await;
@@ -197,29 +241,44 @@ async fn a_link_gives_the_object_to_anybody_for_a_while() {
     assert!(!link.contains(garage.secret_key()));
     let answer = client.get(&link).send().await.expect("the store answers");
     assert_eq!(answer.status(), 200);
-    let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let disposition =
-        "attachment; filename=\"f_rias _ _sol_ 100_.zip\"; filename*=UTF-8''f%C3%A9rias%20%26%20%22sol%22%20100%25.zip";
+    let header = |name: &str| {
+        answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+    };
+    let disposition = "attachment; filename=\"f_rias _ _sol_ 100_.zip\"; filename*=UTF-8''f%C3%A9rias%20%26%20%22sol%22%20100%25.zip";
     assert_eq!(header("content-disposition").as_deref(), Some(disposition));
     assert_eq!(header("content-type").as_deref(), Some("application/zip"));
     assert_eq!(answer.bytes().await.expect("the answer is whole"), bytes);
 
-    let part = client.get(&link).header("range", "bytes=10-19").send().await.expect("the store answers");
+    let part =
+        client.get(&link).header("range", "bytes=10-19").send().await.expect("the store answers");
     assert_eq!(part.status(), 206);
     assert_eq!(part.bytes().await.expect("the answer is whole"), bytes.slice(10..20));
 
-    for wrong in
-        [link.replace(key.as_str(), other.as_str()), link.replace("Expires=900", "Expires=901"), link.replace("100", "101")]
-    {
+    for wrong in [
+        link.replace(key.as_str(), other.as_str()),
+        link.replace("Expires=900", "Expires=901"),
+        link.replace("100", "101"),
+    ] {
         assert_ne!(wrong, link);
-        assert_eq!(client.get(&wrong).send().await.expect("the store answers").status(), 403, "{wrong}");
+        assert_eq!(
+            client.get(&wrong).send().await.expect("the store answers").status(),
+            403,
+            "{wrong}"
+        );
     }
-    assert_eq!(client.delete(&link).send().await.expect("the store answers").status(), 403, "a link is for reading");
+    assert_eq!(
+        client.delete(&link).send().await.expect("the store answers").status(),
+        403,
+        "a link is for reading"
+    );
 
     let short = s3.link(&key, NAME, Duration::from_millis(1)).await.expect("a link can be made");
     assert!(short.contains("X-Amz-Expires=1&"), "{short}");
     // Amazon answers 403, Garage 400.
-    until("a link expires", async || client.get(&short).send().await.expect("the store answers").status().is_client_error()).await;
+    until("a link expires", async || {
+        client.get(&short).send().await.expect("the store answers").status().is_client_error()
+    })
+    .await;
     assert_eq!(client.get(&link).send().await.expect("the store answers").status(), 200);
 
     s3.link(&key, NAME, Duration::from_hours(7 * 24)).await.expect("seven days can be signed");
@@ -229,8 +288,8 @@ async fn a_link_gives_the_object_to_anybody_for_a_while() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_bucket_is_told_what_to_forget() {
     use aws_sdk_s3::types::{
-        AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, ExpirationStatus, LifecycleExpiration, LifecycleRule,
-        LifecycleRuleFilter,
+        AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, ExpirationStatus,
+        LifecycleExpiration, LifecycleRule, LifecycleRuleFilter,
     };
     let garage = Garage::start();
     let s3 = connect(&garage);
@@ -242,22 +301,38 @@ async fn the_bucket_is_told_what_to_forget() {
         .status(ExpirationStatus::Enabled)
         .build()
         .expect("the rule is whole");
-    let theirs = BucketLifecycleConfiguration::builder().rules(theirs).build().expect("there is a rule");
-    let set = client.put_bucket_lifecycle_configuration().bucket(bucket).lifecycle_configuration(theirs).send().await;
+    let theirs =
+        BucketLifecycleConfiguration::builder().rules(theirs).build().expect("there is a rule");
+    let set = client
+        .put_bucket_lifecycle_configuration()
+        .bucket(bucket)
+        .lifecycle_configuration(theirs)
+        .send()
+        .await;
     set.expect("rules can be set");
 
     // Half a day more is a full one; asking again changes nothing, asking for something else does.
     for (retention, days) in [(7 * 24, 7), (7 * 24, 7), (8 * 24 - 12, 8)] {
-        assert_eq!(s3.prepare(Duration::from_hours(retention)).await.expect("rules can be set"), Vec::<String>::new());
-        let rules = client.get_bucket_lifecycle_configuration().bucket(bucket).send().await.expect("there are rules");
+        assert_eq!(
+            s3.prepare(Duration::from_hours(retention)).await.expect("rules can be set"),
+            Vec::<String>::new()
+        );
+        let rules = client
+            .get_bucket_lifecycle_configuration()
+            .bucket(bucket)
+            .send()
+            .await
+            .expect("there are rules");
         let told: BTreeMap<_, _> = rules
             .rules()
             .iter()
             .map(|rule| {
-                let prefix = rule.filter().and_then(LifecycleRuleFilter::prefix).unwrap_or_default();
+                let prefix =
+                    rule.filter().and_then(LifecycleRuleFilter::prefix).unwrap_or_default();
                 let days = rule.expiration().and_then(LifecycleExpiration::days);
-                let unfinished =
-                    rule.abort_incomplete_multipart_upload().and_then(AbortIncompleteMultipartUpload::days_after_initiation);
+                let unfinished = rule
+                    .abort_incomplete_multipart_upload()
+                    .and_then(AbortIncompleteMultipartUpload::days_after_initiation);
                 (rule.id().unwrap_or_default(), (prefix, days, unfinished))
             })
             .collect();
@@ -283,7 +358,11 @@ async fn objects_of_others_are_not_listed() {
         let put = client.put_object().bucket(bucket).key(format!("{folder}a{number}"));
         puts.spawn(put.send());
         if puts.len() == 16 {
-            puts.join_next().await.expect("there are some").expect("no panic").expect("objects can be written");
+            puts.join_next()
+                .await
+                .expect("there are some")
+                .expect("no panic")
+                .expect("objects can be written");
         }
     }
     for put in puts.join_all().await {

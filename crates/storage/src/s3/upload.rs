@@ -11,17 +11,21 @@ use super::multipart::Multipart;
 use super::{Store, client, media_type, part};
 use crate::{Error, Key, Upload};
 
-/// An upload to S3. An object that fits into one part is sent when it is complete, with one request; of a larger one, parts are sent
-/// while others are filled.
+/// An upload to S3. An object that fits into one part is sent when it is complete, with one
+/// request; of a larger one, parts are sent while others are filled.
 pub(super) struct S3Upload {
     key: Key,
-    /// Taken out while something is done with it, so that it is dropped, and with that aborted, if that fails or is given up.
+    /// Taken out while something is done with it, so that it is dropped, and with that aborted, if
+    /// that fails or is given up.
     object: Option<Unfinished>,
 }
 
 impl S3Upload {
     pub(super) fn new(store: Arc<Store>, key: Key) -> Self {
-        Self { key: key.clone(), object: Some(Unfinished { store, key, size: 0, filling: None, multipart: None }) }
+        Self {
+            key: key.clone(),
+            object: Some(Unfinished { store, key, size: 0, filling: None, multipart: None }),
+        }
     }
 
     fn take(&mut self) -> Result<Unfinished, Error> {
@@ -65,7 +69,8 @@ impl Unfinished {
     async fn write(&mut self, mut bytes: Bytes) -> Result<(), Error> {
         self.size += bytes.len() as u64;
         while !bytes.is_empty() {
-            // A full part waits for the first byte that does not fit: without it, the part is the object.
+            // A full part waits for the first byte that does not fit: without it, the part is the
+            // object.
             if let Some(full) = self.filling.take_if(|part| part.room() == 0) {
                 self.send(full).await?;
             }
@@ -111,8 +116,9 @@ impl Unfinished {
         Ok(self.size)
     }
 
-    /// Look whether the object is there: an answer may say that all is well and yet hold an error, which not every store words as the
-    /// SDK expects. Under a key that others write to at the same time, it may be their object; then ours was there for a moment.
+    /// Look whether the object is there: an answer may say that all is well and yet hold an error,
+    /// which not every store words as the SDK expects. Under a key that others write to at the same
+    /// time, it may be their object; then ours was there for a moment.
     async fn confirm(&self) -> Result<(), Error> {
         match self.store.head(&self.key).await {
             Ok(object) if object.size == self.size => Ok(()),
@@ -126,7 +132,8 @@ impl Unfinished {
         let (bytes, _reserved) = part.map(Part::into_bytes).unzip();
         let bytes = bytes.unwrap_or_default();
         let timeouts = client::sending(bytes.len());
-        let request = self.store.client.put_object().bucket(&self.store.bucket).key(self.key.as_str());
+        let request =
+            self.store.client.put_object().bucket(&self.store.bucket).key(self.key.as_str());
         let request = request.content_type(media_type(&self.key)).body(ByteStream::from(bytes));
         match request.customize().config_override(timeouts).send().await {
             Ok(_) => Ok(()),
@@ -155,7 +162,8 @@ impl Part {
         self.size - self.bytes.len()
     }
 
-    /// Take as many bytes as fit. They are copied, since they may be a small piece of something large that they keep in memory.
+    /// Take as many bytes as fit. They are copied, since they may be a small piece of something
+    /// large that they keep in memory.
     fn fill(&mut self, bytes: &mut Bytes) {
         let length = self.room().min(bytes.len());
         self.bytes.extend_from_slice(&bytes.split_to(length));

@@ -1,7 +1,7 @@
 //! How a cell gives up its rights, before it sees the first byte of a video.
 //!
-//! What is left is to compute, in bounded memory and time, and to read and write the two channels. Threads that start later, those of
-//! libav too, inherit that.
+//! What is left is to compute, in bounded memory and time, and to read and write the two channels.
+//! Threads that start later, those of libav too, inherit that.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,8 +11,8 @@ use nix::sys::prctl::set_no_new_privs;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::close;
 use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
-    apply_filter,
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch, apply_filter,
 };
 
 use super::wire::Task;
@@ -37,7 +37,8 @@ pub(super) fn confine(task: &Task) -> io::Result<Vec<String>> {
     Ok(lacking)
 }
 
-/// Close all descriptors but the three usual ones. Whoever started the worker may have left some open for its children.
+/// Close all descriptors but the three usual ones. Whoever started the worker may have left some
+/// open for its children.
 pub(super) fn close_what_was_inherited() -> io::Result<()> {
     let mut open = Vec::new();
     for entry in std::fs::read_dir("/proc/self/fd")? {
@@ -67,8 +68,8 @@ fn limit(task: &Task) -> io::Result<()> {
     Ok(())
 }
 
-/// Shut the file system, TCP ports and other processes. Older kernels know only files; sockets and signals are refused by the filter of
-/// calls as well.
+/// Shut the file system, TCP ports and other processes. Older kernels know only files; sockets and
+/// signals are refused by the filter of calls as well.
 fn shut_files() -> Result<(), String> {
     let newest = ABI::V6;
     let shut = || {
@@ -91,26 +92,43 @@ fn filter_calls() -> Result<(), Box<dyn std::error::Error>> {
     let architecture: TargetArch = std::env::consts::ARCH.try_into()?;
     let refused = SeccompAction::Errno(libc::EPERM as u32);
     let allowed = SeccompFilter::new(allowed()?, refused, SeccompAction::Allow, architecture)?;
-    // The flags of clone3 lie in memory, where no filter sees them. Without it, the C library starts threads by clone.
+    // The flags of clone3 lie in memory, where no filter sees them. Without it, the C library
+    // starts threads by clone.
     let absent = SeccompAction::Errno(libc::ENOSYS as u32);
-    let old = SeccompFilter::new(Rules::from([(libc::SYS_clone3, vec![])]), SeccompAction::Allow, absent, architecture)?;
+    let old = SeccompFilter::new(
+        Rules::from([(libc::SYS_clone3, vec![])]),
+        SeccompAction::Allow,
+        absent,
+        architecture,
+    )?;
     for filter in [old, allowed] {
         apply_filter(&BpfProgram::try_from(filter)?)?;
     }
     Ok(())
 }
 
-/// The calls that are left, each under all of its conditions. They open nothing, connect to nothing, start no process and reach none.
+/// The calls that are left, each under all of its conditions. They open nothing, connect to
+/// nothing, start no process and reach none.
 fn allowed() -> Result<Rules, seccompiler::BackendError> {
     let condition = |argument, mask: i32, value: i32| {
         // Arguments of 32 bits are not negative here.
-        SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(mask as u64), value as u64)
+        SeccompCondition::new(
+            argument,
+            SeccompCmpArgLen::Dword,
+            SeccompCmpOp::MaskedEq(mask as u64),
+            value as u64,
+        )
     };
-    let equal = |argument, value: i32| SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value as u64);
+    let equal = |argument, value: i32| {
+        SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value as u64)
+    };
     let not_executable = condition(2, libc::PROT_EXEC, 0)?;
     let mut rules: Rules = FREE.iter().map(|call| (*call, vec![])).collect();
     let conditional = [
-        (libc::SYS_mmap, vec![not_executable.clone(), condition(3, libc::MAP_TYPE, libc::MAP_PRIVATE)?]),
+        (
+            libc::SYS_mmap,
+            vec![not_executable.clone(), condition(3, libc::MAP_TYPE, libc::MAP_PRIVATE)?],
+        ),
         (libc::SYS_mprotect, vec![not_executable]),
         (libc::SYS_clone, vec![condition(0, libc::CLONE_THREAD, libc::CLONE_THREAD)?]),
         (libc::SYS_prctl, vec![equal(0, libc::PR_SET_NAME)?]),

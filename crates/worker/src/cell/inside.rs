@@ -13,8 +13,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::confine::{close_what_was_inherited, confine};
 use super::wire::{self, LARGEST, Word};
 
-/// Be a cell: take the task from standard input, give up all rights, and turn the video into an archive. Whoever starts this has to be
-/// a worker.
+/// Be a cell: take the task from standard input, give up all rights, and turn the video into an
+/// archive. Whoever starts this has to be a worker.
 ///
 /// # Errors
 /// The worker has gone, or is none.
@@ -22,7 +22,8 @@ pub fn main() -> io::Result<()> {
     // The worker says nothing more until it is asked, so nothing is read too early.
     let task = wire::ordered(&mut io::stdin().lock())?;
     close_what_was_inherited()?;
-    // Not the standard library's own handles, which buffer what they read and look for lines in what they write.
+    // Not the standard library's own handles, which buffer what they read and look for lines in
+    // what they write.
     let worker = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let told = Told(Arc::new(Mutex::new(File::from(io::stdout().as_fd().try_clone_to_owned()?))));
     let lacking = confine(&task)?;
@@ -46,7 +47,8 @@ pub fn main() -> io::Result<()> {
     })
 }
 
-/// End this process as soon as nobody holds the other end of its standard input. A decoder that spins would not notice.
+/// End this process as soon as nobody holds the other end of its standard input. A decoder that
+/// spins would not notice.
 fn end_with_the_worker() {
     let stdin = io::stdin();
     let mut hung_up = [PollFd::new(stdin.as_fd(), PollFlags::empty())];
@@ -99,7 +101,9 @@ impl Seek for Video {
             SeekFrom::End(by) => self.size.checked_add_signed(by),
             SeekFrom::Current(by) => self.at.checked_add_signed(by),
         };
-        self.at = at.ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "the position lies before the start"))?;
+        self.at = at.ok_or_else(|| {
+            io::Error::new(ErrorKind::InvalidInput, "the position lies before the start")
+        })?;
         Ok(self.at)
     }
 }

@@ -1,9 +1,11 @@
 //! What a cell and its worker say to each other, on two channels.
 //!
-//! The first is a socket, the cell's standard input: the worker sends the [`Task`], then the cell asks for ranges of the video and gets
-//! them. The second is a pipe, the cell's standard output: there the cell gives the archive and tells what happens, and nobody answers.
+//! The first is a socket, the cell's standard input: the worker sends the [`Task`], then the cell
+//! asks for ranges of the video and gets them. The second is a pipe, the cell's standard output:
+//! there the cell gives the archive and tells what happens, and nobody answers.
 //!
-//! Everything but a question is a frame: its kind, a byte; its length, four bytes, little-endian like all numbers; and its bytes.
+//! Everything but a question is a frame: its kind, a byte; its length, four bytes, little-endian
+//! like all numbers; and its bytes.
 
 use std::io::{self, ErrorKind, Read, Write};
 
@@ -91,7 +93,8 @@ pub(super) fn say(to: &mut impl Write, word: &Word) -> io::Result<()> {
     send(to, WORD, &serde_json::to_vec(word)?)
 }
 
-/// The next that comes out of a cell. The end of the channel is an error of the kind `UnexpectedEof`.
+/// The next that comes out of a cell. The end of the channel is an error of the kind
+/// `UnexpectedEof`.
 pub(super) fn hear(from: &mut impl Read) -> io::Result<Said> {
     match receive(from)? {
         (ARCHIVE, bytes) => Ok(Said::Archive(bytes)),
@@ -101,16 +104,24 @@ pub(super) fn hear(from: &mut impl Read) -> io::Result<Said> {
 }
 
 /// Ask for `length` bytes of the video from `offset` on, and get them.
-pub(super) fn ask(channel: &mut (impl Read + Write), offset: u64, length: usize) -> io::Result<Vec<u8>> {
-    channel.write_all(&[offset.to_le_bytes().as_slice(), &(length as u32).to_le_bytes()].concat())?;
+pub(super) fn ask(
+    channel: &mut (impl Read + Write),
+    offset: u64,
+    length: usize,
+) -> io::Result<Vec<u8>> {
+    channel
+        .write_all(&[offset.to_le_bytes().as_slice(), &(length as u32).to_le_bytes()].concat())?;
     match receive(channel)? {
         (RANGE, bytes) if bytes.len() == length => Ok(bytes),
-        (UNREADABLE, reason) => Err(io::Error::other(String::from_utf8_lossy(&reason).into_owned())),
+        (UNREADABLE, reason) => {
+            Err(io::Error::other(String::from_utf8_lossy(&reason).into_owned()))
+        }
         (kind, _) => Err(unexpected(kind)),
     }
 }
 
-/// The next range that a cell asks for: where it begins, and its length. None when the cell has gone.
+/// The next range that a cell asks for: where it begins, and its length. None when the cell has
+/// gone.
 pub(super) fn asked(channel: &mut impl Read) -> io::Result<Option<(u64, usize)>> {
     let (mut offset, mut length) = ([0; 8], [0; 4]);
     match channel.read_exact(&mut offset) {
@@ -147,7 +158,10 @@ fn receive(from: &mut impl Read) -> io::Result<(u8, Vec<u8>)> {
 fn within(most: usize, length: [u8; 4]) -> io::Result<usize> {
     let length = u32::from_le_bytes(length) as usize;
     if length > most {
-        return Err(io::Error::new(ErrorKind::InvalidData, format!("{length} bytes at once are too many")));
+        return Err(io::Error::new(
+            ErrorKind::InvalidData,
+            format!("{length} bytes at once are too many"),
+        ));
     }
     Ok(length)
 }
@@ -163,9 +177,11 @@ mod tests {
     #[test]
     fn what_is_said_is_heard() {
         let mut channel = Vec::new();
-        say(&mut channel, &Word::Confined { lacking: vec!["a lock".to_owned()] }).expect("it is written");
+        say(&mut channel, &Word::Confined { lacking: vec!["a lock".to_owned()] })
+            .expect("it is written");
         give(&mut channel, b"PK").expect("it is written");
-        say(&mut channel, &Word::Progress(Progress { done: 3, expected: None })).expect("it is written");
+        say(&mut channel, &Word::Progress(Progress { done: 3, expected: None }))
+            .expect("it is written");
         let mut heard = channel.as_slice();
         let mut next = || format!("{:?}", hear(&mut heard).expect("it was said"));
         assert_eq!(next(), r#"Word(Confined { lacking: ["a lock"] })"#);
@@ -189,7 +205,10 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::InvalidData, "{claim:?}: {error}");
         }
         let question = [0_u64.to_le_bytes().as_slice(), &long].concat();
-        assert_eq!(asked(&mut question.as_slice()).expect_err("it is refused").kind(), ErrorKind::InvalidData);
+        assert_eq!(
+            asked(&mut question.as_slice()).expect_err("it is refused").kind(),
+            ErrorKind::InvalidData
+        );
         assert_eq!(asked(&mut [].as_slice()).expect("no more questions"), None);
     }
 }

@@ -10,7 +10,8 @@ use futures_util::future::join_all;
 use jobs::message::{Cancelled, Event};
 use jobs::{Clock, JobId, Message, UserId};
 use lapin::options::{
-    BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions,
+    BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeleteOptions,
+    QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, ShortString};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer};
@@ -44,12 +45,15 @@ impl Host {
 
     /// A channel past the adapter.
     async fn channel(&self) -> Channel {
-        let connection = Connection::connect(&self.url, ConnectionProperties::default()).await.expect("the server is there");
+        let connection = Connection::connect(&self.url, ConnectionProperties::default())
+            .await
+            .expect("the server is there");
         connection.create_channel().await.expect("a channel")
     }
 
     fn control(&self, command: &str, arguments: &[&str]) -> String {
-        let all: Vec<_> = [command, "--vhost", &self.name].into_iter().chain(arguments.iter().copied()).collect();
+        let all: Vec<_> =
+            [command, "--vhost", &self.name].into_iter().chain(arguments.iter().copied()).collect();
         servers::RabbitMq::shared().control(&all)
     }
 
@@ -60,13 +64,19 @@ impl Host {
 }
 
 async fn next(subscription: &mut Box<dyn Subscription>) -> Delivery {
-    timeout(PATIENCE, subscription.next()).await.expect("a message comes in time").expect("the subscription lasts")
+    timeout(PATIENCE, subscription.next())
+        .await
+        .expect("a message comes in time")
+        .expect("the subscription lasts")
 }
 
 /// All messages of a queue as they come, past the adapter.
 async fn consume(channel: &Channel, queue: &str) -> Consumer {
     let unanswered = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
-    channel.basic_consume(queue.into(), "".into(), unanswered, FieldTable::default()).await.expect("the queue is there")
+    channel
+        .basic_consume(queue.into(), "".into(), unanswered, FieldTable::default())
+        .await
+        .expect("the queue is there")
 }
 
 async fn take(consumer: &mut Consumer) -> lapin::message::Delivery {
@@ -75,8 +85,11 @@ async fn take(consumer: &mut Consumer) -> lapin::message::Delivery {
 }
 
 fn cancelled() -> Outgoing {
-    let event =
-        Event::Cancelled(Cancelled { job_id: JobId::generate(), user_id: UserId::generate(), filename: "férias.mp4".to_owned() });
+    let event = Event::Cancelled(Cancelled {
+        job_id: JobId::generate(),
+        user_id: UserId::generate(),
+        filename: "férias.mp4".to_owned(),
+    });
     Outgoing { message: Message::new(event, Clock::default().now(), 0, 3), traceparent: None }
 }
 
@@ -118,19 +131,32 @@ async fn makes_exchanges_and_queues() {
     ]);
     let mut found = BTreeMap::new();
     for queue in host.list("list_queues", &["name", "type", "durable", "arguments"]) {
-        assert_eq!((&queue["type"], &queue["durable"]), (&json!("quorum"), &json!(true)), "{queue}");
+        assert_eq!(
+            (&queue["type"], &queue["durable"]),
+            (&json!("quorum"), &json!(true)),
+            "{queue}"
+        );
         // Each as a list of name, type and value.
         let arguments = queue["arguments"].as_array().expect("a list");
-        let named = arguments.iter().map(|argument| (argument[0].as_str().expect("a name").to_owned(), argument[2].clone()));
-        found.insert(queue["name"].as_str().expect("a name").to_owned(), Value::Object(named.collect()));
+        let named = arguments.iter().map(|argument| {
+            (argument[0].as_str().expect("a name").to_owned(), argument[2].clone())
+        });
+        found.insert(
+            queue["name"].as_str().expect("a name").to_owned(),
+            Value::Object(named.collect()),
+        );
     }
     assert_eq!(found, wanted);
 
     let exchanges = host.list("list_exchanges", &["name", "type", "durable"]);
     for (name, kind) in [("video.exchange", "direct"), ("notification.exchange", "fanout")] {
-        assert!(exchanges.contains(&json!({"name": name, "type": kind, "durable": true})), "{name} in {exchanges:?}");
+        assert!(
+            exchanges.contains(&json!({"name": name, "type": kind, "durable": true})),
+            "{name} in {exchanges:?}"
+        );
     }
-    let mut bindings = host.list("list_bindings", &["source_name", "routing_key", "destination_name"]);
+    let mut bindings =
+        host.list("list_bindings", &["source_name", "routing_key", "destination_name"]);
     bindings.retain(|binding| binding["source_name"] != "");
     bindings.sort_by_key(ToString::to_string);
     assert_eq!(
@@ -155,8 +181,8 @@ async fn other_arguments_are_told() {
         let mut others = Vec::new();
         for (name, right) in topology::arguments(queue).inner() {
             let other = match name.as_str() {
-                // RabbitMQ 3.10 compares no argument that it does not know. A classic queue, which takes few of the rest, comes
-                // last.
+                // RabbitMQ 3.10 compares no argument that it does not know. A classic queue, which
+                // takes few of the rest, comes last.
                 "x-consumer-timeout" | "x-queue-type" => continue,
                 "x-dead-letter-strategy" => AMQPValue::LongString("at-most-once".into()),
                 "x-overflow" => AMQPValue::LongString("drop-head".into()),
@@ -178,7 +204,10 @@ async fn other_arguments_are_told() {
                 }
                 other => panic!("{queue} with another {name}: {other:?}"),
             }
-            channel.queue_delete(queue.name().into(), QueueDeleteOptions::default()).await.expect("the queue is there");
+            channel
+                .queue_delete(queue.name().into(), QueueDeleteOptions::default())
+                .await
+                .expect("the queue is there");
         }
     }
     host.broker().await;
@@ -217,13 +246,23 @@ async fn messages_are_as_agreed_on_the_wire() {
         assert_eq!(serde_json::from_slice::<Message>(&got.data).expect("JSON"), *message);
         assert_eq!((got.exchange.as_str(), got.routing_key.as_str()), topology::route(queue));
         let properties = &got.properties;
-        assert_eq!(properties.content_type().as_ref().map(ShortString::as_str), Some("application/json"));
+        assert_eq!(
+            properties.content_type().as_ref().map(ShortString::as_str),
+            Some("application/json")
+        );
         assert_eq!(*properties.delivery_mode(), Some(2));
-        assert_eq!(properties.message_id().as_ref().map(ToString::to_string), Some(message.event_id.to_string()));
+        assert_eq!(
+            properties.message_id().as_ref().map(ToString::to_string),
+            Some(message.event_id.to_string())
+        );
         assert_eq!(properties.kind().as_ref().map(ShortString::as_str), Some(message.event.name()));
         assert_eq!(*properties.timestamp(), u64::try_from(message.timestamp.timestamp()).ok());
         let headers = properties.headers().as_ref().expect("headers");
-        let trace = headers.inner().get("traceparent").and_then(|value| value.as_long_string()).map(ToString::to_string);
+        let trace = headers
+            .inner()
+            .get("traceparent")
+            .and_then(|value| value.as_long_string())
+            .map(ToString::to_string);
         assert_eq!(trace, outgoing.traceparent);
     }
 }
@@ -236,13 +275,19 @@ async fn a_message_that_reaches_no_queue_is_an_error() {
         broker.publish(&outgoing).await.expect("the message is taken");
         host.control("delete_queue", &[queue.name()]);
         let refused = broker.publish(&outgoing).await;
-        assert!(matches!(&refused, Err(Error::Refused { reason }) if reason.contains(queue.name())), "{refused:?}");
+        assert!(
+            matches!(&refused, Err(Error::Refused { reason }) if reason.contains(queue.name())),
+            "{refused:?}"
+        );
         // The next one finds the queue made anew.
         broker.publish(&outgoing).await.expect("the message is taken");
         assert_eq!(broker.waiting(queue).await, Ok(1));
     }
     let channel = host.channel().await;
-    channel.exchange_delete("video.exchange".into(), ExchangeDeleteOptions::default()).await.expect("the exchange is there");
+    channel
+        .exchange_delete("video.exchange".into(), ExchangeDeleteOptions::default())
+        .await
+        .expect("the exchange is there");
     let refused = broker.publish(&created(1)).await;
     assert!(matches!(&refused, Err(Error::Refused { .. })), "{refused:?}");
     broker.publish(&created(2)).await.expect("the message is taken");
@@ -259,8 +304,16 @@ async fn returned_messages_are_told_from_others() {
     let sending = (0..COUNT).map(|number| async move {
         let key = ["process", "nowhere"][number % 2];
         let body = number.to_string();
-        let returned =
-            publisher.send(connection, "video.exchange", key, mandatory, body.as_bytes(), BasicProperties::default()).await;
+        let returned = publisher
+            .send(
+                connection,
+                "video.exchange",
+                key,
+                mandatory,
+                body.as_bytes(),
+                BasicProperties::default(),
+            )
+            .await;
         let returned = returned.expect("the message is taken").map(|message| message.data.clone());
         assert_eq!(returned, (key == "nowhere").then(|| body.into_bytes()), "message {number}");
     });
@@ -274,7 +327,9 @@ async fn many_messages_at_once() {
     let host = Host::new();
     let broker = &host.broker().await;
     let start = std::time::Instant::now();
-    let sent = join_all((0..COUNT).map(|number| async move { broker.publish(&created(number)).await })).await;
+    let sent =
+        join_all((0..COUNT).map(|number| async move { broker.publish(&created(number)).await }))
+            .await;
     println!("{COUNT} messages confirmed in {:?}", start.elapsed());
     assert!(sent.iter().all(Result::is_ok), "{:?}", sent.iter().find(|result| result.is_err()));
     assert_eq!(broker.waiting(Queue::Process).await, Ok(COUNT as u64));
@@ -291,7 +346,13 @@ async fn what_is_not_ours_is_rejected() {
     for (queue, outgoing) in [(Queue::Process, created(0)), (Queue::Notification, cancelled())] {
         for garbage in GARBAGE {
             let sent = channel
-                .basic_publish("".into(), queue.name().into(), BasicPublishOptions::default(), garbage, BasicProperties::default())
+                .basic_publish(
+                    "".into(),
+                    queue.name().into(),
+                    BasicPublishOptions::default(),
+                    garbage,
+                    BasicProperties::default(),
+                )
                 .await;
             sent.expect("the channel is open").await.expect("the channel is open");
         }

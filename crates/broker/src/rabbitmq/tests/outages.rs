@@ -82,7 +82,8 @@ async fn short_of_memory() {
     let mut taken = Vec::new();
     for number in 2..6 {
         let outgoing = created(number);
-        match timeout(PATIENCE, broker.publish(&outgoing)).await.expect("the attempt ends in time") {
+        match timeout(PATIENCE, broker.publish(&outgoing)).await.expect("the attempt ends in time")
+        {
             Err(Error::TooSlow | Error::Refused { .. }) => {}
             result => taken.push(result),
         }
@@ -108,7 +109,8 @@ async fn short_of_memory() {
     }
 }
 
-/// A server that holds its connections and does nothing costs its callers no more than their patience.
+/// A server that holds its connections and does nothing costs its callers no more than their
+/// patience.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hanging() {
     let server = servers::RabbitMq::start();

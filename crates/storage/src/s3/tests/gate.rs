@@ -9,8 +9,8 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, watch};
 
-/// Passes connections on to a store, but for some requests, known by their heads: they wait until the gate is opened, or are answered
-/// here.
+/// Passes connections on to a store, but for some requests, known by their heads: they wait until
+/// the gate is opened, or are answered here.
 pub(super) struct Gate {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -36,7 +36,12 @@ impl Gate {
     }
 
     /// Requests with both texts in their heads are answered here, and never reach the store.
-    pub(super) async fn answering(store: &str, text: &'static str, other: &'static str, answer: String) -> Self {
+    pub(super) async fn answering(
+        store: &str,
+        text: &'static str,
+        other: &'static str,
+        answer: String,
+    ) -> Self {
         Self::new(store, vec![text, other], Some(answer)).await
     }
 
@@ -45,7 +50,8 @@ impl Gate {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address = listener.local_addr().expect("it has an address");
         let (held, cut) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let shared = Arc::new(Shared { store, texts, answer, held, open: watch::Sender::new(false), cut });
+        let shared =
+            Arc::new(Shared { store, texts, answer, held, open: watch::Sender::new(false), cut });
         let gate = Self { address, shared: Arc::clone(&shared) };
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -81,22 +87,33 @@ impl Shared {
         let (from_client, to_client) = client.into_split();
         let (from_store, to_store) = store.into_split();
         let to_client = Mutex::new(to_client);
-        tokio::join!(self.requests(from_client, to_store, &to_client), self.answers(from_store, &to_client));
+        tokio::join!(
+            self.requests(from_client, to_store, &to_client),
+            self.answers(from_store, &to_client)
+        );
     }
 
-    async fn requests(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, back: &Mutex<OwnedWriteHalf>) {
+    async fn requests(
+        &self,
+        mut from: OwnedReadHalf,
+        mut to: OwnedWriteHalf,
+        back: &Mutex<OwnedWriteHalf>,
+    ) {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(length) = from.read(&mut buffer).await
             && length > 0
         {
-            // The head of a request is written at once, and none begins before the last one is answered.
+            // The head of a request is written at once, and none begins before the last one is
+            // answered.
             let bytes = &buffer[..length];
-            let contains = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+            let contains =
+                |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
             if !*self.open.borrow() && self.texts.iter().all(|text| contains(text)) {
                 self.held.fetch_add(1, Ordering::SeqCst);
                 if let Some(answer) = &self.answer {
                     let _ = back.lock().await.write_all(answer.as_bytes()).await;
-                    // The rest of the request goes nowhere. Closing before it is read could destroy the answer.
+                    // The rest of the request goes nowhere. Closing before it is read could destroy
+                    // the answer.
                     while from.read(&mut buffer).await.is_ok_and(|length| length > 0) {}
                     break;
                 }
