@@ -4,21 +4,27 @@
 //!
 //! Nothing here reads, writes or waits.
 
-// In the order in which a video meets them.
+// In dependency order.
+pub mod clock;
+pub mod language;
 pub mod id;
 pub mod video;
-pub mod state;
-pub mod message;
-pub mod trace;
-pub mod retry;
+pub mod ratio;
+pub mod recipe;
+pub mod manifest;
 pub mod failure;
-pub mod language;
-pub mod clock;
+pub mod retry;
+pub mod state;
+pub mod trace;
+pub mod message;
 
 pub use clock::{Clock, Time};
 pub use failure::FailureCode;
 pub use id::{JobId, UserId};
 pub use language::Language;
+pub use manifest::Manifest;
 pub use message::Message;
+pub use ratio::Ratio;
+pub use recipe::Recipe;
 pub use state::{State, Transition};
 pub use video::VideoFormat;

@@ -1,0 +1,229 @@
+//! Manifest of an archive: its last entry, which states what the frames are, where they are stored
+//! and what is missing. The frame engine writes it and the HTTP API reads it.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ratio::Ratio;
+use crate::recipe::{Interval, Recipe, Selection};
+
+/// Name of the manifest's entry in the archive.
+pub const MANIFEST_NAME: &str = "manifest.json";
+
+/// Version of the form below, raised when a field changes its meaning. Version 1 named the frames
+/// `images` and held the recipe as `{"every": {"num": 1, "den": 1}}`; it is still readable.
+pub const MANIFEST_VERSION: u32 = 2;
+
+/// Contents of an archive.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`MANIFEST_VERSION`] of the writer.
+    pub manifest_version: u32,
+    /// Program that wrote the archive.
+    pub engine: Engine,
+    /// The video.
+    pub source: Source,
+    /// Frames that were requested, and their form.
+    #[serde(deserialize_with = "recipe_of_any_version")]
+    pub recipe: Recipe,
+    /// Compression of PNG frames.
+    pub compression: Compression,
+    /// Whether every frame that the video promises is in the archive and was decoded without error.
+    pub complete: bool,
+    /// Number of frames that the video promises.
+    pub expected: u64,
+    /// Number of frames in the archive.
+    pub written: u64,
+    /// Ranges of instants without a frame.
+    pub missing: Vec<MissingRange>,
+    /// Damaged parts of the video, whether or not they affect a selected frame.
+    pub damaged: Vec<DamagedRange>,
+    /// Other facts that affect the use of the archive, as English sentences.
+    pub warnings: Vec<String>,
+    /// Frames in ascending order of their numbers.
+    #[serde(alias = "images")]
+    pub frames: Vec<FrameEntry>,
+}
+
+/// Name and version of the program that wrote an archive, and of the libraries it used.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Engine {
+    /// Name of the program.
+    pub name: String,
+    /// Version of the program.
+    pub version: String,
+    /// Version of each libav library, by name.
+    pub libraries: BTreeMap<String, String>,
+}
+
+/// Properties of a video, from its container and its frames.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Source {
+    /// Size of the file in bytes.
+    pub size_bytes: u64,
+    /// libav's name of the container.
+    pub container: String,
+    /// libav's name of the codec.
+    pub codec: String,
+    /// Duration in seconds, as the container states it.
+    pub duration_s: Option<f64>,
+    /// Coded width in pixels, before rotation.
+    pub width: u32,
+    /// Coded height in pixels, before rotation.
+    pub height: u32,
+    /// Average frames per second.
+    pub frame_rate: Option<Ratio>,
+    /// Unit of the timestamps, in seconds.
+    pub time_base: Ratio,
+    /// Rotation that was applied to display the frames upright.
+    pub rotation: Orientation,
+    /// Width to height of one sample, if samples are not square.
+    pub sample_aspect_ratio: Option<Ratio>,
+    /// libav's name of the pixel format.
+    pub pixel_format: String,
+    /// Matrix coefficients, as tagged.
+    pub color_space: String,
+    /// Range of the samples, as tagged.
+    pub color_range: String,
+    /// Primaries, as tagged.
+    pub color_primaries: String,
+    /// Transfer characteristics, as tagged.
+    pub color_transfer: String,
+    /// Whether a selected frame is interlaced. Both fields are in the frame, unaltered.
+    pub interlaced: bool,
+}
+
+/// Rotation of a video's frames for display, from the display matrix of its container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Orientation {
+    /// No rotation.
+    Upright,
+    /// Quarter turn clockwise.
+    Clockwise,
+    /// Quarter turn counterclockwise.
+    CounterClockwise,
+    /// Half turn.
+    HalfTurn,
+    /// Left and right swapped.
+    MirroredHorizontally,
+    /// Top and bottom swapped.
+    MirroredVertically,
+    /// Mirrored along the main diagonal.
+    Transposed,
+    /// Mirrored along the other diagonal.
+    AntiTransposed,
+    /// Angle that is not a multiple of 90 degrees. Such frames are stored without rotation.
+    Skewed,
+}
+
+/// Effort spent on compressing PNG frames. The pixels are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// Fast compressor, with a match finder for the frames that need one.
+    #[default]
+    Fast,
+    /// On 1080p film one eighth smaller than `Fast`, at twice the time of the whole extraction.
+    Balanced,
+    /// Smallest size of zlib: a few percent smaller than `Balanced`, at six times the time of
+    /// `Fast`.
+    Small,
+}
+
+/// Consecutive instants without a frame.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MissingRange {
+    /// Number of the first missing frame.
+    pub first_number: u64,
+    /// Number of the last missing frame.
+    pub last_number: u64,
+    /// First instant without a frame, in seconds.
+    pub from_s: f64,
+    /// Last instant without a frame, in seconds.
+    pub to_s: f64,
+}
+
+/// Part of the video in which the decoder met errors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DamagedRange {
+    /// Start in seconds.
+    pub from_s: f64,
+    /// End in seconds.
+    pub to_s: f64,
+}
+
+/// Frame in an archive.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FrameEntry {
+    /// Number from 1. A number without a frame is listed in [`Manifest::missing`].
+    pub number: u64,
+    /// Name of the entry in the archive.
+    pub name: String,
+    /// Requested instant in seconds. The frame is the last one before it.
+    pub instant_s: f64,
+    /// Presentation timestamp from the start of the video, in [`Source::time_base`].
+    pub timestamp: i64,
+    /// Presentation timestamp in seconds.
+    pub timestamp_s: f64,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// Whether the frame is a key frame.
+    pub key_frame: bool,
+    /// Whether the decoder met errors in the frame, or in one that it may refer to.
+    pub decode_errors: bool,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
+    /// Offset of the file's first byte in the archive.
+    pub offset: u64,
+    /// Size of the file in bytes.
+    pub length: u64,
+}
+
+impl FrameEntry {
+    /// Bytes of the file in the archive; `None` if they would exceed the range of `u64`.
+    #[must_use]
+    pub fn range(&self) -> Option<Range<u64>> {
+        Some(self.offset..self.offset.checked_add(self.length)?)
+    }
+}
+
+/// Read a recipe as version 1 or a later version wrote it.
+fn recipe_of_any_version<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Recipe, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum AnyVersion {
+        One { every: Ratio },
+        Current(Recipe),
+    }
+    match AnyVersion::deserialize(from)? {
+        AnyVersion::Current(recipe) => Ok(recipe),
+        AnyVersion::One { every: Ratio { num, den } } => {
+            let interval: Interval =
+                format!("{num}/{den}").parse().map_err(serde::de::Error::custom)?;
+            Ok(Recipe { select: Selection::Every(interval), ..Recipe::default() })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_recipes_of_all_versions() {
+        #[derive(Deserialize)]
+        struct Holder(#[serde(deserialize_with = "recipe_of_any_version")] Recipe);
+        let read = |json: &str| serde_json::from_str::<Holder>(json).map(|holder| holder.0);
+        let half = Selection::Every("1/2".parse().expect("a valid interval"));
+        let half = Recipe { select: half, ..Recipe::default() };
+        assert_eq!(read(r#"{"every":{"num":5,"den":10}}"#).expect("version 1"), half);
+        let current = r#"{"select":{"every":"1/2"},"image":{"format":"png"}}"#;
+        assert_eq!(read(current).expect("version 2"), half);
+        assert!(read(r#"{"every":{"num":0,"den":1}}"#).is_err());
+    }
+}

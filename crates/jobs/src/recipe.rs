@@ -1,0 +1,227 @@
+//! Recipe of a job: which frames of a video, in what form.
+//!
+//! A recipe is validated when it is parsed, so every value of these types can be carried out. It
+//! travels with its job from the command line or the HTTP API through the database row, the message
+//! and the cell to the frame engine, which writes it into the manifest.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ratio::Ratio;
+
+/// Which frames of a video, in what form. The default is one PNG per second.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Recipe {
+    /// Which frames.
+    pub select: Selection,
+    /// Form of each frame.
+    pub image: Image,
+}
+
+/// Which frames of a video.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Selection {
+    /// The frames that `ffmpeg -vf fps=1/interval` selects: for each instant
+    /// `(n + 1/2) * interval` the last frame before it (FFmpeg, libavfilter/vf_fps.c).
+    Every(Interval),
+}
+
+impl Default for Selection {
+    /// One frame per second.
+    fn default() -> Self {
+        Self::Every(Interval::ONE_SECOND)
+    }
+}
+
+/// Form of each frame.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Image {
+    /// File format.
+    pub format: ImageFormat,
+}
+
+/// File format of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ImageFormat {
+    /// Portable Network Graphics (ISO/IEC 15948): lossless, at the depth of the source.
+    #[default]
+    Png,
+}
+
+/// Time from one selected frame to the next: above zero, at most a day, no finer than a
+/// microsecond in decimal notation.
+///
+/// In JSON it is a number of seconds or a string: `1`, `0.5`, `"1/3"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
+pub struct Interval(Ratio);
+
+impl Interval {
+    /// One second.
+    pub const ONE_SECOND: Self = Self(Ratio::new(1, 1));
+
+    /// Longest interval, in seconds: the longest video that is accepted.
+    const MAX_SECONDS: i64 = 86_400;
+
+    /// Interval in seconds.
+    #[must_use]
+    pub const fn seconds(self) -> Ratio {
+        self.0
+    }
+}
+
+impl fmt::Display for Interval {
+    /// The shortest text that [`FromStr`] accepts: `1` or `1/3`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Ratio { num, den: 1 } => write!(formatter, "{num}"),
+            Ratio { num, den } => write!(formatter, "{num}/{den}"),
+        }
+    }
+}
+
+impl FromStr for Interval {
+    type Err = InvalidInterval;
+
+    /// Parse a whole number, a decimal number or a fraction of seconds.
+    fn from_str(text: &str) -> Result<Self, InvalidInterval> {
+        let invalid = || InvalidInterval::NotPositive(text.to_owned());
+        let digits = |digits: &str| digits.parse::<u32>().map(i64::from).map_err(|_| invalid());
+        let (num, den) = if let Some((num, den)) = text.split_once('/') {
+            (digits(num)?, digits(den)?)
+        } else if let Some((seconds, decimals)) = text.split_once('.') {
+            if decimals.len() > 6 {
+                return Err(InvalidInterval::TooFine(text.to_owned()));
+            }
+            let unit = 10_i64.pow(decimals.len() as u32);
+            (digits(seconds)? * unit + digits(decimals)?, unit)
+        } else {
+            (digits(text)?, 1)
+        };
+        if num < 1 || den < 1 {
+            return Err(invalid());
+        }
+        if num > Self::MAX_SECONDS * den {
+            return Err(InvalidInterval::TooLong(text.to_owned()));
+        }
+        let divisor = greatest_common_divisor(num, den);
+        Ok(Self(Ratio::new(num / divisor, den / divisor)))
+    }
+}
+
+/// Greatest common divisor of two positive numbers (Euclid).
+fn greatest_common_divisor(a: i64, b: i64) -> i64 {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
+}
+
+/// Why a text is not an [`Interval`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidInterval {
+    /// Not a number, zero or negative.
+    #[error("`{0}` is not a number of seconds above zero, such as 1, 0.5 or 1/3")]
+    NotPositive(String),
+    /// Longer than a day.
+    #[error("`{0}` is longer than a day (86400 seconds)")]
+    TooLong(String),
+    /// More than six decimals.
+    #[error("`{0}` is finer than a microsecond")]
+    TooFine(String),
+}
+
+/// JSON form of an interval.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Whole(u32),
+    Decimal(f64),
+    Text(String),
+}
+
+impl TryFrom<Written> for Interval {
+    type Error = InvalidInterval;
+
+    fn try_from(written: Written) -> Result<Self, InvalidInterval> {
+        match written {
+            Written::Whole(seconds) => seconds.to_string().parse(),
+            // The shortest text that reads back as the same number, as it was written.
+            Written::Decimal(seconds) => seconds.to_string().parse(),
+            Written::Text(text) => text.parse(),
+        }
+    }
+}
+
+impl From<Interval> for Written {
+    fn from(interval: Interval) -> Self {
+        match (u32::try_from(interval.0.num), interval.0.den) {
+            (Ok(seconds), 1) => Self::Whole(seconds),
+            _ => Self::Text(interval.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_are_exact_fractions() {
+        for (text, num, den) in [("1", 1, 1), ("0.5", 1, 2), ("1/3", 1, 3), ("86400", 86_400, 1)] {
+            assert_eq!(text.parse(), Ok(Interval(Ratio::new(num, den))), "{text}");
+        }
+        for text in [
+            "0",
+            "-1",
+            "",
+            "1/0",
+            "0.0",
+            "x",
+            "1e9",
+            "0.0000001",
+            "90000",
+            ".",
+            "1.-5",
+            "864001/10",
+        ] {
+            assert!(text.parse::<Interval>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn recipes_round_trip_through_json() {
+        for (json, canonical) in [
+            ("{}", r#"{"select":{"every":1},"image":{"format":"png"}}"#),
+            (
+                r#"{"select":{"every":0.5}}"#,
+                r#"{"select":{"every":"1/2"},"image":{"format":"png"}}"#,
+            ),
+            (
+                r#"{"select":{"every":"1/3"}}"#,
+                r#"{"select":{"every":"1/3"},"image":{"format":"png"}}"#,
+            ),
+        ] {
+            let recipe: Recipe = serde_json::from_str(json).expect(json);
+            assert_eq!(serde_json::to_string(&recipe).expect(json), canonical);
+            assert_eq!(serde_json::from_str::<Recipe>(canonical).expect(canonical), recipe);
+        }
+    }
+
+    #[test]
+    fn rejects_recipes_that_cannot_be_carried_out() {
+        for json in [
+            r#"{"select":{"every":0}}"#,
+            r#"{"select":{"every":-1.5}}"#,
+            r#"{"select":{"every":"soon"}}"#,
+            r#"{"select":{"sometimes":1}}"#,
+            r#"{"selection":{"every":1}}"#,
+            r#"{"image":{"format":"bmp"}}"#,
+        ] {
+            assert!(serde_json::from_str::<Recipe>(json).is_err(), "{json}");
+        }
+    }
+}
