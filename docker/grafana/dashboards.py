@@ -59,7 +59,7 @@ ROWS = {
               (quantile(0.5, "fiapx_wait_seconds"), "half"), (quantile(0.99, "fiapx_wait_seconds"), "99%")),
         panel("Attempts that gave an archive", "s",
               (quantile(0.5, "fiapx_attempt_seconds"), "half"), (quantile(0.99, "fiapx_attempt_seconds"), "99%")),
-        panel("Pictures", "ops", (rate("fiapx_pictures_total"), "pictures/s")),
+        panel("Frames", "ops", (rate("fiapx_frames_total"), "frames/s")),
         panel("Where threads spend their time", "s",
               (rate("fiapx_decode_seconds_sum"), "decode"), (rate("fiapx_encode_seconds_sum"), "encode"), stacked=True),
         panel("Bytes", "Bps", (rate("fiapx_video_bytes_total"), "videos read"), (rate("fiapx_archive_bytes_total"), "archives written")),

@@ -329,7 +329,7 @@ async fn there_is_a_link_exactly_while_there_is_an_archive(
         (410, json!("ARCHIVE_EXPIRED")),
         "before anybody has cleared up"
     );
-    service.running.upkeep().look().await.expect("the upkeep works");
+    service.running.upkeep().reap_and_expire().await.expect("the upkeep works");
     let (_, view) = user.get(&format!("/videos/{expired}")).await;
     assert_eq!((&view["status"], &view["download_available"]), (&json!("EXPIRED"), &json!(false)));
     assert_eq!(code(user.get(&download(&expired)).await), (410, json!("ARCHIVE_EXPIRED")));

@@ -144,7 +144,7 @@ async fn the_stream_of_a_job_that_is_over_ends_at_once(#[values(Embedded, Server
         assert_eq!(Watcher::of(&user, job).await.rest().await, [event]);
     }
     service.advance(Duration::from_hours(7 * 24));
-    service.running.upkeep().look().await.expect("the upkeep works");
+    service.running.upkeep().reap_and_expire().await.expect("the upkeep works");
     user.log_in_again().await;
     assert_eq!(states(&Watcher::of(&user, &done).await.rest().await), ["EXPIRED"]);
 }

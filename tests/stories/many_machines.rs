@@ -84,7 +84,7 @@ async fn two_apis_and_three_workers_share_the_work() {
             process.signal("TERM");
             let (status, log) = process.ended();
             assert!(status.success());
-            log.iter().filter(|line| line["event"] == "the archive is done").count()
+            log.iter().filter(|line| line["event"] == "archive completed").count()
         })
         .sum();
     assert_eq!(done, CLIPS.len(), "each job is done by one worker");

@@ -128,7 +128,7 @@ pub const FIGURES: [Figure; 25] = [
         "Seconds that threads spent on making PNGs, for each archive.",
     ),
     figure(
-        "fiapx_pictures_total",
+        "fiapx_frames_total",
         Kind::Counter,
         Unit::Count,
         "Pictures in archives that were made.",

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{field, info, warn};
 use url::Url;
-use worker::upkeep::{self, Upkeep};
+use worker::maintenance::{self, Maintenance};
 use worker::{Isolation, Worker, relay};
 
 use crate::connection::Connections;
@@ -55,7 +55,7 @@ pub struct Running {
     address: Option<SocketAddr>,
     stop: CancellationToken,
     served: CancellationToken,
-    upkeep: Upkeep,
+    upkeep: Maintenance,
     server: Option<JoinHandle<std::io::Result<()>>>,
     tasks: TaskTracker,
     /// Answers operators to the last.
@@ -93,11 +93,11 @@ impl Running {
         }
         let (stop, served, tasks) =
             (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
-        let upkeep = Upkeep {
+        let upkeep = Maintenance {
             database: parts.database.clone(),
             storage: parts.storage.clone(),
             broker: parts.broker.clone(),
-            settings: upkeep::Settings::default(),
+            settings: maintenance::Settings::default(),
         };
         recover(&settings, &parts, &upkeep).await?;
 
@@ -194,7 +194,7 @@ impl Running {
 
     /// What looks after leftovers; it can be asked to do so at once.
     #[must_use]
-    pub fn upkeep(&self) -> &Upkeep {
+    pub fn upkeep(&self) -> &Maintenance {
         &self.upkeep
     }
 
@@ -268,7 +268,7 @@ fn serve(
 
 /// Take up what an earlier process left behind, as far as nobody else can be at it: what embedded
 /// parts hold is this process's own.
-async fn recover(settings: &Settings, parts: &Parts, upkeep: &Upkeep) -> Result<()> {
+async fn recover(settings: &Settings, parts: &Parts, upkeep: &Maintenance) -> Result<()> {
     if settings.database.url.is_none() {
         parts.database.end_leases().await?;
         while parts.database.reap().await? > 0 {}

@@ -43,9 +43,7 @@ async fn a_worker_that_wakes_after_its_lease_changes_nothing() {
         sleeper
             .log()
             .iter()
-            .any(|line| {
-                line["event"].as_str().is_some_and(|event| event.starts_with("the job is lost"))
-            })
+            .any(|line| line["event"].as_str().is_some_and(|event| event.starts_with("job lost")))
             .then_some(())
     })
     .await;

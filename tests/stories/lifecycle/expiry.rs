@@ -24,7 +24,7 @@ async fn an_archive_expires_after_seven_days(#[values(Embedded, Servers)] parts:
     let files = files_of(&service, &user).await;
 
     service.advance(days(7).saturating_sub(PATIENCE));
-    service.running.upkeep().look().await.expect("all parts answer");
+    service.running.upkeep().reap_and_expire().await.expect("all parts answer");
     assert_eq!(user.get(&format!("/videos/{job}")).await.1, done, "its time is not over");
     assert_eq!(files_of(&service, &user).await, files);
     user.archive(&job).await;
@@ -36,7 +36,7 @@ async fn an_archive_expires_after_seven_days(#[values(Embedded, Servers)] parts:
         (StatusCode::GONE, &"ARCHIVE_EXPIRED".into()),
         "nobody has to look for that"
     );
-    service.running.upkeep().look().await.expect("all parts answer");
+    service.running.upkeep().reap_and_expire().await.expect("all parts answer");
     let view = user.until(&job, &["EXPIRED"]).await;
     let mut expected = done.clone();
     (expected["status"], expected["download_available"]) = ("EXPIRED".into(), false.into());
@@ -55,7 +55,7 @@ async fn an_archive_expires_after_seven_days(#[values(Embedded, Servers)] parts:
     })
     .await;
     assert_eq!(user.get(&format!("/jobs/{job}/download")).await.0, StatusCode::GONE);
-    service.running.upkeep().look().await.expect("twice is harmless");
+    service.running.upkeep().reap_and_expire().await.expect("twice is harmless");
     assert_eq!(user.history(&job).await, way);
 
     remove(&user, &job).await;
@@ -88,7 +88,7 @@ async fn videos_without_archive_go_after_seven_days_too(#[values(Embedded, Serve
     assert_eq!(names, [format!("{cancelled}/input.mp4"), format!("{failed}/input.mp4")]);
 
     service.advance(days(7));
-    service.running.upkeep().look().await.expect("all parts answer");
+    service.running.upkeep().reap_and_expire().await.expect("all parts answer");
     eventually("the files are gone", || async { service.files().await.is_empty().then_some(()) })
         .await;
     assert_eq!(looks().await, before, "states and histories are kept");
@@ -110,7 +110,7 @@ async fn a_waiting_job_never_expires(#[values(Embedded, Servers)] parts: Parts) 
     let blocking = occupy(&neighbour).await;
     let job = user.send(SHORT).await;
     service.advance(days(8));
-    service.running.upkeep().look().await.expect("all parts answer");
+    service.running.upkeep().reap_and_expire().await.expect("all parts answer");
     let view = user.get(&format!("/videos/{job}")).await.1;
     assert_eq!(view["status"], "QUEUED");
     assert_eq!(
@@ -124,7 +124,7 @@ async fn a_waiting_job_never_expires(#[values(Embedded, Servers)] parts: Parts) 
     let time =
         |name: &str| done[name].as_str().expect("text").parse::<jobs::Time>().expect("a time");
     assert_eq!(time("completed_at") + days(7), time("expires_at"), "the days count from the end");
-    service.running.upkeep().look().await.expect("all parts answer");
+    service.running.upkeep().reap_and_expire().await.expect("all parts answer");
     assert!(!user.archive(&job).await.is_empty());
 }
 

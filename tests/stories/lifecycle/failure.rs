@@ -186,7 +186,7 @@ async fn failed_for_now(service: &Service, user: &User<'_>, job: &str, attempt: 
         "nothing calls earlier"
     );
     service.advance(Duration::from_secs(pause));
-    service.running.upkeep().look().await.expect("all parts answer");
+    service.running.upkeep().reap_and_expire().await.expect("all parts answer");
 }
 
 #[rstest]

@@ -153,7 +153,7 @@ async fn a_job_that_waits_for_another_attempt_can_be_cancelled(
     let view = cancel(&user, &job).await;
     assert_eq!(view["next_attempt_at"], Value::Null);
     service.advance(Duration::from_mins(10));
-    service.running.upkeep().look().await.expect("all parts answer");
+    service.running.upkeep().reap_and_expire().await.expect("all parts answer");
     // The message of the attempt that was to follow is dealt with by then.
     service.quiet().await;
     let way = [

@@ -70,7 +70,7 @@ async fn what_was_done_is_counted() {
         ("fiapx_oldest_waiting_job_seconds", 0.0),
         ("fiapx_queue_messages{queue=\"video.process.dlq\"}", 1.0),
         ("fiapx_queue_messages{queue=\"notification.send.dlq\"}", 0.0),
-        ("fiapx_pictures_total", 6.0),
+        ("fiapx_frames_total", 6.0),
         ("fiapx_video_bytes_total", video),
         ("fiapx_archive_bytes_total", archive),
         ("fiapx_mails_total{outcome=\"sent\"}", 2.0),

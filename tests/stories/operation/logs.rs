@@ -27,7 +27,7 @@ async fn a_job_is_followed_by_its_id_and_its_trace() {
         .await;
     user.until(&cancelled, &["PROCESSING"]).await;
     user.delete(&format!("/videos/{cancelled}")).await;
-    logged(&process, "the job is lost to this worker").await;
+    logged(&process, "job lost").await;
     user.delete(&format!("/videos/{done}")).await;
     let secrets =
         [PASSWORD.to_owned(), user.access.clone(), user.refresh.clone(), user.email.clone()];
@@ -54,9 +54,9 @@ async fn a_job_is_followed_by_its_id_and_its_trace() {
             &done,
             &[
                 "a video was accepted",
-                "the attempt begins",
-                "the archive is done",
-                "a user is to be told",
+                "attempt started",
+                "archive completed",
+                "notification recorded",
                 "mail sent",
                 "a job was deleted",
             ],
@@ -65,9 +65,9 @@ async fn a_job_is_followed_by_its_id_and_its_trace() {
             &failed,
             &[
                 "a video was accepted",
-                "the attempt begins",
-                "the job failed",
-                "a user is to be told",
+                "attempt started",
+                "job failed",
+                "notification recorded",
                 "mail sent",
             ],
         ),
@@ -75,9 +75,9 @@ async fn a_job_is_followed_by_its_id_and_its_trace() {
             &cancelled,
             &[
                 "a video was accepted",
-                "the attempt begins",
+                "attempt started",
                 "a job was cancelled",
-                "the job is lost to this worker; its work is thrown away",
+                "job lost; the result of the attempt is discarded",
             ],
         ),
     ];

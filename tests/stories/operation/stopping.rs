@@ -62,15 +62,12 @@ async fn running_jobs_end_before_the_process() {
         "{ready:?}"
     );
     assert!(
-        !tells(&process.log(), "the archive is done"),
+        !tells(&process.log(), "archive completed"),
         "the story needs a clip that takes longer"
     );
     let (status, log) = process.ended();
     assert!(status.success(), "{status}");
-    assert!(
-        tells(&log, "the archive is done") && tells(&log, "the service has stopped"),
-        "{log:?}"
-    );
+    assert!(tells(&log, "archive completed") && tells(&log, "the service has stopped"), "{log:?}");
 
     let process = Process::start(directory.path(), &[]);
     let user = account.at(&process);
@@ -94,8 +91,8 @@ async fn what_does_not_end_in_time_is_given_back_and_costs_no_attempt() {
     let (status, log) = process.ended();
     assert!(status.success(), "{status}");
     assert!(
-        tells(&log, "the worker stops; the job is given back")
-            && !tells(&log, "the archive is done"),
+        tells(&log, "job released because the worker is stopping")
+            && !tells(&log, "archive completed"),
         "{log:?}"
     );
     let files: Vec<String> = stored(directory.path()).into_keys().collect();
@@ -127,7 +124,7 @@ async fn a_second_signal_ends_the_process_at_once() {
     let (status, log) = process.ended();
     // As the shell tells of a process that a signal ended.
     assert_eq!(status.code(), Some(130));
-    assert!(!tells(&log, "the archive is done"), "{log:?}");
+    assert!(!tells(&log, "archive completed"), "{log:?}");
 
     let process = Process::start(directory.path(), &AT_ONCE);
     let user = account.at(&process);

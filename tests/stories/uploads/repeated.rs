@@ -114,7 +114,7 @@ async fn a_key_is_forgotten_after_a_day(#[values(Embedded, Servers)] parts: Part
     done(&user, &first).await;
     for (hours, same) in [(23, true), (2, false)] {
         service.advance(Duration::from_hours(hours));
-        service.running.upkeep().look().await.expect("the upkeep works");
+        service.running.upkeep().reap_and_expire().await.expect("the upkeep works");
         user.log_in_again().await;
         let (status, later) = send(&user, "today", 1).await;
         assert_eq!((status, ids(&later) == ids(&first)), (StatusCode::ACCEPTED, same));
