@@ -31,7 +31,9 @@ impl MigrationTrait for Migration {
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for column in ["updated_at", "is_active"] {
-            manager.alter_table(Table::alter().table("users").drop_column(column).to_owned()).await?;
+            manager
+                .alter_table(Table::alter().table("users").drop_column(column).to_owned())
+                .await?;
         }
         Ok(())
     }

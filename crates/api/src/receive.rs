@@ -198,7 +198,14 @@ impl Receiver<'_> {
                 "the store kept {stored} of {size_bytes} bytes of {key}"
             )));
         }
-        Ok(Video { id, filename, format, path: key.to_string(), size_bytes, recipe: jobs::Recipe::default() })
+        Ok(Video {
+            id,
+            filename,
+            format,
+            path: key.to_string(),
+            size_bytes,
+            recipe: jobs::Recipe::default(),
+        })
     }
 
     /// The next piece of the body, if it comes in time.

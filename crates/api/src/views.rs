@@ -128,7 +128,9 @@ impl JobView {
             complete: job.complete,
             warnings: job.warnings,
             error_code: job.error_code.map(|code| code.name().to_owned()),
-            error_message: job.error_code.map(|code: FailureCode| code.user_message(language).to_owned()),
+            error_message: job
+                .error_code
+                .map(|code: FailureCode| code.user_message(language).to_owned()),
             next_attempt_at: job.next_attempt_at,
             created_at: job.created_at,
             started_at: job.started_at,

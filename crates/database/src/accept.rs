@@ -86,9 +86,8 @@ impl Database {
         let found =
             idempotency_key::Entity::find_by_id((user.0, key.to_owned())).one(&self.write).await?;
         let Some(found) = found else { return Ok(None) };
-        let ids: Vec<JobId> = serde_json::from_str(&found.job_ids).map_err(|_| {
-            Error::Corrupt(format!("jobs of an idempotency key of user {user}"))
-        })?;
+        let ids: Vec<JobId> = serde_json::from_str(&found.job_ids)
+            .map_err(|_| Error::Corrupt(format!("jobs of an idempotency key of user {user}")))?;
         let rows = job::Entity::find()
             .filter(job::Column::Id.is_in(ids.iter().map(|id| id.0)))
             .all(&self.write)

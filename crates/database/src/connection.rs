@@ -106,7 +106,8 @@ impl Database {
     /// # Errors
     /// [`Error::Schema`] if migrations are pending.
     pub async fn check(&self) -> Result<(), Error> {
-        match Migrator::get_pending_migrations_read_only(&self.read).await.map_err(migration_error) {
+        match Migrator::get_pending_migrations_read_only(&self.read).await.map_err(migration_error)
+        {
             Ok(pending) if pending.is_empty() => Ok(()),
             Ok(_) => Err(Error::Schema),
             Err(Error::LaterSchema) => Ok(()),
@@ -159,22 +160,20 @@ const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 async fn connect_sqlite(file: &Path, connections: u32) -> Result<DatabaseConnection, DbErr> {
     let mut options = ConnectOptions::new("sqlite::memory:");
     let file = file.to_owned();
-    options.sqlx_logging(false).max_connections(connections).map_sqlx_sqlite_opts(
-        move |options| {
-            // `synchronous=FULL` makes a commit survive a power failure; the default of WAL mode
-            // may lose the last ones (SQLite, "PRAGMA synchronous").
-            options
-                .in_memory(false)
-                .shared_cache(false)
-                .filename(&file)
-                .create_if_missing(true)
-                .foreign_keys(true)
-                .pragma("journal_mode", "WAL")
-                .pragma("synchronous", "FULL")
-                .busy_timeout(SQLITE_BUSY_TIMEOUT)
-                .read_only(false)
-        },
-    );
+    options.sqlx_logging(false).max_connections(connections).map_sqlx_sqlite_opts(move |options| {
+        // `synchronous=FULL` makes a commit survive a power failure; the default of WAL mode
+        // may lose the last ones (SQLite, "PRAGMA synchronous").
+        options
+            .in_memory(false)
+            .shared_cache(false)
+            .filename(&file)
+            .create_if_missing(true)
+            .foreign_keys(true)
+            .pragma("journal_mode", "WAL")
+            .pragma("synchronous", "FULL")
+            .busy_timeout(SQLITE_BUSY_TIMEOUT)
+            .read_only(false)
+    });
     // The busy timeout does not apply when two processes switch to the write-ahead log at once.
     let began = Instant::now();
     loop {

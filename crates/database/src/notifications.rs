@@ -97,8 +97,9 @@ impl Database {
                 notification::Column::Attempts,
                 Expr::col(notification::Column::Attempts).add(1),
             );
-        let rows =
-            restrict_to(update, notification::Column::Id, due).exec_with_returning(&self.write).await?;
+        let rows = restrict_to(update, notification::Column::Id, due)
+            .exec_with_returning(&self.write)
+            .await?;
         let mut taken = Vec::with_capacity(rows.len());
         for row in rows {
             let Some(job) = self.job(JobId(row.job_id)).await? else { continue };

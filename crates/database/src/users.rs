@@ -127,8 +127,8 @@ impl Database {
 
     async fn set_active(&self, email: &str, is_active: bool) -> Result<Option<User>, Error> {
         let transaction = self.begin().await?;
-        let update = user::Entity::update_many()
-            .col_expr(user::Column::IsActive, Expr::value(is_active));
+        let update =
+            user::Entity::update_many().col_expr(user::Column::IsActive, Expr::value(is_active));
         let has_email = user::Column::Email.eq(email.to_lowercase());
         let user = self.update_access(&transaction, update, has_email).await?;
         transaction.commit().await?;

@@ -11,8 +11,7 @@ pub fn trace_id(traceparent: &str) -> Option<&str> {
     let fields: Vec<&str> = traceparent.split('-').collect();
     let [version, trace, parent, flags] = fields[..] else { return None };
     let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    let is_field =
-        |field: &str, length: usize| field.len() == length && field.bytes().all(is_hex);
+    let is_field = |field: &str, length: usize| field.len() == length && field.bytes().all(is_hex);
     // An id of zeros is invalid (3.2.2.3 and 3.2.2.4).
     let is_id = |field: &str, length: usize| {
         is_field(field, length) && field.bytes().any(|byte| byte != b'0')

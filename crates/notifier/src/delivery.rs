@@ -144,7 +144,10 @@ impl Notifier {
             );
             "failed"
         };
-        (outcome, self.database.record_notification_failure(due.id, &error.to_string(), pause).await)
+        (
+            outcome,
+            self.database.record_notification_failure(due.id, &error.to_string(), pause).await,
+        )
     }
 }
 

@@ -26,7 +26,12 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Publish what is due until `stop`. Any number of relays may run at once. Messages go on with the
 /// trace that they belong to, `here`.
-pub async fn run(database: &Database, broker: &dyn Broker, here: CurrentTraceparent, stop: &CancellationToken) {
+pub async fn run(
+    database: &Database,
+    broker: &dyn Broker,
+    here: CurrentTraceparent,
+    stop: &CancellationToken,
+) {
     while !stop.is_cancelled() {
         if note(round(database, broker, here).await, "relaying the outbox").unwrap_or(0) == BATCH {
             continue;

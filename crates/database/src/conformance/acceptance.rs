@@ -110,10 +110,7 @@ pub(super) async fn makes_all_or_none(case: &Case) {
         case.database.accept(UserId::generate(), std::slice::from_ref(&first), None, None).await;
     assert!(matches!(nobodys, Err(Error::Database(_))), "{nobodys:?}");
     assert_eq!(case.rows().await, rows);
-    assert_eq!(
-        case.database.find_accepted(user, "key").await.expect("the database answers"),
-        None
-    );
+    assert_eq!(case.database.find_accepted(user, "key").await.expect("the database answers"), None);
     assert_eq!(
         new(case.database.accept(user, std::slice::from_ref(&first), Some("key"), None).await),
         [first.id],

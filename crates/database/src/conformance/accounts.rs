@@ -161,7 +161,10 @@ pub(super) async fn lose_a_session_that_is_being_renewed(case: &Case) {
             }
             Rotation::Rejected
         });
-        assert_eq!(last.await, [Rotation::Rejected, Rotation::Reused(user), Rotation::Reused(user)]);
+        assert_eq!(
+            last.await,
+            [Rotation::Rejected, Rotation::Reused(user), Rotation::Reused(user)]
+        );
         assert_eq!(living(case, user).await, 0, "in round {round}");
     }
 }
@@ -286,7 +289,10 @@ pub(super) async fn are_disabled_and_enabled(case: &Case) {
     case.database.open_session(id, "again", DAY).await.expect("a session is opened");
     assert_eq!(rotate(&case.database, "again", "next").await, Rotation::Renewed(id));
 
-    assert_eq!(rotate(&case.database, "neighbor", "next neighbor").await, Rotation::Renewed(neighbor));
+    assert_eq!(
+        rotate(&case.database, "neighbor", "next neighbor").await,
+        Rotation::Renewed(neighbor)
+    );
     let unknown = case.database.disable_user("nobody@example.org").await;
     assert_eq!(unknown.expect("the database answers"), None);
 }

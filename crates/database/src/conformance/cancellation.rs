@@ -168,7 +168,10 @@ pub(super) async fn deletes_what_has_ended(case: &Case) {
     }
     let (waits, runs) = (case.job_in(State::Queued).await, case.job_in(State::Processing).await);
     for id in &ended {
-        case.database.create_notification(*id, "job.completed").await.expect("the database answers");
+        case.database
+            .create_notification(*id, "job.completed")
+            .await
+            .expect("the database answers");
     }
     let before = case.rows().await;
     assert!(!delete(waits).await);
@@ -188,7 +191,10 @@ pub(super) async fn deletes_what_has_ended(case: &Case) {
             "its history and its notifications are gone, and nothing else"
         );
         assert!(!delete(id).await, "it is gone already");
-        case.database.create_notification(id, "job.completed").await.expect("a message about it does no harm");
+        case.database
+            .create_notification(id, "job.completed")
+            .await
+            .expect("a message about it does no harm");
         assert_eq!(case.rows().await, expected);
         assert_eq!(case.database.history(id).await.expect("the database answers"), []);
     }

@@ -4,7 +4,9 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jobs::{AttemptOutcome, Clock, FailureCode, JobId, Language, Recipe, State, Time, UserId, VideoFormat};
+use jobs::{
+    AttemptOutcome, Clock, FailureCode, JobId, Language, Recipe, State, Time, UserId, VideoFormat,
+};
 use sea_orm::{EntityTrait, QueryOrder};
 use serde_json::Value;
 use tokio::sync::Barrier;

@@ -9,7 +9,8 @@ async fn reap(case: &Case) -> usize {
     case.database.reap().await.expect("the database answers").len()
 }
 
-const LOST: &str = "error_code=\"WORKER_LOST\" error_message=\"the worker stopped renewing its lease\"";
+const LOST: &str =
+    "error_code=\"WORKER_LOST\" error_message=\"the worker stopped renewing its lease\"";
 
 pub(super) async fn that_end_are_reaped(case: &Case) {
     let (silent, alive, waiting) = (case.queued().await, case.queued().await, case.queued().await);

@@ -288,7 +288,11 @@ impl<'a> World<'a> {
                 self.case.clock.advance(Rules::default().retention);
                 let over = self.case.database.expire().await.expect("the database answers");
                 for job in &over {
-                    self.case.database.mark_files_removed(job.id).await.expect("the database answers");
+                    self.case
+                        .database
+                        .mark_files_removed(job.id)
+                        .await
+                        .expect("the database answers");
                 }
                 format!("{} jobs are over", over.len())
             }
@@ -296,8 +300,12 @@ impl<'a> World<'a> {
                 let waited = Duration::from_mins(1);
                 self.broker.clear();
                 self.case.clock.advance(waited);
-                let invited =
-                    self.case.database.republish_invitations(waited).await.expect("the database answers");
+                let invited = self
+                    .case
+                    .database
+                    .republish_invitations(waited)
+                    .await
+                    .expect("the database answers");
                 format!("the broker loses everything; {invited} invitations are repeated")
             }
             2 => {

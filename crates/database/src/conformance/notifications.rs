@@ -26,14 +26,18 @@ async fn lines(case: &Case, id: JobId) -> Vec<String> {
 pub(super) async fn are_made_once(case: &Case) {
     let (id, neighbour) = (case.job_in(State::Done).await, case.job_in(State::Failed).await);
     let before = case.rows().await;
-    let done = case
-        .at_once(20, move |_, database| async move { database.create_notification(id, "job.completed").await });
+    let done = case.at_once(20, move |_, database| async move {
+        database.create_notification(id, "job.completed").await
+    });
     for noted in done.await {
         noted.expect("a repetition does nothing");
     }
     assert_eq!(lines(case, id).await, ["notification job.completed PENDING attempts=0"]);
     let first = case.rows().await;
-    case.database.create_notification(id, "job.completed").await.expect("a repetition does nothing");
+    case.database
+        .create_notification(id, "job.completed")
+        .await
+        .expect("a repetition does nothing");
     assert_eq!(case.rows().await, first);
     assert_eq!(
         (first.jobs, first.events, first.outbox),
@@ -42,12 +46,21 @@ pub(super) async fn are_made_once(case: &Case) {
 
     let [due] = &take(&case.database).await[..] else { panic!("one mail is due") };
     case.database.mark_notification_sent(due.id).await.expect("the database answers");
-    case.database.create_notification(id, "job.completed").await.expect("a repetition does nothing");
+    case.database
+        .create_notification(id, "job.completed")
+        .await
+        .expect("a repetition does nothing");
     assert_eq!(lines(case, id).await, ["notification job.completed SENT attempts=1 sent=yes"]);
     assert!(take(&case.database).await.is_empty(), "nobody is told twice");
 
-    case.database.create_notification(id, "job.expired").await.expect("another outcome is another mail");
-    case.database.create_notification(neighbour, "job.failed").await.expect("another job is another mail");
+    case.database
+        .create_notification(id, "job.expired")
+        .await
+        .expect("another outcome is another mail");
+    case.database
+        .create_notification(neighbour, "job.failed")
+        .await
+        .expect("another job is another mail");
     case.database
         .create_notification(JobId::generate(), "job.failed")
         .await
@@ -74,7 +87,10 @@ pub(super) async fn are_held_and_sent(case: &Case) {
         assert!(take(&case.other).await.is_empty(), "somebody sends it");
         case.pass(1);
     }
-    case.database.create_notification(neighbour, "job.completed").await.expect("the database answers");
+    case.database
+        .create_notification(neighbour, "job.completed")
+        .await
+        .expect("the database answers");
     case.database.mark_notification_sent(row.id).await.expect("the database answers");
     case.pass(3600);
     assert_eq!(
@@ -122,7 +138,10 @@ pub(super) async fn are_given_as_many_as_asked(case: &Case) {
     let mut jobs = Vec::new();
     for number in 0..9 {
         jobs.push(case.job_in(State::Cancelled).await);
-        case.database.create_notification(jobs[number], "job.cancelled").await.expect("the database answers");
+        case.database
+            .create_notification(jobs[number], "job.cancelled")
+            .await
+            .expect("the database answers");
         if number == 0 {
             case.database
                 .write

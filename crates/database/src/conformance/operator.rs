@@ -66,7 +66,8 @@ pub(super) async fn reads_what_failed(case: &Case) {
     assert_eq!(read(None, 2).await, [third, second]);
     assert_eq!(read(Some(FailureCode::StorageError), 10).await, [third, first]);
     assert_eq!(read(Some(FailureCode::OutOfMemory), 10).await, []);
-    let retryable = async |code| case.database.requeueable_jobs(code).await.expect("the database answers");
+    let retryable =
+        async |code| case.database.requeueable_jobs(code).await.expect("the database answers");
     assert_eq!(retryable(FailureCode::StorageError).await, [first, third]);
     case.database.mark_files_removed(first).await.expect("the database answers");
     assert_eq!(
@@ -139,8 +140,9 @@ pub(super) async fn puts_back_nothing_else(case: &Case) {
 
 /// One mail for each outcome, wherever the message of the old one is when the job is put back.
 pub(super) async fn undoes_an_outcome_that_is_told_later(case: &Case) {
-    let notify =
-        async |id| case.database.create_notification(id, "job.failed").await.expect("the database answers");
+    let notify = async |id| {
+        case.database.create_notification(id, "job.failed").await.expect("the database answers")
+    };
 
     // Still in the outbox.
     let id = failed(case, FailureCode::NoVideoStream).await;

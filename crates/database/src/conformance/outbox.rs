@@ -167,7 +167,8 @@ pub(super) async fn waits_as_it_is_told(case: &Case) {
 
 pub(super) async fn invites_again(case: &Case) {
     let waited = Duration::from_mins(1);
-    let invite = async || case.database.republish_invitations(waited).await.expect("the database answers");
+    let invite =
+        async || case.database.republish_invitations(waited).await.expect("the database answers");
     let retried = case.queued().await;
     let claim = case.claim(retried).await;
     case.database
@@ -220,7 +221,8 @@ pub(super) async fn invites_again(case: &Case) {
 
 pub(super) async fn tells_again(case: &Case) {
     let waited = Duration::from_mins(1);
-    let tell = async || case.database.republish_outcomes(waited).await.expect("the database answers");
+    let tell =
+        async || case.database.republish_outcomes(waited).await.expect("the database answers");
     let (done, failed, noted) = (
         case.job_in(State::Done).await,
         case.job_in(State::Failed).await,
