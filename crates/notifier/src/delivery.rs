@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use database::Database;
-use database::notifications::Due;
+use database::notifications::DueNotification;
 use futures_util::StreamExt;
 use futures_util::stream;
 use jobs::Time;
@@ -117,7 +117,7 @@ impl Delivery {
     }
 
     /// Make one attempt at a mail.
-    async fn deliver(&self, due: Due) {
+    async fn deliver(&self, due: DueNotification) {
         let span = info_span!(
             "mail",
             job_id = %due.job.id,
@@ -136,7 +136,7 @@ impl Delivery {
             let (outcome, recorded) = match sent {
                 Ok(()) => {
                     info!(attempts = due.attempts, "mail sent");
-                    (MailOutcome::Sent, self.database.notification_sent(due.id).await)
+                    (MailOutcome::Sent, self.database.mark_notification_sent(due.id).await)
                 }
                 Err(error) => self.record_failure(&due, &error).await,
             };
@@ -154,7 +154,7 @@ impl Delivery {
         .await;
     }
 
-    fn compose(&self, due: &Due) -> Result<Mail, Error> {
+    fn compose(&self, due: &DueNotification) -> Result<Mail, Error> {
         let now = self.database.clock().now();
         let text = MailText::about(&due.job, &due.user, &self.page_url, now)
             .map_err(|error| Error::permanent(error.to_string()))?;
@@ -164,7 +164,7 @@ impl Delivery {
     /// Log and record that a mail was not sent.
     async fn record_failure(
         &self,
-        due: &Due,
+        due: &DueNotification,
         error: &Error,
     ) -> (MailOutcome, Result<(), database::Error>) {
         let code = if error.permanent { "MAIL_REFUSED" } else { "MAIL_NOT_TAKEN" };
@@ -189,7 +189,7 @@ impl Delivery {
             );
             MailOutcome::Failed
         };
-        (outcome, self.database.notification_failed(due.id, &error.to_string(), pause).await)
+        (outcome, self.database.record_notification_failure(due.id, &error.to_string(), pause).await)
     }
 }
 

@@ -80,7 +80,7 @@ impl OutcomeListener {
         let event = &delivery.message.event;
         match event {
             Event::Completed(_) | Event::Failed(_) => {
-                match self.database.notify(event.job_id(), event.name()).await {
+                match self.database.create_notification(event.job_id(), event.name()).await {
                     Ok(()) => {
                         info!(outcome = event.name(), "notification recorded");
                         self.new_mail.notify_one();

@@ -115,6 +115,7 @@ impl Service {
             format: VideoFormat::Mp4,
             path: "input.mp4".to_owned(),
             size_bytes: 1,
+            recipe: jobs::Recipe::default(),
         };
         let accepted = self.database.accept(self.user, &[video], None, None).await.expect("a job");
         let Accepted::New(jobs) = accepted else { panic!("the job should be new") };
@@ -133,7 +134,7 @@ impl Service {
             expected: 12,
             complete: true,
             warnings: vec![],
-            took: Duration::from_secs(1),
+            duration: Duration::from_secs(1),
         };
         self.database.finish(&claim, &archive).await.expect("an end");
         self.outcome_of(id).await
@@ -281,7 +282,7 @@ async fn gives_up_on_rejected_mails_and_after_a_day() {
     let outcome = service.completed("late.mp4").await;
     service
         .database
-        .notify(outcome.message.event.job_id(), "job.completed")
+        .create_notification(outcome.message.event.job_id(), "job.completed")
         .await
         .expect("a notification");
     service.database.clock().advance(Duration::from_hours(24));
@@ -301,7 +302,7 @@ async fn sends_no_mail_about_deleted_archives_and_jobs() {
     for outcome in [&expired, &deleted] {
         service
             .database
-            .notify(outcome.message.event.job_id(), "job.completed")
+            .create_notification(outcome.message.event.job_id(), "job.completed")
             .await
             .expect("a notification");
     }
@@ -324,7 +325,7 @@ async fn a_hanging_mail_server_does_not_delay_recording() {
     let first = service.completed("first.mp4").await;
     service
         .database
-        .notify(first.message.event.job_id(), "job.completed")
+        .create_notification(first.message.event.job_id(), "job.completed")
         .await
         .expect("a notification");
     let running = service.start(SmtpMailer::new(server(&sink)));

@@ -4,7 +4,7 @@ use askama::Template;
 use chrono::{Datelike, Timelike};
 use database::Job;
 use database::users::User;
-use jobs::video::LONGEST_FILENAME;
+use jobs::video::MAX_FILENAME_CHARS;
 use jobs::{FailureCode, Language, State, Time};
 
 /// Maximum length of a name in a mail, in characters. Anyone can register with somebody else's
@@ -142,7 +142,7 @@ fn failed(job: &Job, user: &User, page_url: &str) -> Result<MailText, TextError>
     let mail = &Failed {
         common: Common::new(subject, job, user, page_url),
         code,
-        user_message: code.words(user.language),
+        user_message: code.user_message(user.language),
     };
     match user.language {
         Language::Pt => render(&mail.common, &FailedPtText { mail }, &FailedPtHtml { mail }),
@@ -170,7 +170,7 @@ impl<'a> Common<'a> {
             Language::Pt => "pt-BR",
             Language::En => "en",
         };
-        let filename = one_line(&job.filename, LONGEST_FILENAME);
+        let filename = one_line(&job.filename, MAX_FILENAME_CHARS);
         Self {
             language,
             subject: format!("{subject}: {filename}"),

@@ -4,16 +4,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use database::Database;
-use database::attempt::{Archive, Claim, Ended};
+use database::attempt::{Archive, Claim};
 use fail::fail_point;
-use jobs::{FailureCode, Recipe};
+use jobs::{AttemptOutcome, FailureCode};
 use storage::{Key, Storage};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, error, info, info_span, warn};
 
 use crate::attempt_io::{AttemptError, AttemptIo, AttemptLimits, ExtractedArchive};
 use crate::lease::renew_until_lost;
-use crate::outcome::AttemptOutcome;
 use crate::progress::SharedProgress;
 use crate::settings::Settings;
 
@@ -123,9 +122,9 @@ impl Attempt<'_> {
             expected: report.expected,
             complete: report.complete,
             warnings: report.warnings,
-            took: started.elapsed(),
+            duration: started.elapsed(),
         };
-        metrics::histogram!("fiapx_attempt_seconds").record(archive.took.as_secs_f64());
+        metrics::histogram!("fiapx_attempt_seconds").record(archive.duration.as_secs_f64());
         metrics::histogram!("fiapx_decode_seconds").record(report.decode_s);
         metrics::histogram!("fiapx_encode_seconds").record(report.encode_s);
         metrics::counter!("fiapx_frames_total").increment(archive.frame_count);
@@ -155,7 +154,7 @@ impl Attempt<'_> {
         Ok(AttemptIo {
             storage: Arc::clone(self.storage),
             video,
-            recipe: Recipe::default(),
+            recipe: self.claim.job.recipe.clone(),
             upload,
             progress: Arc::clone(progress),
         })
@@ -171,10 +170,10 @@ impl Attempt<'_> {
                     self.database.fail(self.claim, error.code, &error.message).await
                 }
                 WorkResult::Interrupted => self.database.release(self.claim).await,
-                WorkResult::LeaseLost => Ok(Ended::Lost),
+                WorkResult::LeaseLost => Ok(AttemptOutcome::Lost),
             };
             match recorded {
-                Ok(ended) => break outcome_of(result, ended),
+                Ok(outcome) => break outcome,
                 Err(error) => {
                     warn!(%error, "cannot write the outcome to the database; retrying");
                 }
@@ -214,22 +213,12 @@ impl Attempt<'_> {
     }
 }
 
-fn outcome_of(result: &WorkResult, ended: Ended) -> AttemptOutcome {
-    match (result, ended) {
-        (_, Ended::Lost) | (WorkResult::LeaseLost, _) => AttemptOutcome::Lost,
-        (WorkResult::Completed(_), _) => AttemptOutcome::Completed,
-        (WorkResult::Interrupted, _) => AttemptOutcome::Released,
-        (WorkResult::Failed(_), Ended::ToBeRetried) => AttemptOutcome::Retrying,
-        (WorkResult::Failed(_), Ended::Accordingly) => AttemptOutcome::Failed,
-    }
-}
-
 fn log_outcome(result: &WorkResult, outcome: AttemptOutcome) {
     match (result, outcome) {
         (WorkResult::Completed(archive), AttemptOutcome::Completed) => info!(
             frames = archive.frame_count,
             size_bytes = archive.size_bytes,
-            duration_ms = archive.took.as_millis() as u64,
+            duration_ms = archive.duration.as_millis() as u64,
             "archive completed"
         ),
         (WorkResult::Failed(error), AttemptOutcome::Retrying) => {

@@ -6,7 +6,6 @@
 //! and files without a job.
 
 // In dependency order: a module uses only modules above it.
-mod outcome;
 mod progress;
 mod attempt_io;
 mod engine;

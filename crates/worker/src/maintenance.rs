@@ -80,7 +80,7 @@ impl Maintenance {
     /// Fail the attempts whose lease has expired, delete rows that are not needed anymore, and
     /// delete the files of expired jobs.
     pub async fn reap_and_expire(&self) -> Result<(), Error> {
-        let lost = self.database.reap().await?;
+        let lost = self.database.reap().await?.len() as u64;
         if lost > 0 {
             metrics::counter!("fiapx_leases_lost_total").increment(lost);
             info!(
@@ -88,7 +88,7 @@ impl Maintenance {
                 "leases expired because workers were lost; the jobs are retried or failed"
             );
         }
-        self.database.forget().await?;
+        self.database.purge_expired().await?;
         for job in self.database.expire().await? {
             self.delete_files(&job).await?;
         }
@@ -98,13 +98,13 @@ impl Maintenance {
     /// Publish messages again that the broker lost. Only an empty queue can have lost one.
     pub async fn republish(&self) -> Result<(), Error> {
         if self.broker.waiting(Queue::Process).await? == 0 {
-            let jobs = self.database.invite_again(self.settings.lost_after).await?;
+            let jobs = self.database.republish_invitations(self.settings.lost_after).await?;
             if jobs > 0 {
                 info!(jobs, "jobs waited without a message; their messages are published again");
             }
         }
         if self.broker.waiting(Queue::Notification).await? == 0 {
-            let jobs = self.database.tell_again(self.settings.lost_after).await?;
+            let jobs = self.database.republish_outcomes(self.settings.lost_after).await?;
             if jobs > 0 {
                 info!(jobs, "messages about finished jobs were lost; they are published again");
             }
@@ -169,7 +169,7 @@ impl Maintenance {
         for object in self.storage.list(&Key::folder(job.user_id, job.id), None).await? {
             self.storage.delete(&object.key).await?;
         }
-        self.database.files_removed(job.id).await?;
+        self.database.mark_files_removed(job.id).await?;
         let trace_id = job.trace_id();
         info!(job_id = %job.id, user_id = %job.user_id, trace_id, "deleted the files of an expired job");
         Ok(())

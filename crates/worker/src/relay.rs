@@ -7,7 +7,7 @@ use database::{Database, outbox};
 use fail::fail_point;
 use futures_util::StreamExt;
 use futures_util::stream;
-use jobs::trace::Here;
+use jobs::trace::CurrentTraceparent;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, field, info_span, warn};
 
@@ -29,7 +29,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 pub async fn run(
     database: &Database,
     broker: &dyn Broker,
-    current_traceparent: Here,
+    current_traceparent: CurrentTraceparent,
     stop: &CancellationToken,
 ) {
     while !stop.is_cancelled() {
@@ -49,7 +49,7 @@ pub async fn run(
 async fn publish_batch(
     database: &Database,
     broker: &dyn Broker,
-    current_traceparent: Here,
+    current_traceparent: CurrentTraceparent,
 ) -> Result<u64, database::Error> {
     let batch = database.take_outgoing(BATCH, HOLD).await?;
     let count = batch.len() as u64;
@@ -74,12 +74,12 @@ async fn publish_batch(
     }
     if !published.is_empty() {
         metrics::counter!("fiapx_messages_published_total").increment(published.len() as u64);
-        database.published(published).await?;
+        database.mark_published(published).await?;
         fail_point!("relay.after-mark", |_| Ok(count));
     }
     if let Some(error) = first_error {
         warn!(%error, messages = refused.len(), "cannot publish messages; they stay in the outbox");
-        database.publish_later(refused, RETRY).await?;
+        database.postpone(refused, RETRY).await?;
         return Ok(0);
     }
     Ok(count)
@@ -89,7 +89,7 @@ async fn publish_batch(
 async fn publish(
     broker: &dyn Broker,
     row: outbox::Outgoing,
-    current_traceparent: Here,
+    current_traceparent: CurrentTraceparent,
 ) -> Result<(), broker::Error> {
     let event = &row.message.event;
     let span = info_span!(

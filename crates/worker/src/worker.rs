@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use broker::{Broker, Delivery, Queue, Subscription};
 use database::Database;
+use jobs::AttemptOutcome;
 use storage::Storage;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -12,7 +13,6 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument, field, info, info_span, warn};
 
 use crate::attempt::{self, Attempt};
-use crate::outcome::AttemptOutcome;
 use crate::settings::Settings;
 
 /// Pause before another subscription after the broker failed.

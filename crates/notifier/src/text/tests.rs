@@ -106,7 +106,7 @@ fn mails_contain_the_message_and_code_of_each_failure() {
     for code in FailureCode::ALL {
         for language in [Language::Pt, Language::En] {
             let mail = about(&Job { error_code: Some(*code), ..failed() }, &user(language));
-            assert!(mail.plain.contains(code.words(language)), "{code} {language:?}");
+            assert!(mail.plain.contains(code.user_message(language)), "{code} {language:?}");
             assert!(mail.plain.contains(code.name()), "{code} {language:?}");
         }
     }
