@@ -59,9 +59,11 @@ impl<'a, W: Write> Writer<'a, W> {
     pub(crate) fn take(&mut self, message: Message) -> Result<(), Error> {
         match message {
             Message::Begin { from } => self.first_slot = from,
-            Message::Image { span, order, image } => drop(self.early.insert((span, order), image)),
+            Message::Image { span, order, image } => {
+                self.early.insert((span, order), image);
+            }
             Message::End { span, images, report } => {
-                drop(self.ended.insert(span, (images, report)))
+                self.ended.insert(span, (images, report));
             }
         }
         loop {
