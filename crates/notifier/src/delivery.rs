@@ -189,7 +189,10 @@ impl Delivery {
             );
             MailOutcome::Failed
         };
-        (outcome, self.database.record_notification_failure(due.id, &error.to_string(), pause).await)
+        (
+            outcome,
+            self.database.record_notification_failure(due.id, &error.to_string(), pause).await,
+        )
     }
 }
 

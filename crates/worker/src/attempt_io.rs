@@ -60,8 +60,6 @@ impl AttemptError {
 
 impl From<frames::Error> for AttemptError {
     fn from(error: frames::Error) -> Self {
-        // `code()` returns a name of a `FailureCode`.
-        let code = error.code().parse().unwrap_or(FailureCode::InternalError);
-        Self::new(code, error.to_string())
+        Self::new(error.code(), error.to_string())
     }
 }

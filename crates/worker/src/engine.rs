@@ -2,24 +2,20 @@
 
 use std::num::NonZeroUsize;
 
-use frames::png::Compression;
-use frames::select::{self, Ratio};
 use frames::{Decoding, Limits, Options, Stop};
 use jobs::Recipe;
-use jobs::recipe::Selection;
+use jobs::manifest::Compression;
 
 /// Engine options of an attempt. Every field is set here: what the engine does depends on the job
 /// and the worker's settings only, in a cell and in the worker's own process alike.
 pub(crate) fn options(
-    recipe: &Recipe,
+    recipe: Recipe,
     threads: NonZeroUsize,
     archive_bytes: u64,
     stop: Stop,
 ) -> Options {
-    let Selection::Every(interval) = recipe.select;
-    let seconds = interval.seconds();
     Options {
-        recipe: select::Recipe::Every(Ratio::new(seconds.num, seconds.den)),
+        recipe,
         compression: Compression::Fast,
         limits: Limits { max_archive_bytes: archive_bytes, ..Limits::default() },
         threads,

@@ -33,7 +33,7 @@ pub fn main() -> io::Result<()> {
     std::thread::spawn(exit_with_the_worker);
 
     let stop = Stop::default();
-    let options = engine::options(&task.recipe, task.threads, task.limits.archive_bytes, stop);
+    let options = engine::options(task.recipe, task.threads, task.limits.archive_bytes, stop);
     let video = Video { worker, size: task.video_bytes, position: 0 };
     let mut archive = Archive { output: output.clone(), buffer: Vec::with_capacity(MAX_CHUNK) };
     let report = frames::extract(video, &mut archive, &options, |progress| {
@@ -42,10 +42,7 @@ pub fn main() -> io::Result<()> {
     });
     output.send(&match report {
         Ok(report) => CellMessage::Done(report),
-        Err(error) => CellMessage::Failed {
-            code: error.code().parse().unwrap_or(jobs::FailureCode::InternalError),
-            message: error.to_string(),
-        },
+        Err(error) => CellMessage::Failed { code: error.code(), message: error.to_string() },
     })
 }
 
