@@ -1,5 +1,5 @@
-//! Time and memory of a service whose roles run as processes of the optimized program on PostgreSQL,
-//! RabbitMQ, S3 and Redis, all on this machine. Run with `make bench-servers`.
+//! Time and memory of a service whose roles run as processes of the optimized program, with
+//! PostgreSQL, RabbitMQ, S3 and Redis on the same machine. Run with `make bench-servers`.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -234,7 +234,8 @@ fn extract(clip: &Path) -> Result<Duration> {
     Ok(started.elapsed())
 }
 
-/// The sample clip, extended to `length` bytes by a box that players skip (ISO/IEC 14496-12, 8.1.2).
+/// The sample clip, extended to `length` bytes by a box that players skip (ISO/IEC 14496-12,
+/// 8.1.2).
 fn padded(length: usize) -> Result<Vec<u8>> {
     let mut video =
         std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/sample.mp4"))?;

@@ -162,7 +162,8 @@ enum ConnectError {
     #[error(transparent)]
     Smtp(#[from] smtp::Error),
     #[error(
-        "it offers no encryption, and the password is not sent unencrypted; use port 465, or leave SMTP_USER and SMTP_PASSWORD empty"
+        "it offers no encryption, and the password is not sent unencrypted; use port 465, or leave \
+         SMTP_USER and SMTP_PASSWORD empty"
     )]
     NoEncryption,
 }

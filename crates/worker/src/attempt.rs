@@ -200,7 +200,7 @@ impl Attempt<'_> {
                 }
             }
             Err(error) => {
-                warn!(%error, "cannot determine whether the job refers to the archive of a lost attempt; the sweep will");
+                warn!(%error, "cannot read the lost job; the sweep deletes its archive");
             }
         }
     }
@@ -222,10 +222,11 @@ fn log_outcome(result: &WorkResult, outcome: AttemptOutcome) {
             "archive completed"
         ),
         (WorkResult::Failed(error), AttemptOutcome::Retrying) => {
-            warn!(error_code = %error.code, error = error.message, "attempt failed; another one follows");
+            let error_code = error.code.name();
+            warn!(error_code, error = error.message, "attempt failed; another one follows");
         }
         (WorkResult::Failed(error), AttemptOutcome::Failed) => {
-            warn!(error_code = %error.code, error = error.message, "job failed");
+            warn!(error_code = error.code.name(), error = error.message, "job failed");
         }
         (_, AttemptOutcome::Released) => info!("job released because the worker is stopping"),
         _ => info!("job lost; the result of the attempt is discarded"),

@@ -83,10 +83,7 @@ impl Maintenance {
         let lost = self.database.reap().await?.len() as u64;
         if lost > 0 {
             metrics::counter!("fiapx_leases_lost_total").increment(lost);
-            info!(
-                jobs = lost,
-                "leases expired because workers were lost; the jobs are retried or failed"
-            );
+            info!(jobs = lost, "leases of lost workers expired; their jobs are retried or failed");
         }
         self.database.purge_expired().await?;
         for job in self.database.expire().await? {
@@ -170,8 +167,12 @@ impl Maintenance {
             self.storage.delete(&object.key).await?;
         }
         self.database.mark_files_removed(job.id).await?;
-        let trace_id = job.trace_id();
-        info!(job_id = %job.id, user_id = %job.user_id, trace_id, "deleted the files of an expired job");
+        info!(
+            job_id = %job.id,
+            user_id = %job.user_id,
+            trace_id = job.trace_id(),
+            "deleted the files of an expired job"
+        );
         Ok(())
     }
 }

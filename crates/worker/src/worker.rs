@@ -71,7 +71,7 @@ impl Worker {
                         });
                     }
                     Err(error) => {
-                        warn!(%error, "subscription to the queue of videos failed; subscribing again");
+                        warn!(%error, "the queue of videos failed; subscribing again");
                         break;
                     }
                 }

@@ -17,7 +17,9 @@ fn compose(email: &str, name: &str, subject: &str) -> Result<Mail, Error> {
         password_hash: String::new(),
         language: Language::En,
         generation: 0,
+        is_active: true,
         created_at: now,
+        updated_at: now,
     };
     let text = MailText {
         language: "en",

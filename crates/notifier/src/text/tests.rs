@@ -1,4 +1,4 @@
-use jobs::{JobId, UserId};
+use jobs::{JobId, Recipe, UserId};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -15,7 +15,9 @@ fn user(language: Language) -> User {
         password_hash: String::new(),
         language,
         generation: 0,
+        is_active: true,
         created_at: NOW.parse().expect("a time"),
+        updated_at: NOW.parse().expect("a time"),
     }
 }
 
@@ -29,6 +31,7 @@ fn job(state: State) -> Job {
         video_format: "mp4".to_owned(),
         video_path: "videos/u/j/input.mp4".to_owned(),
         video_size_bytes: 1,
+        recipe: Recipe::default(),
         zip_path: Some("videos/u/j/output-1.zip".to_owned()),
         zip_size_bytes: Some(1),
         frame_count: Some(1234),
@@ -56,8 +59,8 @@ fn about(job: &Job, user: &User) -> MailText {
 
 fn incomplete() -> Job {
     let warnings = vec![
-        "the container breaks off: End of file".to_owned(),
-        "packets cut short or damaged: 3".to_owned(),
+        "the container is truncated: End of file".to_owned(),
+        "truncated or damaged packets: 3".to_owned(),
     ];
     Job {
         complete: Some(false),
@@ -114,7 +117,7 @@ fn mails_contain_the_message_and_code_of_each_failure() {
 
 #[test]
 fn escapes_html_in_text_from_users() {
-    let hostile = "<img src=x onerror=\"alert(1)\">' & {{ mail.user_message }}";
+    let hostile = "<img src=x onerror=\"alert(1)\">' & {{ mail.subject }}";
     for state in [State::Done, State::Failed] {
         for language in [Language::Pt, Language::En] {
             let job = Job {
@@ -126,13 +129,9 @@ fn escapes_html_in_text_from_users() {
             let user = User { name: hostile.to_owned(), ..user(language) };
             let mail = about(&job, &user);
             assert!(!mail.html.contains("<img"), "{}", mail.html);
-            assert!(
-                mail.html.contains(
-                    "&#60;img src=x onerror=&#34;alert(1)&#34;&#62;&#39; &#38; {{ mail.user_message }}"
-                ),
-                "{}",
-                mail.html
-            );
+            let escaped =
+                "&#60;img src=x onerror=&#34;alert(1)&#34;&#62;&#39; &#38; {{ mail.subject }}";
+            assert!(mail.html.contains(escaped), "{}", mail.html);
             assert!(mail.plain.contains(&format!("{hostile}.mp4")), "{}", mail.plain);
         }
     }
