@@ -39,7 +39,7 @@ enum WorkResult {
 
 impl Attempt<'_> {
     /// Run the attempt and record its outcome. Stops early if the lease is lost, or when `shutdown`
-    /// is cancelled; then the job is released.
+    /// is canceled; then the job is released.
     pub(crate) async fn run(&self, shutdown: &CancellationToken) -> AttemptOutcome {
         let job = &self.claim.job;
         info!(size_bytes = job.video_size_bytes, "attempt started");
