@@ -125,7 +125,7 @@ impl Upkeep {
             after = Some(last.key.clone());
             let old = objects.iter().filter(|object| object.modified <= old_enough);
             let keys: Vec<(JobId, &str)> =
-                old.map(|object| (object.key.job().1, object.key.as_str())).collect();
+                old.map(|object| (object.key.job_id(), object.key.as_str())).collect();
             for orphan in self.database.orphans(&keys).await? {
                 if let Ok(key) = orphan.parse() {
                     self.storage.delete(&key).await?;
@@ -166,7 +166,7 @@ impl Upkeep {
     }
 
     async fn remove_files(&self, job: &Job) -> Result<(), Error> {
-        for object in self.storage.list(&Key::folder(job.user_id, job.id), None).await? {
+        for object in self.storage.list(&Key::job_prefix(job.user_id, job.id), None).await? {
             self.storage.delete(&object.key).await?;
         }
         self.database.files_removed(job.id).await?;
