@@ -221,7 +221,7 @@ impl Service {
             let mut waiting = u64::from(outbox.is_some());
             for queue in Queue::ALL {
                 waiting +=
-                    self.running.upkeep().broker.waiting(queue).await.expect("the broker answers");
+                    self.running.upkeep().broker.message_count(queue).await.expect("the broker answers");
             }
             (waiting == 0).then_some(())
         })

@@ -121,7 +121,7 @@ impl Parts {
         }
         let (broker, mut letters) = (broker(settings).await?, Vec::new());
         for queue in Queue::ALL {
-            letters.push((queue.dead_letters(), broker.dead_letters(queue).await?));
+            letters.push((queue.dead_letter_name(), broker.dead_letter_count(queue).await?));
         }
         Ok(Some(letters))
     }

@@ -114,7 +114,7 @@ pub(super) async fn reader_reports_a_missing_object(storage: &Arc<dyn Storage>) 
     });
     match read.await.expect("the reader does not panic") {
         Err((io::ErrorKind::NotFound, Ok(Error::NotFound { key: missing }))) => {
-            assert_eq!(missing, key)
+            assert_eq!(missing, key);
         }
         other => panic!("the object was deleted, but the result is {other:?}"),
     }
