@@ -108,8 +108,8 @@ impl Files {
         let disk = service.parts.disk.as_ref().ok_or_else(nothing)?;
         let key = format!("videos/{}/{}/{}", user.0, job.0, name.0);
         let key =
-            disk.verify_link(&key, expires.0, &filename.0, &signature.0).map_err(
-                |error| match error {
+            disk.verify_link(&key, expires.0, &filename.0, &signature.0).map_err(|error| {
+                match error {
                     LinkError::Expired => Problem::new(
                         StatusCode::GONE,
                         "LINK_EXPIRED",
@@ -120,8 +120,8 @@ impl Files {
                         "LINK_INVALID",
                         "The link is not one of ours.",
                     ),
-                },
-            )?;
+                }
+            })?;
         let object = service.parts.storage.head(&key).await.map_err(|error| match error {
             storage::Error::NotFound { .. } => nothing(),
             error => error.into(),

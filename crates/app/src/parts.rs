@@ -22,7 +22,7 @@ use notifier::{Mailer, Sender};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use storage::Storage;
 use storage::disk::Disk;
-use storage::s3::{S3, S3Settings, DEFAULT_UPLOAD_MEMORY};
+use storage::s3::{DEFAULT_UPLOAD_MEMORY, S3, S3Settings};
 use tracing::warn;
 use worker::Isolation;
 use worker::cell::{Cells, Program};

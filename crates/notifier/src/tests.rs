@@ -177,7 +177,8 @@ impl Service {
         self.database.clock().advance(Duration::from_hours(48));
         let due =
             self.database.take_notifications(100, Duration::ZERO).await.expect("the database");
-        due.is_empty() && self.broker.message_count(Queue::Notification).await.expect("the queue") == 0
+        due.is_empty()
+            && self.broker.message_count(Queue::Notification).await.expect("the queue") == 0
     }
 }
 
@@ -271,7 +272,8 @@ async fn a_mail_that_nobody_will_take_is_given_up() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _counting = metrics::set_default_local_recorder(&recorder);
     let service = Service::new().await;
-    let refused = [Behavior::Reply("RCPT", "550 5.1.1 no such user"), Behavior::Disconnect("CONNECT")];
+    let refused =
+        [Behavior::Reply("RCPT", "550 5.1.1 no such user"), Behavior::Disconnect("CONNECT")];
     let sink = Mailbox::start(refused).await;
 
     service.publish(&service.completed("refused.mp4").await).await;
@@ -370,7 +372,10 @@ async fn an_outcome_that_the_database_does_not_take_stays_in_the_queue() {
         error_message: String::new(),
     };
     let message = Message::new(Event::Failed(failed), database.clock().now(), 0, 3);
-    broker.publish(&TracedMessage { message, traceparent: None }).await.expect("a message in the queue");
+    broker
+        .publish(&TracedMessage { message, traceparent: None })
+        .await
+        .expect("a message in the queue");
 
     let mut subscription = broker.subscribe(Queue::Notification, 1).await.expect("a subscription");
     for left in [1, 0] {

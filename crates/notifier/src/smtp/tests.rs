@@ -96,7 +96,8 @@ async fn nobody_at_home_is_no_end() {
 #[tokio::test]
 async fn a_login_comes_first_and_a_refused_one_is_a_matter_of_settings() {
     let sink =
-        Mailbox::start([Behavior::Accept, Behavior::Reply("AUTH", "535 5.7.8 wrong password")]).await;
+        Mailbox::start([Behavior::Accept, Behavior::Reply("AUTH", "535 5.7.8 wrong password")])
+            .await;
     let smtp = Smtp::new(Server { login: Some(login()), ..server(&sink) });
     let mail = sample("ana@example.com", "Ana");
     smtp.send(&mail).await.expect("a sent mail");
