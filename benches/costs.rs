@@ -13,7 +13,7 @@ use benches::binary;
 use benches::client::{Result, User};
 use benches::role::Role;
 use bytes::Bytes;
-use servers::postgres::Stop;
+use servers::postgres::ShutdownMode;
 use servers::{Garage, Postgres, RabbitMq, Redis};
 
 /// Duration of the measurement of the idle service.
@@ -32,7 +32,7 @@ fn main() -> Result<()> {
         (Postgres::start(), RabbitMq::start(), Garage::start(), Redis::start());
     let database = postgres.create_database();
     query(&database, "ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements'")?;
-    postgres.stop(Stop::Fast);
+    postgres.stop(ShutdownMode::Fast);
     postgres.start_again();
     query(&database, "CREATE EXTENSION pg_stat_statements")?;
     let data = tempfile::tempdir()?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker::embedded::Embedded;
-use broker::{Broker, Outgoing, Queue};
+use broker::{Broker, Queue, TracedMessage};
 use database::accept::{Accepted, Video};
 use database::attempt::Archive;
 use database::{Database, Rules};
@@ -14,7 +14,7 @@ use jobs::message::{Cancelled, Completed, Event};
 use jobs::{Clock, FailureCode, JobId, Language, Message, UserId, VideoFormat};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use servers::Mailbox;
-use servers::mailbox::Manner;
+use servers::mailbox::Behavior;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -123,7 +123,7 @@ impl Service {
     }
 
     /// Complete a job and return the message about it.
-    async fn completed(&self, filename: &str) -> Outgoing {
+    async fn completed(&self, filename: &str) -> TracedMessage {
         let id = self.accept(filename).await;
         let claim =
             self.database.claim(id, "worker").await.expect("a claim").expect("a job that waits");
@@ -141,7 +141,7 @@ impl Service {
     }
 
     /// Fail a job and return the message about it.
-    async fn failed(&self, filename: &str) -> Outgoing {
+    async fn failed(&self, filename: &str) -> TracedMessage {
         let id = self.accept(filename).await;
         let claim =
             self.database.claim(id, "worker").await.expect("a claim").expect("a job that waits");
@@ -150,23 +150,23 @@ impl Service {
     }
 
     /// Return the message about the outcome of a job from the outbox.
-    async fn outcome_of(&self, id: JobId) -> Outgoing {
+    async fn outcome_of(&self, id: JobId) -> TracedMessage {
         let taken = self.database.take_outgoing(100, Duration::ZERO).await.expect("messages");
         let ended = |event: &Event| event.job_id() == id && !matches!(event, Event::Created(_));
         let found = taken
             .into_iter()
             .find(|outgoing| ended(&outgoing.message.event))
             .expect("a message about the end");
-        Outgoing { message: found.message, traceparent: found.traceparent }
+        TracedMessage { message: found.message, traceparent: found.traceparent }
     }
 
-    async fn publish(&self, outgoing: &Outgoing) {
+    async fn publish(&self, outgoing: &TracedMessage) {
         self.broker.publish(outgoing).await.expect("a message in the queue");
     }
 
     async fn publish_event(&self, event: Event) {
         let message = Message::new(event, self.database.clock().now(), 0, 3);
-        self.publish(&Outgoing { message, traceparent: None }).await;
+        self.publish(&TracedMessage { message, traceparent: None }).await;
     }
 
     /// Whether no message is left in the queue, and no mail is due in the database, now or later.
@@ -174,7 +174,8 @@ impl Service {
         self.database.clock().advance(Duration::from_hours(48));
         let due =
             self.database.take_notifications(100, Duration::ZERO).await.expect("the database");
-        due.is_empty() && self.broker.waiting(Queue::Notification).await.expect("the queue") == 0
+        due.is_empty()
+            && self.broker.message_count(Queue::Notification).await.expect("the queue") == 0
     }
 }
 
@@ -241,8 +242,8 @@ async fn a_deferred_mail_is_sent_later() {
     let _counting = metrics::set_default_local_recorder(&recorder);
     let service = Service::new().await;
     let sink = Mailbox::start([
-        Manner::Answers("RCPT", "451 4.7.1 come back later"),
-        Manner::HangsUp("DATA"),
+        Behavior::Reply("RCPT", "451 4.7.1 come back later"),
+        Behavior::Disconnect("DATA"),
     ])
     .await;
     service.publish(&service.completed("done.mp4").await).await;
@@ -269,7 +270,8 @@ async fn gives_up_on_rejected_mails_and_after_a_day() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _counting = metrics::set_default_local_recorder(&recorder);
     let service = Service::new().await;
-    let refused = [Manner::Answers("RCPT", "550 5.1.1 no such user"), Manner::HangsUp("CONNECT")];
+    let refused =
+        [Behavior::Reply("RCPT", "550 5.1.1 no such user"), Behavior::Disconnect("CONNECT")];
     let sink = Mailbox::start(refused).await;
 
     service.publish(&service.completed("refused.mp4").await).await;
@@ -321,7 +323,7 @@ async fn sends_no_mail_about_deleted_archives_and_jobs() {
 #[tokio::test]
 async fn a_hanging_mail_server_does_not_delay_recording() {
     let service = Service::new().await;
-    let sink = Mailbox::start([Manner::Hangs("CONNECT")]).await;
+    let sink = Mailbox::start([Behavior::Hang("CONNECT")]).await;
     let first = service.completed("first.mp4").await;
     service
         .database
@@ -332,7 +334,7 @@ async fn a_hanging_mail_server_does_not_delay_recording() {
     tokio::time::timeout(TIMEOUT, sink.connected()).await.expect("the first mail on its way");
     service.publish(&service.completed("second.mp4").await).await;
     let recorded = async {
-        while service.broker.waiting(Queue::Notification).await.expect("the queue") > 0 {
+        while service.broker.message_count(Queue::Notification).await.expect("the queue") > 0 {
             tokio::task::yield_now().await;
         }
     };
@@ -368,7 +370,10 @@ async fn an_outcome_stays_in_the_queue_until_it_is_recorded() {
         error_message: String::new(),
     };
     let message = Message::new(Event::Failed(failed), database.clock().now(), 0, 3);
-    broker.publish(&Outgoing { message, traceparent: None }).await.expect("a message in the queue");
+    broker
+        .publish(&TracedMessage { message, traceparent: None })
+        .await
+        .expect("a message in the queue");
 
     let mut subscription = broker.subscribe(Queue::Notification, 1).await.expect("a subscription");
     for left in [1, 0] {
@@ -377,7 +382,7 @@ async fn an_outcome_stays_in_the_queue_until_it_is_recorded() {
             .expect("a message in time")
             .expect("a message");
         notifier.listener.record(delivery).await.expect("an answer");
-        assert_eq!(broker.waiting(Queue::Notification).await.expect("the queue"), left);
+        assert_eq!(broker.message_count(Queue::Notification).await.expect("the queue"), left);
         database.migrate().await.expect("a schema");
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use broker::{Broker, Queue};
 use database::{Database, Job};
 use jobs::{JobId, Time};
-use storage::{Key, Storage};
+use storage::{Key, Storage, delete_job_files};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -94,13 +94,13 @@ impl Maintenance {
 
     /// Publish messages again that the broker lost. Only an empty queue can have lost one.
     pub async fn republish(&self) -> Result<(), Error> {
-        if self.broker.waiting(Queue::Process).await? == 0 {
+        if self.broker.message_count(Queue::Process).await? == 0 {
             let jobs = self.database.republish_invitations(self.settings.lost_after).await?;
             if jobs > 0 {
                 info!(jobs, "jobs waited without a message; their messages are published again");
             }
         }
-        if self.broker.waiting(Queue::Notification).await? == 0 {
+        if self.broker.message_count(Queue::Notification).await? == 0 {
             let jobs = self.database.republish_outcomes(self.settings.lost_after).await?;
             if jobs > 0 {
                 info!(jobs, "messages about finished jobs were lost; they are published again");
@@ -122,7 +122,7 @@ impl Maintenance {
             after = Some(last.key.clone());
             let old = objects.iter().filter(|object| object.modified <= modified_before);
             let keys: Vec<(JobId, &str)> =
-                old.map(|object| (object.key.job().1, object.key.as_str())).collect();
+                old.map(|object| (object.key.job_id(), object.key.as_str())).collect();
             for orphan in self.database.orphans(&keys).await? {
                 if let Ok(key) = orphan.parse() {
                     self.storage.delete(&key).await?;
@@ -153,19 +153,17 @@ impl Maintenance {
         metrics::counter!("fiapx_leases_lost_total").increment(0);
         // Queues last: without a broker, the gauges above are still set.
         for queue in Queue::ALL {
-            let messages = self.broker.waiting(queue).await?;
+            let messages = self.broker.message_count(queue).await?;
             metrics::gauge!("fiapx_queue_messages", "queue" => queue.name()).set(messages as f64);
-            let dead_letters = self.broker.dead_letters(queue).await?;
-            metrics::gauge!("fiapx_queue_messages", "queue" => queue.dead_letters())
+            let dead_letters = self.broker.dead_letter_count(queue).await?;
+            metrics::gauge!("fiapx_queue_messages", "queue" => queue.dead_letter_name())
                 .set(dead_letters as f64);
         }
         Ok(())
     }
 
     async fn delete_files(&self, job: &Job) -> Result<(), Error> {
-        for object in self.storage.list(&Key::folder(job.user_id, job.id), None).await? {
-            self.storage.delete(&object.key).await?;
-        }
+        delete_job_files(&*self.storage, job.user_id, job.id).await?;
         self.database.mark_files_removed(job.id).await?;
         info!(
             job_id = %job.id,

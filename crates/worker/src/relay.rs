@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use broker::{Broker, Outgoing, Queue};
+use broker::{Broker, Queue, TracedMessage};
 use database::{Database, outbox};
 use fail::fail_point;
 use futures_util::StreamExt;
@@ -102,11 +102,11 @@ async fn publish(
     );
     async {
         let traceparent = current_traceparent().or(row.traceparent);
-        let outgoing = Outgoing { message: row.message, traceparent };
+        let outgoing = TracedMessage { message: row.message, traceparent };
         fail_point!("relay.before-publish", |_| Ok(()));
         let published = tokio::time::timeout(CONFIRM_TIMEOUT, broker.publish(&outgoing)).await;
         fail_point!("relay.after-publish", |_| Ok(()));
-        let published = published.unwrap_or(Err(broker::Error::TooSlow));
+        let published = published.unwrap_or(Err(broker::Error::Timeout));
         if published.is_err() {
             Span::current().record("error_code", "BROKER_UNAVAILABLE");
         }

@@ -1,5 +1,5 @@
 use servers::Mailbox;
-use servers::mailbox::Manner;
+use servers::mailbox::Behavior;
 
 use super::*;
 use crate::mail::sample;
@@ -32,27 +32,27 @@ async fn sends_the_message_unchanged() {
 #[tokio::test]
 async fn only_a_rejected_mail_is_a_permanent_error() {
     let mail = sample("ana@example.com", "Ana");
-    for (manner, permanent) in [
-        (Manner::Answers("RCPT", "550 5.1.1 no such user"), true),
-        (Manner::Answers("MAIL", "550 5.7.1 sender refused"), true),
-        (Manner::Answers(".", "554 5.6.0 looks like spam"), true),
-        (Manner::Answers("RCPT", "451 4.7.1 come back later"), false),
-        (Manner::Answers("DATA", "452 4.3.1 no room"), false),
-        (Manner::Answers(".", "421 4.3.2 going down"), false),
-        (Manner::Answers("MAIL", "530 5.7.0 authentication required"), false),
-        (Manner::Answers("CONNECT", "554 no service"), false),
-        (Manner::Answers("EHLO", "502 unknown"), false),
-        (Manner::Answers("RCPT", "what?"), false),
-        (Manner::HangsUp("CONNECT"), false),
-        (Manner::HangsUp("RCPT"), false),
-        (Manner::HangsUp("."), false),
+    for (behavior, permanent) in [
+        (Behavior::Reply("RCPT", "550 5.1.1 no such user"), true),
+        (Behavior::Reply("MAIL", "550 5.7.1 sender refused"), true),
+        (Behavior::Reply(".", "554 5.6.0 looks like spam"), true),
+        (Behavior::Reply("RCPT", "451 4.7.1 come back later"), false),
+        (Behavior::Reply("DATA", "452 4.3.1 no room"), false),
+        (Behavior::Reply(".", "421 4.3.2 going down"), false),
+        (Behavior::Reply("MAIL", "530 5.7.0 authentication required"), false),
+        (Behavior::Reply("CONNECT", "554 no service"), false),
+        (Behavior::Reply("EHLO", "502 unknown"), false),
+        (Behavior::Reply("RCPT", "what?"), false),
+        (Behavior::Disconnect("CONNECT"), false),
+        (Behavior::Disconnect("RCPT"), false),
+        (Behavior::Disconnect("."), false),
     ] {
-        let sink = Mailbox::start([manner]).await;
+        let sink = Mailbox::start([behavior]).await;
         let smtp = SmtpMailer::new(server(&sink));
         let error = smtp.send(&mail).await.expect_err("no mail");
-        assert_eq!(error.permanent, permanent, "{manner:?} {error}");
+        assert_eq!(error.permanent, permanent, "{behavior:?} {error}");
         assert!(error.to_string().contains(&server(&sink).to_string()), "{error}");
-        assert_eq!(sink.received(), [], "{manner:?}");
+        assert_eq!(sink.received(), [], "{behavior:?}");
         smtp.send(&mail).await.expect("the next attempt succeeds");
         assert_eq!(sink.received().len(), 1);
     }
@@ -62,7 +62,7 @@ async fn only_a_rejected_mail_is_a_permanent_error() {
 async fn a_silent_server_is_a_timeout() {
     let mail = sample("ana@example.com", "Ana");
     for verb in ["CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "."] {
-        let sink = Mailbox::start([Manner::Hangs(verb)]).await;
+        let sink = Mailbox::start([Behavior::Hang(verb)]).await;
         let limit = Duration::from_millis(300);
         let smtp = SmtpMailer {
             connect_timeout: limit,
@@ -77,7 +77,7 @@ async fn a_silent_server_is_a_timeout() {
 
 #[tokio::test]
 async fn an_error_while_quitting_does_not_matter() {
-    let sink = Mailbox::start([Manner::HangsUp("QUIT")]).await;
+    let sink = Mailbox::start([Behavior::Disconnect("QUIT")]).await;
     SmtpMailer::new(server(&sink))
         .send(&sample("ana@example.com", "Ana"))
         .await
@@ -107,7 +107,8 @@ async fn an_unreachable_server_is_a_transient_error() {
 #[tokio::test]
 async fn logs_in_first_and_a_rejected_login_is_transient() {
     let sink =
-        Mailbox::start([Manner::Kind, Manner::Answers("AUTH", "535 5.7.8 wrong password")]).await;
+        Mailbox::start([Behavior::Accept, Behavior::Reply("AUTH", "535 5.7.8 wrong password")])
+            .await;
     let smtp = SmtpMailer::new(Server { login: Some(login()), ..server(&sink) });
     let mail = sample("ana@example.com", "Ana");
     smtp.send(&mail).await.expect("a sent mail");
@@ -144,7 +145,7 @@ async fn sends_no_password_unencrypted_to_another_machine() {
 
 #[tokio::test]
 async fn does_not_continue_unencrypted_when_starttls_fails() {
-    let offers = Manner::Answers("EHLO", "250-sink\r\n250 STARTTLS");
+    let offers = Behavior::Reply("EHLO", "250-sink\r\n250 STARTTLS");
     let sink = Mailbox::start([offers]).await;
     let error = SmtpMailer::new(server(&sink))
         .send(&sample("ana@example.com", "Ana"))
