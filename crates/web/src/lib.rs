@@ -156,13 +156,6 @@ mod tests {
 
     use super::*;
 
-    /// Text of a file of the page.
-    fn source(name: &str) -> &'static str {
-        let (_, bytes) =
-            ASSETS.iter().find(|(asset, _)| *asset == name).expect("the page has the file");
-        std::str::from_utf8(bytes).expect("the file is UTF-8")
-    }
-
     #[test]
     fn embeds_all_files_of_the_page() {
         let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/page");
@@ -200,30 +193,9 @@ mod tests {
         }
     }
 
-    /// Keys of the texts in one language.
-    fn text_keys(language: &str) -> Vec<&'static str> {
-        let start = format!("const {language} = {{");
-        source("texts.js")
-            .lines()
-            .skip_while(|line| *line != start)
-            .skip(1)
-            .take_while(|line| *line != "};")
-            .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
-            .filter_map(|line| line.trim().split_once(':'))
-            .map(|(key, _)| key)
-            .collect()
-    }
-
-    #[test]
-    fn both_languages_have_the_same_texts() {
-        let portuguese = text_keys("PT");
-        assert!(portuguese.len() > 100, "{portuguese:?}");
-        assert_eq!(portuguese, text_keys("EN"));
-    }
-
     #[test]
     fn texts_call_a_frame_a_frame() {
-        let texts = source("texts.js").to_lowercase();
+        let texts = include_str!("../page/texts.js").to_lowercase();
         for word in ["picture", "image", "imagen"] {
             assert!(!texts.contains(word), "{word} instead of frame or quadro");
         }
