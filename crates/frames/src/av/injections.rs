@@ -110,10 +110,11 @@ fn permitted_calls() -> Vec<&'static str> {
 }
 
 /// Make a system call and return whether the sandbox refused it.
-fn is_refused(number: c_long, [a, b, c, d, e, f]: [c_long; 6]) -> bool {
+fn is_refused(number: c_long, arguments: [c_long; 6]) -> bool {
+    let [first, second, third, fourth, fifth, sixth] = arguments;
     // SAFETY: the texts are static, and each call is either refused or changes nothing in this
     // process. A forked child exits at once.
-    let result = unsafe { libc::syscall(number, a, b, c, d, e, f) };
+    let result = unsafe { libc::syscall(number, first, second, third, fourth, fifth, sixth) };
     if number == libc::SYS_clone && result == 0 {
         // SAFETY: the child does nothing but exit.
         unsafe { libc::_exit(0) };
