@@ -143,7 +143,10 @@ pub(super) async fn detects_repeated_requests(case: &Case) {
         .await
         .expect("the database answers")
         .expect("the job is canceled");
-    assert_eq!(repeated(case.database.accept(user, &[video()], Some("key"), None).await), [a, b, c]);
+    assert_eq!(
+        repeated(case.database.accept(user, &[video()], Some("key"), None).await),
+        [a, b, c]
+    );
     assert!(case.database.delete(b).await.expect("the database answers"));
     assert_eq!(repeated(case.database.accept(user, &[video()], Some("key"), None).await), [a, c]);
 }
