@@ -59,14 +59,8 @@ async fn scrolls_through_a_thousand_jobs() {
         let video = |number: usize| {
             let (id, format) = (JobId::generate(), VideoFormat::Mp4);
             let filename = format!("film {}.mp4", part * 500 + number);
-            Video {
-                id,
-                filename,
-                format,
-                path: format!("videos/{owner}/{id}/input.mp4"),
-                size_bytes: 1,
-                recipe: jobs::Recipe::default(),
-            }
+            let path = format!("videos/{owner}/{id}/input.mp4");
+            Video { id, filename, format, path, size_bytes: 1, recipe: jobs::Recipe::default() }
         };
         let videos: Vec<Video> = (0..500).map(video).collect();
         database.accept(owner, &videos, None, None).await.expect("the jobs are accepted");
