@@ -1,6 +1,6 @@
 //! Accounts: who gets in, who does not, and what nobody gets to see.
 
-mod guesses;
+mod login_limits;
 mod sessions;
 
 use std::collections::BTreeSet;
@@ -14,14 +14,15 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::harness::scratch;
-use crate::parts::Parts::{self, Embedded, Servers};
-use crate::process::Process;
-use crate::service::{Client, PASSWORD, Service, answer};
+use crate::harness::client::{Client, PASSWORD, fetch_json};
+use crate::harness::clips::scratch;
+use crate::harness::parts::Parts::{self, Embedded, Servers};
+use crate::harness::process::Process;
+use crate::harness::service::Service;
 
 /// Send JSON without an access token.
 async fn post(client: &Client, path: &str, body: &Value) -> (StatusCode, Value) {
-    answer(client.request(Method::POST, path).json(body)).await
+    fetch_json(client.request(Method::POST, path).json(body)).await
 }
 
 /// A registration of Ana with other fields in it.
@@ -83,7 +84,7 @@ async fn an_address_is_registered_once_in_any_case_of_letters(
     let me = service
         .request(Method::GET, "/auth/me")
         .bearer_auth(session["access_token"].as_str().expect("a token"));
-    assert_eq!(answer(me).await, (StatusCode::OK, account));
+    assert_eq!(fetch_json(me).await, (StatusCode::OK, account));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -173,7 +174,7 @@ async fn the_language_is_asked_for_or_guessed() {
         let request = header
             .into_iter()
             .fold(request, |request, header| request.header(ACCEPT_LANGUAGE, header));
-        let (status, account) = answer(request).await;
+        let (status, account) = fetch_json(request).await;
         assert_eq!(
             (status, &account["language"]),
             (StatusCode::CREATED, &json!(expected)),
@@ -217,7 +218,8 @@ async fn a_wrong_password_and_an_unknown_user_get_the_same_answer() {
     let (status, session) =
         post(&service, "/auth/login", &json!({ "email": user.email, "password": PASSWORD })).await;
     let [access, refresh] = ["access_token", "refresh_token"].map(|name| session[name].clone());
-    let minutes = crate::service::settings(service.directory.path()).accounts.access_minutes;
+    let minutes =
+        crate::harness::service::settings(service.directory.path()).accounts.access_minutes;
     let expected = json!({ "access_token": access, "refresh_token": refresh, "token_type": "bearer", "expires_in": 60 * minutes });
     assert_eq!((status, session), (StatusCode::OK, expected));
 }
@@ -310,7 +312,7 @@ async fn bodies_that_are_none_are_told_apart() {
             let request = content_type
                 .into_iter()
                 .fold(request, |request, value| request.header(CONTENT_TYPE, value));
-            let (answered, problem) = answer(request).await;
+            let (answered, problem) = fetch_json(request).await;
             let what =
                 format!("{path} {content_type:?} {}: {problem}", &body[..body.len().min(20)]);
             assert_eq!(
@@ -343,9 +345,9 @@ async fn the_log_holds_no_secret() {
         assert_eq!(status, StatusCode::UNAUTHORIZED, "a spent one is noticed, and logged");
         post(&process, "/auth/logout", &json!({ "refresh_token": renewed["refresh_token"] })).await;
         for token in [user.access.as_str(), garbage] {
-            answer(process.request(Method::GET, "/auth/me").bearer_auth(token)).await;
+            fetch_json(process.request(Method::GET, "/auth/me").bearer_auth(token)).await;
         }
-        answer(
+        fetch_json(
             process
                 .request(Method::GET, "/auth/me")
                 .header(AUTHORIZATION, format!("Basic {garbage}")),
@@ -363,7 +365,7 @@ async fn the_log_holds_no_secret() {
         (user.email.clone(), (user.id.clone(), tokens))
     };
     process.signal("TERM");
-    let (status, log) = process.ended();
+    let (status, log) = process.wait_for_exit();
     assert!(status.success(), "{status}");
 
     let (id, tokens) = account;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::harness::root;
+use crate::harness::programs::root;
 
 /// All files under these directories of the repository whose names end so, without what was built.
 fn files(directories: &[&str], suffix: &str) -> Vec<PathBuf> {

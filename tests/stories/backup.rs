@@ -9,13 +9,15 @@ use storage::s3::USUAL_UPLOAD_MEMORY;
 use storage::{Key, S3, S3Settings, Storage};
 use tokio::task::block_in_place;
 
-use crate::harness::{fiapx, root, run, scratch, tool};
-use crate::parts::{Parts, Places, objects};
-use crate::process::Process;
-use crate::service::{Account, Client, eventually};
+use crate::harness::checks::eventually;
+use crate::harness::client::{Account, Client};
+use crate::harness::clips::scratch;
+use crate::harness::parts::{Namespaces, Parts, objects};
+use crate::harness::process::Process;
+use crate::harness::programs::{fiapx, root, run, tool};
 
 /// A clip that takes so long that a backup finds it at work.
-const LONG: &str = "long/240_pictures.mp4";
+const LONG: &str = "long/240_frames.mp4";
 /// A clip of a few pictures.
 const SHORT: &str = "good/h264_aac.mp4";
 
@@ -57,7 +59,7 @@ async fn goes_on(
         "what was done can be fetched, and is the same"
     );
     for job in others {
-        user.done(job).await;
+        user.wait_until_done(job).await;
     }
 }
 
@@ -67,21 +69,21 @@ async fn one_machine_is_restored_from_what_was_copied_while_it_worked() {
     let place = scratch();
     let process = Process::start(&place.path().join("data"), &[("WORKER_CONCURRENCY", "1")]);
     let user = process.user().await;
-    let done = user.send(SHORT).await;
-    user.done(&done).await;
+    let done = user.upload_clip(SHORT).await;
+    user.wait_until_done(&done).await;
     let fetched = (done.clone(), user.archive(&done).await);
     // One job is at work and others wait.
-    let mut others = vec![user.send(LONG).await];
-    user.until(&others[0], &["PROCESSING"]).await;
+    let mut others = vec![user.upload_clip(LONG).await];
+    user.wait_for(&others[0], &["PROCESSING"]).await;
     eventually("it is at work", || async {
         let view = user.get(&format!("/videos/{}", others[0])).await.1;
         view["progress"]["done"].as_u64().filter(|done| *done > 0)
     })
     .await;
-    others.push(user.send(SHORT).await);
+    others.push(user.upload_clip(SHORT).await);
     block_in_place(|| execute(&commands("Back up one machine"), place.path(), &[]));
     // What comes after a backup is not in it, and harms nothing.
-    let late = user.send(SHORT).await;
+    let late = user.upload_clip(SHORT).await;
     let account = user.account();
     process.kill();
 
@@ -92,14 +94,14 @@ async fn one_machine_is_restored_from_what_was_copied_while_it_worked() {
     assert_eq!(status, 404);
     let mut fresh = account.at(&restored);
     fresh.log_in_again().await;
-    let new = fresh.send(SHORT).await;
-    fresh.done(&new).await;
+    let new = fresh.upload_clip(SHORT).await;
+    fresh.wait_until_done(&new).await;
 }
 
-/// The roles of a service on these places.
-fn roles(places: &Places, data: &Path) -> [Process; 3] {
+/// The roles of a service on these namespaces.
+fn roles(namespaces: &Namespaces, data: &Path) -> [Process; 3] {
     let environment: Vec<(&str, &str)> =
-        places.environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        namespaces.environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let environment =
         [&environment[..], &[("WORKER_CONCURRENCY", "1"), ("WORKER_LEASE_SECONDS", "5")]].concat();
     [&["api", "--listen", "127.0.0.1:0"][..], &["worker"], &["notifier"]]
@@ -107,9 +109,9 @@ fn roles(places: &Places, data: &Path) -> [Process; 3] {
 }
 
 /// What a store's own tool does that copies a bucket.
-async fn copy(from: &Places, to: &Places) {
-    let open = |places: &Places| {
-        let told = |name: &str| places.told_of(name).expect("it is told");
+async fn copy(from: &Namespaces, to: &Namespaces) {
+    let open = |namespaces: &Namespaces| {
+        let told = |name: &str| namespaces.setting(name).expect("it is told");
         S3::connect(S3Settings {
             endpoint: told("S3_ENDPOINT"),
             public_endpoint: None,
@@ -135,19 +137,19 @@ async fn copy(from: &Places, to: &Places) {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_machines_are_restored_with_an_empty_broker() {
     let (place, old, new) =
-        (scratch(), Parts::Servers.places().await, Parts::Servers.places().await);
+        (scratch(), Parts::Servers.namespaces().await, Parts::Servers.namespaces().await);
     let (old, new) = old.zip(new).expect("they are servers");
     block_in_place(|| execute("fiapx migrate", place.path(), &old.environment));
     let [api, worker, notifier] = block_in_place(|| roles(&old, place.path()));
     let user = api.user().await;
-    let done = user.send(SHORT).await;
-    user.done(&done).await;
+    let done = user.upload_clip(SHORT).await;
+    user.wait_until_done(&done).await;
     let fetched = (done.clone(), user.archive(&done).await);
-    let mut others = vec![user.send(LONG).await];
-    user.until(&others[0], &["PROCESSING"]).await;
-    others.push(user.send(SHORT).await);
+    let mut others = vec![user.upload_clip(LONG).await];
+    user.wait_for(&others[0], &["PROCESSING"]).await;
+    others.push(user.upload_clip(SHORT).await);
     eventually("it is with the broker", || async {
-        let url = old.told_of("DATABASE_URL").expect("it is told");
+        let url = old.setting("DATABASE_URL").expect("it is told");
         let count = block_in_place(|| {
             run(tool("psql").args(["-At", &url, "-c", "SELECT count(*) FROM outbox"]))
         });

@@ -5,10 +5,13 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::harness::{fiapx, output, run, scratch, single_line, tool};
-use crate::letters::letters;
-use crate::process::Process;
-use crate::service::{User, bytes_of, eventually, stored};
+use crate::harness::checks::eventually;
+use crate::harness::client::User;
+use crate::harness::clips::{clip_bytes, scratch};
+use crate::harness::mails::read_mails;
+use crate::harness::process::Process;
+use crate::harness::programs::{error_line, fiapx, output, run, tool};
+use crate::harness::service::stored;
 
 /// A clip whose pictures are packets of their own.
 const CLIP: &str = "good/mjpeg.avi";
@@ -16,7 +19,7 @@ const CLIP: &str = "good/mjpeg.avi";
 /// That clip, with decoders told to do something at each of its packets; only builds for tests
 /// listen.
 pub fn told_to(word: &str) -> Vec<u8> {
-    let mut clip = bytes_of(CLIP);
+    let mut clip = clip_bytes(CLIP);
     let mut told = 0;
     let mut at =
         clip.windows(4).position(|bytes| bytes == b"movi").expect("an AVI file has a movi list")
@@ -63,10 +66,10 @@ async fn a_decoder_that_crashes_spins_eats_or_writes_for_ever_costs_its_own_job(
     let (mut hostile, mut neighbours) = (Vec::new(), Vec::new());
     for (word, ..) in misbehaviours {
         hostile.push(send(&user, word).await);
-        neighbours.push(user.send(CLIP).await);
+        neighbours.push(user.upload_clip(CLIP).await);
     }
     for (job, (word, code, attempts)) in hostile.iter().zip(misbehaviours) {
-        let view = user.until(job, &["FAILED"]).await;
+        let view = user.wait_for(job, &["FAILED"]).await;
         assert_eq!(
             (&view["error_code"], &view["retry_count"]),
             (&code.into(), &Value::from(attempts - 1)),
@@ -74,10 +77,10 @@ async fn a_decoder_that_crashes_spins_eats_or_writes_for_ever_costs_its_own_job(
         );
     }
     for job in &neighbours {
-        let view = user.done(job).await;
+        let view = user.wait_until_done(job).await;
         assert_eq!((&view["retry_count"], &view["complete"]), (&0.into(), &true.into()), "{view}");
     }
-    let mails = || letters(data.path()).len();
+    let mails = || read_mails(data.path()).len();
     eventually("a mail for each job", || async {
         (mails() == hostile.len() + neighbours.len()).then_some(())
     })
@@ -94,7 +97,7 @@ async fn a_decoder_that_crashes_spins_eats_or_writes_for_ever_costs_its_own_job(
         "{files:?}"
     );
     service.signal("TERM");
-    let (status, log) = service.ended();
+    let (status, log) = service.wait_for_exit();
     assert!(status.success(), "{log:?}");
 }
 
@@ -109,9 +112,9 @@ async fn a_decoder_that_wants_out_is_refused_everything() {
     let service = Process::start(data.path(), &environment);
     let user = service.user().await;
     let job = send(&user, "flees").await;
-    user.until(&job, &["FAILED"]).await;
+    user.wait_for(&job, &["FAILED"]).await;
     service.signal("TERM");
-    let (_, log) = service.ended();
+    let (_, log) = service.wait_for_exit();
     let failed = log.iter().find(|line| line["event"] == "the job failed").expect("it is logged");
     let nothing = "the video's codec (test) cannot be decoded: possible here [], on a thread of libav [], open besides [], variables 0";
     assert_eq!(failed["error"], nothing);
@@ -125,7 +128,7 @@ fn without_a_cell_the_same_decoder_gets_out() {
     std::fs::write(&video, told_to("flees")).expect("there is room");
     let refused =
         run(fiapx().arg("extract").arg(&video).arg("-o").arg(directory.path().join("out.zip")));
-    let line = single_line(&refused).expect("one line");
+    let line = error_line(&refused).expect("one line");
     for possible in ["open", "socket", "read another's memory", "new code", "variables"] {
         assert!(line.contains(possible), "{possible}: {line}");
     }
@@ -154,14 +157,14 @@ fn a_kernel_that_cannot_confine_is_named() {
     let data = scratch();
     for (calls, name) in [("landlock_create_ruleset", "Landlock"), ("seccomp", "seccomp")] {
         let checked = run(&mut lacking(calls, &["check"], data.path()));
-        let line = single_line(&checked).expect("one line");
+        let line = error_line(&checked).expect("one line");
         assert!(
             line.contains("decoders: the kernel cannot confine") && line.contains(name),
             "{line}"
         );
         let mut serve = lacking(calls, &["serve", "--listen", "127.0.0.1:0"], data.path());
         let refused = run(serve.env("WORKER_REQUIRE_SANDBOX", "true"));
-        let line = single_line(&refused).expect("one line");
+        let line = error_line(&refused).expect("one line");
         assert!(line.contains("WORKER_REQUIRE_SANDBOX") && line.contains(name), "{line}");
     }
     let check = output(

@@ -8,10 +8,11 @@ use std::process::{Command, Stdio};
 use frames::Options;
 use serde_json::Value;
 
-use crate::harness::{
-    Archive, Run, extract, fiapx, fixture, listing, output, poll, run, scratch, single_line, tool,
-    within,
-};
+use crate::harness::archive::Archive;
+use crate::harness::checks::{poll, with_timeout};
+use crate::harness::clips::{file_names, fixture, scratch};
+use crate::harness::extraction::extract;
+use crate::harness::programs::{ProgramOutput, error_line, fiapx, output, run, tool};
 
 /// `fiapx extract VIDEO -o OUTPUT`.
 fn extract_to(video: &Path, archive: &Path) -> Command {
@@ -21,9 +22,9 @@ fn extract_to(video: &Path, archive: &Path) -> Command {
 }
 
 /// The command has to fail in one line; gives it.
-fn failure(run: &Run) -> String {
+fn failure(run: &ProgramOutput) -> String {
     assert_eq!((run.code, run.stdout.len()), (Some(1), 0), "{}", run.stderr);
-    single_line(run).expect("one line says what is wrong").to_owned()
+    error_line(run).expect("one line says what is wrong").to_owned()
 }
 
 #[test]
@@ -32,7 +33,7 @@ fn what_is_no_video_is_refused_in_a_line() {
     let (empty, pipe) = (directory.path().join("empty.mp4"), directory.path().join("pipe.mp4"));
     std::fs::write(&empty, "").expect("there is room");
     output(tool("mkfifo").arg(&pipe)).expect("a pipe can be made");
-    let before = listing(directory.path());
+    let before = file_names(directory.path());
     let cases = [
         (directory.path().to_owned(), "is a directory, not a video"),
         (directory.path().join("missing.mp4"), "No such file or directory"),
@@ -48,7 +49,7 @@ fn what_is_no_video_is_refused_in_a_line() {
             assert!(line.contains(complaint) && line.contains(&*video.to_string_lossy()), "{line}");
         }
     }
-    assert_eq!(listing(directory.path()), before);
+    assert_eq!(file_names(directory.path()), before);
 }
 
 #[test]
@@ -58,7 +59,7 @@ fn outputs_that_cannot_be_are_refused_in_a_line() {
     std::fs::copy(&clip, &video).expect("there is room");
     let alias = directory.path().join("alias.zip");
     symlink(&video, &alias).expect("a link can be made");
-    let before = listing(directory.path());
+    let before = file_names(directory.path());
     let cases = [
         (Path::new("/dev/full").to_owned(), "No space left on device"),
         (directory.path().join("nowhere/archive.zip"), "No such file or directory"),
@@ -70,7 +71,7 @@ fn outputs_that_cannot_be_are_refused_in_a_line() {
         let line = failure(&run(&mut extract_to(&video, &archive)));
         assert!(line.contains(complaint), "{line}");
     }
-    assert_eq!(listing(directory.path()), before);
+    assert_eq!(file_names(directory.path()), before);
     assert!(
         std::fs::read(video).expect("the video is there")
             == std::fs::read(clip).expect("the clip is there"),
@@ -89,8 +90,11 @@ fn a_closed_pipe_ends_the_command() {
     output(shell.arg(fiapx().get_program()).arg(clip).arg(&error).arg(&code))
         .expect("the pipe's other end succeeds");
     let read = |path| std::fs::read_to_string(path).expect("the shell has written it");
-    let failed =
-        Run { code: read(code).trim().parse().ok(), stdout: Vec::new(), stderr: read(error) };
+    let failed = ProgramOutput {
+        code: read(code).trim().parse().ok(),
+        stdout: Vec::new(),
+        stderr: read(error),
+    };
     assert!(failure(&failed).contains("Broken pipe"), "{}", failed.stderr);
 }
 
@@ -113,15 +117,15 @@ fn an_interrupt_leaves_nothing() {
         });
         output(Command::new("sh").args(["-c", &format!("kill -{signal} {}", child.id())]))
             .expect("the command is still at work");
-        let ended = within("an interrupted command", || child.wait_with_output())
+        let ended = with_timeout("an interrupted command", || child.wait_with_output())
             .expect("the command ends");
-        let run = Run {
+        let run = ProgramOutput {
             code: ended.status.code(),
             stdout: ended.stdout,
             stderr: String::from_utf8_lossy(&ended.stderr).into_owned(),
         };
         assert!(failure(&run).ends_with("cancelled [CANCELLED]"), "SIG{signal}: {}", run.stderr);
-        assert_eq!(listing(directory.path()), Vec::<String>::new(), "SIG{signal}");
+        assert_eq!(file_names(directory.path()), Vec::<String>::new(), "SIG{signal}");
     }
 }
 
@@ -145,7 +149,7 @@ fn wrong_usage_is_told_apart() {
         assert_eq!((run.code, run.stdout.len()), (Some(2), 0), "{arguments:?}: {}", run.stderr);
         assert!(run.stderr.contains("help"), "{arguments:?}: {}", run.stderr);
     }
-    assert_eq!(listing(directory.path()), Vec::<String>::new());
+    assert_eq!(file_names(directory.path()), Vec::<String>::new());
     let help = output(fiapx().arg("--help")).expect("help is no error");
     assert!(String::from_utf8_lossy(&help).contains("extract"));
 }
@@ -198,7 +202,7 @@ fn standard_output_and_files_get_the_same_bytes() {
     let (directory, clip) = (scratch(), fixture("good/hevc_pyramid.mkv"));
     let run = run(fiapx().args(["extract", "-o", "-"]).arg(&clip).current_dir(directory.path()));
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
-    assert_eq!(listing(directory.path()), Vec::<String>::new());
+    assert_eq!(file_names(directory.path()), Vec::<String>::new());
     let archive = directory.path().join("archive.zip");
     let printed = output(&mut extract_to(&clip, &archive)).expect("the clip is good");
     assert!(String::from_utf8_lossy(&printed).contains("archive.zip: 8 pictures"), "{printed:?}");
@@ -217,11 +221,11 @@ fn the_archive_is_named_after_the_video() {
     std::fs::copy(fixture("good/h264_aac.mp4"), &video).expect("there is room");
     output(fiapx().arg("extract").arg(&video).current_dir(directory.path()))
         .expect("the clip is good");
-    assert_eq!(listing(directory.path()), ["a film.of mine.zip"]);
-    assert_eq!(listing(elsewhere.path()), ["a film.of mine.mp4"]);
+    assert_eq!(file_names(directory.path()), ["a film.of mine.zip"]);
+    assert_eq!(file_names(elsewhere.path()), ["a film.of mine.mp4"]);
     let archive =
         std::fs::read(directory.path().join("a film.of mine.zip")).expect("the archive is there");
-    assert_eq!(Archive::read(archive).expect("the archive is whole").pictures.len(), 6);
+    assert_eq!(Archive::read(archive).expect("the archive is whole").frames.len(), 6);
 }
 
 #[test]
@@ -233,7 +237,7 @@ fn an_archive_that_is_there_survives_a_failure_and_yields_to_a_success() {
     assert_eq!(std::fs::read(&archive).expect("it is still there"), b"precious");
     output(&mut extract_to(&fixture("good/h264_aac.mp4"), &archive)).expect("the clip is good");
     Archive::read(std::fs::read(&archive).expect("it is there")).expect("it is an archive now");
-    assert_eq!(listing(directory.path()), ["archive.zip"]);
+    assert_eq!(file_names(directory.path()), ["archive.zip"]);
 }
 
 #[test]

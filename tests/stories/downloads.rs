@@ -7,9 +7,11 @@ use reqwest::{Method, StatusCode};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::harness::{fiapx, fixture, output, scratch};
-use crate::parts::Parts::{self, Embedded, Servers};
-use crate::service::{Client, Service, User, answer, bytes_of};
+use crate::harness::client::{Client, User, fetch_json};
+use crate::harness::clips::{clip_bytes, fixture, scratch};
+use crate::harness::parts::Parts::{self, Embedded, Servers};
+use crate::harness::programs::{fiapx, output};
+use crate::harness::service::Service;
 
 const CLIP: &str = "good/h264_aac.mp4";
 /// A clip that takes no time.
@@ -53,7 +55,7 @@ fn header(headers: &HeaderMap, name: &str) -> String {
 
 /// Status and code of a refusal.
 async fn refused(client: &Client, url: &str) -> (u16, Value) {
-    let (status, problem) = answer(client.request(Method::GET, url)).await;
+    let (status, problem) = fetch_json(client.request(Method::GET, url)).await;
     (status.as_u16(), problem["code"].clone())
 }
 
@@ -62,8 +64,8 @@ async fn refused(client: &Client, url: &str) -> (u16, Value) {
 async fn the_archive_is_the_one_that_the_command_makes(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let user = service.user().await;
-    let job = user.send(CLIP).await;
-    let view = user.done(&job).await;
+    let job = user.upload_clip(CLIP).await;
+    let view = user.wait_until_done(&job).await;
     let link = link(&user, &job).await;
     let fields: Vec<&String> = link.as_object().expect("an object").keys().collect();
     assert_eq!(fields.len(), 4, "{link}");
@@ -71,11 +73,11 @@ async fn the_archive_is_the_one_that_the_command_makes(#[values(Embedded, Server
         (&link["expires_in"], &link["filename"], &link["size_bytes"]),
         (&json!(900), &json!("h264_aac.zip"), &view["zip_size_bytes"])
     );
-    let store = match &service.places {
-        Some(places) => format!(
+    let store = match &service.namespaces {
+        Some(namespaces) => format!(
             "{}/{}",
-            places.told_of("S3_ENDPOINT").expect("it is there"),
-            places.bucket.name()
+            namespaces.setting("S3_ENDPOINT").expect("it is there"),
+            namespaces.bucket.name()
         ),
         None => format!("{}/files", service.base()),
     };
@@ -124,14 +126,14 @@ async fn the_archive_is_offered_under_the_videos_name(#[values(Embedded, Servers
         let disposition = format!(
             "--line\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{video}\"\r\n\r\n"
         );
-        let content = [disposition.as_bytes(), &bytes_of(SHORT), b"\r\n--line--\r\n"].concat();
+        let content = [disposition.as_bytes(), &clip_bytes(SHORT), b"\r\n--line--\r\n"].concat();
         let request = user
             .request(Method::POST, "/videos/upload")
             .header("Content-Type", "multipart/form-data; boundary=line");
-        let (status, accepted) = answer(request.body(content)).await;
+        let (status, accepted) = fetch_json(request.body(content)).await;
         assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
         let job = accepted["job_id"].as_str().expect("an id").to_owned();
-        user.done(&job).await;
+        user.wait_until_done(&job).await;
         let link = link(&user, &job).await;
         assert_eq!(link["filename"], archive);
         let (status, headers, _) = follow(&service, &url(&link), &[]).await;
@@ -148,8 +150,8 @@ async fn the_archive_is_offered_under_the_videos_name(#[values(Embedded, Servers
 async fn downloads_can_be_resumed(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let user = service.user().await;
-    let job = user.send(CLIP).await;
-    user.done(&job).await;
+    let job = user.upload_clip(CLIP).await;
+    user.wait_until_done(&job).await;
     let url = url(&link(&user, &job).await);
     let (_, headers, whole) = follow(&service, &url, &[]).await;
     let (size, etag) = (whole.len(), header(&headers, "etag"));
@@ -197,8 +199,8 @@ async fn downloads_can_be_resumed(#[values(Embedded, Servers)] parts: Parts) {
 async fn odd_ranges_are_answered_as_the_standard_says() {
     let service = Service::start().await;
     let user = service.user().await;
-    let job = user.send(CLIP).await;
-    user.done(&job).await;
+    let job = user.upload_clip(CLIP).await;
+    user.wait_until_done(&job).await;
     let url = url(&link(&user, &job).await);
     let (_, headers, whole) = follow(&service, &url, &[]).await;
     let (size, etag) = (whole.len(), header(&headers, "etag"));
@@ -241,9 +243,9 @@ async fn odd_ranges_are_answered_as_the_standard_says() {
 async fn a_link_opens_nothing_else_and_not_for_ever() {
     let service = Service::start().await;
     let user = service.user().await;
-    let (job, other) = (user.send(SHORT).await, user.send(SHORT).await);
-    user.done(&job).await;
-    user.done(&other).await;
+    let (job, other) = (user.upload_clip(SHORT).await, user.upload_clip(SHORT).await);
+    user.wait_until_done(&job).await;
+    user.wait_until_done(&other).await;
     let (opened, other) = (url(&link(&user, &job).await), url(&link(&user, &other).await));
     let value = |url: &str, name: &str| {
         let (_, rest) = url.split_once(&format!("{name}=")).expect("a parameter");
@@ -299,9 +301,9 @@ async fn there_is_a_link_exactly_while_there_is_an_archive(
     let mut user = service.user().await;
     let download = |job: &str| format!("/jobs/{job}/download");
     let code = |(status, problem): (StatusCode, Value)| (status.as_u16(), problem["code"].clone());
-    let running = user.send("long/240_pictures.mp4").await;
+    let running = user.upload_clip("long/240_frames.mp4").await;
     assert_eq!(code(user.get(&download(&running)).await), (400, json!("NOT_DONE")));
-    user.until(&running, &["PROCESSING"]).await;
+    user.wait_for(&running, &["PROCESSING"]).await;
     assert_eq!(code(user.get(&download(&running)).await), (400, json!("NOT_DONE")));
     assert_eq!(user.delete(&format!("/videos/{running}")).await.0, StatusCode::OK);
     assert_eq!(
@@ -309,13 +311,13 @@ async fn there_is_a_link_exactly_while_there_is_an_archive(
         (400, json!("NOT_DONE")),
         "there will never be one"
     );
-    let failed = user.send("broken/noise_in_mp4.mp4").await;
-    user.until(&failed, &["FAILED"]).await;
+    let failed = user.upload_clip("broken/noise_in_mp4.mp4").await;
+    user.wait_for(&failed, &["FAILED"]).await;
     assert_eq!(code(user.get(&download(&failed)).await), (400, json!("NOT_DONE")));
 
-    let (deleted, expired) = (user.send(SHORT).await, user.send(SHORT).await);
+    let (deleted, expired) = (user.upload_clip(SHORT).await, user.upload_clip(SHORT).await);
     for job in [&deleted, &expired] {
-        assert_eq!(user.done(job).await["download_available"], true);
+        assert_eq!(user.wait_until_done(job).await["download_available"], true);
     }
     let open = url(&link(&user, &deleted).await);
     assert_eq!(user.delete(&format!("/videos/{deleted}")).await.0, StatusCode::NO_CONTENT);
@@ -329,7 +331,7 @@ async fn there_is_a_link_exactly_while_there_is_an_archive(
         (410, json!("ARCHIVE_EXPIRED")),
         "before anybody has cleared up"
     );
-    service.running.upkeep().look().await.expect("the upkeep works");
+    service.run_maintenance().await;
     let (_, view) = user.get(&format!("/videos/{expired}")).await;
     assert_eq!((&view["status"], &view["download_available"]), (&json!("EXPIRED"), &json!(false)));
     assert_eq!(code(user.get(&download(&expired)).await), (410, json!("ARCHIVE_EXPIRED")));
@@ -341,9 +343,9 @@ async fn there_is_a_link_exactly_while_there_is_an_archive(
 async fn ten_downloads_a_minute_are_allowed(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let (user, other) = (service.user().await, service.user().await);
-    let (job, others) = (user.send(SHORT).await, other.send(SHORT).await);
-    user.done(&job).await;
-    other.done(&others).await;
+    let (job, others) = (user.upload_clip(SHORT).await, other.upload_clip(SHORT).await);
+    user.wait_until_done(&job).await;
+    other.wait_until_done(&others).await;
     let ask = async |user: &User<'_>, job: &str| {
         let request = user.request(Method::GET, &format!("/jobs/{job}/download"));
         let response = request.send().await.expect("the service answers");
@@ -387,13 +389,13 @@ async fn ten_downloads_a_minute_are_allowed(#[values(Embedded, Servers)] parts: 
 async fn links_lead_to_where_the_service_is_reached() {
     let service = Service::start().await;
     let user = service.user().await;
-    let job = user.send(SHORT).await;
-    user.done(&job).await;
+    let job = user.upload_clip(SHORT).await;
+    user.wait_until_done(&job).await;
     let ask = async |headers: &[(&str, &str)]| {
         let request = user.request(Method::GET, &format!("/jobs/{job}/download"));
         let request =
             headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-        let (status, link) = answer(request).await;
+        let (status, link) = fetch_json(request).await;
         assert_eq!(status, StatusCode::OK, "{link}");
         url(&link)
     };
@@ -406,8 +408,8 @@ async fn links_lead_to_where_the_service_is_reached() {
     })
     .await;
     let user = public.user().await;
-    let job = user.send(SHORT).await;
-    user.done(&job).await;
+    let job = user.upload_clip(SHORT).await;
+    user.wait_until_done(&job).await;
     let url = url(&link(&user, &job).await);
     let path = url.strip_prefix("https://videos.example.com").expect("the configured base");
     assert!(path.starts_with("/files/videos/"), "{url}");

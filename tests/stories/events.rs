@@ -10,15 +10,16 @@ use reqwest::{Method, StatusCode};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::harness::{PATIENCE, scratch};
-use crate::parts::Parts::{self, Embedded, Servers};
-use crate::process::Process;
-use crate::service::{Client, User};
+use crate::harness::checks::TIMEOUT;
+use crate::harness::client::{Client, User};
+use crate::harness::clips::scratch;
+use crate::harness::parts::Parts::{self, Embedded, Servers};
+use crate::harness::process::Process;
 
 /// A clip that takes no time.
 const SHORT: &str = "good/shorter_than_half_a_second.mp4";
 /// A clip that takes seconds.
-const LONG: &str = "long/240_pictures.mp4";
+const LONG: &str = "long/240_frames.mp4";
 
 /// An open stream of events.
 struct Watcher {
@@ -67,7 +68,7 @@ impl Watcher {
                     &String::from_utf8_lossy(&bytes.expect("the stream ends as it should"));
             }
         };
-        tokio::time::timeout(PATIENCE, next).await.expect("an event or the end")
+        tokio::time::timeout(TIMEOUT, next).await.expect("an event or the end")
     }
 
     /// All events up to the end of the stream.
@@ -92,7 +93,7 @@ fn states(events: &[Value]) -> Vec<&str> {
 async fn a_job_is_seen_from_where_it_stands_to_its_end(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let user = service.user().await;
-    let job = user.send(LONG).await;
+    let job = user.upload_clip(LONG).await;
     let events = Watcher::of(&user, &job).await.rest().await;
 
     let seen = states(&events);
@@ -131,10 +132,11 @@ async fn a_job_is_seen_from_where_it_stands_to_its_end(#[values(Embedded, Server
 async fn the_stream_of_a_job_that_is_over_ends_at_once(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let mut user = service.user().await;
-    let (done, failed) = (user.send(SHORT).await, user.send("broken/noise_in_mp4.mp4").await);
-    let cancelled = user.send(LONG).await;
-    user.done(&done).await;
-    user.until(&failed, &["FAILED"]).await;
+    let (done, failed) =
+        (user.upload_clip(SHORT).await, user.upload_clip("broken/noise_in_mp4.mp4").await);
+    let cancelled = user.upload_clip(LONG).await;
+    user.wait_until_done(&done).await;
+    user.wait_for(&failed, &["FAILED"]).await;
     assert_eq!(user.delete(&format!("/videos/{cancelled}")).await.0, StatusCode::OK);
     for (job, state) in [(&done, "DONE"), (&failed, "FAILED"), (&cancelled, "CANCELLED")] {
         let (_, view) = user.get(&format!("/videos/{job}")).await;
@@ -144,7 +146,7 @@ async fn the_stream_of_a_job_that_is_over_ends_at_once(#[values(Embedded, Server
         assert_eq!(Watcher::of(&user, job).await.rest().await, [event]);
     }
     service.advance(Duration::from_hours(7 * 24));
-    service.running.upkeep().look().await.expect("the upkeep works");
+    service.run_maintenance().await;
     user.log_in_again().await;
     assert_eq!(states(&Watcher::of(&user, &done).await.rest().await), ["EXPIRED"]);
 }
@@ -155,7 +157,7 @@ async fn cancelling_and_deleting_end_the_stream(#[values(Embedded, Servers)] par
     let service = parts.start().await;
     let user = service.user().await;
     for delete in [false, true] {
-        let job = user.send(LONG).await;
+        let job = user.upload_clip(LONG).await;
         let mut watcher = Watcher::of(&user, &job).await;
         assert!(watcher.next().await.is_some(), "the job is there");
         assert_eq!(user.delete(&format!("/videos/{job}")).await.0, StatusCode::OK);
@@ -184,7 +186,7 @@ async fn until_watched(client: &Client, jobs: &str) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, seen)
+    tokio::time::timeout(TIMEOUT, seen)
         .await
         .unwrap_or_else(|_| panic!("the service does not come to look at {jobs} jobs"));
 }
@@ -194,7 +196,7 @@ async fn a_hundred_watchers_see_the_same_end_by_one_look() {
     let directory = scratch();
     let process = Process::start(directory.path(), &[]);
     let user = process.user().await;
-    let job = user.send(LONG).await;
+    let job = user.upload_clip(LONG).await;
     let mut watchers = join_all((0..100).map(|_| Watcher::of(&user, &job))).await;
     for watcher in &mut watchers {
         assert!(watcher.next().await.is_some(), "the job is there");
@@ -214,9 +216,9 @@ async fn closing_a_stream_leaves_nothing_running() {
     let user = process.user().await;
     // While these are being worked on, the others wait.
     for _ in 0..3 {
-        user.send(LONG).await;
+        user.upload_clip(LONG).await;
     }
-    let jobs = [user.send(LONG).await, user.send(LONG).await];
+    let jobs = [user.upload_clip(LONG).await, user.upload_clip(LONG).await];
     let mut watchers = Vec::new();
     for job in &jobs {
         let mut watcher = Watcher::of(&user, job).await;
@@ -239,13 +241,13 @@ async fn closing_a_stream_leaves_nothing_running() {
 async fn a_stop_ends_open_streams(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.with(|settings| settings.grace_seconds = 1).await;
     let user = service.user().await;
-    let job = user.send(LONG).await;
+    let job = user.upload_clip(LONG).await;
     let mut watcher = Watcher::of(&user, &job).await;
     assert!(watcher.next().await.is_some(), "the job is there");
     service.running.stopper().cancel();
     let rest = watcher.rest().await;
     assert!(!states(&rest).contains(&"DONE"), "the stream did not wait for the job: {rest:?}");
-    tokio::time::timeout(PATIENCE, service.stop()).await.expect("the service stops");
+    tokio::time::timeout(TIMEOUT, service.stop()).await.expect("the service stops");
 }
 
 #[rstest]
@@ -253,9 +255,10 @@ async fn a_stop_ends_open_streams(#[values(Embedded, Servers)] parts: Parts) {
 async fn only_the_owner_may_watch(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let (user, other) = (service.user().await, service.user().await);
-    let job = user.send(SHORT).await;
+    let job = user.upload_clip(SHORT).await;
     let path = format!("/jobs/{job}/events");
-    let (status, problem) = crate::service::answer(service.request(Method::GET, &path)).await;
+    let (status, problem) =
+        crate::harness::client::fetch_json(service.request(Method::GET, &path)).await;
     assert_eq!((status.as_u16(), &problem["code"]), (401, &json!("NOT_LOGGED_IN")));
     let cases = [
         (&other, path.as_str(), 403, "NOT_YOUR_JOB"),

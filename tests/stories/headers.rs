@@ -3,7 +3,7 @@
 
 use reqwest::{Method, StatusCode, header};
 
-use crate::service::Service;
+use crate::harness::service::Service;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_keeps_browsers_in_check() {

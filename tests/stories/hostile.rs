@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use frames::{Limits, Options, Stop};
 
-use crate::harness::{
-    Archive, Run, clips, each, extract_from, fiapx, file_name, fixture, listing, reason, root, run,
-    same, scratch, single_line, tool, within,
-};
+use crate::harness::archive::Archive;
+use crate::harness::checks::{check_all, expect_equal, panic_message, with_timeout};
+use crate::harness::clips::{clips, file_name, file_names, fixture, scratch};
+use crate::harness::extraction::extract_from;
+use crate::harness::programs::{ProgramOutput, error_line, fiapx, root, run, tool};
 
 const SUFFIXES: [&str; 7] = ["mp4", "mov", "mkv", "webm", "avi", "wmv", "flv"];
 /// Bytes of address space that any broken file has to make do with. It covers the libraries, two
@@ -22,9 +23,9 @@ const MEMORY: &str = "1500000000";
 /// Seconds that a broken file may take, with room for a busy machine.
 const SECONDS: &str = "20";
 
-/// Run the command on a file with bounded time and memory; also gives the names of what is left
+/// ProgramOutput the command on a file with bounded time and memory; also gives the names of what is left
 /// where the archive should go.
-fn attempt(file: &Path) -> (Run, Vec<String>) {
+fn attempt(file: &Path) -> (ProgramOutput, Vec<String>) {
     let directory = scratch();
     let mut bounded = tool("prlimit");
     bounded
@@ -36,17 +37,17 @@ fn attempt(file: &Path) -> (Run, Vec<String>) {
         .arg(file)
         .arg("-o")
         .arg(directory.path().join("archive.zip")));
-    (run, listing(directory.path()))
+    (run, file_names(directory.path()))
 }
 
 /// The command has to refuse a file in one line that ends in a code, and to leave nothing. Gives
 /// the code.
 fn refused(file: &Path) -> Result<String, String> {
     let (run, left) = attempt(file);
-    same("exit code", run.code, Some(1))?;
-    same("standard output", run.stdout.len(), 0)?;
-    same("files left", left, Vec::new())?;
-    let line = single_line(&run)?;
+    expect_equal("exit code", run.code, Some(1))?;
+    expect_equal("standard output", run.stdout.len(), 0)?;
+    expect_equal("files left", left, Vec::new())?;
+    let line = error_line(&run)?;
     let code = line.strip_suffix(']').and_then(|line| Some(line.rsplit_once(" [")?.1));
     code.map(str::to_owned).ok_or_else(|| format!("no code at the end of {line:?}"))
 }
@@ -60,8 +61,8 @@ fn broken_files_are_refused_with_a_code() {
         "picture_bomb.avi" => "PICTURE_TOO_LARGE",
         _ => "VIDEO_DAMAGED",
     };
-    each(&clips("broken"), |clip| {
-        same("code", refused(clip)?.as_str(), expected(&file_name(clip)))
+    check_all(&clips("broken"), |clip| {
+        expect_equal("code", refused(clip)?.as_str(), expected(&file_name(clip)))
     });
 }
 
@@ -109,7 +110,9 @@ fn playlists_reach_neither_the_network_nor_other_files() {
             files.push(file);
         }
     }
-    each(&files, |file| same("code", refused(file)?.as_str(), "UNSUPPORTED_CONTAINER"));
+    check_all(&files, |file| {
+        expect_equal("code", refused(file)?.as_str(), "UNSUPPORTED_CONTAINER")
+    });
     // Connections wait in the kernel until they are accepted, so one that was made is seen even
     // now.
     let knocked = listener.accept().map(|(_, from)| from).map_err(|error| error.kind());
@@ -119,7 +122,7 @@ fn playlists_reach_neither_the_network_nor_other_files() {
 }
 
 /// What a program opens or asks after by name, and its calls that have to do with the network.
-fn traced(program: &mut Command) -> (Run, BTreeSet<PathBuf>, Vec<String>) {
+fn traced(program: &mut Command) -> (ProgramOutput, BTreeSet<PathBuf>, Vec<String>) {
     let directory = scratch();
     let log = directory.path().join("strace");
     let mut strace = tool("strace");
@@ -162,7 +165,7 @@ fn traced(program: &mut Command) -> (Run, BTreeSet<PathBuf>, Vec<String>) {
 
 /// Trace the command on a file: it may open that file, its output and what it opens for `--version`
 /// too, which are its libraries.
-fn opens_nothing_else(file: &Path) -> Result<Run, String> {
+fn opens_nothing_else(file: &Path) -> Result<ProgramOutput, String> {
     let directory = scratch();
     let (_, at_start, _) = traced(fiapx().arg("--version"));
     let (run, paths, network) = traced(
@@ -176,9 +179,9 @@ fn opens_nothing_else(file: &Path) -> Result<Run, String> {
             || kernel.iter().any(|place| path.starts_with(place))
     };
     let others: Vec<_> = paths.iter().filter(|path| !allowed(path)).collect();
-    same("other files", others, Vec::new())?;
-    same("calls to the network", network, Vec::new())?;
-    same("the video is opened", paths.contains(file), true)?;
+    expect_equal("other files", others, Vec::new())?;
+    expect_equal("calls to the network", network, Vec::new())?;
+    expect_equal("the video is opened", paths.contains(file), true)?;
     Ok(run)
 }
 
@@ -191,11 +194,11 @@ fn only_the_video_is_opened() {
         .into_iter()
         .chain(noise)
         .map(|clip| fixture(&clip));
-    each(&clips.collect::<Vec<_>>(), |clip| opens_nothing_else(clip).map(drop));
+    check_all(&clips.collect::<Vec<_>>(), |clip| opens_nothing_else(clip).map(drop));
 }
 
 /// Put `entry` in place of a video's first data reference (ISO/IEC 14496-12, 8.7.2). The index has
-/// to stand behind the pictures, whose places then stay the same.
+/// to stand behind the pictures, whose namespaces then stay the same.
 fn with_reference(video: &[u8], entry: &[u8]) -> Vec<u8> {
     let size = |bytes: &[u8], at: usize| {
         u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes")) as usize
@@ -332,7 +335,7 @@ fn damage_of_any_kind_ends_in_an_archive_or_an_error() {
     let videos = clips.map(|clip| {
         (clip, std::fs::read(fixture(&format!("good/{clip}"))).expect("the clip is there"))
     });
-    each(&(0..60).collect::<Vec<u64>>(), |case| {
+    check_all(&(0..60).collect::<Vec<u64>>(), |case| {
         let (clip, video) = &videos[*case as usize % videos.len()];
         harmless(clip, mutate(video, &mut Dice(case + 1)))
     });
@@ -348,7 +351,7 @@ fn what_once_did_harm_does_none() {
         .map(|entry| entry.expect("it can be read").path())
         .collect();
     assert!(!inputs.is_empty());
-    each(&inputs, |input| {
+    check_all(&inputs, |input| {
         harmless(&file_name(input), std::fs::read(input).map_err(|error| error.to_string())?)
     });
 }
@@ -363,9 +366,9 @@ fn harmless(name: &str, video: Vec<u8>) -> Result<(), String> {
         stop: Stop::at(Instant::now() + Duration::from_secs(30)),
         ..Options::default()
     };
-    let result = within(name, move || {
+    let result = with_timeout(name, move || {
         std::panic::catch_unwind(AssertUnwindSafe(|| extract_from(Cursor::new(video), &options)))
-            .map_err(reason)
+            .map_err(panic_message)
     });
     match result.map_err(|reason| format!("{name}: a panic: {reason}"))? {
         Ok(archive) => {
@@ -375,7 +378,7 @@ fn harmless(name: &str, video: Vec<u8>) -> Result<(), String> {
             let length = |range: &serde_json::Value| {
                 Some(range["last_number"].as_u64()? + 1 - range["first_number"].as_u64()?)
             };
-            same(
+            expect_equal(
                 name,
                 missing.iter().filter_map(length).sum::<u64>() + written.unwrap_or(0),
                 expected.unwrap_or(0),

@@ -2,8 +2,8 @@
 
 mod expiry;
 mod failure;
-mod put_back;
-mod removal;
+mod requeue;
+mod deletion;
 mod success;
 
 use std::collections::BTreeMap;
@@ -13,12 +13,14 @@ use jobs::JobId;
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use crate::service::{Service, User, eventually};
+use crate::harness::checks::eventually;
+use crate::harness::client::User;
+use crate::harness::service::Service;
 
 /// A clip that is done at once.
 const SHORT: &str = "good/h264_aac.mp4";
 /// A clip that takes so long that much can happen meanwhile.
-const LONG: &str = "long/240_pictures.mp4";
+const LONG: &str = "long/240_frames.mp4";
 /// A clip that fails at once.
 const WRONG: &str = "broken/audio_only.mp4";
 
@@ -41,8 +43,8 @@ async fn unfinished(service: &Service) -> Vec<String> {
 
 /// Send a clip that takes long, and wait until a worker has it.
 async fn occupy(user: &User<'_>) -> String {
-    let job = user.send(LONG).await;
-    user.until(&job, &["PROCESSING"]).await;
+    let job = user.upload_clip(LONG).await;
+    user.wait_for(&job, &["PROCESSING"]).await;
     job
 }
 

@@ -10,8 +10,10 @@ use reqwest::{Method, StatusCode};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::parts::Parts::{self, Embedded, Servers};
-use crate::service::{Service, User, bytes_of};
+use crate::harness::client::User;
+use crate::harness::clips::clip_bytes;
+use crate::harness::parts::Parts::{self, Embedded, Servers};
+use crate::harness::service::Service;
 
 /// A clip that takes no time.
 const SHORT: &str = "good/shorter_than_half_a_second.mp4";
@@ -49,7 +51,7 @@ fn ids(pages: &[Vec<Value>]) -> Vec<String> {
 
 /// Upload so many short clips in one request; gives their jobs, oldest first.
 async fn send(user: &User<'_>, number: usize) -> Vec<String> {
-    let (status, accepted) = user.upload(&vec![("short.mp4", bytes_of(SHORT)); number]).await;
+    let (status, accepted) = user.upload(&vec![("short.mp4", clip_bytes(SHORT)); number]).await;
     assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
     let jobs = accepted["jobs"].as_array().expect("jobs");
     jobs.iter().map(|job| job["job_id"].as_str().expect("an id").to_owned()).collect()
@@ -104,15 +106,17 @@ async fn jobs_are_listed_by_their_state(#[values(Embedded, Servers)] parts: Part
     let service = parts.start().await;
     let user = service.user().await;
     let done = send(&user, 5).await;
-    let failed =
-        [user.send("broken/noise_in_mp4.mp4").await, user.send("broken/noise_in_mkv.mkv").await];
+    let failed = [
+        user.upload_clip("broken/noise_in_mp4.mp4").await,
+        user.upload_clip("broken/noise_in_mkv.mkv").await,
+    ];
     for job in &done {
-        user.done(job).await;
+        user.wait_until_done(job).await;
     }
     for job in &failed {
-        user.until(job, &["FAILED"]).await;
+        user.wait_for(job, &["FAILED"]).await;
     }
-    let cancelled = user.send("long/240_pictures.mp4").await;
+    let cancelled = user.upload_clip("long/240_frames.mp4").await;
     assert_eq!(user.delete(&format!("/videos/{cancelled}")).await.0, StatusCode::OK);
 
     let newest_first = |jobs: &[String]| jobs.iter().rev().cloned().collect::<Vec<_>>();

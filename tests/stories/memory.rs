@@ -7,7 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::harness::{fiapx, fixture, output, threads, tool};
+use crate::harness::clips::fixture;
+use crate::harness::extraction::threads;
+use crate::harness::programs::{fiapx, output, tool};
 
 /// Peak memory of `fiapx extract` in bytes. Python asks the kernel for it, which in Rust would take
 /// unsafe code.

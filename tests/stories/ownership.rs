@@ -6,8 +6,9 @@ use reqwest::{Method, StatusCode};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::parts::Parts::{self, Embedded, Servers};
-use crate::service::{Client, Service, User, answer};
+use crate::harness::client::{Client, User, fetch_json};
+use crate::harness::parts::Parts::{self, Embedded, Servers};
+use crate::harness::service::Service;
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +56,7 @@ const TABLE: [(&str, Statuses); 8] = [
 
 /// All operations of the document on a path with a parameter, such as `GET /videos/{id}`.
 async fn operations(client: &Client) -> BTreeSet<String> {
-    let (_, document) = answer(client.request(Method::GET, "/openapi.json")).await;
+    let (_, document) = fetch_json(client.request(Method::GET, "/openapi.json")).await;
     let paths = document["paths"].as_object().expect("there are paths");
     let with_parameter = paths.iter().filter(|(path, _)| path.contains('{'));
     let named = |path: &str, item: &Value| -> Vec<String> {
@@ -116,9 +117,9 @@ async fn every_operation_on_a_job_is_its_owners(#[values(Embedded, Servers)] par
     );
 
     let (owner, other) = (service.user().await, service.user().await);
-    let job = owner.send("good/shorter_than_half_a_second.mp4").await;
-    owner.done(&job).await;
-    service.quiet().await;
+    let job = owner.upload_clip("good/shorter_than_half_a_second.mp4").await;
+    owner.wait_until_done(&job).await;
+    service.wait_until_idle().await;
     let before = state(&service, &owner, &job).await;
     let archive = before
         .1
@@ -193,11 +194,11 @@ async fn lists_hold_ones_own_jobs_alone(#[values(Embedded, Servers)] parts: Part
     let service = parts.start().await;
     let (ana, eve) = (service.user().await, service.user().await);
     let (job, others) = (
-        ana.send("good/short_all_intra.avi").await,
-        eve.send("good/shorter_than_half_a_second.mp4").await,
+        ana.upload_clip("good/short_all_intra.avi").await,
+        eve.upload_clip("good/shorter_than_half_a_second.mp4").await,
     );
-    ana.done(&job).await;
-    eve.done(&others).await;
+    ana.wait_until_done(&job).await;
+    eve.wait_until_done(&others).await;
     let ids = async |user: &User<'_>, query: &str| {
         let (status, jobs) = user.get(&format!("/videos{query}")).await;
         assert_eq!(status, StatusCode::OK, "{jobs}");
@@ -211,7 +212,7 @@ async fn lists_hold_ones_own_jobs_alone(#[values(Embedded, Servers)] parts: Part
     // Another's job as a cursor is a moment and no more.
     assert_eq!(ids(&ana, &format!("?cursor={others}")).await, [job.as_str()]);
     assert_eq!(ids(&eve, &format!("?cursor={job}")).await, Vec::<String>::new());
-    let (status, _) = answer(service.request(Method::GET, "/videos")).await;
+    let (status, _) = fetch_json(service.request(Method::GET, "/videos")).await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
 }
 
@@ -222,18 +223,18 @@ async fn an_idempotency_key_is_ones_own(#[values(Embedded, Servers)] parts: Part
     let (ana, eve) = (service.user().await, service.user().await);
     let mut jobs = BTreeSet::new();
     for user in [&ana, &eve] {
-        let form = crate::service::form(&[(
+        let form = crate::harness::client::form(&[(
             "a.mp4",
-            crate::service::bytes_of("good/shorter_than_half_a_second.mp4"),
+            crate::harness::clips::clip_bytes("good/shorter_than_half_a_second.mp4"),
         )]);
         let request = user
             .request(Method::POST, "/videos/upload")
             .header("Idempotency-Key", "the same")
             .multipart(form);
-        let (status, accepted) = answer(request).await;
+        let (status, accepted) = fetch_json(request).await;
         assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
         let job = accepted["job_id"].as_str().expect("an id").to_owned();
-        user.done(&job).await;
+        user.wait_until_done(&job).await;
         jobs.insert(job);
     }
     assert_eq!(jobs.len(), 2, "the second was given the first one's job");

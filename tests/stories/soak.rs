@@ -14,9 +14,9 @@ use rand::{RngExt, SeedableRng};
 use servers::postgres::Stop;
 use tokio::task::block_in_place;
 
-use crate::cluster::{Cluster, free_address, load};
-use crate::process::Process;
-use crate::service::Client;
+use crate::harness::client::Client;
+use crate::harness::cluster::{Cluster, upload_until};
+use crate::harness::process::{Process, free_address};
 
 /// What can happen to something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,7 +158,7 @@ impl Soaked {
 }
 
 fn api(cluster: &Cluster, address: &str) -> Process {
-    cluster.run(&["api", "--listen", address], &[])
+    cluster.start_role(&["api", "--listen", address], &[])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -182,7 +182,7 @@ async fn whatever_happens_every_accepted_video_comes_to_its_end() {
     let clients = soaked.addresses.each_ref().map(|address| Client::of(address));
     let (over, begun) = (AtomicBool::new(false), Instant::now());
     let apis = clients.each_ref();
-    let (sent, ()) = tokio::join!(load(&apis, &account, &over), async {
+    let (sent, ()) = tokio::join!(upload_until(&apis, &account, &over), async {
         while begun.elapsed() < Duration::from_mins(minutes) {
             let (victim, fault, most) = *INCIDENTS.choose(&mut random).expect("there are some");
             let incident = Incident {
@@ -201,15 +201,15 @@ async fn whatever_happens_every_accepted_video_comes_to_its_end() {
     println!("{accepted} of {} uploads were accepted", sent.len());
     let Soaked { cluster, apis, workers, notifier, .. } = soaked;
     for job in sent.iter().filter_map(|sent| sent.accepted.as_ref()) {
-        account.at(&apis[0]).until(job, &["DONE", "FAILED"]).await;
+        account.at(&apis[0]).wait_for(job, &["DONE", "FAILED"]).await;
     }
     println!("all are over after {:.0} s", begun.elapsed().as_secs_f64());
     for process in apis.into_iter().chain(workers).chain([notifier]) {
         process.signal("TERM");
-        let (status, log) = block_in_place(|| process.ended());
+        let (status, log) = block_in_place(|| process.wait_for_exit());
         assert!(status.success(), "{status}: {log:?}");
     }
-    let balance = cluster.account_for(&account, &sent).await;
+    let balance = cluster.audit(&account, &sent).await;
     println!("{balance:?} after {:.0} s", begun.elapsed().as_secs_f64());
     assert!(accepted > 0 && balance.jobs >= accepted, "{balance:?}");
 }

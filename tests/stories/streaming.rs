@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::task::block_in_place;
 
-use crate::harness::{fiapx, output, run, scratch, tool};
-use crate::parts::Parts;
-use crate::process::Process;
-use crate::service::{answer, eventually, form};
+use crate::harness::checks::eventually;
+use crate::harness::client::{fetch_json, form};
+use crate::harness::clips::scratch;
+use crate::harness::parts::Parts;
+use crate::harness::process::Process;
+use crate::harness::programs::{fiapx, output, run, tool};
 
 /// A film of 1080p, of a few seconds so many times in a row.
 fn film(directory: &Path, times: u32) -> PathBuf {
@@ -45,9 +47,10 @@ fn film(directory: &Path, times: u32) -> PathBuf {
 async fn a_worker_of_1080p_takes_little_memory_and_no_disk() {
     const SECONDS: u64 = 120;
     const MIB: u64 = 1 << 20;
-    let (places, data) = (Parts::Servers.places().await.expect("they are servers"), scratch());
+    let (namespaces, data) =
+        (Parts::Servers.namespaces().await.expect("they are servers"), scratch());
     let environment: Vec<(&str, &str)> =
-        places.environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        namespaces.environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let migrated = run(fiapx()
         .arg("migrate")
         .arg("--data-dir")
@@ -57,14 +60,15 @@ async fn a_worker_of_1080p_takes_little_memory_and_no_disk() {
     let [alone, notes] = ["worker", "notes"].map(|name| data.path().join(name));
     let api =
         Process::role(&["api", "--listen", "127.0.0.1:0"], &data.path().join("api"), &environment);
-    let worker = Process::watched(&["worker"], &alone, &environment, &notes);
+    let worker = Process::traced(&["worker"], &alone, &environment, &notes);
 
     let film = block_in_place(|| film(data.path(), SECONDS as u32 / 4));
     let user = api.user().await;
     let upload = user.request(reqwest::Method::POST, "/videos/upload");
-    let (_, accepted) =
-        answer(upload.multipart(form(&[("film.mp4", std::fs::read(&film).expect("it is there"))])))
-            .await;
+    let (_, accepted) = fetch_json(
+        upload.multipart(form(&[("film.mp4", std::fs::read(&film).expect("it is there"))])),
+    )
+    .await;
     let job = accepted["job_id"].as_str().expect("it is accepted").to_owned();
     let peak = AtomicU64::new(0);
     let view = eventually("the film is done", || async {
@@ -86,7 +90,7 @@ async fn a_worker_of_1080p_takes_little_memory_and_no_disk() {
     assert!(peak < 350 * MIB, "{} MiB", peak / MIB);
 
     worker.signal("TERM");
-    let (status, log) = block_in_place(|| worker.ended());
+    let (status, log) = block_in_place(|| worker.wait_for_exit());
     assert!(status.success(), "{status}: {log:?}");
     assert!(!alone.exists(), "it has made its data directory");
     let noted = std::fs::read_to_string(&notes).expect("it was watched");

@@ -1,7 +1,7 @@
 //! Uploads: streamed, whole or not at all.
 
-mod bounds;
-mod repeated;
+mod quotas;
+mod idempotency;
 mod large;
 
 use database::Job;
@@ -12,9 +12,12 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harness::{Archive, PATIENCE, listing};
-use crate::parts::Parts::{self, Embedded, Servers};
-use crate::service::{Client, Service, User, answer, bytes_of, eventually, form};
+use crate::harness::archive::Archive;
+use crate::harness::checks::{TIMEOUT, eventually};
+use crate::harness::client::{Client, User, fetch_json, form};
+use crate::harness::clips::{clip_bytes, file_names};
+use crate::harness::parts::Parts::{self, Embedded, Servers};
+use crate::harness::service::Service;
 
 /// A clip that takes no time.
 const SHORT: &str = "good/shorter_than_half_a_second.mp4";
@@ -81,7 +84,7 @@ async fn videos_of_all_suffixes_in_one_request_become_archives(
     ];
     let service = parts.start().await;
     let user = service.user().await;
-    let files = clips.map(|clip| (clip.rsplit('/').next().unwrap_or(clip), bytes_of(clip)));
+    let files = clips.map(|clip| (clip.rsplit('/').next().unwrap_or(clip), clip_bytes(clip)));
     let request = user.request(Method::POST, "/videos/upload").multipart(form(&files));
     let response = request.send().await.expect("the service answers");
     assert_eq!(response.status(), StatusCode::ACCEPTED);
@@ -94,13 +97,13 @@ async fn videos_of_all_suffixes_in_one_request_become_archives(
     assert_eq!(names, files.each_ref().map(|(name, _)| *name), "in the order of the parts");
 
     for ((job, clip), (name, bytes)) in jobs.iter().zip(clips).zip(&files) {
-        let view = user.done(job).await;
+        let view = user.wait_until_done(job).await;
         let seen = (&view["filename"], &view["video_size_bytes"], &view["complete"]);
         assert_eq!(seen, (&json!(name), &json!(bytes.len()), &json!(true)), "{clip}: {view}");
         let archive = Archive::read(user.archive(job).await)
             .unwrap_or_else(|error| panic!("{clip}: {error}"));
         assert_eq!(
-            (archive.pictures.len() as u64, archive.bytes.len() as u64),
+            (archive.frames.len() as u64, archive.bytes.len() as u64),
             (
                 view["frame_count"].as_u64().expect("a count"),
                 view["zip_size_bytes"].as_u64().expect("a size")
@@ -131,8 +134,11 @@ async fn what_is_no_acceptable_video_is_refused_and_leaves_nothing(
 ) {
     let service = parts.with(|settings| settings.upload.max_video_mb = 1).await;
     let user = service.user().await;
-    let (mp4, webm, png) =
-        (bytes_of(SHORT), bytes_of("good/vp9.webm"), b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".repeat(40));
+    let (mp4, webm, png) = (
+        clip_bytes(SHORT),
+        clip_bytes("good/vp9.webm"),
+        b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".repeat(40),
+    );
     let mut large = mp4.clone();
     large.resize(MIB + 1, 0);
     let named = |name: &str, content: &[u8]| {
@@ -202,12 +208,12 @@ async fn what_is_no_acceptable_video_is_refused_and_leaves_nothing(
         ("a NUL in the name", FORM, named("a\0b.mp4", &mp4), 400, "UPLOAD_BROKEN"),
     ];
     for (what, content_type, content, status, code) in cases {
-        let (answered, problem) = answer(post(&user, content_type, content)).await;
+        let (answered, problem) = fetch_json(post(&user, content_type, content)).await;
         let told = problem["errors"][0]["code"].as_str().or(problem["code"].as_str());
         assert_eq!((answered.as_u16(), told), (status, Some(code)), "{what}: {problem}");
         assert_eq!(service.files().await, [].into(), "{what}");
     }
-    let (status, problem) = answer(
+    let (status, problem) = fetch_json(
         service.request(Method::POST, "/videos/upload").header("Content-Type", FORM).body(""),
     )
     .await;
@@ -217,10 +223,10 @@ async fn what_is_no_acceptable_video_is_refused_and_leaves_nothing(
 
     // A byte less, one file less and the name of the same container are no offence.
     large.truncate(MIB);
-    let (status, accepted) = answer(post(&user, FORM, named("film.MOV", &large))).await;
+    let (status, accepted) = fetch_json(post(&user, FORM, named("film.MOV", &large))).await;
     assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
     let fifty = body(&[("name=\"file\"; filename=\"film.mp4\"", mp4.as_slice()); 50]);
-    let (status, accepted) = answer(post(&user, FORM, fifty)).await;
+    let (status, accepted) = fetch_json(post(&user, FORM, fifty)).await;
     assert_eq!((status, ids(&accepted).len()), (StatusCode::ACCEPTED, 50));
 }
 
@@ -229,10 +235,10 @@ async fn what_is_no_acceptable_video_is_refused_and_leaves_nothing(
 async fn one_bad_video_among_three_refuses_all(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let user = service.user().await;
-    let good = || ("good.mp4", bytes_of(SHORT));
+    let good = || ("good.mp4", clip_bytes(SHORT));
     let bad = [
-        ("bad.mp4", bytes_of("good/vp9.webm")),
-        ("bad.txt", bytes_of(SHORT)),
+        ("bad.mp4", clip_bytes("good/vp9.webm")),
+        ("bad.txt", clip_bytes(SHORT)),
         ("bad.mp4", Vec::new()),
     ];
     for bad in bad {
@@ -241,7 +247,7 @@ async fn one_bad_video_among_three_refuses_all(#[values(Embedded, Servers)] part
             files.insert(place, bad.clone());
             let request =
                 user.request(Method::POST, "/videos/upload").header("Idempotency-Key", "three");
-            let (status, problem) = answer(request.multipart(form(&files))).await;
+            let (status, problem) = fetch_json(request.multipart(form(&files))).await;
             assert!(status.is_client_error(), "{problem}");
             assert!(
                 problem["detail"].as_str().is_some_and(|detail| detail.contains(bad.0)),
@@ -256,7 +262,7 @@ async fn one_bad_video_among_three_refuses_all(#[values(Embedded, Servers)] part
         }
     }
     // What was refused has not used its key up.
-    let (status, accepted) = repeated::send(&user, "three", 3).await;
+    let (status, accepted) = idempotency::send(&user, "three", 3).await;
     assert_eq!((status, ids(&accepted).len()), (StatusCode::ACCEPTED, 3));
 }
 
@@ -280,17 +286,17 @@ async fn names_are_shown_and_decide_nothing_else() {
         (&long, &shortened),
     ];
     let directory = service.directory.path();
-    let around = || (listing(directory), listing(&directory.join("files")));
+    let around = || (file_names(directory), file_names(&directory.join("files")));
     let before = around();
     for (sent, shown) in names {
-        let content = body(&[(&format!("name=\"file\"; filename=\"{sent}\""), &bytes_of(SHORT))]);
-        let (status, accepted) = answer(post(&user, FORM, content)).await;
+        let content = body(&[(&format!("name=\"file\"; filename=\"{sent}\""), &clip_bytes(SHORT))]);
+        let (status, accepted) = fetch_json(post(&user, FORM, content)).await;
         assert_eq!(
             (status, &accepted["jobs"][0]["filename"]),
             (StatusCode::ACCEPTED, &json!(shown)),
             "{sent:?}: {accepted}"
         );
-        let view = user.done(&ids(&accepted)[0]).await;
+        let view = user.wait_until_done(&ids(&accepted)[0]).await;
         assert_eq!((&view["filename"], &view["video_format"]), (&json!(shown), &json!("mp4")));
     }
     let rows = rows(&service, &user).await;
@@ -320,7 +326,7 @@ async fn begin(service: &Client, headers: &str, announced: usize, sent: &[u8]) -
 /// The status that comes back on a connection, and the code of its problem.
 async fn answered(connection: &mut TcpStream) -> (String, Value) {
     let mut text = String::new();
-    let read = tokio::time::timeout(PATIENCE, async {
+    let read = tokio::time::timeout(TIMEOUT, async {
         while !text.ends_with('}') {
             let mut piece = [0; 4096];
             let length =
@@ -342,10 +348,10 @@ async fn answered(connection: &mut TcpStream) -> (String, Value) {
 
 /// The first part of a form with two files, the second of which is not whole.
 fn half() -> Vec<u8> {
-    let mut large = bytes_of(SHORT);
+    let mut large = clip_bytes(SHORT);
     large.resize(11 * MIB, 0);
     let mut form = body(&[
-        ("name=\"file\"; filename=\"a.mp4\"", &bytes_of(SHORT)),
+        ("name=\"file\"; filename=\"a.mp4\"", &clip_bytes(SHORT)),
         ("name=\"file\"; filename=\"b.mp4\"", &large),
     ]);
     form.truncate(form.len() - MIB / 2);
@@ -404,7 +410,7 @@ async fn who_sends_everything_before_reading_gets_the_answer(
     let service = parts.with(|settings| settings.upload.max_video_mb = 1).await;
     let (user, mut stranger) = (service.user().await, service.user().await);
     "no token".clone_into(&mut stranger.access);
-    let mut large = bytes_of(SHORT);
+    let mut large = clip_bytes(SHORT);
     large.resize(30 * MIB, 0);
     let named = |name: &str| body(&[(&format!("name=\"file\"; filename=\"{name}\""), &large)]);
     let film = named("film.mp4");
@@ -432,7 +438,7 @@ async fn who_sends_everything_before_reading_gets_the_answer(
     assert_eq!((service.files().await, rows(&service, &user).await), ([].into(), Vec::new()));
 
     // So does who repeats a large upload whose answer got lost.
-    let (status, _) = repeated::send(&user, "again", 1).await;
+    let (status, _) = idempotency::send(&user, "again", 1).await;
     assert_eq!(status, StatusCode::ACCEPTED);
     let head = format!(
         "Content-Type: {FORM}\r\nAuthorization: Bearer {}\r\nIdempotency-Key: again",

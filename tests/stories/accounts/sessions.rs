@@ -12,8 +12,9 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::post;
-use crate::parts::Parts::{self, Embedded, Servers};
-use crate::service::{Client, Service, answer};
+use crate::harness::client::{Client, fetch_json};
+use crate::harness::parts::Parts::{self, Embedded, Servers};
+use crate::harness::service::Service;
 
 const SECRET: &str = "the secret of these stories, which is long enough";
 
@@ -31,7 +32,7 @@ async fn refresh(client: &Client, token: &str) -> Result<(String, String), Strin
 
 /// Who the service takes the bearer of a token for.
 async fn me(client: &Client, token: &str) -> (StatusCode, Value) {
-    answer(client.request(Method::GET, "/auth/me").bearer_auth(token)).await
+    fetch_json(client.request(Method::GET, "/auth/me").bearer_auth(token)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,7 +106,7 @@ async fn of_twenty_who_spend_a_token_at_once_one_gets_another_and_it_is_worth_no
 async fn sessions_end_with_their_time(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let user = service.user().await;
-    let accounts = crate::service::settings(service.directory.path()).accounts;
+    let accounts = crate::harness::service::settings(service.directory.path()).accounts;
     let lifetime = Duration::from_mins(accounts.access_minutes);
     // A story takes time of its own, so it stays away from the very second.
     service.advance(lifetime.saturating_sub(Duration::from_mins(1)));

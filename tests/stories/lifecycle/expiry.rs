@@ -10,34 +10,34 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{SHORT, WRONG, cancel, days, files_of, long_sessions, occupy, remove, unfinished};
-use crate::harness::PATIENCE;
-use crate::parts::Parts::{self, Embedded, Servers};
-use crate::service::{Service, eventually};
+use crate::harness::checks::{TIMEOUT, eventually};
+use crate::harness::parts::Parts::{self, Embedded, Servers};
+use crate::harness::service::Service;
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_expires_after_seven_days(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.with(long_sessions).await;
     let user = service.user().await;
-    let job = user.send(SHORT).await;
-    let done = user.done(&job).await;
+    let job = user.upload_clip(SHORT).await;
+    let done = user.wait_until_done(&job).await;
     let files = files_of(&service, &user).await;
 
-    service.advance(days(7).saturating_sub(PATIENCE));
-    service.running.upkeep().look().await.expect("all parts answer");
+    service.advance(days(7).saturating_sub(TIMEOUT));
+    service.run_maintenance().await;
     assert_eq!(user.get(&format!("/videos/{job}")).await.1, done, "its time is not over");
     assert_eq!(files_of(&service, &user).await, files);
     user.archive(&job).await;
 
-    service.advance(PATIENCE);
+    service.advance(TIMEOUT);
     let (status, problem) = user.get(&format!("/jobs/{job}/download")).await;
     assert_eq!(
         (status, &problem["code"]),
         (StatusCode::GONE, &"ARCHIVE_EXPIRED".into()),
         "nobody has to look for that"
     );
-    service.running.upkeep().look().await.expect("all parts answer");
-    let view = user.until(&job, &["EXPIRED"]).await;
+    service.run_maintenance().await;
+    let view = user.wait_for(&job, &["EXPIRED"]).await;
     let mut expected = done.clone();
     (expected["status"], expected["download_available"]) = ("EXPIRED".into(), false.into());
     assert_eq!(view, expected, "all else is kept");
@@ -55,12 +55,12 @@ async fn an_archive_expires_after_seven_days(#[values(Embedded, Servers)] parts:
     })
     .await;
     assert_eq!(user.get(&format!("/jobs/{job}/download")).await.0, StatusCode::GONE);
-    service.running.upkeep().look().await.expect("twice is harmless");
+    service.run_maintenance().await;
     assert_eq!(user.history(&job).await, way);
 
     remove(&user, &job).await;
     assert_eq!(user.get(&format!("/videos/{job}")).await.0, StatusCode::NOT_FOUND);
-    service.letters(1).await;
+    service.expect_mails(1).await;
 }
 
 #[rstest]
@@ -70,8 +70,8 @@ async fn videos_without_archive_go_after_seven_days_too(#[values(Embedded, Serve
     let user = service.user().await;
     let cancelled = occupy(&user).await;
     cancel(&user, &cancelled).await;
-    let failed = user.send(WRONG).await;
-    user.until(&failed, &["FAILED"]).await;
+    let failed = user.upload_clip(WRONG).await;
+    user.wait_for(&failed, &["FAILED"]).await;
     eventually("the engine has stopped", || async {
         unfinished(&service).await.is_empty().then_some(())
     })
@@ -88,11 +88,11 @@ async fn videos_without_archive_go_after_seven_days_too(#[values(Embedded, Serve
     assert_eq!(names, [format!("{cancelled}/input.mp4"), format!("{failed}/input.mp4")]);
 
     service.advance(days(7));
-    service.running.upkeep().look().await.expect("all parts answer");
+    service.run_maintenance().await;
     eventually("the files are gone", || async { service.files().await.is_empty().then_some(()) })
         .await;
     assert_eq!(looks().await, before, "states and histories are kept");
-    service.letters(1).await;
+    service.expect_mails(1).await;
 }
 
 #[rstest]
@@ -108,9 +108,9 @@ async fn a_waiting_job_never_expires(#[values(Embedded, Servers)] parts: Parts) 
         .await;
     let (neighbour, user) = (service.user().await, service.user().await);
     let blocking = occupy(&neighbour).await;
-    let job = user.send(SHORT).await;
+    let job = user.upload_clip(SHORT).await;
     service.advance(days(8));
-    service.running.upkeep().look().await.expect("all parts answer");
+    service.run_maintenance().await;
     let view = user.get(&format!("/videos/{job}")).await.1;
     assert_eq!(view["status"], "QUEUED");
     assert_eq!(
@@ -120,11 +120,11 @@ async fn a_waiting_job_never_expires(#[values(Embedded, Servers)] parts: Parts) 
     assert_eq!(user.history(&job).await, ["->UPLOADED", "UPLOADED>QUEUED"]);
 
     cancel(&neighbour, &blocking).await;
-    let done = user.done(&job).await;
+    let done = user.wait_until_done(&job).await;
     let time =
         |name: &str| done[name].as_str().expect("text").parse::<jobs::Time>().expect("a time");
     assert_eq!(time("completed_at") + days(7), time("expires_at"), "the days count from the end");
-    service.running.upkeep().look().await.expect("all parts answer");
+    service.run_maintenance().await;
     assert!(!user.archive(&job).await.is_empty());
 }
 
@@ -135,10 +135,10 @@ async fn files_of_nobody_are_swept_and_those_in_use_are_not() {
     const HOUR: Duration = Duration::from_hours(1);
     let service = Service::with(|settings| settings.worker.concurrency = 1).await;
     let user = service.user().await;
-    let done = user.send(SHORT).await;
-    user.done(&done).await;
+    let done = user.upload_clip(SHORT).await;
+    user.wait_until_done(&done).await;
     let running = occupy(&user).await;
-    let waiting = user.send(SHORT).await;
+    let waiting = user.upload_clip(SHORT).await;
     eventually("the archive is being written", || async {
         unfinished(&service).await.first().map(|_| ())
     })
@@ -179,14 +179,14 @@ async fn files_of_nobody_are_swept_and_those_in_use_are_not() {
     let young = format!("{folder}/{}/input.mp4", Uuid::now_v7());
     plant(&young);
 
-    assert_eq!(service.running.upkeep().sweep(HOUR).await.expect("all parts answer"), 2);
+    assert_eq!(service.sweep(HOUR).await, 2);
     let mut after: Vec<String> = service.files().await.into_keys().collect();
     after.retain(|path| *path != young);
     assert_eq!(after, before, "what is used or young stays");
 
     cancel(&user, &running).await;
-    user.done(&waiting).await;
-    assert_eq!(service.running.upkeep().sweep(Duration::ZERO).await.expect("all parts answer"), 1);
+    user.wait_until_done(&waiting).await;
+    assert_eq!(service.sweep(Duration::ZERO).await, 1);
     let mut files: Vec<String> = files_of(&service, &user).await.into_keys().collect();
     files.sort();
     let mut used = vec![format!("{running}/input.mp4")];

@@ -11,9 +11,11 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::{LONG, SHORT, WRONG, cancel, files_of, id, occupy, unfinished};
-use crate::harness::{clips, file_name};
-use crate::parts::Parts::{self, Embedded, Servers};
-use crate::service::{Service, User, bytes_of, eventually};
+use crate::harness::checks::eventually;
+use crate::harness::client::User;
+use crate::harness::clips::{clip_bytes, clips, file_name};
+use crate::harness::parts::Parts::{self, Embedded, Servers};
+use crate::harness::service::Service;
 
 /// What becomes of the clips under `broken/`: refused with this status, or accepted and failed with
 /// this code.
@@ -47,7 +49,7 @@ async fn wrong_input_fails_at_once_in_the_words_of_its_user(
         let user = service.user_of(language.tag()).await;
         let mut inputs = BTreeMap::new();
         for (name, outcome) in BROKEN {
-            let video = bytes_of(&format!("broken/{name}"));
+            let video = clip_bytes(&format!("broken/{name}"));
             let size = video.len() as u64;
             let (status, accepted) = user.upload(&[(name, video)]).await;
             let code = match outcome {
@@ -59,7 +61,7 @@ async fn wrong_input_fails_at_once_in_the_words_of_its_user(
             };
             assert_eq!(status, StatusCode::ACCEPTED, "{name}: {accepted}");
             let job = accepted["job_id"].as_str().expect("an id");
-            let view = user.until(job, &["FAILED"]).await;
+            let view = user.wait_for(job, &["FAILED"]).await;
             let words = code.words(language);
             assert_eq!(
                 (&view["error_code"], &view["error_message"]),
@@ -103,7 +105,7 @@ async fn wrong_input_fails_at_once_in_the_words_of_its_user(
         );
     }
     assert_eq!(unfinished(&service).await, [""; 0]);
-    let letters = service.letters(expected.len()).await;
+    let letters = service.expect_mails(expected.len()).await;
     expected.sort_by(|one, other| one.0.cmp(&other.0));
     for (letter, (subject, email, code, words)) in letters.iter().zip(expected) {
         assert_eq!((&letter.subject, &letter.to), (&subject, &email));
@@ -122,8 +124,8 @@ pub(super) struct Broken<'a>(&'a Service);
 impl<'a> Broken<'a> {
     fn of(service: &'a Service) -> Self {
         let broken = Self(service);
-        if let Some(places) = &service.places {
-            places.bucket.let_write(false);
+        if let Some(namespaces) = &service.namespaces {
+            namespaces.bucket.let_write(false);
         } else {
             std::fs::remove_dir_all(broken.unfinished()).expect("it is there");
             std::fs::write(broken.unfinished(), "in the way").expect("there is room");
@@ -132,8 +134,8 @@ impl<'a> Broken<'a> {
     }
 
     pub(super) fn mend(self) {
-        if let Some(places) = &self.0.places {
-            places.bucket.let_write(true);
+        if let Some(namespaces) = &self.0.namespaces {
+            namespaces.bucket.let_write(true);
         } else {
             std::fs::remove_file(self.unfinished()).expect("it is there");
             std::fs::create_dir(self.unfinished()).expect("there is room");
@@ -162,7 +164,7 @@ pub(super) async fn sent_to_a_broken_store<'a>(
 ) -> (String, Broken<'a>) {
     let neighbour = service.user().await;
     let blocking = occupy(&neighbour).await;
-    let job = user.send(SHORT).await;
+    let job = user.upload_clip(SHORT).await;
     let broken = Broken::of(service);
     cancel(&neighbour, &blocking).await;
     (job, broken)
@@ -186,7 +188,7 @@ async fn failed_for_now(service: &Service, user: &User<'_>, job: &str, attempt: 
         "nothing calls earlier"
     );
     service.advance(Duration::from_secs(pause));
-    service.running.upkeep().look().await.expect("all parts answer");
+    service.run_maintenance().await;
 }
 
 #[rstest]
@@ -198,7 +200,7 @@ async fn a_broken_store_is_tried_four_times(#[values(Embedded, Servers)] parts: 
     for (attempt, pause) in [(1, 30), (2, 60), (3, 120)] {
         failed_for_now(&service, &user, &job, attempt, pause).await;
     }
-    let view = user.until(&job, &["FAILED"]).await;
+    let view = user.wait_for(&job, &["FAILED"]).await;
     assert_eq!((&view["error_code"], &view["retry_count"]), (&"STORAGE_ERROR".into(), &json!(3)));
     assert_eq!(
         (&view["next_attempt_at"], &view["download_available"]),
@@ -222,7 +224,7 @@ async fn a_broken_store_is_tried_four_times(#[values(Embedded, Servers)] parts: 
         files_of(&service, &user).await.into_keys().collect::<Vec<_>>(),
         [format!("{job}/input.mp4")]
     );
-    let letters = service.letters(1).await;
+    let letters = service.expect_mails(1).await;
     assert_eq!(letters[0].subject, "Your video could not be processed: h264_aac.mp4");
     assert!(
         letters[0].text.contains(FailureCode::StorageError.words(Language::En)),
@@ -242,7 +244,7 @@ async fn a_store_that_is_back_gets_its_archive(#[values(Embedded, Servers)] part
     retried(&user, &job, 3).await;
     broken.mend();
     service.advance(Duration::from_mins(2));
-    let view = user.done(&job).await;
+    let view = user.wait_until_done(&job).await;
     assert_eq!(
         (&view["retry_count"], &view["error_code"], &view["error_message"]),
         (&json!(3), &Value::Null, &Value::Null)
@@ -252,7 +254,7 @@ async fn a_store_that_is_back_gets_its_archive(#[values(Embedded, Servers)] part
     let names: Vec<String> = files_of(&service, &user).await.into_keys().collect();
     assert_eq!(names, [format!("{job}/input.mp4"), format!("{job}/output-4.zip")]);
     assert_eq!(unfinished(&service).await, [""; 0]);
-    assert_eq!(service.letters(1).await[0].subject, "Your video is ready: h264_aac.mp4");
+    assert_eq!(service.expect_mails(1).await[0].subject, "Your video is ready: h264_aac.mp4");
 }
 
 #[rstest]
@@ -261,15 +263,15 @@ async fn a_video_that_vanished_is_not_tried_again(#[values(Embedded, Servers)] p
     let service = parts.with(|settings| settings.worker.concurrency = 1).await;
     let (neighbour, user) = (service.user().await, service.user().await);
     let blocking = occupy(&neighbour).await;
-    let job = user.send(SHORT).await;
+    let job = user.upload_clip(SHORT).await;
     let input = format!("videos/{}/{job}/input.mp4", user.id).parse().expect("a key");
     service.storage().delete(&input).await.expect("the store answers");
     cancel(&neighbour, &blocking).await;
-    let view = user.until(&job, &["FAILED"]).await;
+    let view = user.wait_for(&job, &["FAILED"]).await;
     assert_eq!((&view["error_code"], &view["retry_count"]), (&"VIDEO_MISSING".into(), &json!(0)));
     assert_eq!(user.history(&job).await[3..], ["PROCESSING>FAILED 1 VIDEO_MISSING"]);
     assert_eq!(files_of(&service, &user).await, BTreeMap::new());
-    let letters = service.letters(1).await;
+    let letters = service.expect_mails(1).await;
     assert!(
         letters[0].text.contains(FailureCode::VideoMissing.words(Language::En)),
         "{}",
@@ -288,10 +290,10 @@ async fn an_attempt_that_takes_too_long_is_stopped(#[values(Embedded, Servers)] 
         })
         .await;
     let user = service.user().await;
-    let job = user.send(LONG).await;
+    let job = user.upload_clip(LONG).await;
     retried(&user, &job, 1).await;
     service.advance(Duration::from_secs(30));
-    let view = user.until(&job, &["FAILED"]).await;
+    let view = user.wait_for(&job, &["FAILED"]).await;
     assert_eq!(
         (&view["error_code"], &view["retry_count"]),
         (&"PROCESSING_TIMEOUT".into(), &json!(1))
@@ -307,7 +309,7 @@ async fn an_attempt_that_takes_too_long_is_stopped(#[values(Embedded, Servers)] 
         [format!("{job}/input.mp4")]
     );
     assert_eq!(unfinished(&service).await, [""; 0]);
-    let letters = service.letters(1).await;
+    let letters = service.expect_mails(1).await;
     assert!(
         letters[0].text.contains(FailureCode::ProcessingTimeout.words(Language::En)),
         "{}",
@@ -321,15 +323,16 @@ async fn an_attempt_that_takes_too_long_is_stopped(#[values(Embedded, Servers)] 
 async fn neighbours_of_a_failing_job_are_done(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let user = service.user().await;
-    let files = [(SHORT, bytes_of(SHORT)), (WRONG, bytes_of(WRONG)), (SHORT, bytes_of(SHORT))];
+    let files =
+        [(SHORT, clip_bytes(SHORT)), (WRONG, clip_bytes(WRONG)), (SHORT, clip_bytes(SHORT))];
     let (status, accepted) = user.upload(&files).await;
     assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
     for (index, state) in ["DONE", "FAILED", "DONE"].into_iter().enumerate() {
         let job = accepted["jobs"][index]["job_id"].as_str().expect("an id");
-        user.until(job, &[state]).await;
+        user.wait_for(job, &[state]).await;
     }
     let subjects: Vec<String> =
-        service.letters(3).await.into_iter().map(|letter| letter.subject).collect();
+        service.expect_mails(3).await.into_iter().map(|letter| letter.subject).collect();
     let ready = "Your video is ready: h264_aac.mp4";
     assert_eq!(subjects, ["Your video could not be processed: audio_only.mp4", ready, ready]);
 }

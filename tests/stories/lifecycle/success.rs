@@ -9,17 +9,18 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::{SHORT, days, files_of, id, unfinished};
-use crate::harness::{Archive, clips, extract, file_name, fixture};
-use crate::parts::Parts::{self, Embedded, Servers};
-use crate::service::bytes_of;
+use crate::harness::archive::Archive;
+use crate::harness::clips::{clip_bytes, clips, file_name, fixture};
+use crate::harness::extraction::extract;
+use crate::harness::parts::Parts::{self, Embedded, Servers};
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_video_becomes_an_archive_and_a_mail(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let user = service.user().await;
-    let job = user.send(SHORT).await;
-    let mut view = user.done(&job).await;
+    let job = user.upload_clip(SHORT).await;
+    let mut view = user.wait_until_done(&job).await;
     let listed = user.get("/videos").await.1;
     assert_eq!(listed, json!([view]));
 
@@ -28,8 +29,8 @@ async fn a_video_becomes_an_archive_and_a_mail(#[values(Embedded, Servers)] part
         archive == extract(&fixture(SHORT), &Options::default()).expect("the clip is good"),
         "the archive is another"
     );
-    let (input, output) = (bytes_of(SHORT).len() as u64, archive.len() as u64);
-    assert_eq!(Archive::read(archive).expect("the archive is whole").pictures.len(), 6);
+    let (input, output) = (clip_bytes(SHORT).len() as u64, archive.len() as u64);
+    assert_eq!(Archive::read(archive).expect("the archive is whole").frames.len(), 6);
     let files = [(format!("{job}/input.mp4"), input), (format!("{job}/output-1.zip"), output)];
     assert_eq!(files_of(&service, &user).await, BTreeMap::from(files));
     assert_eq!(unfinished(&service).await, [""; 0]);
@@ -64,7 +65,7 @@ async fn a_video_becomes_an_archive_and_a_mail(#[values(Embedded, Servers)] part
     assert_eq!(row.zip_path, Some(format!("videos/{}/{job}/output-1.zip", user.id)));
 
     let email = user.email.clone();
-    let letters = service.letters(1).await;
+    let letters = service.expect_mails(1).await;
     assert_eq!(
         (&letters[0].to, letters[0].subject.as_str()),
         (&email, "Your video is ready: h264_aac.mp4")
@@ -83,8 +84,8 @@ async fn a_damaged_video_is_done_with_warnings(#[values(Embedded, Servers)] part
     let mut reports = BTreeMap::new();
     for clip in clips("cut") {
         let name = file_name(&clip);
-        let job = user.send(&format!("cut/{name}")).await;
-        let view = user.done(&job).await;
+        let job = user.upload_clip(&format!("cut/{name}")).await;
+        let view = user.wait_until_done(&job).await;
         let (mut archive, options) = (Vec::new(), Options::default());
         let report = frames::extract(
             File::open(&clip).expect("the clip is there"),
@@ -108,7 +109,7 @@ async fn a_damaged_video_is_done_with_warnings(#[values(Embedded, Servers)] part
         assert!(user.archive(&job).await == archive, "{name}: the archive is another");
         reports.insert(format!("Your video is ready: {name}"), report);
     }
-    let letters = service.letters(reports.len()).await;
+    let letters = service.expect_mails(reports.len()).await;
     assert!(letters.iter().map(|letter| &letter.subject).eq(reports.keys()), "{letters:?}");
     for (letter, report) in letters.iter().zip(reports.values()) {
         for body in [&letter.text, &letter.html] {

@@ -4,13 +4,14 @@ use reqwest::Method;
 use serde_json::Value;
 use tokio::task::block_in_place;
 
-use crate::cluster::free_address;
-use crate::harness::{Run, fiapx, listing, run, scratch, single_line};
-use crate::process::Process;
-use crate::service::{Service, answer};
+use crate::harness::client::fetch_json;
+use crate::harness::clips::{file_names, scratch};
+use crate::harness::process::{Process, free_address};
+use crate::harness::programs::{ProgramOutput, error_line, fiapx, run};
+use crate::harness::service::Service;
 
 /// The command has to succeed without a complaint; gives what it prints.
-fn printed(run: Run) -> String {
+fn printed(run: ProgramOutput) -> String {
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
     String::from_utf8(run.stdout).expect("text")
 }
@@ -21,7 +22,7 @@ async fn the_schema_is_brought_up_to_date_twice() {
     let migrate = || run(fiapx().args(["migrate", "--data-dir"]).arg(directory.path()));
     let said = printed(migrate());
     assert_eq!(said, "the database is up to date\n");
-    assert!(listing(directory.path()).contains(&"fiapx.db".to_owned()));
+    assert!(file_names(directory.path()).contains(&"fiapx.db".to_owned()));
     assert_eq!(printed(migrate()), said);
     // Also while the service runs, whose rows stay.
     let process = Process::start(directory.path(), &[]);
@@ -35,7 +36,7 @@ async fn the_schema_is_brought_up_to_date_twice() {
 async fn the_printed_document_is_that_of_the_service() {
     let printed: Value = serde_json::from_str(&printed(run(fiapx().arg("openapi")))).expect("JSON");
     let service = Service::start().await;
-    let (status, served) = answer(service.request(Method::GET, "/openapi.json")).await;
+    let (status, served) = fetch_json(service.request(Method::GET, "/openapi.json")).await;
     assert!(status.is_success());
     assert_eq!(printed, served);
     assert!(
@@ -61,7 +62,7 @@ fn a_check_says_whether_all_parts_answer() {
     std::fs::write(&files, "in the way").expect("there is room");
     let failed = with("check");
     assert_eq!(failed.code, Some(1), "{}", failed.stderr);
-    let line = single_line(&failed).expect("one line says what is wrong");
+    let line = error_line(&failed).expect("one line says what is wrong");
     assert!(line.contains("files"), "{line}");
 }
 
@@ -119,13 +120,13 @@ async fn a_process_can_be_asked_whether_it_is_ready() {
     std::fs::rename(data.join("files"), data.join("elsewhere")).expect("it can be moved");
     let lacking = ask(&at_figures);
     assert_eq!(lacking.code, Some(1), "{lacking:?}");
-    let line = single_line(&lacking).expect("one line");
+    let line = error_line(&lacking).expect("one line");
     assert!(line.contains(&figures) && line.ends_with("does not reach: storage"), "{line}");
     process.kill();
     let gone = ask(&at_api);
     assert_eq!(gone.code, Some(1), "{gone:?}");
     assert!(
-        single_line(&gone)
+        error_line(&gone)
             .is_ok_and(|line| line.contains(&format!("the process at {own} does not answer"))),
         "{gone:?}"
     );

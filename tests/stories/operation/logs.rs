@@ -8,10 +8,11 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use super::{LONG, SHORT, WRONG, logged};
-use crate::harness::scratch;
-use crate::letters::letters;
-use crate::process::Process;
-use crate::service::{PASSWORD, answer, bytes_of, eventually, form};
+use crate::harness::checks::eventually;
+use crate::harness::client::{PASSWORD, fetch_json, form};
+use crate::harness::clips::{clip_bytes, scratch};
+use crate::harness::mails::read_mails;
+use crate::harness::process::Process;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_is_followed_by_its_id_and_its_trace() {
@@ -19,13 +20,16 @@ async fn a_job_is_followed_by_its_id_and_its_trace() {
     let process = Process::start(directory.path(), &[]);
     let user = process.user().await;
     let (account, owner) = (user.account(), user.id.clone());
-    let (done, failed, cancelled) =
-        (user.send(SHORT).await, user.send(WRONG).await, user.send(LONG).await);
-    user.done(&done).await;
-    user.until(&failed, &["FAILED"]).await;
-    eventually("both mails", || async { (letters(directory.path()).len() == 2).then_some(()) })
+    let (done, failed, cancelled) = (
+        user.upload_clip(SHORT).await,
+        user.upload_clip(WRONG).await,
+        user.upload_clip(LONG).await,
+    );
+    user.wait_until_done(&done).await;
+    user.wait_for(&failed, &["FAILED"]).await;
+    eventually("both mails", || async { (read_mails(directory.path()).len() == 2).then_some(()) })
         .await;
-    user.until(&cancelled, &["PROCESSING"]).await;
+    user.wait_for(&cancelled, &["PROCESSING"]).await;
     user.delete(&format!("/videos/{cancelled}")).await;
     logged(&process, "the job is lost to this worker").await;
     user.delete(&format!("/videos/{done}")).await;
@@ -33,7 +37,7 @@ async fn a_job_is_followed_by_its_id_and_its_trace() {
         [PASSWORD.to_owned(), user.access.clone(), user.refresh.clone(), user.email.clone()];
     drop(account);
     process.signal("TERM");
-    let (status, log) = process.ended();
+    let (status, log) = process.wait_for_exit();
     assert!(status.success(), "{status}");
 
     for line in &log {
@@ -119,14 +123,15 @@ async fn uploads_and_downloads_are_audited() {
     let user = process.user().await;
     let upload =
         user.request(Method::POST, "/videos/upload").header("X-Forwarded-For", "203.0.113.7");
-    let (status, accepted) = answer(upload.multipart(form(&[("clip.mp4", bytes_of(SHORT))]))).await;
+    let (status, accepted) =
+        fetch_json(upload.multipart(form(&[("clip.mp4", clip_bytes(SHORT))]))).await;
     assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
     let job = accepted["job_id"].as_str().expect("an id");
-    user.done(job).await;
+    user.wait_until_done(job).await;
     let link = user
         .request(Method::GET, &format!("/jobs/{job}/download"))
         .header("X-Forwarded-For", "2001:db8::1");
-    assert_eq!(answer(link).await.0, StatusCode::OK);
+    assert_eq!(fetch_json(link).await.0, StatusCode::OK);
     for (event, client) in
         [("a video was accepted", "203.0.113.7"), ("a link to an archive was given", "2001:db8::1")]
     {

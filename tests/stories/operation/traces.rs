@@ -12,15 +12,17 @@ use tempfile::TempDir;
 use tokio::task::block_in_place;
 
 use super::{SHORT, WRONG, logged};
-use crate::cell::told_to;
-use crate::cluster::free_address;
-use crate::collector::{Collector, Manner, Span};
-use crate::harness::{fiapx, run, scratch};
-use crate::letters::letters;
-use crate::parts::Parts::{self, Embedded, Servers};
-use crate::parts::Places;
-use crate::process::Process;
-use crate::service::{PASSWORD, answer, bytes_of, eventually, form};
+use crate::harness::checks::eventually;
+use crate::harness::client::{PASSWORD, fetch_json, form};
+use crate::harness::clips::{clip_bytes, scratch, with_decoder_command};
+use crate::harness::collector::{Behavior, Collector, Span};
+use crate::harness::mails::read_mails;
+use crate::harness::parts::{
+    Namespaces,
+    Parts::{self, Embedded, Servers},
+};
+use crate::harness::process::{Process, free_address};
+use crate::harness::programs::{fiapx, run};
 
 /// Where a client of the stories is in a trace of its own.
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -31,17 +33,20 @@ struct Traced {
     collector: Arc<Collector>,
     processes: Vec<Process>,
     directory: TempDir,
-    places: Option<Places>,
+    namespaces: Option<Namespaces>,
 }
 
 impl Traced {
     /// One process on embedded parts, or one for each role on servers.
     async fn start(parts: Parts, more: &[(&str, &str)]) -> Self {
-        let (collector, directory, places) =
-            (Arc::new(Collector::start(Manner::Kind).await), scratch(), parts.places().await);
-        let told = places
+        let (collector, directory, namespaces) = (
+            Arc::new(Collector::start(Behavior::Accept).await),
+            scratch(),
+            parts.namespaces().await,
+        );
+        let told = namespaces
             .iter()
-            .flat_map(|places| &places.environment)
+            .flat_map(|namespaces| &namespaces.environment)
             .map(|(name, value)| (*name, value.as_str()));
         let exporting = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint()), SOON];
         let environment: Vec<(&str, &str)> =
@@ -59,7 +64,7 @@ impl Traced {
             assert_eq!(migrated.code, Some(0), "{migrated:?}");
             vec![role(&["api", "--listen", "127.0.0.1:0"]), role(&["worker"]), role(&["notifier"])]
         };
-        Self { collector, processes, directory, places }
+        Self { collector, processes, directory, namespaces }
     }
 
     /// The spans of a trace, once there are so many.
@@ -81,9 +86,9 @@ impl Traced {
     /// Wait for the mails, so many.
     async fn mails(&self, count: usize) {
         let mails = || {
-            self.places.as_ref().map_or_else(
-                || letters(self.directory.path()).len(),
-                |places| places.mailbox.received().len(),
+            self.namespaces.as_ref().map_or_else(
+                || read_mails(self.directory.path()).len(),
+                |namespaces| namespaces.mailbox.received().len(),
             )
         };
         eventually("the mails", async || (mails() == count).then_some(())).await;
@@ -94,7 +99,8 @@ impl Traced {
         for process in &self.processes {
             process.signal("TERM");
         }
-        let ended = self.processes.into_iter().map(|process| block_in_place(|| process.ended()));
+        let ended =
+            self.processes.into_iter().map(|process| block_in_place(|| process.wait_for_exit()));
         ended
             .flat_map(
                 |(status, log)| if status.success() { log } else { panic!("{status}: {log:?}") },
@@ -142,10 +148,10 @@ async fn one_trace_leads_from_the_upload_to_the_mail(#[values(Embedded, Servers)
     let user = service.processes[0].user().await;
     let upload = user.request(Method::POST, "/videos/upload").header("traceparent", traceparent());
     let (status, accepted) =
-        answer(upload.multipart(form(&[("my holiday.mp4", bytes_of(SHORT))]))).await;
+        fetch_json(upload.multipart(form(&[("my holiday.mp4", clip_bytes(SHORT))]))).await;
     assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
     let job = accepted["job_id"].as_str().expect("an id").to_owned();
-    user.done(&job).await;
+    user.wait_until_done(&job).await;
     service.mails(1).await;
     let (email, access) = (user.email.clone(), user.access.clone());
     let spans = service.trace(TRACE, 10).await;
@@ -241,11 +247,11 @@ async fn failures_and_further_attempts_stay_in_the_trace() {
     )
     .await;
     let user = service.processes[0].user().await;
-    let (_, accepted) = user.upload(&[("crash.avi", told_to("crash"))]).await;
+    let (_, accepted) = user.upload(&[("crash.avi", with_decoder_command("crash"))]).await;
     let crashing = accepted["job_id"].as_str().unwrap_or_else(|| panic!("{accepted}")).to_owned();
-    user.until(&crashing, &["FAILED"]).await;
-    let wrong = user.send(WRONG).await;
-    user.until(&wrong, &["FAILED"]).await;
+    user.wait_for(&crashing, &["FAILED"]).await;
+    let wrong = user.upload_clip(WRONG).await;
+    user.wait_for(&wrong, &["FAILED"]).await;
     service.mails(2).await;
 
     for (job, count, attempts) in [
@@ -295,7 +301,7 @@ async fn failures_and_further_attempts_stay_in_the_trace() {
 /// What a killed process has not told is lost; what follows goes on where it was.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_takes_a_job_over_goes_on_with_its_trace() {
-    let (collector, directory) = (Collector::start(Manner::Kind).await, scratch());
+    let (collector, directory) = (Collector::start(Behavior::Accept).await, scratch());
     let exporting = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint()),
         SOON,
@@ -309,12 +315,12 @@ async fn whoever_takes_a_job_over_goes_on_with_its_trace() {
     let account = user.account();
     let upload = user.request(Method::POST, "/videos/upload").header("traceparent", traceparent());
     // The answer may come or not.
-    let _ = upload.multipart(form(&[("clip.mp4", bytes_of(SHORT))])).send().await;
+    let _ = upload.multipart(form(&[("clip.mp4", clip_bytes(SHORT))])).send().await;
     block_in_place(|| killed.wait());
     let service = Process::start(directory.path(), &exporting);
     let user = account.at(&service);
     let (_, videos) = user.get("/videos").await;
-    user.done(videos[0]["id"].as_str().unwrap_or_else(|| panic!("{videos}"))).await;
+    user.wait_until_done(videos[0]["id"].as_str().unwrap_or_else(|| panic!("{videos}"))).await;
     let attempt = |span: &Span| span.trace == TRACE && span.name == "process video.process";
     let attempt =
         eventually("the second attempt", async || collector.spans().into_iter().find(attempt))
@@ -328,10 +334,10 @@ async fn whoever_takes_a_job_over_goes_on_with_its_trace() {
 /// Jobs are done and the process stops, whatever the collector does.
 #[rstest]
 #[case::down(None)]
-#[case::failing(Some(Manner::Answers("500 Internal Server Error")))]
-#[case::hanging(Some(Manner::Hangs))]
+#[case::failing(Some(Behavior::Respond("500 Internal Server Error")))]
+#[case::hanging(Some(Behavior::Hang))]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_collector_that_fails_holds_nothing_up(#[case] manner: Option<Manner>) {
+async fn a_collector_that_fails_holds_nothing_up(#[case] manner: Option<Behavior>) {
     /// What stopping takes at most: the wait for the collector, and some time for a busy machine.
     const STOP: Duration = Duration::from_secs(8);
     let collector = match manner {
@@ -347,20 +353,20 @@ async fn a_collector_that_fails_holds_nothing_up(#[case] manner: Option<Manner>)
         Process::start(directory.path(), &[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint), SOON]);
     let user = process.user().await;
     for _ in 0..3 {
-        user.done(&user.send(SHORT).await).await;
+        user.wait_until_done(&user.upload_clip(SHORT).await).await;
     }
-    eventually("the mails", async || (letters(directory.path()).len() == 3).then_some(())).await;
+    eventually("the mails", async || (read_mails(directory.path()).len() == 3).then_some(())).await;
     if let Some(collector) = &collector {
         eventually("the collector is asked", async || (collector.requests() > 0).then_some(()))
             .await;
     }
     let asked = Instant::now();
     process.signal("TERM");
-    let (status, log) = block_in_place(|| process.ended());
+    let (status, log) = block_in_place(|| process.wait_for_exit());
     assert!(status.success() && asked.elapsed() < STOP, "{status} after {:?}", asked.elapsed());
     // Operators are told once, and not for each batch. One that hangs is noticed after ten seconds,
     // or at the end.
-    let expected = if matches!(manner, Some(Manner::Hangs)) {
+    let expected = if matches!(manner, Some(Behavior::Hang)) {
         "the last traces get lost"
     } else {
         "the collector does not take traces"
@@ -379,9 +385,10 @@ async fn what_its_sender_does_not_sample_is_not_told() {
     let upload = user
         .request(Method::POST, "/videos/upload")
         .header("traceparent", format!("00-{TRACE}-{CLIENT}-00"));
-    let (_, accepted) = answer(upload.multipart(form(&[("clip.mp4", bytes_of(SHORT))]))).await;
+    let (_, accepted) =
+        fetch_json(upload.multipart(form(&[("clip.mp4", clip_bytes(SHORT))]))).await;
     let job = accepted["job_id"].as_str().unwrap_or_else(|| panic!("{accepted}")).to_owned();
-    user.done(&job).await;
+    user.wait_until_done(&job).await;
     service.mails(1).await;
     // All are told at the end.
     let collector = Arc::clone(&service.collector);
@@ -402,10 +409,11 @@ async fn the_log_knows_the_senders_trace() {
     let process = Process::start(directory.path(), &[]);
     let user = process.user().await;
     let upload = user.request(Method::POST, "/videos/upload").header("traceparent", traceparent());
-    let (_, accepted) = answer(upload.multipart(form(&[("clip.mp4", bytes_of(SHORT))]))).await;
+    let (_, accepted) =
+        fetch_json(upload.multipart(form(&[("clip.mp4", clip_bytes(SHORT))]))).await;
     let job = accepted["job_id"].as_str().expect("an id");
-    user.done(job).await;
-    eventually("the mail", async || (letters(directory.path()).len() == 1).then_some(())).await;
+    user.wait_until_done(job).await;
+    eventually("the mail", async || (read_mails(directory.path()).len() == 1).then_some(())).await;
     logged(&process, "mail sent").await;
     let log = process.log();
     let of_job: Vec<&Value> = log.iter().filter(|line| line["job_id"] == job).collect();

@@ -8,7 +8,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use super::browser::{Browser, Taste};
-use crate::service::{Client, PASSWORD, Service, answer};
+use crate::harness::client::{Client, PASSWORD, fetch_json};
+use crate::harness::service::Service;
 
 /// Status, headers and length of a file of the page, sent as small as it can be.
 async fn file(client: &Client, path: &str, etag: Option<&str>) -> (StatusCode, HeaderMap, usize) {
@@ -90,7 +91,7 @@ async fn files_are_kept_for_as_long_as_they_are_the_same() {
         "/assets/",
         "/assets",
     ] {
-        let (status, problem) = answer(service.request(Method::GET, nothing)).await;
+        let (status, problem) = fetch_json(service.request(Method::GET, nothing)).await;
         assert_eq!(
             (status, &problem["code"]),
             (StatusCode::NOT_FOUND, &json!("NOT_FOUND")),
@@ -107,8 +108,8 @@ async fn the_page_of_another_origin_stays_outside() {
         service.request(Method::POST, "/auth/register").header(ORIGIN, origin).json(&credentials)
     };
     for foreign in ["https://evil.example.com", "http://127.0.0.1", "null"] {
-        let (status, _) = answer(register(foreign)).await;
+        let (status, _) = fetch_json(register(foreign)).await;
         assert_eq!(status, StatusCode::FORBIDDEN, "{foreign}");
     }
-    assert_eq!(answer(register(service.base())).await.0, StatusCode::CREATED);
+    assert_eq!(fetch_json(register(service.base())).await.0, StatusCode::CREATED);
 }

@@ -17,8 +17,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use url::Url;
 
-use crate::harness::{PATIENCE, npm_package, root, scratch, tool};
-use crate::service::{PASSWORD, eventually};
+use crate::harness::checks::{TIMEOUT, eventually};
+use crate::harness::client::PASSWORD;
+use crate::harness::clips::scratch;
+use crate::harness::programs::{npm_package, root, tool};
 
 /// How the browser is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,7 +156,7 @@ impl Browser {
         let found = self
             .client
             .wait()
-            .at_most(PATIENCE)
+            .at_most(TIMEOUT)
             .every(Duration::from_millis(20))
             .for_element(Locator::Css(selector))
             .await;

@@ -6,7 +6,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use super::browser::{Browser, Taste};
-use crate::service::{PASSWORD, Service, answer};
+use crate::harness::client::{PASSWORD, fetch_json};
+use crate::harness::service::Service;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_stands_beside_its_field() {
@@ -92,7 +93,7 @@ async fn a_session_goes_on_in_all_tabs_until_its_user_ends_it() {
     let renewed = service
         .request(Method::POST, "/auth/refresh")
         .json(&json!({ "refresh_token": session["refresh"] }));
-    assert_eq!(answer(renewed).await.0, StatusCode::UNAUTHORIZED, "the session goes on");
+    assert_eq!(fetch_json(renewed).await.0, StatusCode::UNAUTHORIZED, "the session goes on");
     browser.content().await;
 }
 
@@ -100,8 +101,8 @@ async fn a_session_goes_on_in_all_tabs_until_its_user_ends_it() {
 async fn who_comes_back_too_late_is_asked_again_and_gets_where_they_wanted() {
     let service = Service::start().await;
     let mut user = service.user().await;
-    let job = user.send("good/shorter_than_half_a_second.mp4").await;
-    user.done(&job).await;
+    let job = user.upload_clip("good/shorter_than_half_a_second.mp4").await;
+    user.wait_until_done(&job).await;
     let browser = Browser::open(service.base(), Taste::default()).await;
     browser.goto(&format!("/#/jobs/{job}")).await;
     browser.fill("#email", &user.email).await;
@@ -112,7 +113,7 @@ async fn who_comes_back_too_late_is_asked_again_and_gets_where_they_wanted() {
     // Whoever changes the password elsewhere ends this session, too.
     user.log_in_again().await;
     let change = json!({ "current_password": PASSWORD, "new_password": "Praia#2027" });
-    let (status, _) = answer(user.request(Method::POST, "/auth/password").json(&change)).await;
+    let (status, _) = fetch_json(user.request(Method::POST, "/auth/password").json(&change)).await;
     assert_eq!(status, StatusCode::NO_CONTENT);
     browser.click(".back a").await;
     browser.reads("Your session has ended").await;

@@ -5,8 +5,9 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::browser::{Browser, Taste};
-use crate::harness::{Archive, Pixels};
-use crate::service::{Service, User};
+use crate::harness::archive::{Archive, Pixels};
+use crate::harness::client::User;
+use crate::harness::service::Service;
 
 /// Content type and bytes of a frame.
 async fn frame(user: &User<'_>, path: &str) -> (String, Vec<u8>) {
@@ -56,12 +57,12 @@ async fn every_frame_is_the_one_in_the_archive() {
         "good/shorter_than_half_a_second.mp4",
     ];
     for clip in clips {
-        let job = user.send(clip).await;
-        user.done(&job).await;
+        let job = user.upload_clip(clip).await;
+        user.wait_until_done(&job).await;
         let archive = Archive::read(user.archive(&job).await).expect("it is whole");
         let (page, frames) = listed(&user, &job, 3).await;
         assert_eq!(listed(&user, &job, 1000).await.1, frames, "{clip}");
-        assert_eq!(frames.len(), archive.pictures.len(), "{clip}");
+        assert_eq!(frames.len(), archive.frames.len(), "{clip}");
         let source = &archive.manifest["source"];
         for (ours, theirs) in [
             ("complete", "complete"),
@@ -75,7 +76,7 @@ async fn every_frame_is_the_one_in_the_archive() {
             assert_eq!(page["video"][same], source[same], "{clip}");
         }
         for ((listed, (name, bytes)), image) in
-            frames.iter().zip(&archive.pictures).zip(archive.images())
+            frames.iter().zip(&archive.frames).zip(archive.frame_entries())
         {
             for same in [
                 "number",
@@ -104,8 +105,8 @@ async fn every_frame_is_the_one_in_the_archive() {
 async fn small_frames_look_like_the_large_ones() {
     let service = Service::start().await;
     let user = service.user().await;
-    let job = user.send("good/h264_aac.mp4").await;
-    user.done(&job).await;
+    let job = user.upload_clip("good/h264_aac.mp4").await;
+    user.wait_until_done(&job).await;
     let (_, whole) = frame(&user, &format!("/jobs/{job}/frames/1")).await;
     let whole = Pixels::of(&whole).expect("it is a PNG");
     let browser = Browser::open(service.base(), Taste::default()).await;
@@ -137,10 +138,10 @@ async fn small_frames_look_like_the_large_ones() {
 async fn gaps_are_shown_where_they_are() {
     let service = Service::start().await;
     let user = service.user().await;
-    let clip = crate::harness::clips("cut").into_iter().next().expect("there is one");
+    let clip = crate::harness::clips::clips("cut").into_iter().next().expect("there is one");
     let name = clip.file_name().expect("it has a name").to_string_lossy().into_owned();
-    let job = user.send(&format!("cut/{name}")).await;
-    let view = user.done(&job).await;
+    let job = user.upload_clip(&format!("cut/{name}")).await;
+    let view = user.wait_until_done(&job).await;
     assert_eq!(view["complete"], json!(false), "{name} is whole");
     let browser = Browser::open(service.base(), Taste::default()).await;
     browser.log_in(&user.email).await;

@@ -8,15 +8,15 @@ use jobs::{Clock, JobId, VideoFormat};
 use serde_json::json;
 
 use super::browser::{Browser, Taste};
-use crate::harness::fixture;
-use crate::service::Service;
+use crate::harness::clips::fixture;
+use crate::harness::service::Service;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn progress_is_seen_as_it_happens_and_a_job_can_be_cancelled() {
     let service = Service::start().await;
     let browser = Browser::open(service.base(), Taste::default()).await;
     browser.register("ana@example.com").await;
-    browser.choose(&[fixture("long/240_pictures.mp4")]).await;
+    browser.choose(&[fixture("long/240_frames.mp4")]).await;
     browser.until("document.querySelector('.jobs progress[value]')?.value > 0").await;
     browser.accessible("processing").await;
     browser.click(".name").await;

@@ -1,8 +1,9 @@
 //! The page for everybody: in both languages, by keyboard alone, on a small screen, in the dark.
 
 use super::browser::{Browser, Screen, Taste};
-use crate::harness::root;
-use crate::service::{PASSWORD, Service};
+use crate::harness::client::PASSWORD;
+use crate::harness::programs::root;
+use crate::harness::service::Service;
 
 /// Keys, as WebDriver names them (W3C WebDriver, 17.4.2).
 const TAB: &str = "\u{E004}";
@@ -38,7 +39,7 @@ async fn the_language_is_the_browsers_and_can_be_changed() {
     browser.accessible("lista").await;
     browser.content().await;
     drop(browser);
-    let letters = service.letters(1).await;
+    let letters = service.expect_mails(1).await;
     assert!(letters[0].text.starts_with("Olá"), "{letters:?}");
 }
 

@@ -7,8 +7,9 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 use super::browser::{Browser, Taste};
-use crate::harness::{fixture, root, scratch};
-use crate::service::{Service, bytes_of};
+use crate::harness::clips::{clip_bytes, fixture, scratch};
+use crate::harness::programs::root;
+use crate::harness::service::Service;
 
 const SHORT: &str = "good/shorter_than_half_a_second.mp4";
 
@@ -51,7 +52,7 @@ async fn two_files_at_once_each_on_its_own() {
 async fn what_is_refused_is_not_sent() {
     let service = Service::with(|settings| settings.upload.max_video_mb = 1).await;
     let directory = scratch();
-    let large = [bytes_of(SHORT), vec![0; 2 << 20]].concat();
+    let large = [clip_bytes(SHORT), vec![0; 2 << 20]].concat();
     let files = files(
         &directory,
         &[
@@ -119,6 +120,6 @@ async fn an_answer_that_gets_lost_makes_no_second_job() {
     let jobs = service
         .request(reqwest::Method::GET, "/videos")
         .bearer_auth(token.as_str().expect("a token"));
-    let (status, jobs) = crate::service::answer(jobs).await;
+    let (status, jobs) = crate::harness::client::fetch_json(jobs).await;
     assert_eq!((status, jobs.as_array().map(Vec::len)), (StatusCode::OK, Some(1)), "{jobs}");
 }

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use super::browser::{Browser, Taste};
-use crate::harness::{Archive, fixture, root};
-use crate::service::{Service, stored};
+use crate::harness::archive::Archive;
+use crate::harness::clips::fixture;
+use crate::harness::programs::root;
+use crate::harness::service::{Service, stored};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn from_registering_to_the_third_frame_and_the_archive() {
@@ -45,8 +47,8 @@ async fn from_registering_to_the_third_frame_and_the_archive() {
     browser.click(".job-head .primary").await;
     let archive = std::fs::read(browser.downloaded(".zip").await).expect("it is there");
     let archive = Archive::read(archive).expect("it is whole");
-    assert_eq!(archive.pictures.len(), 10);
-    assert!(archive.pictures[2].1 == frame, "the frame is not the one in the archive");
+    assert_eq!(archive.frames.len(), 10);
+    assert!(archive.frames[2].1 == frame, "the frame is not the one in the archive");
 
     // A link is valid for a quarter of an hour; the page asks for another.
     service.advance(Duration::from_mins(20));

@@ -8,14 +8,16 @@ use reqwest::{Body, Method, StatusCode};
 use serde_json::json;
 
 use super::{MIB, SHORT, ids};
-use crate::harness::{PATIENCE, scratch};
-use crate::process::Process;
-use crate::service::{User, answer, bytes_of, stored};
+use crate::harness::checks::TIMEOUT;
+use crate::harness::client::{User, fetch_json};
+use crate::harness::clips::{clip_bytes, scratch};
+use crate::harness::process::Process;
+use crate::harness::service::stored;
 
 /// A clip that a box of the type `free` makes as large as is wanted: whoever reads it skips the box
 /// (ISO/IEC 14496-12, 8.1.2). It is never whole in memory.
 fn padded(size: usize) -> Part {
-    let clip = bytes_of(SHORT);
+    let clip = clip_bytes(SHORT);
     let free = size - clip.len();
     let header =
         u32::try_from(free).expect("a box of 32 bits").to_be_bytes().into_iter().chain(*b"free");
@@ -28,9 +30,9 @@ fn padded(size: usize) -> Part {
 
 /// Upload a padded clip, and give its job.
 async fn send(user: &User<'_>, size: usize) -> String {
-    let request = user.request(Method::POST, "/videos/upload").timeout(PATIENCE);
+    let request = user.request(Method::POST, "/videos/upload").timeout(TIMEOUT);
     let (status, accepted) =
-        answer(request.multipart(Form::new().part("file", padded(size)))).await;
+        fetch_json(request.multipart(Form::new().part("file", padded(size)))).await;
     assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
     ids(&accepted)[0].clone()
 }
@@ -41,7 +43,7 @@ async fn a_video_of_500_mb_passes_through_little_memory() {
     let process = Process::start(directory.path(), &[]);
     let user = process.user().await;
     let job = send(&user, 500 * MIB).await;
-    let view = user.done(&job).await;
+    let view = user.wait_until_done(&job).await;
     assert_eq!(
         (&view["video_size_bytes"], &view["frame_count"]),
         (&json!(500 * MIB), &json!(1)),
@@ -53,7 +55,7 @@ async fn a_video_of_500_mb_passes_through_little_memory() {
     let request = user
         .request(Method::POST, "/videos/upload")
         .multipart(Form::new().part("file", padded(500 * MIB + 1)));
-    let (status, problem) = answer(request).await;
+    let (status, problem) = fetch_json(request).await;
     assert_eq!(
         (status, &problem["code"]),
         (StatusCode::PAYLOAD_TOO_LARGE, &json!("VIDEO_TOO_LARGE"))
@@ -69,7 +71,7 @@ async fn twenty_uploads_at_once_pass_through_little_memory() {
     // 400 MiB together.
     let jobs = join_all((0..20).map(|_| send(&user, 20 * MIB))).await;
     for job in &jobs {
-        user.done(job).await;
+        user.wait_until_done(job).await;
     }
     let peak = process.peak_memory() >> 20;
     assert!(peak < 256, "the service has had {peak} MiB");

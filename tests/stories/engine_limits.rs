@@ -1,0 +1,197 @@
+//! Every limit ends an extraction with its own code, and whatever fails around the engine is told
+//! apart from the video's faults.
+
+use std::collections::BTreeSet;
+use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
+use std::time::{Duration, Instant};
+
+use frames::{Error, Limits, Options, Stop};
+
+use crate::harness::checks::with_timeout;
+use crate::harness::clips::fixture;
+use crate::harness::extraction::{every, extract, extract_from, threads};
+use crate::harness::programs::root;
+
+fn limited(limits: Limits) -> Options {
+    Options { limits, ..Options::default() }
+}
+
+/// The code that a clip gives under limits; none if they suffice.
+fn code(clip: &str, limits: Limits) -> Option<&'static str> {
+    extract(&fixture(clip), &limited(limits)).err().map(|error| error.code())
+}
+
+#[test]
+fn limits_hold_from_the_first_step_past_them() {
+    let (clip, sizes) = ("good/ten_point_5.mp4", "changing/size.mkv");
+    let limits = Limits::default;
+    let cases = [
+        ("good/h264_aac.mp4", Limits { max_streams: 2, ..limits() }, None),
+        ("good/h264_aac.mp4", Limits { max_streams: 1, ..limits() }, Some("TOO_MANY_STREAMS")),
+        ("good/two_video_streams.mkv", Limits { max_streams: 2, ..limits() }, None),
+        (
+            "good/two_video_streams.mkv",
+            Limits { max_streams: 1, ..limits() },
+            Some("TOO_MANY_STREAMS"),
+        ),
+        (clip, Limits { max_side: 320, ..limits() }, None),
+        (clip, Limits { max_side: 319, ..limits() }, Some("PICTURE_TOO_LARGE")),
+        (clip, Limits { max_pixels: 320 * 180, ..limits() }, None),
+        (clip, Limits { max_pixels: 320 * 180 - 1, ..limits() }, Some("PICTURE_TOO_LARGE")),
+        (clip, Limits { max_images: 11, ..limits() }, None),
+        (clip, Limits { max_images: 10, ..limits() }, Some("VIDEO_TOO_LONG")),
+        (clip, Limits { max_archive_bytes: 1 << 20, ..limits() }, None),
+        (clip, Limits { max_archive_bytes: 1 << 10, ..limits() }, Some("ARCHIVE_TOO_LARGE")),
+        // Pictures that grow on the way.
+        (sizes, Limits { max_side: 480, ..limits() }, None),
+        (sizes, Limits { max_side: 479, ..limits() }, Some("PICTURE_TOO_LARGE")),
+    ];
+    let outcomes = cases.clone().map(|(clip, limits, _)| (clip, code(clip, limits)));
+    assert_eq!(outcomes, cases.map(|(clip, _, expected)| (clip, expected)));
+}
+
+#[test]
+fn an_extraction_can_be_stopped() {
+    let clip = fixture("good/seventy_seconds.mp4");
+    let stopped = |stop: Stop| {
+        extract(&clip, &Options { stop, ..Options::default() }).err().map(|error| error.code())
+    };
+    assert_eq!(stopped(Stop::at(Instant::now())), Some("PROCESSING_TIMEOUT"));
+    assert_eq!(
+        stopped(Stop::at(Instant::now() + Duration::from_millis(5))),
+        Some("PROCESSING_TIMEOUT")
+    );
+    let stop = Stop::default();
+    stop.cancel();
+    assert_eq!(stopped(stop), Some("CANCELLED"));
+}
+
+#[test]
+fn an_extraction_can_be_stopped_half_way() {
+    let options = Options { threads: threads(1).threads, ..every(1, 25) };
+    let (clip, stop) = (fixture("good/seventy_seconds.mp4"), options.stop.clone());
+    let source = std::fs::File::open(clip).expect("the clip is there");
+    let mut seen = 0;
+    let result = frames::extract(source, io::sink(), &options, |progress| {
+        seen = progress.done;
+        stop.cancel();
+    });
+    assert_eq!(result.err().map(|error| error.code()), Some("CANCELLED"));
+    assert!((1..1_750).contains(&seen), "stopped after {seen} of 1750 pictures");
+}
+
+/// Reads a video until it fails for good.
+struct Failing {
+    video: Cursor<Vec<u8>>,
+    reads: usize,
+}
+
+impl Read for Failing {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.reads =
+            self.reads.checked_sub(1).ok_or_else(|| io::Error::other("the store is on fire"))?;
+        let most = buffer.len().min(10_000);
+        self.video.read(&mut buffer[..most])
+    }
+}
+
+impl Seek for Failing {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        self.video.seek(position)
+    }
+}
+
+#[test]
+fn a_source_that_fails_is_the_storages_fault() {
+    // The index of the first stands at its end and that of the second at its beginning; the third
+    // has none.
+    for clip in [
+        "good/seventy_seconds.mp4",
+        "good/h264_open_gop.mkv",
+        "good/h264.flv",
+        "good/mjpeg.avi",
+        "good/wmv2.wmv",
+    ] {
+        let video = std::fs::read(fixture(clip)).expect("the clip is there");
+        for reads in [0, 1, 2, 3, 5, 8, video.len() / 20_000] {
+            let source = Failing { video: Cursor::new(video.clone()), reads };
+            let error = with_timeout(clip, || {
+                extract_from(source, &threads(2)).expect_err("the source fails")
+            });
+            let told = (error.code(), error.to_string());
+            assert_eq!(
+                told,
+                ("STORAGE_ERROR", "the video cannot be read: the store is on fire".to_owned()),
+                "{clip}, read {reads}"
+            );
+        }
+    }
+}
+
+/// Takes so many bytes and no more.
+struct Full(usize);
+
+impl Write for Full {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 =
+            self.0.checked_sub(bytes.len()).ok_or_else(|| io::Error::other("the disk is full"))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_sink_that_fails_is_the_storages_fault() {
+    let clip = fixture("good/seventy_seconds.mp4");
+    let size = extract(&clip, &Options::default()).expect("the clip is good").len();
+    for room in [0, 100, size / 2, size - 1] {
+        let source = std::fs::File::open(&clip).expect("the clip is there");
+        let result = with_timeout("a full disk", move || {
+            frames::extract(source, Full(room), &Options::default(), |_| {})
+        });
+        let error = result.expect_err("the sink fails");
+        let told = (error.code(), error.to_string());
+        assert_eq!(
+            told,
+            ("STORAGE_ERROR", "the archive cannot be written: the disk is full".to_owned()),
+            "room for {room}"
+        );
+    }
+}
+
+/// Other programs know failures by these; a change breaks them.
+#[test]
+fn codes_never_change() {
+    let text = String::new;
+    let errors = [
+        (Error::EmptyFile, "EMPTY_FILE", false),
+        (Error::UnsupportedContainer, "UNSUPPORTED_CONTAINER", false),
+        (Error::UnreadableContainer { container: "mov", reason: text() }, "VIDEO_DAMAGED", false),
+        (Error::NoVideoStream, "NO_VIDEO_STREAM", false),
+        (Error::TooManyStreams { limit: 1 }, "TOO_MANY_STREAMS", false),
+        (Error::Codec { codec: text(), reason: text() }, "FFMPEG_CODEC_ERROR", false),
+        (Error::NothingDecodable, "VIDEO_DAMAGED", false),
+        (Error::PictureTooLarge { width: 1, height: 1, limit: text() }, "PICTURE_TOO_LARGE", false),
+        (Error::TooLong { limit: 1 }, "VIDEO_TOO_LONG", false),
+        (Error::ArchiveTooLarge { limit: 1 }, "ARCHIVE_TOO_LARGE", false),
+        (Error::Timeout, "PROCESSING_TIMEOUT", true),
+        (Error::Cancelled, "CANCELLED", false),
+        (Error::Read(io::Error::other("")), "STORAGE_ERROR", true),
+        (Error::Write(io::Error::other("")), "STORAGE_ERROR", true),
+        (Error::OutOfMemory(text()), "OUT_OF_MEMORY", true),
+    ];
+    for (error, code, retry_may_help) in &errors {
+        assert_eq!((error.code(), error.retry_may_help()), (*code, *retry_may_help), "{error:?}");
+    }
+    // The list above has to name every code that there is.
+    let listed: BTreeSet<&str> = errors.iter().map(|(_, code, _)| *code).collect();
+    let source = std::fs::read_to_string(root().join("crates/frames/src/error.rs"))
+        .expect("the source is there");
+    let is_code = |text: &&str| {
+        text.len() > 3 && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+    };
+    assert_eq!(source.split('"').filter(is_code).collect::<BTreeSet<_>>(), listed);
+}
