@@ -11,15 +11,10 @@ use tokio::task::block_in_place;
 
 use crate::harness::checks::eventually;
 use crate::harness::client::{Account, Client};
-use crate::harness::clips::scratch;
+use crate::harness::clips::{LONG, SHORT, scratch};
 use crate::harness::parts::{Namespaces, Parts, objects};
 use crate::harness::process::Process;
 use crate::harness::programs::{fiapx, root, run, tool};
-
-/// A clip that takes so long that a backup finds it at work.
-const LONG: &str = "long/240_frames.mp4";
-/// A clip of a few pictures.
-const SHORT: &str = "good/h264_aac.mp4";
 
 /// The shell commands under a heading of the operator's manual.
 fn commands(heading: &str) -> String {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::harness::archive::Archive;
 use crate::harness::checks::{poll, with_timeout};
-use crate::harness::clips::{file_names, fixture, scratch};
+use crate::harness::clips::{SHORT, file_names, fixture, scratch};
 use crate::harness::extraction::extract;
 use crate::harness::programs::{ProgramOutput, error_line, fiapx, output, run, tool};
 
@@ -54,7 +54,7 @@ fn what_is_no_video_is_refused_in_a_line() {
 
 #[test]
 fn outputs_that_cannot_be_are_refused_in_a_line() {
-    let (directory, clip) = (scratch(), fixture("good/h264_aac.mp4"));
+    let (directory, clip) = (scratch(), fixture(SHORT));
     let video = directory.path().join("video.mp4");
     std::fs::copy(&clip, &video).expect("there is room");
     let alias = directory.path().join("alias.zip");
@@ -131,7 +131,7 @@ fn an_interrupt_leaves_nothing() {
 
 #[test]
 fn wrong_usage_is_told_apart() {
-    let clip = fixture("good/h264_aac.mp4");
+    let clip = fixture(SHORT);
     let clip = clip.to_str().expect("a plain path");
     let wrong: [&[&str]; 8] = [
         &[],
@@ -218,7 +218,7 @@ fn standard_output_and_files_get_the_same_bytes() {
 fn the_archive_is_named_after_the_video() {
     let (directory, elsewhere) = (scratch(), scratch());
     let video = elsewhere.path().join("a film.of mine.mp4");
-    std::fs::copy(fixture("good/h264_aac.mp4"), &video).expect("there is room");
+    std::fs::copy(fixture(SHORT), &video).expect("there is room");
     output(fiapx().arg("extract").arg(&video).current_dir(directory.path()))
         .expect("the clip is good");
     assert_eq!(file_names(directory.path()), ["a film.of mine.zip"]);
@@ -235,7 +235,7 @@ fn an_archive_that_is_there_survives_a_failure_and_yields_to_a_success() {
     std::fs::write(&archive, "precious").expect("there is room");
     failure(&run(&mut extract_to(&fixture("broken/noise_in_mkv.mkv"), &archive)));
     assert_eq!(std::fs::read(&archive).expect("it is still there"), b"precious");
-    output(&mut extract_to(&fixture("good/h264_aac.mp4"), &archive)).expect("the clip is good");
+    output(&mut extract_to(&fixture(SHORT), &archive)).expect("the clip is good");
     Archive::read(std::fs::read(&archive).expect("it is there")).expect("it is an archive now");
     assert_eq!(file_names(directory.path()), ["archive.zip"]);
 }

@@ -8,14 +8,10 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::harness::client::{Client, User, fetch_json};
-use crate::harness::clips::{clip_bytes, fixture, scratch};
+use crate::harness::clips::{LONG, ONE_FRAME, clip_bytes, fixture, scratch};
 use crate::harness::parts::Parts::{self, Embedded, Servers};
 use crate::harness::programs::{fiapx, output};
 use crate::harness::service::Service;
-
-const CLIP: &str = "good/h264_aac.mp4";
-/// A clip that takes no time.
-const SHORT: &str = "good/shorter_than_half_a_second.mp4";
 
 /// Ask for a link; gives the answer of a success.
 async fn link(user: &User<'_>, job: &str) -> Value {
@@ -64,7 +60,7 @@ async fn refused(client: &Client, url: &str) -> (u16, Value) {
 async fn the_archive_is_the_one_that_the_command_makes(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let user = service.user().await;
-    let job = user.upload_clip(CLIP).await;
+    let job = user.upload_clip(ONE_FRAME).await;
     let view = user.wait_until_done(&job).await;
     let link = link(&user, &job).await;
     let fields: Vec<&String> = link.as_object().expect("an object").keys().collect();
@@ -93,7 +89,7 @@ async fn the_archive_is_the_one_that_the_command_makes(#[values(Embedded, Server
 
     let directory = scratch();
     let path = directory.path().join("archive.zip");
-    output(fiapx().arg("extract").arg(fixture(CLIP)).arg("-o").arg(&path))
+    output(fiapx().arg("extract").arg(fixture(ONE_FRAME)).arg("-o").arg(&path))
         .expect("the clip is good");
     assert!(
         std::fs::read(path).expect("the archive is there") == archive,
@@ -126,7 +122,8 @@ async fn the_archive_is_offered_under_the_videos_name(#[values(Embedded, Servers
         let disposition = format!(
             "--line\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{video}\"\r\n\r\n"
         );
-        let content = [disposition.as_bytes(), &clip_bytes(SHORT), b"\r\n--line--\r\n"].concat();
+        let content =
+            [disposition.as_bytes(), &clip_bytes(ONE_FRAME), b"\r\n--line--\r\n"].concat();
         let request = user
             .request(Method::POST, "/videos/upload")
             .header("Content-Type", "multipart/form-data; boundary=line");
@@ -150,7 +147,7 @@ async fn the_archive_is_offered_under_the_videos_name(#[values(Embedded, Servers
 async fn downloads_can_be_resumed(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let user = service.user().await;
-    let job = user.upload_clip(CLIP).await;
+    let job = user.upload_clip(ONE_FRAME).await;
     user.wait_until_done(&job).await;
     let url = url(&link(&user, &job).await);
     let (_, headers, whole) = follow(&service, &url, &[]).await;
@@ -199,7 +196,7 @@ async fn downloads_can_be_resumed(#[values(Embedded, Servers)] parts: Parts) {
 async fn odd_ranges_are_answered_as_the_standard_says() {
     let service = Service::start().await;
     let user = service.user().await;
-    let job = user.upload_clip(CLIP).await;
+    let job = user.upload_clip(ONE_FRAME).await;
     user.wait_until_done(&job).await;
     let url = url(&link(&user, &job).await);
     let (_, headers, whole) = follow(&service, &url, &[]).await;
@@ -243,7 +240,7 @@ async fn odd_ranges_are_answered_as_the_standard_says() {
 async fn a_link_opens_nothing_else_and_not_for_ever() {
     let service = Service::start().await;
     let user = service.user().await;
-    let (job, other) = (user.upload_clip(SHORT).await, user.upload_clip(SHORT).await);
+    let (job, other) = (user.upload_clip(ONE_FRAME).await, user.upload_clip(ONE_FRAME).await);
     user.wait_until_done(&job).await;
     user.wait_until_done(&other).await;
     let (opened, other) = (url(&link(&user, &job).await), url(&link(&user, &other).await));
@@ -301,7 +298,7 @@ async fn there_is_a_link_exactly_while_there_is_an_archive(
     let mut user = service.user().await;
     let download = |job: &str| format!("/jobs/{job}/download");
     let code = |(status, problem): (StatusCode, Value)| (status.as_u16(), problem["code"].clone());
-    let running = user.upload_clip("long/240_frames.mp4").await;
+    let running = user.upload_clip(LONG).await;
     assert_eq!(code(user.get(&download(&running)).await), (400, json!("NOT_DONE")));
     user.wait_for(&running, &["PROCESSING"]).await;
     assert_eq!(code(user.get(&download(&running)).await), (400, json!("NOT_DONE")));
@@ -315,7 +312,7 @@ async fn there_is_a_link_exactly_while_there_is_an_archive(
     user.wait_for(&failed, &["FAILED"]).await;
     assert_eq!(code(user.get(&download(&failed)).await), (400, json!("NOT_DONE")));
 
-    let (deleted, expired) = (user.upload_clip(SHORT).await, user.upload_clip(SHORT).await);
+    let (deleted, expired) = (user.upload_clip(ONE_FRAME).await, user.upload_clip(ONE_FRAME).await);
     for job in [&deleted, &expired] {
         assert_eq!(user.wait_until_done(job).await["download_available"], true);
     }
@@ -343,7 +340,7 @@ async fn there_is_a_link_exactly_while_there_is_an_archive(
 async fn ten_downloads_a_minute_are_allowed(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let (user, other) = (service.user().await, service.user().await);
-    let (job, others) = (user.upload_clip(SHORT).await, other.upload_clip(SHORT).await);
+    let (job, others) = (user.upload_clip(ONE_FRAME).await, other.upload_clip(ONE_FRAME).await);
     user.wait_until_done(&job).await;
     other.wait_until_done(&others).await;
     let ask = async |user: &User<'_>, job: &str| {
@@ -389,7 +386,7 @@ async fn ten_downloads_a_minute_are_allowed(#[values(Embedded, Servers)] parts: 
 async fn links_lead_to_where_the_service_is_reached() {
     let service = Service::start().await;
     let user = service.user().await;
-    let job = user.upload_clip(SHORT).await;
+    let job = user.upload_clip(ONE_FRAME).await;
     user.wait_until_done(&job).await;
     let ask = async |headers: &[(&str, &str)]| {
         let request = user.request(Method::GET, &format!("/jobs/{job}/download"));
@@ -408,7 +405,7 @@ async fn links_lead_to_where_the_service_is_reached() {
     })
     .await;
     let user = public.user().await;
-    let job = user.upload_clip(SHORT).await;
+    let job = user.upload_clip(ONE_FRAME).await;
     user.wait_until_done(&job).await;
     let url = url(&link(&user, &job).await);
     let path = url.strip_prefix("https://videos.example.com").expect("the configured base");

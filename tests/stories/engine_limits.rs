@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use frames::{Error, Limits, Options, Stop};
 
 use crate::harness::checks::with_timeout;
-use crate::harness::clips::fixture;
+use crate::harness::clips::{MJPEG, SHORT, fixture};
 use crate::harness::extraction::{every, extract, extract_from, threads};
 use crate::harness::programs::root;
 
@@ -26,8 +26,8 @@ fn limits_hold_from_the_first_step_past_them() {
     let (clip, sizes) = ("good/ten_point_5.mp4", "changing/size.mkv");
     let limits = Limits::default;
     let cases = [
-        ("good/h264_aac.mp4", Limits { max_streams: 2, ..limits() }, None),
-        ("good/h264_aac.mp4", Limits { max_streams: 1, ..limits() }, Some("TOO_MANY_STREAMS")),
+        (SHORT, Limits { max_streams: 2, ..limits() }, None),
+        (SHORT, Limits { max_streams: 1, ..limits() }, Some("TOO_MANY_STREAMS")),
         ("good/two_video_streams.mkv", Limits { max_streams: 2, ..limits() }, None),
         (
             "good/two_video_streams.mkv",
@@ -109,7 +109,7 @@ fn a_source_that_fails_is_the_storages_fault() {
         "good/seventy_seconds.mp4",
         "good/h264_open_gop.mkv",
         "good/h264.flv",
-        "good/mjpeg.avi",
+        MJPEG,
         "good/wmv2.wmv",
     ] {
         let video = std::fs::read(fixture(clip)).expect("the clip is there");

@@ -12,14 +12,9 @@ use serde_json::{Value, json};
 
 use crate::harness::checks::TIMEOUT;
 use crate::harness::client::{Client, User};
-use crate::harness::clips::scratch;
+use crate::harness::clips::{LONG, ONE_FRAME, scratch};
 use crate::harness::parts::Parts::{self, Embedded, Servers};
 use crate::harness::process::Process;
-
-/// A clip that takes no time.
-const SHORT: &str = "good/shorter_than_half_a_second.mp4";
-/// A clip that takes seconds.
-const LONG: &str = "long/240_frames.mp4";
 
 /// An open stream of events.
 struct Watcher {
@@ -133,7 +128,7 @@ async fn the_stream_of_a_job_that_is_over_ends_at_once(#[values(Embedded, Server
     let service = parts.start().await;
     let mut user = service.user().await;
     let (done, failed) =
-        (user.upload_clip(SHORT).await, user.upload_clip("broken/noise_in_mp4.mp4").await);
+        (user.upload_clip(ONE_FRAME).await, user.upload_clip("broken/noise_in_mp4.mp4").await);
     let cancelled = user.upload_clip(LONG).await;
     user.wait_until_done(&done).await;
     user.wait_for(&failed, &["FAILED"]).await;
@@ -255,7 +250,7 @@ async fn a_stop_ends_open_streams(#[values(Embedded, Servers)] parts: Parts) {
 async fn only_the_owner_may_watch(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let (user, other) = (service.user().await, service.user().await);
-    let job = user.upload_clip(SHORT).await;
+    let job = user.upload_clip(ONE_FRAME).await;
     let path = format!("/jobs/{job}/events");
     let (status, problem) =
         crate::harness::client::fetch_json(service.request(Method::GET, &path)).await;

@@ -15,14 +15,8 @@ use serde_json::Value;
 
 use crate::harness::checks::eventually;
 use crate::harness::client::User;
+use crate::harness::clips::LONG;
 use crate::harness::service::Service;
-
-/// A clip that is done at once.
-const SHORT: &str = "good/h264_aac.mp4";
-/// A clip that takes so long that much can happen meanwhile.
-const LONG: &str = "long/240_frames.mp4";
-/// A clip that fails at once.
-const WRONG: &str = "broken/audio_only.mp4";
 
 /// The name by which the database knows a job.
 fn id(job: &str) -> JobId {

@@ -11,12 +11,9 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::harness::client::User;
-use crate::harness::clips::clip_bytes;
+use crate::harness::clips::{LONG, ONE_FRAME, clip_bytes};
 use crate::harness::parts::Parts::{self, Embedded, Servers};
 use crate::harness::service::Service;
-
-/// A clip that takes no time.
-const SHORT: &str = "good/shorter_than_half_a_second.mp4";
 
 /// A page, and where the next one is.
 async fn page(user: &User<'_>, path: &str) -> (Vec<Value>, Option<String>) {
@@ -51,7 +48,7 @@ fn ids(pages: &[Vec<Value>]) -> Vec<String> {
 
 /// Upload so many short clips in one request; gives their jobs, oldest first.
 async fn send(user: &User<'_>, number: usize) -> Vec<String> {
-    let (status, accepted) = user.upload(&vec![("short.mp4", clip_bytes(SHORT)); number]).await;
+    let (status, accepted) = user.upload(&vec![("short.mp4", clip_bytes(ONE_FRAME)); number]).await;
     assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
     let jobs = accepted["jobs"].as_array().expect("jobs");
     jobs.iter().map(|job| job["job_id"].as_str().expect("an id").to_owned()).collect()
@@ -116,7 +113,7 @@ async fn jobs_are_listed_by_their_state(#[values(Embedded, Servers)] parts: Part
     for job in &failed {
         user.wait_for(job, &["FAILED"]).await;
     }
-    let cancelled = user.upload_clip("long/240_frames.mp4").await;
+    let cancelled = user.upload_clip(LONG).await;
     assert_eq!(user.delete(&format!("/videos/{cancelled}")).await.0, StatusCode::OK);
 
     let newest_first = |jobs: &[String]| jobs.iter().rev().cloned().collect::<Vec<_>>();

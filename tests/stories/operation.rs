@@ -13,16 +13,9 @@ use serde_json::{Value, json};
 
 use crate::harness::checks::eventually;
 use crate::harness::client::fetch_json;
-use crate::harness::clips::clip_bytes;
+use crate::harness::clips::{LONG, SHORT, clip_bytes};
 use crate::harness::process::Process;
 use crate::harness::service::Service;
-
-/// A clip that is done at once.
-const SHORT: &str = "good/h264_aac.mp4";
-/// A clip that takes so long that much can happen meanwhile.
-const LONG: &str = "long/240_frames.mp4";
-/// A clip that fails at once.
-const WRONG: &str = "broken/audio_only.mp4";
 
 /// Wait until a process has logged an event that begins so, and give its line.
 async fn logged(process: &Process, beginning: &str) -> Value {

@@ -7,6 +7,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::harness::client::{Client, User, fetch_json};
+use crate::harness::clips::{ONE_FRAME, TINY};
 use crate::harness::parts::Parts::{self, Embedded, Servers};
 use crate::harness::service::Service;
 
@@ -117,7 +118,7 @@ async fn every_operation_on_a_job_is_its_owners(#[values(Embedded, Servers)] par
     );
 
     let (owner, other) = (service.user().await, service.user().await);
-    let job = owner.upload_clip("good/shorter_than_half_a_second.mp4").await;
+    let job = owner.upload_clip(ONE_FRAME).await;
     owner.wait_until_done(&job).await;
     service.wait_until_idle().await;
     let before = state(&service, &owner, &job).await;
@@ -193,10 +194,7 @@ async fn every_operation_on_a_job_is_its_owners(#[values(Embedded, Servers)] par
 async fn lists_hold_ones_own_jobs_alone(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let (ana, eve) = (service.user().await, service.user().await);
-    let (job, others) = (
-        ana.upload_clip("good/short_all_intra.avi").await,
-        eve.upload_clip("good/shorter_than_half_a_second.mp4").await,
-    );
+    let (job, others) = (ana.upload_clip(TINY).await, eve.upload_clip(ONE_FRAME).await);
     ana.wait_until_done(&job).await;
     eve.wait_until_done(&others).await;
     let ids = async |user: &User<'_>, query: &str| {
@@ -225,7 +223,7 @@ async fn an_idempotency_key_is_ones_own(#[values(Embedded, Servers)] parts: Part
     for user in [&ana, &eve] {
         let form = crate::harness::client::form(&[(
             "a.mp4",
-            crate::harness::clips::clip_bytes("good/shorter_than_half_a_second.mp4"),
+            crate::harness::clips::clip_bytes(ONE_FRAME),
         )]);
         let request = user
             .request(Method::POST, "/videos/upload")

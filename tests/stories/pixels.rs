@@ -1,4 +1,4 @@
-//! The pictures are those of the ffmpeg command, pixel for pixel.
+//! The frames equal those of the ffmpeg command, pixel for pixel.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -7,25 +7,24 @@ use frames::Options;
 
 use crate::harness::archive::{Archive, Pixels};
 use crate::harness::checks::{check_all, expect_equal};
-use crate::harness::clips::{clips, file_name, fixture, scratch};
+use crate::harness::clips::{SHORT, clips, file_name, fixture, scratch};
 use crate::harness::extraction::{every, extract_and_read};
-use crate::harness::ffmpeg::{ffmpeg, oracle};
+use crate::harness::ffmpeg::{ffmpeg, ffmpeg_from, oracle};
 use crate::harness::programs::{fiapx, output};
 
-/// Hold an archive's pictures against the ffmpeg command's.
+/// Compare an archive's frames with those of the ffmpeg command.
 fn compare(clip: &Path, archive: &Archive, rate: &str) -> Result<(), String> {
-    let ours =
-        archive.frames.iter().map(|(_, png)| Pixels::of(png)).collect::<Result<Vec<_>, _>>()?;
-    let layout = ours.first().ok_or("no picture")?.layout;
+    let ours = archive.pixels()?;
+    let layout = ours.first().ok_or("no frame")?.layout;
     let theirs = oracle(clip, rate, layout)?;
-    let size: usize = ours.iter().map(|picture| picture.bytes.len()).sum();
-    expect_equal("bytes of all pictures", size, theirs.len())?;
+    let size: usize = ours.iter().map(|frame| frame.bytes.len()).sum();
+    expect_equal("bytes of all frames", size, theirs.len())?;
     let mut theirs = theirs.as_slice();
-    for (picture, (name, _)) in ours.iter().zip(&archive.frames) {
-        expect_equal("layout", picture.layout, layout)?;
-        let (expected, rest) = theirs.split_at(picture.bytes.len());
-        if picture.bytes != expected {
-            let differing = picture.bytes.iter().zip(expected).filter(|(a, b)| a != b).count();
+    for (frame, (name, _)) in ours.iter().zip(&archive.frames) {
+        expect_equal("layout", frame.layout, layout)?;
+        let (expected, rest) = theirs.split_at(frame.bytes.len());
+        if frame.bytes != expected {
+            let differing = frame.bytes.iter().zip(expected).filter(|(a, b)| a != b).count();
             return Err(format!("{name} differs in {differing} of {} bytes", expected.len()));
         }
         theirs = rest;
@@ -34,18 +33,18 @@ fn compare(clip: &Path, archive: &Archive, rate: &str) -> Result<(), String> {
 }
 
 #[test]
-fn pictures_are_those_of_ffmpeg() {
+fn frames_equal_those_of_ffmpeg() {
     check_all(&clips("good"), |clip| {
         let archive = extract_and_read(clip, &Options::default())?;
         compare(clip, &archive, "1")?;
-        // Depth and colour type (PNG, 11.2.1) of what ffmpeg itself would write.
+        // Bit depth and color type (PNG, 11.2.1) that ffmpeg itself would write.
         let png = ffmpeg(clip, &["-frames:v", "1", "-f", "image2pipe", "-c:v", "png"])?;
-        expect_equal("depth and colour type", &archive.frames[0].1[24..26], &png[24..26])
+        expect_equal("bit depth and color type", &archive.frames[0].1[24..26], &png[24..26])
     });
 }
 
 #[test]
-fn other_intervals_are_those_of_ffmpeg() {
+fn other_intervals_equal_those_of_ffmpeg() {
     let clips = [
         "h264_aac.mp4",
         "hevc_open_gop.mkv",
@@ -63,64 +62,72 @@ fn other_intervals_are_those_of_ffmpeg() {
 }
 
 #[test]
-fn the_command_gives_what_the_library_gives() {
+fn the_command_and_the_library_make_the_same_archive() {
     let (directory, clip) = (scratch(), fixture("good/h264_open_gop.mkv"));
     for (interval, options, rate) in
         [("1", Options::default(), "1"), ("0.5", every(5, 10), "2"), ("2", every(2, 1), "1/2")]
     {
         let name = directory.path().join("archive.zip");
         output(fiapx().arg("extract").arg(&clip).arg("-o").arg(&name).args(["--every", interval]))
-            .expect("the clip is good");
-        let archive = Archive::read(std::fs::read(name).expect("the archive is there"))
-            .expect("the archive is whole");
-        compare(&clip, &archive, rate).expect("the pictures are ffmpeg's");
+            .expect("the clip is valid");
+        let archive = Archive::read(std::fs::read(name).expect("the archive exists"))
+            .expect("the archive is complete");
+        compare(&clip, &archive, rate).expect("the frames equal ffmpeg's");
         assert_eq!(
             archive.bytes,
-            extract_and_read(&clip, &options).expect("the clip is good").bytes,
+            extract_and_read(&clip, &options).expect("the clip is valid").bytes,
             "--every {interval}"
         );
     }
 }
 
-/// Under `fps=1` the ffmpeg command begins anew at the change, so it is asked for every picture of
-/// the clip, at its own size.
+/// Under `fps=1` the ffmpeg command restarts its filters at the change, and it scales all frames to
+/// the size of the first one. So it is asked for every frame, of each size on its own.
 #[test]
 fn a_change_of_size_is_followed() {
-    const SIZES: [(u32, u32); 2] = [(320, 180), (480, 270)];
+    struct Segment {
+        range: [&'static str; 2],
+        width: u32,
+        height: u32,
+    }
+    const SEGMENTS: [Segment; 2] = [
+        Segment { range: ["-t", "3"], width: 320, height: 180 },
+        Segment { range: ["-ss", "3"], width: 480, height: 270 },
+    ];
     let clip = fixture("changing/size.mkv");
-    let raw =
-        ["-autoscale", "0", "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24"];
-    let all = ffmpeg(&clip, &raw).expect("ffmpeg reads the clip");
-    let [small, large] = SIZES.map(|(width, height)| (width * height * 3) as usize);
-    let (before, after) = all.split_at(90 * small);
-    let every_picture: Vec<&[u8]> = before.chunks(small).chain(after.chunks(large)).collect();
-
-    let archive = extract_and_read(&clip, &Options::default()).expect("the clip is good");
-    let pictures: Vec<Pixels> =
-        archive.frames.iter().map(|(_, png)| Pixels::of(png).expect("a PNG")).collect();
-    let sizes: Vec<_> = pictures.iter().map(|picture| (picture.width, picture.height)).collect();
-    assert_eq!(sizes, SIZES.map(|size| [size; 3]).concat());
-    for (second, picture) in pictures.iter().enumerate() {
-        // At 30 pictures a second, the last before the half second is the fifteenth.
-        assert!(
-            picture.bytes == every_picture[30 * second + 14],
-            "the picture of second {second} differs"
-        );
+    let raw = ["-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24"];
+    let mut expected = Vec::new();
+    for Segment { range, width, height } in SEGMENTS {
+        let frames = ffmpeg_from(&range, &clip, &raw).expect("ffmpeg decodes the clip");
+        let size = (width * height * 3) as usize;
+        assert_eq!(frames.len(), 90 * size, "{range:?}");
+        for second in 0..3 {
+            // At 30 frames a second, the last one before the half second is the fifteenth.
+            let bytes = frames.chunks(size).nth(30 * second + 14).expect("a frame").to_vec();
+            expected.push(Pixels { width, height, layout: "rgb24", bytes });
+        }
+    }
+    let archive = extract_and_read(&clip, &Options::default()).expect("the clip is valid");
+    let frames = archive.pixels().expect("all frames are PNG files");
+    let size = |frame: &Pixels| (frame.width, frame.height);
+    assert!(frames.iter().map(size).eq(expected.iter().map(size)), "other sizes");
+    for (second, (frame, expected)) in frames.iter().zip(&expected).enumerate() {
+        assert!(frame == expected, "the frame of second {second} differs");
     }
 }
 
 #[test]
-fn sample_aspect_is_written_as_the_png_standard_says() {
+fn sample_aspect_ratio_is_written_as_physical_pixel_dimensions() {
     let dimensions = |clip: &str| {
         let archive =
-            extract_and_read(&fixture(clip), &Options::default()).expect("the clip is good");
+            extract_and_read(&fixture(clip), &Options::default()).expect("the clip is valid");
         let reader = png::Decoder::new(std::io::Cursor::new(&archive.frames[0].1))
             .read_info()
             .expect("a PNG");
         reader.info().pixel_dims.map(|dimensions| (dimensions.xppu, dimensions.yppu))
     };
     assert_eq!(dimensions("good/sample_aspect.mp4"), Some((15, 16)));
-    assert_eq!(dimensions("good/h264_aac.mp4"), None);
+    assert_eq!(dimensions(SHORT), None);
 }
 
 #[test]

@@ -5,20 +5,14 @@ use reqwest::{Method, StatusCode};
 use crate::harness::archive::Archive;
 use crate::harness::checks::eventually;
 use crate::harness::client::fetch_json;
-use crate::harness::clips::{fixture, scratch};
+use crate::harness::clips::{MJPEG, SHORT, fixture, scratch};
 use crate::harness::cluster::Cluster;
 use crate::harness::programs::{error_line, fiapx, output, run};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_apis_and_three_workers_share_the_work() {
-    const CLIPS: [&str; 6] = [
-        "good/h264_aac.mp4",
-        "good/vp9.webm",
-        "good/mjpeg.avi",
-        "good/wmv2.wmv",
-        "good/prores.mov",
-        "good/flv1.flv",
-    ];
+    const CLIPS: [&str; 6] =
+        [SHORT, "good/vp9.webm", MJPEG, "good/wmv2.wmv", "good/prores.mov", "good/flv1.flv"];
     let cluster = Cluster::without_schema(&[]).await;
     // Nobody works on a schema that is not there.
     let early = cluster.command(&["worker"]);

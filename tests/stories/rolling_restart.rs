@@ -10,12 +10,10 @@ use tokio::task::spawn_blocking;
 
 use crate::harness::checks::eventually;
 use crate::harness::client::{Account, Client, fetch_json, form};
-use crate::harness::clips::clip_bytes;
+use crate::harness::clips::{SHORT, clip_bytes};
 use crate::harness::cluster::Cluster;
 use crate::harness::process::{Process, free_address};
 
-/// A clip of a few pictures.
-const CLIP: &str = "good/h264_aac.mp4";
 /// How many use the service at once.
 const BUSY: usize = 8;
 
@@ -58,7 +56,7 @@ impl Balancer {
 
     /// Upload and list until `over`; gives the ids of all jobs. No request may fail.
     async fn use_it(&self, account: &Account, over: &AtomicBool) -> Vec<String> {
-        let (clip, mut jobs) = (clip_bytes(CLIP), Vec::new());
+        let (clip, mut jobs) = (clip_bytes(SHORT), Vec::new());
         while !over.load(Ordering::Relaxed) {
             let user = account.at(self.api().await);
             let request = user

@@ -15,12 +15,10 @@ use tokio::net::TcpStream;
 use crate::harness::archive::Archive;
 use crate::harness::checks::{TIMEOUT, eventually};
 use crate::harness::client::{Client, User, fetch_json, form};
-use crate::harness::clips::{clip_bytes, file_names};
+use crate::harness::clips::{MJPEG, ONE_FRAME, SHORT, clip_bytes, file_names};
 use crate::harness::parts::Parts::{self, Embedded, Servers};
 use crate::harness::service::Service;
 
-/// A clip that takes no time.
-const SHORT: &str = "good/shorter_than_half_a_second.mp4";
 const MIB: usize = 1 << 20;
 
 /// The rows of somebody's jobs, newest first.
@@ -74,8 +72,8 @@ async fn videos_of_all_suffixes_in_one_request_become_archives(
     #[values(Embedded, Servers)] parts: Parts,
 ) {
     let clips = [
-        "good/h264_aac.mp4",
-        "good/mjpeg.avi",
+        SHORT,
+        MJPEG,
         "good/prores.mov",
         "good/h264_open_gop.mkv",
         "good/wmv2.wmv",
@@ -135,7 +133,7 @@ async fn what_is_no_acceptable_video_is_refused_and_leaves_nothing(
     let service = parts.with(|settings| settings.upload.max_video_mb = 1).await;
     let user = service.user().await;
     let (mp4, webm, png) = (
-        clip_bytes(SHORT),
+        clip_bytes(ONE_FRAME),
         clip_bytes("good/vp9.webm"),
         b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".repeat(40),
     );
@@ -235,10 +233,10 @@ async fn what_is_no_acceptable_video_is_refused_and_leaves_nothing(
 async fn one_bad_video_among_three_refuses_all(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let user = service.user().await;
-    let good = || ("good.mp4", clip_bytes(SHORT));
+    let good = || ("good.mp4", clip_bytes(ONE_FRAME));
     let bad = [
         ("bad.mp4", clip_bytes("good/vp9.webm")),
-        ("bad.txt", clip_bytes(SHORT)),
+        ("bad.txt", clip_bytes(ONE_FRAME)),
         ("bad.mp4", Vec::new()),
     ];
     for bad in bad {
@@ -289,7 +287,8 @@ async fn names_are_shown_and_decide_nothing_else() {
     let around = || (file_names(directory), file_names(&directory.join("files")));
     let before = around();
     for (sent, shown) in names {
-        let content = body(&[(&format!("name=\"file\"; filename=\"{sent}\""), &clip_bytes(SHORT))]);
+        let content =
+            body(&[(&format!("name=\"file\"; filename=\"{sent}\""), &clip_bytes(ONE_FRAME))]);
         let (status, accepted) = fetch_json(post(&user, FORM, content)).await;
         assert_eq!(
             (status, &accepted["jobs"][0]["filename"]),
@@ -348,10 +347,10 @@ async fn answered(connection: &mut TcpStream) -> (String, Value) {
 
 /// The first part of a form with two files, the second of which is not whole.
 fn half() -> Vec<u8> {
-    let mut large = clip_bytes(SHORT);
+    let mut large = clip_bytes(ONE_FRAME);
     large.resize(11 * MIB, 0);
     let mut form = body(&[
-        ("name=\"file\"; filename=\"a.mp4\"", &clip_bytes(SHORT)),
+        ("name=\"file\"; filename=\"a.mp4\"", &clip_bytes(ONE_FRAME)),
         ("name=\"file\"; filename=\"b.mp4\"", &large),
     ]);
     form.truncate(form.len() - MIB / 2);
@@ -410,7 +409,7 @@ async fn who_sends_everything_before_reading_gets_the_answer(
     let service = parts.with(|settings| settings.upload.max_video_mb = 1).await;
     let (user, mut stranger) = (service.user().await, service.user().await);
     "no token".clone_into(&mut stranger.access);
-    let mut large = clip_bytes(SHORT);
+    let mut large = clip_bytes(ONE_FRAME);
     large.resize(30 * MIB, 0);
     let named = |name: &str| body(&[(&format!("name=\"file\"; filename=\"{name}\""), &large)]);
     let film = named("film.mp4");

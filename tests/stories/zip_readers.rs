@@ -4,7 +4,7 @@ use frames::Options;
 
 use crate::harness::archive::Archive;
 use crate::harness::checks::{check_all, expect_equal};
-use crate::harness::clips::{fixture, scratch};
+use crate::harness::clips::{ONE_FRAME, SHORT, fixture, scratch};
 use crate::harness::extraction::extract;
 use crate::harness::programs::{output, tool};
 
@@ -33,12 +33,7 @@ fn walk(bytes: &[u8]) -> Result<Vec<String>, String> {
 
 #[test]
 fn archives_are_read_by_other_programs() {
-    let clips = [
-        "good/h264_aac.mp4",
-        "good/shorter_than_half_a_second.mp4",
-        "good/alpha16.mov",
-        "cut/cut_at_60_percent.mkv",
-    ];
+    let clips = [SHORT, ONE_FRAME, "good/alpha16.mov", "cut/cut_at_60_percent.mkv"];
     check_all(&clips, |clip| {
         let bytes =
             extract(&fixture(clip), &Options::default()).map_err(|error| error.to_string())?;

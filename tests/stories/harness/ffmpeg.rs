@@ -8,9 +8,18 @@ use super::programs::{output, tool};
 
 /// Standard output of the ffmpeg command for a clip; `arguments` follow the input.
 pub fn ffmpeg(clip: &Path, arguments: &[&str]) -> Result<Vec<u8>, String> {
-    output(
-        tool("ffmpeg").args(["-v", "error", "-nostdin", "-i"]).arg(clip).args(arguments).arg("-"),
-    )
+    ffmpeg_from(&[], clip, arguments)
+}
+
+/// The same with options of the input.
+pub fn ffmpeg_from(
+    input_options: &[&str],
+    clip: &Path,
+    arguments: &[&str],
+) -> Result<Vec<u8>, String> {
+    let mut command = tool("ffmpeg");
+    command.args(["-v", "error", "-nostdin"]).args(input_options);
+    output(command.arg("-i").arg(clip).args(arguments).arg("-"))
 }
 
 /// Raw frames that the ffmpeg command selects at a rate, one after another, in the pixel format

@@ -8,9 +8,10 @@ use reqwest::StatusCode;
 use rstest::rstest;
 use serde_json::Value;
 
-use super::{LONG, SHORT, WRONG, begun, cancel, files_of, id, occupy, remove, unfinished};
+use super::{begun, cancel, files_of, id, occupy, remove, unfinished};
 use crate::harness::checks::eventually;
 use crate::harness::client::User;
+use crate::harness::clips::{LONG, SHORT, WRONG};
 use crate::harness::parts::Parts::{self, Embedded, Servers};
 use crate::harness::service::Service;
 

@@ -9,8 +9,9 @@ use rstest::rstest;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{SHORT, WRONG, cancel, days, files_of, long_sessions, occupy, remove, unfinished};
+use super::{cancel, days, files_of, long_sessions, occupy, remove, unfinished};
 use crate::harness::checks::{TIMEOUT, eventually};
+use crate::harness::clips::{SHORT, WRONG};
 use crate::harness::parts::Parts::{self, Embedded, Servers};
 use crate::harness::service::Service;
 

@@ -10,10 +10,10 @@ use reqwest::StatusCode;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use super::{LONG, SHORT, WRONG, cancel, files_of, id, occupy, unfinished};
+use super::{cancel, files_of, id, occupy, unfinished};
 use crate::harness::checks::eventually;
 use crate::harness::client::User;
-use crate::harness::clips::{clip_bytes, clips, file_name};
+use crate::harness::clips::{LONG, SHORT, WRONG, clip_bytes, clips, file_name};
 use crate::harness::parts::Parts::{self, Embedded, Servers};
 use crate::harness::service::Service;
 

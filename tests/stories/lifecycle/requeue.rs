@@ -1,18 +1,18 @@
-//! Operators mend what jobs failed of, and put them back from beside the service that runs.
+//! Operators queue failed jobs again while the service runs.
 
 use jobs::JobId;
 use rstest::rstest;
 use tokio::task::block_in_place;
 
 use super::failure::sent_to_a_broken_store;
-use super::{WRONG, id};
+use super::id;
 use crate::harness::checks::eventually;
-use crate::harness::clips::scratch;
+use crate::harness::clips::{WRONG, scratch};
 use crate::harness::parts::Parts::{self, Embedded, Servers};
 use crate::harness::programs::{ProgramOutput, error_line, fiapx, run};
 use crate::harness::service::Service;
 
-/// ProgramOutput `fiapx jobs` as an operator of this service does.
+/// Run `fiapx jobs` on the data of a service.
 fn operate(service: &Service, words: &[&str]) -> ProgramOutput {
     let environment =
         service.namespaces.iter().flat_map(|namespaces| namespaces.environment.iter().cloned());
@@ -20,15 +20,9 @@ fn operate(service: &Service, words: &[&str]) -> ProgramOutput {
     block_in_place(|| run(fiapx().arg("jobs").args(words).args(data).envs(environment)))
 }
 
-fn lines(run: &ProgramOutput) -> Vec<String> {
-    String::from_utf8_lossy(&run.stdout).lines().map(str::to_owned).collect()
-}
-
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn what_failed_is_put_back_and_its_user_gets_the_archive(
-    #[values(Embedded, Servers)] parts: Parts,
-) {
+async fn a_failed_job_is_queued_again_and_done(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts
         .with(|settings| {
             settings.worker.concurrency = 1;
@@ -38,19 +32,22 @@ async fn what_failed_is_put_back_and_its_user_gets_the_archive(
     let user = service.user().await;
     let (job, broken) = sent_to_a_broken_store(&service, &user).await;
     user.wait_for(&job, &["FAILED"]).await;
-    eventually("the user is told", || async { (service.mails().len() == 1).then_some(()) }).await;
-    broken.mend();
-    let gone = user.upload_clip(WRONG).await;
-    user.wait_for(&gone, &["FAILED"]).await;
-    let video = format!("videos/{}/{gone}/input.mp4", user.id).parse().expect("a key");
+    eventually("the mail", || async { (service.mails().len() == 1).then_some(()) }).await;
+    broken.repair();
+    let removed = user.upload_clip(WRONG).await;
+    user.wait_for(&removed, &["FAILED"]).await;
+    let video = format!("videos/{}/{removed}/input.mp4", user.id).parse().expect("a key");
     service.storage().delete(&video).await.expect("the store answers");
 
     let listed = operate(&service, &["failed"]);
     assert_eq!((listed.code, listed.stderr.as_str()), (Some(0), ""));
-    let said = lines(&listed);
-    assert!(said[0].contains(&format!(" {gone} {} NO_VIDEO_STREAM 1 ", user.id)), "{said:?}");
-    assert!(said[1].contains(&format!(" {job} {} STORAGE_ERROR 1 ", user.id)), "{said:?}");
-    let letters = match parts {
+    let printed = listed.lines();
+    assert!(
+        printed[0].contains(&format!(" {removed} {} NO_VIDEO_STREAM 1 ", user.id)),
+        "{printed:?}"
+    );
+    assert!(printed[1].contains(&format!(" {job} {} STORAGE_ERROR 1 ", user.id)), "{printed:?}");
+    let dead_letters = match parts {
         Embedded => vec![
             "dead letters are in the memory of the process that runs: see fiapx_queue_messages at /metrics",
         ],
@@ -58,7 +55,7 @@ async fn what_failed_is_put_back_and_its_user_gets_the_archive(
             vec!["video.process.dlq: 2 dead letters", "notification.send.dlq: 0 dead letters"]
         }
     };
-    assert_eq!(said[2..], letters);
+    assert_eq!(printed[2..], dead_letters);
     let narrow =
         operate(&service, &["failed", "--code", "STORAGE_ERROR", "--limit", "1", "--json"]);
     let document: serde_json::Value = serde_json::from_slice(&narrow.stdout).expect("JSON");
@@ -67,28 +64,28 @@ async fn what_failed_is_put_back_and_its_user_gets_the_archive(
         (Some(1), &job.as_str().into())
     );
 
-    // What cannot be put back is named, and the rest goes on.
+    // Jobs that cannot be queued again are named, and the others are queued.
     let nobody = JobId::generate().to_string();
-    let retried = operate(&service, &["retry", &nobody, &gone, &job]);
+    let retried = operate(&service, &["retry", &nobody, &removed, &job]);
     assert_eq!(retried.code, Some(1), "{retried:?}");
-    assert_eq!(lines(&retried), [format!("{job}: waits for a worker")]);
-    let refusals = [
+    assert_eq!(retried.lines(), [format!("{job}: waits for a worker")]);
+    let errors = [
         format!("{nobody}: there is no such job"),
-        format!("{gone}: its video is removed; it has to be uploaded again"),
+        format!("{removed}: its video is removed; it has to be uploaded again"),
         "fiapx: 2 of 3 jobs cannot be put back".to_owned(),
     ];
-    assert_eq!(retried.stderr.lines().collect::<Vec<_>>(), refusals);
+    assert_eq!(retried.stderr.lines().collect::<Vec<_>>(), errors);
     user.wait_until_done(&job).await;
-    let way = [
+    let changes = [
         "PROCESSING>FAILED 1 STORAGE_ERROR",
         "FAILED>QUEUED",
         "QUEUED>PROCESSING 1",
         "PROCESSING>DONE 1",
     ];
-    assert_eq!(user.history(&job).await[3..], way);
+    assert_eq!(user.history(&job).await[3..], changes);
     assert!(!user.archive(&job).await.is_empty());
 
-    // Once is enough.
+    // A job that has not failed is rejected.
     let again = operate(&service, &["retry", &job]);
     assert_eq!(
         (again.code, again.stderr.lines().next()),
@@ -96,14 +93,14 @@ async fn what_failed_is_put_back_and_its_user_gets_the_archive(
     );
     let none = operate(&service, &["retry", "--code", "STORAGE_ERROR"]);
     assert_eq!(
-        (none.code, lines(&none)),
+        (none.code, none.lines()),
         (Some(0), vec!["no such job failed whose video is still kept".to_owned()])
     );
     let history = service.database().history(id(&job)).await.expect("the database answers");
     assert_eq!(history.iter().filter(|change| change.metadata["by"] == "operator").count(), 1);
 
     let subjects: Vec<String> =
-        service.expect_mails(3).await.into_iter().map(|letter| letter.subject).collect();
+        service.expect_mails(3).await.into_iter().map(|mail| mail.subject).collect();
     let failed = |name| format!("Your video could not be processed: {name}");
     assert_eq!(
         subjects,
@@ -116,13 +113,13 @@ async fn what_failed_is_put_back_and_its_user_gets_the_archive(
 }
 
 #[test]
-fn a_wish_that_cannot_be_meant_is_refused() {
+fn wrong_usage_is_rejected() {
     let nowhere = scratch();
     let data = nowhere.path().join("data");
     for words in [&["failed"][..], &["retry", "--code", "STORAGE_ERROR"]] {
-        let refused = run(fiapx().arg("jobs").args(words).arg("--data-dir").arg(&data));
-        assert_eq!(refused.code, Some(1), "{refused:?}");
-        let line = error_line(&refused).expect("one line");
+        let rejected = run(fiapx().arg("jobs").args(words).arg("--data-dir").arg(&data));
+        assert_eq!(rejected.code, Some(1), "{rejected:?}");
+        let line = error_line(&rejected).expect("one line");
         assert!(line.contains("no service keeps its data in") && !data.exists(), "{line}");
     }
     for words in [
@@ -131,7 +128,7 @@ fn a_wish_that_cannot_be_meant_is_refused() {
         &["retry", "one"],
         &["failed", "--limit", "0"],
     ] {
-        let refused = run(fiapx().arg("jobs").args(words));
-        assert_eq!(refused.code, Some(2), "{words:?}: {refused:?}");
+        let rejected = run(fiapx().arg("jobs").args(words));
+        assert_eq!(rejected.code, Some(2), "{words:?}: {rejected:?}");
     }
 }

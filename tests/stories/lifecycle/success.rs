@@ -8,9 +8,9 @@ use jobs::{State, Time};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use super::{SHORT, days, files_of, id, unfinished};
+use super::{days, files_of, id, unfinished};
 use crate::harness::archive::Archive;
-use crate::harness::clips::{clip_bytes, clips, file_name, fixture};
+use crate::harness::clips::{SHORT, clip_bytes, clips, file_name, fixture};
 use crate::harness::extraction::extract;
 use crate::harness::parts::Parts::{self, Embedded, Servers};
 

@@ -7,10 +7,10 @@ use jobs::Time;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-use super::{LONG, SHORT, WRONG, logged};
+use super::logged;
 use crate::harness::checks::eventually;
 use crate::harness::client::{PASSWORD, fetch_json, form};
-use crate::harness::clips::{clip_bytes, scratch};
+use crate::harness::clips::{LONG, SHORT, WRONG, clip_bytes, scratch};
 use crate::harness::mails::read_mails;
 use crate::harness::process::Process;
 

@@ -1,55 +1,17 @@
-//! The figures, as Prometheus reads them.
+//! Metrics, as Prometheus reads them.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::TcpListener;
-use std::time::{Duration, Instant};
+use std::collections::BTreeSet;
 
 use app::figures::{FIGURES, Figure, Kind};
-use reqwest::{Method, StatusCode, header};
+use reqwest::{Method, StatusCode};
 
-use super::{LONG, SHORT, WRONG};
-use crate::harness::checks::TIMEOUT;
 use crate::harness::client::Client;
-use crate::harness::clips::{clip_bytes, scratch};
-use crate::harness::process::Process;
-
-/// All figures, by name and labels.
-pub async fn figures(client: &Client) -> BTreeMap<String, f64> {
-    let answer = client.request(Method::GET, "/metrics").send().await.expect("it answers");
-    assert_eq!(answer.status(), StatusCode::OK);
-    // Prometheus, "Exposition formats".
-    assert!(
-        answer.headers()[header::CONTENT_TYPE]
-            .to_str()
-            .expect("text")
-            .starts_with("text/plain; version=0.0.4")
-    );
-    let text = answer.text().await.expect("text");
-    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let figure = |line: &str| {
-        let (name, value) = line.rsplit_once(' ').expect("a name and a value");
-        (name.to_owned(), value.parse().expect("a number"))
-    };
-    lines.map(figure).collect()
-}
-
-/// Wait until these figures have these values; gives all as they are then.
-async fn become_so(client: &Client, expected: &[(&str, f64)]) -> BTreeMap<String, f64> {
-    let deadline = Instant::now() + TIMEOUT;
-    loop {
-        let all = figures(client).await;
-        let wrong: Vec<_> =
-            expected.iter().filter(|(name, value)| all.get(*name) != Some(value)).collect();
-        if wrong.is_empty() {
-            return all;
-        }
-        assert!(Instant::now() < deadline, "{wrong:?} are not so: {all:#?}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
+use crate::harness::clips::{LONG, SHORT, WRONG, clip_bytes, scratch};
+use crate::harness::metrics::wait_for_metrics;
+use crate::harness::process::{Process, free_address};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_done_is_counted() {
+async fn completed_work_is_counted() {
     let directory = scratch();
     let process = Process::start(directory.path(), &[]);
     let user = process.user().await;
@@ -75,7 +37,7 @@ async fn what_was_done_is_counted() {
         ("fiapx_video_bytes_total", video),
         ("fiapx_archive_bytes_total", archive),
         ("fiapx_mails_total{outcome=\"sent\"}", 2.0),
-        // To the workers, and from them.
+        // Two to the workers, and two with their outcomes.
         ("fiapx_messages_published_total", 4.0),
         ("fiapx_leases_lost_total", 0.0),
         ("fiapx_outbox_age_seconds", 0.0),
@@ -88,8 +50,8 @@ async fn what_was_done_is_counted() {
         ("fiapx_requests_total{method=\"POST\",route=\"/videos/upload\",status=\"202\"}", 2.0),
         ("fiapx_request_seconds_count{method=\"POST\",route=\"/videos/upload\"}", 2.0),
     ];
-    let all = become_so(&process, &expected).await;
-    // Each id would be a series of its own.
+    let all = wait_for_metrics(&process, &expected).await;
+    // An id in a label would create a series for each job or user.
     for id in [&done, &failed, &user.id] {
         assert!(!all.keys().any(|name| name.contains(id.as_str())), "{all:?}");
     }
@@ -98,66 +60,59 @@ async fn what_was_done_is_counted() {
     assert!(sum("decode") > 0.0 && sum("encode") > 0.0, "{all:?}");
     assert!(
         sum("decode") + sum("encode") < sum("attempt") * cores,
-        "no thread has more time than there is: {all:?}"
+        "more time than all cores have: {all:?}"
     );
     assert!(all["fiapx_worker_slots"] >= 1.0, "{all:?}");
     assert!((0.0..all["fiapx_disk_size_bytes"]).contains(&all["fiapx_disk_free_bytes"]), "{all:?}");
 }
 
-/// What is written down of each is what stands before it, and nothing is told that is not written
-/// down.
+/// Each metric has the type and help text of its description, and no other metric is exposed.
 #[tokio::test(flavor = "multi_thread")]
-async fn each_figure_is_explained() {
+async fn every_metric_is_described() {
     let directory = scratch();
     let process = Process::start(directory.path(), &[]);
     let user = process.user().await;
     let (done, failed) = (user.upload_clip(SHORT).await, user.upload_clip(WRONG).await);
     user.wait_until_done(&done).await;
     user.wait_for(&failed, &["FAILED"]).await;
-    become_so(
+    wait_for_metrics(
         &process,
         &[("fiapx_mails_total{outcome=\"sent\"}", 2.0), ("fiapx_jobs{state=\"DONE\"}", 1.0)],
     )
     .await;
-    let text = process
-        .request(Method::GET, "/metrics")
-        .send()
-        .await
-        .expect("it answers")
-        .text()
-        .await
-        .expect("text");
-    let told: BTreeSet<&str> =
+    let response = process.request(Method::GET, "/metrics").send().await.expect("it responds");
+    let text = response.text().await.expect("text");
+    let exposed: BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
     let line = |figure: &Figure| match figure.kind {
         Kind::Counter => format!("{} counter", figure.name),
         Kind::Gauge => format!("{} gauge", figure.name),
         Kind::Histogram(_) => format!("{} histogram", figure.name),
     };
-    let explained: BTreeSet<String> = FIGURES.iter().map(line).collect();
-    assert_eq!(told, explained.iter().map(String::as_str).collect());
+    let described: BTreeSet<String> = FIGURES.iter().map(line).collect();
+    assert_eq!(exposed, described.iter().map(String::as_str).collect());
     for Figure { name, help, .. } in FIGURES {
         assert!(text.contains(&format!("# HELP {name} {help}\n")), "{name}: {text}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_waits_is_counted() {
+async fn waiting_jobs_are_counted() {
     let directory = scratch();
     let process = Process::start(directory.path(), &[("WORKER_CONCURRENCY", "1")]);
     let user = process.user().await;
     let video = clip_bytes(LONG);
-    // So many that some wait still when the figures are next brought up to date, which they are
-    // every five seconds.
+    // Enough that some still wait when the metrics are next updated, which happens every five
+    // seconds.
     let videos: [(&str, Vec<u8>); 16] = std::array::from_fn(|_| ("long.mp4", video.clone()));
     let (status, accepted) = user.upload(&videos).await;
     assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
     let job = |index: usize| accepted["jobs"][index]["job_id"].as_str().expect("an id").to_owned();
-    // The last is cancelled while it waits, the others while they wait or run.
+    // The last job is canceled while it waits, the others while they wait or run.
     let waiting =
         [("fiapx_jobs{state=\"PROCESSING\"}", 1.0), ("fiapx_jobs{state=\"CANCELLED\"}", 1.0)];
     user.delete(&format!("/videos/{}", job(15))).await;
-    let all = become_so(&process, &waiting).await;
+    let all = wait_for_metrics(&process, &waiting).await;
     let (queued, messages) =
         (all["fiapx_jobs{state=\"QUEUED\"}"], all["fiapx_queue_messages{queue=\"video.process\"}"]);
     assert!(queued > 0.0 && messages > queued, "{all:?}");
@@ -168,7 +123,7 @@ async fn what_waits_is_counted() {
     for index in 0..15 {
         user.delete(&format!("/videos/{}", job(index))).await;
     }
-    become_so(
+    wait_for_metrics(
         &process,
         &[("fiapx_jobs{state=\"QUEUED\"}", 0.0), ("fiapx_jobs{state=\"PROCESSING\"}", 0.0)],
     )
@@ -176,17 +131,13 @@ async fn what_waits_is_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn figures_can_have_a_port_of_their_own() {
-    let directory = scratch();
-    let free = TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("there are ports")
-        .to_string();
-    let process = Process::start(directory.path(), &[("METRICS_LISTEN", &free)]);
-    let public = process.request(Method::GET, "/metrics").send().await.expect("it answers");
+async fn metrics_can_have_their_own_port() {
+    let (directory, address) = (scratch(), free_address());
+    let process = Process::start(directory.path(), &[("METRICS_LISTEN", &address)]);
+    let public = process.request(Method::GET, "/metrics").send().await.expect("it responds");
     assert_eq!(public.status(), StatusCode::NOT_FOUND);
-    let own = Client::of(&free);
-    become_so(
+    let own = Client::of(&address);
+    wait_for_metrics(
         &own,
         &[
             ("fiapx_requests_total{method=\"GET\",route=\"none\",status=\"404\"}", 1.0),
@@ -194,8 +145,6 @@ async fn figures_can_have_a_port_of_their_own() {
         ],
     )
     .await;
-    assert_eq!(
-        own.request(Method::GET, "/videos").send().await.expect("it answers").status(),
-        StatusCode::NOT_FOUND
-    );
+    let videos = own.request(Method::GET, "/videos").send().await.expect("it responds");
+    assert_eq!(videos.status(), StatusCode::NOT_FOUND);
 }

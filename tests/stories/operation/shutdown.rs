@@ -8,11 +8,11 @@ use reqwest::{Body, Method, StatusCode};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use super::{LONG, SHORT, logged};
+use super::logged;
 use crate::harness::archive::Archive;
 use crate::harness::checks::eventually;
 use crate::harness::client::{User, fetch_json};
-use crate::harness::clips::{clip_bytes, scratch};
+use crate::harness::clips::{LONG, SHORT, clip_bytes, scratch};
 use crate::harness::mails::read_mails;
 use crate::harness::process::Process;
 use crate::harness::service::stored;

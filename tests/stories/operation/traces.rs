@@ -11,10 +11,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::task::block_in_place;
 
-use super::{SHORT, WRONG, logged};
+use super::logged;
 use crate::harness::checks::eventually;
 use crate::harness::client::{PASSWORD, fetch_json, form};
-use crate::harness::clips::{clip_bytes, scratch, with_decoder_command};
+use crate::harness::clips::{SHORT, WRONG, clip_bytes, scratch, with_decoder_command};
 use crate::harness::collector::{Behavior, Collector, Span};
 use crate::harness::mails::read_mails;
 use crate::harness::parts::{

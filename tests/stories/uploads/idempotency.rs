@@ -7,15 +7,15 @@ use reqwest::{Method, StatusCode};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use super::{SHORT, files_of, ids, rows};
+use super::{files_of, ids, rows};
 use crate::harness::client::{User, fetch_json, form};
-use crate::harness::clips::clip_bytes;
+use crate::harness::clips::{ONE_FRAME, clip_bytes};
 use crate::harness::parts::Parts::{self, Embedded, Servers};
 
 /// Upload a short clip under an idempotency key.
 pub async fn send(user: &User<'_>, key: &str, files: usize) -> (StatusCode, Value) {
     let request = user.request(Method::POST, "/videos/upload").header("Idempotency-Key", key);
-    fetch_json(request.multipart(form(&vec![("short.mp4", clip_bytes(SHORT)); files]))).await
+    fetch_json(request.multipart(form(&vec![("short.mp4", clip_bytes(ONE_FRAME)); files]))).await
 }
 
 /// Wait until all jobs of an upload are done.

@@ -7,17 +7,17 @@ use reqwest::multipart::{Form, Part};
 use reqwest::{Body, Method, StatusCode};
 use serde_json::json;
 
-use super::{MIB, SHORT, ids};
+use super::{MIB, ids};
 use crate::harness::checks::TIMEOUT;
 use crate::harness::client::{User, fetch_json};
-use crate::harness::clips::{clip_bytes, scratch};
+use crate::harness::clips::{ONE_FRAME, clip_bytes, scratch};
 use crate::harness::process::Process;
 use crate::harness::service::stored;
 
 /// A clip that a box of the type `free` makes as large as is wanted: whoever reads it skips the box
 /// (ISO/IEC 14496-12, 8.1.2). It is never whole in memory.
 fn padded(size: usize) -> Part {
-    let clip = clip_bytes(SHORT);
+    let clip = clip_bytes(ONE_FRAME);
     let free = size - clip.len();
     let header =
         u32::try_from(free).expect("a box of 32 bits").to_be_bytes().into_iter().chain(*b"free");

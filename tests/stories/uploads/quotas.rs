@@ -11,15 +11,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
-use super::{FORM, MIB, SHORT, body, post};
+use super::{FORM, MIB, body, post};
 use crate::harness::checks::{TIMEOUT, eventually};
 use crate::harness::client::User;
-use crate::harness::clips::clip_bytes;
+use crate::harness::clips::{LONG, ONE_FRAME, clip_bytes};
 use crate::harness::parts::Parts::{self, Embedded, Servers};
 
 /// A small upload: its status, code and whether the client learns when to come again.
 async fn one_more(user: &User<'_>) -> (StatusCode, Value, bool) {
-    let form = body(&[("name=\"file\"; filename=\"a.mp4\"", &clip_bytes(SHORT))]);
+    let form = body(&[("name=\"file\"; filename=\"a.mp4\"", &clip_bytes(ONE_FRAME))]);
     let answer = post(user, FORM, form).send().await.expect("the service answers");
     let (status, again) = (answer.status(), answer.headers().contains_key(header::RETRY_AFTER));
     let answer: Value = answer.json().await.expect("answers are JSON");
@@ -34,7 +34,7 @@ async fn a_user_has_so_many_uploads_under_way_and_no_more(
     let service = parts.with(|settings| settings.limits.uploads_at_once = 1).await;
     let (user, other) = (service.user().await, service.user().await);
     // So large that an S3 store sees something of it before it is complete.
-    let large = [clip_bytes(SHORT), vec![0; 12 * MIB]].concat();
+    let large = [clip_bytes(ONE_FRAME), vec![0; 12 * MIB]].concat();
     let form = body(&[("name=\"file\"; filename=\"a.mp4\"", &large)]);
     let (begin, end) = (form[..form.len() / 2].to_vec(), form[form.len() / 2..].to_vec());
     let (go, gone) = oneshot::channel();
@@ -72,8 +72,8 @@ async fn a_user_has_so_many_jobs_that_wait_and_no_more(#[values(Embedded, Server
         })
         .await;
     let user = service.user().await;
-    let running = user.upload_clip("long/240_frames.mp4").await;
-    let waiting = user.upload_clip("long/240_frames.mp4").await;
+    let running = user.upload_clip(LONG).await;
+    let waiting = user.upload_clip(LONG).await;
     assert_eq!(
         one_more(&user).await,
         (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_JOBS".into(), true)
@@ -89,12 +89,12 @@ async fn a_user_has_so_many_jobs_that_wait_and_no_more(#[values(Embedded, Server
 async fn a_user_stores_so_much_and_no_more(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.with(|settings| settings.limits.stored_mb = 1).await;
     let (user, other) = (service.user().await, service.user().await);
-    let padded = [clip_bytes(SHORT), vec![0; 1 << 20]].concat();
+    let padded = [clip_bytes(ONE_FRAME), vec![0; 1 << 20]].concat();
     assert_eq!(user.upload(&[("a.mp4", padded)]).await.0, StatusCode::INSUFFICIENT_STORAGE);
     assert!(service.files().await.is_empty());
-    let job = user.upload_clip(SHORT).await;
+    let job = user.upload_clip(ONE_FRAME).await;
     user.wait_until_done(&job).await;
-    let half = [clip_bytes(SHORT), vec![0; 900 << 10]].concat();
+    let half = [clip_bytes(ONE_FRAME), vec![0; 900 << 10]].concat();
     let large = user.upload(&[("a.mp4", half.clone())]).await;
     assert_eq!(large.0, StatusCode::ACCEPTED, "{}", large.1);
     assert_eq!(one_more(&user).await.0, StatusCode::ACCEPTED);
