@@ -1,10 +1,12 @@
-//! Rules for the sources: dependencies, unsafe code, and the size of files.
+//! Rules for the sources: dependencies, order of modules, unsafe code, and the size of files.
 
 mod sources;
+mod modules;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use modules::Crate;
 use sources::{files, text};
 
 /// Whether a file contains a word, outside comments that begin with `comment`.
@@ -21,6 +23,27 @@ fn directories_with(suffix: &str, word: &str, comment: &str) -> BTreeSet<PathBuf
         .into_iter()
         .filter(|path| contains_word(path, word, comment));
     found.map(|path| path.parent().expect("a file is in a directory").to_owned()).collect()
+}
+
+/// Crates in these directories, each read from the file of its root.
+fn crates() -> Vec<Crate> {
+    let roots = ["crates", "migrations", "benches/load", "tests/servers"];
+    let files = ["src/lib.rs", "src/main.rs"].map(|root| files(&roots, root));
+    files.concat().iter().map(|root| Crate::read(root)).collect()
+}
+
+#[test]
+fn modules_have_no_cycles() {
+    let cycles: Vec<String> = crates().iter().flat_map(Crate::cycles).collect();
+    assert!(cycles.is_empty(), "uses in cycles of modules:\n{}", cycles.join("\n"));
+}
+
+/// The order of the `mod` declarations is the order of dependencies: a module uses only modules
+/// that are declared above it, and nothing that the root of its crate defines.
+#[test]
+fn modules_are_declared_in_dependency_order() {
+    let upward: Vec<String> = crates().iter().flat_map(Crate::upward_uses).collect();
+    assert!(upward.is_empty(), "uses of modules that are declared below:\n{}", upward.join("\n"));
 }
 
 #[test]
@@ -167,6 +190,21 @@ fn files_stay_short_enough_to_read() {
     let lengths = rust_files().into_iter().map(|path| (text(&path).lines().count(), path));
     let long: Vec<_> = lengths.filter(|(lines, _)| *lines > LINES).collect();
     assert_eq!(long, [], "lines of files that are too long");
+}
+
+/// rustfmt leaves comments and strings as they are.
+#[test]
+fn lines_are_at_most_100_characters_long() {
+    const CHARACTERS: usize = 100;
+    let mut long = Vec::new();
+    for path in rust_files() {
+        for (number, line) in (1..).zip(text(&path).lines()) {
+            if line.chars().count() > CHARACTERS {
+                long.push(format!("{}:{number}", path.display()));
+            }
+        }
+    }
+    assert!(long.is_empty(), "lines that are too long:\n{}", long.join("\n"));
 }
 
 fn rust_files() -> Vec<PathBuf> {

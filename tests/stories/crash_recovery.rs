@@ -1,4 +1,4 @@
-//! A service that is killed at any moment loses nothing, repeats nothing, and leaves nothing behind.
+//! A service that is killed at any moment loses no job, repeats no outcome, and leaves no files.
 
 use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,5 +1,5 @@
-//! Every limit ends an extraction with its own code, and whatever fails around the engine is told
-//! apart from the video's faults.
+//! Every limit of the engine has its own error code, and failures of the source and the sink are
+//! distinct from those of the video.
 
 use std::collections::BTreeSet;
 use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
@@ -16,13 +16,13 @@ fn limited(limits: Limits) -> Options {
     Options { limits, ..Options::default() }
 }
 
-/// The code that a clip gives under limits; none if they suffice.
+/// Error code of a clip under limits; `None` if it is extracted.
 fn code(clip: &str, limits: Limits) -> Option<&'static str> {
     extract(&fixture(clip), &limited(limits)).err().map(|error| error.code())
 }
 
 #[test]
-fn limits_hold_from_the_first_step_past_them() {
+fn limits_are_exact() {
     let (clip, sizes) = ("good/ten_point_5.mp4", "changing/size.mkv");
     let limits = Limits::default;
     let cases = [
@@ -42,7 +42,7 @@ fn limits_hold_from_the_first_step_past_them() {
         (clip, Limits { max_images: 10, ..limits() }, Some("VIDEO_TOO_LONG")),
         (clip, Limits { max_archive_bytes: 1 << 20, ..limits() }, None),
         (clip, Limits { max_archive_bytes: 1 << 10, ..limits() }, Some("ARCHIVE_TOO_LARGE")),
-        // Pictures that grow on the way.
+        // Frames that become larger in mid-stream.
         (sizes, Limits { max_side: 480, ..limits() }, None),
         (sizes, Limits { max_side: 479, ..limits() }, Some("PICTURE_TOO_LARGE")),
     ];
@@ -51,36 +51,36 @@ fn limits_hold_from_the_first_step_past_them() {
 }
 
 #[test]
-fn an_extraction_can_be_stopped() {
+fn an_extraction_can_be_stopped_at_once() {
     let clip = fixture("good/seventy_seconds.mp4");
-    let stopped = |stop: Stop| {
+    let code = |stop: Stop| {
         extract(&clip, &Options { stop, ..Options::default() }).err().map(|error| error.code())
     };
-    assert_eq!(stopped(Stop::at(Instant::now())), Some("PROCESSING_TIMEOUT"));
+    assert_eq!(code(Stop::at(Instant::now())), Some("PROCESSING_TIMEOUT"));
     assert_eq!(
-        stopped(Stop::at(Instant::now() + Duration::from_millis(5))),
+        code(Stop::at(Instant::now() + Duration::from_millis(5))),
         Some("PROCESSING_TIMEOUT")
     );
     let stop = Stop::default();
     stop.cancel();
-    assert_eq!(stopped(stop), Some("CANCELLED"));
+    assert_eq!(code(stop), Some("CANCELLED"));
 }
 
 #[test]
 fn an_extraction_can_be_stopped_half_way() {
     let options = Options { threads: threads(1).threads, ..every(1, 25) };
     let (clip, stop) = (fixture("good/seventy_seconds.mp4"), options.stop.clone());
-    let source = std::fs::File::open(clip).expect("the clip is there");
+    let source = std::fs::File::open(clip).expect("the clip can be read");
     let mut seen = 0;
     let result = frames::extract(source, io::sink(), &options, |progress| {
         seen = progress.done;
         stop.cancel();
     });
     assert_eq!(result.err().map(|error| error.code()), Some("CANCELLED"));
-    assert!((1..1_750).contains(&seen), "stopped after {seen} of 1750 pictures");
+    assert!((1..1_750).contains(&seen), "stopped after {seen} of 1750 frames");
 }
 
-/// Reads a video until it fails for good.
+/// A source that fails after a number of reads.
 struct Failing {
     video: Cursor<Vec<u8>>,
     reads: usize,
@@ -89,7 +89,7 @@ struct Failing {
 impl Read for Failing {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.reads =
-            self.reads.checked_sub(1).ok_or_else(|| io::Error::other("the store is on fire"))?;
+            self.reads.checked_sub(1).ok_or_else(|| io::Error::other("the store is gone"))?;
         let most = buffer.len().min(10_000);
         self.video.read(&mut buffer[..most])
     }
@@ -102,9 +102,9 @@ impl Seek for Failing {
 }
 
 #[test]
-fn a_source_that_fails_is_the_storages_fault() {
-    // The index of the first stands at its end and that of the second at its beginning; the third
-    // has none.
+fn a_failing_source_is_a_storage_error() {
+    // The index of the first is at its end and that of the second at its beginning; the third has
+    // none.
     for clip in [
         "good/seventy_seconds.mp4",
         "good/h264_open_gop.mkv",
@@ -112,23 +112,23 @@ fn a_source_that_fails_is_the_storages_fault() {
         MJPEG,
         "good/wmv2.wmv",
     ] {
-        let video = std::fs::read(fixture(clip)).expect("the clip is there");
+        let video = std::fs::read(fixture(clip)).expect("the clip can be read");
         for reads in [0, 1, 2, 3, 5, 8, video.len() / 20_000] {
             let source = Failing { video: Cursor::new(video.clone()), reads };
             let error = with_timeout(clip, || {
                 extract_from(source, &threads(2)).expect_err("the source fails")
             });
-            let told = (error.code(), error.to_string());
+            let reported = (error.code(), error.to_string());
             assert_eq!(
-                told,
-                ("STORAGE_ERROR", "the video cannot be read: the store is on fire".to_owned()),
+                reported,
+                ("STORAGE_ERROR", "the video cannot be read: the store is gone".to_owned()),
                 "{clip}, read {reads}"
             );
         }
     }
 }
 
-/// Takes so many bytes and no more.
+/// A sink that fails after this number of bytes.
 struct Full(usize);
 
 impl Write for Full {
@@ -144,27 +144,27 @@ impl Write for Full {
 }
 
 #[test]
-fn a_sink_that_fails_is_the_storages_fault() {
+fn a_failing_sink_is_a_storage_error() {
     let clip = fixture("good/seventy_seconds.mp4");
-    let size = extract(&clip, &Options::default()).expect("the clip is good").len();
+    let size = extract(&clip, &Options::default()).expect("the clip is valid").len();
     for room in [0, 100, size / 2, size - 1] {
-        let source = std::fs::File::open(&clip).expect("the clip is there");
+        let source = std::fs::File::open(&clip).expect("the clip can be read");
         let result = with_timeout("a full disk", move || {
             frames::extract(source, Full(room), &Options::default(), |_| {})
         });
         let error = result.expect_err("the sink fails");
-        let told = (error.code(), error.to_string());
+        let reported = (error.code(), error.to_string());
         assert_eq!(
-            told,
+            reported,
             ("STORAGE_ERROR", "the archive cannot be written: the disk is full".to_owned()),
             "room for {room}"
         );
     }
 }
 
-/// Other programs know failures by these; a change breaks them.
+/// Clients depend on these codes.
 #[test]
-fn codes_never_change() {
+fn error_codes_are_stable() {
     let text = String::new;
     let errors = [
         (Error::EmptyFile, "EMPTY_FILE", false),
@@ -186,10 +186,10 @@ fn codes_never_change() {
     for (error, code, retry_may_help) in &errors {
         assert_eq!((error.code(), error.retry_may_help()), (*code, *retry_may_help), "{error:?}");
     }
-    // The list above has to name every code that there is.
+    // The list above is complete.
     let listed: BTreeSet<&str> = errors.iter().map(|(_, code, _)| *code).collect();
     let source = std::fs::read_to_string(root().join("crates/frames/src/error.rs"))
-        .expect("the source is there");
+        .expect("the source can be read");
     let is_code = |text: &&str| {
         text.len() > 3 && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
     };

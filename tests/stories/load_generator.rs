@@ -1,5 +1,4 @@
-//! The load generator counts as a bookkeeper does: what comes right, what is refused, and what is
-//! lost, by its job.
+//! The load generator counts results correctly: done, failed, rejected, and lost jobs.
 
 use std::path::Path;
 use std::process::Command;
@@ -14,16 +13,16 @@ use crate::harness::process::Process;
 use crate::harness::programs::{ProgramOutput, fiapx_path, run};
 use crate::harness::service::stored;
 
-/// The generator, for three seconds at eight uploads a second.
-fn load(url: &str, clips: &[&str], more: &[&str]) -> Command {
-    let generator = fiapx_path().with_file_name("load");
+/// Command of the load generator, for three seconds at eight uploads a second.
+fn generator(url: &str, clips: &[&str], more: &[&str]) -> Command {
+    let path = fiapx_path().with_file_name("load");
     assert!(
-        generator.is_file(),
+        path.is_file(),
         "{} is missing: build it with `cargo build --package load`",
-        generator.display()
+        path.display()
     );
     let clips = clips.iter().map(|clip| fixture(clip));
-    let mut command = Command::new(generator);
+    let mut command = Command::new(path);
     command
         .args(["--url", url, "--rate", "8", "--seconds", "3", "--users", "2", "--json", "--clips"])
         .args(clips)
@@ -44,7 +43,7 @@ fn number(result: &Value, name: &str) -> u64 {
     result[name].as_u64().unwrap_or_else(|| panic!("no {name} in {result}"))
 }
 
-/// The ids of jobs that a list of the result names.
+/// Job ids in a list of the result.
 fn ids(result: &Value, name: &str) -> Vec<String> {
     let jobs = result[name].as_array().expect("a list").iter();
     jobs.map(|job| {
@@ -54,10 +53,10 @@ fn ids(result: &Value, name: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_video_is_accounted_for() {
+fn every_video_is_counted() {
     let data = scratch();
     let service = Process::start(data.path(), &[("LIMIT_DOWNLOADS_PER_MINUTE", "1000")]);
-    let run = run(&mut load(service.base(), &[SHORT, TINY], &["--failing", &wrong_clip()]));
+    let run = run(&mut generator(service.base(), &[SHORT, TINY], &["--failing", &wrong_clip()]));
     assert_eq!(run.code, Some(0), "{run:?}");
     let result = result(&run);
     let [planned, accepted, done, failed] =
@@ -78,7 +77,7 @@ fn every_video_is_accounted_for() {
 }
 
 #[test]
-fn the_run_has_a_service_of_its_own_unless_another_is_named() {
+fn without_a_url_it_starts_its_own_service() {
     let mut command = Command::new(fiapx_path().with_file_name("load"));
     let arguments = ["--rate", "4", "--seconds", "1", "--arrivals", "fixed", "--clips"];
     let run = run(command.arg("--program").arg(fiapx_path()).args(arguments).arg(fixture(TINY)));
@@ -91,29 +90,29 @@ fn the_run_has_a_service_of_its_own_unless_another_is_named() {
     assert!(run.stderr.contains("LIMIT_DOWNLOADS_PER_MINUTE"), "{run:?}");
 }
 
-/// Whoever is refused is neither lost nor counted as served.
+/// Rejected uploads count as neither lost nor done.
 #[test]
-fn refusals_are_told_apart() {
+fn rejected_uploads_are_counted_separately() {
     let data = scratch();
     let service = Process::start(
         data.path(),
         &[("LIMIT_UNFINISHED_JOBS", "1"), ("LIMIT_DOWNLOADS_PER_MINUTE", "1")],
     );
-    let run = run(&mut load(service.base(), &["good/h264_endless_gop.mp4"], &["--drain", "20"]));
+    let run =
+        run(&mut generator(service.base(), &["good/h264_endless_gop.mp4"], &["--drain", "20"]));
     assert_eq!(run.code, Some(0), "{run:?}");
     let result = result(&run);
-    let refused = result["refused"]["uploads"]["429"].as_u64().unwrap_or_default();
-    assert!(refused > 0, "{result}");
-    assert_eq!(number(&result, "planned"), number(&result, "accepted") + refused, "{result}");
+    let rejected = result["refused"]["uploads"]["429"].as_u64().unwrap_or_default();
+    assert!(rejected > 0, "{result}");
+    assert_eq!(number(&result, "planned"), number(&result, "accepted") + rejected, "{result}");
 }
 
-/// An API that accepts, and no worker: what is accepted does not come to its end.
+/// With an API and no worker, accepted jobs do not finish.
 #[tokio::test(flavor = "multi_thread")]
-async fn jobs_that_never_end_are_named() {
-    let namespaces = Parts::Servers.namespaces().await.expect("they are namespaces on servers");
+async fn unfinished_jobs_are_reported_as_lost() {
+    let namespaces = Parts::Servers.namespaces().await.expect("they are on servers");
     let data = scratch();
-    let environment: Vec<(&str, &str)> =
-        namespaces.environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let environment = namespaces.variables();
     let directory = |name: &str| data.path().join(name);
     let migrated = run(Command::new(fiapx_path())
         .args(["migrate", "--data-dir"])
@@ -122,9 +121,9 @@ async fn jobs_that_never_end_are_named() {
     assert_eq!(migrated.code, Some(0), "{migrated:?}");
     let api = Process::role(&["api", "--listen", "127.0.0.1:0"], &directory("api"), &environment);
     let base = api.base().to_owned();
-    let run = spawn_blocking(move || run(&mut load(&base, &[TINY], &["--drain", "2"])))
+    let run = spawn_blocking(move || run(&mut generator(&base, &[TINY], &["--drain", "2"])))
         .await
-        .expect("it runs");
+        .expect("the generator runs");
     assert_eq!(run.code, Some(1), "{run:?}");
     let result = result(&run);
     let lost = ids(&result, "lost");
@@ -135,36 +134,36 @@ async fn jobs_that_never_end_are_named() {
     );
 }
 
-/// A service that is gone in the middle: what it had accepted is missed.
+/// Jobs of a service that is killed are lost.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_that_dies_is_noticed() {
+async fn jobs_of_a_killed_service_are_reported_as_lost() {
     let data = scratch();
     let service = Process::start(data.path(), &[]);
     let base = service.base().to_owned();
     let run = spawn_blocking(move || {
-        run(&mut load(&base, &["good/h264_endless_gop.mp4"], &["--drain", "2"]))
+        run(&mut generator(&base, &["good/h264_endless_gop.mp4"], &["--drain", "2"]))
     });
-    until_accepted(data.path()).await;
+    wait_for_uploads(data.path()).await;
     service.kill();
-    let run = run.await.expect("it runs");
+    let run = run.await.expect("the generator runs");
     assert_eq!(run.code, Some(1), "{run:?}");
     let result = result(&run);
     assert!(!ids(&result, "lost").is_empty() && number(&result, "unanswered") > 0, "{result}");
 }
 
-/// Wait until a service has taken three videos.
-async fn until_accepted(data: &Path) {
+/// Wait until a service has stored three videos.
+async fn wait_for_uploads(data: &Path) {
     let videos = || stored(data).into_keys().filter(|path| path.contains("/input.")).count();
     eventually("three videos", || async { (videos() >= 3).then_some(()) }).await;
 }
 
-/// A video that has to fail and does not is as wrong as the other way round.
+/// A job that should fail and is done is wrong, and so is the opposite.
 #[test]
-fn another_end_than_the_right_one_is_wrong() {
+fn unexpected_outcomes_are_reported_as_wrong() {
     let data = scratch();
     let service = Process::start(data.path(), &[]);
     let good = fixture(TINY).display().to_string();
-    let run = run(&mut load(service.base(), &[WRONG], &["--failing", &good]));
+    let run = run(&mut generator(service.base(), &[WRONG], &["--failing", &good]));
     assert_eq!(run.code, Some(1), "{run:?}");
     let result = result(&run);
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Running the service: starting and refusing to start, stopping, and what it tells of itself.
+//! Operation of the service: start, shutdown, checks, logs, metrics and traces.
 
 mod check_command;
 mod commands;
@@ -17,21 +17,22 @@ use crate::harness::clips::{LONG, SHORT, clip_bytes};
 use crate::harness::process::Process;
 use crate::harness::service::Service;
 
-/// Wait until a process has logged an event that begins so, and give its line.
-async fn logged(process: &Process, beginning: &str) -> Value {
+/// Wait until a process has logged an event that begins with a text; return its line.
+async fn wait_for_event(process: &Process, beginning: &str) -> Value {
     let begins =
         |line: &Value| line["event"].as_str().is_some_and(|event| event.starts_with(beginning));
     eventually(beginning, || async { process.log().into_iter().find(begins) }).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn readiness_names_the_part_that_is_gone() {
+async fn readiness_names_the_part_that_fails() {
     let service = Service::start().await;
     let (status, health) = fetch_json(service.request(Method::GET, "/health")).await;
     assert_eq!((status, &health["status"]), (StatusCode::OK, &"ok".into()));
     let readiness = |storage: bool| {
         let part = |name, reached| json!({ "name": name, "reached": reached });
-        json!({ "ready": storage, "parts": [part("database", true), part("storage", storage), part("broker", true)] })
+        let parts = [part("database", true), part("storage", storage), part("broker", true)];
+        json!({ "ready": storage, "parts": parts })
     };
     let ready = async || fetch_json(service.request(Method::GET, "/ready")).await;
     assert_eq!(ready().await, (StatusCode::OK, readiness(true)));
@@ -43,10 +44,10 @@ async fn readiness_names_the_part_that_is_gone() {
     assert_eq!(
         (status, &health["status"]),
         (StatusCode::OK, &"ok".into()),
-        "it is alive all the same"
+        "liveness does not depend on the store"
     );
 
-    // What is asked of it meanwhile is refused, and leaves nothing.
+    // Uploads are rejected meanwhile, and leave nothing.
     let user = service.user().await;
     let (status, problem) = user.upload(&[(SHORT, clip_bytes(SHORT))]).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{problem}");
@@ -58,7 +59,7 @@ async fn readiness_names_the_part_that_is_gone() {
     assert_eq!(service.files().await.len(), 2);
 }
 
-/// Slots are for jobs, and the machine is shared among them: a long one holds up nobody.
+/// Each job has a worker slot, and the slots share the machine.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_short_video_does_not_wait_for_a_long_one() {
     let service = Service::with(|settings| settings.worker.concurrency = 2).await;

@@ -1,10 +1,11 @@
-//! Roles as processes of their own, on a real PostgreSQL, RabbitMQ, S3 store and Redis.
+//! Roles as separate processes, on PostgreSQL, RabbitMQ, an S3 store and Redis.
 
 use reqwest::{Method, StatusCode};
+use tokio::task::block_in_place;
 
 use crate::harness::archive::Archive;
 use crate::harness::checks::eventually;
-use crate::harness::client::fetch_json;
+use crate::harness::client::{User, allowed_downloads, fetch_json};
 use crate::harness::clips::{MJPEG, SHORT, fixture, scratch};
 use crate::harness::cluster::Cluster;
 use crate::harness::programs::{error_line, fiapx, output, run};
@@ -14,7 +15,7 @@ async fn two_apis_and_three_workers_share_the_work() {
     const CLIPS: [&str; 6] =
         [SHORT, "good/vp9.webm", MJPEG, "good/wmv2.wmv", "good/prores.mov", "good/flv1.flv"];
     let cluster = Cluster::without_schema(&[]).await;
-    // Nobody works on a schema that is not there.
+    // No role starts without the schema.
     let early = cluster.command(&["worker"]);
     assert!(error_line(&early).expect("one line").contains("fiapx migrate"), "{early:?}");
     assert_eq!(cluster.command(&["migrate"]).code, Some(0));
@@ -25,7 +26,7 @@ async fn two_apis_and_three_workers_share_the_work() {
     let workers = [cluster.worker(), cluster.worker(), cluster.worker()];
     let notifier = cluster.notifier();
 
-    // What is uploaded to one API is seen by the other.
+    // Both APIs show the same jobs.
     let [first, second] = [&apis[0], &apis[1]];
     let user = first.user().await;
     let same = user.account().at(second);
@@ -37,78 +38,61 @@ async fn two_apis_and_three_workers_share_the_work() {
             same.upload_clip(name).await
         });
     }
-    for (job, name) in jobs.iter().zip(CLIPS) {
+    for (job, clip) in jobs.iter().zip(CLIPS) {
         same.wait_until_done(job).await;
-        let alone = output(fiapx().arg("extract").arg(fixture(name)).args(["-o", "-"]))
-            .expect("the command makes one, too");
-        let archive = user.archive(job).await;
-        assert_eq!(archive.len(), alone.len(), "{name}");
-        // Single pictures are read out of the store, by either API.
-        let (_, picture) = Archive::read(archive).expect("it is whole").frames.swap_remove(0);
-        let frame = same
-            .request(Method::GET, &format!("/jobs/{job}/frames/1"))
-            .send()
-            .await
-            .expect("the service answers");
-        assert!(
-            frame.bytes().await.expect("it comes whole") == picture,
-            "{name}: the first frame is another"
-        );
-        let small = user
-            .request(Method::GET, &format!("/jobs/{job}/frames/1?width=64"))
-            .send()
-            .await
-            .expect("the service answers");
-        assert_eq!(
-            (small.status(), &small.headers()["content-type"]),
-            (StatusCode::OK, &"image/jpeg".parse().expect("a value"))
-        );
+        expect_same_archive(&user, &same, job, clip).await;
     }
-    // The limit holds over both: six downloads are made, four more are allowed.
-    let mut allowed = 0;
-    for number in 0..12 {
-        let client = if number % 2 == 0 { &user } else { &same };
-        let (status, _) = client.get(&format!("/jobs/{}/download", jobs[0])).await;
-        allowed += usize::from(status == StatusCode::OK);
-        assert!(status == StatusCode::OK || status == StatusCode::TOO_MANY_REQUESTS);
-    }
-    assert_eq!(allowed, 4);
+    // Both APIs share the limit of ten downloads, of which six are used.
+    assert_eq!(allowed_downloads([&user, &same], &jobs[0], 12).await, 4);
 
-    // Each outcome is told once.
     let mails = || cluster.namespaces.mailbox.received().len();
-    eventually("every outcome is told", || async { (mails() == CLIPS.len()).then_some(()) }).await;
+    eventually("every outcome has a mail", || async { (mails() == CLIPS.len()).then_some(()) })
+        .await;
 
     let done: usize = workers
         .into_iter()
         .chain([notifier])
         .map(|process| {
-            process.signal("TERM");
-            let (status, log) = process.wait_for_exit();
-            assert!(status.success());
+            let log = block_in_place(|| process.terminate());
             log.iter().filter(|line| line["event"] == "the archive is done").count()
         })
         .sum();
     assert_eq!(done, CLIPS.len(), "each job is done by one worker");
     assert_eq!(mails(), CLIPS.len());
-    // The APIs need no worker to be well.
+    // The APIs work without workers.
     for api in apis {
         let (status, _) = fetch_json(api.request(Method::GET, "/health")).await;
         assert_eq!(status, StatusCode::OK);
-        api.signal("TERM");
-        assert!(api.wait_for_exit().0.success());
+        block_in_place(|| api.terminate());
     }
 }
 
+/// Check that both APIs serve the archive and the frames that the command makes of a clip.
+async fn expect_same_archive(user: &User<'_>, same: &User<'_>, job: &str, clip: &str) {
+    let expected = output(fiapx().arg("extract").arg(fixture(clip)).args(["-o", "-"]));
+    let archive = user.archive(job).await;
+    assert_eq!(archive.len(), expected.expect("the clip is valid").len(), "{clip}");
+    let (_, png) = Archive::read(archive).expect("it is complete").frames.swap_remove(0);
+    let path = format!("/jobs/{job}/frames/1");
+    let frame = same.request(Method::GET, &path).send().await.expect("the service responds");
+    let frame = frame.bytes().await.expect("the response completes");
+    assert!(frame == png, "{clip}: the first frame differs");
+    let thumbnail = user.request(Method::GET, &format!("{path}?width=64"));
+    let thumbnail = thumbnail.send().await.expect("the service responds");
+    assert_eq!(thumbnail.status(), StatusCode::OK);
+    assert_eq!(thumbnail.headers()["content-type"], "image/jpeg");
+}
+
 #[test]
-fn a_role_alone_needs_parts_that_others_share() {
+fn a_single_role_needs_parts_that_can_be_shared() {
     let data = scratch();
     for role in ["api", "worker", "notifier"] {
-        let refused = run(fiapx()
+        let rejected = run(fiapx()
             .arg(role)
             .arg("--data-dir")
             .arg(data.path())
             .env("DATABASE_URL", "postgresql://localhost/fiapx"));
-        let line = error_line(&refused).expect("one line");
+        let line = error_line(&rejected).expect("one line");
         assert!(line.contains("RABBITMQ_URL, S3_ENDPOINT, REDIS_URL, JWT_SECRET"), "{line}");
         assert!(!line.contains("DATABASE_URL"), "{line}");
     }

@@ -2,27 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use reqwest::StatusCode;
 use tokio::task::block_in_place;
 
 use crate::harness::checks::eventually;
-use crate::harness::client::User;
+use crate::harness::client::allowed_downloads;
 use crate::harness::clips::TINY;
 use crate::harness::cluster::Cluster;
-
-/// Number of allowed downloads among `times` requests, made at both processes by turns.
-async fn allowed(users: [&User<'_>; 2], job: &str, times: usize) -> usize {
-    let mut allowed = 0;
-    for turn in 0..times {
-        let (status, body) = users[turn % 2].get(&format!("/jobs/{job}/download")).await;
-        assert!(
-            matches!(status, StatusCode::OK | StatusCode::TOO_MANY_REQUESTS),
-            "{status}: {body}"
-        );
-        allowed += usize::from(status == StatusCode::OK);
-    }
-    allowed
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_redis_each_process_counts_on_its_own() {
@@ -32,10 +17,10 @@ async fn without_redis_each_process_counts_on_its_own() {
     let same = user.account().at(&second);
     let job = user.upload_clip(TINY).await;
     user.wait_until_done(&job).await;
-    assert_eq!(allowed([&user, &same], &job, 6).await, 6);
+    assert_eq!(allowed_downloads([&user, &same], &job, 6).await, 6);
 
     block_in_place(|| cluster.redis.stop());
-    assert_eq!(allowed([&user, &same], &job, 24).await, 20, "ten at each process");
+    assert_eq!(allowed_downloads([&user, &same], &job, 24).await, 20, "ten at each process");
     // Other requests still work, including those that are counted.
     let newcomer = second.user().await;
     newcomer.wait_until_done(&newcomer.upload_clip(TINY).await).await;
@@ -46,7 +31,7 @@ async fn without_redis_each_process_counts_on_its_own() {
         let job = user.upload_clip(TINY).await;
         user.wait_until_done(&job).await;
         let same = user.account().at(&second);
-        (allowed([&user, &same], &job, 24).await == 10).then_some(())
+        (allowed_downloads([&user, &same], &job, 24).await == 10).then_some(())
     })
     .await;
 

@@ -217,6 +217,20 @@ impl Account {
     }
 }
 
+/// Number of allowed downloads among `times` requests of a user, made at two processes by turns.
+pub async fn allowed_downloads(users: [&User<'_>; 2], job: &str, times: usize) -> usize {
+    let mut allowed = 0;
+    for turn in 0..times {
+        let (status, body) = users[turn % 2].get(&format!("/jobs/{job}/download")).await;
+        assert!(
+            matches!(status, StatusCode::OK | StatusCode::TOO_MANY_REQUESTS),
+            "{status}: {body}"
+        );
+        allowed += usize::from(status == StatusCode::OK);
+    }
+    allowed
+}
+
 /// States in a stream of events, in their order.
 fn statuses(events: &str) -> Vec<String> {
     events

@@ -9,6 +9,9 @@ use servers::{Garage, Mailbox, Postgres, RabbitMq, Redis};
 use storage::{Key, Storage};
 use tokio::task::spawn_blocking;
 
+use super::clips::scratch;
+use super::programs::{fiapx, run};
+
 /// The parts of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parts {
@@ -92,6 +95,15 @@ impl Namespaces {
     /// The environment as borrowed strings.
     pub fn variables(&self) -> Vec<(&'static str, &str)> {
         self.environment.iter().map(|(name, value)| (*name, value.as_str())).collect()
+    }
+
+    /// Create the schema.
+    pub fn migrate(&self) {
+        let data = scratch();
+        let mut migrate = fiapx();
+        migrate.args(["migrate", "--data-dir"]).arg(data.path());
+        let migrated = run(migrate.envs(self.environment.iter().cloned()));
+        assert_eq!(migrated.code, Some(0), "{migrated:?}");
     }
 
     /// Number of multipart uploads that are neither completed nor aborted.

@@ -4,7 +4,7 @@ use jobs::JobId;
 use rstest::rstest;
 use tokio::task::block_in_place;
 
-use super::failure::sent_to_a_broken_store;
+use super::failure::upload_before_storage_failure;
 use super::id;
 use crate::harness::checks::eventually;
 use crate::harness::clips::{WRONG, scratch};
@@ -13,11 +13,38 @@ use crate::harness::programs::{ProgramOutput, error_line, fiapx, run};
 use crate::harness::service::Service;
 
 /// Run `fiapx jobs` on the data of a service.
-fn operate(service: &Service, words: &[&str]) -> ProgramOutput {
+fn operate(service: &Service, arguments: &[&str]) -> ProgramOutput {
     let environment =
         service.namespaces.iter().flat_map(|namespaces| namespaces.environment.iter().cloned());
     let data = ["--data-dir".as_ref(), service.directory.path().as_os_str()];
-    block_in_place(|| run(fiapx().arg("jobs").args(words).args(data).envs(environment)))
+    block_in_place(|| run(fiapx().arg("jobs").args(arguments).args(data).envs(environment)))
+}
+
+/// Check the output of `fiapx jobs failed` for these jobs of the user, newest first.
+fn check_failed_jobs(service: &Service, parts: Parts, user: &str, jobs: [(&str, &str); 2]) {
+    let listed = operate(service, &["failed"]);
+    assert_eq!((listed.code, listed.stderr.as_str()), (Some(0), ""));
+    let printed = listed.lines();
+    for (line, (job, code)) in printed.iter().zip(jobs) {
+        assert!(line.contains(&format!(" {job} {user} {code} 1 ")), "{printed:?}");
+    }
+    let dead_letters = match parts {
+        Embedded => vec![
+            "dead letters are in the memory of the process that runs: \
+             see fiapx_queue_messages at /metrics",
+        ],
+        Servers => {
+            vec!["video.process.dlq: 2 dead letters", "notification.send.dlq: 0 dead letters"]
+        }
+    };
+    assert_eq!(printed[2..], dead_letters);
+    let (job, code) = jobs[1];
+    let narrow = operate(service, &["failed", "--code", code, "--limit", "1", "--json"]);
+    let document: serde_json::Value = serde_json::from_slice(&narrow.stdout).expect("JSON");
+    assert_eq!(
+        (document["jobs"].as_array().map(Vec::len), &document["jobs"][0]["job_id"]),
+        (Some(1), &job.into())
+    );
 }
 
 #[rstest]
@@ -30,39 +57,17 @@ async fn a_failed_job_is_queued_again_and_done(#[values(Embedded, Servers)] part
         })
         .await;
     let user = service.user().await;
-    let (job, broken) = sent_to_a_broken_store(&service, &user).await;
+    let (job, broken) = upload_before_storage_failure(&service, &user).await;
     user.wait_for(&job, &["FAILED"]).await;
     eventually("the mail", || async { (service.mails().len() == 1).then_some(()) }).await;
     broken.repair();
     let removed = user.upload_clip(WRONG).await;
     user.wait_for(&removed, &["FAILED"]).await;
     let video = format!("videos/{}/{removed}/input.mp4", user.id).parse().expect("a key");
-    service.storage().delete(&video).await.expect("the store answers");
+    service.storage().delete(&video).await.expect("the store responds");
 
-    let listed = operate(&service, &["failed"]);
-    assert_eq!((listed.code, listed.stderr.as_str()), (Some(0), ""));
-    let printed = listed.lines();
-    assert!(
-        printed[0].contains(&format!(" {removed} {} NO_VIDEO_STREAM 1 ", user.id)),
-        "{printed:?}"
-    );
-    assert!(printed[1].contains(&format!(" {job} {} STORAGE_ERROR 1 ", user.id)), "{printed:?}");
-    let dead_letters = match parts {
-        Embedded => vec![
-            "dead letters are in the memory of the process that runs: see fiapx_queue_messages at /metrics",
-        ],
-        Servers => {
-            vec!["video.process.dlq: 2 dead letters", "notification.send.dlq: 0 dead letters"]
-        }
-    };
-    assert_eq!(printed[2..], dead_letters);
-    let narrow =
-        operate(&service, &["failed", "--code", "STORAGE_ERROR", "--limit", "1", "--json"]);
-    let document: serde_json::Value = serde_json::from_slice(&narrow.stdout).expect("JSON");
-    assert_eq!(
-        (document["jobs"].as_array().map(Vec::len), &document["jobs"][0]["job_id"]),
-        (Some(1), &job.as_str().into())
-    );
+    let failed = [(removed.as_str(), "NO_VIDEO_STREAM"), (job.as_str(), "STORAGE_ERROR")];
+    check_failed_jobs(&service, parts, &user.id, failed);
 
     // Jobs that cannot be queued again are named, and the others are queued.
     let nobody = JobId::generate().to_string();
@@ -96,7 +101,7 @@ async fn a_failed_job_is_queued_again_and_done(#[values(Embedded, Servers)] part
         (none.code, none.lines()),
         (Some(0), vec!["no such job failed whose video is still kept".to_owned()])
     );
-    let history = service.database().history(id(&job)).await.expect("the database answers");
+    let history = service.database().history(id(&job)).await.expect("the database responds");
     assert_eq!(history.iter().filter(|change| change.metadata["by"] == "operator").count(), 1);
 
     let subjects: Vec<String> =
@@ -116,19 +121,19 @@ async fn a_failed_job_is_queued_again_and_done(#[values(Embedded, Servers)] part
 fn wrong_usage_is_rejected() {
     let nowhere = scratch();
     let data = nowhere.path().join("data");
-    for words in [&["failed"][..], &["retry", "--code", "STORAGE_ERROR"]] {
-        let rejected = run(fiapx().arg("jobs").args(words).arg("--data-dir").arg(&data));
+    for arguments in [&["failed"][..], &["retry", "--code", "STORAGE_ERROR"]] {
+        let rejected = run(fiapx().arg("jobs").args(arguments).arg("--data-dir").arg(&data));
         assert_eq!(rejected.code, Some(1), "{rejected:?}");
         let line = error_line(&rejected).expect("one line");
         assert!(line.contains("no service keeps its data in") && !data.exists(), "{line}");
     }
-    for words in [
+    for arguments in [
         &["retry"][..],
         &["retry", "--code", "BAD_LUCK"],
         &["retry", "one"],
         &["failed", "--limit", "0"],
     ] {
-        let rejected = run(fiapx().arg("jobs").args(words));
-        assert_eq!(rejected.code, Some(2), "{words:?}: {rejected:?}");
+        let rejected = run(fiapx().arg("jobs").args(arguments));
+        assert_eq!(rejected.code, Some(2), "{arguments:?}: {rejected:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! What the service cannot start with, it says in one line.
+//! Settings and environments that the service cannot start with are reported in one line.
 
 use std::net::TcpListener;
 use std::process::Command;
@@ -15,85 +15,83 @@ fn with(environment: &[(&str, &str)], arguments: &[&str]) -> ProgramOutput {
     run(command.arg(fiapx().get_program()).args(arguments))
 }
 
-/// The command has to fail in one line; gives it.
+/// Check that a command fails with one line; return it.
 fn failure(run: &ProgramOutput) -> &str {
     assert_eq!(run.code, Some(1), "{}", run.stderr);
-    error_line(run).expect("one line says what is wrong")
+    error_line(run).expect("one line")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_process_on_the_same_data_is_refused() {
+async fn a_second_process_on_the_same_data_is_rejected() {
     let directory = scratch();
     let path = directory.path().to_str().expect("a plain path");
     let process = Process::start(directory.path(), &[]);
-    let refused = with(&[], &["serve", "--listen", "127.0.0.1:0", "--data-dir", path]);
-    let line = failure(&refused);
+    let rejected = with(&[], &["serve", "--listen", "127.0.0.1:0", "--data-dir", path]);
+    let line = failure(&rejected);
     assert!(line.contains("another fiapx works in") && line.contains(path), "{line}");
     assert!(
         fetch_json(process.request(reqwest::Method::GET, "/ready")).await.0.is_success(),
-        "the first one works on"
+        "the first process still works"
     );
     process.signal("TERM");
     assert!(process.wait_for_exit().0.success());
-    // Its place is free now.
+    // The data is free now.
     let process = Process::start(directory.path(), &[]);
     assert!(fetch_json(process.request(reqwest::Method::GET, "/ready")).await.0.is_success());
 }
 
 #[test]
-fn an_address_that_is_taken_is_named() {
+fn an_address_in_use_is_reported() {
     let directory = scratch();
     let path = directory.path().to_str().expect("a plain path");
-    let taken = TcpListener::bind("127.0.0.1:0").expect("there are ports");
-    let address = taken.local_addr().expect("it has one").to_string();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let address = taken.local_addr().expect("it has an address").to_string();
     let [free, address] = ["127.0.0.1:0", &address];
     for (listen, metrics) in [(address, ""), (free, address)] {
-        let refused = with(
+        let rejected = with(
             &[("METRICS_LISTEN", metrics)],
             &["serve", "--data-dir", path, "--listen", listen],
         );
-        let line = failure(&refused);
+        let line = failure(&rejected);
         assert!(line.contains(address) && line.contains("in use"), "{line}");
     }
 }
 
 #[test]
-fn a_data_directory_that_cannot_be_is_named() {
+fn an_impossible_data_directory_is_reported() {
     let directory = scratch();
     let file = directory.path().join("file");
-    std::fs::write(&file, "in the way").expect("there is room");
+    std::fs::write(&file, "in the way").expect("it can be written");
     let below = file.join("data");
     let path = below.to_str().expect("a plain path");
     for command in ["serve", "migrate", "check"] {
-        let refused = with(&[], &[command, "--data-dir", path]);
-        let line = failure(&refused);
+        let rejected = with(&[], &[command, "--data-dir", path]);
+        let line = failure(&rejected);
         assert!(line.contains(path), "{command}: {line}");
     }
     assert_eq!(file_names(directory.path()), ["file"]);
 }
 
-/// What only its part understands.
+/// Settings that only their part can check.
 #[test]
-fn wrong_secrets_and_senders_are_named() {
+fn invalid_secrets_and_senders_are_reported() {
     let directory = scratch();
     let path = directory.path().to_str().expect("a plain path");
-    for (name, value, why) in
+    for (name, value, reason) in
         [("JWT_SECRET", "a-short-secret", "bytes"), ("EMAIL_FROM", "nobody", "is no address")]
     {
-        let refused =
+        let rejected =
             with(&[(name, value)], &["serve", "--listen", "127.0.0.1:0", "--data-dir", path]);
-        let line = failure(&refused);
-        assert!(line.contains(name) && line.contains(why), "{name}: {line}");
+        let line = failure(&rejected);
+        assert!(line.contains(name) && line.contains(reason), "{name}: {line}");
         assert!(!line.contains("a-short-secret"), "{line}");
     }
 }
 
-/// Before anything is made.
+/// Variables are checked before any file is created.
 #[test]
-fn wrong_settings_are_named() {
+fn invalid_variables_are_reported() {
     let directory = scratch();
-    let config = directory.path().join("fiapx.toml");
-    let path = config.to_str().expect("a plain path");
     let in_environment = [
         ("WORKER_CONCURRENCY", "many", "`many` is no whole number"),
         ("WORKER_LEASE_SECONDS", "1", "1 is not from 5 to"),
@@ -105,16 +103,24 @@ fn wrong_settings_are_named() {
         ("PUBLIC_URL", "videos", "is no URL"),
         ("DEBUG", "perhaps", "is neither true nor false"),
     ];
-    for (name, value, why) in in_environment {
+    for (name, value, reason) in in_environment {
         let data = directory.path().join("data");
-        let refused = with(
+        let rejected = with(
             &[(name, value)],
             &["serve", "--listen", "127.0.0.1:0", "--data-dir", data.to_str().expect("plain")],
         );
-        let line = failure(&refused);
-        assert!(line.contains(name) && line.contains(why), "{name}: {line}");
+        let line = failure(&rejected);
+        assert!(line.contains(name) && line.contains(reason), "{name}: {line}");
         assert_eq!(file_names(directory.path()), [""; 0], "{name}");
     }
+}
+
+/// The configuration file is checked before any other file is created.
+#[test]
+fn invalid_configuration_files_are_reported() {
+    let directory = scratch();
+    let config = directory.path().join("fiapx.toml");
+    let path = config.to_str().expect("a plain path");
     let in_file = [
         ("[worker]\nslots = 3", "worker.slots in", "is no setting"),
         ("colour = 1", "colour in", "is no setting"),
@@ -124,21 +130,21 @@ fn wrong_settings_are_named() {
         ("[server]\nlisten = \"everywhere\"", "server.listen in", "is wrong"),
         ("[mail]\nuser = \"ana\"", "mail.password", "is missing"),
     ];
-    for (text, name, why) in in_file {
-        std::fs::write(&config, text).expect("there is room");
+    for (text, name, reason) in in_file {
+        std::fs::write(&config, text).expect("it can be written");
         for command in ["serve", "migrate", "check"] {
             let data = directory.path().join("data");
-            let refused = with(
+            let rejected = with(
                 &[],
                 &[command, "--config", path, "--data-dir", data.to_str().expect("plain")],
             );
-            let line = failure(&refused);
-            assert!(line.contains(name) && line.contains(why), "{command}, {text}: {line}");
-            assert!(line.contains(path) || why == "is missing", "{command}, {text}: {line}");
+            let line = failure(&rejected);
+            assert!(line.contains(name) && line.contains(reason), "{command}, {text}: {line}");
+            assert!(line.contains(path) || reason == "is missing", "{command}, {text}: {line}");
             assert_eq!(file_names(directory.path()), ["fiapx.toml"], "{command}, {text}");
         }
     }
-    std::fs::remove_file(&config).expect("it is there");
-    let refused = with(&[], &["serve", "--config", path]);
-    assert!(failure(&refused).contains(path), "{}", refused.stderr);
+    std::fs::remove_file(&config).expect("it exists");
+    let rejected = with(&[], &["serve", "--config", path]);
+    assert!(failure(&rejected).contains(path), "{}", rejected.stderr);
 }

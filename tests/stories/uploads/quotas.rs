@@ -1,5 +1,4 @@
-//! Nobody takes the service away from the others: uploads at once, jobs that wait, bytes in store,
-//! and clients that only hold on.
+//! Limits for each user: concurrent uploads, waiting jobs, stored bytes, and slow connections.
 
 use std::time::{Duration, Instant};
 
@@ -17,29 +16,43 @@ use crate::harness::client::User;
 use crate::harness::clips::{LONG, ONE_FRAME, clip_bytes};
 use crate::harness::parts::Parts::{self, Embedded, Servers};
 
-/// A small upload: its status, code and whether the client learns when to come again.
-async fn one_more(user: &User<'_>) -> (StatusCode, Value, bool) {
+/// Response to a small upload.
+#[derive(Debug, PartialEq)]
+struct Response {
+    status: StatusCode,
+    code: Value,
+    /// Whether it has `Retry-After`.
+    has_retry_after: bool,
+}
+
+impl Response {
+    fn too_many(code: &str) -> Self {
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        Self { status, code: code.into(), has_retry_after: true }
+    }
+}
+
+async fn upload_one_more(user: &User<'_>) -> Response {
     let form = body(&[("name=\"file\"; filename=\"a.mp4\"", &clip_bytes(ONE_FRAME))]);
-    let answer = post(user, FORM, form).send().await.expect("the service answers");
-    let (status, again) = (answer.status(), answer.headers().contains_key(header::RETRY_AFTER));
-    let answer: Value = answer.json().await.expect("answers are JSON");
-    (status, answer["code"].clone(), again)
+    let response = post(user, FORM, form).send().await.expect("the service responds");
+    let status = response.status();
+    let has_retry_after = response.headers().contains_key(header::RETRY_AFTER);
+    let body: Value = response.json().await.expect("responses are JSON");
+    Response { status, code: body["code"].clone(), has_retry_after }
 }
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_has_so_many_uploads_under_way_and_no_more(
-    #[values(Embedded, Servers)] parts: Parts,
-) {
+async fn concurrent_uploads_of_a_user_are_limited(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.with(|settings| settings.limits.uploads_at_once = 1).await;
     let (user, other) = (service.user().await, service.user().await);
-    // So large that an S3 store sees something of it before it is complete.
+    // So large that an S3 store has a part of it before it is complete.
     let large = [clip_bytes(ONE_FRAME), vec![0; 12 * MIB]].concat();
     let form = body(&[("name=\"file\"; filename=\"a.mp4\"", &large)]);
     let (begin, end) = (form[..form.len() / 2].to_vec(), form[form.len() / 2..].to_vec());
-    let (go, gone) = oneshot::channel();
+    let (resume, resumed) = oneshot::channel();
     let rest = stream::once(async move {
-        gone.await.map_err(std::io::Error::other)?;
+        resumed.await.map_err(std::io::Error::other)?;
         Ok::<_, std::io::Error>(end)
     });
     let slow = tokio::spawn(
@@ -49,22 +62,23 @@ async fn a_user_has_so_many_uploads_under_way_and_no_more(
         (!service.files().await.is_empty()).then_some(())
     })
     .await;
+    assert_eq!(upload_one_more(&user).await, Response::too_many("TOO_MANY_UPLOADS"));
     assert_eq!(
-        one_more(&user).await,
-        (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_UPLOADS".into(), true)
+        upload_one_more(&other).await.status,
+        StatusCode::ACCEPTED,
+        "another user is not limited"
     );
-    assert_eq!(one_more(&other).await.0, StatusCode::ACCEPTED, "somebody else is not held up");
-    go.send(()).expect("the upload waits");
+    resume.send(()).expect("the upload waits");
     assert_eq!(
-        slow.await.expect("nothing panics").expect("the service answers").status(),
+        slow.await.expect("nothing panics").expect("the service responds").status(),
         StatusCode::ACCEPTED
     );
-    assert_eq!(one_more(&user).await.0, StatusCode::ACCEPTED);
+    assert_eq!(upload_one_more(&user).await.status, StatusCode::ACCEPTED);
 }
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_has_so_many_jobs_that_wait_and_no_more(#[values(Embedded, Servers)] parts: Parts) {
+async fn unfinished_jobs_of_a_user_are_limited(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts
         .with(|settings| {
             settings.limits.unfinished_jobs = 2;
@@ -74,19 +88,16 @@ async fn a_user_has_so_many_jobs_that_wait_and_no_more(#[values(Embedded, Server
     let user = service.user().await;
     let running = user.upload_clip(LONG).await;
     let waiting = user.upload_clip(LONG).await;
-    assert_eq!(
-        one_more(&user).await,
-        (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_JOBS".into(), true)
-    );
+    assert_eq!(upload_one_more(&user).await, Response::too_many("TOO_MANY_JOBS"));
     for job in [&waiting, &running] {
         assert_eq!(user.delete(&format!("/videos/{job}")).await.0, StatusCode::OK);
     }
-    assert_eq!(one_more(&user).await.0, StatusCode::ACCEPTED);
+    assert_eq!(upload_one_more(&user).await.status, StatusCode::ACCEPTED);
 }
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_stores_so_much_and_no_more(#[values(Embedded, Servers)] parts: Parts) {
+async fn stored_bytes_of_a_user_are_limited(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.with(|settings| settings.limits.stored_mb = 1).await;
     let (user, other) = (service.user().await, service.user().await);
     let padded = [clip_bytes(ONE_FRAME), vec![0; 1 << 20]].concat();
@@ -97,14 +108,14 @@ async fn a_user_stores_so_much_and_no_more(#[values(Embedded, Servers)] parts: P
     let half = [clip_bytes(ONE_FRAME), vec![0; 900 << 10]].concat();
     let large = user.upload(&[("a.mp4", half.clone())]).await;
     assert_eq!(large.0, StatusCode::ACCEPTED, "{}", large.1);
-    assert_eq!(one_more(&user).await.0, StatusCode::ACCEPTED);
+    assert_eq!(upload_one_more(&user).await.status, StatusCode::ACCEPTED);
     let (status, problem) = user.upload(&[("a.mp4", half.clone())]).await;
     assert_eq!(
         (status, &problem["code"]),
         (StatusCode::INSUFFICIENT_STORAGE, &"QUOTA_EXCEEDED".into())
     );
-    assert_eq!(one_more(&other).await.0, StatusCode::ACCEPTED);
-    // What is deleted makes room.
+    assert_eq!(upload_one_more(&other).await.status, StatusCode::ACCEPTED);
+    // Deleting a job frees its bytes.
     let large = large.1["job_id"].as_str().expect("an id");
     user.wait_for(large, &["DONE", "FAILED"]).await;
     assert_eq!(user.delete(&format!("/videos/{large}")).await.0, StatusCode::NO_CONTENT);
@@ -113,14 +124,18 @@ async fn a_user_stores_so_much_and_no_more(#[values(Embedded, Servers)] parts: P
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_sends_byte_by_byte_is_cut_off(#[values(Embedded, Servers)] parts: Parts) {
+async fn a_client_that_sends_byte_by_byte_is_disconnected(
+    #[values(Embedded, Servers)] parts: Parts,
+) {
     let service = parts.with(|settings| settings.upload.patience_seconds = 1).await;
-    let address = service.base().strip_prefix("http://").expect("it is HTTP").to_owned();
+    let address = service.base().strip_prefix("http://").expect("an HTTP URL").to_owned();
     let user = service.user().await;
     // In the headers, in a JSON body, and in a video.
-    let json = "POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 60000\r\n\r\n";
+    let json = "POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+                Content-Length: 60000\r\n\r\n";
     let video = format!(
-        "POST /videos/upload HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: {FORM}\r\nContent-Length: 60000\r\n\r\n",
+        "POST /videos/upload HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: {FORM}\r\nContent-Length: 60000\r\n\r\n",
         user.access
     );
     for begin in ["GET /health HTTP/1.1\r\nX-Slow: ", json, &video] {
@@ -133,10 +148,10 @@ async fn a_client_that_sends_byte_by_byte_is_cut_off(#[values(Embedded, Servers)
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         });
-        let mut answer = Vec::new();
-        let over = tokio::time::timeout(TIMEOUT, read.read_to_end(&mut answer)).await;
-        assert!(over.is_ok(), "{begin:?} holds its connection");
-        // It had its patience and the time that its bytes may take.
+        let mut response = Vec::new();
+        let end = tokio::time::timeout(TIMEOUT, read.read_to_end(&mut response)).await;
+        assert!(end.is_ok(), "{begin:?} keeps its connection");
+        // The connection lasts at least as long as the timeout.
         assert!(started.elapsed() >= Duration::from_secs(1), "{begin:?}");
         trickle.abort();
     }
