@@ -127,7 +127,7 @@ pub async fn watched<E: Endpoint>(
     metrics::counter!("fiapx_requests_total", &labels).increment(1);
     metrics::histogram!("fiapx_request_seconds", &labels[..2]).record(took.as_secs_f64());
     span.in_scope(|| {
-        info!(path, status = status.as_u16(), duration_ms = took.as_millis() as u64, "answered")
+        info!(path, status = status.as_u16(), duration_ms = took.as_millis() as u64, "answered");
     });
 
     let headers = response.headers_mut();

@@ -59,7 +59,7 @@ impl<'a, W: Write> Writer<'a, W> {
             Message::Begin { from } => self.first_slot = from,
             Message::Image { span, order, image } => drop(self.early.insert((span, order), image)),
             Message::End { span, images, report } => {
-                drop(self.ended.insert(span, (images, report)))
+                self.ended.insert(span, (images, report));
             }
         }
         loop {

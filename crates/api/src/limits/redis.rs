@@ -80,7 +80,7 @@ impl Limits for Shared {
         match tokio::time::timeout(PATIENCE, self.ask(key, limit)).await {
             Ok(Ok(verdict)) => return verdict,
             Ok(Err(error)) => {
-                warn!(%error, "Redis cannot be asked; this process counts for itself")
+                warn!(%error, "Redis cannot be asked; this process counts for itself");
             }
             Err(_) => warn!("Redis does not answer in time; this process counts for itself"),
         }
