@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use modules::Crate;
 use sources::{files, text};
 
+use crate::harness::clips::scratch;
+
 /// Whether a file contains a word, outside comments that begin with `comment`.
 fn contains_word(path: &Path, word: &str, comment: &str) -> bool {
     let text = text(path);
@@ -30,6 +32,38 @@ fn crates() -> Vec<Crate> {
     let roots = ["crates", "migrations", "benches/load", "tests/servers"];
     let files = ["src/lib.rs", "src/main.rs"].map(|root| files(&roots, root));
     files.concat().iter().map(|root| Crate::read(root)).collect()
+}
+
+/// Write a crate to a directory, and read it.
+fn example(directory: &Path, sources: &[(&str, &str)]) -> Crate {
+    for (file, source) in sources {
+        std::fs::write(directory.join(file), source).expect("it can be written");
+    }
+    Crate::read(&directory.join("lib.rs"))
+}
+
+#[test]
+fn cycles_and_upward_uses_are_found() {
+    let directory = scratch();
+    let uses = |pairs: &[(&str, &str)]| -> Vec<String> {
+        let file = |name: &str| directory.path().join(name).display().to_string();
+        pairs.iter().map(|(user, used)| format!("{} uses {}", file(user), file(used))).collect()
+    };
+    let lower = ("a.rs", "pub struct A; // crate::b\nconst B: &str = \"crate::b::B\";");
+    let tests = "#[cfg(test)] mod tests { use crate::c::C; }";
+
+    // Through a re-export of the root.
+    let upper = ("b.rs", format!("use crate::A as Other;\npub struct B; {tests}"));
+    let root = ("lib.rs", "mod a;\nmod b;\nmod c;\npub use a::A;");
+    let last = ("c.rs", "pub struct C(super::b::B);");
+    let valid = example(directory.path(), &[lower, (upper.0, &upper.1), root, last]);
+    assert_eq!((valid.cycles(), valid.upward_uses()), (Vec::new(), Vec::new()));
+
+    let upper = ("b.rs", "pub fn b(c: &crate::c::C) -> crate::Item { unimplemented!() }");
+    let root = ("lib.rs", "mod a;\nmod b;\nmod c;\npub struct Item;");
+    let invalid = example(directory.path(), &[lower, upper, root, last]);
+    assert_eq!(invalid.cycles(), uses(&[("b.rs", "c.rs"), ("c.rs", "b.rs")]));
+    assert_eq!(invalid.upward_uses(), uses(&[("b.rs", "lib.rs"), ("b.rs", "c.rs")]));
 }
 
 #[test]

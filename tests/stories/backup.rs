@@ -10,7 +10,7 @@ use storage::{Key, S3, S3Settings, Storage};
 use tokio::task::block_in_place;
 
 use crate::harness::checks::eventually;
-use crate::harness::client::{Account, Client};
+use crate::harness::client::{Account, Client, User};
 use crate::harness::clips::{LONG, SHORT, scratch};
 use crate::harness::parts::{Namespaces, Parts, objects};
 use crate::harness::process::Process;

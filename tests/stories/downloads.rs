@@ -8,7 +8,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::harness::client::{Client, User, fetch_json};
-use crate::harness::clips::{LONG, ONE_FRAME, clip_bytes, fixture, scratch};
+use crate::harness::clips::{LONG, ONE_FRAME, SHORT, clip_bytes, fixture, scratch};
 use crate::harness::parts::Parts::{self, Embedded, Servers};
 use crate::harness::programs::{fiapx, output};
 use crate::harness::service::Service;
@@ -59,6 +59,24 @@ fn header(headers: &HeaderMap, name: &str) -> String {
         .to_owned()
 }
 
+/// An archive that is ready to be downloaded.
+struct Ready {
+    url: String,
+    etag: String,
+    bytes: Vec<u8>,
+}
+
+impl Ready {
+    /// Upload a clip, wait for its archive, and download it.
+    async fn of(user: &User<'_>, clip: &str) -> Self {
+        let job = user.upload_clip(clip).await;
+        user.wait_until_done(&job).await;
+        let url = url(&link(user, &job).await);
+        let download = follow(user.client, &url, &[]).await;
+        Self { url, etag: download.header("etag"), bytes: download.body }
+    }
+}
+
 /// Status and error code of a URL.
 async fn error_of(client: &Client, url: &str) -> (u16, Value) {
     let (status, problem) = fetch_json(client.request(Method::GET, url)).await;
@@ -70,7 +88,7 @@ async fn error_of(client: &Client, url: &str) -> (u16, Value) {
 async fn the_archive_equals_that_of_the_command(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let user = service.user().await;
-    let job = user.upload_clip(ONE_FRAME).await;
+    let job = user.upload_clip(SHORT).await;
     let view = user.wait_until_done(&job).await;
     let link = link(&user, &job).await;
     let fields: Vec<&String> = link.as_object().expect("an object").keys().collect();
@@ -101,7 +119,7 @@ async fn the_archive_equals_that_of_the_command(#[values(Embedded, Servers)] par
 
     let directory = scratch();
     let path = directory.path().join("archive.zip");
-    output(fiapx().arg("extract").arg(fixture(ONE_FRAME)).arg("-o").arg(&path))
+    output(fiapx().arg("extract").arg(fixture(SHORT)).arg("-o").arg(&path))
         .expect("the clip is valid");
     assert!(
         std::fs::read(path).expect("the archive exists") == *archive,
@@ -159,11 +177,7 @@ async fn the_archive_is_named_after_the_video(#[values(Embedded, Servers)] parts
 async fn downloads_can_be_resumed(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let user = service.user().await;
-    let job = user.upload_clip(ONE_FRAME).await;
-    user.wait_until_done(&job).await;
-    let url = url(&link(&user, &job).await);
-    let download = follow(&service, &url, &[]).await;
-    let (etag, whole) = (download.header("etag"), download.body);
+    let Ready { url, etag, bytes: whole } = Ready::of(&user, SHORT).await;
     let size = whole.len();
     assert!(
         etag.starts_with('"') && etag.ends_with('"') && etag.len() > 2,
@@ -205,11 +219,7 @@ async fn downloads_can_be_resumed(#[values(Embedded, Servers)] parts: Parts) {
 async fn unusual_ranges_are_handled_as_the_standard_requires() {
     let service = Service::start().await;
     let user = service.user().await;
-    let job = user.upload_clip(ONE_FRAME).await;
-    user.wait_until_done(&job).await;
-    let url = url(&link(&user, &job).await);
-    let download = follow(&service, &url, &[]).await;
-    let (etag, whole) = (download.header("etag"), download.body);
+    let Ready { url, etag, bytes: whole } = Ready::of(&user, SHORT).await;
     let size = whole.len();
     // Several ranges, other units and invalid ranges give the whole archive (RFC 9110, 14.2).
     for requested in ["bytes=0-1,5-6", "frames=1-2", "bytes=9-1", "bytes=a-b", "bytes"] {

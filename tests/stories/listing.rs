@@ -1,11 +1,7 @@
 //! Lists of jobs, in pages.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
-use database::accept::Video;
-use database::{Database, Rules};
-use jobs::{Clock, JobId, VideoFormat};
 use reqwest::{Method, StatusCode};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -204,29 +200,7 @@ async fn ten_thousand_jobs_can_be_listed() {
     const JOBS: usize = 10_000;
     let service = Service::start().await;
     let user = service.user().await;
-    let owner = user.id.parse().expect("a user's id");
-    // This clock is ahead, so that the workers get no messages before the story ends.
-    let clock = Clock::default();
-    clock.advance(Duration::from_hours(1));
-    let file = service.directory.path().join("fiapx.db");
-    let database =
-        Database::sqlite(&file, clock, Rules::default()).await.expect("the database opens");
-    let mut jobs = Vec::with_capacity(JOBS);
-    for _ in 0..JOBS / 500 {
-        let video = |_| {
-            let (id, format) = (JobId::generate(), VideoFormat::Mp4);
-            Video {
-                id,
-                filename: "video.mp4".to_owned(),
-                format,
-                path: format!("videos/{owner}/{id}/input.mp4"),
-                size_bytes: 1,
-            }
-        };
-        let videos: Vec<Video> = (0..500).map(video).collect();
-        database.accept(owner, &videos, None, None).await.expect("they are accepted");
-        jobs.extend(videos.iter().map(|video| video.id.to_string()));
-    }
+    let mut jobs = service.insert_jobs(&user.id, vec!["video.mp4".to_owned(); JOBS]).await;
     jobs.reverse();
 
     for limit in [100, 99] {

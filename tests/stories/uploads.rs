@@ -57,6 +57,12 @@ fn ids(accepted: &Value) -> Vec<String> {
     jobs.iter().map(|job| job["job_id"].as_str().expect("an id").to_owned()).collect()
 }
 
+/// Upload a number of short clips with an idempotency key.
+async fn upload_with_key(user: &User<'_>, key: &str, files: usize) -> (StatusCode, Value) {
+    let request = user.request(Method::POST, "/videos/upload").header("Idempotency-Key", key);
+    fetch_json(request.multipart(form(&vec![("short.mp4", clip_bytes(ONE_FRAME)); files]))).await
+}
+
 /// Files that these jobs should have, if they are done.
 fn files_of(jobs: &[Job]) -> Vec<String> {
     let archives = jobs.iter().filter_map(|job| job.zip_path.clone());
@@ -259,7 +265,7 @@ async fn one_invalid_video_of_three_rejects_all(#[values(Embedded, Servers)] par
         }
     }
     // A rejected upload does not use up its idempotency key.
-    let (status, accepted) = idempotency::upload_with_key(&user, "three", 3).await;
+    let (status, accepted) = upload_with_key(&user, "three", 3).await;
     assert_eq!((status, ids(&accepted).len()), (StatusCode::ACCEPTED, 3));
 }
 
@@ -436,7 +442,7 @@ async fn a_client_that_reads_only_after_sending_gets_the_response(
     assert_eq!((service.files().await, rows(&service, &user).await), ([].into(), Vec::new()));
 
     // The same for a repeated upload with an idempotency key.
-    let (status, _) = idempotency::upload_with_key(&user, "again", 1).await;
+    let (status, _) = upload_with_key(&user, "again", 1).await;
     assert_eq!(status, StatusCode::ACCEPTED);
     let head = format!(
         "Content-Type: {FORM}\r\nAuthorization: Bearer {}\r\nIdempotency-Key: again",

@@ -8,7 +8,9 @@ use std::time::Duration;
 use app::serve::{Roles, Running};
 use app::settings::Settings;
 use broker::Queue;
-use jobs::Clock;
+use database::accept::Video;
+use database::{Database, Rules};
+use jobs::{Clock, JobId, VideoFormat};
 
 use super::checks::eventually;
 use super::client::Client;
@@ -98,7 +100,7 @@ impl Service {
     }
 
     /// Its database.
-    pub fn database(&self) -> &database::Database {
+    pub fn database(&self) -> &Database {
         &self.running.upkeep().database
     }
 
@@ -185,6 +187,28 @@ impl Service {
             (waiting == 0).then_some(())
         })
         .await;
+    }
+
+    /// Insert queued jobs without videos for a user directly into the database, which has to be the
+    /// embedded one; return their ids, oldest first. Their messages are due in an hour, so that no
+    /// worker gets them before the story ends.
+    pub async fn insert_jobs(&self, owner: &str, filenames: Vec<String>) -> Vec<String> {
+        let owner = owner.parse().expect("a user's id");
+        let clock = Clock::default();
+        clock.advance(Duration::from_hours(1));
+        let file = self.directory.path().join("fiapx.db");
+        let database =
+            Database::sqlite(&file, clock, Rules::default()).await.expect("the database opens");
+        let video = |filename: String| {
+            let id = JobId::generate();
+            let path = format!("videos/{owner}/{id}/input.mp4");
+            Video { id, filename, format: VideoFormat::Mp4, path, size_bytes: 1 }
+        };
+        let videos: Vec<Video> = filenames.into_iter().map(video).collect();
+        for some in videos.chunks(500) {
+            database.accept(owner, some, None, None).await.expect("the jobs are accepted");
+        }
+        videos.iter().map(|video| video.id.to_string()).collect()
     }
 
     /// Advance its clock.

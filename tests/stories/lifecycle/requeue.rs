@@ -70,12 +70,12 @@ async fn a_failed_job_is_queued_again_and_done(#[values(Embedded, Servers)] part
     check_failed_jobs(&service, parts, &user.id, failed);
 
     // Jobs that cannot be queued again are named, and the others are queued.
-    let nobody = JobId::generate().to_string();
-    let retried = operate(&service, &["retry", &nobody, &removed, &job]);
+    let unknown = JobId::generate().to_string();
+    let retried = operate(&service, &["retry", &unknown, &removed, &job]);
     assert_eq!(retried.code, Some(1), "{retried:?}");
     assert_eq!(retried.lines(), [format!("{job}: waits for a worker")]);
     let errors = [
-        format!("{nobody}: there is no such job"),
+        format!("{unknown}: there is no such job"),
         format!("{removed}: its video is removed; it has to be uploaded again"),
         "fiapx: 2 of 3 jobs cannot be put back".to_owned(),
     ];

@@ -7,7 +7,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tokio::task::block_in_place;
 
-use super::logged;
+use super::wait_for_event;
 use crate::harness::checks::eventually;
 use crate::harness::client::{PASSWORD, fetch_json, form};
 use crate::harness::clips::{LONG, SHORT, WRONG, clip_bytes, scratch};

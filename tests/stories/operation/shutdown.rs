@@ -8,7 +8,7 @@ use reqwest::{Body, Method, StatusCode};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use super::logged;
+use super::wait_for_event;
 use crate::harness::archive::Archive;
 use crate::harness::checks::eventually;
 use crate::harness::client::{User, fetch_json};

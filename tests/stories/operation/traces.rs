@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::task::block_in_place;
 
-use super::logged;
+use super::wait_for_event;
 use crate::harness::checks::eventually;
 use crate::harness::client::{PASSWORD, fetch_json, form};
 use crate::harness::clips::{SHORT, WRONG, clip_bytes, scratch, with_decoder_command};

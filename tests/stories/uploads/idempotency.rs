@@ -7,16 +7,10 @@ use reqwest::{Method, StatusCode};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use super::{files_of, ids, rows};
+use super::{files_of, ids, rows, upload_with_key};
 use crate::harness::client::{User, fetch_json, form};
 use crate::harness::clips::{ONE_FRAME, clip_bytes};
 use crate::harness::parts::Parts::{self, Embedded, Servers};
-
-/// Upload a number of short clips with an idempotency key.
-pub async fn upload_with_key(user: &User<'_>, key: &str, files: usize) -> (StatusCode, Value) {
-    let request = user.request(Method::POST, "/videos/upload").header("Idempotency-Key", key);
-    fetch_json(request.multipart(form(&vec![("short.mp4", clip_bytes(ONE_FRAME)); files]))).await
-}
 
 /// Wait until all jobs of an upload are done.
 async fn wait_until_done(user: &User<'_>, accepted: &Value) {
