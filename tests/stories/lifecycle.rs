@@ -13,7 +13,6 @@ use jobs::JobId;
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use crate::harness::checks::eventually;
 use crate::harness::client::User;
 use crate::harness::clips::LONG;
 use crate::harness::service::Service;

@@ -6,8 +6,8 @@ use reqwest::{Method, StatusCode};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::harness::client::{Client, User, fetch_json};
-use crate::harness::clips::{ONE_FRAME, TINY};
+use crate::harness::client::{Client, User, fetch_json, form};
+use crate::harness::clips::{ONE_FRAME, TINY, clip_bytes};
 use crate::harness::parts::Parts::{self, Embedded, Servers};
 use crate::harness::service::Service;
 

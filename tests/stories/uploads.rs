@@ -419,11 +419,11 @@ async fn a_client_that_reads_only_after_sending_gets_the_response(
     let named = |name: &str| named(name, &large);
     let video = named("video.mp4");
     let cases = [
-        (&user, FORM, film.clone(), "413 Payload Too Large", "VIDEO_TOO_LARGE"),
+        (&user, FORM, video.clone(), "413 Payload Too Large", "VIDEO_TOO_LARGE"),
         (&user, FORM, named("video.txt"), "415 Unsupported Media Type", "UNSUPPORTED_FORMAT"),
         (&user, FORM, named("video.avi"), "415 Unsupported Media Type", "CONTENT_MISMATCH"),
-        (&user, "video/mp4", film.clone(), "415 Unsupported Media Type", "UNSUPPORTED_MEDIA_TYPE"),
-        (&stranger, FORM, film.clone(), "401 Unauthorized", "TOKEN_INVALID"),
+        (&user, "video/mp4", video.clone(), "415 Unsupported Media Type", "UNSUPPORTED_MEDIA_TYPE"),
+        (&stranger, FORM, video.clone(), "401 Unauthorized", "TOKEN_INVALID"),
     ];
     for (user, content_type, content, status, code) in cases {
         let head = format!("Content-Type: {content_type}\r\nAuthorization: Bearer {}", user.access);
@@ -448,7 +448,7 @@ async fn a_client_that_reads_only_after_sending_gets_the_response(
         "Content-Type: {FORM}\r\nAuthorization: Bearer {}\r\nIdempotency-Key: again",
         user.access
     );
-    let mut connection = begin(&service, &head, film.len(), &video).await;
+    let mut connection = begin(&service, &head, video.len(), &video).await;
     assert_eq!(response_on(&mut connection).await, ("202 Accepted".to_owned(), Value::Null));
     assert_eq!(rows(&service, &user).await.len(), 1);
 }

@@ -6,7 +6,7 @@ use reqwest::{Method, StatusCode};
 use rstest::rstest;
 use serde_json::json;
 
-use super::{post, registration};
+use super::registration;
 use crate::harness::client::{Client, fetch_json};
 use crate::harness::parts::Parts::{self, Embedded, Servers};
 

@@ -22,7 +22,6 @@ use crate::harness::parts::{
     Parts::{self, Embedded, Servers},
 };
 use crate::harness::process::{Process, free_address};
-use crate::harness::programs::{fiapx, run};
 
 /// Trace of a client.
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";

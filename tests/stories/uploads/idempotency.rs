@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use reqwest::{Method, StatusCode};
+use reqwest::StatusCode;
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::{files_of, ids, rows, upload_with_key};
-use crate::harness::client::{User, fetch_json, form};
-use crate::harness::clips::{ONE_FRAME, clip_bytes};
+use crate::harness::client::User;
 use crate::harness::parts::Parts::{self, Embedded, Servers};
 
 /// Wait until all jobs of an upload are done.
