@@ -440,7 +440,7 @@ async fn links_use_the_public_address_of_the_service() {
     assert!(proxied.starts_with("https://videos.example.com/files/"), "{proxied}");
 
     let public = Service::with(|settings| {
-        settings.server.public_url = Some("https://videos.example.com/".to_owned())
+        settings.server.public_url = Some("https://videos.example.com/".to_owned());
     })
     .await;
     let user = public.user().await;

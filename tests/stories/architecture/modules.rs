@@ -65,7 +65,8 @@ impl Crate {
                 .into_iter()
                 .map(|file| directory.join(file));
             let file = files.find(|file| root().join(file).is_file());
-            let file = file.unwrap_or_else(|| panic!("no file for {name} in {directory:?}"));
+            let file =
+                file.unwrap_or_else(|| panic!("no file for {name} in {}", directory.display()));
             let child = self.add(file, id);
             self.modules[id].children.push((name, child));
         }

@@ -40,7 +40,9 @@ fn silent_properties(at: &str, schema: &Value, complaints: &mut Vec<String>) {
             }
         }
         Value::Array(items) => {
-            items.iter().for_each(|item| silent_properties(at, item, complaints))
+            for item in items {
+                silent_properties(at, item, complaints);
+            }
         }
         _ => {}
     }

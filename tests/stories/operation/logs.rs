@@ -91,7 +91,9 @@ async fn all_events_of_a_job_have_its_id_and_its_trace() {
         [PASSWORD.to_owned(), user.access.clone(), user.refresh.clone(), user.email.clone()];
     let log = block_in_place(|| process.terminate());
 
-    log.iter().for_each(|line| check_line(line, &secrets));
+    for line in &log {
+        check_line(line, &secrets);
+    }
     let jobs = [(&done, &DONE[..]), (&failed, &FAILED), (&canceled, &CANCELED)];
     let mut traces = BTreeSet::new();
     for (job, events) in jobs {
