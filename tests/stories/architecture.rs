@@ -3,7 +3,7 @@
 mod sources;
 mod modules;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use modules::Crate;
@@ -19,18 +19,31 @@ fn contains_word(path: &Path, word: &str, comment: &str) -> bool {
     code.flat_map(|line| line.split(|char| !is_part(char))).any(|found| found == word)
 }
 
-/// Directories with files that contain a word, among files whose names end with `suffix`.
-fn directories_with(suffix: &str, word: &str, comment: &str) -> BTreeSet<PathBuf> {
-    let found = files(&["crates", "migrations", "tests", "benches"], suffix)
-        .into_iter()
-        .filter(|path| contains_word(path, word, comment));
+/// Directories of the crates that depend on a library.
+fn dependents(library: &str) -> BTreeSet<PathBuf> {
+    let found = files(&["crates", "migrations", "tests", "benches"], "Cargo.toml").into_iter();
+    let depends = |path: &PathBuf| {
+        let is_dependency = |line: &str| {
+            let rest = line.strip_prefix(library).unwrap_or_default();
+            rest.starts_with(".workspace") || rest.starts_with(" =")
+        };
+        text(path).lines().any(is_dependency)
+    };
+    let directory = |path: PathBuf| path.parent().expect("a file is in a directory").to_owned();
+    found.filter(depends).map(directory).collect()
+}
+
+/// Directories with Rust files that contain a word.
+fn directories_with(word: &str) -> BTreeSet<PathBuf> {
+    let found = rust_files().into_iter().filter(|path| contains_word(path, word, "//"));
     found.map(|path| path.parent().expect("a file is in a directory").to_owned()).collect()
 }
 
 /// Crates in these directories, each read from the file of its root.
 fn crates() -> Vec<Crate> {
-    let roots = ["crates/jobs", "crates/web", "migrations"];
-    files(&roots, "src/lib.rs").iter().map(|root| Crate::read(root)).collect()
+    let roots = ["crates", "migrations", "benches/load", "tests/servers"];
+    let files = ["src/lib.rs", "src/main.rs"].map(|root| files(&roots, root));
+    files.concat().iter().map(|root| Crate::read(root)).collect()
 }
 
 /// Write a crate to a directory, and read it.
@@ -83,7 +96,7 @@ fn modules_are_declared_in_dependency_order() {
 fn unsafe_code_is_only_in_the_wrapper_of_libav() {
     let word = concat!("un", "safe");
     let expected = BTreeSet::from(["crates/frames/src/av".into()]);
-    assert_eq!(directories_with(".rs", word, "//"), expected);
+    assert_eq!(directories_with(word), expected);
 }
 
 /// Hooks for tests are behind features, which no release enables.
@@ -107,9 +120,9 @@ fn a_release_has_no_hooks_for_tests() {
 #[test]
 fn only_the_engine_depends_on_libav() {
     let expected = BTreeSet::from(["crates/frames".into()]);
-    assert_eq!(directories_with("Cargo.toml", "ffmpeg-next", "#"), expected);
+    assert_eq!(dependents("ffmpeg-next"), expected);
     for other in ["ffmpeg-sys-next", "rsmpeg", "ac-ffmpeg"] {
-        assert_eq!(directories_with("Cargo.toml", other, "#"), BTreeSet::new(), "{other}");
+        assert_eq!(dependents(other), BTreeSet::new(), "{other}");
     }
 }
 
@@ -134,13 +147,10 @@ fn libraries_are_dependencies_only_of_their_wrappers() {
         ("poem-openapi", vec!["crates/api"]),
         ("jsonwebtoken", vec!["crates/api", "tests"]),
         ("argon2", vec!["crates/api"]),
-        (
-            "frames",
-            vec!["benches", "crates/app", "crates/frames", "crates/worker", "tests", "tests/fuzz"],
-        ),
+        ("frames", vec!["benches", "crates/app", "crates/worker", "tests", "tests/fuzz"]),
     ] {
         let expected = expected.into_iter().map(PathBuf::from).collect();
-        assert_eq!(directories_with("Cargo.toml", dependency, "#"), expected, "{dependency}");
+        assert_eq!(dependents(dependency), expected, "{dependency}");
     }
 }
 
@@ -201,6 +211,28 @@ fn the_engine_has_no_async_code() {
     }
 }
 
+/// Fail if modules of the page import each other in a cycle.
+#[test]
+fn modules_of_the_page_have_no_import_cycles() {
+    let mut imports: BTreeMap<PathBuf, Vec<PathBuf>> = files(&["crates/web/page"], ".js")
+        .into_iter()
+        .map(|module| {
+            let text = text(&module).replace('"', "'");
+            let targets =
+                text.split(" from './").skip(1).filter_map(|rest| rest.split('\'').next());
+            let imported = targets.map(|name| module.with_file_name(name)).collect();
+            (module, imported)
+        })
+        .collect();
+    assert!(imports.values().any(|imported| !imported.is_empty()), "no imports were found");
+    // Remove modules whose imports are all removed, until there are none. A cycle stays.
+    while !imports.is_empty() {
+        let known: BTreeSet<PathBuf> = imports.keys().cloned().collect();
+        imports.retain(|_, imported| imported.iter().any(|module| known.contains(module)));
+        assert!(imports.len() < known.len(), "import cycle: {imports:#?}");
+    }
+}
+
 /// A crate with a vague name collects unrelated code.
 #[test]
 fn crate_names_state_a_purpose() {
@@ -223,6 +255,21 @@ fn files_stay_short_enough_to_read() {
     let lengths = rust_files().into_iter().map(|path| (text(&path).lines().count(), path));
     let long: Vec<_> = lengths.filter(|(lines, _)| *lines > LINES).collect();
     assert_eq!(long, [], "lines of files that are too long");
+}
+
+/// rustfmt leaves comments and strings as they are.
+#[test]
+fn lines_are_at_most_100_characters_long() {
+    const CHARACTERS: usize = 100;
+    let mut long = Vec::new();
+    for path in rust_files() {
+        for (number, line) in (1..).zip(text(&path).lines()) {
+            if line.chars().count() > CHARACTERS {
+                long.push(format!("{}:{number}", path.display()));
+            }
+        }
+    }
+    assert!(long.is_empty(), "lines that are too long:\n{}", long.join("\n"));
 }
 
 fn rust_files() -> Vec<PathBuf> {

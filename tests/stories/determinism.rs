@@ -10,7 +10,7 @@ use crate::harness::extraction::{extract, threads};
 
 /// The archive, or the error code.
 fn outcome(clip: &Path, number: usize) -> Result<Vec<u8>, &'static str> {
-    extract(clip, &threads(number)).map_err(|error| error.code())
+    extract(clip, &threads(number)).map_err(|error| error.code().name())
 }
 
 #[test]

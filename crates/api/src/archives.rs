@@ -36,6 +36,7 @@ pub struct Contents {
     pub written: u64,
     pub missing: Vec<Missing>,
     /// In the order of their numbers.
+    #[serde(alias = "frames")]
     pub images: Vec<Picture>,
 }
 

@@ -13,7 +13,7 @@ use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Binary;
 use poem_openapi::{ApiResponse, OpenApi};
 use storage::disk::LinkError;
-use storage::{Key, Object, disposition};
+use storage::{Key, Object, content_disposition};
 
 use crate::Service;
 use crate::accounts::Group;
@@ -108,26 +108,26 @@ impl Files {
         let disk = service.parts.disk.as_ref().ok_or_else(nothing)?;
         let key = format!("videos/{}/{}/{}", user.0, job.0, name.0);
         let key =
-            disk.verify(&key, expires.0, &filename.0, &signature.0).map_err(
-                |error| match error {
+            disk.verify_link(&key, expires.0, &filename.0, &signature.0).map_err(|error| {
+                match error {
                     LinkError::Expired => Problem::new(
                         StatusCode::GONE,
                         "LINK_EXPIRED",
                         "The link has expired. Ask for another.",
                     ),
-                    LinkError::Wrong => Problem::new(
+                    LinkError::Invalid => Problem::new(
                         StatusCode::FORBIDDEN,
                         "LINK_INVALID",
                         "The link is not one of ours.",
                     ),
-                },
-            )?;
+                }
+            })?;
         let object = service.parts.storage.head(&key).await.map_err(|error| match error {
             storage::Error::NotFound { .. } => nothing(),
             error => error.into(),
         })?;
         let etag = format!("\"{}-{}-{}\"", name.0, object.size, object.modified.timestamp());
-        let disposition = disposition(&filename.0);
+        let disposition = content_disposition(&filename.0);
         let bytes = "bytes".to_owned();
         let Some(range) = wanted(headers, &etag, object.size)? else {
             let body = Binary(body(&service, &object, 0..object.size, PIECE));

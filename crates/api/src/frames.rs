@@ -10,7 +10,7 @@ use poem::web::headers::{ETag, HeaderMapExt, IfNoneMatch};
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::{Binary, Json};
 use poem_openapi::{ApiResponse, Object, OpenApi, ResponseContent};
-use storage::disposition;
+use storage::content_disposition;
 use uuid::Uuid;
 
 use crate::accounts::{Group, LoggedIn};
@@ -299,7 +299,7 @@ impl Frames {
                 picture.name.clone(),
             )
         };
-        Ok(Shown::Image(image, etag, cache, disposition(&name), vary, length))
+        Ok(Shown::Image(image, etag, cache, content_disposition(&name), vary, length))
     }
 }
 

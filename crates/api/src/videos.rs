@@ -241,7 +241,9 @@ async fn language(
 /// next sweep.
 async fn remove_files(service: &Service, job: &Job) {
     let removed = async {
-        for object in service.parts.storage.list(&Key::folder(job.user_id, job.id), None).await? {
+        for object in
+            service.parts.storage.list(&Key::job_prefix(job.user_id, job.id), None).await?
+        {
             service.parts.storage.delete(&object.key).await?;
         }
         Ok::<_, storage::Error>(())

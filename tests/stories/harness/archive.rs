@@ -38,7 +38,7 @@ impl Archive {
 
     /// The manifest's descriptions of the frames.
     pub fn frame_entries(&self) -> &[Value] {
-        self.manifest["images"].as_array().map_or(&[], Vec::as_slice)
+        self.manifest["frames"].as_array().map_or(&[], Vec::as_slice)
     }
 
     /// Decode all frames.

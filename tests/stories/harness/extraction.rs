@@ -4,13 +4,16 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use frames::Options;
-use frames::select::{Ratio, Recipe};
+use jobs::Recipe;
+use jobs::recipe::Selection;
 
 use super::archive::Archive;
 
 /// Options with another interval between the frames, in seconds.
 pub fn every(num: i64, den: i64) -> Options {
-    Options { recipe: Recipe::Every(Ratio::new(num, den)), ..Options::default() }
+    let interval = format!("{num}/{den}").parse().expect("a valid interval");
+    let recipe = Recipe { select: Selection::Every(interval), ..Recipe::default() };
+    Options { recipe, ..Options::default() }
 }
 
 /// Options with another number of threads.

@@ -45,7 +45,7 @@ impl Namespaces {
     /// Namespaces on the servers that all stories share.
     pub async fn shared() -> Self {
         let create = || {
-            let broker = RabbitMq::shared().create_virtual_host().1;
+            let broker = RabbitMq::shared().create_virtual_host().url;
             Self::create(Postgres::shared(), broker, Garage::shared(), Redis::shared())
         };
         let (environment, bucket) = spawn_blocking(create).await.expect("the servers start");

@@ -181,8 +181,13 @@ impl Service {
             let outbox = self.database().next_outgoing().await.expect("the database responds");
             let mut waiting = u64::from(outbox.is_some());
             for queue in Queue::ALL {
-                waiting +=
-                    self.running.upkeep().broker.waiting(queue).await.expect("the broker responds");
+                waiting += self
+                    .running
+                    .upkeep()
+                    .broker
+                    .message_count(queue)
+                    .await
+                    .expect("the broker responds");
             }
             (waiting == 0).then_some(())
         })

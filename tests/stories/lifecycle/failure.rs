@@ -126,7 +126,7 @@ impl<'a> BrokenStore<'a> {
     fn of(service: &'a Service) -> Self {
         let broken = Self(service);
         if let Some(namespaces) = &service.namespaces {
-            namespaces.bucket.let_write(false);
+            namespaces.bucket.set_writable(false);
         } else {
             std::fs::remove_dir_all(broken.unfinished()).expect("it exists");
             std::fs::write(broken.unfinished(), "in the way").expect("it can be written");
@@ -136,7 +136,7 @@ impl<'a> BrokenStore<'a> {
 
     pub(super) fn repair(self) {
         if let Some(namespaces) = &self.0.namespaces {
-            namespaces.bucket.let_write(true);
+            namespaces.bucket.set_writable(true);
         } else {
             std::fs::remove_file(self.unfinished()).expect("it exists");
             std::fs::create_dir(self.unfinished()).expect("it can be written");

@@ -1,7 +1,7 @@
 //! `fiapx check` reports what is wrong with each part.
 
 use serde_json::json;
-use servers::mailbox::{Mailbox, Manner};
+use servers::mailbox::{self, Mailbox};
 use servers::{Postgres, RabbitMq};
 use tokio::task::block_in_place;
 
@@ -33,7 +33,8 @@ async fn each_failing_part_is_reported_with_its_cause() {
     let good = block_in_place(|| check(&namespaces.environment));
     assert_eq!((good.code, good.stderr.as_str()), (Some(0), ""));
 
-    let rejecting = Mailbox::start([Manner::Answers("AUTH", "535 5.7.8 wrong password")]).await;
+    let rejecting =
+        Mailbox::start([mailbox::Behavior::Reply("AUTH", "535 5.7.8 wrong password")]).await;
     for Failure { changes, part, expected } in failures(&namespaces, &rejecting) {
         let failed = block_in_place(|| check(&with(&changes)));
         assert_eq!(failed.code, Some(1), "{part}: {failed:?}");
@@ -83,8 +84,8 @@ fn failures(namespaces: &Namespaces, rejecting: &Mailbox) -> Vec<Failure> {
     let unused = free_address();
     let (_, port) = unused.split_once(':').expect("an address has a port");
     let broker = setting("RABBITMQ_URL");
-    let (host, incompatible) = RabbitMq::shared().create_virtual_host();
-    create_incompatible_queue(&host);
+    let incompatible = RabbitMq::shared().create_virtual_host();
+    create_incompatible_queue(&incompatible.name);
     let no_database = format!("postgres://fiapx:{SECRET}@{unused}/fiapx");
     let no_broker = format!("amqp://guest:{SECRET}@{unused}");
     let wrong_password = broker.replace("guest:guest", &format!("guest:{SECRET}"));
@@ -98,7 +99,7 @@ fn failures(namespaces: &Namespaces, rejecting: &Mailbox) -> Vec<Failure> {
         Failure::of("RABBITMQ_URL", no_broker, "broker", &["RABBITMQ_URL"]),
         Failure::of("RABBITMQ_URL", wrong_password, "broker", &["RABBITMQ_URL"]),
         Failure::of("RABBITMQ_URL", broker + "-not", "broker", &["RABBITMQ_URL"]),
-        Failure::of("RABBITMQ_URL", incompatible, "broker", &other_queue),
+        Failure::of("RABBITMQ_URL", incompatible.url, "broker", &other_queue),
         Failure::of("S3_ENDPOINT", url("http"), "file store", &[&unused]),
         Failure::of("S3_SECRET_KEY", SECRET.to_owned(), "file store", &["S3_SECRET_KEY"]),
         Failure::of("S3_BUCKET", "nowhere".to_owned(), "file store", &["nowhere"]),

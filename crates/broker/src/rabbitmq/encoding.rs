@@ -1,0 +1,54 @@
+//! Encoding of messages as AMQP bodies and properties.
+
+use jobs::Message;
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable};
+
+use crate::{Error, TracedMessage};
+
+/// `delivery-mode` of messages that are written to disk (AMQP 0-9-1, class `basic`).
+const PERSISTENT: u8 = 2;
+
+/// Name of the AMQP header: that of the HTTP header in W3C Trace Context, section 3.2.
+const TRACEPARENT: &str = "traceparent";
+
+/// Body and properties of a message.
+pub(super) struct Encoded {
+    pub(super) body: Vec<u8>,
+    pub(super) properties: BasicProperties,
+}
+
+/// Encode a message.
+pub(super) fn encode(message: &TracedMessage) -> Result<Encoded, Error> {
+    let TracedMessage { message, traceparent } = message;
+    let body = serde_json::to_vec(message).map_err(|error| Error::Rejected {
+        reason: format!("the message cannot be encoded: {error}"),
+    })?;
+    let mut headers = FieldTable::default();
+    if let Some(traceparent) = traceparent {
+        headers.insert(TRACEPARENT.into(), AMQPValue::LongString(traceparent.as_str().into()));
+    }
+    let properties = BasicProperties::default()
+        .with_content_type("application/json".into())
+        .with_delivery_mode(PERSISTENT)
+        .with_message_id(message.event_id.to_string().into())
+        .with_type(message.event.name().into())
+        .with_timestamp(message.timestamp.timestamp().try_into().unwrap_or_default())
+        .with_headers(headers);
+    Ok(Encoded { body, properties })
+}
+
+/// Decode a message. Fails if it is a foreign one.
+pub(super) fn decode(
+    body: &[u8],
+    properties: &BasicProperties,
+) -> Result<TracedMessage, serde_json::Error> {
+    let message: Message = serde_json::from_slice(body)?;
+    let headers = properties.headers().as_ref().map(FieldTable::inner);
+    let traceparent = headers.and_then(|headers| match headers.get(TRACEPARENT)? {
+        AMQPValue::LongString(value) => Some(value.to_string()),
+        AMQPValue::ShortString(value) => Some(value.to_string()),
+        _ => None,
+    });
+    Ok(TracedMessage { message, traceparent })
+}

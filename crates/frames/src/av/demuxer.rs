@@ -1,0 +1,370 @@
+//! Demuxer: opens a container over our own reader and returns the packets of its video stream.
+
+use std::ffi::{CStr, CString};
+use std::ptr;
+
+use ffmpeg_next as ff;
+use ffmpeg_next::ffi;
+use jobs::Ratio;
+use jobs::manifest::Orientation;
+
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::orientation;
+use crate::source::{Container, GuardedReader};
+use crate::time::{MICROSECONDS, rescale};
+
+use super::library;
+
+/// Size of libav's read buffer in bytes. Its default of 32 KiB costs one call per frame.
+const READ_BUFFER: usize = 1 << 20;
+
+/// Copy of a stream's codec parameters.
+#[derive(Clone)]
+pub(super) struct Parameters(pub(super) ff::codec::Parameters);
+
+// SAFETY: the copy belongs to this value alone and is never modified after its creation.
+unsafe impl Sync for Parameters {}
+
+/// Properties of the video stream that are known before its first packet.
+#[derive(Clone)]
+pub(crate) struct StreamInfo {
+    pub container: Container,
+    /// libav's name of the codec, such as `h264`.
+    pub codec: String,
+    pub(super) parameters: Parameters,
+    /// Unit of the packets' timestamps, in seconds.
+    pub time_base: Ratio,
+    /// Start of the container in units of the time base. Timestamps count from here.
+    pub start: i64,
+    /// Average frames per second, if the container or the first packets state it.
+    pub frame_rate: Option<Ratio>,
+    pub width: u32,
+    pub height: u32,
+    /// Duration from the start that the container states, in microseconds: that of the video stream
+    /// if stated, else that of the longest stream.
+    pub duration_us: Option<i64>,
+    /// Whether `duration_us` is that of the video stream.
+    pub duration_is_own: bool,
+    pub orientation: Orientation,
+    /// Codec configuration out of band (`avcC`, `hvcC`, sequence headers).
+    pub extradata: Vec<u8>,
+    /// Whether the codec has only intra-coded frames.
+    pub intra_only: bool,
+    pub pixel_format: String,
+    pub color_space: &'static str,
+    pub color_range: &'static str,
+    pub color_primaries: &'static str,
+    pub color_transfer: &'static str,
+    /// Sample aspect ratio that the container states. It takes precedence over the codec's, as in
+    /// the ffmpeg command.
+    pub sample_aspect_ratio: Option<Ratio>,
+}
+
+impl StreamInfo {
+    /// End that the container states, in microseconds from the start, if the video ends earlier: at
+    /// `end`, in units of the time base. `damaged` is whether truncation or damage was met.
+    ///
+    /// MP4 and AVI state the length of the video stream. The others state only that of the longest
+    /// stream, which is often the audio, so it counts only if there is damage, or if the difference
+    /// is large.
+    pub(crate) fn missing_end(&self, end: i64, damaged: bool) -> Option<i64> {
+        const TOLERANCE_US: i64 = 1_000_000;
+        const LARGE_US: i64 = 3_000_000;
+        let stated = self.duration_us?;
+        let tolerance = match (self.duration_is_own || damaged, self.container) {
+            (true, _) => TOLERANCE_US,
+            (false, Container::Flv | Container::Asf) => LARGE_US,
+            (false, _) => return None,
+        };
+        let actual = rescale(end, self.time_base, MICROSECONDS);
+        (actual.saturating_add(tolerance) <= stated).then_some(stated)
+    }
+}
+
+/// Why there is no next packet.
+pub(crate) enum DemuxError {
+    /// Regular end of the container.
+    End,
+    /// The container is truncated or damaged from here on.
+    Damaged(String),
+}
+
+/// Open container of which only the video stream is read.
+pub(crate) struct Demuxer {
+    input: ff::format::context::Input,
+    stream: usize,
+}
+
+/// Callback that libav calls to open a file or connection. Rejects all of them.
+unsafe extern "C" fn reject_open(
+    _: *mut ffi::AVFormatContext,
+    _: *mut *mut ffi::AVIOContext,
+    _: *const libc::c_char,
+    _: libc::c_int,
+    _: *mut *mut ffi::AVDictionary,
+) -> libc::c_int {
+    ffi::AVERROR(libc::EACCES)
+}
+
+impl Demuxer {
+    /// Open `source` as a `container` and find its video stream: the one that the ffmpeg command
+    /// would choose.
+    pub(crate) fn open(
+        source: GuardedReader,
+        container: Container,
+        limits: &Limits,
+    ) -> Result<(Self, StreamInfo), Error> {
+        library::configure(limits.max_allocation);
+        let unreadable = |error| Error::UnreadableContainer {
+            container: container.name(),
+            reason: library::describe(error),
+        };
+        let mut input = open_input(source, container, limits).map_err(|error| match error {
+            // libav reports values beyond its own limits as a lack of memory. A retry would not
+            // help.
+            ff::Error::Other { errno: libc::ENOMEM } => Error::UnreadableContainer {
+                container: container.name(),
+                reason: "its index or its number of streams is too large".into(),
+            },
+            error => unreadable(error),
+        })?;
+        // SAFETY: the context is open and owned by `input`; no options are passed.
+        let found = unsafe { ffi::avformat_find_stream_info(input.as_mut_ptr(), ptr::null_mut()) };
+        if found < 0 {
+            return Err(unreadable(ff::Error::from(found)));
+        }
+        if input.nb_streams() > limits.max_streams {
+            return Err(Error::TooManyStreams { limit: limits.max_streams });
+        }
+        let stream = choose_stream(&input).ok_or(Error::NoVideoStream)?;
+        let info = stream_info(&input, stream, container);
+        limits.check_frame(info.width, info.height)?;
+        for (index, mut other) in input.streams_mut().enumerate() {
+            if index != stream {
+                // SAFETY: the stream belongs to the open context; callers may change `discard` at
+                // any time.
+                unsafe { (*other.as_mut_ptr()).discard = ffi::AVDiscard::AVDISCARD_ALL };
+            }
+        }
+        Ok((Self { input, stream }, info))
+    }
+
+    /// Return the next packet of the video stream, in decoding order.
+    pub(crate) fn read(&mut self) -> Result<ff::Packet, DemuxError> {
+        loop {
+            let mut packet = ff::Packet::empty();
+            match packet.read(&mut self.input) {
+                Ok(()) if packet.stream() == self.stream => return Ok(packet),
+                Ok(()) => {}
+                Err(ff::Error::Eof) => return Err(DemuxError::End),
+                Err(error) => return Err(DemuxError::Damaged(library::describe(error))),
+            }
+        }
+    }
+}
+
+/// Whether the container marks the packet's frame as decoded but not displayed (edit lists; FFmpeg,
+/// libavcodec/packet.h).
+pub(crate) fn is_hidden(packet: &ff::Packet) -> bool {
+    // SAFETY: the packet is valid and only one number is read.
+    unsafe { (*ff::packet::Ref::as_ptr(packet)).flags & ffi::AV_PKT_FLAG_DISCARD != 0 }
+}
+
+fn open_input(
+    source: GuardedReader,
+    container: Container,
+    limits: &Limits,
+) -> Result<ff::format::context::Input, ff::Error> {
+    let mut io = ff::format::context::StreamIo::from_read_seek_with_capacity(source, READ_BUFFER)?;
+    let name = CString::new(container.name()).map_err(|_| ff::Error::InvalidData)?;
+    // SAFETY: the name is a C string that outlives the call.
+    let demuxer = unsafe { ffi::av_find_input_format(name.as_ptr()) };
+    if demuxer.is_null() {
+        return Err(ff::Error::DemuxerNotFound);
+    }
+    // SAFETY: a new context is configured before it is opened, as avformat_open_input documents.
+    // The demuxer is passed, so nothing is probed. `io` outlives the context: `wrap_with_custom_io`
+    // takes both, and on failure libav frees the context but not custom I/O.
+    unsafe {
+        let mut context = ffi::avformat_alloc_context();
+        if context.is_null() {
+            return Err(ff::Error::Other { errno: libc::ENOMEM });
+        }
+        (*context).pb = io.as_mut_ptr();
+        (*context).flags |= ffi::AVFMT_FLAG_CUSTOM_IO;
+        (*context).io_open = Some(reject_open);
+        // `Demuxer::open` checks our limit, with an error of its own. libav's must not be lower.
+        (*context).max_streams = (*context).max_streams.max(limits.max_streams.min(1 << 16) as i32);
+        // Second barrier behind `reject_open`: a list of allowed protocols that has none.
+        (*context).protocol_whitelist = ffi::av_strdup(c"none".as_ptr());
+        (*context).format_whitelist = ffi::av_strdup((*demuxer).name);
+        let opened = ffi::avformat_open_input(
+            &raw mut context,
+            ptr::null(),
+            demuxer.cast_mut(),
+            ptr::null_mut(),
+        );
+        if opened < 0 {
+            return Err(ff::Error::from(opened));
+        }
+        Ok(ff::format::context::Input::wrap_with_custom_io(context, io))
+    }
+}
+
+/// Index of the stream that scores highest by the rule of the ffmpeg command (FFmpeg 5.1,
+/// fftools/ffmpeg_opt.c, `open_output_file`): area of a frame, whether packets were seen while
+/// probing, whether the container marks the stream as its default. Cover art does not count.
+fn choose_stream(input: &ff::format::context::Input) -> Option<usize> {
+    const HAS_PACKETS: i64 = 100_000_000;
+    const IS_DEFAULT: i64 = 5_000_000;
+    let mut best = (0, None);
+    for stream in input.streams() {
+        // SAFETY: the stream belongs to the open context; these fields are public and only read.
+        let (medium, pixels, events, disposition) = unsafe {
+            let stream = &*stream.as_ptr();
+            let codec = &*stream.codecpar;
+            (
+                codec.codec_type,
+                i64::from(codec.width) * i64::from(codec.height),
+                stream.event_flags,
+                stream.disposition,
+            )
+        };
+        if medium != ffi::AVMediaType::AVMEDIA_TYPE_VIDEO
+            || disposition & ffi::AV_DISPOSITION_ATTACHED_PIC != 0
+        {
+            continue;
+        }
+        let mut score = pixels;
+        if events & ffi::AVSTREAM_EVENT_FLAG_NEW_PACKETS != 0 {
+            score += HAS_PACKETS;
+        }
+        if disposition & ffi::AV_DISPOSITION_DEFAULT != 0 {
+            score += IS_DEFAULT;
+        }
+        if score > best.0 {
+            best = (score, Some(stream.index()));
+        }
+    }
+    best.1
+}
+
+fn stream_info(
+    input: &ff::format::context::Input,
+    index: usize,
+    container: Container,
+) -> StreamInfo {
+    // SAFETY: `index` is a stream of the open context; every pointer read here is owned by it and
+    // only read. Names are static C strings of libav or null.
+    unsafe {
+        let context = &*input.as_ptr();
+        let stream = &**context.streams.add(index);
+        let codec = &*stream.codecpar;
+        let time_base = Ratio::new(stream.time_base.num.into(), stream.time_base.den.into());
+        let start = match context.start_time {
+            ffi::AV_NOPTS_VALUE => 0,
+            start => rescale(start, MICROSECONDS, time_base),
+        };
+        let own_duration = own_duration(stream, container, time_base);
+        let whole_duration = (context.duration != ffi::AV_NOPTS_VALUE && context.duration > 0)
+            .then_some(context.duration);
+        let descriptor = ffi::avcodec_descriptor_get(codec.codec_id);
+        let format = std::mem::transmute::<i32, ffi::AVPixelFormat>(codec.format.max(-1));
+        StreamInfo {
+            container,
+            codec: name(ffi::avcodec_get_name(codec.codec_id)).to_owned(),
+            parameters: Parameters(
+                input.stream(index).map(|stream| stream.parameters().clone()).unwrap_or_default(),
+            ),
+            time_base,
+            start,
+            frame_rate: positive(stream.avg_frame_rate),
+            width: codec.width.max(0) as u32,
+            height: codec.height.max(0) as u32,
+            duration_us: own_duration.or(whole_duration),
+            duration_is_own: own_duration.is_some(),
+            orientation: orientation::from_display_matrix(display_matrix(stream)),
+            extradata: extradata(codec),
+            intra_only: !descriptor.is_null()
+                && (*descriptor).props & ffi::AV_CODEC_PROP_INTRA_ONLY != 0,
+            pixel_format: name(ffi::av_get_pix_fmt_name(format)).to_owned(),
+            color_space: name(ffi::av_color_space_name(codec.color_space)),
+            color_range: name(ffi::av_color_range_name(codec.color_range)),
+            color_primaries: name(ffi::av_color_primaries_name(codec.color_primaries)),
+            color_transfer: name(ffi::av_color_transfer_name(codec.color_trc)),
+            sample_aspect_ratio: positive(stream.sample_aspect_ratio),
+        }
+    }
+}
+
+/// Duration that the container states for the video stream, in microseconds.
+fn own_duration(stream: &ffi::AVStream, container: Container, time_base: Ratio) -> Option<i64> {
+    // The header of an AVI counts frames in units of the time base. Without an index, libav
+    // estimates the duration from the size of the file instead.
+    let counted = if container == Container::Avi { stream.nb_frames } else { 0 };
+    let duration = stream.duration.max(counted);
+    (duration > 0).then(|| rescale(duration, time_base, MICROSECONDS))
+}
+
+/// Codec configuration out of band.
+fn extradata(codec: &ffi::AVCodecParameters) -> Vec<u8> {
+    if codec.extradata.is_null() || codec.extradata_size <= 0 {
+        return Vec::new();
+    }
+    // SAFETY: libav allocates `extradata_size` bytes, which live as long as the parameters.
+    unsafe { std::slice::from_raw_parts(codec.extradata, codec.extradata_size as usize).to_vec() }
+}
+
+/// A fraction of libav; `None` unless both numbers are positive.
+fn positive(ratio: ffi::AVRational) -> Option<Ratio> {
+    (ratio.num > 0 && ratio.den > 0).then(|| Ratio::new(ratio.num.into(), ratio.den.into()))
+}
+
+/// Convert a static C string of libav. Null, which libav returns for unknown values, becomes
+/// `unknown`.
+///
+/// # Safety
+/// `text` is null or a C string that is never freed.
+unsafe fn name(text: *const libc::c_char) -> &'static str {
+    if text.is_null() {
+        return "unknown";
+    }
+    // SAFETY: the caller guarantees a valid string.
+    unsafe { CStr::from_ptr(text) }.to_str().unwrap_or("unknown")
+}
+
+/// Display matrix of a stream: nine 32-bit numbers in native byte order (FFmpeg,
+/// libavutil/display.h).
+fn display_matrix(stream: &ffi::AVStream) -> Option<[i32; 9]> {
+    const MATRIX: ffi::AVPacketSideDataType = ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX;
+    #[cfg(not(ffmpeg_6_1))]
+    // SAFETY: side data of an open stream, of the length that libav reports.
+    let bytes = unsafe {
+        let mut size = 0;
+        let data = ffi::av_stream_get_side_data(stream, MATRIX, &raw mut size);
+        if data.is_null() {
+            return None;
+        }
+        std::slice::from_raw_parts(data, size)
+    };
+    #[cfg(ffmpeg_6_1)]
+    // SAFETY: side data of an open stream, of the length that libav reports.
+    let bytes = unsafe {
+        let codec = &*stream.codecpar;
+        let entry =
+            ffi::av_packet_side_data_get(codec.coded_side_data, codec.nb_coded_side_data, MATRIX);
+        if entry.is_null() {
+            return None;
+        }
+        std::slice::from_raw_parts((*entry).data, (*entry).size)
+    };
+    let mut matrix = [0; 9];
+    if bytes.len() < 36 {
+        return None;
+    }
+    for (number, bytes) in matrix.iter_mut().zip(bytes.chunks_exact(4)) {
+        *number = i32::from_ne_bytes(bytes.try_into().ok()?);
+    }
+    Some(matrix)
+}
