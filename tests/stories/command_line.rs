@@ -187,7 +187,7 @@ fn a_damaged_video_is_a_success_with_warnings() {
     let told =
         run.stderr.lines().all(|line| line.starts_with("fiapx: ") && line.contains(": warning: "));
     assert!(
-        told && run.stderr.contains(&format!("{} of 70 pictures", line["frames"])),
+        told && run.stderr.contains(&format!("{} of 70 frames", line["frames"])),
         "{}",
         run.stderr
     );
@@ -201,7 +201,7 @@ fn standard_output_and_files_get_the_same_bytes() {
     assert_eq!(listing(directory.path()), Vec::<String>::new());
     let archive = directory.path().join("archive.zip");
     let printed = output(&mut extract_to(&clip, &archive)).expect("the clip is good");
-    assert!(String::from_utf8_lossy(&printed).contains("archive.zip: 8 pictures"), "{printed:?}");
+    assert!(String::from_utf8_lossy(&printed).contains("archive.zip: 8 frames"), "{printed:?}");
     let bytes = std::fs::read(archive).expect("the archive is there");
     assert!(run.stdout == bytes, "the archive on standard output is another");
     assert!(
@@ -251,5 +251,5 @@ fn probe_foretells_the_archive() {
     let size = forecast["zip_bytes"].as_u64().expect("a size") as f64 / archive.bytes.len() as f64;
     assert!((0.3..3.0).contains(&size), "foretold {size} times the archive's size");
     let text = output(fiapx().arg("probe").arg(&clip)).expect("the clip is good");
-    assert!(String::from_utf8_lossy(&text).contains("70 pictures"), "{text:?}");
+    assert!(String::from_utf8_lossy(&text).contains("70 frames"), "{text:?}");
 }

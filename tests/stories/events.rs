@@ -242,7 +242,7 @@ async fn a_stop_ends_open_streams(#[values(Embedded, Servers)] parts: Parts) {
     let job = user.send(LONG).await;
     let mut watcher = Watcher::of(&user, &job).await;
     assert!(watcher.next().await.is_some(), "the job is there");
-    service.running.stopper().cancel();
+    service.running.stop_token().cancel();
     let rest = watcher.rest().await;
     assert!(!states(&rest).contains(&"DONE"), "the stream did not wait for the job: {rest:?}");
     tokio::time::timeout(PATIENCE, service.stop()).await.expect("the service stops");

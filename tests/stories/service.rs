@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use app::serve::{Roles, Running};
+use app::service::{Roles, RunningService};
 use app::settings::Settings;
 use broker::Queue;
 use futures_util::StreamExt;
@@ -32,7 +32,7 @@ pub struct Service {
     /// Its clock.
     pub clock: Clock,
     /// It itself.
-    pub running: Running,
+    pub running: RunningService,
     client: Client,
 }
 
@@ -140,7 +140,7 @@ impl Service {
         let mut settings = settings_on(directory.path(), places.as_ref());
         change(&mut settings);
         let running =
-            Running::start(settings, Roles::ALL, clock.clone()).await.expect("the service starts");
+            RunningService::start(settings, Roles::ALL, clock.clone()).await.expect("the service starts");
         let client = Client::of(&running.address().expect("it serves").to_string());
         Self { directory, places, clock, running, client }
     }
@@ -194,10 +194,10 @@ impl Service {
         eventually("the mails", || async { (distinct(self.mails()).len() >= count).then_some(()) })
             .await;
         self.quiet().await;
-        self.running.stopper().cancel();
+        self.running.stop_token().cancel();
         let rows = self.database().clone();
         let (directory, places) = (self.directory, self.places);
-        self.running.ended().await.expect("it stops well");
+        self.running.stopped().await.expect("it stops well");
         let due = rows.take_notifications(100, Duration::ZERO).await.expect("it answers");
         assert!(due.is_empty(), "more is to be told: {due:?}");
         let mut repeated = 0;
@@ -240,8 +240,8 @@ impl Service {
 
     /// Stop it gracefully.
     pub async fn stop(self) -> tempfile::TempDir {
-        self.running.stopper().cancel();
-        self.running.ended().await.expect("it stops well");
+        self.running.stop_token().cancel();
+        self.running.stopped().await.expect("it stops well");
         self.directory
     }
 }

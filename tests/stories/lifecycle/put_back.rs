@@ -68,11 +68,11 @@ async fn what_failed_is_put_back_and_its_user_gets_the_archive(
     let nobody = JobId::generate().to_string();
     let retried = operate(&service, &["retry", &nobody, &gone, &job]);
     assert_eq!(retried.code, Some(1), "{retried:?}");
-    assert_eq!(lines(&retried), [format!("{job}: waits for a worker")]);
+    assert_eq!(lines(&retried), [format!("{job}: queued")]);
     let refusals = [
-        format!("{nobody}: there is no such job"),
-        format!("{gone}: its video is removed; it has to be uploaded again"),
-        "fiapx: 2 of 3 jobs cannot be put back".to_owned(),
+        format!("{nobody}: no such job"),
+        format!("{gone}: its video was removed and has to be uploaded again"),
+        "fiapx: 2 of 3 jobs cannot be queued again".to_owned(),
     ];
     assert_eq!(retried.stderr.lines().collect::<Vec<_>>(), refusals);
     user.done(&job).await;
@@ -94,7 +94,7 @@ async fn what_failed_is_put_back_and_its_user_gets_the_archive(
     let none = operate(&service, &["retry", "--code", "STORAGE_ERROR"]);
     assert_eq!(
         (none.code, lines(&none)),
-        (Some(0), vec!["no such job failed whose video is still kept".to_owned()])
+        (Some(0), vec!["no failed job matches whose video is still stored".to_owned()])
     );
     let history = service.database().history(id(&job)).await.expect("the database answers");
     assert_eq!(history.iter().filter(|change| change.metadata["by"] == "operator").count(), 1);
@@ -120,7 +120,7 @@ fn a_wish_that_cannot_be_meant_is_refused() {
         let refused = run(fiapx().arg("jobs").args(words).arg("--data-dir").arg(&data));
         assert_eq!(refused.code, Some(1), "{refused:?}");
         let line = single_line(&refused).expect("one line");
-        assert!(line.contains("no service keeps its data in") && !data.exists(), "{line}");
+        assert!(line.contains("there is no database in") && !data.exists(), "{line}");
     }
     for words in [
         &["retry"][..],

@@ -51,9 +51,9 @@ fn a_check_says_whether_all_parts_answer() {
     let data = directory.path().join("data");
     let with = |command: &str| run(fiapx().args([command, "--data-dir"]).arg(&data));
     printed(with("migrate"));
-    assert!(printed(with("check")).contains("all parts answer"));
+    assert!(printed(with("check")).contains("all parts are ok"));
     let process = Process::start(&data, &[]);
-    assert!(printed(with("check")).contains("all parts answer"), "also while the service runs");
+    assert!(printed(with("check")).contains("all parts are ok"), "also while the service runs");
     process.kill();
 
     let files = data.join("files/unfinished");
@@ -120,13 +120,13 @@ async fn a_process_can_be_asked_whether_it_is_ready() {
     let lacking = ask(&at_figures);
     assert_eq!(lacking.code, Some(1), "{lacking:?}");
     let line = single_line(&lacking).expect("one line");
-    assert!(line.contains(&figures) && line.ends_with("does not reach: storage"), "{line}");
+    assert!(line.contains(&figures) && line.ends_with("cannot reach: storage"), "{line}");
     process.kill();
     let gone = ask(&at_api);
     assert_eq!(gone.code, Some(1), "{gone:?}");
     assert!(
         single_line(&gone)
-            .is_ok_and(|line| line.contains(&format!("the process at {own} does not answer"))),
+            .is_ok_and(|line| line.contains(&format!("the process at {own} does not respond"))),
         "{gone:?}"
     );
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use app::figures::{FIGURES, Figure, Kind};
+use app::metrics::{METRICS, Metric, MetricKind};
 use reqwest::{Method, StatusCode, header};
 
 use super::{LONG, SHORT, WRONG};
@@ -70,7 +70,7 @@ async fn what_was_done_is_counted() {
         ("fiapx_oldest_waiting_job_seconds", 0.0),
         ("fiapx_queue_messages{queue=\"video.process.dlq\"}", 1.0),
         ("fiapx_queue_messages{queue=\"notification.send.dlq\"}", 0.0),
-        ("fiapx_pictures_total", 6.0),
+        ("fiapx_frames_total", 6.0),
         ("fiapx_video_bytes_total", video),
         ("fiapx_archive_bytes_total", archive),
         ("fiapx_mails_total{outcome=\"sent\"}", 2.0),
@@ -128,14 +128,14 @@ async fn each_figure_is_explained() {
         .expect("text");
     let told: BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
-    let line = |figure: &Figure| match figure.kind {
-        Kind::Counter => format!("{} counter", figure.name),
-        Kind::Gauge => format!("{} gauge", figure.name),
-        Kind::Histogram(_) => format!("{} histogram", figure.name),
+    let line = |figure: &Metric| match figure.kind {
+        MetricKind::Counter => format!("{} counter", figure.name),
+        MetricKind::Gauge => format!("{} gauge", figure.name),
+        MetricKind::Histogram(_) => format!("{} histogram", figure.name),
     };
-    let explained: BTreeSet<String> = FIGURES.iter().map(line).collect();
+    let explained: BTreeSet<String> = METRICS.iter().map(line).collect();
     assert_eq!(told, explained.iter().map(String::as_str).collect());
-    for Figure { name, help, .. } in FIGURES {
+    for Metric { name, help, .. } in METRICS {
         assert!(text.contains(&format!("# HELP {name} {help}\n")), "{name}: {text}");
     }
 }

@@ -93,7 +93,7 @@ async fn a_user_stores_so_much_and_no_more(#[values(Embedded, Servers)] parts: P
     assert!(service.files().await.is_empty());
     let job = user.send(SHORT).await;
     user.done(&job).await;
-    let half = [bytes_of(SHORT), vec![0; 900 << 10]].concat();
+    let half = [bytes_of(SHORT), vec![0; 850 << 10]].concat();
     let large = user.upload(&[("a.mp4", half.clone())]).await;
     assert_eq!(large.0, StatusCode::ACCEPTED, "{}", large.1);
     assert_eq!(one_more(&user).await.0, StatusCode::ACCEPTED);
