@@ -75,7 +75,7 @@ async fn a_failed_job_is_queued_again_and_done(#[values(Embedded, Servers)] part
     assert_eq!(retried.code, Some(1), "{retried:?}");
     assert_eq!(retried.lines(), [format!("{job}: queued")]);
     let errors = [
-        format!("{unknown}: there is no such job"),
+        format!("{unknown}: no such job"),
         format!("{removed}: its video was removed and has to be uploaded again"),
         "fiapx: 2 of 3 jobs cannot be queued again".to_owned(),
     ];
