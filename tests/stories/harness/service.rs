@@ -88,8 +88,9 @@ impl Service {
     ) -> Self {
         let mut settings = settings_on(directory.path(), namespaces.as_ref());
         change(&mut settings);
-        let running =
-            RunningService::start(settings, Roles::ALL, clock.clone()).await.expect("the service starts");
+        let running = RunningService::start(settings, Roles::ALL, clock.clone())
+            .await
+            .expect("the service starts");
         let client = Client::of(&running.address().expect("it listens").to_string());
         Self { directory, namespaces, clock, running, client }
     }
