@@ -7,7 +7,7 @@ use std::io::Cursor;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use app::serve::{Roles, Running};
+use app::service::{Roles, RunningService};
 use app::settings::{self, Overrides, Settings};
 use benches::client::{Result, User};
 use bytes::Bytes;
@@ -41,14 +41,14 @@ fn main() -> Result<()> {
 
 async fn measure(settings: Settings, clip: Bytes) -> Result<()> {
     let file = settings.data_dir.join("fiapx.db");
-    let running = Running::start(settings, Roles::ALL, Clock::default()).await?;
+    let running = RunningService::start(settings, Roles::ALL, Clock::default()).await?;
     let address = running.address().ok_or("the service has no address")?;
     let user = User::register(&format!("http://{address}"), "bench").await?;
     measure_single_jobs(&user, &clip).await?;
     measure_queue(&user, &clip).await?;
     measure_lists(&user, &file).await?;
-    running.stopper().cancel();
-    Ok(running.ended().await?)
+    running.stop_token().cancel();
+    Ok(running.stopped().await?)
 }
 
 /// Measure the overhead of one job at a time.
