@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use api::{InMemory, Limits, Shared};
+use api::{InMemoryRateLimiter, RateLimiter, RedisRateLimiter};
 use broker::embedded::Embedded;
 use broker::rabbitmq::RabbitMq;
 use broker::{Broker, Queue};
@@ -41,7 +41,7 @@ pub struct Parts {
     /// Tasks.
     pub broker: Arc<dyn Broker>,
     /// Who may do how much.
-    pub limits: Arc<dyn Limits>,
+    pub limits: Arc<dyn RateLimiter>,
     /// Key of access tokens and, on disk, of download links.
     pub secret: SecretString,
 }
@@ -289,12 +289,13 @@ async fn lacking(program: &Program) -> Result<Option<String>> {
 }
 
 /// What counts who does how much.
-fn limits(settings: &Settings, clock: &Clock) -> Result<Arc<dyn Limits>> {
+fn limits(settings: &Settings, clock: &Clock) -> Result<Arc<dyn RateLimiter>> {
     Ok(match &settings.limits.redis_url {
         Some(url) => Arc::new(
-            Shared::connect(url, clock.clone()).context("REDIS_URL: it is no address of Redis")?,
+            RedisRateLimiter::connect(url, clock.clone())
+                .context("REDIS_URL: it is no address of Redis")?,
         ),
-        None => Arc::new(InMemory::new(clock.clone())),
+        None => Arc::new(InMemoryRateLimiter::new(clock.clone())),
     })
 }
 

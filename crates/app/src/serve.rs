@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use api::{Needs, Quotas, Service};
+use api::{HealthChecks, Quotas, Service};
 use frames::source::Container;
 use jobs::Clock;
 use notifier::Notifier;
@@ -145,20 +145,20 @@ impl Running {
 
         let files = parts.disk.as_ref().map(|_| settings.data_dir.clone());
         tasks.spawn(stop.clone().run_until_cancelled_owned(figures::keep(figures.clone(), files)));
-        let render: api::Metrics = Arc::new(move || figures.render());
+        let render: api::RenderMetrics = Arc::new(move || figures.render());
         let mut operators = None;
         if let Some(address) = settings.metrics.listen {
             let listener = TcpListener::bind(address)
                 .await
                 .with_context(|| format!("METRICS_LISTEN: cannot listen on {address}"))?;
             let server = Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?);
-            let needs = Needs {
+            let health = HealthChecks {
                 database: parts.database.clone(),
                 storage: parts.storage.clone(),
                 broker: parts.broker.clone(),
                 stop: stop.clone(),
             };
-            let endpoint = api::operators_endpoint(needs, render.clone());
+            let endpoint = api::operators_endpoint(health, render.clone());
             operators = Some(AbortOnDropHandle::new(tokio::spawn(async move {
                 if let Err(error) = server.run(endpoint).await {
                     warn!(%error, "figures and health are not served any more");
@@ -227,7 +227,7 @@ fn serve(
     settings: &Settings,
     parts: Parts,
     public_url: Option<String>,
-    metrics: Option<api::Metrics>,
+    metrics: Option<api::RenderMetrics>,
     stop: CancellationToken,
     notice: Duration,
 ) -> Result<JoinHandle<std::io::Result<()>>> {
@@ -241,10 +241,10 @@ fn serve(
             storage: parts.storage,
             disk: parts.disk,
             broker: parts.broker,
-            limits: parts.limits,
-            recognise: |head| Container::of(head).map(Container::name),
+            rate_limiter: parts.limits,
+            detect_container: |head| Container::of(head).map(Container::name),
             metrics,
-            here: telemetry::here,
+            current_traceparent: telemetry::here,
             stop: stop.clone(),
             closing: closing.clone(),
         },
@@ -308,20 +308,20 @@ fn worker_settings(settings: &Settings, isolation: Isolation) -> worker::Setting
 fn api_settings(settings: &Settings, parts: &Parts, public_url: Option<String>) -> api::Settings {
     api::Settings {
         jwt_secret: parts.secret.clone(),
-        access_valid_for: Duration::from_mins(settings.accounts.access_minutes),
-        refresh_valid_for: Duration::from_hours(24 * settings.accounts.refresh_days),
-        max_video_bytes: settings.upload.max_video_mb << 20,
-        upload_patience: Duration::from_secs(settings.upload.patience_seconds),
-        link_valid_for: Duration::from_secs(settings.storage.link_seconds),
+        access_token_lifetime: Duration::from_mins(settings.accounts.access_minutes),
+        refresh_token_lifetime: Duration::from_hours(24 * settings.accounts.refresh_days),
+        max_video_bytes: settings.upload.max_video_mb * 1_000_000,
+        stall_timeout: Duration::from_secs(settings.upload.patience_seconds),
+        link_lifetime: Duration::from_secs(settings.storage.link_seconds),
         downloads_per_minute: settings.limits.downloads_per_minute,
         logins_per_minute: settings.limits.logins_per_minute,
         attempts_per_address: settings.limits.attempts_per_address,
         quotas: Quotas {
             uploads_at_once: settings.limits.uploads_at_once,
             unfinished_jobs: settings.limits.unfinished_jobs,
-            stored_bytes: settings.limits.stored_mb << 20,
+            stored_bytes: settings.limits.stored_mb * 1_000_000,
         },
-        proxies: settings.server.proxies,
+        trusted_proxies: settings.server.proxies,
         cors_origins: settings.server.cors_origins.clone(),
         public_url,
     }

@@ -102,7 +102,8 @@ async fn a_job_is_followed_by_its_id_and_its_trace() {
     }
     // Whatever names the job in some other field names it in this one, too; the path of a request
     // is the client's.
-    let others = log.iter().filter(|line| line["event"] != "answered" && line["job_id"].is_null());
+    let others =
+        log.iter().filter(|line| line["event"] != "request completed" && line["job_id"].is_null());
     for line in others {
         assert!(
             ![&done, &failed, &cancelled].iter().any(|job| line.to_string().contains(job.as_str())),
@@ -128,7 +129,7 @@ async fn uploads_and_downloads_are_audited() {
         .header("X-Forwarded-For", "2001:db8::1");
     assert_eq!(answer(link).await.0, StatusCode::OK);
     for (event, client) in
-        [("a video was accepted", "203.0.113.7"), ("a link to an archive was given", "2001:db8::1")]
+        [("a video was accepted", "203.0.113.7"), ("a download link was created", "2001:db8::1")]
     {
         let line = logged(&process, event).await;
         let told = ["job_id", "user_id", "client"].map(|field| line[field].as_str());
