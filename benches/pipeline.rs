@@ -18,7 +18,7 @@ fn pipeline(criterion: &mut Criterion) {
         group.sample_size(10);
         group.throughput(Throughput::Elements(u64::from(benches::SECONDS)));
         group.bench_function("floor", |bencher| {
-            bencher.iter(|| clip.floor(&plans).expect("the clip decodes"))
+            bencher.iter(|| clip.floor(&plans).expect("the clip decodes"));
         });
         for threads in [NonZeroUsize::MIN, cores] {
             let options = Options { threads, ..Options::default() };

@@ -3,8 +3,8 @@
 use std::io;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use frames::png::Compression;
 use frames::stages::{Clip, archive};
+use jobs::manifest::Compression;
 
 fn steps(criterion: &mut Criterion) {
     for (name, path) in benches::all() {

@@ -402,7 +402,7 @@ async fn links_lead_to_where_the_service_is_reached() {
     assert!(proxied.starts_with("https://videos.example.com/files/"), "{proxied}");
 
     let public = Service::with(|settings| {
-        settings.server.public_url = Some("https://videos.example.com/".to_owned())
+        settings.server.public_url = Some("https://videos.example.com/".to_owned());
     })
     .await;
     let user = public.user().await;

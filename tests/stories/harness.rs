@@ -10,7 +10,8 @@ use std::sync::{Mutex, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use frames::Options;
-use frames::select::{Ratio, Recipe};
+use jobs::Recipe;
+use jobs::recipe::Selection;
 use serde_json::Value;
 
 /// Longest time that a program or a step may take before it counts as hanging. No story comes near
@@ -141,7 +142,9 @@ pub fn poll<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
 
 /// Options with another interval between the pictures.
 pub fn every(num: i64, den: i64) -> Options {
-    Options { recipe: Recipe::Every(Ratio::new(num, den)), ..Options::default() }
+    let interval = format!("{num}/{den}").parse().expect("a valid interval");
+    let recipe = Recipe { select: Selection::Every(interval), ..Recipe::default() };
+    Options { recipe, ..Options::default() }
 }
 
 /// Options with another number of threads.
@@ -205,7 +208,7 @@ impl Archive {
 
     /// What the manifest says of the pictures.
     pub fn images(&self) -> &[Value] {
-        self.manifest["images"].as_array().map_or(&[], Vec::as_slice)
+        self.manifest["frames"].as_array().map_or(&[], Vec::as_slice)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::harness::{clips, each, extract, threads};
 
 /// The archive, or the code of the failure.
 fn outcome(clip: &Path, number: usize) -> Result<Vec<u8>, &'static str> {
-    extract(clip, &threads(number)).map_err(|error| error.code())
+    extract(clip, &threads(number)).map_err(|error| error.code().name())
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub fn pictures(archive: impl Read + Seek) -> Result<u64, String> {
                 .and_then(|name| name.strip_suffix(".png"))
                 .is_some() =>
             {
-                pictures += 1
+                pictures += 1;
             }
             name => return Err(format!("the archive holds `{name}`")),
         }

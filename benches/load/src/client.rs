@@ -97,7 +97,7 @@ impl User {
         let session = loop {
             match Session::open(http, base, &email).await {
                 Err(trouble @ Trouble::Refused(StatusCode::TOO_MANY_REQUESTS, ..)) => {
-                    trouble.pass().await
+                    trouble.pass().await;
                 }
                 session => break session,
             }

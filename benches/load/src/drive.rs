@@ -165,7 +165,7 @@ impl Outcome {
         for upload in &mut self.uploads {
             match &upload.job {
                 Some(job) if listed.remove(job).is_none() => {
-                    upload.fate = Fate::Lost("is not in its user's list".to_owned())
+                    upload.fate = Fate::Lost("is not in its user's list".to_owned());
                 }
                 _ => {}
             }

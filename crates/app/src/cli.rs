@@ -5,7 +5,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use frames::select::{Ratio, Recipe};
+use jobs::Recipe;
+use jobs::recipe::{Interval, Selection};
 use jobs::{FailureCode, JobId};
 
 /// Turn videos into ZIP archives of their pictures.
@@ -188,8 +189,8 @@ pub struct ProbeArguments {
 #[derive(Debug, Args)]
 pub struct Choice {
     /// Seconds from picture to picture: 1, 0.5, 1/3.
-    #[arg(long, default_value = "1", value_name = "SECONDS", value_parser = interval)]
-    pub every: Ratio,
+    #[arg(long, default_value = "1", value_name = "SECONDS")]
+    pub every: Interval,
     /// How hard to work on small archives; the pixels are the same.
     #[arg(long, value_enum, default_value_t = Compression::Fast)]
     pub compression: Compression,
@@ -199,11 +200,11 @@ impl Choice {
     /// The choice in the engine's terms.
     pub fn options(&self) -> frames::Options {
         frames::Options {
-            recipe: Recipe::Every(self.every),
+            recipe: Recipe { select: Selection::Every(self.every), ..Recipe::default() },
             compression: match self.compression {
-                Compression::Fast => frames::png::Compression::Fast,
-                Compression::Balanced => frames::png::Compression::Balanced,
-                Compression::Small => frames::png::Compression::Small,
+                Compression::Fast => jobs::manifest::Compression::Fast,
+                Compression::Balanced => jobs::manifest::Compression::Balanced,
+                Compression::Small => jobs::manifest::Compression::Small,
             },
             ..frames::Options::default()
         }
@@ -234,42 +235,4 @@ pub enum Progress {
 fn code(name: &str) -> Result<FailureCode, String> {
     let known = || FailureCode::ALL.iter().map(|code| code.name()).collect::<Vec<_>>().join(", ");
     name.parse().map_err(|unknown| format!("{unknown}: there are {}", known()))
-}
-
-/// A number of seconds above zero: whole, with a decimal point, or a fraction.
-fn interval(text: &str) -> Result<Ratio, String> {
-    const LONGEST: i64 = 86_400;
-    let wrong = || format!("`{text}` is no number of seconds above zero, such as 1, 0.5 or 1/3");
-    let whole = |digits: &str| digits.parse::<u32>().map(i64::from).map_err(|_| wrong());
-    let ratio = if let Some((num, den)) = text.split_once('/') {
-        (whole(num)?, whole(den)?)
-    } else if let Some((seconds, decimals)) = text.split_once('.') {
-        if decimals.len() > 6 {
-            return Err(format!("`{text}` is finer than a microsecond"));
-        }
-        let unit = 10_i64.pow(decimals.len() as u32);
-        (whole(seconds)? * unit + whole(decimals)?, unit)
-    } else {
-        (whole(text)?, 1)
-    };
-    match ratio {
-        (num, den) if num < 1 || den < 1 => Err(wrong()),
-        (num, den) if num / den > LONGEST => Err(format!("`{text}` is longer than a day")),
-        (num, den) => Ok(Ratio::new(num, den)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn intervals_are_exact() {
-        assert_eq!(interval("1"), Ok(Ratio::new(1, 1)));
-        assert_eq!(interval("0.5"), Ok(Ratio::new(5, 10)));
-        assert_eq!(interval("1/3"), Ok(Ratio::new(1, 3)));
-        for wrong in ["0", "-1", "", "1/0", "0.0", "x", "1e9", "0.0000001", "90000", ".", "1.-5"] {
-            assert!(interval(wrong).is_err(), "{wrong}");
-        }
-    }
 }

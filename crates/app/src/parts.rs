@@ -248,7 +248,7 @@ async fn storage(
     match s3.prepare(retention(settings) + Duration::from_hours(24)).await {
         Ok(missing) => missing.into_iter().for_each(|missing| warn!("{missing}")),
         Err(error) => {
-            warn!(%error, "the bucket's rules for old objects cannot be set; the service's own retention goes on")
+            warn!(%error, "the bucket's rules for old objects cannot be set; the service's own retention goes on");
         }
     }
     Ok((Arc::new(s3), None))

@@ -70,6 +70,7 @@ impl Running {
     /// # Errors
     /// A part cannot be opened, the address is taken, or a role that runs alone has a part that it
     /// would have to share with the others; each says which.
+    #[expect(clippy::too_many_lines, reason = "puts the parts together, one after another")]
     pub async fn start(settings: Settings, roles: Roles, clock: Clock) -> Result<Self> {
         let embedded: Vec<&str> = parts::shared(&settings)
             .into_iter()

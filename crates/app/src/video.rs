@@ -21,5 +21,9 @@ pub fn open(path: &Path) -> Result<File> {
 
 /// An engine's error as one line about this video, with its code.
 pub fn explain(path: &Path, error: &frames::Error) -> anyhow::Error {
-    anyhow::anyhow!("{}: {error} [{}]", path.display(), error.code())
+    let code = match error {
+        frames::Error::Cancelled => "CANCELLED",
+        error => error.code().name(),
+    };
+    anyhow::anyhow!("{}: {error} [{code}]", path.display())
 }

@@ -80,7 +80,7 @@ impl Database {
             loop {
                 match sea_orm::Database::connect(options.clone()).await {
                     Err(error) if is_busy(&error) && began.elapsed() < BUSY => {
-                        tokio::time::sleep(Duration::from_millis(10)).await
+                        tokio::time::sleep(Duration::from_millis(10)).await;
                     }
                     connected => return connected,
                 }

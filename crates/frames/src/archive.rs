@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use crate::Error;
-use crate::convert::Orientation;
-use crate::decode::{Scene, SpanReport};
-use crate::extract::{Options, Report};
-use crate::flow::Flow;
-use crate::manifest::{
-    DamagedRange, Engine, ImageInfo, MANIFEST_NAME, Manifest, MissingRange, SourceInfo, image_name,
+use jobs::manifest::{
+    DamagedRange, FrameEntry, MANIFEST_NAME, MANIFEST_VERSION, Manifest, MissingRange, Orientation,
+    Source,
 };
+
+use crate::Error;
+use crate::decode::{Scene, SpanReport};
+use crate::flow::Flow;
+use crate::manifest::{engine, image_name};
+use crate::options::{Options, Report};
 use crate::read::Read;
 use crate::span::{Image, Message};
 use crate::zip::Archive;
@@ -20,7 +22,7 @@ pub(crate) struct Writer<'a, W> {
     scene: &'a Scene<'a>,
     flow: &'a Flow,
     archive: Archive<W>,
-    images: Vec<ImageInfo>,
+    images: Vec<FrameEntry>,
     /// Pictures that came before their turn, and spans that ended before theirs.
     early: BTreeMap<(u64, usize), Image>,
     ended: BTreeMap<u64, (usize, SpanReport)>,
@@ -57,9 +59,11 @@ impl<'a, W: Write> Writer<'a, W> {
     pub(crate) fn take(&mut self, message: Message) -> Result<(), Error> {
         match message {
             Message::Begin { from } => self.first_slot = from,
-            Message::Image { span, order, image } => drop(self.early.insert((span, order), image)),
+            Message::Image { span, order, image } => {
+                self.early.insert((span, order), image);
+            }
             Message::End { span, images, report } => {
-                drop(self.ended.insert(span, (images, report)))
+                self.ended.insert(span, (images, report));
             }
         }
         loop {
@@ -97,8 +101,8 @@ impl<'a, W: Write> Writer<'a, W> {
                 continue;
             }
             let number = slot.saturating_sub(first) as u64 + 1;
-            if number > self.scene.limits.max_images {
-                return Err(Error::TooLong { limit: self.scene.limits.max_images });
+            if number > self.scene.limits.max_frames {
+                return Err(Error::TooLong { limit: self.scene.limits.max_frames });
             }
             let name = image_name(number, seconds);
             let limit = self.scene.limits.max_archive_bytes;
@@ -108,10 +112,10 @@ impl<'a, W: Write> Writer<'a, W> {
             let offset =
                 self.archive.add(name.clone(), image.crc, &image.png).map_err(Error::Write)?;
             self.slots.push(*slot);
-            self.images.push(ImageInfo {
+            self.images.push(FrameEntry {
                 number,
                 name,
-                instant_s: self.scene.recipe.instant(*slot),
+                instant_s: self.scene.instants.instant(*slot),
                 timestamp: image.time,
                 timestamp_s: seconds,
                 width: image.width,
@@ -132,7 +136,7 @@ impl<'a, W: Write> Writer<'a, W> {
         mut self,
         read: Read,
         options: &Options,
-        mut source: SourceInfo,
+        mut source: Source,
     ) -> Result<Report, Error> {
         let Some(first) = self.first_slot.filter(|_| !self.images.is_empty()) else {
             return Err(Error::NothingDecodable);
@@ -141,7 +145,7 @@ impl<'a, W: Write> Writer<'a, W> {
         let answered = self.slots.last().map_or(first, |slot| slot + 1);
         let until =
             [read.until, self.until, read.promised].into_iter().flatten().fold(answered, i64::max);
-        let limit = first.saturating_add(options.limits.max_images as i64);
+        let limit = first.saturating_add(options.limits.max_frames as i64);
         let missing = self.missing(first, until.min(limit));
         let expected = (until.min(limit) - first) as u64;
         let mut warnings = read.warnings;
@@ -160,8 +164,8 @@ impl<'a, W: Write> Writer<'a, W> {
             && !read.broken_off
             && read.damaged_packets == 0;
         let manifest = Manifest {
-            manifest_version: 1,
-            engine: Engine::this(),
+            manifest_version: MANIFEST_VERSION,
+            engine: engine(),
             recipe: options.recipe.clone(),
             compression: options.compression,
             complete,
@@ -170,7 +174,7 @@ impl<'a, W: Write> Writer<'a, W> {
             missing,
             damaged,
             warnings,
-            images: self.images,
+            frames: self.images,
             source,
         };
         let document = serde_json::to_vec(&manifest).map_err(|error| Error::Write(error.into()))?;
@@ -203,8 +207,8 @@ impl<'a, W: Write> Writer<'a, W> {
                 missing.push(MissingRange {
                     first_number: (next - first) as u64 + 1,
                     last_number: (slot - first) as u64,
-                    from_s: self.scene.recipe.instant(next),
-                    to_s: self.scene.recipe.instant(slot - 1),
+                    from_s: self.scene.instants.instant(next),
+                    to_s: self.scene.instants.instant(slot - 1),
                 });
             }
             next = next.max(slot + 1);

@@ -6,14 +6,15 @@ use ffmpeg_next as ff;
 
 use crate::av::{DecodeError, Decoder, Picture, StreamInfo};
 use crate::plan::{Chunk, Wanted};
-use crate::select::{MICROSECONDS, Recipe, Selector, rescale};
+use crate::select::{Instants, Selector};
 use crate::spent::Spent;
+use crate::time::{MICROSECONDS, rescale};
 use crate::{Error, Limits, Stop};
 
 /// What all spans of a video share.
 pub(crate) struct Scene<'a> {
     pub info: &'a StreamInfo,
-    pub recipe: &'a Recipe,
+    pub instants: Instants,
     pub limits: &'a Limits,
     pub stop: &'a Stop,
     pub spent: &'a Spent,
@@ -21,7 +22,7 @@ pub(crate) struct Scene<'a> {
 
 impl Scene<'_> {
     pub(crate) fn slot(&self, time: i64) -> i64 {
-        self.recipe.slot(time, self.info.time_base)
+        self.instants.tick(time, self.info.time_base)
     }
 
     /// The end of a video whose last picture has this time and duration, in units of the time base.
@@ -214,7 +215,7 @@ impl<'a> Pass<'a> {
         else {
             return Ok(());
         };
-        self.scene.limits.check_picture(picture.width(), picture.height())?;
+        self.scene.limits.check_frame(picture.width(), picture.height())?;
         if picture.has_errors() {
             self.met(DecodeError::Damaged, Some(time))?;
         }
@@ -251,9 +252,9 @@ impl<'a> Pass<'a> {
             }
             self.wanted.pop_front();
         }
-        let max_images = self.scene.limits.max_images;
-        if slots.end.saturating_sub(slots.start) as u64 > max_images {
-            return Err(Error::TooLong { limit: max_images }.into());
+        let max_frames = self.scene.limits.max_frames;
+        if slots.end.saturating_sub(slots.start) as u64 > max_frames {
+            return Err(Error::TooLong { limit: max_frames }.into());
         }
         let Shown { picture, time, slot, errors } = shown;
         let slots: Vec<i64> = slots

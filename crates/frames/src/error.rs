@@ -1,9 +1,10 @@
-//! What can go wrong, in words for the person whose video it is, each with a code that never
-//! changes.
+//! Errors of the engine, worded for the owner of the video.
 
 use std::io;
 
-/// Why a video gave no archive.
+use jobs::FailureCode;
+
+/// Why an extraction failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -11,99 +12,102 @@ pub enum Error {
     #[error("the file is empty")]
     EmptyFile,
     /// The first bytes are not those of an accepted container.
-    #[error("this is not a video in MP4, MOV, MKV, WebM, AVI, WMV or FLV format")]
+    #[error("the file is not a video in MP4, MOV, MKV, WebM, AVI, WMV or FLV format")]
     UnsupportedContainer,
-    /// The container is one of ours, but libav cannot make sense of it.
-    #[error("the video is damaged or cut off: its {container} structure cannot be read ({reason})")]
+    /// The container is an accepted one, but libav cannot read its structure.
+    #[error("the video is damaged or truncated: its {container} structure is invalid ({reason})")]
     UnreadableContainer {
         /// Short name of the container.
         container: &'static str,
-        /// libav's own words.
+        /// libav's description of the error.
         reason: String,
     },
-    /// The container holds no video stream; cover art does not count.
-    #[error("the file holds no video, only sound, subtitles or a cover picture")]
+    /// The container holds no video stream. Cover art does not count.
+    #[error("the file has no video stream, only audio, subtitles or cover art")]
     NoVideoStream,
     /// More streams than [`Limits::max_streams`](crate::Limits::max_streams).
-    #[error("the file declares more than {limit} streams")]
+    #[error("the file has more than {limit} streams: export it with the video stream only")]
     TooManyStreams {
-        /// The limit that was passed.
+        /// Limit that was exceeded.
         limit: u32,
     },
-    /// libav has no decoder for the codec, or the decoder refuses the stream.
+    /// libav has no decoder for the codec, or the decoder rejects the stream.
     #[error("the video's codec ({codec}) cannot be decoded: {reason}")]
     Codec {
         /// libav's name of the codec.
         codec: String,
-        /// libav's own words.
+        /// libav's description of the error.
         reason: String,
     },
-    /// Not one wanted picture could be decoded.
-    #[error("the video is damaged: no picture in it can be decoded")]
+    /// No selected frame could be decoded.
+    #[error("the video is damaged: none of its frames can be decoded")]
     NothingDecodable,
-    /// A picture is wider, higher or larger than the limits allow.
-    #[error("the pictures are too large: {width}x{height}, where {limit} are allowed")]
-    PictureTooLarge {
+    /// A frame is larger than the limits allow.
+    #[error(
+        "the frames are too large: {width}x{height} pixels, the limit is {max_side}x{max_side} \
+         and {} megapixels", .max_pixels / 1_000_000
+    )]
+    FrameTooLarge {
         /// Width in pixels.
         width: u32,
         /// Height in pixels.
         height: u32,
-        /// The limit in words.
-        limit: String,
+        /// [`Limits::max_side`](crate::Limits::max_side).
+        max_side: u32,
+        /// [`Limits::max_pixels`](crate::Limits::max_pixels).
+        max_pixels: u64,
     },
-    /// The video asks for more pictures than [`Limits::max_images`](crate::Limits::max_images).
-    #[error("the video is too long: more than {limit} pictures would be taken from it")]
+    /// The recipe selects more frames than [`Limits::max_frames`](crate::Limits::max_frames).
+    #[error(
+        "the video is too long: the archive would have more than {limit} frames; \
+         choose a longer interval or split the video"
+    )]
     TooLong {
-        /// The limit that was passed.
+        /// Limit that was exceeded.
         limit: u64,
     },
-    /// The archive grows past [`Limits::max_archive_bytes`](crate::Limits::max_archive_bytes).
-    #[error("the archive would be too large: more than {} MB", .limit / 1_000_000)]
+    /// The archive exceeds [`Limits::max_archive_bytes`](crate::Limits::max_archive_bytes).
+    #[error("the archive would be larger than {} MB: split the video", .limit / 1_000_000)]
     ArchiveTooLarge {
-        /// The limit that was passed, in bytes.
+        /// Limit that was exceeded, in bytes.
         limit: u64,
     },
     /// The deadline passed.
-    #[error("the video took longer than the time allowed")]
+    #[error("processing exceeded the time limit")]
     Timeout,
-    /// The caller asked to stop.
+    /// The caller requested the stop.
     #[error("cancelled")]
     Cancelled,
-    /// The video could not be read from where it is kept.
+    /// The video could not be read from its storage.
     #[error("the video cannot be read: {0}")]
     Read(#[source] io::Error),
-    /// The archive could not be written to where it should go.
+    /// The archive could not be written to its destination.
     #[error("the archive cannot be written: {0}")]
     Write(#[source] io::Error),
-    /// Memory ran out, or libav's allocation ceiling was reached.
+    /// Memory or threads ran out, or libav's allocation limit was reached.
     #[error("not enough memory for this video: {0}")]
     OutOfMemory(String),
 }
 
 impl Error {
-    /// A stable name of the failure for machines, in upper snake case.
+    /// Failure code of a job that ends with this error. Callers handle [`Error::Cancelled`] first:
+    /// a job that was cancelled has not failed.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> FailureCode {
         match self {
-            Self::EmptyFile => "EMPTY_FILE",
-            Self::UnsupportedContainer => "UNSUPPORTED_CONTAINER",
-            Self::UnreadableContainer { .. } | Self::NothingDecodable => "VIDEO_DAMAGED",
-            Self::NoVideoStream => "NO_VIDEO_STREAM",
-            Self::TooManyStreams { .. } => "TOO_MANY_STREAMS",
-            Self::Codec { .. } => "FFMPEG_CODEC_ERROR",
-            Self::PictureTooLarge { .. } => "PICTURE_TOO_LARGE",
-            Self::TooLong { .. } => "VIDEO_TOO_LONG",
-            Self::ArchiveTooLarge { .. } => "ARCHIVE_TOO_LARGE",
-            Self::Timeout => "PROCESSING_TIMEOUT",
-            Self::Cancelled => "CANCELLED",
-            Self::Read(_) | Self::Write(_) => "STORAGE_ERROR",
-            Self::OutOfMemory(_) => "OUT_OF_MEMORY",
+            Self::EmptyFile => FailureCode::EmptyFile,
+            Self::UnsupportedContainer => FailureCode::UnsupportedContainer,
+            Self::UnreadableContainer { .. } | Self::NothingDecodable => FailureCode::VideoDamaged,
+            Self::NoVideoStream => FailureCode::NoVideoStream,
+            Self::TooManyStreams { .. } => FailureCode::TooManyStreams,
+            Self::Codec { .. } => FailureCode::FfmpegCodecError,
+            Self::FrameTooLarge { .. } => FailureCode::PictureTooLarge,
+            Self::TooLong { .. } => FailureCode::VideoTooLong,
+            Self::ArchiveTooLarge { .. } => FailureCode::ArchiveTooLarge,
+            Self::Timeout => FailureCode::ProcessingTimeout,
+            Self::Cancelled => FailureCode::InternalError,
+            Self::Read(_) | Self::Write(_) => FailureCode::StorageError,
+            Self::OutOfMemory(_) => FailureCode::OutOfMemory,
         }
-    }
-
-    /// Whether the same video may succeed at another time or on another machine.
-    #[must_use]
-    pub fn retry_may_help(&self) -> bool {
-        matches!(self, Self::Read(_) | Self::Write(_) | Self::Timeout | Self::OutOfMemory(_))
     }
 }

@@ -2,96 +2,21 @@
 //! writes the archive.
 
 use std::io::Write;
-use std::num::NonZeroUsize;
 use std::sync::Mutex;
 use std::sync::mpsc;
-
-use serde::{Deserialize, Serialize};
 
 use crate::archive::Writer;
 use crate::av::Demuxer;
 use crate::decode::Scene;
 use crate::flow::Flow;
-use crate::manifest::SourceInfo;
-use crate::png::Compression;
+use crate::manifest;
 use crate::read::Reader;
-use crate::select::{MICROSECONDS, Recipe};
+use crate::select::Instants;
 use crate::source::{Opened, Source, Watched};
 use crate::span::Studio;
 use crate::spent::Spent;
 use crate::zip::Archive;
-use crate::{Error, Limits, Stop};
-
-/// How an extraction is to be done.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Which pictures.
-    pub recipe: Recipe,
-    /// How small.
-    pub compression: Compression,
-    /// How far the video may go.
-    pub limits: Limits,
-    /// How many threads decode and encode. The archive is the same for any number.
-    pub threads: NonZeroUsize,
-    /// How to stop it.
-    pub stop: Stop,
-    /// How much is decoded.
-    pub decoding: Decoding,
-}
-
-impl Default for Options {
-    /// One picture a second, fast, on all cores that this process may use.
-    fn default() -> Self {
-        Self {
-            recipe: Recipe::default(),
-            compression: Compression::default(),
-            limits: Limits::default(),
-            threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-            stop: Stop::default(),
-            decoding: Decoding::default(),
-        }
-    }
-}
-
-/// How much of a video is decoded. The pictures are the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Decoding {
-    /// What the wanted pictures need.
-    #[default]
-    Selective,
-    /// Everything, in order. This is what the selective way is held against.
-    Linear,
-}
-
-/// How far an extraction has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
-    /// Pictures in the archive.
-    pub done: u64,
-    /// Pictures that the container's duration promises, if it states one.
-    pub expected: Option<u64>,
-}
-
-/// What an extraction gave.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Report {
-    /// Pictures in the archive.
-    pub frames: u64,
-    /// Pictures that the video promises.
-    pub expected: u64,
-    /// Whether every one of them is there and decoded without an error.
-    pub complete: bool,
-    /// Duration of the video in seconds, as its container states it.
-    pub duration_s: Option<f64>,
-    /// Bytes of the archive.
-    pub zip_bytes: u64,
-    /// Seconds that threads spent in the decoder, all together.
-    pub decode_s: f64,
-    /// Seconds that threads spent on converting and compressing pictures, all together.
-    pub encode_s: f64,
-    /// What a careful user should know, in words.
-    pub warnings: Vec<String>,
-}
+use crate::{Error, Options, Progress, Report};
 
 /// Take pictures from `source` and write the archive to `sink`, which gets bytes in order from the
 /// first picture on.
@@ -115,9 +40,10 @@ pub fn extract(
 
     let flow = Flow::new(options.threads.get());
     let spent = Spent::default();
+    let instants = Instants::of(&options.recipe.select);
     let scene = Scene {
         info: &info,
-        recipe: &options.recipe,
+        instants,
         limits: &options.limits,
         stop: &options.stop,
         spent: &spent,
@@ -137,8 +63,7 @@ pub fn extract(
     };
 
     let (read, written) = std::thread::scope(|threads| {
-        let expected =
-            info.duration_us.map(|us| options.recipe.slot(us, MICROSECONDS).max(1) as u64);
+        let expected = info.duration_us.map(|us| instants.frame_count(us));
         let (scene, flow) = (&scene, &flow);
         let writer = Writer::new(scene, flow, Archive::new(sink));
         let writer = threads.spawn(move || {
@@ -165,5 +90,5 @@ pub fn extract(
     if let Some(error) = flow.failure() {
         return Err(failure.take().unwrap_or(error));
     }
-    writer.finish(read, options, SourceInfo::new(&info, size))
+    writer.finish(read, options, manifest::source(&info, size))
 }

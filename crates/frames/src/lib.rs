@@ -14,31 +14,35 @@
 #![deny(unsafe_code)]
 
 // In the order in which a video meets them.
-pub mod extract;
+mod error;
 mod limits;
+mod time;
+mod options;
 pub mod source;
+mod orientation;
 mod av;
 mod bitstream;
-pub mod select;
+mod select;
 mod plan;
-mod read;
-mod span;
-mod decode;
-pub mod convert;
-pub mod png;
-mod archive;
-mod zip;
-pub mod manifest;
-mod flow;
 mod spent;
-pub mod probe;
+mod flow;
+mod decode;
+mod convert;
+mod png;
+mod span;
+mod read;
+mod zip;
+mod manifest;
+mod archive;
+mod extract;
+mod probe;
 #[cfg(feature = "stages")]
 pub mod stages;
-mod error;
 
 pub use error::Error;
-pub use extract::{Decoding, Options, Progress, Report, extract};
+pub use extract::extract;
 pub use limits::{Limits, Stop};
+pub use options::{Decoding, Options, Progress, Report};
 pub use probe::{Forecast, probe};
 
 /// Versions of the libav libraries that are linked: name and `major.minor.micro`.

@@ -1,27 +1,27 @@
-//! How far one video may go, and the way to stop it.
+//! Limits on what a video may require, and the switch that ends an extraction early.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use crate::Error;
+use crate::error::Error;
 
-/// Bounds on what a video may ask for. The defaults suit user uploads, but for the size of the
-/// archive, which depends on the room that there is.
+/// Limits on what a video may require. The defaults suit videos uploaded by users, except
+/// `max_archive_bytes`, which depends on the free disk space.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Streams that a container may declare.
+    /// Maximum number of streams in the container.
     pub max_streams: u32,
-    /// Longest side of a picture, in pixels.
+    /// Maximum width and height of a frame, in pixels.
     pub max_side: u32,
-    /// Pixels of a picture.
+    /// Maximum area of a frame, in pixels.
     pub max_pixels: u64,
-    /// Pictures taken from one video.
-    pub max_images: u64,
-    /// Bytes of the archive.
+    /// Maximum number of frames in the archive.
+    pub max_frames: u64,
+    /// Maximum size of the archive, in bytes.
     pub max_archive_bytes: u64,
-    /// Largest single allocation that libav may make, in bytes; the largest asked for in this
-    /// process holds for all of it.
+    /// Maximum size of a single allocation of libav, in bytes. libav has one limit for the whole
+    /// process: the highest value that was ever passed applies.
     pub max_allocation: usize,
 }
 
@@ -31,7 +31,7 @@ impl Default for Limits {
             max_streams: 64,
             max_side: 8192,
             max_pixels: 40_000_000,
-            max_images: 24 * 60 * 60,
+            max_frames: 24 * 60 * 60,
             max_archive_bytes: u64::MAX,
             max_allocation: 512 << 20,
         }
@@ -39,22 +39,21 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Refuse a picture of this size if it is past the limits.
-    pub(crate) fn check_picture(&self, width: u32, height: u32) -> Result<(), Error> {
+    /// Reject frames of this size if they exceed the limits.
+    pub(crate) fn check_frame(&self, width: u32, height: u32) -> Result<(), Error> {
+        let Self { max_side, max_pixels, .. } = *self;
         let pixels = u64::from(width) * u64::from(height);
-        if width.max(height) > self.max_side || pixels > self.max_pixels {
-            let megapixels = self.max_pixels / 1_000_000;
-            let limit = format!("{0}x{0} and {megapixels} megapixels", self.max_side);
-            return Err(Error::PictureTooLarge { width, height, limit });
+        if width.max(height) > max_side || pixels > max_pixels {
+            return Err(Error::FrameTooLarge { width, height, max_side, max_pixels });
         }
         Ok(())
     }
 }
 
-/// Ends an extraction from outside: by hand, or at a deadline. Clones share one switch.
+/// Ends an extraction from outside: by a call or at a deadline. Clones share one switch.
 ///
-/// It is looked at on every packet and inside every read, because libav does not poll its own
-/// interrupt callback for a custom reader.
+/// It is checked for every packet and in every read, because libav does not poll its own interrupt
+/// callback when the caller supplies the reader.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
     cancelled: Arc<AtomicBool>,
@@ -62,17 +61,18 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// A switch that also turns at `deadline`.
+    /// Return a switch that also ends the extraction at `deadline`, with [`Error::Timeout`].
     #[must_use]
     pub fn at(deadline: Instant) -> Self {
         Self { cancelled: Arc::default(), deadline: Some(deadline) }
     }
 
-    /// Ask the extraction to stop; it ends with [`Error::Cancelled`].
+    /// End the extraction with [`Error::Cancelled`].
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
     }
 
+    /// Return an error if the extraction has to end.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.cancelled.load(Ordering::Relaxed) {
             return Err(Error::Cancelled);

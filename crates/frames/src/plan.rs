@@ -9,7 +9,9 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::bitstream::{Entry, Role, Slots};
-use crate::select::{Ratio, Recipe};
+use jobs::Ratio;
+
+use crate::select::Instants;
 
 /// Packets of the longest span that is held whole. Longer ones (streams with one key frame) are
 /// decoded as they are read.
@@ -99,7 +101,7 @@ impl<P> Plan<P> {
 
 /// Takes packets in decoding order and gives plans in the order of the video.
 pub(crate) struct Planner<P> {
-    recipe: Recipe,
+    instants: Instants,
     time_base: Ratio,
     /// Whether packets that nobody needs are dropped.
     skipping: bool,
@@ -142,9 +144,9 @@ struct Long {
 }
 
 impl<P: Clone> Planner<P> {
-    pub(crate) fn new(recipe: Recipe, time_base: Ratio, skipping: bool) -> Self {
+    pub(crate) fn new(instants: Instants, time_base: Ratio, skipping: bool) -> Self {
         Self {
-            recipe,
+            instants,
             time_base,
             skipping,
             closed: None,
@@ -234,7 +236,7 @@ impl<P: Clone> Planner<P> {
     }
 
     fn slot(&self, time: i64) -> i64 {
-        self.recipe.slot(time, self.time_base)
+        self.instants.tick(time, self.time_base)
     }
 
     fn resolve_closed(&mut self) {
@@ -441,7 +443,8 @@ mod tests {
 
     /// Plan packets that are named by their times; ten pictures a second.
     fn plan(packets: &[Facts]) -> Vec<Plan<i64>> {
-        let mut planner = Planner::new(Recipe::default(), TENTHS, true);
+        let mut planner =
+            Planner::new(Instants::of(&jobs::recipe::Selection::default()), TENTHS, true);
         for packet in packets {
             planner.push(packet.time.unwrap_or(-1), *packet);
         }

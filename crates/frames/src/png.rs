@@ -1,24 +1,11 @@
 //! Writes a picture as a PNG (ISO/IEC 15948).
 
+use jobs::Ratio;
+use jobs::manifest::Compression;
 use png::{BitDepth, ColorType, DeflateCompression, Encoder, Filter, PixelDimensions, Unit};
-use serde::Serialize;
 
 use crate::Error;
 use crate::av::{Picture, PixelFormat, Plane};
-use crate::select::Ratio;
-
-/// How much time is spent on making the pictures small. The pixels are the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Compression {
-    /// A compressor made for PNG, and a match finder for the pictures that need one.
-    #[default]
-    Fast,
-    /// On 1080p film an eighth smaller, and the whole extraction takes twice as long.
-    Balanced,
-    /// As small as zlib makes it: a few percent smaller again, at six times the time of the first.
-    Small,
-}
 
 /// How pixels are filtered and compressed.
 type Way = (DeflateCompression, Filter);

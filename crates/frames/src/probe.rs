@@ -5,10 +5,10 @@ use serde::Serialize;
 use crate::Error;
 use crate::av::{Decoder, Demuxer, Threads};
 use crate::convert::Converter;
-use crate::extract::Options;
-use crate::manifest::SourceInfo;
+use crate::manifest;
+use crate::options::Options;
 use crate::png;
-use crate::select::MICROSECONDS;
+use crate::select::Instants;
 use crate::source::{Opened, Source, Watched};
 
 /// Pictures that are decoded to foretell the archive's size.
@@ -18,7 +18,7 @@ const SAMPLES: usize = 4;
 #[derive(Debug, Serialize)]
 pub struct Forecast {
     /// What the video is.
-    pub source: SourceInfo,
+    pub source: jobs::manifest::Source,
     /// Pictures that its stated duration promises.
     pub frames: Option<u64>,
     /// Bytes of the archive, from the size of the first pictures; films that grow busier give more.
@@ -35,7 +35,7 @@ pub fn probe(source: impl Source, options: &Options) -> Result<Forecast, Error> 
     let opened = Demuxer::open(watched, container, &options.limits);
     options.stop.check()?;
     let (mut demuxer, info) = opened.map_err(|error| failure.take().unwrap_or(error))?;
-    let frames = info.duration_us.map(|us| options.recipe.slot(us, MICROSECONDS).max(1) as u64);
+    let frames = info.duration_us.map(|us| Instants::of(&options.recipe.select).frame_count(us));
 
     let mut decoder = Decoder::open(&info, Threads::One, &options.limits)?;
     let mut converter = Converter::default();
@@ -51,7 +51,7 @@ pub fn probe(source: impl Source, options: &Options) -> Result<Forecast, Error> 
             more = false;
         }
         while let Ok(Some(picture)) = decoder.receive() {
-            options.limits.check_picture(picture.width(), picture.height())?;
+            options.limits.check_frame(picture.width(), picture.height())?;
             let picture = converter.convert(picture, info.orientation)?;
             sizes.push(png::encode(&picture, None, options.compression)?.len() as u64);
         }
@@ -61,7 +61,7 @@ pub fn probe(source: impl Source, options: &Options) -> Result<Forecast, Error> 
     }
     let mean = sizes.iter().sum::<u64>() / sizes.len() as u64;
     Ok(Forecast {
-        source: SourceInfo::new(&info, size),
+        source: manifest::source(&info, size),
         frames,
         zip_bytes: frames.map(|frames| frames * mean),
     })

@@ -9,12 +9,12 @@ use crate::Error;
 use crate::av::{self, Demuxer, ReadError, StreamInfo};
 use crate::bitstream::{Classifier, Entry, Role};
 use crate::decode::SpanReport;
-use crate::extract::Decoding;
 use crate::flow::Stopped;
+use crate::options::Decoding;
 use crate::plan::{Chunk, Facts, Plan, Planner};
-use crate::select::MICROSECONDS;
 use crate::source::ReadFailure;
 use crate::span::{Message, Studio, Task};
+use crate::time::MICROSECONDS;
 
 /// What the reading thread found out.
 #[derive(Default)]
@@ -77,7 +77,7 @@ impl<'a, 'scope> Reader<'a, 'scope> {
     ) -> Result<Read, Option<Error>> {
         let Studio { scene, options, .. } = *self.studio;
         let selective = options.decoding == Decoding::Selective;
-        let mut planner = Planner::new(options.recipe.clone(), scene.info.time_base, selective);
+        let mut planner = Planner::new(scene.instants, scene.info.time_base, selective);
         let mut preparation = Preparation::new(scene.info);
         let mut read = Read::default();
         let mut end = i64::MIN;
@@ -100,7 +100,7 @@ impl<'a, 'scope> Reader<'a, 'scope> {
                         end = end.max(scene.end(time, facts.duration));
                         let slot = scene.slot(time);
                         let first = *first_slot.get_or_insert(slot);
-                        let limit = options.limits.max_images;
+                        let limit = options.limits.max_frames;
                         if slot.saturating_sub(first) > limit as i64 {
                             return Err(Some(Error::TooLong { limit }));
                         }
@@ -131,7 +131,7 @@ impl<'a, 'scope> Reader<'a, 'scope> {
         }
         read.broken_off |= cut_off;
         let shortfall = scene.info.shortfall(end, read.damaged_packets > 0 || read.broken_off);
-        read.promised = shortfall.map(|promised| scene.recipe.slot(promised, MICROSECONDS));
+        read.promised = shortfall.map(|promised| scene.instants.tick(promised, MICROSECONDS));
         if read.broken_off || read.promised.is_some() {
             read.broken_off = true;
             read.warnings

@@ -1,86 +1,45 @@
-//! Which pictures are taken: a recipe's instants, and for each the last picture before it.
+//! Selection of frames by time: the instants of a recipe, and for each the last frame before it.
 
-use serde::Serialize;
+use jobs::Ratio;
+use jobs::recipe::Selection;
 
-/// A fraction of a second or a number of seconds, as libav counts time. The denominator is above
-/// zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Ratio {
-    /// Numerator.
-    pub num: i64,
-    /// Denominator.
-    pub den: i64,
-}
+use crate::time::{MICROSECONDS, rescale};
 
-impl Ratio {
-    /// `num / den`; a denominator below one counts as one, as untrusted files may hold any number.
-    #[must_use]
-    pub const fn new(num: i64, den: i64) -> Self {
-        Self { num, den: if den < 1 { 1 } else { den } }
-    }
-
-    /// As a floating point number.
-    #[must_use]
-    pub fn as_f64(self) -> f64 {
-        self.num as f64 / self.den as f64
-    }
-}
-
-/// Microseconds, the unit of libav's container times (`AV_TIME_BASE`).
-pub(crate) const MICROSECONDS: Ratio = Ratio::new(1, 1_000_000);
-
-/// `value` units of `from`, counted in units of `to`, rounded to the nearest, half away from zero.
-///
-/// This is `av_rescale_q_rnd` with `AV_ROUND_NEAR_INF`; what does not fit saturates.
-#[must_use]
-pub(crate) fn rescale(value: i64, from: Ratio, to: Ratio) -> i64 {
-    let numerator = i128::from(value) * i128::from(from.num) * i128::from(to.den);
-    let denominator = i128::from(from.den) * i128::from(to.num).max(1);
-    let half = denominator / 2;
-    let rounded = if numerator < 0 {
-        (numerator - half) / denominator
-    } else {
-        (numerator + half) / denominator
-    };
-    rounded.clamp(i64::MIN.into(), i64::MAX.into()) as i64
-}
-
-/// Which pictures of a video are wanted.
-///
-/// A recipe is a rising list of instants. An instant is answered by the last picture before it, so
-/// a picture with timestamp `p` answers the instants from [`Recipe::slot`]`(p)` up to that of the
-/// next picture.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Recipe {
-    /// The instants `(n + 1/2) * interval`: what `ffmpeg -vf fps=1/interval` takes (FFmpeg,
-    /// libavfilter/vf_fps.c).
+/// Ascending list of instants, numbered by *ticks*. The frame for an instant is the last one before
+/// it, so a frame with timestamp `p` is the answer for the ticks from [`Instants::tick`]`(p)` up to
+/// the tick of the next frame.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Instants {
+    /// `(tick + 1/2) * interval`, as in `ffmpeg -vf fps=1/interval` (FFmpeg, libavfilter/vf_fps.c).
     Every(Ratio),
 }
 
-impl Default for Recipe {
-    /// One picture a second.
-    fn default() -> Self {
-        Self::Every(Ratio::new(1, 1))
+impl Instants {
+    /// Instants of a selection.
+    pub(crate) fn of(selection: &Selection) -> Self {
+        match selection {
+            Selection::Every(interval) => Self::Every(interval.seconds()),
+        }
     }
-}
 
-impl Recipe {
-    /// Index of the first instant after `timestamp`, counted in `time_base` from the start of the
-    /// video.
-    #[must_use]
-    pub fn slot(&self, timestamp: i64, time_base: Ratio) -> i64 {
+    /// Tick of the first instant after `timestamp`, which is in units of `time_base` from the start
+    /// of the video.
+    pub(crate) fn tick(&self, timestamp: i64, time_base: Ratio) -> i64 {
         match self {
             Self::Every(interval) => rescale(timestamp, time_base, *interval),
         }
     }
 
-    /// The instant with this index, in seconds.
-    #[must_use]
-    pub fn instant(&self, slot: i64) -> f64 {
+    /// Instant of a tick, in seconds.
+    pub(crate) fn instant(&self, tick: i64) -> f64 {
         match self {
-            Self::Every(interval) => (slot as f64 + 0.5) * interval.as_f64(),
+            Self::Every(interval) => (tick as f64 + 0.5) * interval.as_f64(),
         }
+    }
+
+    /// Number of frames of a video of this duration that starts at 0.
+    pub(crate) fn frame_count(&self, duration_us: i64) -> u64 {
+        self.tick(duration_us, MICROSECONDS).max(1) as u64
     }
 }
 
@@ -132,31 +91,12 @@ mod tests {
 
     const MILLISECONDS: Ratio = Ratio::new(1, 1000);
 
-    #[test]
-    fn halves_round_away_from_zero() {
-        for (ms, slot) in [(0, 0), (499, 0), (500, 1), (1499, 1), (1500, 2), (-499, 0), (-500, -1)]
-        {
-            assert_eq!(Recipe::default().slot(ms, MILLISECONDS), slot, "{ms} ms");
-        }
-    }
-
-    #[test]
-    fn rescale_saturates_on_absurd_times() {
-        assert_eq!(
-            rescale(i64::MAX, Ratio::new(i64::from(i32::MAX), 1), Ratio::new(1, 1)),
-            i64::MAX
-        );
-        assert_eq!(
-            rescale(i64::MIN, Ratio::new(i64::from(i32::MAX), 1), Ratio::new(1, 1)),
-            i64::MIN
-        );
-    }
-
     /// The rule as the documentation words it: image n is the last picture with p < n + 1/2, for n
     /// from the first slot to the end.
     fn naive(times: &[i64], end: i64) -> Vec<(i64, usize)> {
-        let recipe = Recipe::default();
-        let (first, end) = (recipe.slot(times[0], MILLISECONDS), recipe.slot(end, MILLISECONDS));
+        let instants = Instants::of(&Selection::default());
+        let (first, end) =
+            (instants.tick(times[0], MILLISECONDS), instants.tick(end, MILLISECONDS));
         (first..end)
             .map(|n| {
                 (
@@ -171,15 +111,15 @@ mod tests {
     }
 
     fn selected(times: &[i64], end: i64) -> Vec<(i64, usize)> {
-        let recipe = Recipe::default();
+        let instants = Instants::of(&Selection::default());
         let mut selector = Selector::new(None);
         let mut images = Vec::new();
         for (i, p) in times.iter().enumerate() {
-            if let Some((picture, slots)) = selector.push(recipe.slot(*p, MILLISECONDS), i) {
+            if let Some((picture, slots)) = selector.push(instants.tick(*p, MILLISECONDS), i) {
                 images.extend(slots.map(|n| (n, picture)));
             }
         }
-        if let Some((picture, slots)) = selector.finish(recipe.slot(end, MILLISECONDS)) {
+        if let Some((picture, slots)) = selector.finish(instants.tick(end, MILLISECONDS)) {
             images.extend(slots.map(|n| (n, picture)));
         }
         images

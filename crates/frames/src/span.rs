@@ -10,8 +10,9 @@ use sha2::{Digest, Sha256};
 use crate::av::{Decoder, Threads};
 use crate::convert::Converter;
 use crate::decode::{Halt, Pass, Rigor, Scene, SpanReport, Taken};
-use crate::extract::Options;
 use crate::flow::Flow;
+use crate::options::Options;
+use crate::orientation::displayed_aspect;
 use crate::plan::{Chunk, Planned};
 use crate::{Error, png};
 
@@ -249,7 +250,7 @@ impl Studio<'_> {
         let (key_frame, interlaced) = (picture.is_key(), picture.is_interlaced());
         let orientation = self.scene.info.orientation;
         let aspect = self.scene.info.sample_aspect.or(picture.sample_aspect());
-        let aspect = aspect.map(|aspect| orientation.turn_aspect(aspect));
+        let aspect = aspect.map(|aspect| displayed_aspect(orientation, aspect));
         let mut converter = self
             .converters
             .lock()

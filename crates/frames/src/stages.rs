@@ -4,14 +4,16 @@ use std::fmt::Display;
 use std::io::{self, Cursor, Write};
 
 use ffmpeg_next as ff;
+use jobs::manifest::Compression;
 use rayon::prelude::*;
 
 use crate::av::{Decoder, Demuxer, Picture, StreamInfo, Threads};
 use crate::convert::Converter;
 use crate::decode::{Pass, Rigor, Scene};
 use crate::plan::{Chunk, Facts, Plan, Planner};
-use crate::png::{self, Compression};
+use crate::png;
 use crate::read::{Preparation, facts};
+use crate::select::Instants;
 use crate::source::{Opened, Watched};
 use crate::span::stopped;
 use crate::spent::Spent;
@@ -54,7 +56,8 @@ impl Clip {
 
     fn scene(&self) -> Scene<'_> {
         let Options { recipe, limits, stop, .. } = &self.options;
-        Scene { info: &self.info, recipe, limits, stop, spent: &self.spent }
+        let instants = Instants::of(&recipe.select);
+        Scene { info: &self.info, instants, limits, stop, spent: &self.spent }
     }
 
     /// Plan numbers in the place of packets: the selection alone. Returns how many packets are to
@@ -62,7 +65,7 @@ impl Clip {
     #[must_use]
     pub fn select(&self) -> usize {
         let scene = self.scene();
-        let mut planner = Planner::new(self.options.recipe.clone(), self.info.time_base, true);
+        let mut planner = Planner::new(scene.instants, self.info.time_base, true);
         for (n, (_, facts)) in self.packets.iter().enumerate() {
             planner.push(n, *facts);
         }
@@ -76,7 +79,7 @@ impl Clip {
     #[must_use]
     pub fn plan(&self) -> Plans {
         let scene = self.scene();
-        let mut planner = Planner::new(self.options.recipe.clone(), self.info.time_base, true);
+        let mut planner = Planner::new(scene.instants, self.info.time_base, true);
         for (packet, facts) in &self.packets {
             planner.push(packet.clone(), *facts);
         }

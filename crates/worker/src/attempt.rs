@@ -167,7 +167,7 @@ impl Worker {
             match told {
                 Ok(ended) => break ended,
                 Err(error) => {
-                    warn!(%error, "the outcome cannot be written to the database; trying again")
+                    warn!(%error, "the outcome cannot be written to the database; trying again");
                 }
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
@@ -226,7 +226,7 @@ impl Worker {
                 }
             }
             Err(error) => {
-                warn!(%error, "whether the archive counts is unknown; the sweep will find out")
+                warn!(%error, "whether the archive counts is unknown; the sweep will find out");
             }
         }
     }

@@ -62,10 +62,7 @@ impl Failure {
 
 impl From<frames::Error> for Failure {
     fn from(error: frames::Error) -> Self {
-        // A code that the vocabulary does not know would be a fault of this program, not of the
-        // video.
-        let code = error.code().parse().unwrap_or(FailureCode::InternalError);
-        Self { code, message: error.to_string() }
+        Self { code: error.code(), message: error.to_string() }
     }
 }
 

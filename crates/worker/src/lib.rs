@@ -117,7 +117,7 @@ impl Worker {
             match self.broker.subscribe(Queue::Process, prefetch).await {
                 Ok(subscription) => return Some(subscription),
                 Err(error) => {
-                    warn!(%error, "cannot subscribe to the queue of videos; trying again")
+                    warn!(%error, "cannot subscribe to the queue of videos; trying again");
                 }
             }
             tokio::select! {

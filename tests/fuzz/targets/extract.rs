@@ -19,7 +19,7 @@ fuzz_target!(|video: &[u8]| {
         max_streams: 8,
         max_side: 2048,
         max_pixels: 500_000,
-        max_images: 30,
+        max_frames: 30,
         max_archive_bytes: 16 << 20,
         max_allocation: 64 << 20,
     };
@@ -39,7 +39,7 @@ fuzz_target!(|video: &[u8]| {
             entry.read_to_end(&mut bytes).expect("its CRC is right");
             if entry.name().expect("it is text") == "manifest.json" {
                 let manifest: serde_json::Value = serde_json::from_slice(&bytes).expect("the manifest is JSON");
-                assert_eq!(manifest["images"].as_array().map(Vec::len), Some(report.frames as usize));
+                assert_eq!(manifest["frames"].as_array().map(Vec::len), Some(report.frames as usize));
                 assert_eq!(manifest["complete"], report.complete);
             }
         }

@@ -53,13 +53,13 @@ impl Layers {
                     "{setting} in {file} is no setting; `fiapx check --defaults` prints all that there are"
                 ),
                 (Some(Value::Table(_)), Value::Table(inner)) => {
-                    self.add_table(inner, &setting, file)?
+                    self.add_table(inner, &setting, file)?;
                 }
                 (Some(Value::Table(_)), _) => {
                     bail!("{setting} in {file} is wrong: it must be a section, [{setting}]")
                 }
                 (Some(_), value) => {
-                    self.set(&setting, value.clone(), &format_args!("{setting} in {file}"))?
+                    self.set(&setting, value.clone(), &format_args!("{setting} in {file}"))?;
                 }
             }
         }

@@ -43,7 +43,7 @@ impl Trouble {
         );
         match (before, trouble) {
             (None, Some(error)) => {
-                warn!(error, "the collector does not take traces; they get lost, and nothing else")
+                warn!(error, "the collector does not take traces; they get lost, and nothing else");
             }
             (Some(_), None) => info!("the collector takes traces again"),
             _ => {}

@@ -6,9 +6,12 @@ use std::ptr;
 use ffmpeg_next as ff;
 use ffmpeg_next::ffi;
 
-use crate::convert::Orientation;
-use crate::select::{MICROSECONDS, Ratio, rescale};
+use jobs::Ratio;
+use jobs::manifest::Orientation;
+
+use crate::orientation;
 use crate::source::{Container, Watched};
+use crate::time::{MICROSECONDS, rescale};
 use crate::{Error, Limits};
 
 use super::reason;
@@ -136,7 +139,7 @@ impl Demuxer {
         }
         let stream = choose_stream(&input).ok_or(Error::NoVideoStream)?;
         let info = describe(&input, stream, container);
-        limits.check_picture(info.width, info.height)?;
+        limits.check_frame(info.width, info.height)?;
         for (index, mut other) in input.streams_mut().enumerate() {
             if index != stream {
                 // SAFETY: the stream belongs to the open context; discard is a setting that callers
@@ -290,7 +293,7 @@ fn describe(input: &ff::format::context::Input, index: usize, container: Contain
             height: codec.height.max(0) as u32,
             duration_us: own.or(whole),
             duration_is_own: own.is_some(),
-            orientation: Orientation::of(display_matrix(stream)),
+            orientation: orientation::from_display_matrix(display_matrix(stream)),
             extradata,
             intra_only: !descriptor.is_null()
                 && (*descriptor).props & ffi::AV_CODEC_PROP_INTRA_ONLY != 0,

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use ffmpeg_next as ff;
 use ffmpeg_next::ffi;
 
-use crate::select::Ratio;
+use jobs::Ratio;
 
 /// Entries of a palette; each is a 32-bit ARGB number in the machine's byte order.
 pub(crate) const PALETTE_ENTRIES: usize = 256;

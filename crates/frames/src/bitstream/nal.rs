@@ -55,7 +55,7 @@ impl Framing {
     fn put(self, unit: &[u8], packet: &mut Vec<u8>) {
         match self {
             Self::Length(size) => {
-                packet.extend_from_slice(&(unit.len() as u64).to_be_bytes()[8 - size..])
+                packet.extend_from_slice(&(unit.len() as u64).to_be_bytes()[8 - size..]);
             }
             Self::StartCodes => packet.extend_from_slice(&[0, 0, 0, 1]),
         }

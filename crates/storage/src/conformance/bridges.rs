@@ -112,7 +112,7 @@ pub(super) async fn tell_what_is_missing(storage: &Arc<dyn Storage>) {
     });
     match read.await.expect("the reader does not panic") {
         Err((io::ErrorKind::NotFound, Ok(Error::NotFound { key: missing }))) => {
-            assert_eq!(missing, key)
+            assert_eq!(missing, key);
         }
         other => panic!("the object is gone, but reading gave {other:?}"),
     }

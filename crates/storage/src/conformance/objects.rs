@@ -33,7 +33,7 @@ pub(super) async fn are_read_by_ranges(storage: &dyn Storage) {
     ] {
         match storage.read(&key, asked.clone()).await {
             Err(Error::OutOfRange { key: of, range, size }) => {
-                assert_eq!((of, range, size), (key.clone(), asked, SIZE))
+                assert_eq!((of, range, size), (key.clone(), asked, SIZE));
             }
             other => panic!("{asked:?} lies outside, but gave {other:?}"),
         }

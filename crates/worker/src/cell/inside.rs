@@ -43,7 +43,9 @@ pub fn main() -> io::Result<()> {
     });
     told.say(&match report {
         Ok(report) => Word::Done(report),
-        Err(error) => Word::Failed { code: error.code().to_owned(), message: error.to_string() },
+        Err(error) => {
+            Word::Failed { code: error.code().name().to_owned(), message: error.to_string() }
+        }
     })
 }
 

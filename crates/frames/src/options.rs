@@ -1,0 +1,80 @@
+//! Input and result of an extraction, apart from the bytes.
+
+use std::num::NonZeroUsize;
+
+use jobs::Recipe;
+use jobs::manifest::Compression;
+use serde::{Deserialize, Serialize};
+
+use crate::limits::{Limits, Stop};
+
+/// Options of an extraction.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Which frames, in what form.
+    pub recipe: Recipe,
+    /// Effort spent on compressing the frames.
+    pub compression: Compression,
+    /// Limits on what the video may require.
+    pub limits: Limits,
+    /// Number of threads that decode and encode. The archive is the same for any number.
+    pub threads: NonZeroUsize,
+    /// Switch and deadline that end the extraction early.
+    pub stop: Stop,
+    /// How much of the video is decoded.
+    pub decoding: Decoding,
+}
+
+impl Default for Options {
+    /// The default recipe and compression, on all cores available to this process.
+    fn default() -> Self {
+        Self {
+            recipe: Recipe::default(),
+            compression: Compression::default(),
+            limits: Limits::default(),
+            threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            stop: Stop::default(),
+            decoding: Decoding::default(),
+        }
+    }
+}
+
+/// How much of a video is decoded. The resulting frames are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Decoding {
+    /// The selected frames and those that they depend on.
+    #[default]
+    Selective,
+    /// All frames, in order. Reference for tests of [`Decoding::Selective`].
+    Linear,
+}
+
+/// Progress of an extraction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Number of frames in the archive so far.
+    pub done: u64,
+    /// Number of frames to expect from the duration that the container states, if it states one.
+    pub expected: Option<u64>,
+}
+
+/// Result of an extraction.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Report {
+    /// Number of frames in the archive.
+    pub frames: u64,
+    /// Number of frames that the video promises.
+    pub expected: u64,
+    /// Whether every expected frame is in the archive and was decoded without error.
+    pub complete: bool,
+    /// Duration of the video in seconds, as its container states it.
+    pub duration_s: Option<f64>,
+    /// Size of the archive in bytes.
+    pub zip_bytes: u64,
+    /// Time spent in the decoder in seconds, summed over all threads.
+    pub decode_s: f64,
+    /// Time spent on converting and encoding frames in seconds, summed over all threads.
+    pub encode_s: f64,
+    /// Other facts that affect the use of the archive, as English sentences.
+    pub warnings: Vec<String>,
+}
