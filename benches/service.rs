@@ -147,6 +147,7 @@ async fn fill(file: &std::path::Path, user: UserId) -> Result<()> {
             format: VideoFormat::Mp4,
             path: "nowhere".to_owned(),
             size_bytes: 1,
+            recipe: jobs::Recipe::default(),
         };
         let videos: Vec<Video> = std::iter::repeat_with(video).take(100).collect();
         if let Accepted::New(jobs) = database.accept(user, &videos, None, None).await? {

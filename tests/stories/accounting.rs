@@ -73,7 +73,7 @@ pub async fn account_for(service: Service, account: &Account, sent: &[Sent]) -> 
     user.log_in_again().await;
     let owner = user.id.parse().expect("a user's id");
     let page = Page { limit: 100_000, ..Page::default() };
-    let jobs = service.database().jobs_of(owner, &page).await.expect("the database answers");
+    let jobs = service.database().list_jobs(owner, &page).await.expect("the database answers");
     let known: BTreeSet<String> = jobs.iter().map(|job| job.id.to_string()).collect();
     for accepted in sent.iter().filter_map(|sent| sent.accepted.as_ref()) {
         assert!(known.contains(accepted), "accepted job {accepted} is lost");

@@ -1,5 +1,6 @@
 //! Accounts: who gets in, who does not, and what nobody gets to see.
 
+mod disabled;
 mod guesses;
 mod sessions;
 

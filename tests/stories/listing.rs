@@ -214,6 +214,7 @@ async fn ten_thousand_jobs_can_be_turned_over() {
                 format,
                 path: format!("videos/{owner}/{id}/input.mp4"),
                 size_bytes: 1,
+                recipe: jobs::Recipe::default(),
             }
         };
         let videos: Vec<Video> = (0..500).map(video).collect();

@@ -207,7 +207,7 @@ impl Accounts {
         let registered =
             service.database().register(&email, name, hash, language.unwrap_or_default()).await;
         let user = registered.map_err(|error| match error {
-            database::Error::Taken => {
+            database::Error::AlreadyExists => {
                 let detail = "The e-mail address is already registered. Log in instead.";
                 Problem::new(StatusCode::CONFLICT, "EMAIL_TAKEN", detail)
             }

@@ -128,7 +128,7 @@ impl Authentication {
             let detail = "The e-mail address or the password is wrong.";
             return Err(Problem::new(StatusCode::UNAUTHORIZED, "WRONG_CREDENTIALS", detail).into());
         };
-        if false {
+        if !user.is_active {
             let detail = "The account is disabled. Contact the operator of the service.";
             return Err(Problem::new(StatusCode::FORBIDDEN, "ACCOUNT_DISABLED", detail).into());
         }
@@ -158,7 +158,7 @@ impl Authentication {
         let lifetime = service.settings.refresh_token_lifetime;
         match service.database().rotate_session(&old, &hash, lifetime).await? {
             Rotation::Renewed(user) => {
-                let user = service.database().user(user).await?.filter(|_| true);
+                let user = service.database().user(user).await?.filter(|user| user.is_active);
                 let user = user.ok_or_else(sessions::session_closed)?;
                 Ok(SessionResponse::Session(Json(Session::new(&service, &user, new)?)))
             }
@@ -168,7 +168,7 @@ impl Authentication {
                     "The refresh token was already used. The session is closed; log in again.";
                 Err(Problem::new(StatusCode::UNAUTHORIZED, "TOKEN_REUSED", detail).into())
             }
-            Rotation::Refused => {
+            Rotation::Rejected => {
                 let detail = "The refresh token is unknown or expired. Log in again.";
                 Err(Problem::new(StatusCode::UNAUTHORIZED, "TOKEN_INVALID", detail).into())
             }

@@ -41,5 +41,5 @@ impl ClientAddress {
 
 /// Valid `traceparent` header of a request (W3C Trace Context, 3.2).
 pub fn traceparent(request: &Request) -> Option<&str> {
-    request.header("traceparent").filter(|traceparent| jobs::trace::id_of(traceparent).is_some())
+    request.header("traceparent").filter(|traceparent| jobs::trace::trace_id(traceparent).is_some())
 }

@@ -1,7 +1,7 @@
 //! Jobs in responses.
 
 use database::Job;
-use database::reading::Change;
+use database::reading::HistoryEntry;
 use jobs::{FailureCode, Language, State, Time};
 use poem_openapi::types::Example;
 use poem_openapi::{Enum, Object};
@@ -132,12 +132,12 @@ pub struct JobView {
 impl JobView {
     /// View of a job with messages in a language.
     pub fn new(job: Job, language: Language) -> Self {
-        let message = |code: FailureCode| code.words(language).to_owned();
+        let message = |code: FailureCode| code.user_message(language).to_owned();
         Self {
             id: job.id.0,
             status: job.state.into(),
             progress: (&job).into(),
-            recipe: (&jobs::Recipe::default()).into(),
+            recipe: (&job.recipe).into(),
             retry_count: job.retry_count(),
             download_available: job.state == State::Done,
             filename: job.filename,
@@ -220,8 +220,8 @@ pub struct StateChange {
     pub error_code: Option<String>,
 }
 
-impl From<Change> for StateChange {
-    fn from(change: Change) -> Self {
+impl From<HistoryEntry> for StateChange {
+    fn from(change: HistoryEntry) -> Self {
         Self {
             old_state: change.old_state.map(Into::into),
             new_state: change.new_state.into(),

@@ -64,7 +64,7 @@ async fn poll(database: Database, watched: Arc<Mutex<Option<WatchedJobs>>>) {
             }
             jobs.keys().copied().collect()
         };
-        let mut rows: HashMap<JobId, Job> = match database.some_jobs(&ids).await {
+        let mut rows: HashMap<JobId, Job> = match database.jobs_by_id(&ids).await {
             Ok(jobs) => jobs.into_iter().map(|job| (job.id, job)).collect(),
             Err(error) => {
                 warn!(%error, "watched jobs could not be read; retrying");

@@ -34,5 +34,5 @@ impl From<Language> for LanguageTag {
 
 /// Preferred language of a request, from its `Accept-Language` (RFC 9110, 12.5.4).
 pub fn accepted(headers: &HeaderMap) -> Option<Language> {
-    Language::of_header(headers.get(header::ACCEPT_LANGUAGE)?.to_str().ok()?)
+    Language::from_accept_language(headers.get(header::ACCEPT_LANGUAGE)?.to_str().ok()?)
 }

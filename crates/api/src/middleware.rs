@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use jobs::trace::Here as CurrentTraceparent;
+use jobs::trace::CurrentTraceparent;
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, IntoResponse, PathPattern, Request, Response, Result};
 use tokio_util::sync::CancellationToken;

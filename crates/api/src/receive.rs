@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use database::accept::Video;
 use jobs::video::safe_filename;
-use jobs::{JobId, UserId, VideoFormat};
+use jobs::{JobId, Recipe, UserId, VideoFormat};
 use multer::{Field, Multipart};
 use poem::http::StatusCode;
 use poem::{Body, Request, RequestBody};
@@ -140,7 +140,7 @@ impl Receiver<'_> {
         }
         let unsupported =
             |code, detail| Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, code, detail);
-        let Some(format) = VideoFormat::of_filename(&filename) else {
+        let Some(format) = VideoFormat::from_filename(&filename) else {
             let supported =
                 VideoFormat::ALL.map(|format| format!(".{}", format.suffix())).join(" ");
             let detail =
@@ -169,7 +169,8 @@ impl Receiver<'_> {
         let key = Key::input(self.user, id, format);
         let size_bytes = self.store(&key, &filename, head, field).await?;
         Span::current().record("size_bytes", size_bytes);
-        Ok(Video { id, filename, format, path: key.to_string(), size_bytes })
+        let (path, recipe) = (key.to_string(), Recipe::default());
+        Ok(Video { id, filename, format, path, size_bytes, recipe })
     }
 
     /// Store a file that starts with `head`. Returns its size in bytes.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use broker::Broker;
 use database::Database;
-use jobs::trace::Here as CurrentTraceparent;
+use jobs::trace::CurrentTraceparent;
 use storage::Storage;
 use storage::disk::Disk;
 use tokio_util::sync::CancellationToken;

@@ -28,7 +28,7 @@ async fn verify_access(request: &Request, bearer: Bearer) -> poem::Result<UserId
     };
     let token = service.access_tokens.verify(&bearer.token)?;
     let user = service.database().user(token.user).await.map_err(Problem::from)?;
-    if !user.is_some_and(|user| user.generation == token.generation) {
+    if !user.is_some_and(|user| user.is_active && user.generation == token.generation) {
         return Err(session_closed().into());
     }
     Span::current().record("user_id", field::display(token.user));

@@ -139,7 +139,7 @@ impl Videos {
         let state = status.0.map(Into::into);
         // One more than requested shows whether there is another page.
         let page = Page { state, older_than: cursor.0.map(JobId), limit: limit.0 + 1 };
-        let mut jobs = service.database().jobs_of(user.0, &page).await?;
+        let mut jobs = service.database().list_jobs(user.0, &page).await?;
         let has_more = jobs.len() as u64 > limit.0;
         jobs.truncate(limit.0 as usize);
         let link = jobs.last().filter(|_| has_more).map(|last| {

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::{Context, Result, bail};
 use app::Parts;
-use database::operator::PutBack;
+use database::operator::Requeue;
 use database::{Database, Job};
 use jobs::{Clock, JobId};
 use serde_json::json;
@@ -49,7 +49,7 @@ pub fn retry(arguments: &RetryArguments) -> Result<()> {
         let database = Parts::existing_database(&settings, &clock).await?;
         let store = Parts::store(&settings, &clock).await?;
         let ids = match arguments.code {
-            Some(code) => database.retryable(code).await?,
+            Some(code) => database.requeueable_jobs(code).await?,
             None => arguments.ids.clone(),
         };
         let mut refused = 0;
@@ -92,13 +92,13 @@ async fn put_back(database: &Database, store: &dyn Storage, id: JobId) -> Result
             }
         }
     }
-    Ok(match database.put_back(id).await? {
-        PutBack::Queued => None,
-        PutBack::Is(state) => Some(format!("it has not failed but is {state}")),
-        PutBack::Over => {
+    Ok(match database.requeue(id).await? {
+        Requeue::Queued => None,
+        Requeue::NotFailed(state) => Some(format!("it has not failed but is {state}")),
+        Requeue::Expired => {
             Some("its time is over and its video removed; it has to be uploaded again".to_owned())
         }
-        PutBack::Unknown => Some("there is no such job".to_owned()),
+        Requeue::NotFound => Some("there is no such job".to_owned()),
     })
 }
 

@@ -271,13 +271,11 @@ fn serve(
 /// parts hold is this process's own.
 async fn recover(settings: &Settings, parts: &Parts, upkeep: &Upkeep) -> Result<()> {
     if settings.database.url.is_none() {
-        parts.database.end_leases().await?;
-        while parts.database.reap().await? > 0 {}
-        parts.database.end_holds().await?;
+        parts.database.recover_after_restart().await?;
     }
     if settings.broker.url.is_none() {
-        while parts.database.invite_again(Duration::ZERO).await? > 0 {}
-        while parts.database.tell_again(Duration::ZERO).await? > 0 {}
+        while parts.database.republish_invitations(Duration::ZERO).await? > 0 {}
+        while parts.database.republish_outcomes(Duration::ZERO).await? > 0 {}
     }
     if parts.disk.is_some() {
         let orphans = upkeep.sweep(Duration::ZERO).await?;

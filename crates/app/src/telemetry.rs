@@ -144,7 +144,7 @@ where
         }
         // Spans tell where in a trace they are; a line of the log needs no more than which.
         if let Some(Value::String(traceparent)) = fields.remove("traceparent")
-            && let Some(trace) = jobs::trace::id_of(&traceparent)
+            && let Some(trace) = jobs::trace::trace_id(&traceparent)
         {
             fields.insert("trace_id".to_owned(), trace.into());
         }

@@ -382,6 +382,7 @@ pub(crate) fn created(number: usize) -> Outgoing {
         video_path: format!("videos/{user_id}/{job_id}/input.mp4"),
         filename: format!("vídeo {number}.mp4"),
         video_size_bytes: number as u64,
+        recipe: jobs::Recipe::default(),
     }))
 }
 

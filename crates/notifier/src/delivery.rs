@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use database::notifications::Due;
+use database::notifications::DueNotification;
 use futures_util::StreamExt;
 use futures_util::stream;
 use jobs::Time;
@@ -75,7 +75,7 @@ impl Notifier {
     }
 
     /// Tell one user of one outcome.
-    async fn tell(&self, due: Due) {
+    async fn tell(&self, due: DueNotification) {
         let span = info_span!(
             "mail",
             job_id = %due.job.id,
@@ -98,7 +98,7 @@ impl Notifier {
             let (outcome, written) = match sent {
                 Ok(()) => {
                     info!(attempts = due.attempts, "mail sent");
-                    ("sent", self.database.notification_sent(due.id).await)
+                    ("sent", self.database.mark_notification_sent(due.id).await)
                 }
                 Err(error) => self.not_sent(&due, &error).await,
             };
@@ -112,7 +112,7 @@ impl Notifier {
         .await;
     }
 
-    fn compose(&self, due: &Due) -> Result<Mail, Error> {
+    fn compose(&self, due: &DueNotification) -> Result<Mail, Error> {
         let now = self.database.clock().now();
         let letter = Letter::about(&due.job, &due.user, &self.page, now)
             .map_err(|untold| Error::permanent(untold.to_string()))?;
@@ -121,7 +121,7 @@ impl Notifier {
 
     async fn not_sent(
         &self,
-        due: &Due,
+        due: &DueNotification,
         error: &Error,
     ) -> (&'static str, Result<(), database::Error>) {
         let pause = pause(due.attempts, due.created_at, self.database.clock().now())
@@ -144,7 +144,10 @@ impl Notifier {
             );
             "failed"
         };
-        (outcome, self.database.notification_failed(due.id, &error.to_string(), pause).await)
+        (
+            outcome,
+            self.database.record_notification_failure(due.id, &error.to_string(), pause).await,
+        )
     }
 }
 

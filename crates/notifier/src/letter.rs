@@ -4,7 +4,7 @@ use askama::Template;
 use chrono::{Datelike, Timelike};
 use database::Job;
 use database::users::User;
-use jobs::video::LONGEST_FILENAME;
+use jobs::video::MAX_FILENAME_CHARS;
 use jobs::{FailureCode, Language, State, Time};
 
 /// Longest name that a mail repeats, in characters. Anyone can register with the address of
@@ -142,7 +142,7 @@ fn failed(job: &Job, user: &User, page: &str) -> Result<Letter, Untold> {
     let mail = &Failed {
         frame: Frame::new(subject, job, user, page),
         code,
-        words: code.words(user.language),
+        words: code.user_message(user.language),
     };
     let (text, html) = match user.language {
         Language::Pt => (written(&FailedPtText { mail })?, written(&FailedPtHtml { mail })?),
@@ -162,7 +162,7 @@ impl<'a> Frame<'a> {
             Language::Pt => "pt-BR",
             Language::En => "en",
         };
-        let filename = one_line(&job.filename, LONGEST_FILENAME);
+        let filename = one_line(&job.filename, MAX_FILENAME_CHARS);
         Self {
             language,
             subject: format!("{subject}: {filename}"),

@@ -64,7 +64,7 @@ impl Notifier {
         let event = &delivery.message.event;
         match event {
             Event::Completed(_) | Event::Failed(_) => {
-                match self.database.notify(event.job_id(), event.name()).await {
+                match self.database.create_notification(event.job_id(), event.name()).await {
                     Ok(()) => {
                         info!(outcome = event.name(), "a user is to be told");
                         self.noted.notify_one();

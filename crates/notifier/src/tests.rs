@@ -118,6 +118,7 @@ impl Service {
             format: VideoFormat::Mp4,
             path: "input.mp4".to_owned(),
             size_bytes: 1,
+            recipe: jobs::Recipe::default(),
         };
         let accepted = self.database.accept(self.user, &[video], None, None).await.expect("a job");
         let Accepted::New(jobs) = accepted else { panic!("the job should be new") };
@@ -136,7 +137,7 @@ impl Service {
             expected: 12,
             complete: true,
             warnings: vec![],
-            took: Duration::from_secs(1),
+            duration: Duration::from_secs(1),
         };
         self.database.finish(&claim, &archive).await.expect("an end");
         self.outcome_of(id).await
@@ -284,7 +285,7 @@ async fn a_mail_that_nobody_will_take_is_given_up() {
     let outcome = service.completed("late.mp4").await;
     service
         .database
-        .notify(outcome.message.event.job_id(), "job.completed")
+        .create_notification(outcome.message.event.job_id(), "job.completed")
         .await
         .expect("a notification");
     service.database.clock().advance(Duration::from_hours(24));
@@ -304,7 +305,7 @@ async fn nobody_is_invited_to_what_is_gone() {
     for outcome in [&expired, &deleted] {
         service
             .database
-            .notify(outcome.message.event.job_id(), "job.completed")
+            .create_notification(outcome.message.event.job_id(), "job.completed")
             .await
             .expect("a notification");
     }
@@ -327,7 +328,7 @@ async fn a_hanging_mail_server_does_not_keep_outcomes_from_being_noted() {
     let first = service.completed("first.mp4").await;
     service
         .database
-        .notify(first.message.event.job_id(), "job.completed")
+        .create_notification(first.message.event.job_id(), "job.completed")
         .await
         .expect("a notification");
     let running = service.start(Smtp::new(server(&sink)));

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use database::attempt::{Archive, Claim, Ended};
+use database::attempt::{Archive, Claim};
 use fail::fail_point;
-use jobs::FailureCode;
+use jobs::{AttemptOutcome, FailureCode};
 use storage::{Error, Key};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, error, info, info_span, warn};
@@ -149,7 +149,7 @@ impl Worker {
             expected: report.expected,
             complete: report.complete,
             warnings: report.warnings,
-            took,
+            duration: took,
         })
     }
 
@@ -162,7 +162,7 @@ impl Worker {
                     self.database.fail(claim, failure.code, &failure.message).await
                 }
                 Work::Left => self.database.release(claim).await,
-                Work::Lost => Ok(Ended::Lost),
+                Work::Lost => Ok(AttemptOutcome::Lost),
             };
             match told {
                 Ok(ended) => break ended,
@@ -172,31 +172,31 @@ impl Worker {
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         };
-        if ended == Ended::Lost {
+        if ended == AttemptOutcome::Lost {
             self.discard(claim).await;
         }
         let outcome = match (work, ended) {
-            (Work::Archived(archive), Ended::Accordingly) => {
+            (Work::Archived(archive), AttemptOutcome::Completed) => {
                 let (frames, size) = (archive.frame_count, archive.size_bytes);
                 info!(
                     frames,
                     size_bytes = size,
-                    duration_ms = archive.took.as_millis() as u64,
+                    duration_ms = archive.duration.as_millis() as u64,
                     "the archive is done"
                 );
                 "done"
             }
-            (Work::Failed(failure), Ended::ToBeRetried) => {
+            (Work::Failed(failure), AttemptOutcome::Retrying) => {
                 warn!(error_code = %failure.code, error = failure.message, "the attempt failed; another follows");
                 count(failure);
                 "retried"
             }
-            (Work::Failed(failure), Ended::Accordingly) => {
+            (Work::Failed(failure), AttemptOutcome::Failed) => {
                 warn!(error_code = %failure.code, error = failure.message, "the job failed");
                 count(failure);
                 "failed"
             }
-            (Work::Left, Ended::Accordingly | Ended::ToBeRetried) => {
+            (Work::Left, AttemptOutcome::Released) => {
                 info!("the worker stops; the job is given back");
                 "released"
             }

@@ -7,7 +7,7 @@ use database::{Database, outbox};
 use fail::fail_point;
 use futures_util::StreamExt;
 use futures_util::stream;
-use jobs::trace::Here;
+use jobs::trace::CurrentTraceparent;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, field, info_span, warn};
 
@@ -26,7 +26,12 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Publish what is due until `stop`. Any number of relays may run at once. Messages go on with the
 /// trace that they belong to, `here`.
-pub async fn run(database: &Database, broker: &dyn Broker, here: Here, stop: &CancellationToken) {
+pub async fn run(
+    database: &Database,
+    broker: &dyn Broker,
+    here: CurrentTraceparent,
+    stop: &CancellationToken,
+) {
     while !stop.is_cancelled() {
         if note(round(database, broker, here).await, "relaying the outbox").unwrap_or(0) == BATCH {
             continue;
@@ -43,7 +48,7 @@ pub async fn run(database: &Database, broker: &dyn Broker, here: Here, stop: &Ca
 async fn round(
     database: &Database,
     broker: &dyn Broker,
-    here: Here,
+    here: CurrentTraceparent,
 ) -> Result<u64, database::Error> {
     let taken = database.take_outgoing(BATCH, HOLD).await?;
     let count = taken.len() as u64;
@@ -64,12 +69,12 @@ async fn round(
         results.iter().filter(|(_, result)| result.is_err()).map(|(id, _)| *id).collect();
     if !published.is_empty() {
         metrics::counter!("fiapx_messages_published_total").increment(published.len() as u64);
-        database.published(published).await?;
+        database.mark_published(published).await?;
         fail_point!("relay.after-mark", |_| Ok(count));
     }
     if let Some(error) = results.into_iter().find_map(|(_, result)| result.err()) {
         warn!(%error, messages = refused.len(), "the broker does not take messages; they wait in the outbox");
-        database.publish_later(refused, PAUSE).await?;
+        database.postpone(refused, PAUSE).await?;
         return Ok(0);
     }
     Ok(count)
@@ -79,7 +84,7 @@ async fn round(
 async fn publish(
     broker: &dyn Broker,
     row: outbox::Outgoing,
-    here: Here,
+    here: CurrentTraceparent,
 ) -> Result<(), broker::Error> {
     let outgoing = Outgoing { message: row.message, traceparent: here().or(row.traceparent) };
     fail_point!("relay.before-publish", |_| Ok(()));

@@ -80,12 +80,12 @@ impl Upkeep {
 
     /// One look at leases and expired archives.
     pub async fn look(&self) -> Result<(), Error> {
-        let lost = self.database.reap().await?;
+        let lost = self.database.reap().await?.len() as u64;
         if lost > 0 {
             metrics::counter!("fiapx_leases_lost_total").increment(lost);
             info!(jobs = lost, "workers were lost; their jobs are tried again or failed");
         }
-        self.database.forget().await?;
+        self.database.purge_expired().await?;
         for job in self.database.expire().await? {
             self.remove_files(&job).await?;
         }
@@ -95,13 +95,13 @@ impl Upkeep {
     /// One look at lost messages.
     pub async fn repeat(&self) -> Result<(), Error> {
         if self.broker.waiting(Queue::Process).await? == 0 {
-            let invited = self.database.invite_again(self.settings.lost_after).await?;
+            let invited = self.database.republish_invitations(self.settings.lost_after).await?;
             if invited > 0 {
                 info!(jobs = invited, "jobs waited without a message; workers are invited again");
             }
         }
         if self.broker.waiting(Queue::Notification).await? == 0 {
-            let told = self.database.tell_again(self.settings.lost_after).await?;
+            let told = self.database.republish_outcomes(self.settings.lost_after).await?;
             if told > 0 {
                 info!(
                     jobs = told,
@@ -169,7 +169,7 @@ impl Upkeep {
         for object in self.storage.list(&Key::folder(job.user_id, job.id), None).await? {
             self.storage.delete(&object.key).await?;
         }
-        self.database.files_removed(job.id).await?;
+        self.database.mark_files_removed(job.id).await?;
         let trace_id = job.trace_id();
         info!(job_id = %job.id, user_id = %job.user_id, trace_id, "removed the files of a job whose time is over");
         Ok(())

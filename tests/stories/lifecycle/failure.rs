@@ -60,7 +60,7 @@ async fn wrong_input_fails_at_once_in_the_words_of_its_user(
             assert_eq!(status, StatusCode::ACCEPTED, "{name}: {accepted}");
             let job = accepted["job_id"].as_str().expect("an id");
             let view = user.until(job, &["FAILED"]).await;
-            let words = code.words(language);
+            let words = code.user_message(language);
             assert_eq!(
                 (&view["error_code"], &view["error_message"]),
                 (&json!(code.name()), &json!(words)),
@@ -175,7 +175,7 @@ async fn failed_for_now(service: &Service, user: &User<'_>, job: &str, attempt: 
         (&view["status"], &view["error_code"]),
         (&"PROCESSING".into(), &"STORAGE_ERROR".into())
     );
-    assert_eq!(view["error_message"], FailureCode::StorageError.words(Language::En));
+    assert_eq!(view["error_message"], FailureCode::StorageError.user_message(Language::En));
     let history = service.database().history(id(job)).await.expect("the database answers");
     let failed = history.last().expect("a history").at;
     let next: Time = view["next_attempt_at"].as_str().expect("text").parse().expect("a time");
@@ -225,7 +225,7 @@ async fn a_broken_store_is_tried_four_times(#[values(Embedded, Servers)] parts: 
     let letters = service.letters(1).await;
     assert_eq!(letters[0].subject, "Your video could not be processed: h264_aac.mp4");
     assert!(
-        letters[0].text.contains(FailureCode::StorageError.words(Language::En)),
+        letters[0].text.contains(FailureCode::StorageError.user_message(Language::En)),
         "{}",
         letters[0].text
     );
@@ -271,7 +271,7 @@ async fn a_video_that_vanished_is_not_tried_again(#[values(Embedded, Servers)] p
     assert_eq!(files_of(&service, &user).await, BTreeMap::new());
     let letters = service.letters(1).await;
     assert!(
-        letters[0].text.contains(FailureCode::VideoMissing.words(Language::En)),
+        letters[0].text.contains(FailureCode::VideoMissing.user_message(Language::En)),
         "{}",
         letters[0].text
     );
@@ -309,7 +309,7 @@ async fn an_attempt_that_takes_too_long_is_stopped(#[values(Embedded, Servers)] 
     assert_eq!(unfinished(&service).await, [""; 0]);
     let letters = service.letters(1).await;
     assert!(
-        letters[0].text.contains(FailureCode::ProcessingTimeout.words(Language::En)),
+        letters[0].text.contains(FailureCode::ProcessingTimeout.user_message(Language::En)),
         "{}",
         letters[0].text
     );

@@ -57,6 +57,7 @@ async fn a_thousand_jobs_scroll_smoothly() {
                 format,
                 path: format!("videos/{owner}/{id}/input.mp4"),
                 size_bytes: 1,
+                recipe: jobs::Recipe::default(),
             }
         };
         let videos: Vec<Video> = (0..500).map(video).collect();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jobs::message::{Created, Event};
-use jobs::{JobId, State, UserId};
+use jobs::{JobId, Recipe, State, UserId};
 
 use super::case::{Case, video};
 use crate::accept::{Accepted, Video};
@@ -22,13 +22,13 @@ const NEW: [&str; 4] = [
 fn new(accepted: Result<Accepted, Error>) -> Vec<JobId> {
     match accepted.expect("the videos are accepted") {
         Accepted::New(jobs) => ids(&jobs),
-        Accepted::Before(jobs) => panic!("nobody has sent them before, but there is {jobs:?}"),
+        Accepted::Repeated(jobs) => panic!("nobody has sent them before, but there is {jobs:?}"),
     }
 }
 
 fn before(accepted: Result<Accepted, Error>) -> Vec<JobId> {
     match accepted.expect("the request is known") {
-        Accepted::Before(jobs) => ids(&jobs),
+        Accepted::Repeated(jobs) => ids(&jobs),
         Accepted::New(jobs) => panic!("the request is a repetition, but made {jobs:?}"),
     }
 }
@@ -64,8 +64,14 @@ pub(super) async fn makes_a_job(case: &Case) {
     else {
         panic!("there is one message")
     };
-    let Video { id: job_id, filename, path: video_path, size_bytes: video_size_bytes, .. } = video;
-    let created = Created { job_id, user_id: user, video_path, filename, video_size_bytes };
+    let created = Created {
+        job_id: video.id,
+        user_id: user,
+        video_path: video.path,
+        filename: video.filename,
+        video_size_bytes: video.size_bytes,
+        recipe: video.recipe,
+    };
     assert_eq!(outgoing.message.event, Event::Created(created));
     assert_eq!(
         (outgoing.id, outgoing.traceparent.as_deref()),
@@ -98,16 +104,13 @@ pub(super) async fn makes_all_or_none(case: &Case) {
     let (first, last) = (video(), video());
     let repeated = [first.clone(), there, last];
     let refused = case.database.accept(user, &repeated, Some("key"), None).await;
-    assert!(matches!(refused, Err(Error::Taken)), "{refused:?}");
+    assert!(matches!(refused, Err(Error::AlreadyExists)), "{refused:?}");
     assert_eq!(case.rows().await, rows, "the first video left nothing");
     let nobodys =
         case.database.accept(UserId::generate(), std::slice::from_ref(&first), None, None).await;
     assert!(matches!(nobodys, Err(Error::Database(_))), "{nobodys:?}");
     assert_eq!(case.rows().await, rows);
-    assert_eq!(
-        case.database.accepted_before(user, "key").await.expect("the database answers"),
-        None
-    );
+    assert_eq!(case.database.find_accepted(user, "key").await.expect("the database answers"), None);
     assert_eq!(
         new(case.database.accept(user, std::slice::from_ref(&first), Some("key"), None).await),
         [first.id],
@@ -165,5 +168,24 @@ pub(super) async fn knows_requests_made_at_once(case: &Case) {
     assert_eq!(case.rows().await.jobs.len(), 2);
     for id in sent {
         assert_eq!(case.lines(id).await, NEW);
+    }
+}
+
+pub(super) async fn keeps_the_recipe(case: &Case) {
+    let half_seconds: Recipe =
+        serde_json::from_str(r#"{"select": {"every": 0.5}}"#).expect("a valid recipe");
+    for recipe in [Recipe::default(), half_seconds] {
+        let (user, video) = (case.user().await, Video { recipe: recipe.clone(), ..video() });
+        let accepted = case.database.accept(user, std::slice::from_ref(&video), None, None).await;
+        new(accepted);
+        let job = case.database.job(video.id).await.expect("the database answers");
+        assert_eq!(job.expect("the job exists").recipe, recipe);
+        assert_eq!(case.claim(video.id).await.job.recipe, recipe);
+        let taken = case.database.take_outgoing(10, Duration::from_mins(1)).await;
+        let [outgoing] = &taken.expect("the database answers")[..] else {
+            panic!("one message is due")
+        };
+        let Event::Created(created) = &outgoing.message.event else { panic!("{outgoing:?}") };
+        assert_eq!(created.recipe, recipe);
     }
 }

@@ -8,6 +8,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use super::case::{Case, archive};
 use crate::rows::refresh_token;
 use crate::sessions::Rotation;
+use crate::users::User;
 use crate::{Database, Error};
 
 const DAY: Duration = Duration::from_hours(24);
@@ -41,7 +42,7 @@ pub(super) async fn are_one_for_each_address(case: &Case) {
     let user = register(&case.database, "Ana@Example.org").await.expect("the address is new");
     assert_eq!((user.email.as_str(), user.language), ("ana@example.org", Language::En));
     for email in ["ana@example.org", "ANA@example.ORG"] {
-        assert!(matches!(register(&case.database, email).await, Err(Error::Taken)));
+        assert!(matches!(register(&case.database, email).await, Err(Error::AlreadyExists)));
         assert_eq!(
             case.database.user_by_email(email).await.expect("the database answers"),
             Some(user.clone())
@@ -60,7 +61,7 @@ pub(super) async fn are_one_for_each_address(case: &Case) {
     let registered = registered.await;
     assert_eq!(registered.iter().filter(|result| result.is_ok()).count(), 1);
     assert_eq!(
-        registered.iter().filter(|result| matches!(result, Err(Error::Taken))).count(),
+        registered.iter().filter(|result| matches!(result, Err(Error::AlreadyExists))).count(),
         9,
         "{registered:?}"
     );
@@ -68,7 +69,7 @@ pub(super) async fn are_one_for_each_address(case: &Case) {
 
 pub(super) async fn rotate_their_sessions(case: &Case) {
     let user = session(case).await;
-    assert_eq!(rotate(&case.database, "unknown", "x").await, Rotation::Refused);
+    assert_eq!(rotate(&case.database, "unknown", "x").await, Rotation::Rejected);
     assert_eq!(rotate(&case.database, "first", "second").await, Rotation::Renewed(user));
     case.pass(24 * 60 * 60 - 60);
     assert_eq!(
@@ -81,12 +82,12 @@ pub(super) async fn rotate_their_sessions(case: &Case) {
     case.pass(24 * 60 * 60);
     assert_eq!(
         rotate(&case.database, "fourth", "fifth").await,
-        Rotation::Refused,
+        Rotation::Rejected,
         "its day is over"
     );
     assert_eq!(
         rotate(&case.database, "fifth", "sixth").await,
-        Rotation::Refused,
+        Rotation::Rejected,
         "nothing was put in its place"
     );
 }
@@ -106,10 +107,10 @@ pub(super) async fn lose_a_session_that_was_stolen(case: &Case) {
     assert_eq!(living(case, user).await, 1, "only the session elsewhere is left");
     assert_eq!(
         rotate(&case.database, "third", "fourth").await,
-        Rotation::Refused,
+        Rotation::Rejected,
         "the newest is revoked too"
     );
-    assert_eq!(rotate(&case.database, "stolen", "fourth").await, Rotation::Refused);
+    assert_eq!(rotate(&case.database, "stolen", "fourth").await, Rotation::Rejected);
     assert_eq!(rotate(&case.database, "elsewhere", "there").await, Rotation::Renewed(user));
     assert_eq!(rotate(&case.database, "neighbour", "next").await, Rotation::Renewed(neighbour));
 }
@@ -135,7 +136,7 @@ pub(super) async fn lose_a_session_that_is_used_twice_at_once(case: &Case) {
     for number in 0..20 {
         assert_eq!(
             rotate(&case.database, &format!("new-{number}"), "next").await,
-            Rotation::Refused
+            Rotation::Rejected
         );
     }
 }
@@ -158,9 +159,12 @@ pub(super) async fn lose_a_session_that_is_being_renewed(case: &Case) {
                 number += 1;
                 assert!(number < 10_000, "the session goes on for whoever has its newest token");
             }
-            Rotation::Refused
+            Rotation::Rejected
         });
-        assert_eq!(last.await, [Rotation::Refused, Rotation::Reused(user), Rotation::Reused(user)]);
+        assert_eq!(
+            last.await,
+            [Rotation::Rejected, Rotation::Reused(user), Rotation::Reused(user)]
+        );
         assert_eq!(living(case, user).await, 0, "in round {round}");
     }
 }
@@ -174,7 +178,7 @@ pub(super) async fn end_their_sessions(case: &Case) {
     }
     assert_eq!(
         rotate(&case.database, "second", "third").await,
-        Rotation::Refused,
+        Rotation::Rejected,
         "any token ends its whole session"
     );
     assert_eq!(rotate(&case.database, "elsewhere", "there").await, Rotation::Renewed(user));
@@ -205,7 +209,7 @@ pub(super) async fn lose_all_sessions_with_their_password(case: &Case) {
             .await
             .expect("a session begins");
     }
-    assert_eq!(rotate(&case.database, "elsewhere", "there").await, Rotation::Refused);
+    assert_eq!(rotate(&case.database, "elsewhere", "there").await, Rotation::Rejected);
     assert_eq!(rotate(&case.database, "after 2", "next").await, Rotation::Renewed(user));
     assert_eq!(
         rotate(&case.database, "neighbour", "next neighbour").await,
@@ -247,6 +251,59 @@ pub(super) async fn know_what_they_take(case: &Case) {
         .await
         .expect("the database answers")
         .expect("the job is cancelled");
-    case.database.files_removed(second).await.expect("the database answers");
+    case.database.mark_files_removed(second).await.expect("the database answers");
     assert_eq!(usage(user).await, (0, size + archive.size_bytes), "what is removed takes nothing");
+}
+
+/// The user with this id, who exists.
+async fn user(database: &Database, id: UserId) -> User {
+    database.user(id).await.expect("the database answers").expect("the user exists")
+}
+
+pub(super) async fn are_disabled_and_enabled(case: &Case) {
+    let id = session(case).await;
+    let neighbor = case.user().await;
+    case.database.open_session(neighbor, "neighbor", DAY).await.expect("a session is opened");
+    let before = user(&case.database, id).await;
+    assert!(before.is_active);
+    assert_eq!(before.updated_at, before.created_at);
+
+    case.pass(60);
+    let email = before.email.to_uppercase();
+    let disabled = case.database.disable_user(&email).await.expect("the database answers");
+    let disabled = disabled.expect("the address is registered");
+    assert!(!disabled.is_active && disabled.generation > before.generation);
+    assert!(disabled.updated_at >= before.updated_at + Duration::from_mins(1));
+    assert_eq!(user(&case.other, id).await, disabled);
+    assert_eq!(living(case, id).await, 0);
+    assert_eq!(rotate(&case.database, "first", "second").await, Rotation::Rejected);
+
+    // A login that checked the user before it was disabled opens its session afterwards.
+    case.database.open_session(id, "late", DAY).await.expect("a session is opened");
+    assert_eq!(rotate(&case.database, "late", "later").await, Rotation::Rejected);
+
+    let enabled = case.database.enable_user(&email).await.expect("the database answers");
+    let enabled = enabled.expect("the address is registered");
+    assert!(enabled.is_active && enabled.generation > disabled.generation);
+    assert_eq!(rotate(&case.database, "late", "later").await, Rotation::Rejected);
+    case.database.open_session(id, "again", DAY).await.expect("a session is opened");
+    assert_eq!(rotate(&case.database, "again", "next").await, Rotation::Renewed(id));
+
+    assert_eq!(
+        rotate(&case.database, "neighbor", "next neighbor").await,
+        Rotation::Renewed(neighbor)
+    );
+    let unknown = case.database.disable_user("nobody@example.org").await;
+    assert_eq!(unknown.expect("the database answers"), None);
+}
+
+pub(super) async fn have_the_time_of_their_last_update(case: &Case) {
+    let id = case.user().await;
+    let before = user(&case.database, id).await;
+    case.pass(60);
+    let changed = case.database.change_password(id, "other hash".to_owned()).await;
+    changed.expect("the database answers");
+    let after = user(&case.database, id).await;
+    assert_eq!(after.created_at, before.created_at);
+    assert!(after.updated_at >= before.updated_at + Duration::from_mins(1));
 }

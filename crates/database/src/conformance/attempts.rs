@@ -1,10 +1,10 @@
 //! How attempts end.
 
 use jobs::message::{Completed, Event, Failed};
-use jobs::{FailureCode, JobId, Language, Message};
+use jobs::{AttemptOutcome, FailureCode, JobId, Language, Message};
 
 use super::case::{Case, archive};
-use crate::attempt::{Archive, Ended};
+use crate::attempt::Archive;
 
 /// The history of every job that was claimed once.
 const CLAIMED: [&str; 3] = [
@@ -36,7 +36,7 @@ pub(super) async fn finish(case: &Case) {
     };
     assert_eq!(
         case.database.finish(&claim, &archive).await.expect("the database answers"),
-        Ended::Accordingly
+        AttemptOutcome::Completed
     );
     assert_eq!(
         case.lines(id).await,
@@ -84,12 +84,12 @@ pub(super) async fn are_repeated_after_pauses(case: &Case) {
         let job = format!("attempt={attempt} fence={attempt} files=7d worker=w started=yes");
         let error = "error=STORAGE_ERROR message=\"no answer\"";
         let line = if let Some(pause) = pause {
-            assert_eq!(failed, Ended::ToBeRetried);
+            assert_eq!(failed, AttemptOutcome::Retrying);
             history.push(format!("event PROCESSING PROCESSING {said} next_attempt_at={pause}s"));
             sent.push(format!("outbox job.created retries={} due={pause}s", attempt - 1));
             format!("job PROCESSING {job} next={pause}s {error}")
         } else {
-            assert_eq!(failed, Ended::Accordingly);
+            assert_eq!(failed, AttemptOutcome::Failed);
             history.push(format!("event PROCESSING FAILED {said}"));
             sent.push("outbox job.failed retries=3 due=0s".to_owned());
             format!("job FAILED {job} {error} ended=yes")
@@ -115,7 +115,7 @@ pub(super) async fn end_at_once_where_no_other_helps(case: &Case) {
             .fail(&claim, *code, "line 1\n\"line 2\"")
             .await
             .expect("the database answers");
-        assert_eq!(failed, Ended::Accordingly);
+        assert_eq!(failed, AttemptOutcome::Failed);
         let line = format!(
             "job FAILED attempt=1 fence=1 files=7d worker=w started=yes error={code} message=\"line 1\\n\\\"line 2\\\"\" ended=yes"
         );
@@ -129,7 +129,7 @@ pub(super) async fn end_at_once_where_no_other_helps(case: &Case) {
             user_id: claim.job.user_id,
             filename: "praia.mp4".to_owned(),
             error_code: *code,
-            error_message: code.words(Language::En).to_owned(),
+            error_message: code.user_message(Language::En).to_owned(),
         };
         assert_eq!(last_message(case, id).await.event, Event::Failed(failed));
     }
@@ -141,7 +141,7 @@ pub(super) async fn are_given_back(case: &Case) {
     assert!(case.database.renew(&claim, 2, Some(4)).await.expect("the database answers"));
     assert_eq!(
         case.database.release(&claim).await.expect("the database answers"),
-        Ended::Accordingly
+        AttemptOutcome::Released
     );
     assert_eq!(
         case.lines(id).await,
@@ -162,12 +162,12 @@ pub(super) async fn are_given_back(case: &Case) {
             assert_eq!(claim.job.attempt, attempt);
             assert_eq!(
                 case.database.release(&claim).await.expect("the database answers"),
-                Ended::Accordingly
+                AttemptOutcome::Released
             );
         }
         let failed =
             case.database.fail(&case.claim(id).await, FailureCode::InternalError, "a fault").await;
-        let expected = if attempt < 4 { Ended::ToBeRetried } else { Ended::Accordingly };
+        let expected = if attempt < 4 { AttemptOutcome::Retrying } else { AttemptOutcome::Failed };
         assert_eq!(failed.expect("the database answers"), expected);
         case.pass(120);
     }

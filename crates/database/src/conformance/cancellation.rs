@@ -1,11 +1,10 @@
 //! Cancelling and deleting.
 
 use jobs::message::{Cancelled, Event};
-use jobs::{FailureCode, JobId, Message, State};
+use jobs::{AttemptOutcome, FailureCode, JobId, Message, State};
 
 use super::case::{Case, archive};
 use crate::Job;
-use crate::attempt::Ended;
 
 /// Cancel a job that was seen in this state.
 async fn cancel(case: &Case, id: JobId, seen: State) -> Option<Job> {
@@ -59,7 +58,7 @@ pub(super) async fn ends_a_job_that_runs(case: &Case) {
     assert_eq!(case.lines(id).await, lines);
     assert_eq!(
         case.database.finish(&claim, &archive(&claim)).await.expect("the database answers"),
-        Ended::Lost
+        AttemptOutcome::Lost
     );
     assert_eq!(case.lines(id).await, lines);
 
@@ -145,7 +144,7 @@ pub(super) async fn is_won_by_one(case: &Case) {
                             .finish(&claim, &archive(&claim))
                             .await
                             .expect("the database answers")
-                            == Ended::Accordingly
+                            == AttemptOutcome::Completed
                     }
                     _ => database
                         .cancel(id, State::Processing)
@@ -169,7 +168,10 @@ pub(super) async fn deletes_what_has_ended(case: &Case) {
     }
     let (waits, runs) = (case.job_in(State::Queued).await, case.job_in(State::Processing).await);
     for id in &ended {
-        case.database.notify(*id, "job.completed").await.expect("the database answers");
+        case.database
+            .create_notification(*id, "job.completed")
+            .await
+            .expect("the database answers");
     }
     let before = case.rows().await;
     assert!(!delete(waits).await);
@@ -189,7 +191,10 @@ pub(super) async fn deletes_what_has_ended(case: &Case) {
             "its history and its notifications are gone, and nothing else"
         );
         assert!(!delete(id).await, "it is gone already");
-        case.database.notify(id, "job.completed").await.expect("a message about it does no harm");
+        case.database
+            .create_notification(id, "job.completed")
+            .await
+            .expect("a message about it does no harm");
         assert_eq!(case.rows().await, expected);
         assert_eq!(case.database.history(id).await.expect("the database answers"), []);
     }

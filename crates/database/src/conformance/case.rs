@@ -4,13 +4,15 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jobs::{Clock, FailureCode, JobId, Language, State, Time, UserId, VideoFormat};
+use jobs::{
+    AttemptOutcome, Clock, FailureCode, JobId, Language, Recipe, State, Time, UserId, VideoFormat,
+};
 use sea_orm::{EntityTrait, QueryOrder};
 use serde_json::Value;
 use tokio::sync::Barrier;
 
 use crate::accept::{Accepted, Video};
-use crate::attempt::{Archive, Claim, Ended};
+use crate::attempt::{Archive, Claim};
 use crate::rows::{job, job_event, notification, outbox};
 use crate::{Database, Rules};
 
@@ -119,12 +121,12 @@ impl Case {
                     .database
                     .fail(&self.claim(id).await, FailureCode::NoVideoStream, "only sound")
                     .await;
-                assert_eq!(failed.expect("the database answers"), Ended::Accordingly);
+                assert_eq!(failed.expect("the database answers"), AttemptOutcome::Failed);
             }
             State::Done | State::Expired => {
                 let claim = self.claim(id).await;
                 let finished = self.database.finish(&claim, &archive(&claim)).await;
-                assert_eq!(finished.expect("the database answers"), Ended::Accordingly);
+                assert_eq!(finished.expect("the database answers"), AttemptOutcome::Completed);
                 if state == State::Expired {
                     self.clock.advance(Rules::default().retention);
                     self.database.expire().await.expect("the database answers");
@@ -162,6 +164,7 @@ pub(super) fn video() -> Video {
         format: VideoFormat::Mp4,
         path: format!("{id}/input.mp4"),
         size_bytes: 1000,
+        recipe: Recipe::default(),
     }
 }
 
@@ -174,7 +177,7 @@ pub(super) fn archive(claim: &Claim) -> Archive {
         expected: 4,
         complete: true,
         warnings: Vec::new(),
-        took: Duration::from_millis(1500),
+        duration: Duration::from_millis(1500),
     }
 }
 

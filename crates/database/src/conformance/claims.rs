@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use jobs::{FailureCode, JobId, State};
+use jobs::{AttemptOutcome, FailureCode, JobId, State};
 
 use super::case::{Case, archive};
 use crate::Rules;
-use crate::attempt::{Claim, Ended};
+use crate::attempt::Claim;
 
 /// Try to claim a job.
 async fn claim(case: &Case, id: JobId) -> Option<Claim> {
@@ -52,7 +52,7 @@ pub(super) async fn wait_until_they_may(case: &Case) {
     assert_eq!(case.rows().await, before);
 
     let failed = case.database.fail(&first, FailureCode::StorageError, "no answer").await;
-    assert_eq!(failed.expect("the database answers"), Ended::ToBeRetried);
+    assert_eq!(failed.expect("the database answers"), AttemptOutcome::Retrying);
     let before = case.rows().await;
     case.pass(29);
     assert!(claim(case, id).await.is_none(), "the next attempt is not due");
@@ -94,7 +94,7 @@ pub(super) async fn are_renewed_until_lost(case: &Case) {
     assert_eq!(after, before, "nothing else is changed");
 
     case.pass(61);
-    assert_eq!(case.database.reap().await.expect("the database answers"), 1);
+    assert_eq!(case.database.reap().await.expect("the database answers").len(), 1);
     assert!(!renew(&first).await, "the lease has ended");
     case.pass(30);
     let second = claim(case, id).await.expect("the next attempt is due");
@@ -127,7 +127,7 @@ async fn nothing_changes(case: &Case, stale: &Claim, why: &str) {
         ended.push(case.other.fail(stale, code, "too late").await);
     }
     for ended in ended {
-        assert_eq!(ended.expect("the database answers"), Ended::Lost, "{why}");
+        assert_eq!(ended.expect("the database answers"), AttemptOutcome::Lost, "{why}");
     }
     assert!(!case.database.renew(stale, 7, None).await.expect("the database answers"), "{why}");
     assert_eq!(case.rows().await, before, "{why}");

@@ -5,11 +5,12 @@ use jobs::JobId;
 use super::case::Case;
 
 /// Fail the attempts whose lease has ended.
-async fn reap(case: &Case) -> u64 {
-    case.database.reap().await.expect("the database answers")
+async fn reap(case: &Case) -> usize {
+    case.database.reap().await.expect("the database answers").len()
 }
 
-const LOST: &str = "error_code=\"WORKER_LOST\" error_message=\"the worker gave no sign of life until its lease ended\"";
+const LOST: &str =
+    "error_code=\"WORKER_LOST\" error_message=\"the worker stopped renewing its lease\"";
 
 pub(super) async fn that_end_are_reaped(case: &Case) {
     let (silent, alive, waiting) = (case.queued().await, case.queued().await, case.queued().await);
@@ -27,7 +28,7 @@ pub(super) async fn that_end_are_reaped(case: &Case) {
         case.lines(silent).await,
         [
             "job PROCESSING attempt=1 fence=1 files=7d worker=w started=yes next=30s error=WORKER_LOST \
-             message=\"the worker gave no sign of life until its lease ended\"",
+             message=\"the worker stopped renewing its lease\"",
             "event - UPLOADED size_bytes=1000",
             "event UPLOADED QUEUED",
             "event QUEUED PROCESSING attempt=1 worker=\"w\"",
@@ -54,7 +55,7 @@ pub(super) async fn cost_a_job_three_workers_at_most(case: &Case) {
         case.lines(id).await,
         [
             "job FAILED attempt=3 fence=3 files=7d worker=w started=yes error=WORKER_LOST \
-             message=\"the worker gave no sign of life until its lease ended\" ended=yes",
+             message=\"the worker stopped renewing its lease\" ended=yes",
             "event - UPLOADED size_bytes=1000",
             "event UPLOADED QUEUED",
             "event QUEUED PROCESSING attempt=1 worker=\"w\"",
@@ -79,9 +80,9 @@ pub(super) async fn are_reaped_once(case: &Case) {
     }
     case.pass(61);
     let reaped = case.at_once(6, |_, database| async move {
-        database.reap().await.expect("the database answers")
+        database.reap().await.expect("the database answers").len()
     });
-    assert_eq!(reaped.await.iter().sum::<u64>(), 20);
+    assert_eq!(reaped.await.iter().sum::<usize>(), 20);
     for id in ids {
         let lines = case.lines(id).await;
         let count = |what: &str| lines.iter().filter(|line| line.starts_with(what)).count();
@@ -97,12 +98,12 @@ pub(super) async fn are_ended_together(case: &Case) {
     let (running, waiting) = (case.queued().await, case.queued().await);
     let claim = case.claim(running).await;
     let queued = case.lines(waiting).await;
-    case.database.end_leases().await.expect("the database answers");
+    case.database.expire_leases().await.expect("the database answers");
     assert_eq!(reap(case).await, 1);
     assert!(!case.database.renew(&claim, 1, None).await.expect("the database answers"));
     let lines = case.lines(running).await;
     assert!(lines[0].contains("next=30s error=WORKER_LOST"), "{lines:#?}");
     assert_eq!(case.lines(waiting).await, queued);
-    case.database.end_leases().await.expect("the database answers");
+    case.database.expire_leases().await.expect("the database answers");
     assert_eq!(reap(case).await, 0, "there was none left");
 }

@@ -104,6 +104,7 @@ cases! {
         refuses_impossible_jobs,
         refuses_impossible_neighbours,
         tells_moments_apart,
+        accepts_rows_of_the_previous_release,
     }
     accounts {
         are_one_for_each_address,
@@ -114,6 +115,8 @@ cases! {
         end_their_sessions,
         lose_all_sessions_with_their_password,
         know_what_they_take,
+        are_disabled_and_enabled,
+        have_the_time_of_their_last_update,
     }
     acceptance {
         makes_a_job,
@@ -121,6 +124,7 @@ cases! {
         makes_all_or_none,
         knows_a_repeated_request,
         knows_requests_made_at_once,
+        keeps_the_recipe,
     }
     outbox {
         holds_what_is_taken,

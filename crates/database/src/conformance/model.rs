@@ -4,13 +4,13 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use jobs::{FailureCode, JobId, State, Transition};
+use jobs::{AttemptOutcome, FailureCode, JobId, State, Transition};
 use uuid::Uuid;
 
 use super::case::{Case, Rows, archive};
 use crate::Rules;
-use crate::attempt::{Claim, Ended};
-use crate::operator::PutBack;
+use crate::attempt::Claim;
+use crate::operator::Requeue;
 use crate::rows::job;
 
 /// Runs, each with the seed of its number.
@@ -155,7 +155,7 @@ impl<'a> World<'a> {
             }
             18 => {
                 let reaped = self.case.other.reap().await;
-                format!("the reaper finds {}", reaped.expect("the database answers"))
+                format!("the reaper finds {:?}", reaped.expect("the database answers"))
             }
             _ => self.something_rare(before).await,
         }
@@ -216,7 +216,7 @@ impl<'a> World<'a> {
         if crash > 1 {
             self.case
                 .database
-                .published(taken.iter().map(|outgoing| outgoing.id))
+                .mark_published(taken.iter().map(|outgoing| outgoing.id))
                 .await
                 .expect("the database answers");
         }
@@ -243,7 +243,7 @@ impl<'a> World<'a> {
             _ => (code.name(), database.fail(&claim, code, "chance").await),
         };
         let ended = ended.expect("the database answers");
-        assert_eq!(ended != Ended::Lost, held, "worker {worker} {how} {claim:?}");
+        assert_eq!(ended != AttemptOutcome::Lost, held, "worker {worker} {how} {claim:?}");
         let said = format!("worker {worker} {how} {}: {ended:?}", claim.job.id);
         if self.dice.roll(4) == 0 {
             self.workers[worker] = Some(claim);
@@ -269,8 +269,8 @@ impl<'a> World<'a> {
         match self.dice.roll(7) {
             3 => {
                 let id = self.dice.pick(&self.jobs);
-                let back = self.case.other.put_back(id).await.expect("the database answers")
-                    == PutBack::Queued;
+                let back = self.case.other.requeue(id).await.expect("the database answers")
+                    == Requeue::Queued;
                 let row = before.job(id);
                 let possible = row.status == State::Failed.name()
                     && !row.files_removed
@@ -288,7 +288,11 @@ impl<'a> World<'a> {
                 self.case.clock.advance(Rules::default().retention);
                 let over = self.case.database.expire().await.expect("the database answers");
                 for job in &over {
-                    self.case.database.files_removed(job.id).await.expect("the database answers");
+                    self.case
+                        .database
+                        .mark_files_removed(job.id)
+                        .await
+                        .expect("the database answers");
                 }
                 format!("{} jobs are over", over.len())
             }
@@ -296,13 +300,17 @@ impl<'a> World<'a> {
                 let waited = Duration::from_mins(1);
                 self.broker.clear();
                 self.case.clock.advance(waited);
-                let invited =
-                    self.case.database.invite_again(waited).await.expect("the database answers");
+                let invited = self
+                    .case
+                    .database
+                    .republish_invitations(waited)
+                    .await
+                    .expect("the database answers");
                 format!("the broker loses everything; {invited} invitations are repeated")
             }
             2 => {
                 self.workers = [const { None }; WORKERS];
-                self.case.database.end_leases().await.expect("the database answers");
+                self.case.database.expire_leases().await.expect("the database answers");
                 "everything is started again".to_owned()
             }
             _ => "nothing".to_owned(),
@@ -378,7 +386,7 @@ impl<'a> World<'a> {
                 .expect("the database answers");
             self.case
                 .database
-                .published(taken.iter().map(|outgoing| outgoing.id))
+                .mark_published(taken.iter().map(|outgoing| outgoing.id))
                 .await
                 .expect("the database answers");
             self.broker.extend(taken.iter().map(|outgoing| outgoing.message.event.job_id()));
@@ -388,7 +396,7 @@ impl<'a> World<'a> {
                 {
                     self.fences.insert(id, claim.job.fence);
                     let finished = self.case.database.finish(&claim, &archive(&claim)).await;
-                    assert_eq!(finished.expect("the database answers"), Ended::Accordingly);
+                    assert_eq!(finished.expect("the database answers"), AttemptOutcome::Completed);
                 }
             }
             self.check(&self.case.rows().await, &format!("seed {seed}, round {round} of the end"));

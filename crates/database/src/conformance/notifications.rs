@@ -9,12 +9,12 @@ use uuid::Uuid;
 
 use super::case::Case;
 use crate::Database;
-use crate::notifications::Due;
+use crate::notifications::DueNotification;
 
 const HOLD: Duration = Duration::from_mins(1);
 
 /// Take what is due.
-async fn take(database: &Database) -> Vec<Due> {
+async fn take(database: &Database) -> Vec<DueNotification> {
     database.take_notifications(100, HOLD).await.expect("the database answers")
 }
 
@@ -26,14 +26,18 @@ async fn lines(case: &Case, id: JobId) -> Vec<String> {
 pub(super) async fn are_made_once(case: &Case) {
     let (id, neighbour) = (case.job_in(State::Done).await, case.job_in(State::Failed).await);
     let before = case.rows().await;
-    let done = case
-        .at_once(20, move |_, database| async move { database.notify(id, "job.completed").await });
+    let done = case.at_once(20, move |_, database| async move {
+        database.create_notification(id, "job.completed").await
+    });
     for noted in done.await {
         noted.expect("a repetition does nothing");
     }
     assert_eq!(lines(case, id).await, ["notification job.completed PENDING attempts=0"]);
     let first = case.rows().await;
-    case.database.notify(id, "job.completed").await.expect("a repetition does nothing");
+    case.database
+        .create_notification(id, "job.completed")
+        .await
+        .expect("a repetition does nothing");
     assert_eq!(case.rows().await, first);
     assert_eq!(
         (first.jobs, first.events, first.outbox),
@@ -41,15 +45,24 @@ pub(super) async fn are_made_once(case: &Case) {
     );
 
     let [due] = &take(&case.database).await[..] else { panic!("one mail is due") };
-    case.database.notification_sent(due.id).await.expect("the database answers");
-    case.database.notify(id, "job.completed").await.expect("a repetition does nothing");
+    case.database.mark_notification_sent(due.id).await.expect("the database answers");
+    case.database
+        .create_notification(id, "job.completed")
+        .await
+        .expect("a repetition does nothing");
     assert_eq!(lines(case, id).await, ["notification job.completed SENT attempts=1 sent=yes"]);
     assert!(take(&case.database).await.is_empty(), "nobody is told twice");
 
-    case.database.notify(id, "job.expired").await.expect("another outcome is another mail");
-    case.database.notify(neighbour, "job.failed").await.expect("another job is another mail");
     case.database
-        .notify(JobId::generate(), "job.failed")
+        .create_notification(id, "job.expired")
+        .await
+        .expect("another outcome is another mail");
+    case.database
+        .create_notification(neighbour, "job.failed")
+        .await
+        .expect("another job is another mail");
+    case.database
+        .create_notification(JobId::generate(), "job.failed")
         .await
         .expect("a job that is gone needs no mail");
     assert_eq!(case.rows().await.notifications.len(), 3);
@@ -57,7 +70,7 @@ pub(super) async fn are_made_once(case: &Case) {
 
 pub(super) async fn are_held_and_sent(case: &Case) {
     let (id, neighbour) = (case.job_in(State::Done).await, case.job_in(State::Done).await);
-    case.database.notify(id, "job.completed").await.expect("the database answers");
+    case.database.create_notification(id, "job.completed").await.expect("the database answers");
     let row = case.rows().await.notifications.remove(0);
     for attempts in 1..=2 {
         let [due] = &take(&case.database).await[..] else { panic!("one mail is due") };
@@ -74,8 +87,11 @@ pub(super) async fn are_held_and_sent(case: &Case) {
         assert!(take(&case.other).await.is_empty(), "somebody sends it");
         case.pass(1);
     }
-    case.database.notify(neighbour, "job.completed").await.expect("the database answers");
-    case.database.notification_sent(row.id).await.expect("the database answers");
+    case.database
+        .create_notification(neighbour, "job.completed")
+        .await
+        .expect("the database answers");
+    case.database.mark_notification_sent(row.id).await.expect("the database answers");
     case.pass(3600);
     assert_eq!(
         take(&case.database).await.iter().map(|due| due.job.id).collect::<Vec<_>>(),
@@ -86,10 +102,10 @@ pub(super) async fn are_held_and_sent(case: &Case) {
 
 pub(super) async fn fail_at_last(case: &Case) {
     let (id, neighbour) = (case.job_in(State::Failed).await, case.job_in(State::Failed).await);
-    case.database.notify(id, "job.failed").await.expect("the database answers");
+    case.database.create_notification(id, "job.failed").await.expect("the database answers");
     let failed = async |mail: Uuid, pause| {
         case.database
-            .notification_failed(mail, "no route to host", pause)
+            .record_notification_failure(mail, "no route to host", pause)
             .await
             .expect("the database answers");
     };
@@ -104,7 +120,7 @@ pub(super) async fn fail_at_last(case: &Case) {
     case.pass(1);
     let [due] = &take(&case.database).await[..] else { panic!("the pause is over") };
     assert_eq!(due.attempts, 2);
-    case.database.notify(neighbour, "job.failed").await.expect("the database answers");
+    case.database.create_notification(neighbour, "job.failed").await.expect("the database answers");
     failed(due.id, None).await;
     assert_eq!(
         lines(case, id).await,
@@ -122,7 +138,10 @@ pub(super) async fn are_given_as_many_as_asked(case: &Case) {
     let mut jobs = Vec::new();
     for number in 0..9 {
         jobs.push(case.job_in(State::Cancelled).await);
-        case.database.notify(jobs[number], "job.cancelled").await.expect("the database answers");
+        case.database
+            .create_notification(jobs[number], "job.cancelled")
+            .await
+            .expect("the database answers");
         if number == 0 {
             case.database
                 .write
@@ -145,7 +164,7 @@ fn sorted(mut jobs: Vec<JobId>) -> Vec<JobId> {
 pub(super) async fn are_given_to_one(case: &Case) {
     for _ in 0..30 {
         let id = case.job_in(State::Cancelled).await;
-        case.database.notify(id, "job.cancelled").await.expect("the database answers");
+        case.database.create_notification(id, "job.cancelled").await.expect("the database answers");
     }
     let taken = case.at_once(6, |_, database| async move {
         let mut all: Vec<Uuid> = Vec::new();

@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use jobs::{FailureCode, JobId, State};
+use jobs::{AttemptOutcome, FailureCode, JobId, State};
 
 use super::case::{Case, archive};
 use crate::Rules;
-use crate::attempt::Ended;
-use crate::operator::PutBack;
+use crate::operator::Requeue;
 
-async fn put_back(case: &Case, id: JobId) -> PutBack {
-    case.other.put_back(id).await.expect("the database answers")
+async fn requeue(case: &Case, id: JobId) -> Requeue {
+    case.other.requeue(id).await.expect("the database answers")
 }
 
 /// A new job that failed by this code, however often it had to be tried.
@@ -25,7 +24,7 @@ async fn fail(case: &Case, id: JobId, code: FailureCode) -> u32 {
     loop {
         let claim = case.claim(id).await;
         if case.database.fail(&claim, code, "no answer").await.expect("the database answers")
-            == Ended::Accordingly
+            == AttemptOutcome::Failed
         {
             return claim.job.attempt;
         }
@@ -38,7 +37,7 @@ async fn taken(case: &Case, id: JobId) -> Vec<&'static str> {
     let taken =
         case.database.take_outgoing(1000, Duration::ZERO).await.expect("the database answers");
     case.database
-        .published(taken.iter().map(|outgoing| outgoing.id))
+        .mark_published(taken.iter().map(|outgoing| outgoing.id))
         .await
         .expect("the database answers");
     let events = taken.iter().map(|outgoing| &outgoing.message.event);
@@ -67,9 +66,10 @@ pub(super) async fn reads_what_failed(case: &Case) {
     assert_eq!(read(None, 2).await, [third, second]);
     assert_eq!(read(Some(FailureCode::StorageError), 10).await, [third, first]);
     assert_eq!(read(Some(FailureCode::OutOfMemory), 10).await, []);
-    let retryable = async |code| case.database.retryable(code).await.expect("the database answers");
+    let retryable =
+        async |code| case.database.requeueable_jobs(code).await.expect("the database answers");
     assert_eq!(retryable(FailureCode::StorageError).await, [first, third]);
-    case.database.files_removed(first).await.expect("the database answers");
+    case.database.mark_files_removed(first).await.expect("the database answers");
     assert_eq!(
         retryable(FailureCode::StorageError).await,
         [third],
@@ -92,7 +92,7 @@ pub(super) async fn puts_back_what_failed(case: &Case) {
     taken(case, id).await;
     let before = case.lines(neighbour).await;
     case.clock.advance(Rules::default().retention / 2);
-    assert_eq!(put_back(case, id).await, PutBack::Queued);
+    assert_eq!(requeue(case, id).await, Requeue::Queued);
     let lines = case.lines(id).await;
     // The time of its files begins anew, three days and a half after it was accepted.
     assert_eq!(lines[0], "job QUEUED attempt=0 fence=5 files=10d started=yes next=0s");
@@ -106,11 +106,11 @@ pub(super) async fn puts_back_what_failed(case: &Case) {
     assert_eq!(taken(case, id).await, ["job.created"]);
     assert_eq!(fail(case, id, FailureCode::StorageError).await, 4);
     assert_eq!(taken(case, id).await.last(), Some(&"job.failed"));
-    assert_eq!(put_back(case, id).await, PutBack::Queued, "it can be put back again");
+    assert_eq!(requeue(case, id).await, Requeue::Queued, "it can be put back again");
     let claim = case.claim(id).await;
     assert_eq!(
         case.database.finish(&claim, &archive(&claim)).await.expect("the database answers"),
-        Ended::Accordingly
+        AttemptOutcome::Completed
     );
     assert_eq!(taken(case, id).await, ["job.created", "job.completed"]);
 }
@@ -118,15 +118,15 @@ pub(super) async fn puts_back_what_failed(case: &Case) {
 pub(super) async fn puts_back_nothing_else(case: &Case) {
     let mut others = Vec::new();
     for state in [State::Expired, State::Queued, State::Processing, State::Done, State::Cancelled] {
-        others.push((case.job_in(state).await, PutBack::Is(state)));
+        others.push((case.job_in(state).await, Requeue::NotFailed(state)));
     }
-    others.push((JobId::generate(), PutBack::Unknown));
+    others.push((JobId::generate(), Requeue::NotFound));
     let removed = failed(case, FailureCode::StorageError).await;
-    case.database.files_removed(removed).await.expect("the database answers");
-    others.push((removed, PutBack::Over));
+    case.database.mark_files_removed(removed).await.expect("the database answers");
+    others.push((removed, Requeue::Expired));
     let before = case.rows().await;
     for (id, refusal) in others {
-        assert_eq!(put_back(case, id).await, refusal);
+        assert_eq!(requeue(case, id).await, refusal);
     }
     assert_eq!(case.rows().await, before);
 
@@ -134,24 +134,25 @@ pub(super) async fn puts_back_nothing_else(case: &Case) {
     let over = failed(case, FailureCode::StorageError).await;
     case.clock.advance(Rules::default().retention);
     let before = case.rows().await;
-    assert_eq!(put_back(case, over).await, PutBack::Over);
+    assert_eq!(requeue(case, over).await, Requeue::Expired);
     assert_eq!(case.rows().await, before);
 }
 
 /// One mail for each outcome, wherever the message of the old one is when the job is put back.
 pub(super) async fn undoes_an_outcome_that_is_told_later(case: &Case) {
-    let notify =
-        async |id| case.database.notify(id, "job.failed").await.expect("the database answers");
+    let notify = async |id| {
+        case.database.create_notification(id, "job.failed").await.expect("the database answers")
+    };
 
     // Still in the outbox.
     let id = failed(case, FailureCode::NoVideoStream).await;
-    put_back(case, id).await;
+    requeue(case, id).await;
     assert!(!taken(case, id).await.contains(&"job.failed"));
 
     // With the broker.
     let id = failed(case, FailureCode::NoVideoStream).await;
     assert!(taken(case, id).await.contains(&"job.failed"));
-    put_back(case, id).await;
+    requeue(case, id).await;
     notify(id).await;
     assert_eq!(notifications(case, id).await, [""; 0], "it has not failed any more");
     let claim = case.claim(id).await;
@@ -171,9 +172,9 @@ pub(super) async fn undoes_an_outcome_that_is_told_later(case: &Case) {
                 .await
                 .expect("the database answers");
             let mail = due.iter().find(|due| due.job.id == id).expect("it is due");
-            case.database.notification_sent(mail.id).await.expect("the database answers");
+            case.database.mark_notification_sent(mail.id).await.expect("the database answers");
         }
-        put_back(case, id).await;
+        requeue(case, id).await;
         assert_eq!(notifications(case, id).await, [""; 0]);
         fail(case, id, FailureCode::NoVideoStream).await;
         notify(id).await;
@@ -188,10 +189,10 @@ pub(super) async fn puts_back_once(case: &Case) {
         let answers = case.at_once(4, move |task, database| async move {
             if task == 3 {
                 // A message that comes late, perhaps just now.
-                database.notify(id, "job.failed").await.expect("the database answers");
+                database.create_notification(id, "job.failed").await.expect("the database answers");
                 return false;
             }
-            database.put_back(id).await.expect("the database answers") == PutBack::Queued
+            database.requeue(id).await.expect("the database answers") == Requeue::Queued
         });
         assert_eq!(answers.await.into_iter().filter(|back| *back).count(), 1);
         assert_eq!(taken(case, id).await, ["job.created"]);

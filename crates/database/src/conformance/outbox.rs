@@ -23,7 +23,7 @@ async fn take(database: &Database, most: u64) -> Vec<JobId> {
 async fn publish_all(case: &Case) {
     let taken = case.database.take_outgoing(1000, HOLD).await.expect("the database answers");
     case.database
-        .published(taken.iter().map(|outgoing| outgoing.id))
+        .mark_published(taken.iter().map(|outgoing| outgoing.id))
         .await
         .expect("the database answers");
 }
@@ -52,8 +52,8 @@ pub(super) async fn holds_what_is_taken(case: &Case) {
         jobs,
         "nobody said more of them"
     );
-    case.database.published([again[1].id]).await.expect("the database answers");
-    case.database.published([again[1].id]).await.expect("what is gone can be gone again");
+    case.database.mark_published([again[1].id]).await.expect("the database answers");
+    case.database.mark_published([again[1].id]).await.expect("what is gone can be gone again");
     case.pass(30);
     assert_eq!(take(&case.database, 10).await, [jobs[0], jobs[2]]);
     assert_eq!(case.rows().await.outbox.len(), 2);
@@ -92,7 +92,7 @@ pub(super) async fn gives_no_message_to_two(case: &Case) {
             all.extend(taken.iter().map(|outgoing| outgoing.id));
             assert!(all.len() <= 200, "there are no more");
             let done = taken.iter().step_by(2).map(|outgoing| outgoing.id);
-            database.published(done).await.expect("the database answers");
+            database.mark_published(done).await.expect("the database answers");
         }
     });
     let mut taken = taken.await.concat();
@@ -122,7 +122,7 @@ pub(super) async fn tells_since_when_it_waits(case: &Case) {
         let taken = case.database.take_outgoing(10, HOLD).await.expect("the database answers");
         assert_eq!(since().await, Some(created), "what is taken is not published");
         case.database
-            .publish_later(taken.iter().map(|row| row.id), Duration::from_secs(2))
+            .postpone(taken.iter().map(|row| row.id), Duration::from_secs(2))
             .await
             .expect("the database answers");
         case.pass(2);
@@ -149,15 +149,15 @@ pub(super) async fn waits_as_it_is_told(case: &Case) {
         panic!("there is one message")
     };
     case.database
-        .publish_later([outgoing.id], Duration::from_mins(2))
+        .postpone([outgoing.id], Duration::from_mins(2))
         .await
         .expect("the database answers");
     case.pass(60);
     assert_eq!(take(&case.database, 10).await, []);
     case.pass(60);
     assert_eq!(take(&case.database, 10).await, [id]);
-    case.database.published([outgoing.id]).await.expect("the database answers");
-    case.database.publish_later([outgoing.id], Duration::ZERO).await.expect("the database answers");
+    case.database.mark_published([outgoing.id]).await.expect("the database answers");
+    case.database.postpone([outgoing.id], Duration::ZERO).await.expect("the database answers");
     assert_eq!(
         case.database.next_outgoing().await.expect("the database answers"),
         None,
@@ -167,7 +167,8 @@ pub(super) async fn waits_as_it_is_told(case: &Case) {
 
 pub(super) async fn invites_again(case: &Case) {
     let waited = Duration::from_mins(1);
-    let invite = async || case.database.invite_again(waited).await.expect("the database answers");
+    let invite =
+        async || case.database.republish_invitations(waited).await.expect("the database answers");
     let retried = case.queued().await;
     let claim = case.claim(retried).await;
     case.database
@@ -220,7 +221,8 @@ pub(super) async fn invites_again(case: &Case) {
 
 pub(super) async fn tells_again(case: &Case) {
     let waited = Duration::from_mins(1);
-    let tell = async || case.database.tell_again(waited).await.expect("the database answers");
+    let tell =
+        async || case.database.republish_outcomes(waited).await.expect("the database answers");
     let (done, failed, noted) = (
         case.job_in(State::Done).await,
         case.job_in(State::Failed).await,
@@ -229,13 +231,13 @@ pub(super) async fn tells_again(case: &Case) {
     for state in [State::Queued, State::Processing, State::Cancelled] {
         case.job_in(state).await;
     }
-    case.database.notify(noted, "job.completed").await.expect("the database answers");
+    case.database.create_notification(noted, "job.completed").await.expect("the database answers");
     case.pass(60);
     assert_eq!(tell().await, 0, "every message is in the outbox");
     let first = case.database.take_outgoing(1000, HOLD).await.expect("the database answers");
     publish_all(case).await;
     case.database
-        .published(first.iter().map(|outgoing| outgoing.id))
+        .mark_published(first.iter().map(|outgoing| outgoing.id))
         .await
         .expect("the database answers");
     assert_eq!(tell().await, 2, "one of three is noted");
@@ -253,11 +255,11 @@ pub(super) async fn tells_again(case: &Case) {
         );
     }
     case.database
-        .published(again.iter().map(|outgoing| outgoing.id))
+        .mark_published(again.iter().map(|outgoing| outgoing.id))
         .await
         .expect("the database answers");
-    case.database.notify(done, "job.completed").await.expect("the database answers");
-    case.database.notify(failed, "job.failed").await.expect("the database answers");
+    case.database.create_notification(done, "job.completed").await.expect("the database answers");
+    case.database.create_notification(failed, "job.failed").await.expect("the database answers");
     assert_eq!(tell().await, 0);
 
     let young = case.job_in(State::Done).await;
@@ -267,7 +269,7 @@ pub(super) async fn tells_again(case: &Case) {
     case.pass(1);
     assert_eq!(tell().await, 1);
     publish_all(case).await;
-    case.database.files_removed(young).await.expect("the database answers");
+    case.database.mark_files_removed(young).await.expect("the database answers");
     assert_eq!(tell().await, 0, "there is nothing to tell any more");
 }
 
@@ -279,14 +281,14 @@ pub(super) async fn lets_go_of_what_was_taken(case: &Case) {
         .fail(&case.claim(retried).await, FailureCode::StorageError, "no answer")
         .await
         .expect("the database answers");
-    case.database.notify(done, "job.completed").await.expect("the database answers");
+    case.database.create_notification(done, "job.completed").await.expect("the database answers");
     assert_eq!(take(&case.database, 10).await.len(), 3, "the message about the retry is not due");
     assert_eq!(
         case.database.take_notifications(10, HOLD).await.expect("the database answers").len(),
         1
     );
 
-    case.database.end_holds().await.expect("the database answers");
+    case.database.release_holds().await.expect("the database answers");
     let mails = case.other.take_notifications(10, HOLD).await.expect("the database answers");
     assert_eq!(mails.iter().map(|due| due.job.id).collect::<Vec<_>>(), [done]);
     let again = take(&case.other, 10).await;

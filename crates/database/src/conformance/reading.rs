@@ -7,7 +7,7 @@ use crate::reading::Page;
 
 /// The ids of one page.
 async fn page(case: &Case, user: UserId, page: Page) -> Vec<JobId> {
-    let jobs = case.database.jobs_of(user, &page).await.expect("the database answers");
+    let jobs = case.database.list_jobs(user, &page).await.expect("the database answers");
     assert!(
         jobs.iter()
             .all(|job| job.user_id == user && page.state.is_none_or(|state| job.state == state))
@@ -79,12 +79,12 @@ pub(super) async fn goes_page_by_page(case: &Case) {
 
     let mut some = case
         .database
-        .some_jobs(&[jobs[7], JobId::generate(), jobs[3]])
+        .jobs_by_id(&[jobs[7], JobId::generate(), jobs[3]])
         .await
         .expect("the database answers");
     some.sort_by_key(|job| std::cmp::Reverse(job.id));
     assert_eq!(some.iter().map(|job| job.id).collect::<Vec<_>>(), [jobs[3], jobs[7]]);
-    assert_eq!(case.database.some_jobs(&[]).await.expect("the database answers"), []);
+    assert_eq!(case.database.jobs_by_id(&[]).await.expect("the database answers"), []);
 }
 
 pub(super) async fn tells_the_history(case: &Case) {

@@ -40,7 +40,7 @@ pub(super) async fn expires_archives(case: &Case) {
         assert_eq!(over, [(id, State::Expired)], "until its files are gone");
         assert_eq!(case.lines(id).await, lines, "nobody is told of it");
     }
-    case.database.files_removed(id).await.expect("the database answers");
+    case.database.mark_files_removed(id).await.expect("the database answers");
     lines[0] = lines[0].replace("files=7d", "files=removed");
     assert_eq!(expire(&case.database).await, []);
     assert_eq!(case.lines(id).await, lines);
@@ -55,9 +55,9 @@ pub(super) async fn removes_files_of_the_others(case: &Case) {
     let before = case.rows().await;
     assert_eq!(expire(&case.database).await, ended);
     assert_eq!(case.rows().await, before, "they stay what they are");
-    case.database.files_removed(ended[0]).await.expect("the database answers");
+    case.database.mark_files_removed(ended[0]).await.expect("the database answers");
     assert_eq!(expire(&case.database).await, ended[1..]);
-    case.database.files_removed(ended[1]).await.expect("the database answers");
+    case.database.mark_files_removed(ended[1]).await.expect("the database answers");
     assert_eq!(expire(&case.database).await, []);
 
     // However long a job waits or runs, its video is kept.
@@ -158,11 +158,11 @@ pub(super) async fn forgets(case: &Case) {
     assert!(matches!(accept().await, Accepted::New(_)));
 
     case.pass(DAY - 60);
-    case.database.forget().await.expect("the database answers");
-    assert!(matches!(accept().await, Accepted::Before(_)), "its day is not over");
+    case.database.purge_expired().await.expect("the database answers");
+    assert!(matches!(accept().await, Accepted::Repeated(_)), "its day is not over");
     case.pass(120);
     let before = case.rows().await;
-    case.database.forget().await.expect("the database answers");
+    case.database.purge_expired().await.expect("the database answers");
     assert_eq!(case.rows().await, before, "jobs are not forgotten");
     assert!(matches!(accept().await, Accepted::New(_)), "its day is over");
     assert_eq!(
@@ -172,6 +172,6 @@ pub(super) async fn forgets(case: &Case) {
     );
     assert_eq!(rotate("first", "stolen").await, Rotation::Reused(user));
     case.pass(DAY);
-    case.database.forget().await.expect("the database answers");
+    case.database.purge_expired().await.expect("the database answers");
     assert_eq!(tokens().await, 0);
 }

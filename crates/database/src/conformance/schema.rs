@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DurationRound, TimeDelta};
 use jobs::message::{Cancelled, Event};
-use jobs::{Clock, JobId, Message, State, Transition, UserId};
+use jobs::{Clock, JobId, Message, Recipe, State, Transition, UserId};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter,
@@ -148,8 +148,8 @@ pub(super) async fn refuses_impossible_neighbours(case: &Case) {
         name: ActiveValue::Set("Ana".to_owned()),
         password_hash: ActiveValue::Set("hash".to_owned()),
         language: ActiveValue::Set(language.to_owned()),
-        generation: ActiveValue::Set(0),
         created_at: ActiveValue::Set(now),
+        ..Default::default()
     };
     account("ana@example.org", "pt").insert(write).await.expect("the user is possible");
     refused(account("Bea@example.org", "pt").insert(write).await, "an address has capital letters");
@@ -188,7 +188,7 @@ pub(super) async fn tells_moments_apart(case: &Case) {
         let message = Message::new(event, case.clock.now(), 0, 3);
         expected.push((after, message.event_id));
         let at = second + Duration::from_micros(after);
-        crate::outbox::put(&case.database.write, message, None, at)
+        crate::outbox::insert(&case.database.write, message, None, at)
             .await
             .expect("the message can be put");
     }
@@ -206,6 +206,29 @@ pub(super) async fn tells_moments_apart(case: &Case) {
             [id],
             "{after} microseconds after a second"
         );
-        case.database.published([id]).await.expect("the database answers");
+        case.database.mark_published([id]).await.expect("the database answers");
     }
+}
+
+/// A program of the previous release inserts rows without the newest columns.
+pub(super) async fn accepts_rows_of_the_previous_release(case: &Case) {
+    let id = UserId::generate();
+    let now = case.clock.now();
+    let row = user::ActiveModel {
+        id: ActiveValue::Set(id.0),
+        email: ActiveValue::Set("ana@example.org".to_owned()),
+        name: ActiveValue::Set("Ana".to_owned()),
+        password_hash: ActiveValue::Set("hash".to_owned()),
+        language: ActiveValue::Set("pt".to_owned()),
+        created_at: ActiveValue::Set(now),
+        ..Default::default()
+    };
+    row.insert(&case.database.write).await.expect("the user is accepted");
+    let user = case.database.user(id).await.expect("the database answers").expect("it exists");
+    assert_eq!((user.is_active, user.generation, user.updated_at), (true, 0, now));
+
+    let job = any(id, "QUEUED").insert(&case.database.write).await.expect("the job is accepted");
+    assert_eq!(job.recipe, None);
+    let job = case.database.job(JobId(job.id)).await.expect("the database answers");
+    assert_eq!(job.expect("it exists").recipe, Recipe::default());
 }

@@ -4,13 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jobs::{Clock, FailureCode, JobId, State};
+use jobs::{AttemptOutcome, Clock, FailureCode, JobId, State};
 use uuid::Uuid;
 
 use super::case::{Case, archive, video};
 use super::model::{Dice, check_history, outcome};
 use crate::Database;
-use crate::attempt::Ended;
 
 const JOBS: usize = 12;
 const TASKS: usize = 12;
@@ -65,7 +64,7 @@ pub(super) async fn loses_nothing(case: &Case) {
                     .finish(&claim, &archive(&claim))
                     .await
                     .expect("the database answers");
-                assert_eq!(finished, Ended::Accordingly);
+                assert_eq!(finished, AttemptOutcome::Completed);
                 shared.lock().expect("no task panicked").finished.push(id);
             }
         }
@@ -102,7 +101,7 @@ async fn work(database: &Database, shared: &Mutex<Shared>, dice: &mut Dice) {
     database.renew(&claim, 1, None).await.expect("the database answers");
     let ended = match dice.roll(8) {
         0 => database.finish(&claim, &archive(&claim)).await.map(|ended| {
-            if ended == Ended::Accordingly {
+            if ended == AttemptOutcome::Completed {
                 shared.lock().expect("no task panicked").finished.push(id);
             }
         }),
@@ -129,7 +128,7 @@ async fn relay(database: &Database, shared: &Mutex<Shared>) {
         }
     }
     database
-        .published(taken.iter().map(|outgoing| outgoing.id))
+        .mark_published(taken.iter().map(|outgoing| outgoing.id))
         .await
         .expect("the database answers");
 }
@@ -138,8 +137,8 @@ async fn relay(database: &Database, shared: &Mutex<Shared>) {
 async fn look_after(database: &Database, clock: &Clock, dice: &mut Dice) {
     clock.advance(Duration::from_secs(dice.pick(&[1, 10, 31])));
     database.reap().await.expect("the database answers");
-    database.invite_again(Duration::from_mins(1)).await.expect("the database answers");
-    database.forget().await.expect("the database answers");
+    database.republish_invitations(Duration::from_mins(1)).await.expect("the database answers");
+    database.purge_expired().await.expect("the database answers");
 }
 
 /// Look at a job, and rarely cancel it in the state that was seen.

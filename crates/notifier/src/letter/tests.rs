@@ -109,7 +109,7 @@ fn every_failure_has_its_words_in_its_mail() {
     for code in FailureCode::ALL {
         for language in [Language::Pt, Language::En] {
             let letter = about(&Job { error_code: Some(*code), ..failed() }, &user(language));
-            assert!(letter.text.contains(code.words(language)), "{code} {language:?}");
+            assert!(letter.text.contains(code.user_message(language)), "{code} {language:?}");
             assert!(letter.text.contains(code.name()), "{code} {language:?}");
         }
     }
