@@ -107,26 +107,27 @@ fn complete(generated: &str) -> String {
 }
 
 fn complete_operation(operation: &mut Value, schemas: &Value) {
-    if operation["security"].is_null() {
+    if operation.get("security").is_none() {
         operation["security"] = json!([]);
     }
-    for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+    for parameter in parameters.into_iter().flatten() {
         if parameter["in"] == "header"
             && let Some(name) = canonical_name(&parameter["name"])
         {
             parameter["name"] = name.into();
         }
     }
-    if let Some(media) = operation["requestBody"]["content"].as_object_mut() {
-        media.values_mut().for_each(|media| add_example(media, schemas));
+    if let Some(Value::Object(content)) = operation.pointer_mut("/requestBody/content") {
+        content.values_mut().for_each(|media| add_example(media, schemas));
     }
     let id = operation["operationId"].clone();
-    let Some(responses) = operation["responses"].as_object_mut() else { return };
+    let Some(Value::Object(responses)) = operation.get_mut("responses") else { return };
     for (status, response) in responses.iter_mut() {
-        if let Some(headers) = response["headers"].as_object_mut() {
+        if let Some(Value::Object(headers)) = response.get_mut("headers") {
             *headers = std::mem::take(headers).into_iter().map(with_canonical_name).collect();
         }
-        let Some(content) = response["content"].as_object_mut() else { continue };
+        let Some(Value::Object(content)) = response.get_mut("content") else { continue };
         for (media_type, media) in content {
             if let Some(example) = special_example(&id, status, media_type) {
                 media["example"] = example;

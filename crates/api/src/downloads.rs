@@ -24,7 +24,6 @@ use crate::tags::Tag;
 /// Download link of an archive.
 #[derive(Object)]
 #[oai(example)]
-#[expect(clippy::struct_field_names, reason = "the names are those of the interface")]
 struct DownloadLink {
     /// URL of the archive. Anyone who has it can download the archive until it expires. Range
     /// requests are supported, so downloads can be resumed.

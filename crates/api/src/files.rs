@@ -22,6 +22,7 @@ use crate::tags::Tag;
 const CHUNK_BYTES: u64 = 256 << 10;
 
 #[derive(ApiResponse)]
+#[expect(clippy::duplicated_attributes, reason = "headers have the same type")]
 #[oai(
     header(name = "Accept-Ranges", ty = "String", description = "Always `bytes`."),
     header(
@@ -99,9 +100,7 @@ impl Files {
             || Problem::new(StatusCode::NOT_FOUND, "FILE_NOT_FOUND", "The file does not exist.");
         let disk = service.parts.disk.as_ref().ok_or_else(not_found)?;
         let key = format!("videos/{}/{}/{}", user.0, job.0, name.0);
-        let key = disk
-            .verify(&key, expires.0, &filename.0, &signature.0)
-            .map_err(|error| invalid_link(&error))?;
+        let key = disk.verify(&key, expires.0, &filename.0, &signature.0).map_err(invalid_link)?;
         let storage = &service.parts.storage;
         let object = storage.head(&key).await.map_err(|error| match error {
             storage::Error::NotFound { .. } => not_found(),
@@ -128,7 +127,7 @@ impl Files {
 }
 
 /// Problem of a link that is not valid (any more).
-fn invalid_link(error: &LinkError) -> Problem {
+fn invalid_link(error: LinkError) -> Problem {
     match error {
         LinkError::Expired => {
             Problem::new(StatusCode::GONE, "LINK_EXPIRED", "The link has expired. Get a new link.")

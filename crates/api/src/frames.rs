@@ -52,6 +52,7 @@ enum FrameContent {
 }
 
 #[derive(ApiResponse)]
+#[expect(clippy::duplicated_attributes, reason = "headers have the same type")]
 #[oai(
     header(
         name = "ETag",
@@ -180,17 +181,14 @@ impl Frames {
         if object_response::is_not_modified(headers, &etag) {
             return Ok(with_validators(FrameResponse::NotModified));
         }
-        let (content, length, name) = match width.0 {
-            Some(width) => {
-                let jpeg = make_thumbnail(&service, &archive.object, frame, width).await?;
-                let (length, name) = (jpeg.len() as u64, frame.name.replace(".png", ".jpg"));
-                (FrameContent::Thumbnail(Binary(jpeg.into())), length, name)
-            }
-            None => {
-                let storage = &service.parts.storage;
-                let body = object_response::body(storage, &archive.object, range, CHUNK_BYTES);
-                (FrameContent::Frame(Binary(body)), frame.length, frame.name.clone())
-            }
+        let (content, length, name) = if let Some(width) = width.0 {
+            let jpeg = make_thumbnail(&service, &archive.object, frame, width).await?;
+            let (length, name) = (jpeg.len() as u64, frame.name.replace(".png", ".jpg"));
+            (FrameContent::Thumbnail(Binary(jpeg.into())), length, name)
+        } else {
+            let storage = &service.parts.storage;
+            let body = object_response::body(storage, &archive.object, range, CHUNK_BYTES);
+            (FrameContent::Frame(Binary(body)), frame.length, frame.name.clone())
         };
         let disposition = disposition(&name);
         Ok(with_validators(FrameResponse::Frame(content, disposition, length)))
