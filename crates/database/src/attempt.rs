@@ -125,9 +125,9 @@ impl Database {
         Ok(AttemptOutcome::Completed)
     }
 
-    /// Record a failed attempt. Return [`AttemptOutcome::Retrying`] if the retry rules allow another
-    /// attempt, [`AttemptOutcome::Failed`] if the job has failed, or [`AttemptOutcome::Lost`] if
-    /// the claim does not hold.
+    /// Record a failed attempt. Return [`AttemptOutcome::Retrying`] if the retry rules allow
+    /// another attempt, [`AttemptOutcome::Failed`] if the job has failed, or
+    /// [`AttemptOutcome::Lost`] if the claim does not hold.
     pub async fn fail(
         &self,
         claim: &Claim,

@@ -196,8 +196,8 @@ fn connection_error(error: DbErr) -> Error {
     }
 }
 
-/// Map errors of the migrator. It uses `DbErr::Custom` only if the database has migrations that this
-/// program does not know.
+/// Map errors of the migrator. It uses `DbErr::Custom` only if the database has migrations that
+/// this program does not know.
 fn migration_error(error: DbErr) -> Error {
     if matches!(error, DbErr::Custom(_)) { Error::LaterSchema } else { error.into() }
 }

@@ -15,6 +15,29 @@ pub struct Job {
     pub user_id: UserId,
     /// State of the job.
     pub state: State,
+    /// Number of attempts so far.
+    pub attempt: u32,
+    /// Fence: raised by every claim, cancellation and requeue. A claim with an older fence has lost
+    /// the job.
+    pub fence: i64,
+    /// Earliest start of the next attempt after a failure.
+    pub next_attempt_at: Option<Time>,
+    /// Reason why the last attempt failed.
+    pub error_code: Option<FailureCode>,
+    /// Technical message of that failure.
+    pub error_message: Option<String>,
+    /// Time of acceptance.
+    pub created_at: Time,
+    /// Start of the first attempt.
+    pub started_at: Option<Time>,
+    /// Time at which the job reached a final state.
+    pub completed_at: Option<Time>,
+    /// End of the retention period of the files.
+    pub expires_at: Time,
+    /// Number of frames done in the current attempt.
+    pub progress_done: u64,
+    /// Number of frames that the video promises.
+    pub progress_expected: Option<u64>,
     /// File name of the video.
     pub filename: String,
     /// Suffix of the video's file name.
@@ -25,6 +48,8 @@ pub struct Job {
     pub video_size_bytes: u64,
     /// Frames to extract, and their form.
     pub recipe: Recipe,
+    /// W3C trace context of the upload.
+    pub traceparent: Option<String>,
     /// Storage key of the archive.
     pub zip_path: Option<String>,
     /// Size of the archive in bytes.
@@ -37,31 +62,6 @@ pub struct Job {
     pub warnings: Vec<String>,
     /// Duration of the successful attempt, in seconds.
     pub processing_time_seconds: Option<f64>,
-    /// Number of frames done in the current attempt.
-    pub progress_done: u64,
-    /// Number of frames that the video promises.
-    pub progress_expected: Option<u64>,
-    /// Reason why the last attempt failed.
-    pub error_code: Option<FailureCode>,
-    /// Technical message of that failure.
-    pub error_message: Option<String>,
-    /// Number of attempts so far.
-    pub attempt: u32,
-    /// Fence: raised by every claim, cancellation and requeue. A claim with an older fence has lost
-    /// the job.
-    pub fence: i64,
-    /// Earliest start of the next attempt after a failure.
-    pub next_attempt_at: Option<Time>,
-    /// W3C trace context of the upload.
-    pub traceparent: Option<String>,
-    /// Time of acceptance.
-    pub created_at: Time,
-    /// Start of the first attempt.
-    pub started_at: Option<Time>,
-    /// Time at which the job reached a final state.
-    pub completed_at: Option<Time>,
-    /// End of the retention period of the files.
-    pub expires_at: Time,
 }
 
 impl Job {

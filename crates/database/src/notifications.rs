@@ -1,5 +1,5 @@
-//! Notifications of users about the outcomes of their jobs: one for each outcome, even if the broker
-//! delivers its message several times.
+//! Notifications of users about the outcomes of their jobs: one for each outcome, even if the
+//! broker delivers its message several times.
 
 use std::time::Duration;
 

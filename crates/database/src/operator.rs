@@ -25,7 +25,7 @@ pub enum Requeue {
 }
 
 impl Database {
-    /// Jobs in state FAILED, optionally only those with a certain code; the last to fail comes first.
+    /// Jobs in state FAILED, optionally only those with a certain code; the latest failure first.
     pub async fn failed_jobs(
         &self,
         code: Option<FailureCode>,

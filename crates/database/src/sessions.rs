@@ -84,8 +84,8 @@ struct Locked {
 }
 
 /// Find a token and lock its user until the end of the transaction. The lock serializes all changes
-/// of the user's sessions: of two uses of a token one is the first, and a family does not grow while
-/// it is revoked.
+/// of the user's sessions: of two uses of a token one is the first, and a family does not grow
+/// while it is revoked.
 async fn lock(transaction: &DatabaseTransaction, hash: &str) -> Result<Option<Locked>, Error> {
     let has_hash = refresh_token::Column::TokenHash.eq(hash);
     let owner = Query::select()

@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::language::Language;
 
-/// Use of another attempt at the same video. [`RetryPolicy`](crate::retry::RetryPolicy) turns it
-/// into pauses and limits.
+/// Use of another attempt at the same video. The retry policy turns it into pauses and limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
     /// Every attempt would fail in the same way.

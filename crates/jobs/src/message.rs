@@ -9,8 +9,8 @@ use crate::failure::FailureCode;
 use crate::id::{JobId, UserId};
 use crate::recipe::Recipe;
 
-/// Version of the format below. Version 2 added [`Created::recipe`]; version 1 is still readable and
-/// means the default recipe. Programs that know only version 1 ignore the field.
+/// Version of the format below. Version 2 added [`Created::recipe`]; version 1 is still readable
+/// and means the default recipe. Programs that know only version 1 ignore the field.
 pub const VERSION: u32 = 2;
 
 /// Message in its wire format.
@@ -256,7 +256,7 @@ mod tests {
             "payload": {
                 "job_id": "0190a000-0000-7000-8000-000000000001",
                 "user_id": "0190a000-0000-7000-8000-000000000002",
-                "video_path": "videos/0190a000-0000-7000-8000-000000000002/0190a000-0000-7000-8000-000000000001/input.mp4",
+                "video_path": "videos/0190a000/input.mp4",
                 "filename": "férias.mp4",
                 "video_size_bytes": 1048576
             },
@@ -270,6 +270,7 @@ mod tests {
             }
         }"#;
         let read: Message = serde_json::from_str(version_1).expect("version 1 is readable");
-        assert_eq!(read, Message { version: 1, ..message(Event::Created(created())) });
+        let created = Created { video_path: "videos/0190a000/input.mp4".to_owned(), ..created() };
+        assert_eq!(read, Message { version: 1, ..message(Event::Created(created)) });
     }
 }

@@ -1,4 +1,4 @@
-//! Users and their sessions.
+//! Users, their sessions and their access.
 
 use std::time::Duration;
 
@@ -6,27 +6,28 @@ use jobs::{Language, State, UserId};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use super::case::{Case, archive};
+use crate::connection::Database;
+use crate::error::Error;
 use crate::rows::refresh_token;
 use crate::sessions::Rotation;
 use crate::users::User;
-use crate::{Database, Error};
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// Hand in a token and ask for another.
+/// Replace a token by another.
 async fn rotate(database: &Database, old: &str, new: &str) -> Rotation {
     database.rotate_session(old, new, DAY).await.expect("the database answers")
 }
 
-/// A user with a session that begins with the token `first`.
+/// Create a user with a session whose first token is `first`.
 async fn session(case: &Case) -> UserId {
     let user = case.user().await;
-    case.database.open_session(user, "first", DAY).await.expect("the session begins");
+    case.database.open_session(user, "first", DAY).await.expect("a session is opened");
     user
 }
 
-/// How many of a user's tokens can still be used.
-async fn living(case: &Case, user: UserId) -> usize {
+/// Number of a user's tokens that are neither spent nor revoked.
+async fn valid_tokens(case: &Case, user: UserId) -> usize {
     let tokens = refresh_token::Entity::find()
         .filter(refresh_token::Column::UserId.eq(user.0))
         .all(&case.database.read)
@@ -35,7 +36,7 @@ async fn living(case: &Case, user: UserId) -> usize {
     tokens.iter().filter(|token| token.spent_at.is_none() && token.revoked_at.is_none()).count()
 }
 
-pub(super) async fn are_one_for_each_address(case: &Case) {
+pub(super) async fn have_unique_addresses(case: &Case) {
     let register = async |database: &Database, email: &str| {
         database.register(email, "Ana", "hash".to_owned(), Language::En).await
     };
@@ -67,7 +68,7 @@ pub(super) async fn are_one_for_each_address(case: &Case) {
     );
 }
 
-pub(super) async fn rotate_their_sessions(case: &Case) {
+pub(super) async fn rotate_refresh_tokens(case: &Case) {
     let user = session(case).await;
     assert_eq!(rotate(&case.database, "unknown", "x").await, Rotation::Rejected);
     assert_eq!(rotate(&case.database, "first", "second").await, Rotation::Renewed(user));
@@ -75,7 +76,7 @@ pub(super) async fn rotate_their_sessions(case: &Case) {
     assert_eq!(
         rotate(&case.other, "second", "third").await,
         Rotation::Renewed(user),
-        "each token is valid for a day of its own"
+        "each token is valid for a day"
     );
     case.pass(24 * 60 * 60 - 60);
     assert_eq!(rotate(&case.database, "third", "fourth").await, Rotation::Renewed(user));
@@ -83,39 +84,36 @@ pub(super) async fn rotate_their_sessions(case: &Case) {
     assert_eq!(
         rotate(&case.database, "fourth", "fifth").await,
         Rotation::Rejected,
-        "its day is over"
+        "the token is expired"
     );
     assert_eq!(
         rotate(&case.database, "fifth", "sixth").await,
         Rotation::Rejected,
-        "nothing was put in its place"
+        "the rejected rotation created no token"
     );
 }
 
-pub(super) async fn lose_a_session_that_was_stolen(case: &Case) {
+pub(super) async fn lose_a_session_on_reuse(case: &Case) {
     let user = session(case).await;
-    case.database.open_session(user, "elsewhere", DAY).await.expect("a second session begins");
-    let neighbour = case.user().await;
-    case.database
-        .open_session(neighbour, "neighbour", DAY)
-        .await
-        .expect("another's session begins");
+    case.database.open_session(user, "elsewhere", DAY).await.expect("a session is opened");
+    let neighbor = case.user().await;
+    case.database.open_session(neighbor, "neighbor", DAY).await.expect("a session is opened");
 
     assert_eq!(rotate(&case.database, "first", "second").await, Rotation::Renewed(user));
     assert_eq!(rotate(&case.database, "second", "third").await, Rotation::Renewed(user));
     assert_eq!(rotate(&case.database, "first", "stolen").await, Rotation::Reused(user));
-    assert_eq!(living(case, user).await, 1, "only the session elsewhere is left");
+    assert_eq!(valid_tokens(case, user).await, 1, "the other session remains");
     assert_eq!(
         rotate(&case.database, "third", "fourth").await,
         Rotation::Rejected,
-        "the newest is revoked too"
+        "the newest token is revoked"
     );
     assert_eq!(rotate(&case.database, "stolen", "fourth").await, Rotation::Rejected);
     assert_eq!(rotate(&case.database, "elsewhere", "there").await, Rotation::Renewed(user));
-    assert_eq!(rotate(&case.database, "neighbour", "next").await, Rotation::Renewed(neighbour));
+    assert_eq!(rotate(&case.database, "neighbor", "next").await, Rotation::Renewed(neighbor));
 }
 
-pub(super) async fn lose_a_session_that_is_used_twice_at_once(case: &Case) {
+pub(super) async fn lose_a_session_on_concurrent_use(case: &Case) {
     let user = session(case).await;
     let tried = case
         .at_once(20, |number, database| async move {
@@ -132,7 +130,7 @@ pub(super) async fn lose_a_session_that_is_used_twice_at_once(case: &Case) {
         19,
         "{tried:?}"
     );
-    assert_eq!(living(case, user).await, 0);
+    assert_eq!(valid_tokens(case, user).await, 0);
     for number in 0..20 {
         assert_eq!(
             rotate(&case.database, &format!("new-{number}"), "next").await,
@@ -141,12 +139,12 @@ pub(super) async fn lose_a_session_that_is_used_twice_at_once(case: &Case) {
     }
 }
 
-pub(super) async fn lose_a_session_that_is_being_renewed(case: &Case) {
-    // Whoever hands in the spent token meets a family that grows at the same time.
+pub(super) async fn lose_a_session_during_rotation(case: &Case) {
+    // One task rotates the newest token again and again while two others use a spent one.
     for round in 0..10 {
         let user = case.user().await;
         let token = move |number: usize| format!("{round}-{number}");
-        case.database.open_session(user, &token(0), DAY).await.expect("the session begins");
+        case.database.open_session(user, &token(0), DAY).await.expect("a session is opened");
         assert_eq!(rotate(&case.database, &token(0), &token(1)).await, Rotation::Renewed(user));
         let last = case.at_once(3, |task, database| async move {
             if task > 0 {
@@ -157,7 +155,7 @@ pub(super) async fn lose_a_session_that_is_being_renewed(case: &Case) {
                 == Rotation::Renewed(user)
             {
                 number += 1;
-                assert!(number < 10_000, "the session goes on for whoever has its newest token");
+                assert!(number < 10_000, "the reuse does not revoke the newest token");
             }
             Rotation::Rejected
         });
@@ -165,13 +163,13 @@ pub(super) async fn lose_a_session_that_is_being_renewed(case: &Case) {
             last.await,
             [Rotation::Rejected, Rotation::Reused(user), Rotation::Reused(user)]
         );
-        assert_eq!(living(case, user).await, 0, "in round {round}");
+        assert_eq!(valid_tokens(case, user).await, 0, "in round {round}");
     }
 }
 
-pub(super) async fn end_their_sessions(case: &Case) {
+pub(super) async fn close_their_sessions(case: &Case) {
     let user = session(case).await;
-    case.database.open_session(user, "elsewhere", DAY).await.expect("a second session begins");
+    case.database.open_session(user, "elsewhere", DAY).await.expect("a session is opened");
     assert_eq!(rotate(&case.database, "first", "second").await, Rotation::Renewed(user));
     for token in ["unknown", "first", "first"] {
         case.database.close_session(token).await.expect("the database answers");
@@ -179,70 +177,63 @@ pub(super) async fn end_their_sessions(case: &Case) {
     assert_eq!(
         rotate(&case.database, "second", "third").await,
         Rotation::Rejected,
-        "any token ends its whole session"
+        "any token closes its whole session"
     );
     assert_eq!(rotate(&case.database, "elsewhere", "there").await, Rotation::Renewed(user));
 }
 
-pub(super) async fn lose_all_sessions_with_their_password(case: &Case) {
+pub(super) async fn lose_all_sessions_on_password_change(case: &Case) {
     let user = session(case).await;
-    case.database.open_session(user, "elsewhere", DAY).await.expect("a second session begins");
-    let neighbour = case.user().await;
-    case.database
-        .open_session(neighbour, "neighbour", DAY)
-        .await
-        .expect("another's session begins");
+    case.database.open_session(user, "elsewhere", DAY).await.expect("a session is opened");
+    let neighbor = case.user().await;
+    case.database.open_session(neighbor, "neighbor", DAY).await.expect("a session is opened");
     for generation in 1..3 {
         case.database
             .change_password(user, format!("hash {generation}"))
             .await
             .expect("the database answers");
         let changed =
-            case.other.user(user).await.expect("the database answers").expect("the user is there");
+            case.other.user(user).await.expect("the database answers").expect("the user exists");
         assert_eq!(
             (changed.password_hash, changed.generation),
             (format!("hash {generation}"), generation)
         );
-        assert_eq!(living(case, user).await, 0);
+        assert_eq!(valid_tokens(case, user).await, 0);
         case.database
             .open_session(user, &format!("after {generation}"), DAY)
             .await
-            .expect("a session begins");
+            .expect("a session is opened");
     }
     assert_eq!(rotate(&case.database, "elsewhere", "there").await, Rotation::Rejected);
     assert_eq!(rotate(&case.database, "after 2", "next").await, Rotation::Renewed(user));
     assert_eq!(
-        rotate(&case.database, "neighbour", "next neighbour").await,
-        Rotation::Renewed(neighbour)
+        rotate(&case.database, "neighbor", "next neighbor").await,
+        Rotation::Renewed(neighbor)
     );
-    let neighbour = case
-        .database
-        .user(neighbour)
-        .await
-        .expect("the database answers")
-        .expect("the user is there");
-    assert_eq!(neighbour.generation, 0);
+    let neighbor =
+        case.database.user(neighbor).await.expect("the database answers").expect("the user exists");
+    assert_eq!(neighbor.generation, 0);
 }
 
-pub(super) async fn know_what_they_take(case: &Case) {
-    let (user, neighbour) = (case.user().await, case.user().await);
+pub(super) async fn know_their_usage(case: &Case) {
+    let (user, neighbor) = (case.user().await, case.user().await);
     let usage = async |user| {
         let usage = case.database.usage(user).await.expect("the database answers");
         (usage.unfinished_jobs, usage.stored_bytes)
     };
     assert_eq!(usage(user).await, (0, 0));
     let (first, second) = (case.queued_for(user).await, case.queued_for(user).await);
-    case.queued_for(neighbour).await;
+    case.queued_for(neighbor).await;
     let size = case
         .database
         .job(first)
         .await
         .expect("the database answers")
-        .expect("the job is there")
+        .expect("the job exists")
         .video_size_bytes;
     assert_eq!(usage(user).await, (2, 2 * size));
     let claim = case.claim(first).await;
-    assert_eq!(usage(user).await, (2, 2 * size), "what runs has not ended");
+    assert_eq!(usage(user).await, (2, 2 * size), "a running job is unfinished");
     let archive = archive(&claim);
     case.database.finish(&claim, &archive).await.expect("the database answers");
     assert_eq!(usage(user).await, (1, 2 * size + archive.size_bytes));
@@ -250,9 +241,9 @@ pub(super) async fn know_what_they_take(case: &Case) {
         .cancel(second, State::Queued)
         .await
         .expect("the database answers")
-        .expect("the job is cancelled");
+        .expect("the job is canceled");
     case.database.mark_files_removed(second).await.expect("the database answers");
-    assert_eq!(usage(user).await, (0, size + archive.size_bytes), "what is removed takes nothing");
+    assert_eq!(usage(user).await, (0, size + archive.size_bytes), "removed files are not counted");
 }
 
 /// The user with this id, who exists.
@@ -275,7 +266,7 @@ pub(super) async fn are_disabled_and_enabled(case: &Case) {
     assert!(!disabled.is_active && disabled.generation > before.generation);
     assert!(disabled.updated_at >= before.updated_at + Duration::from_mins(1));
     assert_eq!(user(&case.other, id).await, disabled);
-    assert_eq!(living(case, id).await, 0);
+    assert_eq!(valid_tokens(case, id).await, 0);
     assert_eq!(rotate(&case.database, "first", "second").await, Rotation::Rejected);
 
     // A login that checked the user before it was disabled opens its session afterwards.
