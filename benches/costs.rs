@@ -13,7 +13,7 @@ use benches::binary;
 use benches::client::{Result, User};
 use benches::role::Role;
 use bytes::Bytes;
-use servers::postgres::Stop;
+use servers::postgres::ShutdownMode;
 use servers::{Garage, Postgres, RabbitMq, Redis};
 
 /// For how long nothing is asked of the service, to see what it does anyway.
@@ -32,7 +32,7 @@ fn main() -> Result<()> {
         (Postgres::start(), RabbitMq::start(), Garage::start(), Redis::start());
     let database = postgres.create_database();
     ask(&database, "ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements'")?;
-    postgres.stop(Stop::Fast);
+    postgres.stop(ShutdownMode::Fast);
     postgres.start_again();
     ask(&database, "CREATE EXTENSION pg_stat_statements")?;
     let data = tempfile::tempdir()?;

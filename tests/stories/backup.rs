@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use bytes::Bytes;
-use storage::s3::USUAL_UPLOAD_MEMORY;
+use storage::s3::DEFAULT_UPLOAD_MEMORY;
 use storage::{Key, S3, S3Settings, Storage};
 use tokio::task::block_in_place;
 
@@ -118,7 +118,7 @@ async fn copy(from: &Places, to: &Places) {
             access_key: told("S3_ACCESS_KEY").into(),
             secret_key: told("S3_SECRET_KEY").into(),
             path_style: true,
-            upload_memory: USUAL_UPLOAD_MEMORY,
+            upload_memory: DEFAULT_UPLOAD_MEMORY,
         })
         .expect("the settings are right")
     };

@@ -55,7 +55,7 @@ impl Places {
     /// Places on the servers that all stories share.
     async fn make() -> Self {
         let make = || {
-            let broker = RabbitMq::shared().create_virtual_host().1;
+            let broker = RabbitMq::shared().create_virtual_host().url;
             Self::told(Postgres::shared(), broker, Garage::shared(), Redis::shared())
         };
         let (environment, bucket) = spawn_blocking(make).await.expect("the servers start");

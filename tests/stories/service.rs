@@ -220,8 +220,13 @@ impl Service {
             let outbox = self.database().next_outgoing().await.expect("the database answers");
             let mut waiting = u64::from(outbox.is_some());
             for queue in Queue::ALL {
-                waiting +=
-                    self.running.upkeep().broker.waiting(queue).await.expect("the broker answers");
+                waiting += self
+                    .running
+                    .upkeep()
+                    .broker
+                    .message_count(queue)
+                    .await
+                    .expect("the broker answers");
             }
             (waiting == 0).then_some(())
         })

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
-use servers::postgres::Stop;
+use servers::postgres::ShutdownMode;
 use tokio::task::block_in_place;
 
 use crate::cluster::{Cluster, free_address, load};
@@ -136,8 +136,8 @@ impl Soaked {
         }
         let Cluster { postgres, rabbitmq, garage, redis, .. } = &mut self.cluster;
         match (victim, fault) {
-            (Victim::Postgres, Fault::Killed) => postgres.stop(Stop::Immediate),
-            (Victim::Postgres, _) => postgres.stop(Stop::Fast),
+            (Victim::Postgres, Fault::Killed) => postgres.stop(ShutdownMode::Immediate),
+            (Victim::Postgres, _) => postgres.stop(ShutdownMode::Fast),
             (Victim::RabbitMq, Fault::Killed) => rabbitmq.kill(),
             (Victim::RabbitMq, Fault::Stopped) => rabbitmq.stop(),
             (Victim::RabbitMq, Fault::Paused) => rabbitmq.pause(),

@@ -10,7 +10,7 @@ use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::{Binary, Response};
 use poem_openapi::{ApiResponse, OpenApi};
 use storage::disk::LinkError;
-use storage::disposition;
+use storage::{RequestedRange, content_disposition, content_range};
 
 use crate::object_response;
 use crate::operation_error::{OperationError, problem_responses};
@@ -100,7 +100,7 @@ impl Files {
             || Problem::new(StatusCode::NOT_FOUND, "FILE_NOT_FOUND", "The file does not exist.");
         let disk = service.parts.disk.as_ref().ok_or_else(not_found)?;
         let key = format!("videos/{}/{}/{}", user.0, job.0, name.0);
-        let key = disk.verify(&key, expires.0, &filename.0, &signature.0).map_err(invalid_link)?;
+        let key = disk.verify_link(&key, expires.0, &filename.0, &signature.0).map_err(invalid_link)?;
         let storage = &service.parts.storage;
         let object = storage.head(&key).await.map_err(|error| match error {
             storage::Error::NotFound { .. } => not_found(),
@@ -120,10 +120,18 @@ impl Files {
         };
         Ok(Response::new(response)
             .header(header::ACCEPT_RANGES, "bytes")
-            .header(header::CONTENT_DISPOSITION, disposition(&filename.0))
+            .header(header::CONTENT_DISPOSITION, content_disposition(&filename.0))
             .header(header::ETAG, etag)
             .header(header::CONTENT_LENGTH, length))
     }
+}
+
+/// Problem of a range that starts after the end of an archive of `size` bytes.
+fn unsatisfiable(size: u64) -> Problem {
+    let detail =
+        format!("The range starts after the end of the archive, which has {size} bytes.");
+    Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "RANGE_NOT_SATISFIABLE", detail)
+        .representation_size(size)
 }
 
 /// Problem of a link that is not valid (any more).
@@ -132,7 +140,7 @@ fn invalid_link(error: LinkError) -> Problem {
         LinkError::Expired => {
             Problem::new(StatusCode::GONE, "LINK_EXPIRED", "The link has expired. Get a new link.")
         }
-        LinkError::Wrong => {
+        LinkError::Invalid => {
             let detail = "The signature of the link is invalid.";
             Problem::new(StatusCode::FORBIDDEN, "LINK_INVALID", detail)
         }

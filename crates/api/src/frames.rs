@@ -10,7 +10,7 @@ use poem::web::Data;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::{Binary, Json, Response};
 use poem_openapi::{ApiResponse, OpenApi, ResponseContent};
-use storage::{Object, disposition};
+use storage::{Object, content_disposition};
 use uuid::Uuid;
 
 use crate::archives::{self, ArchiveContents};
@@ -190,7 +190,7 @@ impl Frames {
             let body = object_response::body(storage, &archive.object, range, CHUNK_BYTES);
             (FrameContent::Frame(Binary(body)), frame.length, frame.name.clone())
         };
-        let disposition = disposition(&name);
+        let disposition = content_disposition(&name);
         Ok(with_validators(FrameResponse::Frame(content, disposition, length)))
     }
 }

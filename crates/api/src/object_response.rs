@@ -5,11 +5,9 @@ use std::sync::Arc;
 
 use futures_util::stream;
 use poem::Body;
-use poem::http::{HeaderMap, StatusCode, header};
+use poem::http::{HeaderMap, header};
 use poem::web::headers::{ETag, HeaderMapExt, IfNoneMatch, IfRange};
-use storage::{Key, Object, Storage};
-
-use crate::problem::Problem;
+use storage::{Key, Object, RequestedRange, Storage};
 
 /// Body with a range of an object's bytes. It is read in chunks of `chunk_bytes` as fast as the
 /// client receives it.
@@ -42,86 +40,54 @@ pub fn is_not_modified(headers: &HeaderMap, etag: &str) -> bool {
     !condition.precondition_passes(&etag)
 }
 
-/// Requested byte range of a representation (RFC 9110, 14.2). `None` requests all of it: the header
-/// is absent or invalid, has several ranges, or names another version in `If-Range`.
-pub fn requested_range(
-    headers: &HeaderMap,
-    etag: &str,
-    size: u64,
-) -> Result<Option<Range<u64>>, Problem> {
-    let range =
-        headers.get(header::RANGE).and_then(|range| parse_range(range.to_str().ok()?, size));
+/// Requested byte range of an object (RFC 9110, 14.2). Without a valid `Range`, or if `If-Range`
+/// names another version, the whole object is requested.
+pub fn requested_range(headers: &HeaderMap, etag: &str, size: u64) -> RequestedRange {
     // An invalid condition does not match: bytes of two archives must not be joined.
     let is_same = |condition: IfRange| {
         etag.parse::<ETag>().is_ok_and(|etag| !condition.is_modified(Some(&etag), None))
     };
     let is_other = headers.contains_key(header::IF_RANGE)
         && !headers.typed_get::<IfRange>().is_some_and(is_same);
+    let range = headers.get(header::RANGE).and_then(|range| range.to_str().ok());
     match range.filter(|_| !is_other) {
-        Some(range) if range.is_empty() => {
-            let detail =
-                format!("The range starts after the end of the archive, which has {size} bytes.");
-            Err(Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "RANGE_NOT_SATISFIABLE", detail)
-                .representation_size(size))
-        }
-        range => Ok(range),
+        Some(range) => RequestedRange::parse(range, size),
+        None => RequestedRange::Whole,
     }
-}
-
-/// Value of `Content-Range` (RFC 9110, 14.4).
-pub fn content_range(range: &Range<u64>, size: u64) -> String {
-    format!("bytes {}-{}/{size}", range.start, range.end - 1)
-}
-
-/// Parse a `Range` header with a single range (RFC 9110, 14.1.2). The result is empty if the range
-/// starts after the end.
-fn parse_range(value: &str, size: u64) -> Option<Range<u64>> {
-    // A number that overflows is past the end of any archive.
-    let number = |digits: &str| {
-        let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-        is_number.then(|| digits.parse().unwrap_or(u64::MAX))
-    };
-    let (unit, range) = value.split_once('=')?;
-    let (first, last) = range.trim().split_once('-')?;
-    let range = match (first, last) {
-        ("", last) => size.saturating_sub(number(last)?)..size,
-        (first, "") => number(first)?..size,
-        (first, last) => {
-            let (first, last) = (number(first)?, number(last)?);
-            (first <= last).then_some(first..last.saturating_add(1).min(size))?
-        }
-    };
-    unit.eq_ignore_ascii_case("bytes").then_some(range)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn requested(fields: &[(&'static str, &str)]) -> RequestedRange {
+        let fields = fields.iter().map(|(name, value)| {
+            let name = header::HeaderName::from_static(name);
+            (name, value.parse().expect("a valid header value"))
+        });
+        requested_range(&fields.collect(), "\"a\"", 100)
+    }
+
     #[test]
-    fn parses_single_ranges() -> Result<(), Problem> {
-        let range = |value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert("range", value.parse().map_err(|error| Problem::internal(&error))?);
-            requested_range(&headers, "\"a\"", 100)
+    fn ranges_apply_to_the_same_version_only() {
+        let range = ("range", "bytes=0-9");
+        assert_eq!(requested(&[range]), RequestedRange::Part(0..10));
+        assert_eq!(requested(&[range, ("if-range", "\"a\"")]), RequestedRange::Part(0..10));
+        for other in ["\"b\"", "not an entity tag"] {
+            assert_eq!(requested(&[range, ("if-range", other)]), RequestedRange::Whole, "{other}");
+        }
+        assert_eq!(requested(&[]), RequestedRange::Whole);
+        assert_eq!(requested(&[("range", "bytes=100-")]), RequestedRange::Unsatisfiable);
+    }
+
+    #[test]
+    fn entity_tags_are_compared() {
+        let is_not_modified = |condition: &str| {
+            let condition = condition.parse().expect("a valid header value");
+            let headers = std::iter::once((header::IF_NONE_MATCH, condition)).collect();
+            super::is_not_modified(&headers, "\"a\"")
         };
-        assert_eq!(range("bytes=0-9")?, Some(0..10));
-        assert_eq!(range("bytes=90-")?, Some(90..100));
-        assert_eq!(range("bytes=-10")?, Some(90..100));
-        assert_eq!(range("bytes=0-1000")?, Some(0..100));
-        assert_eq!(range("bytes=0-1,5-6")?, None);
-        assert_eq!(range("bytes=-1000")?, Some(0..100));
-        assert_eq!(range("Bytes=99-99999999999999999999")?, Some(99..100));
-        for ignored in
-            ["lines=1-2", "bytes=2-1", "bytes=-", "bytes=+1-2", "bytes=a-", "bytes=1", "bytes"]
-        {
-            assert_eq!(range(ignored)?, None, "{ignored}");
-        }
-        for unsatisfiable in
-            ["bytes=100-", "bytes=100-200", "bytes=99999999999999999999-", "bytes=-0"]
-        {
-            assert!(range(unsatisfiable).is_err(), "{unsatisfiable}");
-        }
-        Ok(())
+        assert!(is_not_modified("\"a\"") && is_not_modified("\"b\", W/\"a\"") && is_not_modified("*"));
+        assert!(!is_not_modified("\"b\""));
     }
 }

@@ -8,6 +8,7 @@ use poem_openapi::Object;
 use poem_openapi::payload::Payload;
 use poem_openapi::registry::{MetaSchemaRef, Registry};
 use poem_openapi::types::{Example, ToJSON, Type};
+use storage::unsatisfied_content_range;
 use tracing::error;
 
 use crate::rate_limit::RateLimitStatus;
@@ -214,7 +215,7 @@ impl Hint {
             }
             Self::RepresentationSize(size) => {
                 // RFC 9110, 14.4: clients that resume learn that nothing is left.
-                if let Ok(range) = HeaderValue::from_str(&format!("bytes */{size}")) {
+                if let Ok(range) = HeaderValue::from_str(&unsatisfied_content_range(size)) {
                     headers.insert(header::CONTENT_RANGE, range);
                 }
                 return;

@@ -11,7 +11,6 @@ use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
 use poem_openapi::{ApiResponse, Object, OpenApi};
-use storage::Key;
 use tracing::{info, warn};
 use uuid::Uuid;
 
@@ -256,14 +255,8 @@ async fn message_language(
 
 /// Delete the files of a deleted job. The sweep deletes what remains after an error.
 async fn delete_files(service: &Service, job: &Job) {
-    let deleted = async {
-        let storage = &service.parts.storage;
-        for object in storage.list(&Key::folder(job.user_id, job.id), None).await? {
-            storage.delete(&object.key).await?;
-        }
-        Ok::<_, storage::Error>(())
-    };
-    if let Err(error) = deleted.await {
+    let deleted = storage::delete_job_files(&*service.parts.storage, job.user_id, job.id).await;
+    if let Err(error) = deleted {
         warn!(
             job_id = %job.id,
             %error,

@@ -22,7 +22,7 @@ use notifier::{Mailer, Sender};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use storage::Storage;
 use storage::disk::Disk;
-use storage::s3::{S3, S3Settings, USUAL_UPLOAD_MEMORY};
+use storage::s3::{DEFAULT_UPLOAD_MEMORY, S3, S3Settings};
 use tracing::warn;
 use worker::Isolation;
 use worker::cell::{Cells, Program};
@@ -121,7 +121,7 @@ impl Parts {
         }
         let (broker, mut letters) = (broker(settings).await?, Vec::new());
         for queue in Queue::ALL {
-            letters.push((queue.dead_letters(), broker.dead_letters(queue).await?));
+            letters.push((queue.dead_letter_name(), broker.dead_letter_count(queue).await?));
         }
         Ok(Some(letters))
     }
@@ -242,10 +242,10 @@ async fn storage(
         access_key: access_key.clone(),
         secret_key: secret_key.clone(),
         path_style: true,
-        upload_memory: USUAL_UPLOAD_MEMORY,
+        upload_memory: DEFAULT_UPLOAD_MEMORY,
     })?;
     // A day more than ours: the bucket does not know which objects are in use.
-    match s3.prepare(retention(settings) + Duration::from_hours(24)).await {
+    match s3.configure_lifecycle(retention(settings) + Duration::from_hours(24)).await {
         Ok(missing) => missing.into_iter().for_each(|missing| warn!("{missing}")),
         Err(error) => {
             warn!(%error, "the bucket's rules for old objects cannot be set; the service's own retention goes on");

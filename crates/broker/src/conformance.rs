@@ -1,8 +1,7 @@
-//! What every adapter must do, as tests that it calls on a broker of its own.
+//! Tests that every adapter must pass, on a broker of its own.
 //!
-//! Where nothing may arrive, no test waits to see whether something does. Instead something else is
-//! made to arrive that could not if the promise were broken: a message is there for another
-//! subscription because the first did not take it.
+//! No test waits to see that nothing arrives. Instead, something else arrives that could not if the
+//! guarantee were violated: another subscription receives a message because the first did not.
 
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
@@ -14,62 +13,66 @@ use jobs::message::{Cancelled, Completed, Created, Event, Failed};
 use jobs::{Clock, FailureCode, JobId, Message, UserId};
 use tokio::task::{JoinSet, yield_now};
 
-use crate::{Broker, Delivery, Error, Outgoing, Queue, Subscription};
+use crate::{Broker, Delivery, Error, Queue, Subscription, TracedMessage};
 
-/// How long anything may take before the broker counts as hung.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// Timeout after which the broker counts as hanging.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Run the whole suite. Nobody else may use the broker meanwhile. Its queues are empty before and
-/// after; its dead letters are not.
+/// Run the whole suite. The broker must not be used by anybody else meanwhile. Its queues must be
+/// empty and are empty afterwards, but the suite leaves dead letters.
 ///
 /// # Panics
-/// The broker does not do what the traits promise.
-pub async fn all(broker: Arc<dyn Broker>) {
+/// The broker violates a guarantee of the traits.
+pub(crate) async fn all(broker: Arc<dyn Broker>) {
     let shared = &broker;
     let broker = &**shared;
     for queue in Queue::ALL {
-        assert_eq!(broker.waiting(queue).await, Ok(0), "{queue} should be empty before the suite");
+        assert_eq!(
+            broker.message_count(queue).await,
+            Ok(0),
+            "{queue} should be empty before the suite"
+        );
     }
-    // Each leaves the queues empty, so that its messages cannot be taken for those of the next.
+    // Each leaves the queues empty, so that its messages do not reach the next.
     check(broker).await;
-    messages_arrive_as_they_were_published(broker).await;
-    each_event_has_its_queue(broker).await;
+    messages_arrive_unchanged(broker).await;
+    events_are_routed_to_their_queues(broker).await;
     messages_wait_for_a_subscription(broker).await;
-    one_consumer_gets_messages_in_order(broker).await;
-    no_more_than_prefetch_are_unanswered(broker).await;
-    a_prefetch_of_zero_is_one(broker).await;
-    a_dropped_delivery_comes_again(broker).await;
-    a_requeued_message_comes_again(broker).await;
-    a_rejected_message_never_comes_back(broker).await;
-    answers_free_places(broker).await;
-    a_dropped_subscription_leaves_its_messages_to_others(broker).await;
-    two_subscriptions_share_without_repetition(shared).await;
-    waiting_counts_what_is_not_handed_out(broker).await;
-    next_can_be_dropped(broker).await;
+    a_single_subscription_receives_messages_in_order(broker).await;
+    unsettled_deliveries_are_limited_by_prefetch(broker).await;
+    a_prefetch_of_zero_counts_as_one(broker).await;
+    a_dropped_delivery_is_delivered_again(broker).await;
+    a_requeued_message_is_delivered_again(broker).await;
+    a_rejected_message_becomes_a_dead_letter(broker).await;
+    settling_makes_room_for_the_next_delivery(broker).await;
+    a_dropped_subscription_returns_its_messages(broker).await;
+    two_subscriptions_share_messages_without_repetition(shared).await;
+    message_count_includes_ready_messages(broker).await;
+    next_is_cancel_safe(broker).await;
 }
 
 async fn check(broker: &dyn Broker) {
     assert_eq!(broker.check().await, Ok(()));
 }
 
-async fn messages_arrive_as_they_were_published(broker: &dyn Broker) {
-    let traced = Outgoing {
+async fn messages_arrive_unchanged(broker: &dyn Broker) {
+    let traced = TracedMessage {
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         ..created(0)
     };
     let untraced = created(1);
     let mut subscription = subscribe(broker, Queue::Process, 1).await;
-    for outgoing in [traced, untraced] {
-        publish(broker, &outgoing).await;
+    for message in [traced, untraced] {
+        publish(broker, &message).await;
         let delivery = next(&mut subscription).await;
-        assert_eq!(delivery.message, outgoing.message);
-        assert_eq!(delivery.traceparent, outgoing.traceparent);
+        assert_eq!(delivery.message, message.message);
+        assert_eq!(delivery.traceparent, message.traceparent);
         ack(delivery).await;
     }
-    empty(broker, Queue::Process).await;
+    becomes_empty(broker, Queue::Process).await;
 }
 
-async fn each_event_has_its_queue(broker: &dyn Broker) {
+async fn events_are_routed_to_their_queues(broker: &dyn Broker) {
     let (job_id, user_id, filename) =
         (JobId::generate(), UserId::generate(), "férias.mp4".to_owned());
     let outcomes = [
@@ -88,13 +91,13 @@ async fn each_event_has_its_queue(broker: &dyn Broker) {
             user_id,
             filename: filename.clone(),
             error_code: FailureCode::NoVideoStream,
-            error_message: "the file holds no video".to_owned(),
+            error_message: "the file has no video stream".to_owned(),
         }),
         Event::Cancelled(Cancelled { job_id, user_id, filename }),
     ]
-    .map(outgoing);
-    let invitation = created(0);
-    publish(broker, &invitation).await;
+    .map(traced);
+    let task = created(0);
+    publish(broker, &task).await;
     for outcome in &outcomes {
         publish(broker, outcome).await;
     }
@@ -107,46 +110,46 @@ async fn each_event_has_its_queue(broker: &dyn Broker) {
         ack(delivery).await;
     }
     let delivery = next(&mut process).await;
-    assert_eq!(delivery.message, invitation.message);
+    assert_eq!(delivery.message, task.message);
     ack(delivery).await;
-    empty(broker, Queue::Process).await;
-    empty(broker, Queue::Notification).await;
+    becomes_empty(broker, Queue::Process).await;
+    becomes_empty(broker, Queue::Notification).await;
 }
 
 async fn messages_wait_for_a_subscription(broker: &dyn Broker) {
-    let outgoing = created(0);
-    publish(broker, &outgoing).await;
-    waiting_becomes(broker, Queue::Process, 1..=1).await;
+    let message = created(0);
+    publish(broker, &message).await;
+    message_count_becomes(broker, Queue::Process, 1..=1).await;
     let mut subscription = subscribe(broker, Queue::Process, 1).await;
     let delivery = next(&mut subscription).await;
-    assert_eq!(delivery.message, outgoing.message);
+    assert_eq!(delivery.message, message.message);
     ack(delivery).await;
-    empty(broker, Queue::Process).await;
+    becomes_empty(broker, Queue::Process).await;
 }
 
-async fn one_consumer_gets_messages_in_order(broker: &dyn Broker) {
+async fn a_single_subscription_receives_messages_in_order(broker: &dyn Broker) {
     let messages = publish_many(broker, 20).await;
     let mut subscription = subscribe(broker, Queue::Process, 4).await;
-    for outgoing in &messages {
+    for message in &messages {
         let delivery = next(&mut subscription).await;
-        assert_eq!(delivery.message, outgoing.message);
+        assert_eq!(delivery.message, message.message);
         ack(delivery).await;
     }
-    empty(broker, Queue::Process).await;
+    becomes_empty(broker, Queue::Process).await;
 }
 
-async fn no_more_than_prefetch_are_unanswered(broker: &dyn Broker) {
+async fn unsettled_deliveries_are_limited_by_prefetch(broker: &dyn Broker) {
     let mut first = subscribe(broker, Queue::Process, 2).await;
     let messages = publish_many(broker, 3).await;
     let held = [next(&mut first).await, next(&mut first).await];
-    // The third message is there for another only if the first subscription did not get it, neither
-    // to hand out nor to keep.
+    // Another subscription receives the third message only if the first one has neither delivered
+    // nor prefetched it.
     let mut second = subscribe(broker, Queue::Process, 1).await;
     let delivery = {
         let mut more = pin!(first.next());
         tokio::select! {
             biased;
-            more = &mut more => panic!("a third delivery while two are unanswered: {more:?}"),
+            more = &mut more => panic!("a third delivery while two are unsettled: {more:?}"),
             delivery = next(&mut second) => delivery,
         }
     };
@@ -154,10 +157,10 @@ async fn no_more_than_prefetch_are_unanswered(broker: &dyn Broker) {
     for delivery in held.into_iter().chain([delivery]) {
         ack(delivery).await;
     }
-    empty(broker, Queue::Process).await;
+    becomes_empty(broker, Queue::Process).await;
 }
 
-async fn a_prefetch_of_zero_is_one(broker: &dyn Broker) {
+async fn a_prefetch_of_zero_counts_as_one(broker: &dyn Broker) {
     let mut first = subscribe(broker, Queue::Process, 0).await;
     let messages = publish_many(broker, 2).await;
     let held = next(&mut first).await;
@@ -166,57 +169,57 @@ async fn a_prefetch_of_zero_is_one(broker: &dyn Broker) {
     assert_eq!((&held.message, &delivery.message), (&messages[0].message, &messages[1].message));
     ack(held).await;
     ack(delivery).await;
-    empty(broker, Queue::Process).await;
+    becomes_empty(broker, Queue::Process).await;
 }
 
-async fn a_dropped_delivery_comes_again(broker: &dyn Broker) {
-    let outgoing = Outgoing {
+async fn a_dropped_delivery_is_delivered_again(broker: &dyn Broker) {
+    let message = TracedMessage {
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         ..created(0)
     };
-    publish(broker, &outgoing).await;
+    publish(broker, &message).await;
     let mut subscription = subscribe(broker, Queue::Process, 1).await;
     drop(next(&mut subscription).await);
     let again = next(&mut subscription).await;
-    assert_eq!(again.message, outgoing.message);
-    assert_eq!(again.traceparent, outgoing.traceparent);
-    // So does one whose consumer goes away altogether.
+    assert_eq!(again.message, message.message);
+    assert_eq!(again.traceparent, message.traceparent);
+    // Also if its subscription is dropped.
     drop(again);
     drop(subscription);
     let mut other = subscribe(broker, Queue::Process, 1).await;
     let again = next(&mut other).await;
-    assert_eq!(again.message, outgoing.message);
+    assert_eq!(again.message, message.message);
     ack(again).await;
-    empty(broker, Queue::Process).await;
+    becomes_empty(broker, Queue::Process).await;
 }
 
-async fn a_requeued_message_comes_again(broker: &dyn Broker) {
+async fn a_requeued_message_is_delivered_again(broker: &dyn Broker) {
     let messages = publish_many(broker, 2).await;
     let mut subscription = subscribe(broker, Queue::Process, 1).await;
     let first = next(&mut subscription).await;
     assert_eq!(first.message, messages[0].message);
-    first.requeue().await.expect("the answer is taken");
-    // Where in the queue it comes again is the broker's choice.
+    first.requeue().await.expect("the answer is accepted");
+    // Its position in the queue depends on the broker.
     let mut left = ids(&messages);
     while !left.is_empty() {
         let delivery = next(&mut subscription).await;
-        assert!(left.remove(&delivery.message.event.job_id()), "{delivery:?} came twice");
+        assert!(left.remove(&delivery.message.event.job_id()), "{delivery:?} was delivered twice");
         ack(delivery).await;
     }
-    empty(broker, Queue::Process).await;
+    becomes_empty(broker, Queue::Process).await;
 }
 
-async fn a_rejected_message_never_comes_back(broker: &dyn Broker) {
+async fn a_rejected_message_becomes_a_dead_letter(broker: &dyn Broker) {
     let messages = publish_many(broker, 2).await;
     let mut subscription = subscribe(broker, Queue::Process, 1).await;
     let first = next(&mut subscription).await;
     assert_eq!(first.message, messages[0].message);
-    let dead = broker.dead_letters(Queue::Process).await.expect("the broker counts");
-    first.reject().await.expect("the answer is taken");
+    let dead =
+        broker.dead_letter_count(Queue::Process).await.expect("the broker reports the number");
+    first.reject().await.expect("the answer is accepted");
     let second = next(&mut subscription).await;
     assert_eq!(second.message, messages[1].message);
-    // It is not behind the other one either: whichever way it came back, it would come before this
-    // one.
+    // If it were behind the second one, it would be delivered before this one.
     let third = created(2);
     publish(broker, &third).await;
     ack(second).await;
@@ -225,33 +228,33 @@ async fn a_rejected_message_never_comes_back(broker: &dyn Broker) {
     ack(delivery).await;
     becomes(
         "dead letters",
-        async || broker.dead_letters(Queue::Process).await,
+        async || broker.dead_letter_count(Queue::Process).await,
         dead + 1..=dead + 1,
     )
     .await;
-    empty(broker, Queue::Process).await;
+    becomes_empty(broker, Queue::Process).await;
 }
 
-/// Every kind of answer makes room for another delivery.
-async fn answers_free_places(broker: &dyn Broker) {
+/// Every kind of settlement makes room for another delivery.
+async fn settling_makes_room_for_the_next_delivery(broker: &dyn Broker) {
     let mut subscription = subscribe(broker, Queue::Process, 1).await;
     for answer in 0..4 {
         let messages = publish_many(broker, 2).await;
         let first = next(&mut subscription).await;
         match answer {
-            0 => first.ack().await.expect("the answer is taken"),
-            1 => first.reject().await.expect("the answer is taken"),
-            2 => first.requeue().await.expect("the answer is taken"),
+            0 => first.ack().await.expect("the answer is accepted"),
+            1 => first.reject().await.expect("the answer is accepted"),
+            2 => first.requeue().await.expect("the answer is accepted"),
             _ => drop(first),
         }
         for _ in if answer < 2 { &messages[1..] } else { &messages[..] } {
             ack(next(&mut subscription).await).await;
         }
-        empty(broker, Queue::Process).await;
+        becomes_empty(broker, Queue::Process).await;
     }
 }
 
-async fn a_dropped_subscription_leaves_its_messages_to_others(broker: &dyn Broker) {
+async fn a_dropped_subscription_returns_its_messages(broker: &dyn Broker) {
     let messages = publish_many(broker, 3).await;
     let mut first = subscribe(broker, Queue::Process, 3).await;
     let held = next(&mut first).await;
@@ -260,16 +263,16 @@ async fn a_dropped_subscription_leaves_its_messages_to_others(broker: &dyn Broke
     let mut second = subscribe(broker, Queue::Process, 3).await;
     let others = [next(&mut second).await, next(&mut second).await];
     assert_eq!(ids_of(&others), ids(&messages[1..]));
-    // What it had handed out is still its consumer's to answer, and does not come to others.
+    // The delivery of the dropped subscription can still be settled, and goes to nobody else.
     ack(held).await;
     for delivery in others {
         ack(delivery).await;
     }
-    empty(broker, Queue::Process).await;
+    becomes_empty(broker, Queue::Process).await;
 }
 
-/// As many publish at once as there are messages.
-async fn two_subscriptions_share_without_repetition(broker: &Arc<dyn Broker>) {
+/// All messages are published simultaneously.
+async fn two_subscriptions_share_messages_without_repetition(broker: &Arc<dyn Broker>) {
     const COUNT: usize = 100;
     let shared = broker;
     let broker = &**shared;
@@ -278,23 +281,25 @@ async fn two_subscriptions_share_without_repetition(broker: &Arc<dyn Broker>) {
     let messages: Vec<_> = (0..COUNT).map(created).collect();
     let mut left = ids(&messages);
     let mut publishing = JoinSet::new();
-    for outgoing in messages {
+    for message in messages {
         let broker = Arc::clone(shared);
-        publishing.spawn(async move { publish(&*broker, &outgoing).await });
+        publishing.spawn(async move { publish(&*broker, &message).await });
     }
-    let taking = async {
+    let receiving = async {
         while !left.is_empty() {
             let delivery = tokio::select! {
                 delivery = next(&mut first) => delivery,
                 delivery = next(&mut second) => delivery,
             };
-            assert!(left.remove(&delivery.message.event.job_id()), "{delivery:?} came twice");
+            assert!(
+                left.remove(&delivery.message.event.job_id()),
+                "{delivery:?} was delivered twice"
+            );
             ack(delivery).await;
         }
     };
-    tokio::join!(publishing.join_all(), taking);
-    // No repetition is on its way to either: it would come before this one, which only one of them
-    // gets.
+    tokio::join!(publishing.join_all(), receiving);
+    // A repetition would be delivered before this message.
     let last = created(COUNT);
     publish(broker, &last).await;
     let delivery = tokio::select! {
@@ -303,49 +308,53 @@ async fn two_subscriptions_share_without_repetition(broker: &Arc<dyn Broker>) {
     };
     assert_eq!(delivery.message, last.message);
     ack(delivery).await;
-    empty(broker, Queue::Process).await;
+    becomes_empty(broker, Queue::Process).await;
 }
 
-async fn waiting_counts_what_is_not_handed_out(broker: &dyn Broker) {
+async fn message_count_includes_ready_messages(broker: &dyn Broker) {
     publish_many(broker, 3).await;
-    waiting_becomes(broker, Queue::Process, 3..=3).await;
+    message_count_becomes(broker, Queue::Process, 3..=3).await;
     let mut subscription = subscribe(broker, Queue::Process, 2).await;
     let (first, second) = (next(&mut subscription).await, next(&mut subscription).await);
-    // Of three, two are handed out.
-    waiting_becomes(broker, Queue::Process, 1..=3).await;
+    // Of three messages, two are delivered.
+    message_count_becomes(broker, Queue::Process, 1..=3).await;
     ack(first).await;
     let third = next(&mut subscription).await;
-    // Of two, both are; once the broker has noticed.
-    waiting_becomes(broker, Queue::Process, 0..=2).await;
-    assert_eq!(broker.waiting(Queue::Notification).await, Ok(0), "each queue counts its own");
+    // Of two messages, both are delivered.
+    message_count_becomes(broker, Queue::Process, 0..=2).await;
+    assert_eq!(
+        broker.message_count(Queue::Notification).await,
+        Ok(0),
+        "queues are counted separately"
+    );
     drop(subscription);
-    second.requeue().await.expect("the answer is taken");
+    second.requeue().await.expect("the answer is accepted");
     drop(third);
-    // Nobody subscribes any more, so what comes back waits.
-    waiting_becomes(broker, Queue::Process, 2..=2).await;
+    // Without a subscription, returned messages wait.
+    message_count_becomes(broker, Queue::Process, 2..=2).await;
     let mut subscription = subscribe(broker, Queue::Process, 2).await;
     let (second, third) = (next(&mut subscription).await, next(&mut subscription).await);
-    second.reject().await.expect("the answer is taken");
+    second.reject().await.expect("the answer is accepted");
     ack(third).await;
-    empty(broker, Queue::Process).await;
+    becomes_empty(broker, Queue::Process).await;
 }
 
-/// Ask for a delivery again and again without waiting for it, while messages arrive and places get
-/// free: all come, in order.
-async fn next_can_be_dropped(broker: &dyn Broker) {
+/// Poll for deliveries without waiting, while messages arrive and deliveries are settled: all
+/// messages are delivered in order.
+async fn next_is_cancel_safe(broker: &dyn Broker) {
     const COUNT: usize = 100;
     let mut subscription = subscribe(broker, Queue::Process, 2).await;
     let messages: Vec<_> = (0..COUNT).map(created).collect();
     let publishing = async {
-        for outgoing in &messages {
-            publish(broker, outgoing).await;
+        for message in &messages {
+            publish(broker, message).await;
             yield_now().await;
         }
     };
-    let taking = async {
+    let receiving = async {
         let mut dropped = 0_u32;
         let mut held = None;
-        for outgoing in &messages {
+        for message in &messages {
             let delivery = loop {
                 match poll_next(&mut subscription).await {
                     Some(delivery) => break delivery,
@@ -353,30 +362,30 @@ async fn next_can_be_dropped(broker: &dyn Broker) {
                 }
                 yield_now().await;
             };
-            assert_eq!(delivery.message, outgoing.message);
-            // One is unanswered at any time, and for a moment two, when there is no place for a
+            assert_eq!(delivery.message, message.message);
+            // One delivery is unsettled at any time, and two for a moment, which leaves no room for a
             // third.
             if let Some(earlier) = held.replace(delivery) {
                 assert!(
                     poll_next(&mut subscription).await.is_none(),
-                    "a third delivery while two are unanswered"
+                    "a third delivery while two are unsettled"
                 );
                 ack(earlier).await;
             }
         }
         ack(held.expect("the last delivery")).await;
-        assert!(dropped > 0, "no future was dropped while it waited");
+        assert!(dropped > 0, "some futures were dropped while they waited");
     };
-    tokio::time::timeout(PATIENCE, async { tokio::join!(publishing, taking) })
+    tokio::time::timeout(TIMEOUT, async { tokio::join!(publishing, receiving) })
         .await
-        .expect("all messages come in time");
-    empty(broker, Queue::Process).await;
+        .expect("all messages arrive in time");
+    becomes_empty(broker, Queue::Process).await;
 }
 
-/// An invitation to a job of its own.
-pub(crate) fn created(number: usize) -> Outgoing {
+/// Message about a new job.
+pub(crate) fn created(number: usize) -> TracedMessage {
     let (job_id, user_id) = (JobId::generate(), UserId::generate());
-    outgoing(Event::Created(Created {
+    traced(Event::Created(Created {
         job_id,
         user_id,
         video_path: format!("videos/{user_id}/{job_id}/input.mp4"),
@@ -386,35 +395,35 @@ pub(crate) fn created(number: usize) -> Outgoing {
     }))
 }
 
-fn outgoing(event: Event) -> Outgoing {
-    Outgoing { message: Message::new(event, Clock::default().now(), 0, 3), traceparent: None }
+fn traced(event: Event) -> TracedMessage {
+    TracedMessage { message: Message::new(event, Clock::default().now(), 0, 3), traceparent: None }
 }
 
-async fn publish(broker: &dyn Broker, outgoing: &Outgoing) {
-    let published = tokio::time::timeout(PATIENCE, broker.publish(outgoing)).await;
-    published.expect("the broker confirms in time").expect("the message is taken");
+async fn publish(broker: &dyn Broker, message: &TracedMessage) {
+    let published = tokio::time::timeout(TIMEOUT, broker.publish(message)).await;
+    published.expect("the broker confirms in time").expect("the message is accepted");
 }
 
-/// Publish so many messages, one after the other, so that their order is known.
-async fn publish_many(broker: &dyn Broker, count: usize) -> Vec<Outgoing> {
+/// Publish messages one after the other, so that their order is known.
+async fn publish_many(broker: &dyn Broker, count: usize) -> Vec<TracedMessage> {
     let messages: Vec<_> = (0..count).map(created).collect();
-    for outgoing in &messages {
-        publish(broker, outgoing).await;
+    for message in &messages {
+        publish(broker, message).await;
     }
     messages
 }
 
 async fn subscribe(broker: &dyn Broker, queue: Queue, prefetch: u16) -> Box<dyn Subscription> {
-    let subscribed = tokio::time::timeout(PATIENCE, broker.subscribe(queue, prefetch)).await;
+    let subscribed = tokio::time::timeout(TIMEOUT, broker.subscribe(queue, prefetch)).await;
     subscribed.expect("the broker answers in time").expect("a subscription")
 }
 
 async fn next(subscription: &mut Box<dyn Subscription>) -> Delivery {
-    let delivery = tokio::time::timeout(PATIENCE, subscription.next()).await;
-    delivery.expect("a message comes in time").expect("the subscription lasts")
+    let delivery = tokio::time::timeout(TIMEOUT, subscription.next()).await;
+    delivery.expect("a message arrives in time").expect("the subscription lasts")
 }
 
-/// Ask once, and do not wait.
+/// Poll once, without waiting.
 async fn poll_next(subscription: &mut Box<dyn Subscription>) -> Option<Delivery> {
     tokio::select! {
         biased;
@@ -424,37 +433,37 @@ async fn poll_next(subscription: &mut Box<dyn Subscription>) -> Option<Delivery>
 }
 
 async fn ack(delivery: Delivery) {
-    delivery.ack().await.expect("the answer is taken");
+    delivery.ack().await.expect("the answer is accepted");
 }
 
-/// Brokers count a little behind; ask until the number is right.
+/// Query a count, which may be delayed, until it is as expected.
 async fn becomes(
-    what: &str,
+    description: &str,
     count: impl AsyncFn() -> Result<u64, Error>,
-    wanted: RangeInclusive<u64>,
+    expected: RangeInclusive<u64>,
 ) {
     let mut last = None;
-    let asking = async {
-        while !last.is_some_and(|last| wanted.contains(&last)) {
-            last = Some(count().await.expect("the broker counts"));
+    let querying = async {
+        while !last.is_some_and(|last| expected.contains(&last)) {
+            last = Some(count().await.expect("the broker reports the number"));
             yield_now().await;
         }
     };
-    let in_time = tokio::time::timeout(PATIENCE, asking).await.is_ok();
-    assert!(in_time, "{what} should be {wanted:?}, not {last:?}");
+    let in_time = tokio::time::timeout(TIMEOUT, querying).await.is_ok();
+    assert!(in_time, "{description}: expected {expected:?}, but found {last:?}");
 }
 
-async fn waiting_becomes(broker: &dyn Broker, queue: Queue, wanted: RangeInclusive<u64>) {
-    becomes("messages that wait", async || broker.waiting(queue).await, wanted).await;
+async fn message_count_becomes(broker: &dyn Broker, queue: Queue, expected: RangeInclusive<u64>) {
+    becomes("messages", async || broker.message_count(queue).await, expected).await;
 }
 
-/// To be asked when no delivery is unanswered.
-async fn empty(broker: &dyn Broker, queue: Queue) {
-    waiting_becomes(broker, queue, 0..=0).await;
+/// Wait until a queue is empty. Requires that no delivery is unsettled.
+async fn becomes_empty(broker: &dyn Broker, queue: Queue) {
+    message_count_becomes(broker, queue, 0..=0).await;
 }
 
-fn ids(messages: &[Outgoing]) -> HashSet<JobId> {
-    messages.iter().map(|outgoing| outgoing.message.event.job_id()).collect()
+fn ids(messages: &[TracedMessage]) -> HashSet<JobId> {
+    messages.iter().map(|message| message.message.event.job_id()).collect()
 }
 
 fn ids_of(deliveries: &[Delivery]) -> HashSet<JobId> {

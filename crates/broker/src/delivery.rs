@@ -1,60 +1,58 @@
-//! A message in the hands of its consumer.
+//! A delivered message.
 
 use std::fmt;
 
 use async_trait::async_trait;
 use jobs::Message;
 
-use crate::{Error, Outgoing};
+use crate::{Error, TracedMessage};
 
-/// A message that was handed out and waits for an answer. Dropped without one, it goes back to its
-/// queue.
-#[must_use = "a delivery that is dropped goes back to its queue"]
+/// A delivered message that must be settled. Dropping it returns it to its queue.
+#[must_use = "a dropped delivery returns to its queue"]
 pub struct Delivery {
-    /// The message, as it was published.
+    /// Message, as published.
     pub message: Message,
-    /// The trace that it belongs to, as it was published.
+    /// Trace that it belongs to, as published.
     pub traceparent: Option<String>,
-    answer: Box<dyn Answer>,
+    settle: Box<dyn Settle>,
 }
 
 impl Delivery {
-    pub(crate) fn new(outgoing: Outgoing, answer: impl Answer) -> Self {
-        let Outgoing { message, traceparent } = outgoing;
-        Self { message, traceparent, answer: Box::new(answer) }
+    pub(crate) fn new(message: TracedMessage, settle: impl Settle) -> Self {
+        let TracedMessage { message, traceparent } = message;
+        Self { message, traceparent, settle: Box::new(settle) }
     }
 
-    /// The message is dealt with and does not come again.
+    /// Remove the message, because it has been handled.
     ///
     /// # Errors
-    /// The answer did not reach the broker, which then repeats the message.
+    /// The broker did not receive the answer, and delivers the message again.
     pub async fn ack(self) -> Result<(), Error> {
-        self.answer.give(Verdict::Ack).await
+        self.settle.settle(Settlement::Ack).await
     }
 
-    /// The message cannot be dealt with now. It comes again, to this subscription or another; at
-    /// which place in the queue is the broker's choice. A broker may also give up a message that
-    /// keeps coming back, and put it with the dead letters.
+    /// Return the message to its queue, because it cannot be handled now. It is delivered again, to
+    /// this subscription or another; its position in the queue depends on the broker, which may
+    /// also move a message that returns too often to the dead letters.
     ///
     /// # Errors
-    /// The answer did not reach the broker, which then repeats the message all the same.
+    /// The broker did not receive the answer, and delivers the message again as well.
     pub async fn requeue(self) -> Result<(), Error> {
-        self.answer.give(Verdict::Requeue).await
+        self.settle.settle(Settlement::Requeue).await
     }
 
-    /// The message cannot be dealt with ever. It goes to the dead letters, where people can look at
-    /// it.
+    /// Move the message to the dead letters for inspection, because it can never be handled.
     ///
     /// # Errors
-    /// The answer did not reach the broker, which then repeats the message.
+    /// The broker did not receive the answer, and delivers the message again.
     pub async fn reject(self) -> Result<(), Error> {
-        self.answer.give(Verdict::Reject).await
+        self.settle.settle(Settlement::Reject).await
     }
 }
 
 impl fmt::Debug for Delivery {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { message, traceparent, answer: _ } = self;
+        let Self { message, traceparent, settle: _ } = self;
         formatter
             .debug_struct("Delivery")
             .field("message", message)
@@ -63,20 +61,20 @@ impl fmt::Debug for Delivery {
     }
 }
 
-/// An adapter's way to answer one delivery. Dropping it unused, or while it is being used, sends
-/// the message back to its queue.
+/// Settles one delivery. Dropping it, or the future of [`settle`](Self::settle), returns the
+/// message to its queue.
 #[async_trait]
-pub(crate) trait Answer: Send + Sync + 'static {
-    async fn give(self: Box<Self>, verdict: Verdict) -> Result<(), Error>;
+pub(crate) trait Settle: Send + Sync + 'static {
+    async fn settle(self: Box<Self>, settlement: Settlement) -> Result<(), Error>;
 }
 
-/// What becomes of a message.
+/// How a delivery is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// It is dealt with.
+pub(crate) enum Settlement {
+    /// Remove the message.
     Ack,
-    /// It comes again.
+    /// Return it to its queue.
     Requeue,
-    /// It goes to the dead letters.
+    /// Move it to the dead letters.
     Reject,
 }

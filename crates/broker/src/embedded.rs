@@ -1,36 +1,37 @@
-//! Queues in the memory of one process.
+//! Queues in the memory of the process.
 //!
-//! Messages end with the process, and no job with them: the database is the truth, and what it
-//! waits for is published again after a restart. A queue has no limit of its own, for it holds less
-//! than the database does.
+//! Messages are lost with the process, but no job is: the database is authoritative, and after a
+//! restart the messages of waiting jobs are published again. The queues have no limit, because they
+//! hold less than the database.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::delivery::{Answer, Verdict};
-use crate::{Broker, Delivery, Error, Outgoing, Queue, Subscription};
+use crate::delivery::{Settle, Settlement};
+use crate::{Broker, Delivery, Error, Queue, Subscription, TracedMessage};
 
-/// Dead letters that are kept for each queue; the oldest make room for new ones.
-pub const DEAD_LETTERS: usize = 1000;
+/// Maximum number of dead letters of each queue; new ones replace the oldest.
+pub const MAX_DEAD_LETTERS: usize = 1000;
 
-/// A broker inside this process.
+/// A broker in the process.
 #[derive(Debug, Default)]
 pub struct Embedded {
-    process: Arc<Line>,
-    notification: Arc<Line>,
+    process: Arc<EmbeddedQueue>,
+    notification: Arc<EmbeddedQueue>,
 }
 
 impl Embedded {
-    /// A broker with empty queues.
+    /// Create a broker with empty queues.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    fn line(&self, queue: Queue) -> &Arc<Line> {
+    fn queue(&self, queue: Queue) -> &Arc<EmbeddedQueue> {
         match queue {
             Queue::Process => &self.process,
             Queue::Notification => &self.notification,
@@ -40,25 +41,25 @@ impl Embedded {
 
 #[async_trait]
 impl Broker for Embedded {
-    async fn publish(&self, outgoing: &Outgoing) -> Result<(), Error> {
-        let line = self.line(Queue::of(&outgoing.message.event));
-        line.lock().ready.push_back(outgoing.clone());
-        line.tokens.add_permits(1);
+    async fn publish(&self, message: &TracedMessage) -> Result<(), Error> {
+        let queue = self.queue(Queue::of(&message.message.event));
+        queue.state.lock().ready.push_back(message.clone());
+        queue.tokens.add_permits(1);
         Ok(())
     }
 
     async fn subscribe(&self, queue: Queue, prefetch: u16) -> Result<Box<dyn Subscription>, Error> {
-        let slots = Arc::new(Semaphore::new(prefetch.max(1).into()));
-        Ok(Box::new(Share { line: Arc::clone(self.line(queue)), slots }))
+        let prefetch = Arc::new(Semaphore::new(prefetch.max(1).into()));
+        Ok(Box::new(EmbeddedSubscription { queue: Arc::clone(self.queue(queue)), prefetch }))
     }
 
-    async fn waiting(&self, queue: Queue) -> Result<u64, Error> {
-        let state = self.line(queue).lock();
-        Ok(state.ready.len() as u64 + state.unanswered)
+    async fn message_count(&self, queue: Queue) -> Result<u64, Error> {
+        let state = self.queue(queue).state.lock();
+        Ok(state.ready.len() as u64 + state.unsettled)
     }
 
-    async fn dead_letters(&self, queue: Queue) -> Result<u64, Error> {
-        Ok(self.line(queue).lock().dead.len() as u64)
+    async fn dead_letter_count(&self, queue: Queue) -> Result<u64, Error> {
+        Ok(self.queue(queue).state.lock().dead.len() as u64)
     }
 
     async fn check(&self) -> Result<(), Error> {
@@ -68,121 +69,116 @@ impl Broker for Embedded {
 
 /// One queue.
 #[derive(Debug)]
-struct Line {
+struct EmbeddedQueue {
     state: Mutex<State>,
-    /// One for each message that is ready, added after it. Who takes a token may take a message,
-    /// and who waits for one has a turn.
+    /// One token per ready message, added after it. Whoever acquires a token may take a message,
+    /// so the fairness of the semaphore is that of the subscriptions.
     tokens: Semaphore,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    ready: VecDeque<Outgoing>,
-    /// Messages that are handed out.
-    unanswered: u64,
-    dead: VecDeque<Outgoing>,
+    ready: VecDeque<TracedMessage>,
+    /// Number of delivered messages that are not settled.
+    unsettled: u64,
+    dead: VecDeque<TracedMessage>,
 }
 
-impl Default for Line {
+impl Default for EmbeddedQueue {
     fn default() -> Self {
         Self { state: Mutex::default(), tokens: Semaphore::new(0) }
     }
 }
 
-impl Line {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl EmbeddedQueue {
+    /// Take the next message, for which the caller has acquired a token.
+    fn take(&self) -> Option<TracedMessage> {
+        let mut state = self.state.lock();
+        let message = state.ready.pop_front()?;
+        state.unsettled += 1;
+        Some(message)
     }
 
-    /// Hand out the next message, for which the caller has taken a token.
-    fn hand_out(&self) -> Option<Outgoing> {
-        let mut state = self.lock();
-        let outgoing = state.ready.pop_front()?;
-        state.unanswered += 1;
-        Some(outgoing)
-    }
-
-    /// Note what becomes of a message that was handed out.
-    fn answered(&self, outgoing: Outgoing, verdict: Verdict) {
-        let mut state = self.lock();
-        state.unanswered -= 1;
-        match verdict {
-            Verdict::Ack => {}
-            Verdict::Requeue => {
-                // Behind the others: it may be that nobody can deal with it for a while, and they
-                // need not wait for that.
-                state.ready.push_back(outgoing);
+    /// Settle a message that was taken.
+    fn settle(&self, message: TracedMessage, settlement: Settlement) {
+        let mut state = self.state.lock();
+        state.unsettled -= 1;
+        match settlement {
+            Settlement::Ack => {}
+            Settlement::Requeue => {
+                // At the end: nobody may be able to handle it for a while, and the others should
+                // not wait for it.
+                state.ready.push_back(message);
                 drop(state);
                 self.tokens.add_permits(1);
             }
-            Verdict::Reject => {
-                if state.dead.len() == DEAD_LETTERS {
+            Settlement::Reject => {
+                if state.dead.len() == MAX_DEAD_LETTERS {
                     state.dead.pop_front();
                 }
-                state.dead.push_back(outgoing);
+                state.dead.push_back(message);
             }
         }
     }
 }
 
-/// A subscription.
-struct Share {
-    line: Arc<Line>,
-    /// One for each delivery that may be unanswered.
-    slots: Arc<Semaphore>,
+struct EmbeddedSubscription {
+    queue: Arc<EmbeddedQueue>,
+    /// One permit per delivery that may be unsettled.
+    prefetch: Arc<Semaphore>,
 }
 
 #[async_trait]
-impl Subscription for Share {
+impl Subscription for EmbeddedSubscription {
     async fn next(&mut self) -> Result<Delivery, Error> {
-        // What is acquired goes back if this is dropped; and once the message is taken, nothing
-        // waits any more.
-        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| Error::Closed)?;
-        self.line.tokens.acquire().await.map_err(|_| Error::Closed)?.forget();
-        let outgoing = self.line.hand_out().ok_or(Error::Closed)?;
-        let answer = Unanswered {
-            line: Arc::clone(&self.line),
-            outgoing: Some(outgoing.clone()),
-            _slot: slot,
+        // Dropping the future releases what it has acquired, and it does not wait any more once
+        // the message is taken.
+        let permit = Arc::clone(&self.prefetch).acquire_owned().await.map_err(|_| Error::Closed)?;
+        self.queue.tokens.acquire().await.map_err(|_| Error::Closed)?.forget();
+        let message = self.queue.take().ok_or(Error::Closed)?;
+        let settle = Unsettled {
+            queue: Arc::clone(&self.queue),
+            message: Some(message.clone()),
+            _permit: permit,
         };
-        Ok(Delivery::new(outgoing, answer))
+        Ok(Delivery::new(message, settle))
     }
 }
 
-/// A message that is handed out.
-struct Unanswered {
-    line: Arc<Line>,
-    /// None once it is answered.
-    outgoing: Option<Outgoing>,
-    _slot: OwnedSemaphorePermit,
+/// A delivered message that is not settled.
+struct Unsettled {
+    queue: Arc<EmbeddedQueue>,
+    /// `None` once it is settled.
+    message: Option<TracedMessage>,
+    _permit: OwnedSemaphorePermit,
 }
 
-impl Unanswered {
-    fn settle(&mut self, verdict: Verdict) {
-        if let Some(outgoing) = self.outgoing.take() {
-            self.line.answered(outgoing, verdict);
+impl Unsettled {
+    fn settle_once(&mut self, settlement: Settlement) {
+        if let Some(message) = self.message.take() {
+            self.queue.settle(message, settlement);
         }
     }
 }
 
 #[async_trait]
-impl Answer for Unanswered {
-    async fn give(mut self: Box<Self>, verdict: Verdict) -> Result<(), Error> {
-        self.settle(verdict);
+impl Settle for Unsettled {
+    async fn settle(mut self: Box<Self>, settlement: Settlement) -> Result<(), Error> {
+        self.settle_once(settlement);
         Ok(())
     }
 }
 
-impl Drop for Unanswered {
+impl Drop for Unsettled {
     fn drop(&mut self) {
-        self.settle(Verdict::Requeue);
+        self.settle_once(Settlement::Requeue);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conformance::{self, PATIENCE, created};
+    use crate::conformance::{self, TIMEOUT, created};
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn conforms() {
@@ -190,29 +186,30 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rejected_messages_are_kept_up_to_a_limit() {
+    async fn keeps_a_limited_number_of_dead_letters() {
         let broker = Embedded::new();
-        let messages: Vec<_> = (0..=DEAD_LETTERS).map(created).collect();
-        for outgoing in &messages {
-            broker.publish(outgoing).await.expect("the message is taken");
+        let messages: Vec<_> = (0..=MAX_DEAD_LETTERS).map(created).collect();
+        for message in &messages {
+            broker.publish(message).await.expect("the message is accepted");
         }
         let mut subscription = broker.subscribe(Queue::Process, 1).await.expect("a subscription");
         for _ in &messages {
-            let delivery = tokio::time::timeout(PATIENCE, subscription.next())
+            let delivery = tokio::time::timeout(TIMEOUT, subscription.next())
                 .await
-                .expect("a message waits")
+                .expect("the queue has a message")
                 .expect("a delivery");
-            delivery.reject().await.expect("the answer is taken");
+            delivery.reject().await.expect("the answer is accepted");
         }
-        assert_eq!(broker.process.lock().dead, &messages[1..]);
-        assert_eq!(broker.dead_letters(Queue::Process).await, Ok(DEAD_LETTERS as u64));
-        assert_eq!(broker.dead_letters(Queue::Notification).await, Ok(0));
+        assert_eq!(broker.process.state.lock().dead, &messages[1..]);
+        let expected = MAX_DEAD_LETTERS as u64;
+        assert_eq!(broker.dead_letter_count(Queue::Process).await, Ok(expected));
+        assert_eq!(broker.dead_letter_count(Queue::Notification).await, Ok(0));
     }
 
-    /// A subscription that waits takes its turn behind those that waited before, however many
-    /// messages it has had.
+    /// The subscription that has waited longest receives the next message, however many messages
+    /// it has received before.
     #[tokio::test]
-    async fn those_who_wait_take_turns() {
+    async fn waiting_subscriptions_take_turns() {
         let broker = Embedded::new();
         let mut first = broker.subscribe(Queue::Process, 2).await.expect("a subscription");
         let mut second = broker.subscribe(Queue::Process, 2).await.expect("a subscription");
@@ -220,18 +217,18 @@ mod tests {
         // Each is polled once, so both wait now, in this order.
         tokio::select! {
             biased;
-            _ = next_first.as_mut() => panic!("nothing was published"),
-            _ = next_second.as_mut() => panic!("nothing was published"),
+            _ = next_first.as_mut() => panic!("the queue is empty"),
+            _ = next_second.as_mut() => panic!("the queue is empty"),
             () = std::future::ready(()) => {}
         }
         let messages = [created(0), created(1)];
-        for outgoing in &messages {
-            broker.publish(outgoing).await.expect("the message is taken");
+        for message in &messages {
+            broker.publish(message).await.expect("the message is accepted");
         }
-        let taken = tokio::time::timeout(PATIENCE, async { (next_first.await, next_second.await) })
-            .await
-            .expect("a message for each");
-        assert_eq!(taken.0.expect("a delivery").message, messages[0].message);
-        assert_eq!(taken.1.expect("a delivery").message, messages[1].message);
+        let both = async { (next_first.await, next_second.await) };
+        let (first, second) =
+            tokio::time::timeout(TIMEOUT, both).await.expect("a message for each");
+        assert_eq!(first.expect("a delivery").message, messages[0].message);
+        assert_eq!(second.expect("a delivery").message, messages[1].message);
     }
 }

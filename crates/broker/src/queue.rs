@@ -1,23 +1,23 @@
-//! Which queues there are, and which message goes where.
+//! The queues, and the routing of messages to them.
 
 use std::fmt;
 
 use jobs::message::Event;
 
-/// A queue. Every message goes to one of them.
+/// A queue. Every message belongs to one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Queue {
     /// Jobs that wait for a worker.
     Process,
-    /// Outcomes that users may have to be told of.
+    /// Outcomes about which users may have to be notified.
     Notification,
 }
 
 impl Queue {
-    /// All of them.
+    /// All queues.
     pub const ALL: [Self; 2] = [Self::Process, Self::Notification];
 
-    /// Where messages about an event go.
+    /// Queue of the messages about an event.
     #[must_use]
     pub const fn of(event: &Event) -> Self {
         match event {
@@ -26,7 +26,7 @@ impl Queue {
         }
     }
 
-    /// The name by which the broker and its operators know it.
+    /// Name of the queue at the broker.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -35,10 +35,9 @@ impl Queue {
         }
     }
 
-    /// The name under which the broker keeps what was rejected from it, and what nobody took in
-    /// time.
+    /// Name of the broker's queue for messages that were rejected or expired.
     #[must_use]
-    pub const fn dead_letters(self) -> &'static str {
+    pub const fn dead_letter_name(self) -> &'static str {
         match self {
             Self::Process => "video.process.dlq",
             Self::Notification => "notification.send.dlq",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker::embedded::Embedded;
-use broker::{Outgoing, Queue};
+use broker::{Queue, TracedMessage};
 use database::Rules;
 use database::accept::{Accepted, Video};
 use database::attempt::Archive;
@@ -13,7 +13,7 @@ use jobs::message::{Cancelled, Completed, Event};
 use jobs::{Clock, FailureCode, JobId, Language, Message, UserId, VideoFormat};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use servers::Mailbox;
-use servers::mailbox::Manner;
+use servers::mailbox::Behavior;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
@@ -126,7 +126,7 @@ impl Service {
     }
 
     /// A video that gave an archive, and the message about it.
-    async fn completed(&self, filename: &str) -> Outgoing {
+    async fn completed(&self, filename: &str) -> TracedMessage {
         let id = self.accept(filename).await;
         let claim =
             self.database.claim(id, "worker").await.expect("a claim").expect("a job that waits");
@@ -144,7 +144,7 @@ impl Service {
     }
 
     /// A video that gave none, and the message about it.
-    async fn failed(&self, filename: &str) -> Outgoing {
+    async fn failed(&self, filename: &str) -> TracedMessage {
         let id = self.accept(filename).await;
         let claim =
             self.database.claim(id, "worker").await.expect("a claim").expect("a job that waits");
@@ -153,23 +153,23 @@ impl Service {
     }
 
     /// The message about the end of a job, out of the outbox.
-    async fn outcome_of(&self, id: JobId) -> Outgoing {
+    async fn outcome_of(&self, id: JobId) -> TracedMessage {
         let taken = self.database.take_outgoing(100, Duration::ZERO).await.expect("messages");
         let ended = |event: &Event| event.job_id() == id && !matches!(event, Event::Created(_));
         let found = taken
             .into_iter()
             .find(|outgoing| ended(&outgoing.message.event))
             .expect("a message about the end");
-        Outgoing { message: found.message, traceparent: found.traceparent }
+        TracedMessage { message: found.message, traceparent: found.traceparent }
     }
 
-    async fn publish(&self, outgoing: &Outgoing) {
+    async fn publish(&self, outgoing: &TracedMessage) {
         self.broker.publish(outgoing).await.expect("a message in the queue");
     }
 
     async fn publish_event(&self, event: Event) {
         let message = Message::new(event, self.database.clock().now(), 0, 3);
-        self.publish(&Outgoing { message, traceparent: None }).await;
+        self.publish(&TracedMessage { message, traceparent: None }).await;
     }
 
     /// Whether nothing waits any more, neither in the queue nor, however long one waits, in the
@@ -178,7 +178,8 @@ impl Service {
         self.database.clock().advance(Duration::from_hours(48));
         let due =
             self.database.take_notifications(100, Duration::ZERO).await.expect("the database");
-        due.is_empty() && self.broker.waiting(Queue::Notification).await.expect("the queue") == 0
+        due.is_empty()
+            && self.broker.message_count(Queue::Notification).await.expect("the queue") == 0
     }
 }
 
@@ -244,8 +245,8 @@ async fn a_mail_that_is_put_off_goes_out_later_under_the_same_name() {
     let _counting = metrics::set_default_local_recorder(&recorder);
     let service = Service::new().await;
     let sink = Mailbox::start([
-        Manner::Answers("RCPT", "451 4.7.1 come back later"),
-        Manner::HangsUp("DATA"),
+        Behavior::Reply("RCPT", "451 4.7.1 come back later"),
+        Behavior::Disconnect("DATA"),
     ])
     .await;
     service.publish(&service.completed("done.mp4").await).await;
@@ -272,7 +273,8 @@ async fn a_mail_that_nobody_will_take_is_given_up() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _counting = metrics::set_default_local_recorder(&recorder);
     let service = Service::new().await;
-    let refused = [Manner::Answers("RCPT", "550 5.1.1 no such user"), Manner::HangsUp("CONNECT")];
+    let refused =
+        [Behavior::Reply("RCPT", "550 5.1.1 no such user"), Behavior::Disconnect("CONNECT")];
     let sink = Mailbox::start(refused).await;
 
     service.publish(&service.completed("refused.mp4").await).await;
@@ -324,7 +326,7 @@ async fn nobody_is_invited_to_what_is_gone() {
 #[tokio::test]
 async fn a_hanging_mail_server_does_not_keep_outcomes_from_being_noted() {
     let service = Service::new().await;
-    let sink = Mailbox::start([Manner::Hangs("CONNECT")]).await;
+    let sink = Mailbox::start([Behavior::Hang("CONNECT")]).await;
     let first = service.completed("first.mp4").await;
     service
         .database
@@ -335,7 +337,7 @@ async fn a_hanging_mail_server_does_not_keep_outcomes_from_being_noted() {
     tokio::time::timeout(PATIENCE, sink.connected()).await.expect("the first mail on its way");
     service.publish(&service.completed("second.mp4").await).await;
     let noted = async {
-        while service.broker.waiting(Queue::Notification).await.expect("the queue") > 0 {
+        while service.broker.message_count(Queue::Notification).await.expect("the queue") > 0 {
             tokio::task::yield_now().await;
         }
     };
@@ -371,7 +373,10 @@ async fn an_outcome_that_the_database_does_not_take_stays_in_the_queue() {
         error_message: String::new(),
     };
     let message = Message::new(Event::Failed(failed), database.clock().now(), 0, 3);
-    broker.publish(&Outgoing { message, traceparent: None }).await.expect("a message in the queue");
+    broker
+        .publish(&TracedMessage { message, traceparent: None })
+        .await
+        .expect("a message in the queue");
 
     let mut subscription = broker.subscribe(Queue::Notification, 1).await.expect("a subscription");
     for left in [1, 0] {
@@ -380,7 +385,7 @@ async fn an_outcome_that_the_database_does_not_take_stays_in_the_queue() {
             .expect("a message in time")
             .expect("a message");
         notifier.note(delivery).await.expect("an answer");
-        assert_eq!(broker.waiting(Queue::Notification).await.expect("the queue"), left);
+        assert_eq!(broker.message_count(Queue::Notification).await.expect("the queue"), left);
         database.migrate().await.expect("a schema");
     }
 }

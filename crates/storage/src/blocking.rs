@@ -1,8 +1,8 @@
-//! Objects for code that reads and writes synchronously, on threads of its own.
+//! Synchronous access to objects, for threads that may block.
 //!
-//! Both bridges wait with [`Handle::block_on`], which panics on a thread that drives async tasks:
-//! use them on threads started for the purpose, or by `spawn_blocking`. The runtime has to be
-//! running on other threads meanwhile.
+//! [`Reader`] and [`Writer`] wait with [`Handle::block_on`], which panics on a thread that drives
+//! async tasks: use them on dedicated threads or in `spawn_blocking`. The runtime must be driven by
+//! other threads meanwhile.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -15,39 +15,39 @@ use tokio::task::JoinHandle;
 
 use crate::{Error, Key, Object, Storage, Upload};
 
-/// Bytes of the first request at a place. Enough for the header of most containers.
+/// Bytes of the first request at a position: enough for the header of most containers.
 const FIRST_WINDOW: u64 = 256 << 10;
 
-/// Most bytes of one request.
-const LARGEST_WINDOW: u64 = 4 << 20;
+/// Maximum bytes of one request.
+const MAX_WINDOW: u64 = 4 << 20;
 
-/// Most bytes that are kept after they were read, so that a reader who jumps between a few places
-/// asks for each once.
-const KEPT: u64 = 8 << 20;
+/// Maximum bytes of cached windows. A reader that alternates between a few positions then requests
+/// each of them once.
+const CACHE_SIZE: u64 = 8 << 20;
 
-/// How many bytes [`Writer`] gathers before it waits for the upload.
-const GATHERED: usize = 1 << 20;
+/// Bytes that [`Writer`] buffers before it waits for the upload.
+const WRITE_BUFFER: usize = 1 << 20;
 
-/// Reads an object by windows, each asked for with one request.
+/// Reads an object in windows, each with one request.
 ///
-/// A window is small after a jump and each that follows without one is twice as long as the last,
-/// up to 4 MiB; from the second on, the next one is on its way while one is read. A jump ahead that
-/// is no longer than the last window counts as none.
+/// The first window after a jump is small, and each consecutive one is twice as large as the one
+/// before it, up to 4 MiB. From the second on, the next window is prefetched while the current one
+/// is read. A forward jump that is not longer than the last window counts as consecutive.
 ///
-/// At most 8 MiB of windows that were read and 4 MiB of one that is on its way are in memory. One
-/// on its way that a jump made useless may stay until it arrives.
+/// Memory use is at most 8 MiB of cached windows and 4 MiB of a prefetched one. A prefetch that a
+/// jump made useless may stay until it has finished.
 pub struct Reader {
     storage: Arc<dyn Storage>,
     key: Key,
     size: u64,
     runtime: Handle,
-    at: u64,
-    /// The one used last is first.
+    position: u64,
+    /// Cached windows, most recently used first.
     windows: VecDeque<Window>,
-    ahead: Option<Ahead>,
+    prefetch: Option<Prefetch>,
 }
 
-/// Bytes of the object from `start`.
+/// Bytes of the object from `start` on.
 struct Window {
     start: u64,
     bytes: Bytes,
@@ -62,84 +62,85 @@ impl Window {
         self.start + self.length()
     }
 
-    fn holds(&self, at: u64) -> bool {
-        (self.start..self.end()).contains(&at)
+    fn contains(&self, position: u64) -> bool {
+        (self.start..self.end()).contains(&position)
     }
 
-    /// Whether who has read this window and now reads at `at` is going on, as opposed to looking
-    /// elsewhere.
-    fn leads_to(&self, at: u64) -> bool {
-        (self.end()..self.end() + self.length()).contains(&at)
+    /// Whether reading at `position` after this window counts as consecutive, not as a jump.
+    fn is_followed_by(&self, position: u64) -> bool {
+        (self.end()..self.end() + self.length()).contains(&position)
     }
 }
 
-/// A window that is on its way.
-struct Ahead {
+/// A window that is being requested.
+struct Prefetch {
     range: Range<u64>,
     task: JoinHandle<Result<Bytes, Error>>,
 }
 
-impl Drop for Ahead {
+impl Drop for Prefetch {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
 impl Reader {
-    /// Read `object` from its start. `runtime` is where the storage's calls run.
+    /// Read `object` from its start. `runtime` executes the calls of the storage.
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>, object: &Object, runtime: Handle) -> Self {
         let Object { key, size, .. } = object.clone();
-        Self { storage, key, size, runtime, at: 0, windows: VecDeque::new(), ahead: None }
+        Self { storage, key, size, runtime, position: 0, windows: VecDeque::new(), prefetch: None }
     }
 
-    /// Some bytes from the current position on, which is before the end.
+    /// Return some bytes from the current position on, which is before the end.
     fn bytes(&mut self) -> Result<Bytes, Error> {
-        let at = self.at;
-        let kept = self
+        let position = self.position;
+        let cached = self
             .windows
             .iter()
-            .position(|window| window.holds(at))
+            .position(|window| window.contains(position))
             .and_then(|index| self.windows.remove(index));
-        let window = match kept {
+        let window = match cached {
             Some(window) => window,
-            None => self.next_window()?,
+            None => self.load_window()?,
         };
-        let bytes = window.bytes.slice((at - window.start) as usize..);
+        let bytes = window.bytes.slice((position - window.start) as usize..);
         self.windows.push_front(window);
         Ok(bytes)
     }
 
-    /// Get a window that holds the current position, which none that is kept does, and ask for the
-    /// one after it if that is likely to be read.
-    fn next_window(&mut self) -> Result<Window, Error> {
-        let at = self.at;
-        let before = self.windows.iter().find(|window| window.leads_to(at)).map(Window::length);
-        let (start, bytes) = if let Some(mut ahead) =
-            self.ahead.take_if(|ahead| ahead.range.contains(&at))
-        {
-            let bytes = self.runtime.block_on(&mut ahead.task).map_err(|stopped| {
-                Error::Unavailable { action: format!("read {}", self.key), cause: stopped.into() }
+    /// Load a window with the current position, which is in no cached window, and prefetch the
+    /// next one if the reader is likely to need it.
+    fn load_window(&mut self) -> Result<Window, Error> {
+        let position = self.position;
+        let preceding =
+            self.windows.iter().find(|window| window.is_followed_by(position)).map(Window::length);
+        let prefetched = self.prefetch.take_if(|prefetch| prefetch.range.contains(&position));
+        let window = if let Some(mut prefetch) = prefetched {
+            let result = self.runtime.block_on(&mut prefetch.task);
+            let bytes = result.map_err(|stopped| Error::Unavailable {
+                action: format!("read {}", self.key),
+                cause: stopped.into(),
             })??;
-            self.make_room(bytes.len() as u64);
-            (ahead.range.start, bytes)
+            self.evict(bytes.len() as u64);
+            Window { start: prefetch.range.start, bytes }
         } else {
-            let range = self.range(at, before.map_or(FIRST_WINDOW, longer));
-            self.make_room(range.end - range.start);
-            (at, self.runtime.block_on(self.storage.read(&self.key, range))?)
+            let range = self.uncached_range(position, preceding.map_or(FIRST_WINDOW, next_length));
+            self.evict(range.end - range.start);
+            let bytes = self.runtime.block_on(self.storage.read(&self.key, range))?;
+            Window { start: position, bytes }
         };
-        let window = Window { start, bytes };
-        if before.is_some() {
-            self.read_ahead(self.range(window.end(), longer(window.length())));
+        if preceding.is_some() {
+            self.start_prefetch(self.uncached_range(window.end(), next_length(window.length())));
         }
         Ok(window)
     }
 
-    /// Bytes to ask for from `start` on: not past the end, and none that are here.
-    fn range(&self, start: u64, length: u64) -> Range<u64> {
+    /// Range to request from `start` on: within the object and without cached bytes.
+    fn uncached_range(&self, start: u64, length: u64) -> Range<u64> {
         let mut end = self.size.min(start + length);
         for window in &self.windows {
-            if window.holds(start) {
+            if window.contains(start) {
                 end = start;
             } else if window.start > start {
                 end = end.min(window.start);
@@ -148,116 +149,116 @@ impl Reader {
         start..end
     }
 
-    fn read_ahead(&mut self, range: Range<u64>) {
-        if range.is_empty()
-            || self.ahead.as_ref().is_some_and(|ahead| ahead.range.contains(&range.start))
-        {
+    fn start_prefetch(&mut self, range: Range<u64>) {
+        let is_running = |prefetch: &Prefetch| prefetch.range.contains(&range.start);
+        if range.is_empty() || self.prefetch.as_ref().is_some_and(is_running) {
             return;
         }
-        let (storage, key, wanted) = (Arc::clone(&self.storage), self.key.clone(), range.clone());
-        let task = self.runtime.spawn(async move { storage.read(&key, wanted).await });
-        self.ahead = Some(Ahead { range, task });
+        let (storage, key, requested) =
+            (Arc::clone(&self.storage), self.key.clone(), range.clone());
+        let task = self.runtime.spawn(async move { storage.read(&key, requested).await });
+        self.prefetch = Some(Prefetch { range, task });
     }
 
-    /// Forget the windows that were not used for longest, so that another of this length fits.
-    fn make_room(&mut self, length: u64) {
-        let mut kept = length;
+    /// Drop the least recently used windows until another of this length fits.
+    fn evict(&mut self, length: u64) {
+        let mut total = length;
         self.windows.retain(|window| {
-            kept += window.length();
-            kept <= KEPT
+            total += window.length();
+            total <= CACHE_SIZE
         });
     }
 }
 
-/// How long a window is that follows one of this length.
-fn longer(length: u64) -> u64 {
-    (2 * length).clamp(FIRST_WINDOW, LARGEST_WINDOW)
+/// Length of the window that follows one of this length.
+fn next_length(length: u64) -> u64 {
+    (2 * length).clamp(FIRST_WINDOW, MAX_WINDOW)
 }
 
 impl Read for Reader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if buffer.is_empty() || self.at >= self.size {
+        if buffer.is_empty() || self.position >= self.size {
             return Ok(0);
         }
         let bytes = self.bytes()?;
         let length = buffer.len().min(bytes.len());
         buffer[..length].copy_from_slice(&bytes[..length]);
-        self.at += length as u64;
+        self.position += length as u64;
         Ok(length)
     }
 }
 
 impl Seek for Reader {
-    /// As that of a file: past the end is allowed, and nothing is read there.
+    /// Like that of a file: a position past the end is valid, and nothing can be read there.
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let at = match to {
-            SeekFrom::Start(at) => Some(at),
-            SeekFrom::End(by) => self.size.checked_add_signed(by),
-            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+        let position = match to {
+            SeekFrom::Start(position) => Some(position),
+            SeekFrom::End(offset) => self.size.checked_add_signed(offset),
+            SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
         };
-        self.at = at.ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidInput, "the position lies before the start")
+        self.position = position.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidInput, "the position is before the start")
         })?;
-        Ok(self.at)
+        Ok(self.position)
     }
 }
 
-/// Writes an upload. It gathers 1 MiB, and as much again may be on its way to the upload, besides
-/// what that holds itself.
+/// Writes an upload. Memory use is a buffer of 1 MiB and as much again in transit, in addition to
+/// that of the upload.
 ///
 /// Dropping it drops the upload, which aborts it.
 pub struct Writer {
-    /// Always there until the end.
+    /// `None` once it has been returned.
     upload: Option<Box<dyn Upload>>,
     runtime: Handle,
-    gathered: BytesMut,
+    buffer: BytesMut,
 }
 
 impl Writer {
-    /// Write to `upload`. `runtime` is where its calls run.
+    /// Write to `upload`. `runtime` executes its calls.
     #[must_use]
     pub fn new(upload: Box<dyn Upload>, runtime: Handle) -> Self {
-        Self { upload: Some(upload), runtime, gathered: BytesMut::new() }
+        Self { upload: Some(upload), runtime, buffer: BytesMut::new() }
     }
 
-    /// Hand in what is left, and give the upload back to be completed.
+    /// Write the buffered bytes and return the upload, for its completion.
     pub fn into_upload(mut self) -> io::Result<Box<dyn Upload>> {
         self.flush()?;
-        self.upload.take().ok_or_else(gone)
+        self.upload.take().ok_or_else(no_upload)
     }
 }
 
-/// What an error says that cannot happen: only dropping or using up the writer takes its upload.
-fn gone() -> io::Error {
-    io::Error::other("the upload was handed back")
+/// Error that cannot occur: only dropping or consuming the writer removes its upload.
+fn no_upload() -> io::Error {
+    io::Error::other("the upload has been returned")
 }
 
 impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.gathered.capacity() == 0 {
-            self.gathered.reserve(GATHERED);
+        if self.buffer.capacity() == 0 {
+            self.buffer.reserve(WRITE_BUFFER);
         }
-        let length = bytes.len().min(GATHERED - self.gathered.len());
-        self.gathered.extend_from_slice(&bytes[..length]);
-        if self.gathered.len() == GATHERED {
+        let length = bytes.len().min(WRITE_BUFFER - self.buffer.len());
+        self.buffer.extend_from_slice(&bytes[..length]);
+        if self.buffer.len() == WRITE_BUFFER {
             self.flush()?;
         }
         Ok(length)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        if self.gathered.is_empty() {
+        if self.buffer.is_empty() {
             return Ok(());
         }
-        let bytes = std::mem::take(&mut self.gathered).freeze();
-        let upload = self.upload.as_mut().ok_or_else(gone)?;
+        let bytes = std::mem::take(&mut self.buffer).freeze();
+        let upload = self.upload.as_mut().ok_or_else(no_upload)?;
         Ok(self.runtime.block_on(upload.write(bytes))?)
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // An upload that is dropped may need the runtime to clean up.
+        // Dropping an upload may spawn its cleanup on the runtime.
         let _entered = self.runtime.enter();
         drop(self.upload.take());
     }

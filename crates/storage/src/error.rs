@@ -1,80 +1,79 @@
-//! What can go wrong with storage.
+//! Errors of the storage.
 
 use std::io;
 use std::ops::Range;
 
 use crate::Key;
 
-/// Why an object could not be read or written.
+/// Error of an operation on the storage.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is no such object.
-    #[error("{key} is not in storage")]
+    /// The object does not exist.
+    #[error("{key} does not exist in the storage")]
     NotFound {
         /// Its key.
         key: Key,
     },
-    /// The object has not all the bytes that were asked for.
-    #[error("{key} has {size} bytes, not those from {} to {}", range.start, range.end)]
+    /// The object does not have all the requested bytes.
+    #[error("{key} has {size} bytes; the range {}..{} is not within them", range.start, range.end)]
     OutOfRange {
         /// Its key.
         key: Key,
-        /// The bytes that were asked for.
+        /// Requested bytes.
         range: Range<u64>,
-        /// How many bytes it has.
+        /// Size of the object in bytes.
         size: u64,
     },
-    /// There is no room for more.
-    #[error("storage is full: delete what is not needed, or give it more room")]
+    /// The disk or the quota of the bucket is full.
+    #[error("the storage is full: delete objects or enlarge it")]
     Full,
-    /// The upload failed or was given up before, or was swept away as too old.
-    #[error("the upload of {key} was cut short: begin it again")]
-    CutShort {
-        /// The key that it should have had.
+    /// The upload failed or was dropped before, or was swept because of its age.
+    #[error("the upload of {key} was interrupted: start it again")]
+    Interrupted {
+        /// Key of the object.
         key: Key,
     },
-    /// The object would be larger than storage can take.
-    #[error("{key} would have more than {most} bytes, which is all that storage takes: split it")]
+    /// The object exceeds the maximum size of the storage.
+    #[error("{key} exceeds {limit} bytes, the maximum size of an object: split it")]
     TooLarge {
         /// Its key.
         key: Key,
-        /// How many bytes an object can have.
-        most: u64,
+        /// Maximum size in bytes.
+        limit: u64,
     },
-    /// A setting is wrong.
+    /// A setting is invalid.
     #[error("{setting} {problem}")]
     Setting {
         /// Its name.
         setting: &'static str,
-        /// What is wrong with it: `is ...`.
+        /// Predicate of the message: `is ...`.
         problem: String,
     },
-    /// The key for signed links is short enough to be guessed.
-    #[error(
-        "links cannot be signed with a key of {length} bytes: use {} random ones or more",
-        crate::disk::SHORTEST_SIGNING_KEY
-    )]
+    /// The key that signs links is too short.
+    #[error("the key that signs links has {length} bytes: use at least {minimum} random ones")]
     WeakSigningKey {
         /// Its length in bytes.
         length: usize,
+        /// Minimum length in bytes.
+        minimum: usize,
     },
-    /// The storage could not be reached, or refused.
-    #[error("storage failed to {action}: {cause}")]
+    /// The storage cannot be reached, or it failed.
+    #[error("the storage failed to {action}: {cause}")]
     Unavailable {
-        /// What it was asked to do: `read videos/...`.
+        /// The operation, as an infinitive: `read videos/...`.
         action: String,
-        /// What it said; no `source`, for its words are in ours.
+        /// Cause of the failure. The message includes it, so there is no `source()`.
         cause: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
 impl Error {
-    /// Whether the same may succeed at another time, without anything else being done differently.
+    /// Whether the same operation may succeed later without any change.
     #[must_use]
     pub const fn retry_may_help(&self) -> bool {
         match self {
-            Self::Full | Self::CutShort { .. } | Self::Unavailable { .. } => true,
+            Self::Full | Self::Interrupted { .. } | Self::Unavailable { .. } => true,
             Self::NotFound { .. }
             | Self::OutOfRange { .. }
             | Self::TooLarge { .. }
@@ -83,8 +82,8 @@ impl Error {
         }
     }
 
-    /// The error that the system gave to an `action`.
-    pub(crate) fn of_system(action: impl FnOnce() -> String, error: io::Error) -> Self {
+    /// Convert an I/O error of the operating system during `action`.
+    pub(crate) fn from_io(action: impl FnOnce() -> String, error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
             _ => Self::Unavailable { action: action(), cause: error.into() },
@@ -92,8 +91,7 @@ impl Error {
     }
 }
 
-/// For those who read and write synchronously. The error can be had back by
-/// [`io::Error::downcast`].
+/// For synchronous readers and writers. [`io::Error::downcast`] restores the original error.
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match error {
@@ -112,24 +110,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_disk_is_told_apart() {
+    fn distinguishes_a_full_disk() {
         // errno(3): ENOSPC is 28 and EDQUOT 122 on Linux; EIO is 5.
-        let of =
-            |number| Error::of_system(|| "write".to_owned(), io::Error::from_raw_os_error(number));
-        assert!(matches!(of(28), Error::Full));
-        assert!(matches!(of(122), Error::Full));
-        let other = of(5);
-        assert!(other.to_string().starts_with("storage failed to write: "), "{other}");
+        let convert =
+            |errno| Error::from_io(|| "write".to_owned(), io::Error::from_raw_os_error(errno));
+        assert!(matches!(convert(28), Error::Full));
+        assert!(matches!(convert(122), Error::Full));
+        let other = convert(5);
+        assert!(other.to_string().starts_with("the storage failed to write: "), "{other}");
         assert!(other.retry_may_help());
     }
 
     #[test]
-    fn the_cause_survives_synchronous_callers() {
+    fn survives_the_conversion_to_an_io_error() {
         let key = Key::archive(UserId::generate(), JobId::generate(), 1);
         let error = io::Error::from(Error::NotFound { key: key.clone() });
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
-        let back = error.downcast::<Error>().expect("it was one of ours");
-        assert!(matches!(&back, Error::NotFound { key: missing } if *missing == key), "{back}");
-        assert!(!back.retry_may_help());
+        let original = error.downcast::<Error>().expect("the error is one of the storage");
+        assert!(matches!(&original, Error::NotFound { key: missing } if *missing == key));
+        assert!(!original.retry_may_help());
     }
 }

@@ -1,53 +1,61 @@
-//! The names of objects. They are built here and nowhere else.
+//! Names of objects. No other module builds them.
 
 use std::fmt;
 use std::str::FromStr;
 
 use jobs::{JobId, UserId, VideoFormat};
 
-/// The name of an object.
+/// Name of an object.
 ///
 /// ```text
-/// videos/{user}/{job}/input.{suffix}        the video as it was uploaded
-/// videos/{user}/{job}/output-{fence}.zip    the archive that one attempt made
+/// videos/{user}/{job}/input.{suffix}        the uploaded video
+/// videos/{user}/{job}/output-{fence}.zip    the archive of one attempt
 /// ```
 ///
-/// There are no others, so a key is always safe as a path and in a URL. Keys sort as S3 lists them,
-/// by their bytes.
+/// These are the only two forms, so a key is always safe as a path and in a URL. Keys are ordered
+/// by their bytes, as S3 lists them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     text: String,
-    user: UserId,
-    job: JobId,
+    user_id: UserId,
+    job_id: JobId,
 }
 
 impl Key {
-    /// What all keys begin with.
+    /// Prefix of all keys.
     pub const ROOT: &str = "videos/";
 
-    /// The key of an uploaded video.
+    /// Key of an uploaded video.
     #[must_use]
-    pub fn input(user: UserId, job: JobId, format: VideoFormat) -> Self {
-        Self { text: format!("{}input.{}", Self::folder(user, job), format.suffix()), user, job }
+    pub fn input(user_id: UserId, job_id: JobId, format: VideoFormat) -> Self {
+        let prefix = Self::job_prefix(user_id, job_id);
+        Self { text: format!("{prefix}input.{}", format.suffix()), user_id, job_id }
     }
 
-    /// The key of the archive that the attempt with this fence makes. Each attempt has its own, so
-    /// that one that woke up too late cannot touch what another has made.
+    /// Key of the archive of the attempt with this fence. Each attempt has its own, so that a
+    /// delayed one cannot overwrite the archive of another.
     #[must_use]
-    pub fn archive(user: UserId, job: JobId, fence: i64) -> Self {
-        Self { text: format!("{}output-{fence}.zip", Self::folder(user, job)), user, job }
+    pub fn archive(user_id: UserId, job_id: JobId, fence: i64) -> Self {
+        let prefix = Self::job_prefix(user_id, job_id);
+        Self { text: format!("{prefix}output-{fence}.zip"), user_id, job_id }
     }
 
-    /// What all keys of a job begin with, and no others.
+    /// Prefix of all keys of a job, and of no others.
     #[must_use]
-    pub fn folder(user: UserId, job: JobId) -> String {
-        format!("{}{user}/{job}/", Self::ROOT)
+    pub fn job_prefix(user_id: UserId, job_id: JobId) -> String {
+        format!("{}{user_id}/{job_id}/", Self::ROOT)
     }
 
-    /// Whose object it is, and of which job.
+    /// User who owns the object.
     #[must_use]
-    pub const fn job(&self) -> (UserId, JobId) {
-        (self.user, self.job)
+    pub const fn user_id(&self) -> UserId {
+        self.user_id
+    }
+
+    /// Job that the object belongs to.
+    #[must_use]
+    pub const fn job_id(&self) -> JobId {
+        self.job_id
     }
 
     /// The key as text.
@@ -63,31 +71,32 @@ impl fmt::Display for Key {
     }
 }
 
-/// A text that is no key.
+/// Error of parsing a text that is not a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not the key of an object")]
-pub struct UnknownKey(String);
+pub struct InvalidKey(String);
 
 impl FromStr for Key {
-    type Err = UnknownKey;
+    type Err = InvalidKey;
 
-    fn from_str(text: &str) -> Result<Self, UnknownKey> {
-        // Numbers can be written in several ways, keys in one only: it has to be the one that the
-        // parts give again.
-        parse(text).filter(|key| key.text == text).ok_or_else(|| UnknownKey(text.to_owned()))
+    fn from_str(text: &str) -> Result<Self, InvalidKey> {
+        // Numbers and UUIDs have several notations, but a key has only one: the one in which its
+        // parts are written again.
+        parse(text).filter(|key| key.text == text).ok_or_else(|| InvalidKey(text.to_owned()))
     }
 }
 
 fn parse(text: &str) -> Option<Key> {
     let mut parts = text.strip_prefix(Key::ROOT)?.splitn(3, '/');
-    let (user, job, name) =
-        (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?);
+    let user_id = parts.next()?.parse().ok()?;
+    let job_id = parts.next()?.parse().ok()?;
+    let name = parts.next()?;
     if let Some(suffix) = name.strip_prefix("input.") {
         let format = VideoFormat::ALL.into_iter().find(|format| format.suffix() == suffix)?;
-        return Some(Key::input(user, job, format));
+        return Some(Key::input(user_id, job_id, format));
     }
     let fence = name.strip_prefix("output-")?.strip_suffix(".zip")?.parse().ok()?;
-    Some(Key::archive(user, job, fence))
+    Some(Key::archive(user_id, job_id, fence))
 }
 
 #[cfg(test)]
@@ -98,25 +107,26 @@ mod tests {
     const JOB: &str = "0190a000-0000-7000-8000-0000000000bb";
 
     #[test]
-    fn keys_read_as_they_are_written() {
-        let (user, job): (UserId, JobId) =
-            (USER.parse().expect("a UUID"), JOB.parse().expect("a UUID"));
-        let folder = format!("videos/{USER}/{JOB}/");
-        assert_eq!(Key::folder(user, job), folder);
-        assert_eq!(Key::archive(user, job, 12).as_str(), format!("{folder}output-12.zip"));
+    fn parses_every_key_it_writes() {
+        let user_id: UserId = USER.parse().expect("a UUID");
+        let job_id: JobId = JOB.parse().expect("a UUID");
+        let prefix = format!("videos/{USER}/{JOB}/");
+        assert_eq!(Key::job_prefix(user_id, job_id), prefix);
+        assert_eq!(Key::archive(user_id, job_id, 12).as_str(), format!("{prefix}output-12.zip"));
         assert_eq!(
-            Key::input(user, job, VideoFormat::Webm).as_str(),
-            format!("{folder}input.webm")
+            Key::input(user_id, job_id, VideoFormat::Webm).as_str(),
+            format!("{prefix}input.webm")
         );
-        let keys = VideoFormat::ALL.map(|format| Key::input(user, job, format)).into_iter();
-        for key in keys.chain([1, 2, i64::MAX].map(|fence| Key::archive(user, job, fence))) {
+        let videos = VideoFormat::ALL.map(|format| Key::input(user_id, job_id, format));
+        let archives = [1, 2, i64::MAX].map(|fence| Key::archive(user_id, job_id, fence));
+        for key in videos.into_iter().chain(archives) {
             assert_eq!(key.to_string().parse(), Ok(key.clone()));
-            assert_eq!(key.job(), (user, job));
+            assert_eq!((key.user_id(), key.job_id()), (user_id, job_id));
         }
     }
 
     #[test]
-    fn nothing_else_is_a_key() {
+    fn rejects_everything_else() {
         let names = [
             "",
             "input",
@@ -136,23 +146,23 @@ mod tests {
             "../output-1.zip",
             "./input.mp4",
         ];
-        let folder = format!("videos/{USER}/{JOB}/");
+        let prefix = format!("videos/{USER}/{JOB}/");
         let upper = USER.to_uppercase();
-        let simple = USER.replace('-', "");
+        let without_hyphens = USER.replace('-', "");
         let texts = [
             "input.mp4".to_owned(),
-            format!("/{folder}input.mp4"),
-            format!("./{folder}input.mp4"),
+            format!("/{prefix}input.mp4"),
+            format!("./{prefix}input.mp4"),
             format!("videos//{USER}/{JOB}/input.mp4"),
             format!("videos/../{JOB}/input.mp4"),
             format!("videos/{USER}/../input.mp4"),
             format!("videos/{upper}/{JOB}/input.mp4"),
-            format!("videos/{simple}/{JOB}/input.mp4"),
+            format!("videos/{without_hyphens}/{JOB}/input.mp4"),
             format!("videos/{{{USER}}}/{JOB}/input.mp4"),
             format!("videos/{USER}/input.mp4"),
         ];
-        for text in names.map(|name| format!("{folder}{name}")).into_iter().chain(texts) {
-            assert_eq!(text.parse::<Key>(), Err(UnknownKey(text)));
+        for text in names.map(|name| format!("{prefix}{name}")).into_iter().chain(texts) {
+            assert_eq!(text.parse::<Key>(), Err(InvalidKey(text)));
         }
     }
 }

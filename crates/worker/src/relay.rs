@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use broker::{Broker, Outgoing, Queue};
+use broker::{Broker, Queue, TracedMessage};
 use database::{Database, outbox};
 use fail::fail_point;
 use futures_util::StreamExt;
@@ -86,11 +86,11 @@ async fn publish(
     row: outbox::Outgoing,
     here: CurrentTraceparent,
 ) -> Result<(), broker::Error> {
-    let outgoing = Outgoing { message: row.message, traceparent: here().or(row.traceparent) };
+    let outgoing = TracedMessage { message: row.message, traceparent: here().or(row.traceparent) };
     fail_point!("relay.before-publish", |_| Ok(()));
     let published = tokio::time::timeout(CONFIRM, broker.publish(&outgoing)).await;
     fail_point!("relay.after-publish", |_| Ok(()));
-    let published = published.unwrap_or(Err(broker::Error::TooSlow));
+    let published = published.unwrap_or(Err(broker::Error::Timeout));
     if published.is_err() {
         Span::current().record("error_code", "BROKER_UNAVAILABLE");
     }

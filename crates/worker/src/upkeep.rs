@@ -94,14 +94,24 @@ impl Upkeep {
 
     /// One look at lost messages.
     pub async fn repeat(&self) -> Result<(), Error> {
+<<<<<<< HEAD
         if self.broker.waiting(Queue::Process).await? == 0 {
             let invited = self.database.republish_invitations(self.settings.lost_after).await?;
+=======
+        if self.broker.message_count(Queue::Process).await? == 0 {
+            let invited = self.database.invite_again(self.settings.lost_after).await?;
+>>>>>>> main
             if invited > 0 {
                 info!(jobs = invited, "jobs waited without a message; workers are invited again");
             }
         }
+<<<<<<< HEAD
         if self.broker.waiting(Queue::Notification).await? == 0 {
             let told = self.database.republish_outcomes(self.settings.lost_after).await?;
+=======
+        if self.broker.message_count(Queue::Notification).await? == 0 {
+            let told = self.database.tell_again(self.settings.lost_after).await?;
+>>>>>>> main
             if told > 0 {
                 info!(
                     jobs = told,
@@ -125,7 +135,7 @@ impl Upkeep {
             after = Some(last.key.clone());
             let old = objects.iter().filter(|object| object.modified <= old_enough);
             let keys: Vec<(JobId, &str)> =
-                old.map(|object| (object.key.job().1, object.key.as_str())).collect();
+                old.map(|object| (object.key.job_id(), object.key.as_str())).collect();
             for orphan in self.database.orphans(&keys).await? {
                 if let Ok(key) = orphan.parse() {
                     self.storage.delete(&key).await?;
@@ -156,17 +166,17 @@ impl Upkeep {
         metrics::counter!("fiapx_leases_lost_total").increment(0);
         // Last, as a broker that is away keeps nobody from being told what waits for it.
         for queue in Queue::ALL {
-            let messages = self.broker.waiting(queue).await?;
+            let messages = self.broker.message_count(queue).await?;
             metrics::gauge!("fiapx_queue_messages", "queue" => queue.name()).set(messages as f64);
-            let dead = self.broker.dead_letters(queue).await?;
-            metrics::gauge!("fiapx_queue_messages", "queue" => queue.dead_letters())
+            let dead = self.broker.dead_letter_count(queue).await?;
+            metrics::gauge!("fiapx_queue_messages", "queue" => queue.dead_letter_name())
                 .set(dead as f64);
         }
         Ok(())
     }
 
     async fn remove_files(&self, job: &Job) -> Result<(), Error> {
-        for object in self.storage.list(&Key::folder(job.user_id, job.id), None).await? {
+        for object in self.storage.list(&Key::job_prefix(job.user_id, job.id), None).await? {
             self.storage.delete(&object.key).await?;
         }
         self.database.mark_files_removed(job.id).await?;

@@ -3,13 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// Ends when its standard input does, by a drop or because the process at the other end is gone,
-/// and takes the directory along. The server may be writing its last words into it just then, so a
-/// few tries may be needed.
-const JANITOR: &str = r#"trap '' HUP INT TERM; read -r _; for _ in $(seq 100); do rm -rf "$1" 2>/dev/null && exit; sleep 0.1; done"#;
+/// Script that waits for the end of its standard input, at a drop or at the end of the test
+/// process, and removes the directory. It retries, because the server may still be writing its last
+/// log lines.
+const JANITOR: &str = r#"
+    trap '' HUP INT TERM
+    read -r _
+    for _ in $(seq 100); do
+        rm -rf "$1" 2>/dev/null && exit
+        sleep 0.1
+    done
+"#;
 
-/// A temporary directory. A process of its own removes it, which a test process that is killed
-/// could not.
+/// A temporary directory. A separate process removes it, even if the test process is killed.
 #[derive(Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
@@ -17,10 +23,10 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// A new, empty directory whose name says what it is for.
-    pub(crate) fn new(name: &str) -> Self {
+    /// Create an empty directory with this prefix of its name.
+    pub(crate) fn new(prefix: &str) -> Self {
         let path = tempfile::Builder::new()
-            .prefix(&format!("{name}-"))
+            .prefix(&format!("{prefix}-"))
             .tempdir()
             .expect("a temporary directory")
             .keep();
@@ -37,6 +43,11 @@ impl Directory {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Path of a file in the directory, as text.
+    pub(crate) fn join(&self, name: &str) -> String {
+        self.path.join(name).display().to_string()
     }
 }
 

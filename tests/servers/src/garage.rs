@@ -1,22 +1,21 @@
 //! Garage, the S3 store.
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::directory::Directory;
 use crate::port;
-use crate::process::{Process, Program};
+use crate::process::Program;
+use crate::server::{Server, control_methods};
 
-/// Names of keys are `GK` and 24 hexadecimal digits.
+/// Access key ID: `GK` and 24 hexadecimal digits.
 const ACCESS_KEY: &str = "GK0123456789abcdef01234567";
 
-/// Keys are 64 hexadecimal digits, and so is the secret by which nodes know each other.
+/// Secret access key, and secret of the nodes: 64 hexadecimal digits.
 const SECRET_KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
-/// A bucket, for whoever does not own the server.
+/// A bucket, usable without owning the server.
 #[derive(Debug, Clone)]
 pub struct Bucket {
     program: Program,
@@ -24,114 +23,106 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// Its name.
+    /// Name of the bucket.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether the key may write to it.
+    /// Allow or deny writing to it with the access key.
     ///
     /// # Panics
-    /// The server does not run.
-    pub fn let_write(&self, may: bool) {
-        let change = if may { "allow" } else { "deny" };
+    /// The server is not running.
+    pub fn set_writable(&self, writable: bool) {
+        let change = if writable { "allow" } else { "deny" };
         self.program
             .clone()
             .arguments(["bucket", change, "--write", &self.name, "--key", ACCESS_KEY])
             .output();
     }
 
-    /// How many uploads to it are neither completed nor aborted.
+    /// Number of uploads that are neither completed nor aborted.
     ///
     /// # Panics
-    /// The server does not run.
+    /// The server is not running.
     #[must_use]
     pub fn unfinished_uploads(&self) -> usize {
-        let told = self.program.clone().arguments(["bucket", "info", &self.name]).output();
-        // The line is not there when there are none.
-        let line = told.lines().find(|line| line.starts_with("Unfinished")).unwrap_or("0");
+        let info = self.program.clone().arguments(["bucket", "info", &self.name]).output();
+        // The line is missing if there are none.
+        let line = info.lines().find(|line| line.starts_with("Unfinished")).unwrap_or("0");
         line.split_whitespace().find_map(|word| word.parse().ok()).expect("a number")
     }
 }
 
-/// A Garage of one node, with one bucket, and one key that may do everything with it.
+/// A Garage server of one node, with one bucket, and one access key with all permissions.
 #[derive(Debug)]
 pub struct Garage {
-    // Ends before its directory.
-    process: Option<Process>,
-    port: u16,
-    directory: Directory,
+    server: Server,
     buckets: AtomicU32,
 }
 
 impl Garage {
-    /// A server for one test.
+    /// Start a server for one test.
     #[must_use]
     pub fn start() -> Self {
-        let mut server = Self {
-            process: None,
-            port: port::free(),
-            directory: Directory::new("garage"),
-            buckets: AtomicU32::new(0),
-        };
-        server.configure(port::free());
-        server.start_again();
-        server
+        let mut garage = Self { server: Server::new("garage"), buckets: AtomicU32::new(0) };
+        garage.write_configuration(port::free());
+        garage.start_again();
+        garage
     }
 
-    /// The server that all tests of this process share. Each should make a
-    /// [bucket](Self::create_bucket) of its own.
+    /// The server that all tests of this process share. Each test should
+    /// [create a bucket](Self::create_bucket).
     #[must_use]
     pub fn shared() -> &'static Self {
         static SHARED: LazyLock<Garage> = LazyLock::new(Garage::start);
         &SHARED
     }
 
-    /// Where it is.
+    /// Address of the server.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://127.0.0.1:{}", self.server.port)
     }
 
-    /// What signatures have to name as the region.
+    /// Region in signatures.
     #[must_use]
     pub fn region(&self) -> &'static str {
         "us-east-1"
     }
 
-    /// The name of the key.
+    /// Access key ID.
     #[must_use]
     pub fn access_key(&self) -> &'static str {
         ACCESS_KEY
     }
 
-    /// The key.
+    /// Secret access key.
     #[must_use]
     pub fn secret_key(&self) -> &'static str {
         SECRET_KEY
     }
 
-    /// The bucket.
+    /// Name of the default bucket.
     #[must_use]
     pub fn bucket(&self) -> &'static str {
         "fiapx-test"
     }
 
-    /// What it has logged: each request, with its method, path and query.
+    /// The log, with the method, path and query of each request.
     ///
     /// # Panics
     /// The log cannot be read.
     #[must_use]
     pub fn log(&self) -> String {
-        let log = fs::read(self.directory.path().join("log")).expect("its log is there");
+        let log = fs::read(self.server.log_path()).expect("the server has a log");
         String::from_utf8_lossy(&log).into_owned()
     }
 
-    /// A new, empty bucket, for the same key.
+    /// Create an empty bucket for the same access key.
     ///
     /// # Panics
-    /// The server does not run.
+    /// The server is not running.
     #[must_use]
     pub fn create_bucket(&self) -> Bucket {
         let name = format!("test-{}", self.buckets.fetch_add(1, Ordering::Relaxed));
@@ -142,44 +133,13 @@ impl Garage {
         Bucket { program: self.program(), name }
     }
 
-    /// Stop it as an operator would.
-    ///
-    /// # Panics
-    /// It does not run.
-    pub fn stop(&mut self) {
-        self.process.take().expect("the server runs").stop("TERM");
-    }
+    control_methods!();
 
-    /// Stop it in the middle of whatever it does.
+    /// Start it after a [stop](Self::stop) or [kill](Self::kill), with the same data and port.
     ///
     /// # Panics
-    /// It does not run.
-    pub fn kill(&mut self) {
-        self.process.take().expect("the server runs").stop("KILL");
-    }
-
-    /// Let it do nothing, as a machine that hangs; connections stay open.
-    ///
-    /// # Panics
-    /// It does not run.
-    pub fn pause(&self) {
-        self.process.as_ref().expect("the server runs").signal("STOP");
-    }
-
-    /// Let it go on after a [pause](Self::pause).
-    ///
-    /// # Panics
-    /// It does not run.
-    pub fn resume(&self) {
-        self.process.as_ref().expect("the server runs").signal("CONT");
-    }
-
-    /// Start it after a [stop](Self::stop) or [kill](Self::kill), with its data, on the same port.
-    ///
-    /// # Panics
-    /// It runs already, or does not start.
+    /// The server is running, or it does not start.
     pub fn start_again(&mut self) {
-        assert!(self.process.is_none(), "the server runs");
         let program = self
             .program()
             .arguments(["server", "--single-node", "--default-bucket"])
@@ -188,35 +148,34 @@ impl Garage {
                 ("GARAGE_DEFAULT_SECRET_KEY", self.secret_key()),
                 ("GARAGE_DEFAULT_BUCKET", self.bucket()),
             ]);
-        let process =
-            self.process.insert(program.start("KILL", &self.directory.path().join("log")));
-        // It makes its bucket and its key before it listens (`server.rs` of the package `garage`).
-        process.wait_until(|| TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok());
+        let port = self.server.port;
+        // The server creates the bucket and the key before it listens (`server.rs` of the package
+        // `garage`).
+        self.server.start(&program, "KILL", || port::accepts_connections(port));
     }
 
-    /// Run its command line with these arguments, such as `["bucket", "info", ...]`, and give what
-    /// it wrote.
+    /// Run the command line of Garage, for example `["bucket", "info", ...]`, and return its
+    /// output.
     ///
     /// # Panics
-    /// It fails.
+    /// The command fails.
     #[must_use]
     pub fn control(&self, arguments: &[&str]) -> String {
         self.program().arguments(arguments.iter().copied()).output()
     }
 
     fn program(&self) -> Program {
-        let configuration = self.configuration().display().to_string();
         Program::new(binary(), "nothing, but run `./setup.sh store`")
-            .arguments(["-c", &configuration])
+            .arguments(["-c", &self.configuration_path()])
     }
 
-    fn configuration(&self) -> PathBuf {
-        self.directory.path().join("garage.toml")
+    fn configuration_path(&self) -> String {
+        self.server.directory.join("garage.toml")
     }
 
-    fn configure(&self, rpc_port: u16) {
-        let directory = self.directory.path().display();
-        let (port, region) = (self.port, self.region());
+    fn write_configuration(&self, rpc_port: u16) {
+        let directory = self.server.directory.path().display();
+        let (port, region) = (self.server.port, self.region());
         let configuration = format!(
             r#"
             metadata_dir = "{directory}/meta"
@@ -233,12 +192,12 @@ impl Garage {
             api_bind_addr = "127.0.0.1:{port}"
             "#
         );
-        fs::write(self.configuration(), configuration).expect("a configuration can be written");
+        fs::write(self.configuration_path(), configuration).expect("the directory is writable");
     }
 }
 
-/// The program: what the environment names, or where `setup.sh store` puts it, which is a directory
-/// that outlives checkouts.
+/// Path of the program: the environment variable `GARAGE`, or the place where `setup.sh store`
+/// installs it, which is a directory that outlives checkouts.
 fn binary() -> PathBuf {
     let variable = |name| std::env::var_os(name).map(PathBuf::from);
     let caches = || {
@@ -249,7 +208,7 @@ fn binary() -> PathBuf {
     let path = variable("GARAGE").unwrap_or_else(|| caches().join("fiapx/bin/garage"));
     assert!(
         path.is_file(),
-        "{} is missing: run `./setup.sh store`, or set GARAGE to where it is",
+        "{} is missing: run `./setup.sh store`, or set GARAGE to its path",
         path.display()
     );
     path
@@ -261,19 +220,18 @@ mod tests {
 
     #[test]
     fn stops_and_starts_again() {
-        let answers = |port| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
-        let mut server = Garage::start();
-        let port = server.port;
+        let mut garage = Garage::start();
+        let port = garage.server.port;
         for stop in [Garage::stop, Garage::kill] {
-            assert!(answers(port));
-            stop(&mut server);
-            assert!(!answers(port));
-            server.start_again();
+            assert!(port::accepts_connections(port));
+            stop(&mut garage);
+            assert!(!port::accepts_connections(port));
+            garage.start_again();
         }
-        let directory = server.directory.path().to_owned();
-        assert!(answers(port));
-        drop(server);
-        assert!(!answers(port));
+        let directory = garage.server.directory.path().to_owned();
+        assert!(port::accepts_connections(port));
+        drop(garage);
+        assert!(!port::accepts_connections(port));
         assert!(!directory.exists());
     }
 }

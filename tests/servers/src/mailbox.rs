@@ -1,104 +1,104 @@
-//! A small mail server. It speaks SMTP on a socket of this machine, keeps what it is given, and
-//! misbehaves on demand.
+//! A small mail server, which records the mails it receives and misbehaves on demand.
 
 use std::collections::VecDeque;
 use std::io;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use parking_lot::Mutex;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::port;
 
-/// How the server behaves towards one client. Each misbehaviour is at a verb; `CONNECT` is the
-/// greeting and `.` the end of a mail.
+/// Behavior of the server towards one client. A misbehavior happens at an SMTP command; `CONNECT`
+/// stands for the greeting and `.` for the end of a mail.
 #[derive(Debug, Clone, Copy)]
-pub enum Manner {
-    /// It takes mails.
-    Kind,
-    /// It says this and nothing more to the verb.
-    Answers(&'static str, &'static str),
-    /// It says nothing at all any more.
-    Hangs(&'static str),
-    /// It closes the connection.
-    HangsUp(&'static str),
+pub enum Behavior {
+    /// Accept all mails.
+    Accept,
+    /// Reply to the command (first) with the line (second).
+    Reply(&'static str, &'static str),
+    /// Stop responding at the command.
+    Hang(&'static str),
+    /// Close the connection at the command.
+    Disconnect(&'static str),
 }
 
-/// A mail as it arrived.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Received {
-    /// The argument of AUTH.
+/// A received mail.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReceivedMail {
+    /// Argument of AUTH.
     pub login: Option<String>,
-    /// The argument of MAIL.
+    /// Argument of MAIL.
     pub from: String,
-    /// The argument of RCPT.
+    /// Argument of RCPT.
     pub to: String,
     /// Headers and body.
     pub data: String,
 }
 
-/// A mail server with the mails that it was given. It runs in the run-time of the test that starts
-/// it.
+/// A mail server and its received mails. It runs in the runtime of the test that starts it.
 #[derive(Debug)]
 pub struct Mailbox {
     port: u16,
-    received: Arc<Mutex<Vec<Received>>>,
+    received: Arc<Mutex<Vec<ReceivedMail>>>,
     connected: Arc<Notify>,
-    /// All that serves; none while it is stopped.
+    /// Tasks of the server; empty while it is stopped.
     tasks: JoinSet<()>,
 }
 
 impl Mailbox {
-    /// A server that meets its first clients so, one after the other, and is kind to all that
-    /// follow.
-    pub async fn start(manners: impl IntoIterator<Item = Manner>) -> Self {
+    /// Start a server with these behaviors towards its first clients, in their order. It accepts
+    /// the mails of all later clients.
+    pub async fn start(behaviors: impl IntoIterator<Item = Behavior>) -> Self {
         let mut server = Self {
             port: port::free(),
             received: Arc::default(),
             connected: Arc::default(),
             tasks: JoinSet::new(),
         };
-        server.listen(manners.into_iter().collect()).await;
+        server.listen(behaviors.into_iter().collect()).await;
         server
     }
 
-    /// The address that it listens on.
+    /// Host name of the server.
     #[must_use]
     pub fn host(&self) -> String {
         Ipv4Addr::LOCALHOST.to_string()
     }
 
-    /// The port that it listens on.
+    /// Port of the server.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Wait for a client.
+    /// Wait until a client connects.
     pub async fn connected(&self) {
         self.connected.notified().await;
     }
 
-    /// What has arrived so far.
+    /// The mails received so far.
     #[must_use]
-    pub fn received(&self) -> Vec<Received> {
-        self.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn received(&self) -> Vec<ReceivedMail> {
+        self.received.lock().clone()
     }
 
-    /// Stop it, in the middle of whatever it does.
+    /// Stop the server immediately.
     pub async fn stop(&mut self) {
         self.tasks.shutdown().await;
     }
 
-    /// Start it after a [stop](Self::stop), with its mails and on the same port.
+    /// Start it after a [stop](Self::stop), with the same mails and port.
     pub async fn start_again(&mut self) {
         self.listen(VecDeque::new()).await;
     }
 
-    async fn listen(&mut self, mut manners: VecDeque<Manner>) {
+    async fn listen(&mut self, mut behaviors: VecDeque<Behavior>) {
         let listener =
             TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await.expect("the port is free");
         let (received, connected) = (Arc::clone(&self.received), Arc::clone(&self.connected));
@@ -107,11 +107,8 @@ impl Mailbox {
             let mut clients = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 connected.notify_one();
-                clients.spawn(serve(
-                    stream,
-                    manners.pop_front().unwrap_or(Manner::Kind),
-                    Arc::clone(&received),
-                ));
+                let behavior = behaviors.pop_front().unwrap_or(Behavior::Accept);
+                clients.spawn(serve(stream, behavior, Arc::clone(&received)));
             }
         });
     }
@@ -119,59 +116,64 @@ impl Mailbox {
 
 async fn serve(
     stream: TcpStream,
-    manner: Manner,
-    received: Arc<Mutex<Vec<Received>>>,
+    behavior: Behavior,
+    received: Arc<Mutex<Vec<ReceivedMail>>>,
 ) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read).lines();
-    let (mut login, mut from, mut to) = (None, String::new(), String::new());
+    let mut mail = ReceivedMail::default();
     let mut line = "CONNECT".to_owned();
     loop {
-        let (verb, argument) = line.split_once(' ').unwrap_or((&line, ""));
-        let mut answer = match verb {
-            "CONNECT" => "220 sink ready",
-            "EHLO" => "250-sink\r\n250 AUTH PLAIN",
-            "AUTH" => "235 welcome",
-            "MAIL" | "RCPT" => "250 noted",
-            "DATA" => "354 go on",
-            "." => "250 taken",
-            "QUIT" => "221 goodbye",
-            _ => "502 unknown",
-        };
-        match manner {
-            Manner::Hangs(at) if at == verb => return std::future::pending().await,
-            Manner::HangsUp(at) if at == verb => return Ok(()),
-            Manner::Answers(at, other) if at == verb => answer = other,
-            _ => match verb {
-                "AUTH" => login = Some(argument.to_owned()),
-                "MAIL" => argument.clone_into(&mut from),
-                "RCPT" => argument.clone_into(&mut to),
+        let (command, argument) = line.split_once(' ').unwrap_or((&line, ""));
+        let mut reply = default_reply(command);
+        match behavior {
+            Behavior::Hang(at) if at == command => return std::future::pending().await,
+            Behavior::Disconnect(at) if at == command => return Ok(()),
+            Behavior::Reply(at, other) if at == command => reply = other,
+            _ => match command {
+                "AUTH" => mail.login = Some(argument.to_owned()),
+                "MAIL" => argument.clone_into(&mut mail.from),
+                "RCPT" => argument.clone_into(&mut mail.to),
                 "." => {
-                    // All but the end is kept, and dots that were doubled on the way are single
-                    // again (RFC 5321, 4.5.2).
-                    let data = argument.to_owned();
-                    let mail =
-                        Received { login: login.clone(), from: from.clone(), to: to.clone(), data };
-                    received.lock().unwrap_or_else(PoisonError::into_inner).push(mail);
+                    argument.clone_into(&mut mail.data);
+                    received.lock().push(mail.clone());
                 }
                 _ => {}
             },
         }
-        write.write_all(format!("{answer}\r\n").as_bytes()).await?;
-        line = if answer.starts_with("354") {
-            let mut data = String::new();
-            loop {
-                let Some(text) = lines.next_line().await? else { return Ok(()) };
-                if text == "." {
-                    break;
-                }
-                data += text.strip_prefix('.').unwrap_or(&text);
-                data += "\r\n";
-            }
-            format!(". {data}")
+        write.write_all(format!("{reply}\r\n").as_bytes()).await?;
+        let next = if reply.starts_with("354") {
+            read_data(&mut lines).await?.map(|data| format!(". {data}"))
         } else {
-            let Some(next) = lines.next_line().await? else { return Ok(()) };
-            next
+            lines.next_line().await?
         };
+        let Some(next) = next else { return Ok(()) };
+        line = next;
     }
+}
+
+fn default_reply(command: &str) -> &'static str {
+    match command {
+        "CONNECT" => "220 sink ready",
+        "EHLO" => "250-sink\r\n250 AUTH PLAIN",
+        "AUTH" => "235 accepted",
+        "MAIL" | "RCPT" | "." => "250 accepted",
+        "DATA" => "354 continue",
+        "QUIT" => "221 closing",
+        _ => "502 unknown command",
+    }
+}
+
+/// Read the content of a mail up to its end, with dots at the start of a line unescaped (RFC 5321,
+/// 4.5.2). `None` if the connection ends before.
+async fn read_data(lines: &mut Lines<BufReader<OwnedReadHalf>>) -> io::Result<Option<String>> {
+    let mut data = String::new();
+    while let Some(line) = lines.next_line().await? {
+        if line == "." {
+            return Ok(Some(data));
+        }
+        data += line.strip_prefix('.').unwrap_or(&line);
+        data += "\r\n";
+    }
+    Ok(None)
 }

@@ -1,29 +1,33 @@
-//! Ports that nobody listens on.
+//! Free ports.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
-use std::net::{Ipv4Addr, TcpListener};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::LazyLock;
 
-/// Ports below those that Linux gives to outgoing connections (`ip_local_port_range`, from 32768).
-/// Otherwise an outgoing connection could take a server's port while the server is stopped; one to
-/// that very port would even reach itself.
-const LOWEST: u16 = 10_240;
-const HIGHEST: u16 = 32_767;
+use parking_lot::Mutex;
 
-/// Those that this process gave out.
-static GIVEN: LazyLock<Mutex<HashSet<u16>>> = LazyLock::new(Mutex::default);
+/// Ports below those of outgoing connections (`ip_local_port_range` of Linux, from 32768).
+/// Otherwise an outgoing connection could take the port of a stopped server; one to that very port
+/// would even connect to itself.
+const MIN: u16 = 10_240;
+const MAX: u16 = 32_767;
 
-/// A loopback port that was free a moment ago, and that this process gives to nobody else.
+/// Ports that this process has used.
+static USED: LazyLock<Mutex<HashSet<u16>>> = LazyLock::new(Mutex::default);
+
+/// Return a loopback port that was free a moment ago and that this process has not used before.
 pub(crate) fn free() -> u16 {
-    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut used = USED.lock();
     loop {
-        // Chosen at random, so that test processes that run at the same time hardly ever choose the
-        // same.
-        let random = RandomState::new().hash_one(given.len());
-        let port = LOWEST + (random % u64::from(HIGHEST - LOWEST)) as u16;
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() && given.insert(port) {
+        // Random, so that simultaneous test processes rarely choose the same.
+        let port = rand::random_range(MIN..=MAX);
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() && used.insert(port) {
             return port;
         }
     }
+}
+
+/// Whether a server accepts connections on a loopback port.
+pub(crate) fn accepts_connections(port: u16) -> bool {
+    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
 }

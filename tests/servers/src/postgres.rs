@@ -1,4 +1,4 @@
-//! PostgreSQL, where rows are.
+//! PostgreSQL, the database.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
@@ -6,59 +6,48 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::directory::Directory;
-use crate::port;
-use crate::process::{Process, Program};
+use crate::process::Program;
+use crate::server::Server;
 
-/// The name that clients connect by; it may do anything, without a password.
+/// User of the clients, with all permissions and without a password.
 const USER: &str = "fiapx";
 
 /// A PostgreSQL server.
 #[derive(Debug)]
 pub struct Postgres {
-    // Ends before its directory.
-    process: Option<Process>,
-    port: u16,
-    directory: Directory,
-    /// Whom it runs as, if not as us: it refuses to run as root.
+    server: Server,
+    /// User that runs the server if the tests run as root, because the server refuses that.
     user: Option<&'static str>,
     databases: AtomicU32,
 }
 
-/// What becomes of the connections when the server stops.
+/// Shutdown mode of PostgreSQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stop {
-    /// They are cut off, their transactions rolled back, and everything is written down.
+pub enum ShutdownMode {
+    /// Connections are closed, their transactions are rolled back, and all data is written to disk.
     Fast,
-    /// As in a crash: the next start recovers from the log.
+    /// Like a crash: the next start recovers from the log.
     Immediate,
 }
 
 impl Postgres {
-    /// A server for one test.
+    /// Start a server for one test.
     ///
     /// # Panics
-    /// It does not start.
+    /// The server does not start.
     #[must_use]
     pub fn start() -> Self {
-        let directory = Directory::new("postgres");
-        let root = fs::metadata(directory.path()).expect("the directory is there").uid() == 0;
-        let user = root.then_some("postgres");
+        let server = Server::new("postgres");
+        let directory = server.directory.path();
+        let is_root = fs::metadata(directory).expect("the directory exists").uid() == 0;
+        let user = is_root.then_some("postgres");
         if let Some(user) = user {
-            chown(directory.path(), Some(uid(user)), None).expect("root may give a directory away");
+            chown(directory, Some(uid(user)), None).expect("root may change the owner");
         }
-        let mut server = Self {
-            process: None,
-            port: port::free(),
-            directory,
-            user,
-            databases: AtomicU32::new(0),
-        };
-        let data = server.data();
-        server
+        let mut postgres = Self { server, user, databases: AtomicU32::new(0) };
+        postgres
             .program("initdb")
-            // What the system had not yet written when a process was killed is not lost; and nobody
-            // pulls the plug.
+            // Syncing only matters if the machine crashes, not if a process is killed.
             .arguments([
                 "--no-sync",
                 "--auth=trust",
@@ -67,31 +56,31 @@ impl Postgres {
                 "--username",
                 USER,
                 "--pgdata",
-                &data,
+                &postgres.data(),
             ])
             .output();
-        server.start_again();
-        server
+        postgres.start_again();
+        postgres
     }
 
-    /// The server that all tests of this process share. Each should make a
-    /// [database](Self::create_database) of its own.
+    /// The server that all tests of this process share. Each test should
+    /// [create a database](Self::create_database).
     #[must_use]
     pub fn shared() -> &'static Self {
         static SHARED: LazyLock<Postgres> = LazyLock::new(Postgres::start);
         &SHARED
     }
 
-    /// Where to connect to a database.
+    /// URL of a database.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://{USER}@127.0.0.1:{}/{database}", self.port)
+        format!("postgres://{USER}@127.0.0.1:{}/{database}", self.server.port)
     }
 
-    /// A new, empty database, and where to connect to it.
+    /// Create an empty database and return its URL.
     ///
     /// # Panics
-    /// The server does not run.
+    /// The server is not running.
     #[must_use]
     pub fn create_database(&self) -> String {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
@@ -99,49 +88,44 @@ impl Postgres {
         self.url(&name)
     }
 
-    /// Stop it.
+    /// Stop the server.
     ///
     /// # Panics
-    /// It does not run.
-    pub fn stop(&mut self, how: Stop) {
-        let signal = match how {
-            Stop::Fast => "INT",
-            Stop::Immediate => "QUIT",
-        };
-        self.process.take().expect("the server runs").stop(signal);
+    /// The server is not running.
+    pub fn stop(&mut self, mode: ShutdownMode) {
+        self.server.stop(match mode {
+            ShutdownMode::Fast => "INT",
+            ShutdownMode::Immediate => "QUIT",
+        });
     }
 
-    /// Start it after a [stop](Self::stop), with the same data and on the same port.
+    /// Start it after a [stop](Self::stop), with the same data and port.
     ///
     /// # Panics
-    /// It runs already, or does not start.
+    /// The server is running, or it does not start.
     pub fn start_again(&mut self) {
-        assert!(self.process.is_none(), "the server runs");
         let settings = [
-            format!("port={}", self.port),
+            format!("port={}", self.server.port),
             "listen_addresses=127.0.0.1".to_owned(),
             "unix_socket_directories=".to_owned(),
             "max_connections=300".to_owned(),
             "fsync=off".to_owned(),
-            // In files of the data directory, which go with it, and not in /dev/shm, where a server
-            // that is killed leaves them.
+            // In files of the data directory instead of /dev/shm, where a killed server leaves
+            // them.
             "dynamic_shared_memory_type=mmap".to_owned(),
         ];
         let program = self
             .program("postgres")
             .arguments(["-D", &self.data()])
             .arguments(settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting]));
-        let log = self.directory.path().join("log");
-        // Its signal for an immediate stop: its own children end with it and it gives its shared
-        // memory back, unlike after KILL.
-        let mut process = program.start("QUIT", &log);
         let ready = self.client("pg_isready");
-        process.wait_until(|| ready.succeeds());
-        self.process = Some(process);
+        // QUIT is the signal of an immediate shutdown: unlike after KILL, its child processes end
+        // as well, and it releases its shared memory.
+        self.server.start(&program, "QUIT", || ready.succeeds());
     }
 
     fn data(&self) -> String {
-        self.directory.path().join("data").display().to_string()
+        self.server.directory.join("data")
     }
 
     fn client(&self, name: &str) -> Program {
@@ -151,27 +135,25 @@ impl Postgres {
             "--username",
             USER,
             "--port",
-            &self.port.to_string(),
+            &self.server.port.to_string(),
         ])
     }
 
     fn program(&self, name: &str) -> Program {
-        Program::new(newest().join(name), "postgresql").user(self.user)
+        Program::new(newest_version().join(name), "postgresql").user(self.user)
     }
 }
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        if let Some(process) = self.process.take()
-            && !std::thread::panicking()
-        {
-            process.stop("QUIT");
+        if self.server.is_running() && !std::thread::panicking() {
+            self.server.stop("QUIT");
         }
     }
 }
 
-/// Where Debian puts the programs of the newest version that is installed.
-fn newest() -> PathBuf {
+/// Directory of the programs of the newest installed version in Debian.
+fn newest_version() -> PathBuf {
     let versions = Path::new("/usr/lib/postgresql");
     let installed =
         fs::read_dir(versions).into_iter().flatten().flatten().map(|entry| entry.file_name());
@@ -179,14 +161,15 @@ fn newest() -> PathBuf {
     versions.join(newest.unwrap_or_default().to_string()).join("bin")
 }
 
+/// User ID of a user in /etc/passwd.
 fn uid(user: &str) -> u32 {
-    let users = fs::read_to_string("/etc/passwd").expect("a list of users");
+    let users = fs::read_to_string("/etc/passwd").expect("the list of users");
     let fields = users
         .lines()
         .map(|line| line.split(':').collect::<Vec<_>>())
         .find(|fields| fields[0] == user);
     let uid = fields.and_then(|fields| fields.get(2)?.parse().ok());
-    uid.unwrap_or_else(|| panic!("there is no user {user}: apt-get install postgresql"))
+    uid.unwrap_or_else(|| panic!("the user {user} does not exist: apt-get install postgresql"))
 }
 
 #[cfg(test)]
@@ -194,7 +177,7 @@ mod tests {
     use super::*;
 
     impl Postgres {
-        fn answer(&self, url: &str, statement: &str) -> String {
+        fn query(&self, url: &str, statement: &str) -> String {
             self.program("psql")
                 .arguments([
                     "--no-psqlrc",
@@ -210,29 +193,27 @@ mod tests {
 
     #[test]
     fn keeps_its_rows_when_it_stops() {
-        let mut server = Postgres::start();
-        let url = server.create_database();
-        server.answer(&url, "CREATE TABLE kept (number integer)");
-        for (stop, rows) in [(Stop::Fast, "1\n"), (Stop::Immediate, "2\n")] {
-            server.answer(&url, "INSERT INTO kept VALUES (1)");
-            server.stop(stop);
-            assert!(!server.client("pg_isready").succeeds());
-            server.start_again();
-            assert_eq!(server.answer(&url, "SELECT count(*) FROM kept"), rows);
+        let mut postgres = Postgres::start();
+        let url = postgres.create_database();
+        postgres.query(&url, "CREATE TABLE kept (number integer)");
+        for (mode, rows) in [(ShutdownMode::Fast, "1\n"), (ShutdownMode::Immediate, "2\n")] {
+            postgres.query(&url, "INSERT INTO kept VALUES (1)");
+            postgres.stop(mode);
+            assert!(!postgres.client("pg_isready").succeeds());
+            postgres.start_again();
+            assert_eq!(postgres.query(&url, "SELECT count(*) FROM kept"), rows);
         }
-        let directory = server.directory.path().to_owned();
-        drop(server);
+        let directory = postgres.server.directory.path().to_owned();
+        drop(postgres);
         assert!(!directory.exists());
     }
 
     #[test]
-    fn databases_are_apart() {
-        let server = Postgres::shared();
-        let (first, second) = (server.create_database(), server.create_database());
-        server.answer(&first, "CREATE TABLE there (number integer)");
-        assert_eq!(
-            server.answer(&second, "SELECT count(*) FROM pg_tables WHERE tablename = 'there'"),
-            "0\n"
-        );
+    fn databases_are_separate() {
+        let postgres = Postgres::shared();
+        let (first, second) = (postgres.create_database(), postgres.create_database());
+        postgres.query(&first, "CREATE TABLE only_in_first (number integer)");
+        let count = "SELECT count(*) FROM pg_tables WHERE tablename = 'only_in_first'";
+        assert_eq!(postgres.query(&second, count), "0\n");
     }
 }

@@ -10,13 +10,13 @@ use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a server may take to start or to stop.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+/// Timeout of starting and of stopping a server.
+const TIMEOUT: Duration = Duration::from_secs(90);
 
-/// The pause between two looks at a server that starts or stops.
-const PAUSE: Duration = Duration::from_millis(20);
+/// Interval of polling a server that starts or stops.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A program, and how to run it.
+/// A program with its arguments, environment and user.
 #[derive(Debug, Clone)]
 pub(crate) struct Program {
     path: PathBuf,
@@ -27,7 +27,7 @@ pub(crate) struct Program {
 
 impl Program {
     /// # Panics
-    /// There is no such file; names the Debian package that has it.
+    /// The file does not exist. The message names its Debian package.
     pub(crate) fn new(path: impl Into<PathBuf>, package: &str) -> Self {
         let path = path.into();
         assert!(path.is_file(), "{} is missing: apt-get install {package}", path.display());
@@ -57,8 +57,8 @@ impl Program {
         self
     }
 
-    /// The command, by way of setpriv (util-linux), which sends it `signal` when we end. Only what
-    /// the program needs of our environment goes with it.
+    /// The command, run by setpriv (util-linux), which sends it `signal` when this process ends.
+    /// Its environment has only the variables that the program needs.
     fn command(&self, signal: &str) -> Command {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", signal]);
@@ -74,10 +74,10 @@ impl Program {
         command
     }
 
-    /// Run to the end, and give what it wrote.
+    /// Run it to its end and return its output.
     ///
     /// # Panics
-    /// It fails.
+    /// The program fails.
     pub(crate) fn output(&self) -> String {
         let output = self.command("KILL").output().expect("setpriv (Debian package util-linux)");
         let (written, errors) =
@@ -86,43 +86,48 @@ impl Program {
         written.into_owned()
     }
 
-    /// Whether it runs to a good end.
+    /// Run it to its end and return whether it succeeded.
     pub(crate) fn succeeds(&self) -> bool {
         self.command("KILL").output().is_ok_and(|output| output.status.success())
     }
 
-    /// Start it; what it writes goes to the end of a file. It gets `signal` when we end.
+    /// Start it, with its output appended to `log`. It receives `signal` when this process ends.
     pub(crate) fn start(&self, signal: &str, log: &Path) -> Process {
-        let file = File::options().create(true).append(true).open(log).expect("a file for the log");
+        let file =
+            File::options().create(true).append(true).open(log).expect("the log can be opened");
         let mut command = self.command(signal);
         command
             .stdin(std::process::Stdio::null())
-            .stdout(file.try_clone().expect("a file for the log"))
+            .stdout(file.try_clone().expect("the log can be opened"))
             .stderr(file);
         let child = spawn(command).expect("setpriv (Debian package util-linux)");
         Process { child, log: log.to_owned() }
     }
 }
 
-/// Linux sends the signal when the thread ends that made the child, and a test's thread ends with
-/// the test. So one thread, which lasts as long as we do, makes all of them.
+/// Spawn a child process. Linux sends its signal when the thread that spawned it ends, and the
+/// thread of a test ends with the test. So one thread, which lives as long as this process, spawns
+/// all of them.
 fn spawn(command: Command) -> io::Result<Child> {
-    type Order = (Command, Sender<io::Result<Child>>);
-    static MAKER: LazyLock<Sender<Order>> = LazyLock::new(|| {
-        let (orders, inbox) = mpsc::channel::<Order>();
+    struct Request {
+        command: Command,
+        reply: Sender<io::Result<Child>>,
+    }
+    static SPAWNER: LazyLock<Sender<Request>> = LazyLock::new(|| {
+        let (sender, requests) = mpsc::channel::<Request>();
         thread::spawn(move || {
-            for (mut command, reply) in inbox {
+            for Request { mut command, reply } in requests {
                 let _ = reply.send(command.spawn());
             }
         });
-        orders
+        sender
     });
-    let (reply, answer) = mpsc::channel();
-    MAKER.send((command, reply)).map_err(io::Error::other)?;
-    answer.recv().map_err(io::Error::other)?
+    let (reply, result) = mpsc::channel();
+    SPAWNER.send(Request { command, reply }).map_err(io::Error::other)?;
+    result.recv().map_err(io::Error::other)?
 }
 
-/// A server that runs. It is killed when this is dropped.
+/// A running server. Dropping it kills the process.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
@@ -130,24 +135,24 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Ask again and again until it is ready.
+    /// Poll until it is ready.
     ///
     /// # Panics
-    /// It ends, or takes too long; shows the end of its log.
+    /// The process ends, or the timeout expires. The message has the end of its log.
     pub(crate) fn wait_until(&mut self, mut ready: impl FnMut() -> bool) {
         let start = Instant::now();
         while !ready() {
             let ended = self.child.try_wait().expect("the state of a child");
-            assert!(ended.is_none(), "the server ended: {ended:?}\n{}", self.last_words());
-            assert!(start.elapsed() < PATIENCE, "the server is not ready\n{}", self.last_words());
-            thread::sleep(PAUSE);
+            assert!(ended.is_none(), "the server ended: {ended:?}\n{}", self.log_tail());
+            assert!(start.elapsed() < TIMEOUT, "the server is not ready\n{}", self.log_tail());
+            thread::sleep(POLL_INTERVAL);
         }
     }
 
-    /// Send a signal, and wait until it has ended.
+    /// Send a signal and wait until the process has ended.
     ///
     /// # Panics
-    /// It takes too long; shows the end of its log.
+    /// The timeout expires. The message has the end of its log.
     pub(crate) fn stop(mut self, signal: &str) -> ExitStatus {
         self.signal(signal);
         let start = Instant::now();
@@ -155,34 +160,34 @@ impl Process {
             if let Some(status) = self.child.try_wait().expect("the state of a child") {
                 return status;
             }
-            assert!(start.elapsed() < PATIENCE, "the server does not stop\n{}", self.last_words());
-            thread::sleep(PAUSE);
+            assert!(start.elapsed() < TIMEOUT, "the server has not stopped\n{}", self.log_tail());
+            thread::sleep(POLL_INTERVAL);
         }
     }
 
     /// Send a signal.
     ///
     /// # Panics
-    /// It has ended already; shows the end of its log.
+    /// The process has already ended. The message has the end of its log.
     pub(crate) fn signal(&self, signal: &str) {
         let sent = Command::new("sh")
             .args(["-c", &format!("kill -{signal} {}", self.child.id())])
             .status();
         assert!(
             sent.is_ok_and(|status| status.success()),
-            "the server is gone\n{}",
-            self.last_words()
+            "the server has ended\n{}",
+            self.log_tail()
         );
     }
 
-    fn last_words(&self) -> String {
+    fn log_tail(&self) -> String {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<_> = text.lines().collect();
-        let mut words = format!("the end of {}:\n", self.log.display());
+        let mut tail = format!("the end of {}:\n", self.log.display());
         for line in &lines[lines.len().saturating_sub(40)..] {
-            let _ = writeln!(words, "  {line}");
+            let _ = writeln!(tail, "  {line}");
         }
-        words
+        tail
     }
 }
 

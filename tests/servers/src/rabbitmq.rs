@@ -1,154 +1,134 @@
-//! RabbitMQ, which hands out messages.
+//! RabbitMQ, the broker.
 
 use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::directory::Directory;
 use crate::port;
 use crate::process::{Process, Program};
+use crate::server::{Server, control_methods};
 
-/// Where Debian puts the programs. Those in /usr/sbin insist on root or a user called rabbitmq;
-/// these run as anybody.
+/// Directory of the programs in Debian. Those in /usr/sbin require root or the user rabbitmq; these
+/// run as any user.
 const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
 
 const PACKAGE: &str = "rabbitmq-server";
 
-/// Virtual hosts that are made at once: each command starts an Erlang machine of its own, which
-/// takes longer than they do.
-const STOCK: usize = 8;
+/// Number of virtual hosts that one command creates: each command starts an Erlang machine, which
+/// takes longer than the creation.
+const BATCH_SIZE: usize = 8;
 
-/// The virtual hosts that were made.
+/// A virtual host.
+#[derive(Debug, Clone)]
+pub struct VirtualHost {
+    /// Name.
+    pub name: String,
+    /// URL to connect to.
+    pub url: String,
+}
+
 #[derive(Debug, Default)]
-struct Hosts {
-    made: usize,
-    /// Those that nobody uses yet.
-    free: Vec<String>,
+struct VirtualHosts {
+    created: usize,
+    /// Names that are not in use yet.
+    unused: Vec<String>,
 }
 
 /// A RabbitMQ server of one node.
 #[derive(Debug)]
 pub struct RabbitMq {
-    // Both end before their directory.
-    process: Option<Process>,
-    /// Erlang's register of nodes, by which the control program finds the server. The server would
-    /// start one for the whole machine, and leave it behind.
-    _names: Process,
-    port: u16,
+    /// Erlang's port mapper, by which rabbitmqctl finds the server. The server would start one for
+    /// the whole machine and leave it behind. Declared first, so that it ends before its directory
+    /// is removed.
+    _port_mapper: Process,
+    server: Server,
     environment: Vec<(&'static str, String)>,
-    directory: Directory,
-    virtual_hosts: Mutex<Hosts>,
+    virtual_hosts: Mutex<VirtualHosts>,
 }
 
 impl RabbitMq {
-    /// A server for one test.
+    /// Start a server for one test.
     ///
     /// # Panics
-    /// It does not start.
+    /// The server does not start.
     #[must_use]
     pub fn start() -> Self {
-        let directory = Directory::new("rabbitmq");
-        let path = |name: &str| directory.path().join(name).display().to_string();
-        let (port, names_port, node_port) = (port::free(), port::free(), port::free());
-
-        // Erlang wants the shared secret of nodes and their clients in a file that only its owner
-        // can read.
-        let cookie = path(".erlang.cookie");
-        fs::write(&cookie, "only-for-tests").expect("the directory can be written");
-        fs::set_permissions(&cookie, Permissions::from_mode(0o400)).expect("the file is ours");
-        fs::write(path("rabbitmq.conf"), format!("listeners.tcp.1 = 127.0.0.1:{port}\n"))
-            .expect("the directory can be written");
-        fs::write(path("plugins"), "[].\n").expect("the directory can be written");
-
-        let environment = vec![
-            ("HOME", directory.path().display().to_string()),
-            ("ERL_EPMD_ADDRESS", "127.0.0.1".to_owned()),
-            ("ERL_EPMD_PORT", names_port.to_string()),
-            ("RABBITMQ_NODENAME", "rabbit@localhost".to_owned()),
-            ("RABBITMQ_DIST_PORT", node_port.to_string()),
-            // Any port: 0 to 0.
-            ("RABBITMQ_CTL_DIST_PORT_MIN", "0".to_owned()),
-            ("RABBITMQ_CTL_DIST_PORT_MAX", "0".to_owned()),
-            ("RABBITMQ_CONF_ENV_FILE", path("rabbitmq-env.conf")),
-            ("RABBITMQ_CONFIG_FILE", path("rabbitmq.conf")),
-            ("RABBITMQ_ENABLED_PLUGINS_FILE", path("plugins")),
-            ("RABBITMQ_MNESIA_BASE", path("data")),
-            ("RABBITMQ_LOG_BASE", path("logs")),
-            (
-                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
-                "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}".to_owned(),
-            ),
-            // The start script then becomes the server instead of waiting for it, so that signals
-            // reach the server.
-            ("RUNNING_UNDER_SYSTEMD", "true".to_owned()),
-        ];
-        let names = Program::new("/usr/bin/epmd", PACKAGE).environment(environment.clone());
-        let mut names = names.start("KILL", &directory.path().join("epmd.log"));
-        names.wait_until(|| TcpStream::connect((Ipv4Addr::LOCALHOST, names_port)).is_ok());
+        let server = Server::new("rabbitmq");
+        let port_mapper_port = port::free();
+        write_configuration(&server.directory, server.port);
+        let environment = environment(&server.directory, port_mapper_port);
+        let epmd = Program::new("/usr/bin/epmd", PACKAGE).environment(environment.clone());
+        let mut port_mapper = epmd.start("KILL", &server.directory.path().join("epmd.log"));
+        port_mapper.wait_until(|| port::accepts_connections(port_mapper_port));
         let virtual_hosts = Mutex::default();
-        let mut server =
-            Self { process: None, _names: names, port, environment, directory, virtual_hosts };
-        server.start_again();
-        server
+        let mut rabbitmq = Self { _port_mapper: port_mapper, server, environment, virtual_hosts };
+        rabbitmq.start_again();
+        rabbitmq
     }
 
-    /// The server that all tests of this process share. Each should make a [virtual
-    /// host](Self::create_virtual_host) of its own.
+    /// The server that all tests of this process share. Each test should
+    /// [create a virtual host](Self::create_virtual_host).
     #[must_use]
     pub fn shared() -> &'static Self {
         static SHARED: LazyLock<RabbitMq> = LazyLock::new(RabbitMq::start);
         &SHARED
     }
 
-    /// Where to connect to the default virtual host.
+    /// URL of the default virtual host.
     #[must_use]
     pub fn url(&self) -> String {
-        self.url_of("%2f")
+        self.virtual_host_url("%2f")
     }
 
-    /// A new, empty virtual host: its name, and where to connect to it.
+    /// Create an empty virtual host.
     ///
     /// # Panics
-    /// The server does not run.
+    /// The server is not running.
     #[must_use]
-    pub fn create_virtual_host(&self) -> (String, String) {
-        let mut hosts = self.virtual_hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        if hosts.free.is_empty() {
-            let names: Vec<String> =
-                (hosts.made..hosts.made + STOCK).map(|number| format!("test-{number}")).collect();
+    pub fn create_virtual_host(&self) -> VirtualHost {
+        let mut hosts = self.virtual_hosts.lock();
+        if hosts.unused.is_empty() {
+            let numbers = hosts.created..hosts.created + BATCH_SIZE;
+            let names: Vec<String> = numbers.map(|number| format!("test-{number}")).collect();
             self.define(&names);
-            hosts.made += STOCK;
-            hosts.free = names;
+            hosts.created += BATCH_SIZE;
+            hosts.unused = names;
         }
-        let name = hosts.free.pop().expect("there is a stock");
-        let url = self.url_of(&name);
-        (name, url)
+        let name = hosts.unused.pop().expect("the batch is not empty");
+        let url = self.virtual_host_url(&name);
+        VirtualHost { name, url }
     }
 
-    /// Make virtual hosts, for the user whom every new server has (RabbitMQ, "Definitions").
+    /// Create virtual hosts for the default user (RabbitMQ, "Definitions").
     fn define(&self, names: &[String]) {
         let (mut hosts, mut permissions) = (Vec::new(), Vec::new());
         for name in names {
             hosts.push(format!(r#"{{"name": "{name}"}}"#));
-            permissions.push(format!(r#"{{"user": "guest", "vhost": "{name}", "configure": ".*", "write": ".*", "read": ".*"}}"#));
+            permissions.push(format!(
+                r#"{{"user": "guest", "vhost": "{name}", "configure": ".*", "write": ".*",
+                "read": ".*"}}"#
+            ));
         }
-        let file = self.directory.path().join("definitions.json");
+        let file = self.server.directory.join("definitions.json");
         let definitions = format!(
             r#"{{"vhosts": [{}], "permissions": [{}]}}"#,
             hosts.join(", "),
             permissions.join(", ")
         );
-        fs::write(&file, definitions).expect("the directory can be written");
-        self.control(&["import_definitions", &file.display().to_string()]);
+        fs::write(&file, definitions).expect("the directory is writable");
+        self.control(&["import_definitions", &file]);
     }
 
-    /// Run rabbitmqctl, and give what it wrote.
+    /// Run rabbitmqctl and return its output.
     ///
     /// # Panics
-    /// It fails.
+    /// The command fails.
     pub fn control(&self, arguments: &[&str]) -> String {
         self.program("rabbitmqctl")
             .arguments(["--quiet"])
@@ -156,65 +136,32 @@ impl RabbitMq {
             .output()
     }
 
-    /// Stop it as an operator would.
-    ///
-    /// # Panics
-    /// It does not run.
-    pub fn stop(&mut self) {
-        self.process.take().expect("the server runs").stop("TERM");
-    }
+    control_methods!();
 
-    /// Kill it, so that it can do nothing more.
+    /// Start it after a [stop](Self::stop) or [kill](Self::kill), with the same data and port.
     ///
     /// # Panics
-    /// It does not run.
-    pub fn kill(&mut self) {
-        self.process.take().expect("the server runs").stop("KILL");
-    }
-
-    /// Let it do nothing, as a machine that hangs; connections stay open.
-    ///
-    /// # Panics
-    /// It does not run.
-    pub fn pause(&self) {
-        self.process.as_ref().expect("the server runs").signal("STOP");
-    }
-
-    /// Let it go on after a [pause](Self::pause).
-    ///
-    /// # Panics
-    /// It does not run.
-    pub fn resume(&self) {
-        self.process.as_ref().expect("the server runs").signal("CONT");
-    }
-
-    /// Start it after a [stop](Self::stop) or [kill](Self::kill), with the same data and on the
-    /// same port.
-    ///
-    /// # Panics
-    /// It runs already, or does not start.
+    /// The server is running, or it does not start.
     pub fn start_again(&mut self) {
-        assert!(self.process.is_none(), "the server runs");
-        let mut process =
-            self.program("rabbitmq-server").start("KILL", &self.directory.path().join("log"));
-        process.wait_until(|| answers(self.port));
-        self.process = Some(process);
-        // It takes connections a moment before it takes commands.
+        let (program, port) = (self.program("rabbitmq-server"), self.server.port);
+        self.server.start(&program, "KILL", || answers(port));
+        // The server accepts connections a moment before it accepts commands.
         self.control(&["await_startup"]);
     }
 
-    /// Throw away all that it keeps after a [stop](Self::stop) or [kill](Self::kill), as a disk
-    /// that breaks. Virtual hosts are gone, too.
+    /// Delete all data, including the virtual hosts, after a [stop](Self::stop) or
+    /// [kill](Self::kill), as if the disk had failed.
     ///
     /// # Panics
-    /// It runs.
-    pub fn lose_data(&mut self) {
-        assert!(self.process.is_none(), "the server runs");
-        fs::remove_dir_all(self.directory.path().join("data")).expect("the directory is ours");
+    /// The server is running.
+    pub fn delete_data(&mut self) {
+        self.server.assert_stopped();
+        let data = self.server.directory.join("data");
+        fs::remove_dir_all(data).expect("the directory is writable");
     }
 
-    fn url_of(&self, virtual_host: &str) -> String {
-        format!("amqp://guest:guest@127.0.0.1:{}/{virtual_host}", self.port)
+    fn virtual_host_url(&self, virtual_host: &str) -> String {
+        format!("amqp://guest:guest@127.0.0.1:{}/{virtual_host}", self.server.port)
     }
 
     fn program(&self, name: &str) -> Program {
@@ -222,17 +169,53 @@ impl RabbitMq {
     }
 }
 
-/// Whether it begins a conversation: AMQP 0-9-1, section 2.2.4. The port alone opens a little
+fn write_configuration(directory: &Directory, port: u16) {
+    // Erlang requires that the shared secret of nodes and clients is in a file that only its owner
+    // can read.
+    let cookie = directory.join(".erlang.cookie");
+    fs::write(&cookie, "only-for-tests").expect("the directory is writable");
+    fs::set_permissions(&cookie, Permissions::from_mode(0o400)).expect("the file is writable");
+    let configuration = format!("listeners.tcp.1 = 127.0.0.1:{port}\n");
+    fs::write(directory.join("rabbitmq.conf"), configuration).expect("the directory is writable");
+    fs::write(directory.join("plugins"), "[].\n").expect("the directory is writable");
+}
+
+fn environment(directory: &Directory, port_mapper_port: u16) -> Vec<(&'static str, String)> {
+    vec![
+        ("HOME", directory.path().display().to_string()),
+        ("ERL_EPMD_ADDRESS", "127.0.0.1".to_owned()),
+        ("ERL_EPMD_PORT", port_mapper_port.to_string()),
+        ("RABBITMQ_NODENAME", "rabbit@localhost".to_owned()),
+        ("RABBITMQ_DIST_PORT", port::free().to_string()),
+        // Any port: 0 to 0.
+        ("RABBITMQ_CTL_DIST_PORT_MIN", "0".to_owned()),
+        ("RABBITMQ_CTL_DIST_PORT_MAX", "0".to_owned()),
+        ("RABBITMQ_CONF_ENV_FILE", directory.join("rabbitmq-env.conf")),
+        ("RABBITMQ_CONFIG_FILE", directory.join("rabbitmq.conf")),
+        ("RABBITMQ_ENABLED_PLUGINS_FILE", directory.join("plugins")),
+        ("RABBITMQ_MNESIA_BASE", directory.join("data")),
+        ("RABBITMQ_LOG_BASE", directory.join("logs")),
+        (
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
+            "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}".to_owned(),
+        ),
+        // The start script then executes the server instead of waiting for it, so that signals
+        // reach the server.
+        ("RUNNING_UNDER_SYSTEMD", "true".to_owned()),
+    ]
+}
+
+/// Whether the server starts a conversation (AMQP 0-9-1, section 2.2.4). The port opens a little
 /// earlier.
 fn answers(port: u16) -> bool {
-    let mut frame = [0; 1];
+    let mut frame_type = [0; 1];
     TcpStream::connect((Ipv4Addr::LOCALHOST, port))
         .and_then(|mut stream| {
             stream.set_read_timeout(Some(Duration::from_secs(5)))?;
             stream.write_all(b"AMQP\0\0\x09\x01")?;
-            stream.read_exact(&mut frame)
+            stream.read_exact(&mut frame_type)
         })
-        .is_ok_and(|()| frame == [1])
+        .is_ok_and(|()| frame_type == [1])
 }
 
 #[cfg(test)]
@@ -241,17 +224,19 @@ mod tests {
 
     #[test]
     fn stops_and_starts_again() {
-        let mut server = RabbitMq::start();
-        let (name, _) = server.create_virtual_host();
-        server.stop();
-        assert!(!answers(server.port));
-        server.start_again();
-        server.kill();
-        assert!(!answers(server.port));
-        server.start_again();
-        assert!(server.control(&["list_vhosts", "name"]).lines().any(|line| line == name));
-        let directory = server.directory.path().to_owned();
-        drop(server);
+        let mut rabbitmq = RabbitMq::start();
+        let port = rabbitmq.server.port;
+        let virtual_host = rabbitmq.create_virtual_host();
+        rabbitmq.stop();
+        assert!(!answers(port));
+        rabbitmq.start_again();
+        rabbitmq.kill();
+        assert!(!answers(port));
+        rabbitmq.start_again();
+        let listed = rabbitmq.control(&["list_vhosts", "name"]);
+        assert!(listed.lines().any(|line| line == virtual_host.name));
+        let directory = rabbitmq.server.directory.path().to_owned();
+        drop(rabbitmq);
         assert!(!directory.exists());
     }
 }

@@ -1,42 +1,33 @@
-//! Redis, which counts what limits are about.
+//! Redis, which counts requests for the rate limits.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::directory::Directory;
-use crate::port;
-use crate::process::{Process, Program};
+use crate::process::Program;
+use crate::server::{Server, control_methods};
 
-/// A Redis server. It keeps nothing on disk: stopped and started again, it is empty.
+/// Number of databases of the server.
+const DATABASES: u32 = 1000;
+
+/// A Redis server. It stores nothing on disk, so it is empty after a restart.
 #[derive(Debug)]
 pub struct Redis {
-    // Ends before its directory.
-    process: Option<Process>,
-    port: u16,
-    directory: Directory,
+    server: Server,
     databases: AtomicU32,
 }
 
-/// How many databases there are.
-const DATABASES: u32 = 1000;
-
 impl Redis {
-    /// A server for one test.
+    /// Start a server for one test.
     #[must_use]
     pub fn start() -> Self {
-        let mut server = Self {
-            process: None,
-            port: port::free(),
-            directory: Directory::new("redis"),
-            databases: AtomicU32::new(1),
-        };
-        server.start_again();
-        server
+        let mut redis = Self { server: Server::new("redis"), databases: AtomicU32::new(1) };
+        redis.start_again();
+        redis
     }
 
-    /// The server that all tests of this process share. Each should take a
+    /// The server that all tests of this process share. Each test should use a
     /// [database](Self::new_database) of its own.
     #[must_use]
     pub fn shared() -> &'static Self {
@@ -44,79 +35,48 @@ impl Redis {
         &SHARED
     }
 
-    /// Where to connect.
+    /// URL of the server.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("redis://127.0.0.1:{}", self.server.port)
     }
 
-    /// Where to connect to a database that nobody else uses.
+    /// URL of a database that nobody else uses.
     ///
     /// # Panics
-    /// All are in use.
+    /// All databases are in use.
     #[must_use]
     pub fn new_database(&self) -> String {
         let number = self.databases.fetch_add(1, Ordering::Relaxed);
-        assert!(number < DATABASES, "there are no more databases");
+        assert!(number < DATABASES, "all databases are in use");
         format!("{}/{number}", self.url())
     }
 
-    /// Stop it as an operator would.
-    ///
-    /// # Panics
-    /// It does not run.
-    pub fn stop(&mut self) {
-        self.process.take().expect("the server runs").stop("TERM");
-    }
+    control_methods!();
 
-    /// Let it do nothing, as a machine that hangs; connections stay open.
+    /// Start it after a [stop](Self::stop) or [kill](Self::kill), on the same port.
     ///
     /// # Panics
-    /// It does not run.
-    pub fn pause(&self) {
-        self.process.as_ref().expect("the server runs").signal("STOP");
-    }
-
-    /// Let it go on after a [pause](Self::pause).
-    ///
-    /// # Panics
-    /// It does not run.
-    pub fn resume(&self) {
-        self.process.as_ref().expect("the server runs").signal("CONT");
-    }
-
-    /// Start it after a [stop](Self::stop), on the same port.
-    ///
-    /// # Panics
-    /// It runs already, or does not start.
+    /// The server is running, or it does not start.
     pub fn start_again(&mut self) {
-        assert!(self.process.is_none(), "the server runs");
-        let databases = DATABASES.to_string();
-        let (port, directory) =
-            (self.port.to_string(), self.directory.path().display().to_string());
-        let program = Program::new("/usr/bin/redis-server", "redis-server").arguments([
-            "--bind",
-            "127.0.0.1",
-            "--port",
-            &port,
-            "--dir",
-            &directory,
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-            "--databases",
-            &databases,
-            "--daemonize",
-            "no",
-        ]);
-        let process =
-            self.process.insert(program.start("KILL", &self.directory.path().join("log")));
-        process.wait_until(|| answers(self.port));
+        let port = self.server.port;
+        let directory = self.server.directory.path().display().to_string();
+        let options = [
+            ("--bind", "127.0.0.1"),
+            ("--port", &port.to_string()),
+            ("--dir", &directory),
+            ("--save", ""),
+            ("--appendonly", "no"),
+            ("--databases", &DATABASES.to_string()),
+            ("--daemonize", "no"),
+        ];
+        let program = Program::new("/usr/bin/redis-server", "redis-server")
+            .arguments(options.into_iter().flat_map(|(name, value)| [name, value]));
+        self.server.start(&program, "KILL", || answers(port));
     }
 }
 
-/// Whether it answers a ping.
+/// Whether the server answers a ping.
 fn answers(port: u16) -> bool {
     let mut answer = [0; 7];
     TcpStream::connect((Ipv4Addr::LOCALHOST, port))
@@ -133,14 +93,15 @@ mod tests {
 
     #[test]
     fn stops_and_starts_again() {
-        let mut server = Redis::start();
-        assert!(answers(server.port));
-        server.stop();
-        assert!(!answers(server.port));
-        server.start_again();
-        assert!(answers(server.port));
-        let (port, directory) = (server.port, server.directory.path().to_owned());
-        drop(server);
+        let mut redis = Redis::start();
+        let port = redis.server.port;
+        assert!(answers(port));
+        redis.stop();
+        assert!(!answers(port));
+        redis.start_again();
+        assert!(answers(port));
+        let directory = redis.server.directory.path().to_owned();
+        drop(redis);
         assert!(!answers(port));
         assert!(!directory.exists());
     }

@@ -35,7 +35,7 @@ async fn jobs_whose_messages_the_broker_lost_are_done_all_the_same() {
     let story = through(Cluster::for_faults().await, async |cluster, _| {
         block_in_place(|| {
             cluster.rabbitmq.kill();
-            cluster.rabbitmq.lose_data();
+            cluster.rabbitmq.delete_data();
             cluster.rabbitmq.start_again();
         });
         Vec::new()

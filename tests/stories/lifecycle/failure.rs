@@ -123,7 +123,7 @@ impl<'a> Broken<'a> {
     fn of(service: &'a Service) -> Self {
         let broken = Self(service);
         if let Some(places) = &service.places {
-            places.bucket.let_write(false);
+            places.bucket.set_writable(false);
         } else {
             std::fs::remove_dir_all(broken.unfinished()).expect("it is there");
             std::fs::write(broken.unfinished(), "in the way").expect("there is room");
@@ -133,7 +133,7 @@ impl<'a> Broken<'a> {
 
     pub(super) fn mend(self) {
         if let Some(places) = &self.0.places {
-            places.bucket.let_write(true);
+            places.bucket.set_writable(true);
         } else {
             std::fs::remove_file(self.unfinished()).expect("it is there");
             std::fs::create_dir(self.unfinished()).expect("there is room");

@@ -1,6 +1,6 @@
 //! `fiapx check` says of each part in words what is wrong with it.
 
-use servers::mailbox::{Mailbox, Manner};
+use servers::mailbox::{Behavior, Mailbox};
 use servers::{Postgres, RabbitMq};
 use tokio::task::block_in_place;
 
@@ -41,9 +41,9 @@ async fn each_part_that_is_wrong_is_named_with_what_is_wrong() {
     let nobody = free_address();
     let (_, port) = nobody.split_once(':').expect("it has a port");
     let secret = "hunter2hunter2hunter2hunter2hunter2";
-    let (host, virtual_host) = RabbitMq::shared().create_virtual_host();
-    otherwise(&host, data.path());
-    let refusing = Mailbox::start([Manner::Answers("AUTH", "535 5.7.8 wrong password")]).await;
+    let virtual_host = RabbitMq::shared().create_virtual_host();
+    otherwise(&virtual_host.name, data.path());
+    let refusing = Mailbox::start([Behavior::Reply("AUTH", "535 5.7.8 wrong password")]).await;
     let cases = [
         (
             vec![("DATABASE_URL", format!("postgres://fiapx:{secret}@{nobody}/fiapx"))],
@@ -69,7 +69,7 @@ async fn each_part_that_is_wrong_is_named_with_what_is_wrong() {
             vec!["RABBITMQ_URL"],
         ),
         (vec![("RABBITMQ_URL", told("RABBITMQ_URL") + "-not")], "broker", vec!["RABBITMQ_URL"]),
-        (vec![("RABBITMQ_URL", virtual_host)], "broker", vec!["video.process", "delete it"]),
+        (vec![("RABBITMQ_URL", virtual_host.url)], "broker", vec!["video.process", "delete it"]),
         (vec![("S3_ENDPOINT", format!("http://{nobody}"))], "file store", vec![nobody.as_str()]),
         (vec![("S3_SECRET_KEY", secret.to_owned())], "file store", vec!["S3_SECRET_KEY"]),
         (vec![("S3_BUCKET", "nowhere".to_owned())], "file store", vec!["nowhere"]),

@@ -1,4 +1,4 @@
-//! Messages on their way from the server.
+//! Consuming.
 
 use std::time::Duration;
 
@@ -11,37 +11,37 @@ use lapin::options::{
 use lapin::types::FieldTable;
 use lapin::{Acker, Channel, Connection, Consumer};
 use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::time;
 use tracing::warn;
 
-use crate::delivery::{Answer, Verdict};
-use crate::rabbitmq::wire;
+use crate::delivery::{Settle, Settlement};
+use crate::rabbitmq::encoding;
 use crate::{Delivery, Error, Queue, Subscription};
 
 const REQUEUE: BasicNackOptions = BasicNackOptions { multiple: false, requeue: true };
 
 const DEAD_LETTER: BasicRejectOptions = BasicRejectOptions { requeue: false };
 
-/// A subscription.
-pub(super) struct Share {
+/// A subscription to a queue of RabbitMQ.
+pub(super) struct RabbitMqSubscription {
     queue: Queue,
-    /// None once it is over.
+    /// `None` once it has ended.
     consumer: Option<Consumer>,
     channel: Channel,
-    patience: Duration,
+    timeout: Duration,
     runtime: Handle,
 }
 
-/// Subscribe on a channel of its own: prefetch is a matter of the channel, and so is what goes
-/// wrong with one delivery.
+/// Subscribe on a separate channel, because the prefetch limit and the errors of a delivery affect
+/// the whole channel.
 pub(super) async fn subscribe(
     connection: &Connection,
     queue: Queue,
     prefetch: u16,
-    patience: Duration,
-) -> Result<Share, Error> {
+    timeout: Duration,
+) -> Result<RabbitMqSubscription, Error> {
     let channel = connection.create_channel().await?;
-    // 0 would be no limit. Not global: for each consumer.
+    // 0 would mean no limit. Not global: per consumer.
     channel.basic_qos(prefetch.max(1), BasicQosOptions { global: false }).await?;
     // An empty tag lets the server choose one.
     let consumer = channel
@@ -52,87 +52,93 @@ pub(super) async fn subscribe(
             FieldTable::default(),
         )
         .await?;
-    Ok(Share { queue, consumer: Some(consumer), channel, patience, runtime: Handle::current() })
+    let (consumer, runtime) = (Some(consumer), Handle::current());
+    Ok(RabbitMqSubscription { queue, consumer, channel, timeout, runtime })
 }
 
 #[async_trait]
-impl Subscription for Share {
+impl Subscription for RabbitMqSubscription {
     async fn next(&mut self) -> Result<Delivery, Error> {
         loop {
             let consumer = self.consumer.as_mut().ok_or(Error::Closed)?;
-            // What came is either in the consumer or here: dropped while it waits, nothing is lost.
-            let Some(Ok(came)) = consumer.next().await else {
+            // A received message is either in the consumer or here, so dropping the future loses
+            // nothing.
+            let Some(Ok(received)) = consumer.next().await else {
                 // The connection or the channel broke, or the queue was deleted.
                 self.consumer = None;
                 return Err(Error::Closed);
             };
-            let lapin::message::Delivery { data, properties, acker, .. } = came;
-            let answer = Unanswered {
+            let lapin::message::Delivery { data, properties, acker, .. } = received;
+            let settle = Unsettled {
                 acker,
                 channel: self.channel.clone(),
-                patience: self.patience,
+                timeout: self.timeout,
                 runtime: self.runtime.clone(),
             };
-            match wire::decode(&data, &properties) {
-                Ok(outgoing) => return Ok(Delivery::new(outgoing, answer)),
+            match encoding::decode(&data, &properties) {
+                Ok(message) => return Ok(Delivery::new(message, settle)),
                 Err(error) => {
-                    let id = properties.message_id().as_ref().map(ToString::to_string);
-                    warn!(queue = %self.queue, message_id = id, %error, "a message is none of ours; it goes to the dead letters");
-                    // An answer that does not get through ends the subscription, which the next
-                    // turn finds out.
-                    let _ = Box::new(answer).give(Verdict::Reject).await;
+                    let message_id = properties.message_id().as_ref().map(ToString::to_string);
+                    warn!(
+                        queue = %self.queue,
+                        message_id,
+                        %error,
+                        "received an invalid message; moving it to the dead letters"
+                    );
+                    // If the answer fails, the subscription has ended, and so does the next turn.
+                    let _ = Box::new(settle).settle(Settlement::Reject).await;
                 }
             }
         }
     }
 }
 
-/// Deliveries that it handed out can still be answered, so its channel must stay; and on a channel
-/// that stays, those that it did not hand out must be sent back.
-impl Drop for Share {
+/// The channel must stay open, because deliveries can still be settled. So undelivered messages
+/// must be returned explicitly.
+impl Drop for RabbitMqSubscription {
     fn drop(&mut self) {
         let Some(mut consumer) = self.consumer.take() else { return };
-        let (channel, patience) = (self.channel.clone(), self.patience);
-        self.runtime.spawn(timeout(patience, async move {
+        let channel = self.channel.clone();
+        self.runtime.spawn(time::timeout(self.timeout, async move {
             let _ = channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await;
-            // The end comes behind what was on its way.
-            while let Some(Ok(left)) = consumer.next().await {
-                let _ = left.acker.nack(REQUEUE).await;
+            // The consumer ends after the messages that were in transit.
+            while let Some(Ok(undelivered)) = consumer.next().await {
+                let _ = undelivered.acker.nack(REQUEUE).await;
             }
         }));
     }
 }
 
-/// A message that is handed out. Its channel stays open for the answer.
-struct Unanswered {
+/// A delivered message that is not settled. Keeps its channel open.
+struct Unsettled {
     acker: Acker,
     channel: Channel,
-    patience: Duration,
+    timeout: Duration,
     runtime: Handle,
 }
 
 #[async_trait]
-impl Answer for Unanswered {
-    async fn give(self: Box<Self>, verdict: Verdict) -> Result<(), Error> {
-        let answering = async {
-            match verdict {
-                Verdict::Ack => self.acker.ack(BasicAckOptions { multiple: false }).await,
-                Verdict::Requeue => self.acker.nack(REQUEUE).await,
-                Verdict::Reject => self.acker.reject(DEAD_LETTER).await,
+impl Settle for Unsettled {
+    async fn settle(self: Box<Self>, settlement: Settlement) -> Result<(), Error> {
+        let answer = async {
+            match settlement {
+                Settlement::Ack => self.acker.ack(BasicAckOptions { multiple: false }).await,
+                Settlement::Requeue => self.acker.nack(REQUEUE).await,
+                Settlement::Reject => self.acker.reject(DEAD_LETTER).await,
             }
         };
-        match timeout(self.patience, answering).await {
+        match time::timeout(self.timeout, answer).await {
             Ok(Ok(true)) => Ok(()),
-            // False: the channel that it came by is closed.
+            // False: its channel is closed.
             Ok(_) => Err(Error::Closed),
-            Err(_) => Err(Error::TooSlow),
+            Err(_) => Err(Error::Timeout),
         }
     }
 }
 
-impl Drop for Unanswered {
+impl Drop for Unsettled {
     fn drop(&mut self) {
-        // Usable: neither answered nor beyond an answer.
+        // Usable: not settled, and the channel is open.
         if self.acker.usable() {
             let (acker, channel) = (self.acker.clone(), self.channel.clone());
             self.runtime.spawn(async move {

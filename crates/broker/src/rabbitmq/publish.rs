@@ -1,128 +1,136 @@
-//! Messages on their way to the server.
+//! Publishing.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use lapin::message::BasicReturnMessage;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation, Connection};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use crate::rabbitmq::link::Link;
-use crate::rabbitmq::{topology, wire};
-use crate::{Error, Outgoing, Queue};
+use crate::rabbitmq::connection::Reconnecting;
+use crate::rabbitmq::encoding::{self, Encoded};
+use crate::rabbitmq::topology::{self, Route};
+use crate::{Error, Queue, TracedMessage};
 
-/// Most messages that wait for their confirmation at once. Enough to keep the server's disk busy;
-/// each has a channel, of which a server allows 2047 to a connection.
-const LANES: usize = 32;
+/// Maximum number of unconfirmed messages: enough to keep the disk of the server busy. Each uses a
+/// channel, of which a server allows 2047 per connection.
+const MAX_UNCONFIRMED: usize = 32;
 
-/// Publishes, many at once.
+/// Publishes many messages simultaneously.
 ///
-/// Each message has a channel to itself until it is confirmed. A returned message comes back before
-/// its own confirmation, but lapin takes it for that of whichever message of the channel is
-/// confirmed next, and would report the one that was lost as safe.
+/// Each message uses a channel of its own until it is confirmed. The server returns an unroutable
+/// message before its confirmation, but lapin attributes it to the next confirmation on the
+/// channel, and would report the lost message as safe.
 pub(super) struct Publisher {
-    link: Link,
-    lanes: Semaphore,
-    /// Channels that wait for a message.
+    connection: Reconnecting,
+    unconfirmed: Semaphore,
+    /// Channels without an unconfirmed message.
     idle: Mutex<Vec<Channel>>,
 }
 
+/// A message in the terms of AMQP.
+pub(super) struct Publication<'a> {
+    pub(super) route: Route,
+    pub(super) options: BasicPublishOptions,
+    pub(super) body: &'a [u8],
+    pub(super) properties: BasicProperties,
+}
+
 impl Publisher {
-    pub(super) fn new(link: Link) -> Self {
-        Self { link, lanes: Semaphore::new(LANES), idle: Mutex::default() }
+    pub(super) fn new(connection: Reconnecting) -> Self {
+        let unconfirmed = Semaphore::new(MAX_UNCONFIRMED);
+        Self { connection, unconfirmed, idle: Mutex::default() }
     }
 
-    /// Connect now, rather than with the first message.
+    /// Connect now instead of with the first message.
     pub(super) async fn connect(&self) -> Result<(), Error> {
-        self.link.connection().await.map(drop)
+        self.connection.get().await.map(drop)
     }
 
-    /// Whether a message would be taken.
+    /// Check that the server accepts messages.
     pub(super) async fn check(&self) -> Result<(), Error> {
-        let connection = self.open().await?;
-        let (exchange, _) = topology::route(Queue::Process);
-        // Nothing is bound to this key and nobody asks for it back, so it goes nowhere.
-        self.send(
-            &connection,
-            exchange,
-            "check",
-            BasicPublishOptions::default(),
-            &[],
-            BasicProperties::default(),
-        )
-        .await
-        .map(drop)
+        let connection = self.writable_connection().await?;
+        // No queue is bound to this key, and the message is not mandatory, so the server drops it.
+        let probe = Publication {
+            route: Route { key: "check", ..topology::route(Queue::Process) },
+            options: BasicPublishOptions::default(),
+            body: &[],
+            properties: BasicProperties::default(),
+        };
+        self.send(&connection, probe).await.map(drop)
     }
 
-    /// Publish, and wait for the confirmation for as long as that takes. A future that is dropped
-    /// costs a channel, which closes.
-    pub(super) async fn publish(&self, outgoing: &Outgoing) -> Result<(), Error> {
-        let queue = Queue::of(&outgoing.message.event);
-        let (exchange, key) = topology::route(queue);
-        let (body, properties) = wire::encode(outgoing)?;
-        // Mandatory: what no queue is bound for is returned, rather than dropped and confirmed.
-        let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        let connection = self.open().await?;
-        let error = match self.send(&connection, exchange, key, mandatory, &body, properties).await
-        {
+    /// Publish a message and wait for its confirmation without a timeout. Dropping the future
+    /// closes its channel.
+    pub(super) async fn publish(&self, message: &TracedMessage) -> Result<(), Error> {
+        let queue = Queue::of(&message.message.event);
+        let route = topology::route(queue);
+        let Encoded { body, properties } = encoding::encode(message)?;
+        // Mandatory: the server returns an unroutable message instead of dropping and confirming
+        // it.
+        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        let connection = self.writable_connection().await?;
+        let publication = Publication { route, options, body: &body, properties };
+        let error = match self.send(&connection, publication).await {
             Ok(None) => return Ok(()),
-            Ok(Some(returned)) => Error::Refused {
-                reason: format!("{exchange} leads to no queue {queue}: {}", returned.reply_text),
+            Ok(Some(returned)) => Error::Rejected {
+                reason: format!(
+                    "the exchange {} has no binding to the queue {queue}: {}",
+                    route.exchange, returned.reply_text
+                ),
             },
             Err(error) => error,
         };
-        if matches!(error, Error::Refused { .. }) {
-            // Somebody may have deleted what we declared. A new connection declares it anew.
-            self.link.forget().await;
-            self.idle().clear();
+        if matches!(error, Error::Rejected { .. }) {
+            // Exchange or queue may have been deleted. A new connection declares them again.
+            self.connection.reset().await;
+            self.idle.lock().clear();
         }
         Err(error)
     }
 
-    /// The connection, if it may be written to.
-    pub(super) async fn open(&self) -> Result<Arc<Connection>, Error> {
-        let connection = self.link.connection().await?;
-        // Nothing written now would be read before there is room again.
+    /// Return the connection unless the server blocks it.
+    pub(super) async fn writable_connection(&self) -> Result<Arc<Connection>, Error> {
+        let connection = self.connection.get().await?;
+        // The server would not read anything written now.
         if connection.status().blocked() {
-            return Err(Error::Refused {
-                reason: "it is short of memory or disk and takes no messages".to_owned(),
+            return Err(Error::Rejected {
+                reason: "it is short of memory or disk space and accepts no messages".to_owned(),
             });
         }
         Ok(connection)
     }
 
-    /// Give a message to the server; gives it back if it could not be routed.
+    /// Send a message to the server. Returns the message if it could not be routed.
     pub(super) async fn send(
         &self,
         connection: &Connection,
-        exchange: &str,
-        key: &str,
-        options: BasicPublishOptions,
-        body: &[u8],
-        properties: BasicProperties,
+        publication: Publication<'_>,
     ) -> Result<Option<BasicReturnMessage>, Error> {
-        let _lane = self.lanes.acquire().await.map_err(|_| Error::Closed)?;
+        let Publication { route: Route { exchange, key }, options, body, properties } = publication;
+        let _permit = self.unconfirmed.acquire().await.map_err(|_| Error::Closed)?;
         let channel = self.channel(connection).await?;
         let sent =
             channel.basic_publish(exchange.into(), key.into(), options, body, properties).await?;
         match sent.await? {
             Confirmation::Ack(returned) => {
-                self.idle().push(channel);
+                self.idle.lock().push(channel);
                 Ok(returned)
             }
             Confirmation::Nack(_) => {
-                Err(Error::Refused { reason: "it could not store the message".to_owned() })
+                Err(Error::Rejected { reason: "it could not store the message".to_owned() })
             }
             Confirmation::NotRequested => {
-                Err(Error::Refused { reason: "it does not confirm messages".to_owned() })
+                Err(Error::Rejected { reason: "it does not confirm messages".to_owned() })
             }
         }
     }
 
-    /// A channel on which no message waits for its confirmation.
+    /// Return a channel without an unconfirmed message.
     async fn channel(&self, connection: &Connection) -> Result<Channel, Error> {
-        let kept = self.idle().pop();
-        if let Some(channel) = kept
+        let idle = self.idle.lock().pop();
+        if let Some(channel) = idle
             && channel.status().connected()
         {
             return Ok(channel);
@@ -130,9 +138,5 @@ impl Publisher {
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         Ok(channel)
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Vec<Channel>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

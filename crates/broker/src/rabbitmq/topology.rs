@@ -1,21 +1,21 @@
-//! What has to be there, and is made where it is not.
+//! The exchanges and queues, which are declared if they are missing.
 //!
-//! | exchange | type | queue | for |
+//! | exchange | type | queue | content |
 //! |---|---|---|---|
 //! | `video.exchange` | direct, key `process` | `video.process` | jobs that wait for a worker |
-//! | `notification.exchange` | fanout | `notification.send` | outcomes that users may have to be told of, for 24 hours |
-//! | (default) | | `video.process.dlq`, `notification.send.dlq` | what was rejected or expired, for 7 days |
+//! | `notification.exchange` | fanout | `notification.send` | outcomes, for 24 hours |
+//! | (default) | | `video.process.dlq` | rejected messages, for 7 days |
+//! | (default) | | `notification.send.dlq` | rejected and expired messages, for 7 days |
 //!
-//! All queues are quorum queues: they are on disk before a message is confirmed, they can be
-//! replicated, and only they hand dead letters on at least once. Dead letters pass through the
-//! default exchange, which cannot be missing; a letter to an exchange that is missing is dropped
-//! without a word.
+//! All queues are quorum queues: they store a message on disk before they confirm it, they can be
+//! replicated, and only they support dead letters with delivery at least once. Dead letters use the
+//! default exchange, which always exists; those of a missing exchange would be dropped silently.
 //!
-//! `video.process` has no time to live: a job that waits long is not to be lost.
+//! `video.process` has no time to live, because a job that waits long must not be lost.
 //!
-//! A delivery that is not answered within the server's `consumer_timeout` (30 minutes unless set in
-//! rabbitmq.conf) is taken back with all others of its subscription. The queues ask for
-//! [`CONSUMER_TIMEOUT`] of their own, which RabbitMQ 3.12 and later heed; older servers need
+//! A delivery that is not settled within the server's `consumer_timeout` (default: 30 minutes) is
+//! returned together with all others of its subscription. The queues set [`CONSUMER_TIMEOUT`] of
+//! their own, which RabbitMQ 3.12 and later support; older servers need
 //! `consumer_timeout = 86400000` in their rabbitmq.conf.
 
 use std::time::Duration;
@@ -27,35 +27,42 @@ use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 
 use crate::{Error, Queue};
 
-/// How long outcomes wait for somebody to tell users of them.
+/// Time to live of outcomes to notify users about.
 pub const NOTIFICATION_TTL: Duration = Duration::from_hours(24);
 
-/// How long dead letters are kept.
+/// Time to live of dead letters.
 pub const DEAD_LETTER_TTL: Duration = Duration::from_hours(7 * 24);
 
-/// How long a worker may take to answer a delivery.
+/// Maximum time until a worker settles a delivery.
 pub const CONSUMER_TIMEOUT: Duration = Duration::from_hours(24);
 
-/// How often a message may come back before it becomes a dead letter.
+/// Maximum number of times that a message returns to its queue before it becomes a dead letter.
 ///
-/// Messages come back while the database is down, each once in a second or a few, and must survive
-/// that for a day. What a video does to its workers is no matter of this limit: the database counts
-/// attempts. RabbitMQ 4.0 and later need a number, for theirs is 20.
+/// While the database is down, every message returns about once per second, and must survive that
+/// for a day. Crashes that a video causes are limited by the attempts in the database instead.
+/// RabbitMQ 4.0 and later need an explicit limit, because their default is 20.
 pub const DELIVERY_LIMIT: i64 = 100_000;
 
-/// The exchange and the routing key by which messages get into a queue.
-pub(super) const fn route(queue: Queue) -> (&'static str, &'static str) {
+/// Exchange and routing key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Route {
+    pub(super) exchange: &'static str,
+    pub(super) key: &'static str,
+}
+
+/// Route of messages to a queue.
+pub(super) const fn route(queue: Queue) -> Route {
     match queue {
-        Queue::Process => ("video.exchange", "process"),
-        Queue::Notification => ("notification.exchange", ""),
+        Queue::Process => Route { exchange: "video.exchange", key: "process" },
+        Queue::Notification => Route { exchange: "notification.exchange", key: "" },
     }
 }
 
-/// Make what is missing, and compare the rest.
+/// Declare exchanges and queues. Fails if one exists with other arguments.
 pub(super) async fn declare(connection: &Connection) -> Result<(), Error> {
     let channel = connection.create_channel().await?;
     for queue in Queue::ALL {
-        let (exchange, key) = route(queue);
+        let Route { exchange, key } = route(queue);
         let kind = match queue {
             Queue::Process => ExchangeKind::Direct,
             Queue::Notification => ExchangeKind::Fanout,
@@ -63,10 +70,10 @@ pub(super) async fn declare(connection: &Connection) -> Result<(), Error> {
         let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
         let declared =
             channel.exchange_declare(exchange.into(), kind, durable, FieldTable::default()).await;
-        declared.map_err(|error| explained(error, "exchange", exchange))?;
+        declared.map_err(|error| explain(error, "exchange", exchange))?;
 
-        // Dead letters first, so that there is no moment at which they have nowhere to go.
-        declare_queue(&channel, queue.dead_letters(), dead_letter_arguments()).await?;
+        // The queue of the dead letters first, so that it never is missing.
+        declare_queue(&channel, queue.dead_letter_name(), dead_letter_arguments()).await?;
         declare_queue(&channel, queue.name(), arguments(queue)).await?;
         channel
             .queue_bind(
@@ -84,15 +91,16 @@ pub(super) async fn declare(connection: &Connection) -> Result<(), Error> {
 async fn declare_queue(channel: &Channel, name: &str, arguments: FieldTable) -> Result<(), Error> {
     let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
     let declared = channel.queue_declare(name.into(), durable, arguments).await;
-    declared.map(drop).map_err(|error| explained(error, "queue", name))
+    declared.map(drop).map_err(|error| explain(error, "queue", name))
 }
 
 pub(super) fn arguments(queue: Queue) -> FieldTable {
-    let mut arguments = quorum();
+    let mut arguments = quorum_arguments();
     insert(&mut arguments, "x-dead-letter-exchange", text(""));
-    insert(&mut arguments, "x-dead-letter-routing-key", text(queue.dead_letters()));
+    insert(&mut arguments, "x-dead-letter-routing-key", text(queue.dead_letter_name()));
     insert(&mut arguments, "x-dead-letter-strategy", text("at-least-once"));
-    // At least once is silently at most once without this. No length is set, so nothing is refused.
+    // Required for `at-least-once`, which RabbitMQ otherwise ignores silently. Nothing is rejected,
+    // because the queue has no maximum length.
     insert(&mut arguments, "x-overflow", text("reject-publish"));
     insert(&mut arguments, "x-consumer-timeout", milliseconds(CONSUMER_TIMEOUT));
     if queue == Queue::Notification {
@@ -102,12 +110,12 @@ pub(super) fn arguments(queue: Queue) -> FieldTable {
 }
 
 fn dead_letter_arguments() -> FieldTable {
-    let mut arguments = quorum();
+    let mut arguments = quorum_arguments();
     insert(&mut arguments, "x-message-ttl", milliseconds(DEAD_LETTER_TTL));
     arguments
 }
 
-fn quorum() -> FieldTable {
+fn quorum_arguments() -> FieldTable {
     let mut arguments = FieldTable::default();
     insert(&mut arguments, "x-queue-type", text("quorum"));
     insert(&mut arguments, "x-delivery-limit", AMQPValue::LongLongInt(DELIVERY_LIMIT));
@@ -126,18 +134,18 @@ fn milliseconds(time: Duration) -> AMQPValue {
     AMQPValue::LongLongInt(time.as_millis() as i64)
 }
 
-/// Say what to do about a queue or exchange that is not as it should be. The server's own words
-/// name the argument and both values.
-fn explained(error: lapin::Error, kind: &str, name: &str) -> Error {
+/// Add the remedy to the error of a queue or exchange with other arguments. The message of the
+/// server names the argument and both values.
+fn explain(error: lapin::Error, kind: &str, name: &str) -> Error {
     match error.kind() {
-        ErrorKind::ProtocolError(said)
-            if *said.kind() == AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED) =>
+        ErrorKind::ProtocolError(protocol)
+            if *protocol.kind() == AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED) =>
         {
-            let said = said.get_message();
-            Error::Refused {
+            let message = protocol.get_message();
+            Error::Rejected {
                 reason: format!(
-                    "the {kind} {name} was made with other arguments ({said}); let its messages be worked off, delete it, and it \
-                     is made anew"
+                    "the {kind} {name} exists with other arguments ({message}); wait until it is \
+                     empty, delete it, and it is created again"
                 ),
             }
         }

@@ -1,5 +1,5 @@
 use servers::Mailbox;
-use servers::mailbox::Manner;
+use servers::mailbox::Behavior;
 
 use super::*;
 use crate::mail::sample;
@@ -29,19 +29,19 @@ async fn a_mail_arrives_as_it_was_written() {
 async fn what_goes_wrong_is_tried_again_unless_the_mail_itself_is_refused() {
     let mail = sample("ana@example.com", "Ana");
     for (manner, permanent) in [
-        (Manner::Answers("RCPT", "550 5.1.1 no such user"), true),
-        (Manner::Answers("MAIL", "550 5.7.1 sender refused"), true),
-        (Manner::Answers(".", "554 5.6.0 looks like spam"), true),
-        (Manner::Answers("RCPT", "451 4.7.1 come back later"), false),
-        (Manner::Answers("DATA", "452 4.3.1 no room"), false),
-        (Manner::Answers(".", "421 4.3.2 going down"), false),
-        (Manner::Answers("MAIL", "530 5.7.0 authentication required"), false),
-        (Manner::Answers("CONNECT", "554 no service"), false),
-        (Manner::Answers("EHLO", "502 unknown"), false),
-        (Manner::Answers("RCPT", "what?"), false),
-        (Manner::HangsUp("CONNECT"), false),
-        (Manner::HangsUp("RCPT"), false),
-        (Manner::HangsUp("."), false),
+        (Behavior::Reply("RCPT", "550 5.1.1 no such user"), true),
+        (Behavior::Reply("MAIL", "550 5.7.1 sender refused"), true),
+        (Behavior::Reply(".", "554 5.6.0 looks like spam"), true),
+        (Behavior::Reply("RCPT", "451 4.7.1 come back later"), false),
+        (Behavior::Reply("DATA", "452 4.3.1 no room"), false),
+        (Behavior::Reply(".", "421 4.3.2 going down"), false),
+        (Behavior::Reply("MAIL", "530 5.7.0 authentication required"), false),
+        (Behavior::Reply("CONNECT", "554 no service"), false),
+        (Behavior::Reply("EHLO", "502 unknown"), false),
+        (Behavior::Reply("RCPT", "what?"), false),
+        (Behavior::Disconnect("CONNECT"), false),
+        (Behavior::Disconnect("RCPT"), false),
+        (Behavior::Disconnect("."), false),
     ] {
         let sink = Mailbox::start([manner]).await;
         let smtp = Smtp::new(server(&sink));
@@ -58,7 +58,7 @@ async fn what_goes_wrong_is_tried_again_unless_the_mail_itself_is_refused() {
 async fn a_silent_server_holds_nobody_up() {
     let mail = sample("ana@example.com", "Ana");
     for verb in ["CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "."] {
-        let sink = Mailbox::start([Manner::Hangs(verb)]).await;
+        let sink = Mailbox::start([Behavior::Hang(verb)]).await;
         let moment = Duration::from_millis(300);
         let impatient = Smtp { reach: moment, send: moment, ..Smtp::new(server(&sink)) };
         let error = impatient.send(&mail).await.expect_err(verb);
@@ -69,7 +69,7 @@ async fn a_silent_server_holds_nobody_up() {
 
 #[tokio::test]
 async fn a_mail_that_was_taken_is_sent_however_the_parting_goes() {
-    let sink = Mailbox::start([Manner::HangsUp("QUIT")]).await;
+    let sink = Mailbox::start([Behavior::Disconnect("QUIT")]).await;
     Smtp::new(server(&sink)).send(&sample("ana@example.com", "Ana")).await.expect("a sent mail");
     assert_eq!(sink.received().len(), 1);
 }
@@ -96,7 +96,8 @@ async fn nobody_at_home_is_no_end() {
 #[tokio::test]
 async fn a_login_comes_first_and_a_refused_one_is_a_matter_of_settings() {
     let sink =
-        Mailbox::start([Manner::Kind, Manner::Answers("AUTH", "535 5.7.8 wrong password")]).await;
+        Mailbox::start([Behavior::Accept, Behavior::Reply("AUTH", "535 5.7.8 wrong password")])
+            .await;
     let smtp = Smtp::new(Server { login: Some(login()), ..server(&sink) });
     let mail = sample("ana@example.com", "Ana");
     smtp.send(&mail).await.expect("a sent mail");
@@ -130,7 +131,7 @@ async fn a_password_does_not_go_to_another_machine_in_plain_text() {
 
 #[tokio::test]
 async fn encryption_that_was_offered_and_fails_is_not_done_without() {
-    let offers = Manner::Answers("EHLO", "250-sink\r\n250 STARTTLS");
+    let offers = Behavior::Reply("EHLO", "250-sink\r\n250 STARTTLS");
     let sink = Mailbox::start([offers]).await;
     let error = Smtp::new(server(&sink))
         .send(&sample("ana@example.com", "Ana"))

@@ -1,4 +1,4 @@
-//! Objects that are there, and those that are not.
+//! Existing and missing objects.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 use jobs::{JobId, UserId, VideoFormat};
 use tokio::task::JoinSet;
 
-use super::{content, get, listing, new_key, put, users};
-use crate::{Error, Key, Object, PAGE, Storage};
+use super::content::{assert_missing, content, get, list_all, new_key, put, user_prefix};
+use crate::{Error, Key, Object, PAGE_SIZE, Storage};
 
 pub(super) async fn are_read_by_ranges(storage: &dyn Storage) {
     const SIZE: u64 = 1000;
@@ -16,7 +16,7 @@ pub(super) async fn are_read_by_ranges(storage: &dyn Storage) {
     for range in [0..1, 0..SIZE, 999..SIZE, 1..999, 500..501, 0..0, 500..500, SIZE..SIZE] {
         let expected = bytes.slice(range.start as usize..range.end as usize);
         assert_eq!(
-            storage.read(&key, range.clone()).await.expect("the range lies inside"),
+            storage.read(&key, range.clone()).await.expect("the range is within the object"),
             expected,
             "{range:?}"
         );
@@ -35,28 +35,24 @@ pub(super) async fn are_read_by_ranges(storage: &dyn Storage) {
             Err(Error::OutOfRange { key: of, range, size }) => {
                 assert_eq!((of, range, size), (key.clone(), asked, SIZE));
             }
-            other => panic!("{asked:?} lies outside, but gave {other:?}"),
+            other => panic!("{asked:?} is out of range, but the result is {other:?}"),
         }
     }
     storage.delete(&key).await.expect("the object can be deleted");
 }
 
-pub(super) async fn are_missed(storage: &dyn Storage) {
+pub(super) async fn are_reported_missing(storage: &dyn Storage) {
     let key = new_key();
-    assert!(
-        matches!(storage.head(&key).await, Err(Error::NotFound { key: missing }) if missing == key)
-    );
+    assert_missing(storage.head(&key).await, &key);
     for range in [0..0, 0..1] {
-        assert!(
-            matches!(storage.read(&key, range).await, Err(Error::NotFound { key: missing }) if missing == key)
-        );
+        assert_missing(storage.read(&key, range).await, &key);
     }
-    assert_eq!(listing(storage, &users(&key)).await, []);
-    storage.delete(&key).await.expect("what is not there can be deleted");
+    assert_eq!(list_all(storage, &user_prefix(&key)).await, []);
+    storage.delete(&key).await.expect("a missing object is not an error");
 }
 
-pub(super) async fn are_deleted_alone(storage: &dyn Storage) {
-    let (user, job) = new_key().job();
+pub(super) async fn are_deleted_individually(storage: &dyn Storage) {
+    let (user, job) = (UserId::generate(), JobId::generate());
     let keys = [
         Key::input(user, job, VideoFormat::Mp4),
         Key::archive(user, job, 1),
@@ -68,47 +64,36 @@ pub(super) async fn are_deleted_alone(storage: &dyn Storage) {
     }
     for (deleted, key) in keys.iter().enumerate() {
         for _ in 0..2 {
-            storage.delete(key).await.expect("an object can be deleted, and once more");
+            storage.delete(key).await.expect("an object can be deleted repeatedly");
             assert_eq!(
-                listing(storage, &format!("{}{user}/", Key::ROOT)).await,
+                list_all(storage, &format!("{}{user}/", Key::ROOT)).await,
                 objects[deleted + 1..]
             );
             assert!(matches!(storage.head(key).await, Err(Error::NotFound { .. })));
         }
     }
     let again = put(storage, &keys[0], &content(9, 10)).await;
-    assert_eq!(listing(storage, &Key::folder(user, job)).await, [again]);
+    assert_eq!(list_all(storage, &Key::job_prefix(user, job)).await, [again]);
     assert_eq!(get(storage, &keys[0]).await, content(9, 10));
     storage.delete(&keys[0]).await.expect("the object can be deleted");
 }
 
-pub(super) async fn are_listed_by_pages(storage: &Arc<dyn Storage>) {
-    /// The objects of a user are too many for one page.
-    const MANY: usize = PAGE + 5;
-    /// How many are uploaded at once.
-    const TASKS: usize = 16;
+/// Number of objects of one user, more than a page holds.
+const MANY: usize = PAGE_SIZE + 5;
+
+/// Number of simultaneous uploads or deletions.
+const TASKS: usize = 16;
+
+pub(super) async fn are_listed_in_pages(storage: &Arc<dyn Storage>) {
     let users = [UserId::generate(), UserId::generate()];
     let jobs: Vec<JobId> = std::iter::repeat_with(JobId::generate).take(MANY / 3 + 1).collect();
-    // Fences of different lengths, since keys are not sorted as numbers are.
+    // Fences of different lengths, because keys are not ordered as numbers.
     let many = jobs
         .iter()
         .flat_map(|job| [2, 10, 1].map(|fence| Key::archive(users[0], *job, fence)))
         .take(MANY);
     let mut keys: Vec<Key> = many.chain([Key::archive(users[1], jobs[0], 1)]).collect();
-
-    let mut tasks = JoinSet::new();
-    for some in keys.chunks(keys.len().div_ceil(TASKS)) {
-        let (storage, some) = (Arc::clone(storage), some.to_vec());
-        tasks.spawn(async move {
-            let mut objects = Vec::new();
-            for key in some {
-                objects.push(put(&*storage, &key, &content(0, key.as_str().len() % 7)).await);
-            }
-            objects
-        });
-    }
-    let mut objects = tasks.join_all().await.concat();
-    objects.sort_by(|a, b| a.key.cmp(&b.key));
+    let objects = put_all(storage, &keys).await;
     keys.sort();
     assert!(objects.iter().map(|object| &object.key).eq(&keys));
 
@@ -117,52 +102,69 @@ pub(super) async fn are_listed_by_pages(storage: &Arc<dyn Storage>) {
     let page = async |prefix: &str, after: Option<&Key>| {
         storage.list(prefix, after).await.expect("objects can be listed")
     };
-    assert_eq!(page(&prefix(users[0]), None).await, first[..PAGE]);
-    assert_eq!(page(&prefix(users[0]), Some(&keys[PAGE - 1])).await, first[PAGE..]);
+    assert_eq!(page(&prefix(users[0]), None).await, first[..PAGE_SIZE]);
+    assert_eq!(page(&prefix(users[0]), Some(&keys[PAGE_SIZE - 1])).await, first[PAGE_SIZE..]);
     assert_eq!(page(&prefix(users[0]), Some(&keys[MANY - 1])).await, []);
     assert_eq!(page(&prefix(users[1]), None).await, second);
-    assert_eq!(
-        page(&prefix(users[1]), Some(&keys[0])).await,
-        second,
-        "what comes before the prefix leaves nothing out"
-    );
-    assert_eq!(listing(&**storage, &prefix(users[0])).await, first);
+    let after_other_prefix = page(&prefix(users[1]), Some(&keys[0])).await;
+    assert_eq!(after_other_prefix, second, "`after` may sort before the prefix");
+    assert_eq!(list_all(&**storage, &prefix(users[0])).await, first);
 
-    // A prefix may end anywhere, also inside a name.
-    let folder = Key::folder(users[0], jobs[1]);
-    let of = |prefix: &str| -> Vec<Object> {
+    // A prefix may end anywhere, even within a name.
+    let job_prefix = Key::job_prefix(users[0], jobs[1]);
+    let matching = |prefix: &str| -> Vec<Object> {
         first.iter().filter(|object| object.key.as_str().starts_with(prefix)).cloned().collect()
     };
     let expected = [
-        (folder.clone(), 3),
-        (format!("{folder}output-1"), 2),
-        (format!("{folder}output-1."), 1),
-        (format!("{folder}x"), 0),
+        (job_prefix.clone(), 3),
+        (format!("{job_prefix}output-1"), 2),
+        (format!("{job_prefix}output-1."), 1),
+        (format!("{job_prefix}x"), 0),
     ];
     for (prefix, count) in expected {
-        assert_eq!(of(&prefix).len(), count);
-        assert_eq!(page(&prefix, None).await, of(&prefix), "{prefix}");
+        assert_eq!(matching(&prefix).len(), count);
+        assert_eq!(page(&prefix, None).await, matching(&prefix), "{prefix}");
     }
-    assert_eq!(page(&folder, Some(&Key::archive(users[0], jobs[1], 1))).await, of(&folder)[1..]);
-    assert_eq!(
-        page(&folder, Some(&Key::archive(users[0], jobs[1], 100))).await.len(),
-        1,
-        "the last key need not be there"
-    );
-    assert_eq!(page(folder.trim_end_matches('/'), None).await, of(&folder));
+    let after_first = Key::archive(users[0], jobs[1], 1);
+    assert_eq!(page(&job_prefix, Some(&after_first)).await, matching(&job_prefix)[1..]);
+    let missing = Key::archive(users[0], jobs[1], 100);
+    assert_eq!(page(&job_prefix, Some(&missing)).await.len(), 1, "`after` need not exist");
+    assert_eq!(page(job_prefix.trim_end_matches('/'), None).await, matching(&job_prefix));
     assert_eq!(page("elsewhere/", None).await, []);
 
+    delete_all(storage, &keys).await;
+    for user in users {
+        assert_eq!(list_all(&**storage, &prefix(user)).await, []);
+    }
+}
+
+/// Store a small object under each key and return their metadata, ordered by key.
+async fn put_all(storage: &Arc<dyn Storage>, keys: &[Key]) -> Vec<Object> {
     let mut tasks = JoinSet::new();
-    for some in keys.chunks(keys.len().div_ceil(TASKS)) {
-        let (storage, some) = (Arc::clone(storage), some.to_vec());
+    for chunk in keys.chunks(keys.len().div_ceil(TASKS)) {
+        let (storage, chunk) = (Arc::clone(storage), chunk.to_vec());
         tasks.spawn(async move {
-            for key in some {
+            let mut objects = Vec::new();
+            for key in chunk {
+                objects.push(put(&*storage, &key, &content(0, key.as_str().len() % 7)).await);
+            }
+            objects
+        });
+    }
+    let mut objects = tasks.join_all().await.concat();
+    objects.sort_by(|a, b| a.key.cmp(&b.key));
+    objects
+}
+
+async fn delete_all(storage: &Arc<dyn Storage>, keys: &[Key]) {
+    let mut tasks = JoinSet::new();
+    for chunk in keys.chunks(keys.len().div_ceil(TASKS)) {
+        let (storage, chunk) = (Arc::clone(storage), chunk.to_vec());
+        tasks.spawn(async move {
+            for key in chunk {
                 storage.delete(&key).await.expect("the object can be deleted");
             }
         });
     }
     tasks.join_all().await;
-    for user in users {
-        assert_eq!(listing(&**storage, &prefix(user)).await, []);
-    }
 }

@@ -1,4 +1,4 @@
-//! A file that is being written.
+//! Uploads to disk.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -7,49 +7,52 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tempfile::NamedTempFile;
 
-use super::{UNFINISHED, make_directory, off_runtime, remove_empty_folders, sync_directory};
+use super::files::{
+    UNFINISHED, create_directory, remove_empty_directories, run_blocking, sync_directory,
+};
 use crate::{Error, Key, Upload};
 
-/// How many bytes are gathered before a thread is asked to write them.
-const GATHERED: usize = 1 << 20;
+/// Bytes that are buffered before a thread writes them.
+const BUFFER_SIZE: usize = 1 << 20;
 
-/// How often the folder of an object is made again because others remove it. Each time somebody has
-/// deleted another object of the same user just then, so that this is out of reach.
-const ATTEMPTS: usize = 1000;
+/// Maximum number of times that the directory of an object is created again because others remove
+/// it. Each time, somebody must have deleted another object of the same user at that moment, so
+/// the limit is out of reach.
+const MAX_ATTEMPTS: usize = 1000;
 
-/// An upload to disk. It holds 1 MiB and what is being written.
+/// An upload to disk. It holds a buffer of 1 MiB and the bytes that are being written.
 pub(super) struct DiskUpload {
-    /// The storage's.
+    /// Directory of the storage.
     directory: PathBuf,
     key: Key,
-    /// Removed from disk when dropped. It is with the thread that writes to it while one does, and
-    /// dropped there if that fails or is given up.
+    /// Removed from disk when dropped. A thread that writes to it owns it meanwhile, and drops it
+    /// if the write fails or the caller's future is dropped.
     file: Option<NamedTempFile>,
-    gathered: Vec<u8>,
-    /// Bytes that were handed in.
+    buffer: Vec<u8>,
+    /// Bytes accepted so far.
     size: u64,
 }
 
 impl DiskUpload {
     pub(super) async fn create(directory: PathBuf, key: Key) -> Result<Self, Error> {
         let unfinished = directory.join(UNFINISHED);
-        let file = off_runtime(move || {
+        let file = run_blocking(move || {
             let file = NamedTempFile::new_in(&unfinished);
             file.map_err(|error| {
-                Error::of_system(|| format!("make a file in {}", unfinished.display()), error)
+                Error::from_io(|| format!("create a file in {}", unfinished.display()), error)
             })
         });
         Ok(Self {
             directory,
             key,
             file: Some(file.await?),
-            gathered: Vec::with_capacity(GATHERED),
+            buffer: Vec::with_capacity(BUFFER_SIZE),
             size: 0,
         })
     }
 
     fn take_file(&mut self) -> Result<NamedTempFile, Error> {
-        self.file.take().ok_or_else(|| Error::CutShort { key: self.key.clone() })
+        self.file.take().ok_or_else(|| Error::Interrupted { key: self.key.clone() })
     }
 }
 
@@ -58,38 +61,38 @@ impl Upload for DiskUpload {
     async fn write(&mut self, bytes: Bytes) -> Result<(), Error> {
         let mut file = self.take_file()?;
         self.size += bytes.len() as u64;
-        if self.gathered.len() + bytes.len() < GATHERED {
-            self.gathered.extend_from_slice(&bytes);
+        if self.buffer.len() + bytes.len() < BUFFER_SIZE {
+            self.buffer.extend_from_slice(&bytes);
             self.file = Some(file);
             return Ok(());
         }
-        let mut gathered = std::mem::take(&mut self.gathered);
+        let mut buffer = std::mem::take(&mut self.buffer);
         let key = self.key.clone();
-        let written = off_runtime(move || {
-            let written = file.write_all(&gathered).and_then(|()| file.write_all(&bytes));
-            written.map_err(|error| Error::of_system(|| format!("write {key}"), error))?;
-            gathered.clear();
-            Ok((file, gathered))
+        let written = run_blocking(move || {
+            let written = file.write_all(&buffer).and_then(|()| file.write_all(&bytes));
+            written.map_err(|error| Error::from_io(|| format!("write {key}"), error))?;
+            buffer.clear();
+            Ok((file, buffer))
         });
-        let (file, gathered) = written.await?;
+        let (file, buffer) = written.await?;
         self.file = Some(file);
-        self.gathered = gathered;
+        self.buffer = buffer;
         Ok(())
     }
 
     async fn complete(mut self: Box<Self>) -> Result<u64, Error> {
         let file = self.take_file()?;
-        off_runtime(move || {
-            let Self { directory, key, gathered, size, .. } = *self;
-            let lies = finish(&file, &gathered)
-                .map_err(|error| Error::of_system(|| format!("write {key}"), error))?;
-            if lies != size {
-                return Err(Error::CutShort { key });
+        run_blocking(move || {
+            let Self { directory, key, buffer, size, .. } = *self;
+            let size_on_disk = finish(&file, &buffer)
+                .map_err(|error| Error::from_io(|| format!("write {key}"), error))?;
+            if size_on_disk != size {
+                return Err(Error::Interrupted { key });
             }
             let path = directory.join(key.as_str());
-            place(file, &path, &key)?;
-            // The folders of the job and of the user may be new, and somebody else may have made
-            // them who is not done yet.
+            move_to_key(file, &path, &key)?;
+            // The directories of the job and of the user may be new, and another upload that
+            // created them may not have synced them yet.
             path.ancestors().skip(1).take(3).try_for_each(sync_directory)?;
             Ok(size)
         })
@@ -97,9 +100,9 @@ impl Upload for DiskUpload {
     }
 
     async fn abort(self: Box<Self>) {
-        // Freeing the blocks of a large file takes time. The runtime drops what it cannot run any
-        // more, which does the same.
-        let _ = off_runtime(move || {
+        // Freeing the blocks of a large file takes time. If the runtime is shutting down, it drops
+        // the closure unexecuted, which has the same effect.
+        let _ = run_blocking(move || {
             drop(self);
             Ok(())
         })
@@ -107,35 +110,35 @@ impl Upload for DiskUpload {
     }
 }
 
-/// Write the last bytes and wait until all are on disk; says how many they are.
+/// Write the last bytes, sync the file and return its size.
 fn finish(file: &NamedTempFile, last: &[u8]) -> io::Result<u64> {
     file.as_file().write_all(last)?;
     file.as_file().sync_all()?;
     Ok(file.as_file().metadata()?.len())
 }
 
-/// Move a file to where its key says.
-fn place(file: NamedTempFile, path: &Path, key: &Key) -> Result<(), Error> {
+/// Move a complete file to its key.
+fn move_to_key(file: NamedTempFile, path: &Path, key: &Key) -> Result<(), Error> {
     let moved = persist(file, path);
     if moved.is_err() {
-        remove_empty_folders(path);
+        remove_empty_directories(path);
     }
     match moved {
-        // The folder is there by now, so it is the file that is not.
+        // The directory exists at this point, so the file itself is missing.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Err(Error::CutShort { key: key.clone() })
+            Err(Error::Interrupted { key: key.clone() })
         }
-        moved => moved.map_err(|error| Error::of_system(|| format!("write {key}"), error)),
+        moved => moved.map_err(|error| Error::from_io(|| format!("write {key}"), error)),
     }
 }
 
-/// Move a file into a folder that may go at any moment until the file is in it, since deleting its
-/// last object removes it.
+/// Move a file into a directory that may disappear until the file is in it, because deleting the
+/// last object of a directory removes the directory.
 fn persist(mut file: NamedTempFile, path: &Path) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(path);
-    let mut attempts = 0..ATTEMPTS;
+    let directory = path.parent().unwrap_or(path);
+    let mut attempts = 0..MAX_ATTEMPTS;
     loop {
-        let error = match make_directory(folder) {
+        let error = match create_directory(directory) {
             Ok(()) => match file.persist(path) {
                 Ok(_) => return Ok(()),
                 Err(failed) => {
@@ -145,10 +148,10 @@ fn persist(mut file: NamedTempFile, path: &Path) -> io::Result<()> {
             },
             Err(error) => error,
         };
-        // The second comes when the folder was there and is gone before it is looked at.
-        let folder_went =
+        // AlreadyExists: the directory existed but was removed before it was examined.
+        let directory_removed =
             matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists);
-        if !folder_went || !file.path().exists() || attempts.next().is_none() {
+        if !directory_removed || !file.path().exists() || attempts.next().is_none() {
             return Err(error);
         }
     }

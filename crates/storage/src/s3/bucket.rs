@@ -1,5 +1,4 @@
-//! The bucket as a whole: whether it can be used, what it forgets by itself, and what uploads left
-//! behind.
+//! Requests about the bucket: access check, lifecycle rules and unfinished uploads.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,38 +9,38 @@ use aws_sdk_s3::types::{
     LifecycleExpiration, LifecycleRule, LifecycleRuleFilter,
 };
 
-use super::Store;
-use super::refusal::Answer;
+use super::response::ErrorResponse;
+use super::store::Store;
 use crate::{Error, Key};
 
-/// The name of an object that is begun to see whether objects can be written, and never completed.
-/// It is no [`Key`], but among them, so that it is swept if it is left.
+/// Name of the upload that the check starts and aborts. It is not a valid [`Key`], but has the same
+/// prefix, so that the sweep removes its remains.
 const PROBE: &str = "videos/check";
 
-/// Our rules among those of the bucket.
+/// IDs of the lifecycle rules of this service.
 const RETENTION_RULE: &str = "fiapx-retention";
 const UNFINISHED_RULE: &str = "fiapx-unfinished";
 
-/// Days after which the bucket forgets an upload that nobody completed.
+/// Days after which the bucket aborts an unfinished upload.
 const UNFINISHED_DAYS: i32 = 1;
 
-const DAY: u64 = 24 * 60 * 60;
+const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
 
 impl Store {
-    /// Whether objects can be listed and begun.
+    /// Check that objects can be listed and uploads be started.
     pub(super) async fn check(&self) -> Result<(), Error> {
         let Self { client, bucket, .. } = self;
         let action = || format!("use the bucket `{bucket}`");
         let listed =
             client.list_objects_v2().bucket(bucket).prefix(Key::ROOT).max_keys(1).send().await;
         listed.map_err(|error| self.error(action(), &error))?;
-        let begun = client.create_multipart_upload().bucket(bucket).key(PROBE).send().await;
-        let begun = begun.map_err(|error| self.error(action(), &error))?;
-        self.abort(PROBE, begun.upload_id().unwrap_or_default()).await?;
+        let started = client.create_multipart_upload().bucket(bucket).key(PROBE).send().await;
+        let started = started.map_err(|error| self.error(action(), &error))?;
+        self.abort(PROBE, started.upload_id().unwrap_or_default()).await?;
         Ok(())
     }
 
-    /// Abort a multipart upload; says whether there was one.
+    /// Abort a multipart upload, and return whether it existed.
     pub(super) async fn abort(&self, key: &str, id: &str) -> Result<bool, Error> {
         let aborted = self
             .client
@@ -54,7 +53,8 @@ impl Store {
         match aborted {
             Ok(_) => Ok(true),
             Err(error)
-                if Answer::of(&error).is_some_and(|answer| answer.code == "NoSuchUpload") =>
+                if ErrorResponse::of(&error)
+                    .is_some_and(|response| response.code == "NoSuchUpload") =>
             {
                 Ok(false)
             }
@@ -62,7 +62,7 @@ impl Store {
         }
     }
 
-    /// Abort the multipart uploads that were begun so long ago; says how many there were.
+    /// Abort the multipart uploads that started at least `older_than` ago, and return their number.
     pub(super) async fn sweep(&self, older_than: Duration) -> Result<u64, Error> {
         let request =
             || self.client.list_multipart_uploads().bucket(&self.bucket).prefix(Key::ROOT);
@@ -73,15 +73,13 @@ impl Store {
             let page =
                 page.map_err(|error| self.error("list unfinished uploads".to_owned(), &error))?;
             for upload in page.uploads() {
-                let (Some(key), Some(id), Some(begun)) =
+                let (Some(key), Some(id), Some(started)) =
                     (upload.key(), upload.upload_id(), upload.initiated())
                 else {
                     continue;
                 };
-                let age = now.saturating_sub(Duration::from_secs(
-                    begun.secs().try_into().unwrap_or_default(),
-                ));
-                if age >= older_than && self.abort(key, id).await? {
+                let started = Duration::from_secs(started.secs().try_into().unwrap_or_default());
+                if now.saturating_sub(started) >= older_than && self.abort(key, id).await? {
                     swept += 1;
                 }
             }
@@ -94,64 +92,75 @@ impl Store {
         }
     }
 
-    /// Let the bucket forget objects of this age, and unfinished uploads, by itself. Says in words
-    /// what it does not do.
-    pub(super) async fn prepare(&self, retention: Duration) -> Result<Vec<String>, Error> {
-        let days = i32::try_from(retention.as_secs().div_ceil(DAY)).unwrap_or(i32::MAX).max(1);
+    /// Set the lifecycle rules of this service unless they are set. Returns warnings.
+    pub(super) async fn configure_lifecycle(
+        &self,
+        retention: Duration,
+    ) -> Result<Vec<String>, Error> {
+        let days = retention.as_secs().div_ceil(SECONDS_PER_DAY);
+        let days = i32::try_from(days).unwrap_or(i32::MAX).max(1);
         let Self { client, bucket, .. } = self;
-        let refused = |answer: &Answer<'_>| {
-            format!(
-                "the bucket `{bucket}` does not take lifecycle rules from us ({}): set it to remove objects under {} after {days} days, \
-                 and multipart uploads that are not complete after {UNFINISHED_DAYS}, or see that this service is always running",
-                answer.words(),
-                Key::ROOT
-            )
-        };
         let action = || format!("set the lifecycle rules of the bucket `{bucket}`");
 
-        let there = client.get_bucket_lifecycle_configuration().bucket(bucket).send().await;
-        let there = match there {
+        let current = client.get_bucket_lifecycle_configuration().bucket(bucket).send().await;
+        let current = match current {
             Ok(configuration) => configuration.rules.unwrap_or_default(),
-            Err(error) if is_unset(&error) => Vec::new(),
-            Err(error) => match Answer::of(&error) {
-                Some(answer) if answer.is_final() => return Ok(vec![refused(&answer)]),
+            Err(error) if has_no_rules(&error) => Vec::new(),
+            Err(error) => match ErrorResponse::of(&error) {
+                Some(response) if response.is_permanent() => {
+                    return Ok(vec![self.lifecycle_warning(&response, days)]);
+                }
                 _ => return Err(self.error(action(), &error)),
             },
         };
-        let ours =
+        let is_ours =
             |rule: &LifecycleRule| matches!(rule.id(), Some(RETENTION_RULE | UNFINISHED_RULE));
-        let mut wanted: Vec<LifecycleRule> =
-            there.iter().filter(|rule| !ours(rule)).cloned().collect();
-        wanted.extend(rules(days));
-        if wanted == there {
+        let mut rules: Vec<LifecycleRule> =
+            current.iter().filter(|rule| !is_ours(rule)).cloned().collect();
+        rules.extend(lifecycle_rules(days));
+        if rules == current {
             return Ok(Vec::new());
         }
-        let wanted = BucketLifecycleConfiguration::builder().set_rules(Some(wanted)).build();
-        let wanted =
-            wanted.map_err(|error| Error::Unavailable { action: action(), cause: error.into() })?;
+        let configuration = BucketLifecycleConfiguration::builder().set_rules(Some(rules)).build();
+        let configuration = configuration
+            .map_err(|error| Error::Unavailable { action: action(), cause: error.into() })?;
         let set = client
             .put_bucket_lifecycle_configuration()
             .bucket(bucket)
-            .lifecycle_configuration(wanted)
+            .lifecycle_configuration(configuration)
             .send()
             .await;
         match set {
             Ok(_) => Ok(Vec::new()),
-            Err(error) => match Answer::of(&error) {
-                Some(answer) if answer.is_final() => Ok(vec![refused(&answer)]),
+            Err(error) => match ErrorResponse::of(&error) {
+                Some(response) if response.is_permanent() => {
+                    Ok(vec![self.lifecycle_warning(&response, days)])
+                }
                 _ => Err(self.error(action(), &error)),
             },
         }
     }
+
+    /// Describe what the operator must set up if the service may not set the lifecycle rules.
+    fn lifecycle_warning(&self, response: &ErrorResponse<'_>, days: i32) -> String {
+        format!(
+            "the bucket `{}` rejects the lifecycle rules of this service ({}): set it to remove \
+             objects under {} after {days} days, and multipart uploads that are not completed \
+             after {UNFINISHED_DAYS}, or make sure that this service is always running",
+            self.bucket,
+            response.summary(),
+            Key::ROOT
+        )
+    }
 }
 
-/// Whether the bucket has no rules at all.
-fn is_unset(error: &SdkError<GetBucketLifecycleConfigurationError>) -> bool {
-    Answer::of(error).is_some_and(|answer| answer.code == "NoSuchLifecycleConfiguration")
+/// Whether the bucket has no lifecycle rules.
+fn has_no_rules(error: &SdkError<GetBucketLifecycleConfigurationError>) -> bool {
+    ErrorResponse::of(error).is_some_and(|response| response.code == "NoSuchLifecycleConfiguration")
 }
 
-/// The rules that make the bucket forget what this service did not get to remove.
-fn rules(days: i32) -> impl Iterator<Item = LifecycleRule> {
+/// Rules that remove what this service failed to remove.
+fn lifecycle_rules(days: i32) -> impl Iterator<Item = LifecycleRule> {
     let rule = |name| {
         let filter = LifecycleRuleFilter::builder().prefix(Key::ROOT).build();
         LifecycleRule::builder().id(name).filter(filter).status(ExpirationStatus::Enabled)
@@ -161,6 +170,6 @@ fn rules(days: i32) -> impl Iterator<Item = LifecycleRule> {
     let unfinished =
         AbortIncompleteMultipartUpload::builder().days_after_initiation(UNFINISHED_DAYS).build();
     let unfinished = rule(UNFINISHED_RULE).abort_incomplete_multipart_upload(unfinished);
-    // A rule can be built once it has a status.
+    // Building a rule only fails without a status.
     [retention, unfinished].into_iter().filter_map(|rule| rule.build().ok())
 }

@@ -1,4 +1,4 @@
-//! How we talk to the store.
+//! Client of the store: timeouts, retries and TLS.
 
 use std::time::Duration;
 
@@ -14,30 +14,29 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use secrecy::ExposeSecret;
 
-use super::S3Settings;
+use super::settings::S3Settings;
 
-/// How long it may take to get a connection.
-const CONNECT: Duration = Duration::from_secs(5);
+/// Timeout of connecting.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the store may take to answer a request that moves little.
-const ANSWER: Duration = Duration::from_secs(20);
+/// Timeout of a request with little data.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The slowest way to the store that is good enough, in bytes per second.
-const SLOWEST: u64 = 128 << 10;
+/// Minimum acceptable bandwidth in bytes per second.
+const MIN_BANDWIDTH: u64 = 128 << 10;
 
-/// How long the store may take to put the parts of an object together, of which Amazon says that it
-/// can be minutes (Amazon S3 API reference, `CompleteMultipartUpload`).
-const ASSEMBLY: Duration = Duration::from_mins(5);
+/// Timeout of the assembly of an object from its parts, which can take minutes (Amazon S3 API
+/// reference, `CompleteMultipartUpload`).
+const ASSEMBLY_TIMEOUT: Duration = Duration::from_mins(5);
 
-/// How long nothing may come of an answer that has begun, or be taken of a request. The SDK's own.
-const STALL: Duration = Duration::from_secs(20);
+/// Maximum time without progress of a request or response body: the default of the SDK.
+const STALL_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How often a request is made that fails for reasons that may pass: no connection, no answer in
-/// time, or the store is busy or has an internal error. The pauses between are up to one and two
-/// seconds long.
-const ATTEMPTS: u32 = 3;
+/// Maximum number of attempts if a request fails for a temporary reason: no connection, a timeout,
+/// a busy store or an internal error. The pauses between them are up to one and two seconds long.
+const MAX_ATTEMPTS: u32 = 3;
 
-/// A client that reaches the store at `endpoint`. It makes no request yet.
+/// Create a client of the store at `endpoint`. Makes no request yet.
 pub(super) fn new(settings: &S3Settings, endpoint: &str) -> Client {
     let credentials = Credentials::new(
         settings.access_key.expose_secret(),
@@ -53,21 +52,22 @@ pub(super) fn new(settings: &S3Settings, endpoint: &str) -> Client {
         .region(Region::new(settings.region.clone()))
         .force_path_style(settings.path_style)
         .credentials_provider(credentials)
-        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-        .timeout_config(timeouts(ANSWER))
+        .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS))
+        .timeout_config(timeouts(REQUEST_TIMEOUT))
         .stalled_stream_protection(
-            StalledStreamProtectionConfig::enabled().grace_period(STALL).build(),
+            StalledStreamProtectionConfig::enabled().grace_period(STALL_TIMEOUT).build(),
         )
-        // Several stores refuse the checksums that the SDK adds by itself. What is uploaded is
-        // protected nevertheless: its SHA-256 is part of the signature.
+        // Several stores reject the checksums that the SDK adds by default. Uploads are protected
+        // by their SHA-256 in the signature.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
         .build();
     Client::from_conf(config)
 }
 
-/// Certificates are those that the system trusts, or that the environment names (`SSL_CERT_FILE`,
-/// `SSL_CERT_DIR`). They are not looked for where none is needed, since a container may have none.
+/// Create an HTTP client. Its certificates are those of the system, or of the environment variables
+/// `SSL_CERT_FILE` and `SSL_CERT_DIR`. Without TLS they are not loaded, because a container may not
+/// have any.
 fn http_client(secure: bool) -> SharedHttpClient {
     let tls = TlsContext::builder()
         .with_trust_store(TrustStore::empty().with_native_roots(secure))
@@ -76,23 +76,24 @@ fn http_client(secure: bool) -> SharedHttpClient {
     Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls).build_https()
 }
 
-/// What differs for a request that sends so many bytes.
-pub(super) fn sending(bytes: usize) -> config::Builder {
-    config::Config::builder()
-        .timeout_config(timeouts(ANSWER + Duration::from_secs(bytes as u64 / SLOWEST)))
+/// Configuration override for a request that sends this number of bytes.
+pub(super) fn timeouts_for_sending(bytes: usize) -> config::Builder {
+    config::Config::builder().timeout_config(timeouts(
+        REQUEST_TIMEOUT + Duration::from_secs(bytes as u64 / MIN_BANDWIDTH),
+    ))
 }
 
-/// What differs for a request after which the store puts an object together.
-pub(super) fn assembling() -> config::Builder {
-    config::Config::builder().timeout_config(timeouts(ASSEMBLY))
+/// Configuration override for a request after which the store assembles an object.
+pub(super) fn timeouts_for_assembling() -> config::Builder {
+    config::Config::builder().timeout_config(timeouts(ASSEMBLY_TIMEOUT))
 }
 
-/// Each attempt may take so long, and all of them with the pauses between.
+/// Timeouts of each attempt and of all attempts with the pauses between them.
 fn timeouts(attempt: Duration) -> TimeoutConfig {
     let pauses = Duration::from_secs(10);
     TimeoutConfig::builder()
-        .connect_timeout(CONNECT)
+        .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(attempt)
-        .operation_timeout(attempt * ATTEMPTS + pauses)
+        .operation_timeout(attempt * MAX_ATTEMPTS + pauses)
         .build()
 }

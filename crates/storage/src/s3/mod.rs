@@ -1,113 +1,61 @@
-//! Objects in a bucket of an S3 store: Amazon's, or another that speaks its language.
+//! Objects in a bucket of an S3 store, that of Amazon or a compatible one.
 //!
-//! Uploads go to the store in parts while they are written. A process has a budget of memory for
-//! parts that are filled or on their way, which all uploads share: each takes its turn to reserve
-//! room for a whole part before it fills it, and gives it back when the store has the part. So a
-//! part that is begun can always be finished, and none waits for memory that it holds itself. Who
-//! writes to several uploads in one task has to complete one before beginning the next, or they may
-//! wait for one another: what a part that is not full holds is given back only when its upload
-//! ends.
+//! Uploads send parts to the store while they are written. All uploads of a process share a memory
+//! budget for the parts that are being filled or sent. An upload waits in turn to reserve the
+//! memory of a whole part before it fills the part, and releases it when the store has received
+//! the part. So a part that has been started can always be finished, and none waits for memory that
+//! it holds itself. A task that writes several uploads must complete one before it starts the next,
+//! or they may deadlock: the memory of a partly filled part is released only when its upload ends.
 //!
-//! What a crash leaves unfinished is [swept](Storage::sweep), by the age that it has since it was
-//! begun, and forgotten by the bucket itself if it was [prepared](S3::prepare).
+//! Remains of a crash are [swept](Storage::sweep) by the age of the upload since its start. The
+//! bucket removes them by itself after [`S3::configure_lifecycle`].
 
+mod part_size;
+mod settings;
 mod client;
+mod store;
+mod response;
 mod part;
-mod upload;
-mod multipart;
-mod read;
 mod link;
 mod bucket;
-mod refusal;
+mod objects;
+mod multipart;
+mod upload;
 
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_sdk_s3::Client;
 use bytes::Bytes;
-use secrecy::SecretString;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use url::Url;
 
 use crate::{Error, Key, Object, Storage, Upload};
+use store::Store;
 use upload::S3Upload;
 
-/// Least bytes of [`S3Settings::upload_memory`]: the largest part, which only very large objects
-/// have.
-pub const LEAST_UPLOAD_MEMORY: usize = part::LARGEST;
+pub use settings::{DEFAULT_UPLOAD_MEMORY, MIN_UPLOAD_MEMORY, S3Settings};
 
-/// A good measure for [`S3Settings::upload_memory`]: 128 MiB. With what the allocator keeps, a
-/// hundred uploads at once take less than 200 MiB.
-pub const USUAL_UPLOAD_MEMORY: usize = 128 << 20;
-
-/// Where the store is, and who we are to it.
-#[derive(Debug, Clone)]
-pub struct S3Settings {
-    /// The store's address, `http://` or `https://` (`S3_ENDPOINT`).
-    pub endpoint: String,
-    /// The same store as browsers reach it, for links; none is the same address
-    /// (`S3_PUBLIC_ENDPOINT`). The host is part of what is signed, so that nothing between may
-    /// change it.
-    pub public_endpoint: Option<String>,
-    /// What signatures name as the region (`S3_REGION`).
-    pub region: String,
-    /// Where objects lie; it has to be there (`S3_BUCKET`).
-    pub bucket: String,
-    /// The name of our key (`S3_ACCESS_KEY`).
-    pub access_key: SecretString,
-    /// Our key (`S3_SECRET_KEY`).
-    pub secret_key: SecretString,
-    /// Whether the bucket stands in the path of URLs instead of the host's name. Every store knows
-    /// that, and only few the other.
-    pub path_style: bool,
-    /// Bytes that all uploads together may hold, [`LEAST_UPLOAD_MEMORY`] or more.
-    /// [`USUAL_UPLOAD_MEMORY`] is a good measure; an upload on its own makes use of 25 MiB.
-    pub upload_memory: usize,
-}
-
-/// The storage that is a bucket of an S3 store.
+/// Storage in a bucket of an S3 store.
 #[derive(Debug, Clone)]
 pub struct S3 {
     store: Arc<Store>,
 }
 
 impl S3 {
-    /// Use a bucket. This makes no request yet: ask for a [check](Storage::check).
+    /// Use a bucket. Makes no request yet: [`Storage::check`] does.
     pub fn connect(settings: S3Settings) -> Result<Self, Error> {
-        let endpoint = address("S3_ENDPOINT", &settings.endpoint)?;
-        let public = settings
-            .public_endpoint
-            .as_deref()
-            .map(|public| address("S3_PUBLIC_ENDPOINT", public))
-            .transpose()?;
-        if settings.upload_memory < LEAST_UPLOAD_MEMORY {
-            let problem = format!(
-                "is {} bytes, but parts of large objects have {LEAST_UPLOAD_MEMORY}",
-                settings.upload_memory
-            );
-            return Err(Error::Setting { setting: "the memory for uploads", problem });
-        }
-        // No store has that much: it stands for no limit.
-        let memory = settings.upload_memory.min(Semaphore::MAX_PERMITS);
-        let client = client::new(&settings, &endpoint);
-        let signer =
-            public.map_or_else(|| client.clone(), |public| client::new(&settings, &public));
-        let memory = Arc::new(Semaphore::new(memory));
-        Ok(Self {
-            store: Arc::new(Store { client, signer, endpoint, bucket: settings.bucket, memory }),
-        })
+        Ok(Self { store: Arc::new(Store::new(settings)?) })
     }
 
-    /// Let the bucket remove by itself what this service does not get to remove: objects of this
-    /// age, in full days, and uploads that were not completed within a day. Rules for other things
-    /// are left alone. Says in words what the store does not do; that is no error.
+    /// Set lifecycle rules with which the bucket removes what this service fails to remove: objects
+    /// older than `retention`, rounded up to whole days, and uploads that are not completed within
+    /// a day. Rules of others are kept. Returns warnings about what the store does not support,
+    /// which is not an error.
     ///
-    /// Give a day or more than the service's own retention: the bucket does not know whether an
-    /// object is still in use.
-    pub async fn prepare(&self, retention: Duration) -> Result<Vec<String>, Error> {
-        self.store.prepare(retention).await
+    /// `retention` should exceed that of the service by at least a day, because the bucket does not
+    /// know whether an object is still in use.
+    pub async fn configure_lifecycle(&self, retention: Duration) -> Result<Vec<String>, Error> {
+        self.store.configure_lifecycle(retention).await
     }
 }
 
@@ -138,9 +86,9 @@ impl Storage for S3 {
         self.store.link(key, filename, valid_for).await
     }
 
-    /// The age of an upload is counted from its beginning, by the store's clock, and compared with
-    /// this machine's. Objects that fit into one part, and so are sent with one request, leave
-    /// nothing behind.
+    /// The age of an upload is the time since its start by the clock of the store, compared with
+    /// the clock of this machine. Objects of a single part are sent with one request and leave no
+    /// remains.
     async fn sweep(&self, older_than: Duration) -> Result<u64, Error> {
         self.store.sweep(older_than).await
     }
@@ -148,54 +96,6 @@ impl Storage for S3 {
     async fn check(&self) -> Result<(), Error> {
         self.store.check().await
     }
-}
-
-/// What uploads share.
-#[derive(Debug)]
-struct Store {
-    client: Client,
-    /// For links only: it knows the store by the address that browsers use.
-    signer: Client,
-    endpoint: String,
-    bucket: String,
-    /// Bytes that uploads may still reserve.
-    memory: Arc<Semaphore>,
-}
-
-impl Store {
-    /// Wait for room for a part; first come, first served.
-    async fn reserve(&self, bytes: usize) -> OwnedSemaphorePermit {
-        let bytes = u32::try_from(bytes).expect("the largest part has 64 MiB");
-        Arc::clone(&self.memory)
-            .acquire_many_owned(bytes)
-            .await
-            .expect("the semaphore is never closed")
-    }
-}
-
-/// What browsers are told an object is.
-fn media_type(key: &Key) -> &'static str {
-    match key.as_str().rsplit('.').next() {
-        Some("zip") => "application/zip",
-        _ => "application/octet-stream",
-    }
-}
-
-/// The address of a store, without a slash at its end.
-fn address(setting: &'static str, address: &str) -> Result<String, Error> {
-    let wrong = |problem: String| Error::Setting { setting, problem };
-    let url = Url::parse(address)
-        .map_err(|error| wrong(format!("is {address:?} ({error}), not like http://host:port")))?;
-    let known = matches!(url.scheme(), "http" | "https") && url.has_host();
-    if !known
-        || url.query().is_some()
-        || url.fragment().is_some()
-        || !url.username().is_empty()
-        || url.password().is_some()
-    {
-        return Err(wrong("is not like http://host:port".to_owned()));
-    }
-    Ok(address.trim_end_matches('/').to_owned())
 }
 
 #[cfg(test)]

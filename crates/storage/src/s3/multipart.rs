@@ -1,4 +1,4 @@
-//! The parts of an object that are sent or on their way.
+//! Multipart uploads.
 
 use std::panic;
 use std::sync::Arc;
@@ -9,93 +9,98 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinSet};
 
-use super::upload::Part;
-use super::{Store, client, media_type};
+use super::client;
+use super::part::Part;
+use super::store::{Store, media_type};
 use crate::{Error, Key};
 
-/// How many parts of one object are on their way at once: enough that the way is never empty while
-/// a part is answered, and few, since each is in memory.
-const IN_FLIGHT: usize = 4;
+/// Maximum number of parts of one object in transit: enough to keep the connection busy while a
+/// response is outstanding, and few, because each of them is in memory.
+const MAX_IN_TRANSIT: usize = 4;
 
-/// A multipart upload. It is aborted in the background when it is dropped, unless it is
-/// [over](Self::forget).
+/// A multipart upload. Dropping it aborts it in the background unless it is
+/// [finished](Self::mark_finished).
 pub(super) struct Multipart {
     store: Arc<Store>,
     key: Key,
     id: String,
-    /// Where the work goes on that nobody waits for.
+    /// Runtime of the background abort.
     runtime: Handle,
     sent: u32,
-    flying: JoinSet<Result<CompletedPart, Error>>,
-    landed: Vec<CompletedPart>,
+    in_transit: JoinSet<Result<CompletedPart, Error>>,
+    received: Vec<CompletedPart>,
     /// Whether there is nothing left to abort.
-    over: bool,
+    finished: bool,
 }
 
 impl Multipart {
-    /// Begin one. If nobody waits any more when the store has begun it, it is aborted.
-    pub(super) async fn begin(store: &Arc<Store>, key: &Key) -> Result<Self, Error> {
+    /// Start one. If the future is dropped before the store has started it, it is aborted.
+    pub(super) async fn start(store: &Arc<Store>, key: &Key) -> Result<Self, Error> {
         let (store, key, runtime) = (Arc::clone(store), key.clone(), Handle::current());
-        let begun = runtime.clone().spawn(async move {
+        let started = runtime.clone().spawn(async move {
             let request =
                 store.client.create_multipart_upload().bucket(&store.bucket).key(key.as_str());
-            let answer = request.content_type(media_type(&key)).send().await;
-            let begun = answer.map_err(|error| store.object_error("write", &key, &error))?;
-            let id = begun
+            let result = request.content_type(media_type(&key)).send().await;
+            let response = result.map_err(|error| store.object_error("write", &key, &error))?;
+            let id = response
                 .upload_id
-                .ok_or_else(|| store.incomplete_answer("write", &key, "the upload's identifier"))?;
+                .ok_or_else(|| store.incomplete_response("write", &key, "the upload ID"))?;
             Ok(Self {
                 store,
                 key,
                 id,
                 runtime,
                 sent: 0,
-                flying: JoinSet::new(),
-                landed: Vec::new(),
-                over: false,
+                in_transit: JoinSet::new(),
+                received: Vec::new(),
+                finished: false,
             })
         });
-        begun.await.unwrap_or_else(|stopped| Err(unless_panic(stopped)))
+        started.await.unwrap_or_else(|stopped| Err(task_error(stopped)))
     }
 
-    /// How many parts were sent.
+    /// Number of parts passed to [`send`](Self::send).
     pub(super) fn sent(&self) -> u32 {
         self.sent
     }
 
-    /// Send the next part in the background; waits while too many are on their way.
+    /// Send the next part in the background. Waits while too many are in transit.
     pub(super) async fn send(&mut self, part: Part) -> Result<(), Error> {
-        while let Some(part) = self.flying.try_join_next() {
-            self.land(part)?;
+        while let Some(part) = self.in_transit.try_join_next() {
+            self.record(part)?;
         }
-        while self.flying.len() >= IN_FLIGHT
-            && let Some(part) = self.flying.join_next().await
+        while self.in_transit.len() >= MAX_IN_TRANSIT
+            && let Some(part) = self.in_transit.join_next().await
         {
-            self.land(part)?;
+            self.record(part)?;
         }
         self.sent += 1;
         let (store, key, id, number) =
             (Arc::clone(&self.store), self.key.clone(), self.id.clone(), self.sent);
-        self.flying.spawn(async move {
+        self.in_transit.spawn(async move {
             let (bytes, _reserved) = part.into_bytes();
             store.send_part(&key, &id, number, bytes).await
         });
         Ok(())
     }
 
-    fn land(&mut self, part: Result<Result<CompletedPart, Error>, JoinError>) -> Result<(), Error> {
-        self.landed.push(part.unwrap_or_else(|stopped| Err(unless_panic(stopped)))?);
+    /// Record a part that the store has received.
+    fn record(
+        &mut self,
+        part: Result<Result<CompletedPart, Error>, JoinError>,
+    ) -> Result<(), Error> {
+        self.received.push(part.unwrap_or_else(|stopped| Err(task_error(stopped)))?);
         Ok(())
     }
 
-    /// Wait for all parts, and let the store put the object together.
+    /// Wait for all parts and let the store assemble the object.
     pub(super) async fn assemble(&mut self) -> Result<(), Error> {
-        while let Some(part) = self.flying.join_next().await {
-            self.land(part)?;
+        while let Some(part) = self.in_transit.join_next().await {
+            self.record(part)?;
         }
-        self.landed.sort_by_key(CompletedPart::part_number);
+        self.received.sort_by_key(CompletedPart::part_number);
         let parts = CompletedMultipartUpload::builder()
-            .set_parts(Some(std::mem::take(&mut self.landed)))
+            .set_parts(Some(std::mem::take(&mut self.received)))
             .build();
         let Self { store, key, id, .. } = &*self;
         let request = store
@@ -104,43 +109,43 @@ impl Multipart {
             .bucket(&store.bucket)
             .key(key.as_str())
             .upload_id(id);
-        let answer = request
+        let result = request
             .multipart_upload(parts)
             .customize()
-            .config_override(client::assembling())
+            .config_override(client::timeouts_for_assembling())
             .send()
             .await;
-        answer.map_err(|error| store.object_error("complete", key, &error))?;
+        result.map_err(|error| store.object_error("complete", key, &error))?;
         Ok(())
     }
 
-    /// The object is there, so that there is nothing left to abort.
-    pub(super) fn forget(mut self) {
-        self.over = true;
+    /// Consume the upload after the object has been confirmed, so that it is not aborted.
+    pub(super) fn mark_finished(mut self) {
+        self.finished = true;
     }
 
-    /// Throw away what was sent.
+    /// Discard the parts sent.
     pub(super) async fn abort(mut self) {
-        // A part that is still on its way would outlive the abort.
-        self.flying.shutdown().await;
-        self.over = self.store.abort(self.key.as_str(), &self.id).await.is_ok();
+        // A part still in transit would outlive the abort.
+        self.in_transit.shutdown().await;
+        self.finished = self.store.abort(self.key.as_str(), &self.id).await.is_ok();
     }
 }
 
 impl Drop for Multipart {
     fn drop(&mut self) {
-        if self.over {
+        if self.finished {
             return;
         }
-        let (store, key, id, mut flying) = (
+        let (store, key, id, mut in_transit) = (
             Arc::clone(&self.store),
             self.key.clone(),
             std::mem::take(&mut self.id),
-            std::mem::take(&mut self.flying),
+            std::mem::take(&mut self.in_transit),
         );
         self.runtime.spawn(async move {
-            flying.shutdown().await;
-            // What this leaves is swept.
+            in_transit.shutdown().await;
+            // The sweep removes the remains of a failure.
             let _ = store.abort(key.as_str(), &id).await;
         });
     }
@@ -154,34 +159,27 @@ impl Store {
         number: u32,
         bytes: Bytes,
     ) -> Result<CompletedPart, Error> {
-        let timeouts = client::sending(bytes.len());
+        let timeouts = client::timeouts_for_sending(bytes.len());
         let request =
             self.client.upload_part().bucket(&self.bucket).key(key.as_str()).upload_id(id);
-        // There are 10,000 parts at most.
+        // The number is at most 10,000.
         let request = request.part_number(number as i32).body(ByteStream::from(bytes));
-        let answer = request.customize().config_override(timeouts).send().await;
-        let sent = answer.map_err(|error| self.object_error("write", key, &error))?;
-        let tag =
-            sent.e_tag.ok_or_else(|| self.incomplete_answer("write", key, "the part's ETag"))?;
+        let result = request.customize().config_override(timeouts).send().await;
+        let response = result.map_err(|error| self.object_error("write", key, &error))?;
+        let tag = response
+            .e_tag
+            .ok_or_else(|| self.incomplete_response("write", key, "the part's ETag"))?;
         Ok(CompletedPart::builder().part_number(number as i32).e_tag(tag).build())
-    }
-
-    fn incomplete_answer(&self, action: &str, key: &Key, missing: &str) -> Error {
-        let source = format!(
-            "{} did not answer as an S3 store does ({missing} is missing): is S3_ENDPOINT right?",
-            self.endpoint
-        );
-        Error::Unavailable { action: format!("{action} {key}"), cause: source.into() }
     }
 }
 
-/// The error of a task that the runtime stopped. One that panicked panics here.
-fn unless_panic(stopped: JoinError) -> Error {
+/// Convert the error of a task that the runtime cancelled, or continue the panic of one.
+fn task_error(stopped: JoinError) -> Error {
     match stopped.try_into_panic() {
         Ok(panic) => panic::resume_unwind(panic),
-        Err(stopped) => Error::Unavailable {
-            action: "do anything while the service stops".to_owned(),
-            cause: stopped.into(),
+        Err(cancelled) => Error::Unavailable {
+            action: "do anything during the shutdown of the service".to_owned(),
+            cause: cancelled.into(),
         },
     }
 }

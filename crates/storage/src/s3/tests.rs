@@ -1,20 +1,26 @@
-//! What only holds of S3, held against a real store.
+//! Behavior that is specific to S3, tested against a Garage server.
 
-mod gate;
-mod trouble;
+mod proxy;
+mod failures;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use aws_sdk_s3::types::{
+    AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, ExpirationStatus,
+    LifecycleExpiration, LifecycleRule, LifecycleRuleFilter,
+};
 use jobs::{JobId, UserId, VideoFormat};
 use servers::Garage;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::*;
-use crate::{PAGE, conformance};
+use crate::PAGE_SIZE;
+use crate::conformance::{self, content};
 
-/// How long anything may take that happens in the background.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Timeout of anything that happens in the background.
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 fn settings(garage: &Garage) -> S3Settings {
     S3Settings {
@@ -25,57 +31,60 @@ fn settings(garage: &Garage) -> S3Settings {
         access_key: garage.access_key().into(),
         secret_key: garage.secret_key().into(),
         path_style: true,
-        upload_memory: LEAST_UPLOAD_MEMORY,
+        upload_memory: MIN_UPLOAD_MEMORY,
     }
 }
 
 fn connect(garage: &Garage) -> S3 {
-    S3::connect(settings(garage)).expect("the settings are right")
+    S3::connect(settings(garage)).expect("the settings are valid")
 }
 
 fn new_key() -> Key {
     Key::archive(UserId::generate(), JobId::generate(), 1)
 }
 
-/// Bytes that tell where they lie.
-fn content(length: usize) -> Bytes {
-    (0..length as u64).map(|at| (at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8).collect()
-}
-
 async fn put(s3: &S3, key: &Key, bytes: Bytes) {
     let length = bytes.len() as u64;
-    let mut upload = s3.create(key).await.expect("an upload begins");
-    upload.write(bytes).await.expect("bytes are taken");
-    assert_eq!(upload.complete().await.expect("the upload is completed"), length);
+    let mut upload = s3.create(key).await.expect("an upload starts");
+    upload.write(bytes).await.expect("bytes are accepted");
+    assert_eq!(upload.complete().await.expect("the upload completes"), length);
 }
 
-/// The numbers and sizes of the parts that the store has of each unfinished upload.
-async fn unfinished(s3: &S3) -> BTreeMap<String, Vec<(i32, i64)>> {
+/// A part that the store has received.
+#[derive(Debug, PartialEq, Eq)]
+struct PartInfo {
+    number: i32,
+    size: i64,
+}
+
+/// The parts that the store has received of each unfinished upload, by key.
+async fn unfinished(s3: &S3) -> BTreeMap<String, Vec<PartInfo>> {
     let Store { client, bucket, .. } = &*s3.store;
     let uploads =
         client.list_multipart_uploads().bucket(bucket).send().await.expect("uploads can be listed");
     let mut found = BTreeMap::new();
     for upload in uploads.uploads() {
-        let (key, id) = (
-            upload.key().expect("it has a key"),
-            upload.upload_id().expect("it has an identifier"),
-        );
-        // One that goes meanwhile is not there.
+        let key = upload.key().expect("an upload has a key");
+        let id = upload.upload_id().expect("an upload has an ID");
+        // An upload that has ended meanwhile is skipped.
         let Ok(parts) = client.list_parts().bucket(bucket).key(key).upload_id(id).send().await
         else {
             continue;
         };
-        let parts = parts.parts().iter().filter_map(|part| part.part_number().zip(part.size()));
+        let parts = parts
+            .parts()
+            .iter()
+            .filter_map(|part| Some(PartInfo { number: part.part_number()?, size: part.size()? }));
         found.insert(key.to_owned(), parts.collect());
     }
     found
 }
 
-/// Wait until something that happens in the background has happened.
-async fn until(what: &str, mut happened: impl AsyncFnMut() -> bool) {
-    let begun = Instant::now();
-    while !happened().await {
-        assert!(begun.elapsed() < PATIENCE, "{what}");
+/// Poll the store until a condition holds.
+async fn until(description: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    while !condition().await {
+        assert!(started.elapsed() < TIMEOUT, "timed out: {description}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -86,32 +95,23 @@ async fn s3_conforms() {
     let s3 = connect(&garage);
     conformance::all(Arc::new(s3.clone())).await;
     assert_eq!(unfinished(&s3).await, BTreeMap::new());
-    assert_eq!(
-        s3.store.memory.available_permits(),
-        LEAST_UPLOAD_MEMORY,
-        "all memory was given back"
-    );
+    assert_eq!(s3.store.memory.available_permits(), MIN_UPLOAD_MEMORY, "all memory is released");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_object_is_sent_in_as_many_parts_as_it_fills() {
+async fn sends_as_many_parts_as_the_object_fills() {
     let garage = Garage::start();
     let s3 = connect(&garage);
-    let smallest = part::SMALLEST;
-    // The size of the object, and the parts that were sent before it is complete.
-    for (size, sent) in [
-        (smallest - 1, 0),
-        (smallest, 0),
-        (smallest + 1, 1),
-        (2 * smallest, 1),
-        (2 * smallest + 1, 2),
-        (6 * smallest, 5),
-    ] {
-        let (key, bytes) = (new_key(), content(size));
-        let mut upload = s3.create(&key).await.expect("an upload begins");
-        upload.write(bytes.clone()).await.expect("bytes are taken");
-        let expected: Vec<(i32, i64)> =
-            (1..=sent).map(|number| (number, smallest as i64)).collect();
+    let min = part_size::MIN;
+    // Size of the object, and number of parts sent before it is complete.
+    for (size, sent) in
+        [(min - 1, 0), (min, 0), (min + 1, 1), (2 * min, 1), (2 * min + 1, 2), (6 * min, 5)]
+    {
+        let (key, bytes) = (new_key(), content(1, size));
+        let mut upload = s3.create(&key).await.expect("an upload starts");
+        upload.write(bytes.clone()).await.expect("bytes are accepted");
+        let expected: Vec<PartInfo> =
+            (1..=sent).map(|number| PartInfo { number, size: min as i64 }).collect();
         until(&format!("{sent} parts of {size} bytes are sent"), async || {
             unfinished(&s3).await.remove(key.as_str()).unwrap_or_default() == expected
         })
@@ -121,7 +121,7 @@ async fn an_object_is_sent_in_as_many_parts_as_it_fills() {
             usize::from(sent > 0),
             "a small object needs no multipart upload"
         );
-        assert_eq!(upload.complete().await.expect("the upload is completed"), size as u64);
+        assert_eq!(upload.complete().await.expect("the upload completes"), size as u64);
         assert_eq!(unfinished(&s3).await, BTreeMap::new());
 
         let found = s3
@@ -132,7 +132,7 @@ async fn an_object_is_sent_in_as_many_parts_as_it_fills() {
             .key(key.as_str())
             .send()
             .await
-            .expect("it is there");
+            .expect("the object exists");
         assert_eq!(found.content_type(), Some("application/zip"));
         let parts = if sent == 0 { None } else { Some(sent + 1) };
         // The ETag of an object of several parts ends with their number (Amazon S3 API reference,
@@ -141,79 +141,75 @@ async fn an_object_is_sent_in_as_many_parts_as_it_fills() {
             .e_tag()
             .and_then(|tag| tag.trim_matches('"').rsplit_once('-'))
             .and_then(|(_, number)| number.parse().ok());
-        assert_eq!(number, parts, "{size} bytes are sent in this many parts");
+        assert_eq!(number, parts, "number of parts of {size} bytes");
         assert!(s3.read(&key, 0..size as u64).await.expect("the object can be read") == bytes);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upload_that_is_given_up_leaves_no_parts() {
+async fn aborting_or_dropping_an_upload_leaves_no_parts() {
     let garage = Garage::start();
     let s3 = connect(&garage);
-    let begin = async || {
-        let mut upload = s3.create(&new_key()).await.expect("an upload begins");
-        upload.write(content(3 * part::SMALLEST)).await.expect("bytes are taken");
+    let start = async || {
+        let mut upload = s3.create(&new_key()).await.expect("an upload starts");
+        upload.write(content(1, 3 * part_size::MIN)).await.expect("bytes are accepted");
         assert_eq!(unfinished(&s3).await.len(), 1);
         upload
     };
     let is_clean = async || {
-        unfinished(&s3).await.is_empty()
-            && s3.store.memory.available_permits() == LEAST_UPLOAD_MEMORY
+        unfinished(&s3).await.is_empty() && s3.store.memory.available_permits() == MIN_UPLOAD_MEMORY
     };
 
-    begin().await.abort().await;
-    assert!(is_clean().await, "an aborted upload is gone at once");
+    start().await.abort().await;
+    assert!(is_clean().await, "an aborted upload is removed immediately");
 
-    drop(begin().await);
-    until("a dropped upload goes", is_clean).await;
+    drop(start().await);
+    until("a dropped upload is removed", is_clean).await;
 
-    // Dropped where no runtime is entered.
-    let upload = begin().await;
+    // Dropped on a thread without a runtime.
+    let upload = start().await;
     std::thread::spawn(|| drop(upload)).join().expect("dropping does not panic");
-    until("an upload that another thread dropped goes", is_clean).await;
+    until("an upload dropped by another thread is removed", is_clean).await;
 
-    // Given up while the store begins it, and while parts are sent.
+    // Dropped while the store starts it, and while parts are sent.
     for after in [0, 1, 2, 5, 10, 20, 50, 100].map(Duration::from_millis) {
-        let mut upload = s3.create(&new_key()).await.expect("an upload begins");
-        let bytes = content(6 * part::SMALLEST);
-        let written = tokio::time::timeout(after, upload.write(bytes)).await;
+        let mut upload = s3.create(&new_key()).await.expect("an upload starts");
+        let bytes = content(1, 6 * part_size::MIN);
+        let written = timeout(after, upload.write(bytes)).await;
         if written.is_err() {
-            let lost = upload.write(content(1)).await.expect_err("it was given up");
-            assert!(matches!(lost, Error::CutShort { .. }), "{lost}");
-            assert!(matches!(upload.complete().await, Err(Error::CutShort { .. })));
+            let error = upload.write(content(1, 1)).await.expect_err("the write was dropped");
+            assert!(matches!(error, Error::Interrupted { .. }), "{error}");
+            assert!(matches!(upload.complete().await, Err(Error::Interrupted { .. })));
         } else {
             drop(upload);
         }
-        until(&format!("an upload that was given up after {after:?} goes"), is_clean).await;
+        until(&format!("an upload dropped after {after:?} is removed"), is_clean).await;
     }
     assert_eq!(s3.list(Key::ROOT, None).await.expect("objects can be listed"), []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_uploads_share_little_memory() {
-    /// Of which memory holds the parts of 12.
+async fn many_uploads_share_the_memory_budget() {
+    /// The budget is enough for 12 parts.
     const UPLOADS: u64 = 100;
     let garage = Garage::start();
     let s3 = connect(&garage);
-    let bytes = content(2 * part::SMALLEST + 1);
+    let bytes = content(1, 2 * part_size::MIN + 1);
     let mut uploads = JoinSet::new();
     for _ in 0..UPLOADS {
         let (s3, bytes) = (s3.clone(), bytes.clone());
         uploads.spawn(async move {
             let key = new_key();
-            let mut upload = s3.create(&key).await.expect("an upload begins");
-            // In pieces, so that all of them hold parts that are not full while they wait.
+            let mut upload = s3.create(&key).await.expect("an upload starts");
+            // In chunks, so that all of them hold partly filled parts while they wait.
             for from in (0..bytes.len()).step_by(1 << 20) {
                 upload
                     .write(bytes.slice(from..bytes.len().min(from + (1 << 20))))
                     .await
-                    .expect("bytes are taken");
+                    .expect("bytes are accepted");
                 tokio::task::yield_now().await;
             }
-            assert_eq!(
-                upload.complete().await.expect("the upload is completed"),
-                bytes.len() as u64
-            );
+            assert_eq!(upload.complete().await.expect("the upload completes"), bytes.len() as u64);
         });
     }
     uploads.join_all().await;
@@ -221,38 +217,39 @@ async fn many_uploads_share_little_memory() {
         s3.list(Key::ROOT, None).await.expect("objects can be listed").len() as u64,
         UPLOADS
     );
-    assert_eq!(s3.store.memory.available_permits(), LEAST_UPLOAD_MEMORY);
+    assert_eq!(s3.store.memory.available_permits(), MIN_UPLOAD_MEMORY);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_link_gives_the_object_to_anybody_for_a_while() {
+async fn a_link_allows_a_download_until_it_expires() {
     const NAME: &str = "férias & \"sol\" 100%.zip";
     let garage = Garage::start();
     let public = garage.endpoint().replace("127.0.0.1", "localhost");
     let s3 = S3::connect(S3Settings { public_endpoint: Some(public.clone()), ..settings(&garage) })
-        .expect("the settings are right");
-    let (key, other, bytes) = (new_key(), new_key(), content(1000));
+        .expect("the settings are valid");
+    let (key, other, bytes) = (new_key(), new_key(), content(1, 1000));
     put(&s3, &key, bytes.clone()).await;
     put(&s3, &other, bytes.clone()).await;
-    let client = reqwest::Client::builder().no_proxy().build().expect("a client can be made");
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client can be created");
 
-    let link = s3.link(&key, NAME, Duration::from_mins(15)).await.expect("a link can be made");
+    let link = s3.link(&key, NAME, Duration::from_mins(15)).await.expect("a link can be created");
     assert!(link.starts_with(&format!("{public}/{}/{key}?", garage.bucket())), "{link}");
     assert!(!link.contains(garage.secret_key()));
-    let answer = client.get(&link).send().await.expect("the store answers");
-    assert_eq!(answer.status(), 200);
+    let response = client.get(&link).send().await.expect("the store responds");
+    assert_eq!(response.status(), 200);
     let header = |name: &str| {
-        answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+        response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
     };
-    let disposition = "attachment; filename=\"f_rias _ _sol_ 100_.zip\"; filename*=UTF-8''f%C3%A9rias%20%26%20%22sol%22%20100%25.zip";
+    let disposition = "attachment; filename=\"f_rias _ _sol_ 100_.zip\"; \
+        filename*=UTF-8''f%C3%A9rias%20%26%20%22sol%22%20100%25.zip";
     assert_eq!(header("content-disposition").as_deref(), Some(disposition));
     assert_eq!(header("content-type").as_deref(), Some("application/zip"));
-    assert_eq!(answer.bytes().await.expect("the answer is whole"), bytes);
+    assert_eq!(response.bytes().await.expect("the response is complete"), bytes);
 
     let part =
-        client.get(&link).header("range", "bytes=10-19").send().await.expect("the store answers");
+        client.get(&link).header("range", "bytes=10-19").send().await.expect("the store responds");
     assert_eq!(part.status(), 206);
-    assert_eq!(part.bytes().await.expect("the answer is whole"), bytes.slice(10..20));
+    assert_eq!(part.bytes().await.expect("the response is complete"), bytes.slice(10..20));
 
     for wrong in [
         link.replace(key.as_str(), other.as_str()),
@@ -261,116 +258,126 @@ async fn a_link_gives_the_object_to_anybody_for_a_while() {
     ] {
         assert_ne!(wrong, link);
         assert_eq!(
-            client.get(&wrong).send().await.expect("the store answers").status(),
+            client.get(&wrong).send().await.expect("the store responds").status(),
             403,
             "{wrong}"
         );
     }
     assert_eq!(
-        client.delete(&link).send().await.expect("the store answers").status(),
+        client.delete(&link).send().await.expect("the store responds").status(),
         403,
-        "a link is for reading"
+        "a link does not allow deletion"
     );
 
-    let short = s3.link(&key, NAME, Duration::from_millis(1)).await.expect("a link can be made");
+    let short = s3.link(&key, NAME, Duration::from_millis(1)).await.expect("a link can be created");
     assert!(short.contains("X-Amz-Expires=1&"), "{short}");
-    // Amazon answers 403, Garage 400.
+    // The status is 403 with Amazon and 400 with Garage.
     until("a link expires", async || {
-        client.get(&short).send().await.expect("the store answers").status().is_client_error()
+        client.get(&short).send().await.expect("the store responds").status().is_client_error()
     })
     .await;
-    assert_eq!(client.get(&link).send().await.expect("the store answers").status(), 200);
+    assert_eq!(client.get(&link).send().await.expect("the store responds").status(), 200);
+}
 
-    s3.link(&key, NAME, Duration::from_hours(7 * 24)).await.expect("seven days can be signed");
-    s3.link(&key, NAME, Duration::from_hours(7 * 24 + 1)).await.expect_err("no more can");
+#[tokio::test]
+async fn a_link_is_valid_for_at_most_seven_days() {
+    let (s3, key) = (connect(Garage::shared()), new_key());
+    let limit = Duration::from_hours(7 * 24);
+    s3.link(&key, "film.zip", limit).await.expect("seven days are allowed");
+    let error = s3.link(&key, "film.zip", limit + Duration::from_hours(1)).await;
+    error.expect_err("more than seven days are not");
+}
+
+/// A lifecycle rule.
+#[derive(Debug, PartialEq, Eq)]
+struct RuleSummary {
+    prefix: String,
+    expiration_days: Option<i32>,
+    abort_days: Option<i32>,
+}
+
+/// The lifecycle rules of the bucket by ID.
+async fn lifecycle_rules(s3: &S3) -> BTreeMap<String, RuleSummary> {
+    let Store { client, bucket, .. } = &*s3.store;
+    let configuration = client
+        .get_bucket_lifecycle_configuration()
+        .bucket(bucket)
+        .send()
+        .await
+        .expect("the bucket has rules");
+    let summarize = |rule: &LifecycleRule| {
+        let summary = RuleSummary {
+            prefix: rule.filter().and_then(LifecycleRuleFilter::prefix).unwrap_or("").to_owned(),
+            expiration_days: rule.expiration().and_then(LifecycleExpiration::days),
+            abort_days: rule
+                .abort_incomplete_multipart_upload()
+                .and_then(AbortIncompleteMultipartUpload::days_after_initiation),
+        };
+        (rule.id().unwrap_or_default().to_owned(), summary)
+    };
+    configuration.rules().iter().map(summarize).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_bucket_is_told_what_to_forget() {
-    use aws_sdk_s3::types::{
-        AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, ExpirationStatus,
-        LifecycleExpiration, LifecycleRule, LifecycleRuleFilter,
-    };
+async fn sets_lifecycle_rules_and_keeps_those_of_others() {
     let garage = Garage::start();
     let s3 = connect(&garage);
     let Store { client, bucket, .. } = &*s3.store;
-    let theirs = LifecycleRule::builder()
-        .id("theirs")
+    let foreign = LifecycleRule::builder()
+        .id("foreign")
         .filter(LifecycleRuleFilter::builder().prefix("logs/").build())
         .expiration(LifecycleExpiration::builder().days(30).build())
         .status(ExpirationStatus::Enabled)
         .build()
-        .expect("the rule is whole");
-    let theirs =
-        BucketLifecycleConfiguration::builder().rules(theirs).build().expect("there is a rule");
+        .expect("the rule is complete");
+    let configuration = BucketLifecycleConfiguration::builder().rules(foreign).build();
     let set = client
         .put_bucket_lifecycle_configuration()
         .bucket(bucket)
-        .lifecycle_configuration(theirs)
+        .lifecycle_configuration(configuration.expect("the configuration has a rule"))
         .send()
         .await;
     set.expect("rules can be set");
 
-    // Half a day more is a full one; asking again changes nothing, asking for something else does.
+    // Half a day counts as a whole one. Repeating the call changes nothing.
     for (retention, days) in [(7 * 24, 7), (7 * 24, 7), (8 * 24 - 12, 8)] {
-        assert_eq!(
-            s3.prepare(Duration::from_hours(retention)).await.expect("rules can be set"),
-            Vec::<String>::new()
-        );
-        let rules = client
-            .get_bucket_lifecycle_configuration()
-            .bucket(bucket)
-            .send()
-            .await
-            .expect("there are rules");
-        let told: BTreeMap<_, _> = rules
-            .rules()
-            .iter()
-            .map(|rule| {
-                let prefix =
-                    rule.filter().and_then(LifecycleRuleFilter::prefix).unwrap_or_default();
-                let days = rule.expiration().and_then(LifecycleExpiration::days);
-                let unfinished = rule
-                    .abort_incomplete_multipart_upload()
-                    .and_then(AbortIncompleteMultipartUpload::days_after_initiation);
-                (rule.id().unwrap_or_default(), (prefix, days, unfinished))
-            })
-            .collect();
+        let warnings = s3.configure_lifecycle(Duration::from_hours(retention)).await;
+        assert_eq!(warnings.expect("rules can be set"), Vec::<String>::new());
         let expected = [
-            ("fiapx-retention", ("videos/", Some(days), None)),
-            ("fiapx-unfinished", ("videos/", None, Some(1))),
-            ("theirs", ("logs/", Some(30), None)),
-        ];
-        assert_eq!(told, BTreeMap::from(expected));
+            ("fiapx-retention", "videos/", Some(days), None),
+            ("fiapx-unfinished", "videos/", None, Some(1)),
+            ("foreign", "logs/", Some(30), None),
+        ]
+        .map(|(id, prefix, expiration_days, abort_days)| {
+            (id.to_owned(), RuleSummary { prefix: prefix.to_owned(), expiration_days, abort_days })
+        });
+        assert_eq!(lifecycle_rules(&s3).await, BTreeMap::from(expected));
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn objects_of_others_are_not_listed() {
+async fn does_not_list_foreign_objects() {
     let garage = Garage::start();
     let s3 = connect(&garage);
     let Store { client, bucket, .. } = &*s3.store;
     let (user, job) = (UserId::generate(), JobId::generate());
-    let folder = Key::folder(user, job);
-    // More than a page of them, all before ours.
+    let prefix = Key::job_prefix(user, job);
+    // More than a page of them, all sorted before the listed object.
     let mut puts = JoinSet::new();
-    for number in 0..=PAGE {
-        let put = client.put_object().bucket(bucket).key(format!("{folder}a{number}"));
+    for number in 0..=PAGE_SIZE {
+        let put = client.put_object().bucket(bucket).key(format!("{prefix}a{number}"));
         puts.spawn(put.send());
         if puts.len() == 16 {
-            puts.join_next()
-                .await
-                .expect("there are some")
-                .expect("no panic")
-                .expect("objects can be written");
+            let put = puts.join_next().await.expect("requests are in progress");
+            put.expect("the request does not panic").expect("objects can be written");
         }
     }
     for put in puts.join_all().await {
         put.expect("objects can be written");
     }
     let key = Key::input(user, job, VideoFormat::Mp4);
-    put(&s3, &key, content(1)).await;
-    let object = s3.head(&key).await.expect("it is there");
+    put(&s3, &key, content(1, 1)).await;
+    let object = s3.head(&key).await.expect("the object exists");
     assert_eq!(s3.list(Key::ROOT, None).await.expect("objects can be listed"), [object]);
     assert_eq!(s3.list(Key::ROOT, Some(&key)).await.expect("objects can be listed"), []);
 }

@@ -1,22 +1,23 @@
-//! An object that is being sent.
+//! Uploads to S3.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use aws_sdk_s3::primitives::ByteStream;
-use bytes::{Bytes, BytesMut};
-use tokio::sync::OwnedSemaphorePermit;
+use bytes::Bytes;
 
 use super::multipart::Multipart;
-use super::{Store, client, media_type, part};
+use super::part::Part;
+use super::store::{Store, media_type};
+use super::{client, part_size};
 use crate::{Error, Key, Upload};
 
-/// An upload to S3. An object that fits into one part is sent when it is complete, with one
-/// request; of a larger one, parts are sent while others are filled.
+/// An upload to S3. An object of a single part is sent with one request on completion. The parts of
+/// a larger one are sent while others are filled.
 pub(super) struct S3Upload {
     key: Key,
-    /// Taken out while something is done with it, so that it is dropped, and with that aborted, if
-    /// that fails or is given up.
+    /// Taken out during each operation, so that it is dropped, and thereby aborted, if the
+    /// operation fails or its future is dropped.
     object: Option<Unfinished>,
 }
 
@@ -29,7 +30,7 @@ impl S3Upload {
     }
 
     fn take(&mut self) -> Result<Unfinished, Error> {
-        self.object.take().ok_or_else(|| Error::CutShort { key: self.key.clone() })
+        self.object.take().ok_or_else(|| Error::Interrupted { key: self.key.clone() })
     }
 }
 
@@ -53,15 +54,15 @@ impl Upload for S3Upload {
     }
 }
 
-/// What was written of an object.
+/// The bytes written so far.
 struct Unfinished {
     store: Arc<Store>,
     key: Key,
-    /// Bytes that were handed in.
+    /// Number of bytes accepted.
     size: u64,
-    /// The part that is not sent yet.
+    /// Part that has not been sent yet.
     filling: Option<Part>,
-    /// The parts that are sent or on their way, once there is more than one.
+    /// Parts that have been or are being sent, if the object has more than one.
     multipart: Option<Multipart>,
 }
 
@@ -69,9 +70,9 @@ impl Unfinished {
     async fn write(&mut self, mut bytes: Bytes) -> Result<(), Error> {
         self.size += bytes.len() as u64;
         while !bytes.is_empty() {
-            // A full part waits for the first byte that does not fit: without it, the part is the
+            // A full part is only sent when there is another byte: otherwise it may be the whole
             // object.
-            if let Some(full) = self.filling.take_if(|part| part.room() == 0) {
+            if let Some(full) = self.filling.take_if(|part| part.is_full()) {
                 self.send(full).await?;
             }
             let filling = match self.filling.take() {
@@ -85,8 +86,8 @@ impl Unfinished {
 
     fn next_number(&self) -> Result<u32, Error> {
         let number = self.multipart.as_ref().map_or(1, |multipart| multipart.sent() + 1);
-        if number > part::MOST {
-            return Err(Error::TooLarge { key: self.key.clone(), most: part::LARGEST_OBJECT });
+        if number > part_size::MAX_COUNT {
+            return Err(Error::TooLarge { key: self.key.clone(), limit: part_size::MAX_OBJECT });
         }
         Ok(number)
     }
@@ -94,7 +95,7 @@ impl Unfinished {
     async fn send(&mut self, part: Part) -> Result<(), Error> {
         let multipart = match self.multipart.take() {
             Some(multipart) => multipart,
-            None => Multipart::begin(&self.store, &self.key).await?,
+            None => Multipart::start(&self.store, &self.key).await?,
         };
         self.multipart.insert(multipart).send(part).await
     }
@@ -111,18 +112,20 @@ impl Unfinished {
         }
         self.confirm().await?;
         if let Some(multipart) = self.multipart {
-            multipart.forget();
+            multipart.mark_finished();
         }
         Ok(self.size)
     }
 
-    /// Look whether the object is there: an answer may say that all is well and yet hold an error,
-    /// which not every store words as the SDK expects. Under a key that others write to at the same
-    /// time, it may be their object; then ours was there for a moment.
+    /// Check that the object exists: a response may report success and yet contain an error, in a
+    /// form that the SDK does not always recognize. Under a key with other simultaneous uploads,
+    /// the object may be that of another; then this one existed for a moment.
     async fn confirm(&self) -> Result<(), Error> {
         match self.store.head(&self.key).await {
             Ok(object) if object.size == self.size => Ok(()),
-            Ok(_) | Err(Error::NotFound { .. }) => Err(Error::CutShort { key: self.key.clone() }),
+            Ok(_) | Err(Error::NotFound { .. }) => {
+                Err(Error::Interrupted { key: self.key.clone() })
+            }
             Err(error) => Err(error),
         }
     }
@@ -131,7 +134,7 @@ impl Unfinished {
     async fn put(&self, part: Option<Part>) -> Result<(), Error> {
         let (bytes, _reserved) = part.map(Part::into_bytes).unzip();
         let bytes = bytes.unwrap_or_default();
-        let timeouts = client::sending(bytes.len());
+        let timeouts = client::timeouts_for_sending(bytes.len());
         let request =
             self.store.client.put_object().bucket(&self.store.bucket).key(self.key.as_str());
         let request = request.content_type(media_type(&self.key)).body(ByteStream::from(bytes));
@@ -139,38 +142,5 @@ impl Unfinished {
             Ok(_) => Ok(()),
             Err(error) => Err(self.store.object_error("write", &self.key, &error)),
         }
-    }
-}
-
-/// Bytes that are sent together.
-pub(super) struct Part {
-    bytes: BytesMut,
-    size: usize,
-    reserved: OwnedSemaphorePermit,
-}
-
-impl Part {
-    /// An empty part with this number, when there is memory for a full one.
-    async fn reserve(store: &Store, number: u32) -> Self {
-        let size = part::size(number);
-        let reserved = store.reserve(size).await;
-        Self { bytes: BytesMut::with_capacity(size), size, reserved }
-    }
-
-    /// How many more bytes fit.
-    fn room(&self) -> usize {
-        self.size - self.bytes.len()
-    }
-
-    /// Take as many bytes as fit. They are copied, since they may be a small piece of something
-    /// large that they keep in memory.
-    fn fill(&mut self, bytes: &mut Bytes) {
-        let length = self.room().min(bytes.len());
-        self.bytes.extend_from_slice(&bytes.split_to(length));
-    }
-
-    /// The bytes, and what has to be kept until they are gone.
-    pub(super) fn into_bytes(self) -> (Bytes, OwnedSemaphorePermit) {
-        (self.bytes.freeze(), self.reserved)
     }
 }

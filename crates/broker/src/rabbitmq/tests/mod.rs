@@ -1,4 +1,4 @@
-//! Against a real server.
+//! Behavior that is specific to RabbitMQ, tested against a real server.
 
 mod outages;
 
@@ -17,43 +17,46 @@ use lapin::types::{AMQPValue, ShortString};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer};
 use serde_json::{Value, json};
 
+use super::publish::Publication;
+use super::topology::Route;
 use super::*;
 use crate::Delivery;
-use crate::conformance::{self, PATIENCE, created};
+use crate::conformance::{self, TIMEOUT, created};
 
-const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-/// A virtual host of the test's own.
+/// A virtual host for one test.
 struct Host {
-    name: String,
-    url: String,
+    virtual_host: servers::rabbitmq::VirtualHost,
 }
 
 impl Host {
     fn new() -> Self {
-        let (name, url) = servers::RabbitMq::shared().create_virtual_host();
-        Self { name, url }
+        Self { virtual_host: servers::RabbitMq::shared().create_virtual_host() }
     }
 
     async fn broker(&self) -> RabbitMq {
-        self.connect().await.expect("the server is there")
+        self.connect().await.expect("the server is running")
     }
 
     async fn connect(&self) -> Result<RabbitMq, Error> {
-        RabbitMq::connect(&self.url.as_str().into(), PATIENCE).await
+        RabbitMq::connect(&self.virtual_host.url.as_str().into(), TIMEOUT).await
     }
 
-    /// A channel past the adapter.
+    /// A channel that bypasses the adapter.
     async fn channel(&self) -> Channel {
-        let connection = Connection::connect(&self.url, ConnectionProperties::default())
-            .await
-            .expect("the server is there");
+        let connection =
+            Connection::connect(&self.virtual_host.url, ConnectionProperties::default())
+                .await
+                .expect("the server is running");
         connection.create_channel().await.expect("a channel")
     }
 
     fn control(&self, command: &str, arguments: &[&str]) -> String {
-        let all: Vec<_> =
-            [command, "--vhost", &self.name].into_iter().chain(arguments.iter().copied()).collect();
+        let all: Vec<_> = [command, "--vhost", &self.virtual_host.name]
+            .into_iter()
+            .chain(arguments.iter().copied())
+            .collect();
         servers::RabbitMq::shared().control(&all)
     }
 
@@ -64,33 +67,33 @@ impl Host {
 }
 
 async fn next(subscription: &mut Box<dyn Subscription>) -> Delivery {
-    timeout(PATIENCE, subscription.next())
+    time::timeout(TIMEOUT, subscription.next())
         .await
-        .expect("a message comes in time")
+        .expect("a message arrives in time")
         .expect("the subscription lasts")
 }
 
-/// All messages of a queue as they come, past the adapter.
+/// Consume a queue, bypassing the adapter.
 async fn consume(channel: &Channel, queue: &str) -> Consumer {
-    let unanswered = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
+    let without_ack = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
     channel
-        .basic_consume(queue.into(), "".into(), unanswered, FieldTable::default())
+        .basic_consume(queue.into(), "".into(), without_ack, FieldTable::default())
         .await
-        .expect("the queue is there")
+        .expect("the queue exists")
 }
 
 async fn take(consumer: &mut Consumer) -> lapin::message::Delivery {
-    let taken = timeout(PATIENCE, consumer.next()).await.expect("a message comes in time");
+    let taken = time::timeout(TIMEOUT, consumer.next()).await.expect("a message arrives in time");
     taken.expect("the channel is open").expect("the channel is open")
 }
 
-fn cancelled() -> Outgoing {
+fn cancelled() -> TracedMessage {
     let event = Event::Cancelled(Cancelled {
         job_id: JobId::generate(),
         user_id: UserId::generate(),
         filename: "férias.mp4".to_owned(),
     });
-    Outgoing { message: Message::new(event, Clock::default().now(), 0, 3), traceparent: None }
+    TracedMessage { message: Message::new(event, Clock::default().now(), 0, 3), traceparent: None }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -98,12 +101,10 @@ async fn conforms() {
     conformance::all(Arc::new(Host::new().broker().await)).await;
 }
 
-#[tokio::test]
-async fn makes_exchanges_and_queues() {
-    let host = Host::new();
-    let broker = host.broker().await;
-    assert_eq!(broker.check().await, Ok(()));
+/// Arguments by queue.
+type QueueArguments = BTreeMap<String, Value>;
 
+fn expected_queues() -> QueueArguments {
     let quorum = |more: Value| {
         let mut arguments = json!({"x-queue-type": "quorum", "x-delivery-limit": 100_000});
         for (name, value) in more.as_object().expect("an object") {
@@ -111,8 +112,8 @@ async fn makes_exchanges_and_queues() {
         }
         arguments
     };
-    let dead = || quorum(json!({"x-message-ttl": 604_800_000}));
-    let task = |name: &str| {
+    let dead_letters = || quorum(json!({"x-message-ttl": 604_800_000}));
+    let main = |name: &str| {
         quorum(json!({
             "x-dead-letter-exchange": "",
             "x-dead-letter-routing-key": format!("{name}.dlq"),
@@ -121,83 +122,97 @@ async fn makes_exchanges_and_queues() {
             "x-consumer-timeout": 86_400_000,
         }))
     };
-    let mut notification = task("notification.send");
+    let mut notification = main("notification.send");
     notification["x-message-ttl"] = json!(86_400_000);
-    let wanted = BTreeMap::from([
-        ("video.process".to_owned(), task("video.process")),
-        ("video.process.dlq".to_owned(), dead()),
+    BTreeMap::from([
+        ("video.process".to_owned(), main("video.process")),
+        ("video.process.dlq".to_owned(), dead_letters()),
         ("notification.send".to_owned(), notification),
-        ("notification.send.dlq".to_owned(), dead()),
-    ]);
-    let mut found = BTreeMap::new();
+        ("notification.send.dlq".to_owned(), dead_letters()),
+    ])
+}
+
+/// The queues of the server, all of which must be durable quorum queues.
+fn listed_queues(host: &Host) -> QueueArguments {
+    let mut queues = BTreeMap::new();
     for queue in host.list("list_queues", &["name", "type", "durable", "arguments"]) {
         assert_eq!(
             (&queue["type"], &queue["durable"]),
             (&json!("quorum"), &json!(true)),
             "{queue}"
         );
-        // Each as a list of name, type and value.
+        // Each argument is a list of name, type and value.
         let arguments = queue["arguments"].as_array().expect("a list");
-        let named = arguments.iter().map(|argument| {
+        let arguments = arguments.iter().map(|argument| {
             (argument[0].as_str().expect("a name").to_owned(), argument[2].clone())
         });
-        found.insert(
-            queue["name"].as_str().expect("a name").to_owned(),
-            Value::Object(named.collect()),
-        );
+        let name = queue["name"].as_str().expect("a name").to_owned();
+        queues.insert(name, Value::Object(arguments.collect()));
     }
-    assert_eq!(found, wanted);
+    queues
+}
+
+#[tokio::test]
+async fn declares_exchanges_and_queues() {
+    let host = Host::new();
+    let broker = host.broker().await;
+    assert_eq!(broker.check().await, Ok(()));
+    assert_eq!(listed_queues(&host), expected_queues());
 
     let exchanges = host.list("list_exchanges", &["name", "type", "durable"]);
     for (name, kind) in [("video.exchange", "direct"), ("notification.exchange", "fanout")] {
-        assert!(
-            exchanges.contains(&json!({"name": name, "type": kind, "durable": true})),
-            "{name} in {exchanges:?}"
-        );
+        let exchange = json!({"name": name, "type": kind, "durable": true});
+        assert!(exchanges.contains(&exchange), "{name} in {exchanges:?}");
     }
     let mut bindings =
         host.list("list_bindings", &["source_name", "routing_key", "destination_name"]);
     bindings.retain(|binding| binding["source_name"] != "");
     bindings.sort_by_key(ToString::to_string);
-    assert_eq!(
-        bindings,
-        [
-            json!({"source_name": "notification.exchange", "routing_key": "", "destination_name": "notification.send"}),
-            json!({"source_name": "video.exchange", "routing_key": "process", "destination_name": "video.process"}),
-        ]
-    );
+    let expected = [
+        json!({
+            "source_name": "notification.exchange",
+            "routing_key": "",
+            "destination_name": "notification.send",
+        }),
+        json!({
+            "source_name": "video.exchange",
+            "routing_key": "process",
+            "destination_name": "video.process",
+        }),
+    ];
+    assert_eq!(bindings, expected);
 
-    // Once more: what is there is as it should be.
+    // Connecting again accepts the existing exchanges and queues.
     host.broker().await;
 }
 
-/// Whatever argument of a queue is another, the error names it, the queue, and a remedy.
+/// The error of a queue with another argument names the queue, the argument and a remedy.
 #[tokio::test]
-async fn other_arguments_are_told() {
+async fn reports_a_queue_with_other_arguments() {
     let host = Host::new();
     let channel = host.channel().await;
     let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
     for queue in Queue::ALL {
-        let mut others = Vec::new();
-        for (name, right) in topology::arguments(queue).inner() {
+        let mut variants = Vec::new();
+        for (name, value) in topology::arguments(queue).inner() {
             let other = match name.as_str() {
-                // RabbitMQ 3.10 compares no argument that it does not know. A classic queue, which
-                // takes few of the rest, comes last.
+                // RabbitMQ 3.10 does not compare arguments that it does not know. The type is
+                // covered by the classic queue below, which supports few of the other arguments.
                 "x-consumer-timeout" | "x-queue-type" => continue,
                 "x-dead-letter-strategy" => AMQPValue::LongString("at-most-once".into()),
                 "x-overflow" => AMQPValue::LongString("drop-head".into()),
-                _ if right.as_long_string().is_some() => AMQPValue::LongString("elsewhere".into()),
+                _ if value.as_long_string().is_some() => AMQPValue::LongString("elsewhere".into()),
                 _ => AMQPValue::LongLongInt(1000),
             };
-            let mut wrong = topology::arguments(queue);
-            wrong.insert(name.clone(), other);
-            others.push((name.to_string(), wrong));
+            let mut changed = topology::arguments(queue);
+            changed.insert(name.clone(), other);
+            variants.push((name.to_string(), changed));
         }
-        others.push(("inequivalent arg".to_owned(), FieldTable::default()));
-        for (name, wrong) in others {
-            channel.queue_declare(queue.name().into(), durable, wrong).await.expect("a queue");
+        variants.push(("inequivalent arg".to_owned(), FieldTable::default()));
+        for (name, changed) in variants {
+            channel.queue_declare(queue.name().into(), durable, changed).await.expect("a queue");
             match host.connect().await {
-                Err(Error::Refused { reason }) => {
+                Err(Error::Rejected { reason }) => {
                     for word in [queue.name(), &name, "delete it"] {
                         assert!(reason.contains(word), "{word} is not in: {reason}");
                     }
@@ -207,45 +222,49 @@ async fn other_arguments_are_told() {
             channel
                 .queue_delete(queue.name().into(), QueueDeleteOptions::default())
                 .await
-                .expect("the queue is there");
+                .expect("the queue exists");
         }
     }
     host.broker().await;
 }
 
 #[tokio::test]
-async fn wrong_credentials_are_told() {
+async fn reports_wrong_credentials_without_the_password() {
     let host = Host::new();
     let shown = format!("{:?}", host.broker().await);
     assert!(!shown.contains("guest"), "{shown}");
-    let url = host.url.replace("guest:guest", "guest:hunter2");
-    match RabbitMq::connect(&url.into(), PATIENCE).await {
-        Err(error @ Error::Refused { .. }) => {
-            let said = error.to_string();
-            assert!(said.contains("ACCESS_REFUSED") && !said.contains("hunter2"), "{said}");
+    let url = host.virtual_host.url.replace("guest:guest", "guest:hunter2");
+    match RabbitMq::connect(&url.into(), TIMEOUT).await {
+        Err(error @ Error::Rejected { .. }) => {
+            let message = error.to_string();
+            assert!(
+                message.contains("ACCESS_REFUSED") && !message.contains("hunter2"),
+                "{message}"
+            );
         }
         other => panic!("a wrong password: {other:?}"),
     }
-    let url = host.url.replace(&host.name, "nowhere");
-    match RabbitMq::connect(&url.into(), PATIENCE).await {
-        Err(Error::Refused { reason }) => assert!(reason.contains("nowhere"), "{reason}"),
-        other => panic!("a virtual host that is not there: {other:?}"),
+    let url = host.virtual_host.url.replace(&host.virtual_host.name, "nowhere");
+    match RabbitMq::connect(&url.into(), TIMEOUT).await {
+        Err(Error::Rejected { reason }) => assert!(reason.contains("nowhere"), "{reason}"),
+        other => panic!("a missing virtual host: {other:?}"),
     }
 }
 
 #[tokio::test]
-async fn messages_are_as_agreed_on_the_wire() {
+async fn encodes_messages_with_properties() {
     let host = Host::new();
     let (broker, channel) = (host.broker().await, host.channel().await);
-    let traced = Outgoing { traceparent: Some(TRACE.to_owned()), ..created(1) };
-    for outgoing in [traced, cancelled()] {
-        broker.publish(&outgoing).await.expect("the message is taken");
-        let message = &outgoing.message;
-        let queue = Queue::of(&message.event);
-        let got = take(&mut consume(&channel, queue.name()).await).await;
-        assert_eq!(serde_json::from_slice::<Message>(&got.data).expect("JSON"), *message);
-        assert_eq!((got.exchange.as_str(), got.routing_key.as_str()), topology::route(queue));
-        let properties = &got.properties;
+    let traced = TracedMessage { traceparent: Some(TRACEPARENT.to_owned()), ..created(1) };
+    for message in [traced, cancelled()] {
+        broker.publish(&message).await.expect("the message is accepted");
+        let TracedMessage { message: sent, traceparent } = &message;
+        let queue = Queue::of(&sent.event);
+        let received = take(&mut consume(&channel, queue.name()).await).await;
+        assert_eq!(serde_json::from_slice::<Message>(&received.data).expect("JSON"), *sent);
+        let Route { exchange, key } = topology::route(queue);
+        assert_eq!((received.exchange.as_str(), received.routing_key.as_str()), (exchange, key));
+        let properties = &received.properties;
         assert_eq!(
             properties.content_type().as_ref().map(ShortString::as_str),
             Some("application/json")
@@ -253,76 +272,74 @@ async fn messages_are_as_agreed_on_the_wire() {
         assert_eq!(*properties.delivery_mode(), Some(2));
         assert_eq!(
             properties.message_id().as_ref().map(ToString::to_string),
-            Some(message.event_id.to_string())
+            Some(sent.event_id.to_string())
         );
-        assert_eq!(properties.kind().as_ref().map(ShortString::as_str), Some(message.event.name()));
-        assert_eq!(*properties.timestamp(), u64::try_from(message.timestamp.timestamp()).ok());
+        assert_eq!(properties.kind().as_ref().map(ShortString::as_str), Some(sent.event.name()));
+        assert_eq!(*properties.timestamp(), u64::try_from(sent.timestamp.timestamp()).ok());
         let headers = properties.headers().as_ref().expect("headers");
         let trace = headers
             .inner()
             .get("traceparent")
             .and_then(|value| value.as_long_string())
             .map(ToString::to_string);
-        assert_eq!(trace, outgoing.traceparent);
+        assert_eq!(trace, *traceparent);
     }
 }
 
 #[tokio::test]
-async fn a_message_that_reaches_no_queue_is_an_error() {
+async fn an_unroutable_message_is_an_error() {
     let host = Host::new();
     let broker = host.broker().await;
-    for (queue, outgoing) in [(Queue::Process, created(0)), (Queue::Notification, cancelled())] {
-        broker.publish(&outgoing).await.expect("the message is taken");
+    for (queue, message) in [(Queue::Process, created(0)), (Queue::Notification, cancelled())] {
+        broker.publish(&message).await.expect("the message is accepted");
         host.control("delete_queue", &[queue.name()]);
-        let refused = broker.publish(&outgoing).await;
+        let rejected = broker.publish(&message).await;
         assert!(
-            matches!(&refused, Err(Error::Refused { reason }) if reason.contains(queue.name())),
-            "{refused:?}"
+            matches!(&rejected, Err(Error::Rejected { reason }) if reason.contains(queue.name())),
+            "{rejected:?}"
         );
-        // The next one finds the queue made anew.
-        broker.publish(&outgoing).await.expect("the message is taken");
-        assert_eq!(broker.waiting(queue).await, Ok(1));
+        // The queue is declared again for the next message.
+        broker.publish(&message).await.expect("the message is accepted");
+        assert_eq!(broker.message_count(queue).await, Ok(1));
     }
     let channel = host.channel().await;
     channel
         .exchange_delete("video.exchange".into(), ExchangeDeleteOptions::default())
         .await
-        .expect("the exchange is there");
-    let refused = broker.publish(&created(1)).await;
-    assert!(matches!(&refused, Err(Error::Refused { .. })), "{refused:?}");
-    broker.publish(&created(2)).await.expect("the message is taken");
+        .expect("the exchange exists");
+    let rejected = broker.publish(&created(1)).await;
+    assert!(matches!(&rejected, Err(Error::Rejected { .. })), "{rejected:?}");
+    broker.publish(&created(2)).await.expect("the message is accepted");
 }
 
-/// Each message's own fate is reported, not that of another which was published at the same time.
+/// Whether a message is returned is attributed to the right one of many simultaneous messages.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn returned_messages_are_told_from_others() {
+async fn attributes_returned_messages_correctly() {
     const COUNT: usize = 3000;
     let broker = Host::new().broker().await;
     let publisher = &broker.publisher;
-    let connection = &*publisher.open().await.expect("the server is there");
+    let connection = &*publisher.writable_connection().await.expect("the server is running");
     let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     let sending = (0..COUNT).map(|number| async move {
         let key = ["process", "nowhere"][number % 2];
         let body = number.to_string();
-        let returned = publisher
-            .send(
-                connection,
-                "video.exchange",
-                key,
-                mandatory,
-                body.as_bytes(),
-                BasicProperties::default(),
-            )
-            .await;
-        let returned = returned.expect("the message is taken").map(|message| message.data.clone());
+        let publication = Publication {
+            route: Route { exchange: "video.exchange", key },
+            options: mandatory,
+            body: body.as_bytes(),
+            properties: BasicProperties::default(),
+        };
+        let returned = publisher.send(connection, publication).await;
+        let returned =
+            returned.expect("the message is accepted").map(|message| message.data.clone());
         assert_eq!(returned, (key == "nowhere").then(|| body.into_bytes()), "message {number}");
     });
     join_all(sending).await;
-    assert_eq!(broker.waiting(Queue::Process).await, Ok(COUNT as u64 / 2));
+    assert_eq!(broker.message_count(Queue::Process).await, Ok(COUNT as u64 / 2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_messages_at_once() {
+async fn publishes_many_messages_simultaneously() {
     const COUNT: usize = 1000;
     let host = Host::new();
     let broker = &host.broker().await;
@@ -332,18 +349,18 @@ async fn many_messages_at_once() {
             .await;
     println!("{COUNT} messages confirmed in {:?}", start.elapsed());
     assert!(sent.iter().all(Result::is_ok), "{:?}", sent.iter().find(|result| result.is_err()));
-    assert_eq!(broker.waiting(Queue::Process).await, Ok(COUNT as u64));
+    assert_eq!(broker.message_count(Queue::Process).await, Ok(COUNT as u64));
 }
 
-/// What others put into a queue ends with the dead letters, whole, and does not hold up the rest.
+/// Foreign messages are moved to the dead letters unchanged, and do not delay the others.
 #[tokio::test]
-async fn what_is_not_ours_is_rejected() {
+async fn rejects_foreign_messages() {
     const GARBAGE: [&[u8]; 3] = [b"{\"event_type\": \"job.crea", b"{}", b""];
     let host = Host::new();
     let (broker, channel) = (host.broker().await, host.channel().await);
-    // Two connections: the garbage comes first only if it is confirmed first.
+    // The garbage uses another connection, so it arrives first only if it is confirmed first.
     channel.confirm_select(ConfirmSelectOptions::default()).await.expect("the channel is open");
-    for (queue, outgoing) in [(Queue::Process, created(0)), (Queue::Notification, cancelled())] {
+    for (queue, message) in [(Queue::Process, created(0)), (Queue::Notification, cancelled())] {
         for garbage in GARBAGE {
             let sent = channel
                 .basic_publish(
@@ -356,11 +373,11 @@ async fn what_is_not_ours_is_rejected() {
                 .await;
             sent.expect("the channel is open").await.expect("the channel is open");
         }
-        broker.publish(&outgoing).await.expect("the message is taken");
+        broker.publish(&message).await.expect("the message is accepted");
         let mut subscription = broker.subscribe(queue, 1).await.expect("a subscription");
         let delivery = next(&mut subscription).await;
-        assert_eq!(delivery.message, outgoing.message);
-        delivery.ack().await.expect("the answer is taken");
+        assert_eq!(delivery.message, message.message);
+        delivery.ack().await.expect("the answer is accepted");
         let mut dead = consume(&channel, &format!("{queue}.dlq")).await;
         for garbage in GARBAGE {
             assert_eq!(take(&mut dead).await.data, garbage);
@@ -369,16 +386,21 @@ async fn what_is_not_ours_is_rejected() {
 }
 
 #[tokio::test]
-async fn a_rejected_message_is_with_the_dead_letters() {
+async fn moves_a_rejected_message_to_the_dead_letters() {
     let host = Host::new();
     let (broker, channel) = (host.broker().await, host.channel().await);
-    for outgoing in [Outgoing { traceparent: Some(TRACE.to_owned()), ..created(0) }, cancelled()] {
-        let queue = Queue::of(&outgoing.message.event);
-        broker.publish(&outgoing).await.expect("the message is taken");
+    for message in
+        [TracedMessage { traceparent: Some(TRACEPARENT.to_owned()), ..created(0) }, cancelled()]
+    {
+        let queue = Queue::of(&message.message.event);
+        broker.publish(&message).await.expect("the message is accepted");
         let mut subscription = broker.subscribe(queue, 1).await.expect("a subscription");
-        next(&mut subscription).await.reject().await.expect("the answer is taken");
+        next(&mut subscription).await.reject().await.expect("the answer is accepted");
         let dead = take(&mut consume(&channel, &format!("{queue}.dlq")).await).await;
-        assert_eq!(wire::decode(&dead.data, &dead.properties).expect("one of ours"), outgoing);
+        assert_eq!(
+            encoding::decode(&dead.data, &dead.properties).expect("a valid message"),
+            message
+        );
     }
 }
 
@@ -389,11 +411,13 @@ async fn a_subscription_ends_with_its_queue() {
     let mut subscription = broker.subscribe(Queue::Process, 1).await.expect("a subscription");
     host.control("delete_queue", &["video.process"]);
     for _ in 0..2 {
-        let ended = timeout(PATIENCE, subscription.next()).await.expect("the end comes in time");
-        assert_eq!(ended.map(|_| ()), Err(Error::Closed));
+        let result = time::timeout(TIMEOUT, subscription.next())
+            .await
+            .expect("the subscription ends in time");
+        assert_eq!(result.map(|_| ()), Err(Error::Closed));
     }
     let mut subscription = broker.subscribe(Queue::Process, 1).await.expect("a subscription");
-    let outgoing = created(0);
-    broker.publish(&outgoing).await.expect("the message is taken");
-    assert_eq!(next(&mut subscription).await.message, outgoing.message);
+    let message = created(0);
+    broker.publish(&message).await.expect("the message is accepted");
+    assert_eq!(next(&mut subscription).await.message, message.message);
 }

@@ -1,136 +1,140 @@
-//! A server that is stopped, killed, short of memory, or hangs.
+//! Stopped, killed, overloaded and hanging servers.
 
 use super::*;
 
-/// How long the adapter waits in these tests, where it waits in vain.
-const SHORT: Duration = Duration::from_secs(5);
+/// Timeout of the adapter where it is exceeded.
+const SHORT_TIMEOUT: Duration = Duration::from_secs(5);
 
 async fn subscribe(broker: &RabbitMq, prefetch: u16) -> Box<dyn Subscription> {
     broker.subscribe(Queue::Process, prefetch).await.expect("a subscription")
 }
 
-async fn ended(subscription: &mut Box<dyn Subscription>) {
-    let ended = timeout(PATIENCE, subscription.next()).await.expect("the end comes in time");
-    assert_eq!(ended.map(|_| ()), Err(Error::Closed));
+async fn expect_end(subscription: &mut Box<dyn Subscription>) {
+    let result =
+        time::timeout(TIMEOUT, subscription.next()).await.expect("the subscription ends in time");
+    assert_eq!(result.map(|_| ()), Err(Error::Closed));
 }
 
-/// Try again and again, as callers do, until it works.
-async fn publish(broker: &RabbitMq, outgoing: &Outgoing) {
+/// Retry until it succeeds, as callers do.
+async fn publish(broker: &RabbitMq, message: &TracedMessage) {
     let publishing = async {
-        while broker.publish(outgoing).await.is_err() {
+        while broker.publish(message).await.is_err() {
             tokio::task::yield_now().await;
         }
     };
-    timeout(PATIENCE, publishing).await.expect("the message is taken in time");
+    time::timeout(TIMEOUT, publishing).await.expect("the message is accepted in time");
 }
 
-/// Nothing that was confirmed is lost, and the same adapter works again afterwards.
+/// No confirmed message is lost, and the same adapter works again afterwards.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stopped_and_killed() {
+async fn survives_stopped_and_killed_servers() {
     let mut server = servers::RabbitMq::start();
     let url = server.url().into();
-    let broker = RabbitMq::connect(&url, PATIENCE).await.expect("the server is there");
-    for end in [servers::RabbitMq::stop, servers::RabbitMq::kill] {
+    let broker = RabbitMq::connect(&url, TIMEOUT).await.expect("the server is running");
+    for end_server in [servers::RabbitMq::stop, servers::RabbitMq::kill] {
         let messages = [created(0), created(1), created(2)];
-        for outgoing in &messages {
-            broker.publish(outgoing).await.expect("the message is taken");
+        for message in &messages {
+            broker.publish(message).await.expect("the message is accepted");
         }
         let mut subscription = subscribe(&broker, 2).await;
         let (first, second) = (next(&mut subscription).await, next(&mut subscription).await);
-        first.ack().await.expect("the answer is taken");
-        // The server has it once it hands out the message that had no place before.
+        first.ack().await.expect("the answer is accepted");
+        // The server has received the ack once it delivers the message that exceeded the limit.
         let third = next(&mut subscription).await;
 
-        end(&mut server);
-        ended(&mut subscription).await;
+        end_server(&mut server);
+        expect_end(&mut subscription).await;
         assert_eq!(second.ack().await, Err(Error::Closed));
         drop(third);
-        let refused = broker.publish(&created(3)).await;
-        assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
+        let error = broker.publish(&created(3)).await;
+        assert!(matches!(error, Err(Error::Unavailable { .. })), "{error:?}");
         assert!(broker.subscribe(Queue::Process, 1).await.is_err());
-        assert!(broker.waiting(Queue::Process).await.is_err());
+        assert!(broker.message_count(Queue::Process).await.is_err());
         assert!(broker.check().await.is_err());
-        assert!(RabbitMq::connect(&url, PATIENCE).await.is_err());
+        assert!(RabbitMq::connect(&url, TIMEOUT).await.is_err());
 
         server.start_again();
         let mut subscription = subscribe(&broker, 3).await;
         let last = created(4);
         publish(&broker, &last).await;
-        for outgoing in messages[1..].iter().chain([&last]) {
+        for message in messages[1..].iter().chain([&last]) {
             let delivery = next(&mut subscription).await;
-            assert_eq!(delivery.message, outgoing.message);
-            delivery.ack().await.expect("the answer is taken");
+            assert_eq!(delivery.message, message.message);
+            delivery.ack().await.expect("the answer is accepted");
         }
         assert_eq!(broker.check().await, Ok(()));
     }
 }
 
-/// Publishing fails in time, and consuming goes on.
+/// Publishing fails in time, and consuming continues.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn short_of_memory() {
+async fn survives_a_server_without_memory() {
     let server = servers::RabbitMq::start();
-    let broker = RabbitMq::connect(&server.url().into(), SHORT).await.expect("the server is there");
+    let broker = RabbitMq::connect(&server.url().into(), SHORT_TIMEOUT)
+        .await
+        .expect("the server is running");
     let messages = [created(0), created(1)];
-    for outgoing in &messages {
-        broker.publish(outgoing).await.expect("the message is taken");
+    for message in &messages {
+        broker.publish(message).await.expect("the message is accepted");
     }
     let mut subscription = subscribe(&broker, 1).await;
     let first = next(&mut subscription).await;
 
     let _ = server.control(&["set_vm_memory_high_watermark", "0"]);
-    // The server may take one more before it says that it takes none.
-    let mut taken = Vec::new();
+    // The server may accept one more message before it blocks the connection.
+    let mut accepted = Vec::new();
     for number in 2..6 {
-        let outgoing = created(number);
-        match timeout(PATIENCE, broker.publish(&outgoing)).await.expect("the attempt ends in time")
+        let message = created(number);
+        match time::timeout(TIMEOUT, broker.publish(&message))
+            .await
+            .expect("the attempt ends in time")
         {
-            Err(Error::TooSlow | Error::Refused { .. }) => {}
-            result => taken.push(result),
+            Err(Error::Timeout | Error::Rejected { .. }) => {}
+            result => accepted.push(result),
         }
     }
-    assert!(taken.len() <= 1, "{taken:?}");
+    assert!(accepted.len() <= 1, "{accepted:?}");
     assert!(broker.check().await.is_err());
-    first.ack().await.expect("the answer is taken");
+    first.ack().await.expect("the answer is accepted");
     let second = next(&mut subscription).await;
     assert_eq!(second.message, messages[1].message);
-    second.ack().await.expect("the answer is taken");
+    second.ack().await.expect("the answer is accepted");
 
     let _ = server.control(&["set_vm_memory_high_watermark", "0.9"]);
     let last = created(6);
     publish(&broker, &last).await;
-    // Those of which nobody knows whether they were taken may come first.
+    // Messages with an unknown result may be delivered first.
     loop {
         let delivery = next(&mut subscription).await;
         let is_last = delivery.message == last.message;
-        delivery.ack().await.expect("the answer is taken");
+        delivery.ack().await.expect("the answer is accepted");
         if is_last {
             break;
         }
     }
 }
 
-/// A server that holds its connections and does nothing costs its callers no more than their
-/// patience.
+/// A server that keeps its connections open but does not respond delays callers by their timeout.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hanging() {
+async fn survives_a_hanging_server() {
     let server = servers::RabbitMq::start();
-    // So that no connection is given up before everything has been tried.
+    // So that no connection is closed before all operations have timed out.
     let url = format!("{}?heartbeat=60", server.url()).into();
-    let broker = RabbitMq::connect(&url, SHORT).await.expect("the server is there");
-    let outgoing = created(0);
-    broker.publish(&outgoing).await.expect("the message is taken");
+    let broker = RabbitMq::connect(&url, SHORT_TIMEOUT).await.expect("the server is running");
+    let message = created(0);
+    broker.publish(&message).await.expect("the message is accepted");
     let mut subscription = subscribe(&broker, 1).await;
-    assert_eq!(next(&mut subscription).await.message, outgoing.message);
+    assert_eq!(next(&mut subscription).await.message, message.message);
 
     server.pause();
-    assert_eq!(broker.publish(&created(1)).await, Err(Error::TooSlow));
-    assert_eq!(broker.waiting(Queue::Process).await, Err(Error::TooSlow));
-    assert_eq!(broker.subscribe(Queue::Process, 1).await.map(drop), Err(Error::TooSlow));
-    assert_eq!(broker.check().await, Err(Error::TooSlow));
-    assert_eq!(RabbitMq::connect(&url, SHORT).await.map(drop), Err(Error::TooSlow));
+    assert_eq!(broker.publish(&created(1)).await, Err(Error::Timeout));
+    assert_eq!(broker.message_count(Queue::Process).await, Err(Error::Timeout));
+    assert_eq!(broker.subscribe(Queue::Process, 1).await.map(drop), Err(Error::Timeout));
+    assert_eq!(broker.check().await, Err(Error::Timeout));
+    assert_eq!(RabbitMq::connect(&url, SHORT_TIMEOUT).await.map(drop), Err(Error::Timeout));
     server.resume();
 
     publish(&broker, &created(2)).await;
-    // The delivery above was dropped, and comes again.
-    assert_eq!(next(&mut subscription).await.message, outgoing.message);
+    // The delivery above was dropped, and is delivered again.
+    assert_eq!(next(&mut subscription).await.message, message.message);
 }

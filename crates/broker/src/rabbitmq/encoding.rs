@@ -1,22 +1,29 @@
-//! Messages as they are on the wire.
+//! Encoding of messages as AMQP bodies and properties.
 
 use jobs::Message;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 
-use crate::{Error, Outgoing};
+use crate::{Error, TracedMessage};
 
-/// `delivery-mode` of messages that are written to disk: AMQP 0-9-1, `basic` class.
+/// `delivery-mode` of messages that are written to disk (AMQP 0-9-1, class `basic`).
 const PERSISTENT: u8 = 2;
 
-/// Header of W3C Trace Context, section 3.2, under the same name.
+/// Name of the AMQP header: that of the HTTP header in W3C Trace Context, section 3.2.
 const TRACEPARENT: &str = "traceparent";
 
 /// Body and properties of a message.
-pub(super) fn encode(outgoing: &Outgoing) -> Result<(Vec<u8>, BasicProperties), Error> {
-    let Outgoing { message, traceparent } = outgoing;
-    let body = serde_json::to_vec(message)
-        .map_err(|error| Error::Refused { reason: format!("the message is not JSON: {error}") })?;
+pub(super) struct Encoded {
+    pub(super) body: Vec<u8>,
+    pub(super) properties: BasicProperties,
+}
+
+/// Encode a message.
+pub(super) fn encode(message: &TracedMessage) -> Result<Encoded, Error> {
+    let TracedMessage { message, traceparent } = message;
+    let body = serde_json::to_vec(message).map_err(|error| Error::Rejected {
+        reason: format!("the message cannot be encoded: {error}"),
+    })?;
     let mut headers = FieldTable::default();
     if let Some(traceparent) = traceparent {
         headers.insert(TRACEPARENT.into(), AMQPValue::LongString(traceparent.as_str().into()));
@@ -28,14 +35,14 @@ pub(super) fn encode(outgoing: &Outgoing) -> Result<(Vec<u8>, BasicProperties), 
         .with_type(message.event.name().into())
         .with_timestamp(message.timestamp.timestamp().try_into().unwrap_or_default())
         .with_headers(headers);
-    Ok((body, properties))
+    Ok(Encoded { body, properties })
 }
 
-/// The message that came, if it is one of ours.
+/// Decode a message. Fails if it is a foreign one.
 pub(super) fn decode(
     body: &[u8],
     properties: &BasicProperties,
-) -> Result<Outgoing, serde_json::Error> {
+) -> Result<TracedMessage, serde_json::Error> {
     let message: Message = serde_json::from_slice(body)?;
     let headers = properties.headers().as_ref().map(FieldTable::inner);
     let traceparent = headers.and_then(|headers| match headers.get(TRACEPARENT)? {
@@ -43,5 +50,5 @@ pub(super) fn decode(
         AMQPValue::ShortString(value) => Some(value.to_string()),
         _ => None,
     });
-    Ok(Outgoing { message, traceparent })
+    Ok(TracedMessage { message, traceparent })
 }

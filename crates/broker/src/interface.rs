@@ -1,0 +1,58 @@
+//! The interface of the broker adapters.
+
+use async_trait::async_trait;
+
+use crate::{Delivery, Error, Queue, TracedMessage};
+
+/// Accepts messages and delivers them.
+#[async_trait]
+pub trait Broker: Send + Sync + 'static {
+    /// Put a message into its queue. Returns when the broker has confirmed that it stores the
+    /// message, whether or not there are subscriptions.
+    ///
+    /// # Errors
+    /// The broker did not confirm. The message may have arrived nevertheless, as it may if the
+    /// future is dropped.
+    async fn publish(&self, message: &TracedMessage) -> Result<(), Error>;
+
+    /// Subscribe to a queue with at most `prefetch` unsettled deliveries at a time; 0 counts as 1.
+    ///
+    /// # Errors
+    /// The broker cannot be reached, or the queue does not exist.
+    async fn subscribe(&self, queue: Queue, prefetch: u16) -> Result<Box<dyn Subscription>, Error>;
+
+    /// Return the number of messages in a queue. Whether it includes unsettled deliveries depends
+    /// on the adapter, because not every broker reports them. So 0 means that a new subscription
+    /// would receive nothing.
+    ///
+    /// # Errors
+    /// The broker does not report the number.
+    async fn message_count(&self, queue: Queue) -> Result<u64, Error>;
+
+    /// Return the number of dead letters of a queue.
+    ///
+    /// # Errors
+    /// The broker does not report the number.
+    async fn dead_letter_count(&self, queue: Queue) -> Result<u64, Error>;
+
+    /// Check that messages can be published and received.
+    ///
+    /// # Errors
+    /// They cannot.
+    async fn check(&self) -> Result<(), Error>;
+}
+
+/// Receives messages of one queue.
+///
+/// Dropping it cancels it: messages that it has not delivered go to other subscriptions. Deliveries
+/// can still be settled.
+#[async_trait]
+pub trait Subscription: Send {
+    /// Wait for the next message. While the maximum number of deliveries is unsettled, none comes.
+    ///
+    /// Cancel-safe: dropping the future neither loses nor holds back a message.
+    ///
+    /// # Errors
+    /// The subscription has ended; subscribe again.
+    async fn next(&mut self) -> Result<Delivery, Error>;
+}

@@ -1,0 +1,83 @@
+//! Operations on files and directories.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use tokio::task;
+
+use crate::{Error, Key};
+
+/// Directory of unfinished uploads; no key begins like this.
+pub(super) const UNFINISHED: &str = "unfinished";
+
+/// Open an object for reading, and return its size in bytes as well.
+pub(super) fn open(path: &Path, key: &Key) -> Result<(File, u64), Error> {
+    let file = File::open(path).map_err(|error| read_error(error, key))?;
+    let metadata = file.metadata().map_err(|error| read_error(error, key))?;
+    if !metadata.is_file() {
+        return Err(Error::NotFound { key: key.clone() });
+    }
+    Ok((file, metadata.len()))
+}
+
+/// Convert the error of reading an object.
+pub(super) fn read_error(error: io::Error, key: &Key) -> Error {
+    if is_absence(&error) {
+        Error::NotFound { key: key.clone() }
+    } else {
+        Error::from_io(|| format!("read {key}"), error)
+    }
+}
+
+/// Whether a file does not exist, even because a part of its path is not a directory.
+pub(super) fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Convert the error of a missing file to `None`.
+pub(super) fn if_exists<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        result => result.map(Some),
+    }
+}
+
+/// Create a directory and its parents unless they exist.
+pub(super) fn create_directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Remove the directories of the job and of the user that contained an object, if they are empty.
+pub(super) fn remove_empty_directories(path: &Path) {
+    for directory in path.ancestors().skip(1).take(2) {
+        if fs::remove_dir(directory).is_err() {
+            break;
+        }
+    }
+}
+
+/// Make the entries of a directory survive a power failure, for which syncing the files is not
+/// enough (`fsync(2)`). A directory that no longer exists has no entries.
+pub(super) fn sync_directory(path: &Path) -> Result<(), Error> {
+    let synced = if_exists(File::open(path))
+        .and_then(|directory| directory.map_or(Ok(()), |directory| directory.sync_all()));
+    synced.map_err(|error| Error::from_io(|| format!("sync {}", path.display()), error))
+}
+
+/// Run blocking work on a thread of the runtime's blocking pool.
+pub(super) async fn run_blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(cancelled) => Err(Error::Unavailable {
+                action: "do anything during the shutdown of the service".to_owned(),
+                cause: cancelled.into(),
+            }),
+        },
+    }
+}

@@ -1,0 +1,87 @@
+//! The interface of the storage adapters.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jobs::Time;
+
+use crate::{Error, Key};
+
+/// Maximum number of objects that [`Storage::list`] returns: the limit of S3 (Amazon S3 API
+/// reference, `ListObjectsV2`, `max-keys`).
+pub const PAGE_SIZE: usize = 1000;
+
+/// Metadata of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    /// Name.
+    pub key: Key,
+    /// Size in bytes.
+    pub size: u64,
+    /// Time of the write by the storage's own clock, in whole seconds, because HTTP dates are not
+    /// more precise (RFC 9110, 5.6.7).
+    pub modified: Time,
+}
+
+/// A store of objects.
+///
+/// An object is visible completely or not at all: an unfinished upload is invisible, and an
+/// existing object never changes but is replaced or deleted as a whole. A completed upload or
+/// deletion is visible to every later call in any process.
+///
+/// A call whose future is dropped may or may not take effect. Every call can be repeated.
+#[async_trait]
+pub trait Storage: Send + Sync + 'static {
+    /// Start an upload. Its object replaces the one under the same key when the upload
+    /// [completes](Upload::complete), not before. Of several simultaneous uploads under one key,
+    /// one remains, complete.
+    async fn create(&self, key: &Key) -> Result<Box<dyn Upload>, Error>;
+
+    /// Return the metadata of an object.
+    async fn head(&self, key: &Key) -> Result<Object, Error>;
+
+    /// Read exactly these bytes of an object, all of them into memory: a range of a few MiB is a
+    /// good size. An empty range is valid if the object exists. A range that runs backwards or
+    /// past the end is an [error](Error::OutOfRange).
+    async fn read(&self, key: &Key, range: Range<u64>) -> Result<Bytes, Error>;
+
+    /// Delete an object. A missing object is not an error.
+    async fn delete(&self, key: &Key) -> Result<(), Error>;
+
+    /// List the objects whose keys begin with `prefix` and sort after `after`, ordered by key, at
+    /// most [`PAGE_SIZE`] of them. To list all, repeat with the last key until the result is empty;
+    /// objects created or deleted meanwhile may be missing or included, all others are included.
+    async fn list(&self, prefix: &str, after: Option<&Key>) -> Result<Vec<Object>, Error>;
+
+    /// Return a link from which anybody can download the object as `filename` for a limited time:
+    /// a URL, or the absolute path of one on this service. The object need not exist. The limit of
+    /// `valid_for` is seven days, which is what S3 signs (Amazon S3 user guide, "Sharing objects
+    /// with presigned URLs").
+    async fn link(&self, key: &Key, filename: &str, valid_for: Duration) -> Result<String, Error>;
+
+    /// Remove the remains of uploads that were neither completed nor aborted and are at least
+    /// `older_than` old, and return their number. An upload of that age that is still in progress
+    /// fails.
+    async fn sweep(&self, older_than: Duration) -> Result<u64, Error>;
+
+    /// Check that the storage can be reached and written to.
+    async fn check(&self) -> Result<(), Error>;
+}
+
+/// An upload in progress. Dropping it aborts it as far as that is possible without waiting; the
+/// remains of a crash are [swept](Storage::sweep).
+#[async_trait]
+pub trait Upload: Send {
+    /// Append bytes. Waits while too many are in transit. After an error or a dropped future the
+    /// upload is lost, and further calls fail.
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Error>;
+
+    /// Make the object visible and durable, and return its size, which is the number of bytes
+    /// written. After an error the object may exist or not, but never incomplete.
+    async fn complete(self: Box<Self>) -> Result<u64, Error>;
+
+    /// Discard the bytes written.
+    async fn abort(self: Box<Self>);
+}

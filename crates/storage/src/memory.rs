@@ -1,0 +1,142 @@
+//! Storage in memory, for tests.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jobs::Clock;
+use parking_lot::Mutex;
+
+use crate::byte_range::check_bounds;
+use crate::{Error, Key, Object, PAGE_SIZE, Storage, Upload};
+
+/// A storage that keeps objects in memory and records the ranges that are read.
+#[derive(Default)]
+pub(crate) struct Memory {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    objects: BTreeMap<Key, (Object, Bytes)>,
+    /// Uploads in progress, by a number of their own.
+    uploads: BTreeMap<u64, Unfinished>,
+    next_upload: u64,
+    reads: Vec<Range<u64>>,
+}
+
+struct Unfinished {
+    started: Instant,
+    bytes: Vec<u8>,
+}
+
+impl Memory {
+    /// Return the ranges read since the last call, in order.
+    pub(crate) fn take_reads(&self) -> Vec<Range<u64>> {
+        std::mem::take(&mut self.state.lock().reads)
+    }
+}
+
+#[async_trait]
+impl Storage for Memory {
+    async fn create(&self, key: &Key) -> Result<Box<dyn Upload>, Error> {
+        let mut state = self.state.lock();
+        let id = state.next_upload;
+        state.next_upload += 1;
+        state.uploads.insert(id, Unfinished { started: Instant::now(), bytes: Vec::new() });
+        Ok(Box::new(MemoryUpload { state: Arc::clone(&self.state), key: key.clone(), id }))
+    }
+
+    async fn head(&self, key: &Key) -> Result<Object, Error> {
+        let state = self.state.lock();
+        let found = state.objects.get(key).map(|(object, _)| object.clone());
+        found.ok_or_else(|| Error::NotFound { key: key.clone() })
+    }
+
+    async fn read(&self, key: &Key, range: Range<u64>) -> Result<Bytes, Error> {
+        let mut state = self.state.lock();
+        state.reads.push(range.clone());
+        let (object, bytes) =
+            state.objects.get(key).ok_or_else(|| Error::NotFound { key: key.clone() })?;
+        check_bounds(key, &range, object.size)?;
+        Ok(bytes.slice(range.start as usize..range.end as usize))
+    }
+
+    async fn delete(&self, key: &Key) -> Result<(), Error> {
+        self.state.lock().objects.remove(key);
+        Ok(())
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&Key>) -> Result<Vec<Object>, Error> {
+        let state = self.state.lock();
+        let objects = state.objects.values().map(|(object, _)| object);
+        let listed = objects
+            .filter(|object| object.key.as_str().starts_with(prefix))
+            .filter(|object| after.is_none_or(|after| object.key > *after));
+        Ok(listed.take(PAGE_SIZE).cloned().collect())
+    }
+
+    async fn link(&self, key: &Key, filename: &str, _: Duration) -> Result<String, Error> {
+        Ok(format!("/memory/{key}?filename={filename}"))
+    }
+
+    async fn sweep(&self, older_than: Duration) -> Result<u64, Error> {
+        let mut state = self.state.lock();
+        let before = state.uploads.len();
+        state.uploads.retain(|_, upload| upload.started.elapsed() < older_than);
+        Ok((before - state.uploads.len()) as u64)
+    }
+
+    async fn check(&self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+struct MemoryUpload {
+    state: Arc<Mutex<State>>,
+    key: Key,
+    id: u64,
+}
+
+#[async_trait]
+impl Upload for MemoryUpload {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Error> {
+        let mut state = self.state.lock();
+        let upload = state.uploads.get_mut(&self.id);
+        let upload = upload.ok_or_else(|| Error::Interrupted { key: self.key.clone() })?;
+        upload.bytes.extend_from_slice(&bytes);
+        Ok(())
+    }
+
+    async fn complete(self: Box<Self>) -> Result<u64, Error> {
+        let mut state = self.state.lock();
+        let key = self.key.clone();
+        let Some(Unfinished { bytes, .. }) = state.uploads.remove(&self.id) else {
+            return Err(Error::Interrupted { key });
+        };
+        let seconds = Clock::default().now().timestamp();
+        let modified = jobs::Time::from_timestamp(seconds, 0).unwrap_or_default();
+        let size = bytes.len() as u64;
+        let object = Object { key: key.clone(), size, modified };
+        state.objects.insert(key, (object, bytes.into()));
+        Ok(size)
+    }
+
+    async fn abort(self: Box<Self>) {}
+}
+
+impl Drop for MemoryUpload {
+    fn drop(&mut self) {
+        self.state.lock().uploads.remove(&self.id);
+    }
+}
+
+/// Store an object.
+pub(crate) async fn put(storage: &Memory, key: &Key, bytes: &'static [u8]) {
+    let mut upload = storage.create(key).await.expect("an upload starts");
+    upload.write(Bytes::from_static(bytes)).await.expect("bytes are accepted");
+    upload.complete().await.expect("the upload completes");
+}
