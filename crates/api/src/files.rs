@@ -100,7 +100,8 @@ impl Files {
             || Problem::new(StatusCode::NOT_FOUND, "FILE_NOT_FOUND", "The file does not exist.");
         let disk = service.parts.disk.as_ref().ok_or_else(not_found)?;
         let key = format!("videos/{}/{}/{}", user.0, job.0, name.0);
-        let key = disk.verify_link(&key, expires.0, &filename.0, &signature.0).map_err(invalid_link)?;
+        let key =
+            disk.verify_link(&key, expires.0, &filename.0, &signature.0).map_err(invalid_link)?;
         let storage = &service.parts.storage;
         let object = storage.head(&key).await.map_err(|error| match error {
             storage::Error::NotFound { .. } => not_found(),
@@ -128,8 +129,7 @@ impl Files {
 
 /// Problem of a range that starts after the end of an archive of `size` bytes.
 fn unsatisfiable(size: u64) -> Problem {
-    let detail =
-        format!("The range starts after the end of the archive, which has {size} bytes.");
+    let detail = format!("The range starts after the end of the archive, which has {size} bytes.");
     Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "RANGE_NOT_SATISFIABLE", detail)
         .representation_size(size)
 }

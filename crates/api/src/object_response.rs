@@ -87,7 +87,9 @@ mod tests {
             let headers = std::iter::once((header::IF_NONE_MATCH, condition)).collect();
             super::is_not_modified(&headers, "\"a\"")
         };
-        assert!(is_not_modified("\"a\"") && is_not_modified("\"b\", W/\"a\"") && is_not_modified("*"));
+        assert!(
+            is_not_modified("\"a\"") && is_not_modified("\"b\", W/\"a\"") && is_not_modified("*")
+        );
         assert!(!is_not_modified("\"b\""));
     }
 }
