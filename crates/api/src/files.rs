@@ -109,15 +109,17 @@ impl Files {
         })?;
         let size = object.size;
         let etag = format!("\"{}-{size}-{}\"", name.0, object.modified.timestamp());
-        let requested = object_response::requested_range(headers, &etag, size)?;
-        let range = requested.clone().unwrap_or(0..size);
+        let part = match object_response::requested_range(headers, &etag, size) {
+            RequestedRange::Whole => None,
+            RequestedRange::Part(range) => Some(range),
+            RequestedRange::Unsatisfiable => return Err(unsatisfiable(size).into()),
+        };
+        let range = part.clone().unwrap_or(0..size);
         let length = range.end - range.start;
         let body = Binary(object_response::body(storage, &object, range, CHUNK_BYTES));
-        let response = match requested {
+        let response = match part {
             None => FileResponse::Whole(body),
-            Some(range) => {
-                FileResponse::Partial(body, object_response::content_range(&range, size))
-            }
+            Some(range) => FileResponse::Partial(body, content_range(&range, size)),
         };
         Ok(Response::new(response)
             .header(header::ACCEPT_RANGES, "bytes")

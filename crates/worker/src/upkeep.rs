@@ -94,24 +94,14 @@ impl Upkeep {
 
     /// One look at lost messages.
     pub async fn repeat(&self) -> Result<(), Error> {
-<<<<<<< HEAD
-        if self.broker.waiting(Queue::Process).await? == 0 {
-            let invited = self.database.republish_invitations(self.settings.lost_after).await?;
-=======
         if self.broker.message_count(Queue::Process).await? == 0 {
-            let invited = self.database.invite_again(self.settings.lost_after).await?;
->>>>>>> main
+            let invited = self.database.republish_invitations(self.settings.lost_after).await?;
             if invited > 0 {
                 info!(jobs = invited, "jobs waited without a message; workers are invited again");
             }
         }
-<<<<<<< HEAD
-        if self.broker.waiting(Queue::Notification).await? == 0 {
-            let told = self.database.republish_outcomes(self.settings.lost_after).await?;
-=======
         if self.broker.message_count(Queue::Notification).await? == 0 {
-            let told = self.database.tell_again(self.settings.lost_after).await?;
->>>>>>> main
+            let told = self.database.republish_outcomes(self.settings.lost_after).await?;
             if told > 0 {
                 info!(
                     jobs = told,
