@@ -1,6 +1,6 @@
 //! What may stand where in the sources.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::harness::root;
@@ -171,6 +171,28 @@ fn the_engine_knows_no_async_run_time() {
                 .collect();
             assert_eq!(naming, Vec::<PathBuf>::new(), "{word}");
         }
+    }
+}
+
+/// Fail if modules of the page import each other in a cycle.
+#[test]
+fn modules_of_the_page_have_no_import_cycles() {
+    let mut imports: BTreeMap<PathBuf, Vec<PathBuf>> = files(&["crates/web/page"], ".js")
+        .into_iter()
+        .map(|module| {
+            let text = text(&module).replace('"', "'");
+            let targets =
+                text.split(" from './").skip(1).filter_map(|rest| rest.split('\'').next());
+            let imported = targets.map(|name| module.with_file_name(name)).collect();
+            (module, imported)
+        })
+        .collect();
+    assert!(imports.values().any(|imported| !imported.is_empty()), "no imports were found");
+    // Remove modules whose imports are all removed, until there are none. A cycle stays.
+    while !imports.is_empty() {
+        let known: BTreeSet<PathBuf> = imports.keys().cloned().collect();
+        imports.retain(|_, imported| imported.iter().any(|module| known.contains(module)));
+        assert!(imports.len() < known.len(), "import cycle: {imports:#?}");
     }
 }
 

@@ -1,11 +1,12 @@
-//! The page, as people use it: in a browser, with a mouse, a keyboard or a thumb, and with a screen
-//! reader.
+//! Web page in a browser: all its functions, accessibility, texts and delivery.
 
-mod assets;
 mod browser;
-mod entry;
+
+mod accessibility;
+mod assets;
+mod end_to_end;
 mod frames;
 mod list;
-mod reach;
+mod login;
+mod texts;
 mod uploads;
-mod way;

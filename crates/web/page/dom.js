@@ -1,8 +1,9 @@
-// Elements, and what the page says.
+// Elements, icons, announcements, dialogs and file downloads.
 
 /**
- * Make an element. Attributes are set by name, those that begin with `on` are handlers, false and null ones are left out; children are texts
- * and elements, or lists of them. Text never becomes markup.
+ * Create an element. Attributes are set by name; names that begin with `on` add event handlers;
+ * `true` sets an empty attribute, `false` and null are skipped. Children are strings and elements,
+ * or nested lists of them. A string is always inserted as text, never as markup.
  */
 export function h(tag, attributes, ...children) {
   const element = document.createElement(tag);
@@ -15,34 +16,50 @@ export function h(tag, attributes, ...children) {
   return element;
 }
 
-const SHAPES = {
+const ICON_PATHS = {
   up: 'M12 19V6m-6 6 6-6 6 6',
   down: 'M12 4v11m-5-5 5 5 5-5M5 20h14',
   close: 'M6 6l12 12M18 6 6 18',
   left: 'M15 5l-7 7 7 7',
   right: 'M9 5l7 7-7 7',
-  again: 'M20 12a8 8 0 1 1-2.5-5.8M20 3v4h-4',
-  bin: 'M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13',
+  retry: 'M20 12a8 8 0 1 1-2.5-5.8M20 3v4h-4',
+  trash: 'M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13',
 };
 
-/** A drawing that says nothing which a text does not. */
+/** Create an icon. It is hidden from screen readers, so its control needs a label. */
 export function icon(name) {
-  const [svg, path] = ['svg', 'path'].map((tag) => document.createElementNS('http://www.w3.org/2000/svg', tag));
-  for (const [key, value] of Object.entries({ viewBox: '0 0 24 24', 'aria-hidden': 'true', class: 'icon' })) svg.setAttribute(key, value);
-  path.setAttribute('d', SHAPES[name]);
+  const [svg, path] = ['svg', 'path'].map((tag) =>
+    document.createElementNS('http://www.w3.org/2000/svg', tag));
+  svg.setAttribute('viewBox', '0 0 24 24');
+  svg.setAttribute('aria-hidden', 'true');
+  svg.setAttribute('class', 'icon');
+  path.setAttribute('d', ICON_PATHS[name]);
   svg.append(path);
   return svg;
 }
 
-/** Tell those who do not see. */
-export function say(text) {
-  document.getElementById('said').textContent = text;
+/** Create a round button with an icon. */
+export function iconButton(title, iconName, onclick, label = title) {
+  const attributes = { type: 'button', class: 'round', title, 'aria-label': label, onclick };
+  return h('button', attributes, icon(iconName));
 }
 
-/** A browser's own dialogue; gives whether the user wants it. */
-export function confirmed(question, { yes, no }) {
-  return new Promise((decided) => {
-    const dialog = h('dialog', { class: 'ask', 'aria-labelledby': 'question' },
+/** Replace the buttons in `container`. If one of them had the focus, the first one gets it. */
+export function replaceActions(container, ...actions) {
+  const focused = container.contains(document.activeElement);
+  container.replaceChildren(...actions.filter(Boolean));
+  if (focused) container.querySelector('button, a')?.focus();
+}
+
+/** Announce a text to users of screen readers. */
+export function announce(text) {
+  document.getElementById('announcement').textContent = text;
+}
+
+/** Ask a question in a modal dialog. Resolves to true if the user chooses `yes`. */
+export function confirmAction(question, { yes, no }) {
+  return new Promise((resolve) => {
+    const dialog = h('dialog', { class: 'confirm', 'aria-labelledby': 'question' },
       h('form', { method: 'dialog' },
         h('p', { id: 'question' }, question),
         h('div', { class: 'actions' },
@@ -50,9 +67,17 @@ export function confirmed(question, { yes, no }) {
           h('button', { class: 'danger', value: 'yes' }, yes))));
     dialog.addEventListener('close', () => {
       dialog.remove();
-      decided(dialog.returnValue === 'yes');
+      resolve(dialog.returnValue === 'yes');
     });
     document.body.append(dialog);
     dialog.showModal();
   });
+}
+
+/** Download a URL as a file. An empty name leaves the name to the response. */
+export function saveFile(url, name) {
+  const link = h('a', { href: url, download: name });
+  document.body.append(link);
+  link.click();
+  link.remove();
 }

@@ -1,8 +1,8 @@
-// Sizes and times, as people read them.
+// Sizes, times and recipes as text.
 
-import { language, number, t } from './words.js';
+import { language, number, t } from './texts.js';
 
-/** Bytes, in powers of 1000. */
+/** Size in bytes, such as 1.5 MB. Units are powers of 1000, so 1 MB is 1,000,000 bytes. */
 export function bytes(count) {
   const units = ['B', 'kB', 'MB', 'GB', 'TB'];
   let power = 0;
@@ -13,33 +13,58 @@ export function bytes(count) {
   return `${number(count, power > 0 && count < 10 ? 1 : 0)} ${units[power]}`;
 }
 
-const two = (value) => String(value).padStart(2, '0');
+const pad = (value, digits) => String(value).padStart(digits, '0');
 
-/** Seconds of a video to the millisecond, such as 0:02.467 or 1:00:02.467. */
+/** Position in a video, in seconds, to the millisecond, such as 0:02.467 or 1:00:02.467. */
 export function timecode(seconds) {
   const sign = seconds < 0 ? '−' : '';
-  const ms = Math.round(Math.abs(seconds) * 1000);
-  const [h, m, s] = [Math.floor(ms / 3600000), Math.floor(ms / 60000) % 60, Math.floor(ms / 1000) % 60];
-  return `${sign}${h ? `${h}:${two(m)}` : m}:${two(s)}.${String(ms % 1000).padStart(3, '0')}`;
+  const total = Math.round(Math.abs(seconds) * 1000);
+  const hours = Math.floor(total / 3_600_000);
+  const minutes = Math.floor(total / 60_000) % 60;
+  const wholeSeconds = pad(Math.floor(total / 1000) % 60, 2);
+  const milliseconds = pad(total % 1000, 3);
+  const clock = `${hours ? `${hours}:${pad(minutes, 2)}` : minutes}:${wholeSeconds}`;
+  return `${sign}${clock}${t('decimal_point')}${milliseconds}`;
 }
 
-/** A length of time, such as 12 s, 3 min 5 s or 1 h 20 min. */
-export function span(seconds) {
-  if (seconds < 10 && seconds % 1) return t('seconds_left', { n: Math.round(seconds * 10) / 10 }).replace(/^\S+/, number(seconds, 1));
+/** Length of time, in seconds, such as 2.5 s, 12 s, 3 min 5 s or 1 h 20 min. */
+export function duration(seconds) {
+  if (seconds < 10) return t('seconds', { s: number(seconds, 1) });
   const whole = Math.round(seconds);
-  if (whole < 60) return t('seconds_left', { n: whole });
-  if (whole < 3600) return t('minutes_left', { m: Math.floor(whole / 60), s: whole % 60 });
-  return t('hours_left', { h: Math.floor(whole / 3600), m: Math.floor(whole / 60) % 60 });
+  const minutes = Math.floor(whole / 60);
+  if (minutes === 0) return t('seconds', { s: whole });
+  if (minutes < 60) return t('minutes', { m: minutes, s: whole % 60 });
+  return t('hours', { h: Math.floor(minutes / 60), m: minutes % 60 });
 }
 
-/** A moment, such as 25 Nov, 08:15. */
-export function moment(iso) {
-  return new Intl.DateTimeFormat(language, { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' }).format(new Date(iso));
+/** Date and time, such as 25 Nov, 08:15. */
+export function dateTime(iso) {
+  const format = { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' };
+  return new Intl.DateTimeFormat(language, format).format(new Date(iso));
 }
 
-/** A moment as it lies from now, such as in 6 days. */
+/** Time relative to now, such as in 6 days. */
 export function fromNow(iso) {
   const seconds = (new Date(iso) - Date.now()) / 1000;
-  const [unit, length] = [['day', 86400], ['hour', 3600], ['minute', 60]].find(([, length]) => Math.abs(seconds) >= length) ?? ['second', 1];
-  return new Intl.RelativeTimeFormat(language, { numeric: 'auto' }).format(Math.round(seconds / length), unit);
+  const units = [['day', 86_400], ['hour', 3600], ['minute', 60], ['second', 1]];
+  const [unit, length] = units.find(([, length]) => Math.abs(seconds) >= length) ?? units.at(-1);
+  const format = new Intl.RelativeTimeFormat(language, { numeric: 'auto' });
+  return format.format(Math.round(seconds / length), unit);
+}
+
+/**
+ * Recipe of a job, such as "1 frame per second, PNG". Null if there is none, or if it selects
+ * frames in a way that this version does not know.
+ *
+ * The interval `every` is a number of seconds or a string: 1, 0.5, "1/3".
+ */
+export function recipeText(recipe) {
+  const [numerator, denominator = 1] = String(recipe?.select?.every ?? '').split('/').map(Number);
+  if (!(numerator > 0 && denominator > 0)) return null;
+  const interval = numerator / denominator;
+  const selection = interval > 1
+    ? t('frame_every', { s: number(interval, 6) })
+    : t('frames_per_second', { n: denominator / numerator });
+  const format = recipe.image?.format?.toUpperCase();
+  return [selection, format].filter(Boolean).join(', ');
 }

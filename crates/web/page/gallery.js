@@ -1,174 +1,186 @@
-// The frames of a video as a contact sheet. Pictures are fetched when they come near, and forgotten when they are far.
+// Gallery of a job's frames. Thumbnails are fetched when they come near the visible part of the
+// page, and released when they are far from it.
 
 import { h } from './dom.js';
+import { errorNotice } from './errors.js';
 import { timecode } from './format.js';
-import { gapWords } from './job.js';
-import { following } from './jobs.js';
+import { fetchFrame, frameHash, framePath, gapText } from './frames.js';
+import { nextPage } from './jobs.js';
 import { request } from './session.js';
-import { trouble } from './state.js';
-import { Viewer } from './viewer.js';
-import { refusal, t } from './words.js';
+import { problemText, t } from './texts.js';
+import { FrameViewer } from './viewer.js';
 
-/** Width of the small pictures; enough for the widest place on a dense screen. */
-const WIDTH = 320;
-/** Pictures that are fetched at a time. */
-const AT_ONCE = 3;
-/** How far outside of what is seen pictures are kept. */
-const NEAR = '1000px';
+/** Width of thumbnails, in pixels: that of the widest cell on a screen of two pixels per point. */
+const THUMBNAIL_WIDTH = 320;
+/** Maximum thumbnails that are fetched at a time. */
+const MAX_CONCURRENT = 3;
+/** Distance to the visible part of the page within which thumbnails are kept. */
+const KEEP_DISTANCE = '1000px';
+/** Frames that are listed at a time. */
+const PAGE_SIZE = 200;
 
-/** The path of a frame, in its own size or in another. */
-export const path = (id, number, width) => `/jobs/${id}/frames/${number}${width ? `?width=${width}` : ''}`;
-
-/** A picture as a URL of its own, since pictures need a token. Whoever asks revokes it. */
-export async function picture(path, signal) {
-  const response = await request(path, { signal });
-  return URL.createObjectURL(await response.blob());
-}
-
-/** All frames of a job, in `place`. */
+/** All frames of a job, in a section of the page. */
 export class Gallery {
+  /** Listed frames, by number. */
   frames = [];
+  /** Number of frames in the archive. */
   written = 0;
-  #id;
-  #sheet = h('ol', { class: 'sheet' });
-  #rest = h('div', { class: 'rest' });
-  #next;
-  #missing = [];
+  #jobId;
+  #list = h('ol', { class: 'frames' });
+  #end = h('div', { class: 'list-end' });
+  #nextPath;
+  #gaps = [];
   #loading = null;
-  #leaving = new AbortController();
+  #closing = new AbortController();
   #cells = new Map();
   #queue = [];
-  #under = 0;
+  #fetching = 0;
   #viewer = null;
-  #told;
-  #near = new IntersectionObserver((seen) => seen.forEach((entry) => this.#came(entry)), { rootMargin: NEAR });
-  #end = new IntersectionObserver((seen) => seen.some((entry) => entry.isIntersecting) && this.more(), { rootMargin: NEAR });
+  #onContents;
+  #cellObserver = new IntersectionObserver(
+    (entries) => entries.forEach((entry) => this.#onCell(entry)),
+    { rootMargin: KEEP_DISTANCE });
+  #endObserver = new IntersectionObserver(
+    (entries) => entries.some(({ isIntersecting }) => isIntersecting) && this.loadMore(),
+    { rootMargin: KEEP_DISTANCE });
 
-  /** `told` gets what the archive holds when it is known. */
-  constructor(id, place, title, told) {
-    this.#id = id;
-    this.#told = told;
-    this.#next = `/jobs/${id}/frames?limit=200`;
-    place.replaceChildren(title, this.#sheet, this.#rest);
-    this.#end.observe(this.#rest);
+  /** `onContents(contents)` is called once, with the first page of the archive's contents. */
+  constructor(jobId, section, heading, onContents) {
+    this.#jobId = jobId;
+    this.#onContents = onContents;
+    this.#nextPath = `/jobs/${jobId}/frames?limit=${PAGE_SIZE}`;
+    section.replaceChildren(heading, this.#list, this.#end);
+    this.#endObserver.observe(this.#end);
   }
 
   /** Whether there are frames that are not listed yet. */
-  get unlisted() {
-    return this.#next !== null;
+  get hasMore() {
+    return this.#nextPath !== null;
   }
 
-  /** List more frames. */
-  more() {
-    if (this.#next) this.#loading ??= this.#list().finally(() => { this.#loading = null; });
+  /** List the next page of frames. */
+  loadMore() {
+    if (this.#nextPath) {
+      this.#loading ??= this.#loadPage().finally(() => { this.#loading = null; });
+    }
     return this.#loading;
   }
 
-  async #list() {
-    this.#rest.replaceChildren(h('p', { class: 'loading' }, t('loading')));
+  async #loadPage() {
+    this.#end.replaceChildren(h('p', { class: 'loading' }, t('loading')));
     try {
-      const response = await request(this.#next, { signal: this.#leaving.signal });
+      const response = await request(this.#nextPath, { signal: this.#closing.signal });
       const contents = await response.json();
       if (this.frames.length === 0) {
-        this.#missing = contents.missing;
+        this.#gaps = contents.missing;
         this.written = contents.written;
-        this.#told(contents);
+        this.#onContents(contents);
       }
-      this.#next = following(response);
+      this.#nextPath = nextPage(response);
       contents.frames.forEach((frame) => this.#add(frame));
-      if (!this.#next) this.#gaps(Infinity);
-      this.#rest.replaceChildren();
-      this.#end.unobserve(this.#rest);
-      this.#end.observe(this.#rest);
+      if (!this.#nextPath) this.#addGaps(Infinity);
+      this.#end.replaceChildren();
+      // An observer reports changes only, and the end of the list may still be visible.
+      this.#endObserver.unobserve(this.#end);
+      this.#endObserver.observe(this.#end);
     } catch (error) {
-      if (this.#leaving.signal.aborted) return;
-      this.#rest.replaceChildren(trouble(refusal(error), () => this.more()));
-      this.#end.disconnect();
+      if (this.#closing.signal.aborted) return;
+      this.#end.replaceChildren(errorNotice(problemText(error), () => this.loadMore()));
+      this.#endObserver.disconnect();
     }
   }
 
   #add(frame) {
-    this.#gaps(frame.number);
+    this.#addGaps(frame.number);
+    const { number, width, height } = frame;
     const time = timecode(frame.timestamp_s);
-    const image = h('img', { alt: '', width: frame.width, height: frame.height, decoding: 'async' });
-    const cell = h('li', {}, h('a', { href: `#/jobs/${this.#id}/${frame.number}`, 'aria-label': t('frame_at', { n: frame.number, time }) + (frame.decode_errors ? `, ${t('damaged')}` : '') },
-      h('span', { class: 'picture' }, image), h('span', { class: 'time' }, time, frame.decode_errors && h('em', {}, t('damaged')))));
-    // Its place is there before the picture is, so that nothing moves.
-    cell.querySelector('.picture').style.aspectRatio = `${frame.width} / ${frame.height}`;
-    this.#cells.set(cell, { frame, image, url: null, fetching: null });
+    const damaged = frame.decode_errors && t('damaged');
+    const label = [t('frame_at', { n: number, time }), damaged].filter(Boolean).join(', ');
+    const image = h('img', { alt: '', width, height, decoding: 'async' });
+    const box = h('span', { class: 'frame' }, image);
+    // Reserves the place of the thumbnail, so that nothing moves when it arrives.
+    box.style.aspectRatio = `${width} / ${height}`;
+    const element = h('li', {},
+      h('a', { href: frameHash(this.#jobId, number), 'aria-label': label },
+        box,
+        h('span', { class: 'time' }, time, damaged && h('em', {}, damaged))));
+    this.#cells.set(element, { number, image, url: null, fetching: null });
     this.frames.push(frame);
-    this.#sheet.append(cell);
-    this.#near.observe(cell);
+    this.#list.append(element);
+    this.#cellObserver.observe(element);
   }
 
-  /** Show what is missing before the frame of this number. */
-  #gaps(before) {
-    while (this.#missing[0]?.first_number < before) this.#sheet.append(h('li', { class: 'gap' }, gapWords(this.#missing.shift())));
+  /** Add the gaps before the frame with this number. */
+  #addGaps(number) {
+    while (this.#gaps[0]?.first_number < number) {
+      this.#list.append(h('li', { class: 'gap' }, gapText(this.#gaps.shift())));
+    }
   }
 
-  #came({ target, isIntersecting }) {
+  #onCell({ target, isIntersecting }) {
     const cell = this.#cells.get(target);
     if (isIntersecting && !cell.url && !cell.fetching) {
       this.#queue.push(cell);
-      this.#fetch();
+      this.#fetchNext();
     } else if (!isIntersecting) {
       this.#queue = this.#queue.filter((other) => other !== cell);
-      this.#forget(cell);
+      release(cell);
     }
   }
 
-  async #fetch() {
-    if (this.#under >= AT_ONCE || this.#queue.length === 0) return;
+  async #fetchNext() {
+    if (this.#fetching >= MAX_CONCURRENT || this.#queue.length === 0) return;
     const cell = this.#queue.shift();
-    this.#under += 1;
+    this.#fetching += 1;
     cell.fetching = new AbortController();
     const { signal } = cell.fetching;
     try {
-      const url = await picture(path(this.#id, cell.frame.number, WIDTH), signal);
+      const path = framePath(this.#jobId, cell.number, THUMBNAIL_WIDTH);
+      const url = await fetchFrame(path, signal);
       if (signal.aborted) URL.revokeObjectURL(url);
       else cell.image.src = cell.url = url;
     } catch (error) {
-      if (!signal.aborted) cell.image.alt = refusal(error);
+      if (!signal.aborted) cell.image.alt = problemText(error);
     } finally {
       if (cell.fetching?.signal === signal) cell.fetching = null;
-      this.#under -= 1;
-      this.#fetch();
+      this.#fetching -= 1;
+      this.#fetchNext();
     }
-    this.#fetch();
   }
 
-  #forget(cell) {
-    cell.fetching?.abort();
-    cell.fetching = null;
-    if (!cell.url) return;
-    cell.image.removeAttribute('src');
-    URL.revokeObjectURL(cell.url);
-    cell.url = null;
-  }
-
-  /** Show the frame of this number in full; `linked` says that the way back leads here. */
-  enlarge(number, linked = false) {
-    this.#viewer ??= new Viewer(this.#id, this, linked, () => {
+  /** Open the viewer with a frame. `openedByLink`: the history entry before it is this page. */
+  openViewer(number, { openedByLink = false } = {}) {
+    const onClose = () => {
       const { shown } = this.#viewer;
       this.#viewer = null;
-      // Whoever closes it finds the place again.
-      this.#sheet.querySelector(`a[href$="/${shown}"]`)?.focus();
-    });
+      this.#list.querySelector(`a[href$="/${shown}"]`)?.focus();
+    };
+    this.#viewer ??= new FrameViewer(this.#jobId, this, { openedByLink, onClose });
     this.#viewer.show(number);
   }
 
-  /** Show no frame in full any more. */
-  shrink() {
+  /** Close the viewer, if it is open. */
+  closeViewer() {
     this.#viewer?.close();
   }
 
-  /** Forget everything. */
+  /** Stop fetching and release all thumbnails. */
   close() {
-    this.#leaving.abort();
-    this.#near.disconnect();
-    this.#end.disconnect();
-    this.#viewer?.close();
+    this.#closing.abort();
+    this.#cellObserver.disconnect();
+    this.#endObserver.disconnect();
+    this.closeViewer();
     this.#queue = [];
-    this.#cells.forEach((cell) => this.#forget(cell));
+    this.#cells.forEach(release);
   }
+}
+
+/** Stop fetching the thumbnail of a cell, and release it. */
+function release(cell) {
+  cell.fetching?.abort();
+  cell.fetching = null;
+  if (!cell.url) return;
+  cell.image.removeAttribute('src');
+  URL.revokeObjectURL(cell.url);
+  cell.url = null;
 }

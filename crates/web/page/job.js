@@ -1,173 +1,225 @@
-// One video: what it is, how it went, and its frames.
+// Details of a job: its video, status, history and frames.
 
-import { h, icon, say } from './dom.js';
-import { bytes, fromNow, moment, span, timecode } from './format.js';
+import { announce, h, icon } from './dom.js';
+import { errorLine, errorNotice, showingErrors } from './errors.js';
+import { bytes, dateTime, duration, fromNow, recipeText } from './format.js';
+import { gapText } from './frames.js';
 import { Gallery } from './gallery.js';
-import { download, get, isOver, remove, report } from './jobs.js';
-import { badge, progress, trouble } from './state.js';
-import { Watch } from './watch.js';
-import { number, refusal, t } from './words.js';
+import { downloadArchive, fetchHistory, fetchJob, isFinished, removeJob } from './jobs.js';
+import { progressBar, statusBadge } from './status.js';
+import { number, problemText, t } from './texts.js';
+import { JobWatcher } from './watch.js';
 
-/** A job by its id, with one of its frames enlarged if there is a `frame`. */
-export function job(main, { id, frame }) {
-  const leaving = new AbortController();
-  const watch = new Watch(heard, () => {});
-  const parts = Object.fromEntries(['head', 'status', 'facts', 'history', 'missing', 'warnings'].map((part) => [part, h('div', { class: `job-${part}` })]));
-  const sheet = h('section', { class: 'gallery', 'aria-labelledby': 'gallery-title' });
-  let gallery = null;
-  let known = null;
-  let wanted = frame;
+/** Maximum gaps that are listed above the gallery, which shows all of them. */
+const MAX_GAPS = 20;
+/** Text in place of the gallery, by status. */
+const NO_GALLERY = {
+  EXPIRED: 'gallery_expired',
+  FAILED: 'gallery_none',
+  CANCELLED: 'gallery_none',
+};
 
-  main.append(h('p', { class: 'back' }, h('a', { href: '#/' }, icon('left'), t('back'))), parts.head,
-    h('div', { class: 'columns' },
-      h('div', { class: 'main-column' }, parts.status, parts.missing, sheet),
-      h('div', { class: 'side-column' }, parts.facts, parts.warnings, parts.history)));
-  const [title, state, actions, wrong] = [h('h1', { tabindex: -1 }, '\u00a0'), h('span', {}), h('div', { class: 'actions' }), h('p', { class: 'error', role: 'alert', hidden: true })];
-  parts.head.append(h('div', { class: 'title' }, title, state), actions, wrong);
-  load();
+/** Details of a job. With a `frame` number, the viewer is open. */
+export class JobView {
+  title = 'FIAP X';
+  #id;
+  #job = null;
+  #frame;
+  #gallery = null;
+  #closing = new AbortController();
+  #watcher = new JobWatcher((event) => this.#onEvent(event), () => {});
+  #title = h('h1', { tabindex: -1 }, '\u00a0');
+  #badge = h('span', {});
+  #actions = h('div', { class: 'actions' });
+  #error = errorLine();
+  #status = h('div', { class: 'job-status' });
+  #missing = h('div', { class: 'job-missing' });
+  #gallerySection = h('section', { class: 'gallery', 'aria-labelledby': 'gallery-title' });
+  #facts = h('div', { class: 'job-facts' });
+  #warnings = h('div', { class: 'job-warnings' });
+  #history = h('div', { class: 'job-history' });
 
-  async function load() {
+  constructor(main, { id, frame }) {
+    this.#id = id;
+    this.#frame = frame;
+    const mainColumn = [this.#status, this.#missing, this.#gallerySection];
+    const sideColumn = [this.#facts, this.#warnings, this.#history];
+    main.append(
+      h('p', { class: 'back-link' }, h('a', { href: '#/' }, icon('left'), t('videos'))),
+      h('div', { class: 'job-head' },
+        h('div', { class: 'title' }, this.#title, this.#badge),
+        this.#actions,
+        this.#error),
+      h('div', { class: 'columns' },
+        h('div', { class: 'main-column' }, mainColumn),
+        h('div', { class: 'side-column' }, sideColumn)));
+    this.#load();
+  }
+
+  /** Show another frame of the same job, or none. Returns false for another job. */
+  update({ id, frame }) {
+    if (id !== this.#id) return false;
+    this.#frame = frame;
+    if (frame) this.#gallery?.openViewer(frame, { openedByLink: true });
+    else this.#gallery?.closeViewer();
+    return true;
+  }
+
+  close() {
+    this.#closing.abort();
+    this.#watcher.close();
+    this.#gallery?.close();
+  }
+
+  async #load() {
     try {
-      show(await get(id, leaving.signal));
+      this.#show(await fetchJob(this.#id, this.#closing.signal));
     } catch (error) {
-      if (leaving.signal.aborted) return;
-      const gone = error.status === 404 || error.status === 403 || error.status === 400;
-      title.textContent = t(gone ? 'not_found' : 'not_loaded');
-      parts.status.replaceChildren(gone ? h('p', {}, t('not_found_do')) : trouble(refusal(error), load));
+      if (this.#closing.signal.aborted) return;
+      const notFound = [400, 403, 404].includes(error.status);
+      this.#title.textContent = t(notFound ? 'not_found' : 'not_loaded');
+      this.#status.replaceChildren(notFound
+        ? h('p', {}, t('not_found_reason'))
+        : errorNotice(problemText(error), () => this.#load()));
     }
   }
 
-  function show(job) {
-    const before = known;
-    known = job;
+  #show(job) {
+    const before = this.#job;
+    this.#job = job;
     if (before?.status !== job.status) {
       document.title = `${job.filename} · FIAP X`;
-      head(job);
-      facts(job);
-      lines();
-      pictures(job);
-      if (before) say(t('now', { name: job.filename, state: t(job.status) }));
+      this.#drawHead();
+      this.#drawFacts();
+      this.#drawWarnings();
+      this.#drawHistory();
+      this.#drawGallery();
+      if (before) announce(t('status_of', { name: job.filename, status: t(job.status) }));
     }
-    status(job);
-    watch.want(isOver(job) ? [] : [job.id]);
+    this.#drawStatus();
+    this.#watcher.watch(isFinished(job) ? [] : [job.id]);
   }
 
-  async function heard(event) {
-    if (event.status === known.status && event.retry_count === known.retry_count && !isOver(event)) {
-      show({ ...known, progress: event.progress });
+  async #onEvent(event) {
+    const { status, retry_count: retries } = this.#job;
+    if (event.status === status && event.retry_count === retries && !isFinished(event)) {
+      this.#show({ ...this.#job, progress: event.progress });
     } else {
-      await load();
-      lines();
+      await this.#load();
+      this.#drawHistory();
     }
   }
 
-  function head(job) {
-    const guarded = (act) => async () => {
-      wrong.hidden = true;
-      try {
-        await act();
-      } catch (error) {
-        wrong.textContent = refusal(error);
-        wrong.hidden = false;
-      }
+  #drawHead() {
+    const job = this.#job;
+    const button = (style, action, ...content) => {
+      const onclick = showingErrors(this.#error, action);
+      return h('button', { type: 'button', class: style, onclick }, content);
     };
-    title.textContent = job.filename;
-    state.replaceChildren(badge(job));
-    actions.replaceChildren(...[
-      job.download_available && h('button', { type: 'button', class: 'primary', onclick: guarded(() => download(job)) }, icon('down'), t('download')),
-      h('button', { type: 'button', class: 'quiet', onclick: guarded(removal) }, t(isOver(job) ? 'delete' : 'stop')),
+    const download = () => downloadArchive(job);
+    this.#title.textContent = job.filename;
+    this.#badge.replaceChildren(statusBadge(job));
+    this.#actions.replaceChildren(...[
+      job.download_available && button('primary', download, icon('down'), t('download')),
+      button('quiet', () => this.#remove(), t(isFinished(job) ? 'delete' : 'cancel_job')),
     ].filter(Boolean));
   }
 
-  async function removal() {
-    const job = await remove(known);
+  async #remove() {
+    const job = await removeJob(this.#job);
     if (job === null) location.hash = '#/';
-    else if (job) show(job);
+    else if (job) this.#show(job);
   }
 
-  function status(job) {
-    const shown = [];
-    if (job.status === 'PROCESSING') shown.push(progress(job));
-    if (job.error_message) {
-      const next = job.next_attempt_at && !isOver(job) && t('next_attempt', { when: fromNow(job.next_attempt_at) });
-      shown.push(h('div', { class: 'notice bad' }, h('p', {}, job.error_message), next && h('p', {}, next)));
-    }
-    parts.status.replaceChildren(...shown);
+  #drawStatus() {
+    const job = this.#job;
+    const retryText = job.next_attempt_at && !isFinished(job)
+      && t('next_attempt', { when: fromNow(job.next_attempt_at) });
+    this.#status.replaceChildren(...[
+      job.status === 'PROCESSING' && progressBar(job),
+      job.error_message && h('div', { class: 'notice bad' },
+        h('p', {}, job.error_message),
+        retryText && h('p', {}, retryText)),
+    ].filter(Boolean));
   }
 
-  function facts(job, video) {
-    const rows = [
-      video && [t('format'), `${job.video_format.toUpperCase()} · ${video.codec}`],
-      !video && [t('format'), job.video_format.toUpperCase()],
-      video && [t('picture'), `${video.width} × ${video.height}${video.frame_rate ? ` · ${t('rate', { rate: number(video.frame_rate, 2) })}` : ''}`],
-      video?.duration_s && [t('duration'), span(video.duration_s)],
+  /** Draw the facts about the job, with those about the `video` once they are known. */
+  #drawFacts(video) {
+    const job = this.#job;
+    const rate = video?.frame_rate && t('rate', { rate: number(video.frame_rate, 2) });
+    const join = (...parts) => parts.filter(Boolean).join(' · ');
+    const facts = [
+      [t('format'), join(job.video_format.toUpperCase(), video?.codec)],
+      [t('resolution'), video && join(`${video.width} × ${video.height}`, rate)],
+      [t('duration'), video?.duration_s && duration(video.duration_s)],
       [t('video_size'), bytes(job.video_size_bytes)],
-      job.zip_size_bytes != null && [t('archive_size'), `${bytes(job.zip_size_bytes)} · ${t('frames', { n: job.frame_count })}`],
-      job.processing_time_seconds != null && [t('took'), span(job.processing_time_seconds)],
-      [t('uploaded_at'), moment(job.created_at)],
-      job.status === 'DONE' && [t('kept_until'), moment(job.expires_at)],
-    ].filter(Boolean);
-    parts.facts.replaceChildren(h('section', { 'aria-labelledby': 'about-title' }, h('h2', { id: 'about-title' }, t('about')),
-      h('dl', {}, rows.map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))))));
-    parts.warnings.replaceChildren(...(job.warnings.length
-      ? [h('section', { 'aria-labelledby': 'warnings-title' }, h('h2', { id: 'warnings-title' }, t('warnings')), h('ul', { lang: 'en' }, job.warnings.map((warning) => h('li', {}, warning))))]
-      : []));
+      [t('recipe'), recipeText(job.recipe)],
+      [t('archive_size'), job.zip_size_bytes != null
+        && join(bytes(job.zip_size_bytes), t('frames', { n: job.frame_count }))],
+      [t('processing_time'), job.processing_time_seconds != null
+        && duration(job.processing_time_seconds)],
+      [t('uploaded_at'), dateTime(job.created_at)],
+      [t('available_until'), job.status === 'DONE' && dateTime(job.expires_at)],
+    ].filter(([, value]) => value);
+    this.#facts.replaceChildren(section('about',
+      h('dl', {}, facts.map(([name, value]) =>
+        h('div', {}, h('dt', {}, name), h('dd', {}, value))))));
   }
 
-  async function lines() {
+  #drawWarnings() {
+    const { warnings } = this.#job;
+    const items = warnings.map((warning) => h('li', {}, warning));
+    this.#warnings.replaceChildren(
+      ...(items.length > 0 ? [section('warnings', h('ul', { lang: 'en' }, items))] : []));
+  }
+
+  async #drawHistory() {
     try {
-      const { history } = await report(id, leaving.signal);
-      parts.history.replaceChildren(h('section', { 'aria-labelledby': 'history-title' }, h('h2', { id: 'history-title' }, t('history')),
-        h('ol', { class: 'history' }, history.map((line) => h('li', { 'data-state': line.new_state },
-          h('span', {}, t(line.new_state), line.attempt > 1 && line.new_state === 'PROCESSING' ? ` · ${t('attempt', { n: line.attempt })}` : ''),
-          line.error_code && h('code', {}, line.error_code),
-          h('time', { datetime: line.at }, moment(line.at)))))));
+      const changes = await fetchHistory(this.#id, this.#closing.signal);
+      const list = h('ol', { class: 'history' }, changes.map(historyItem));
+      this.#history.replaceChildren(section('history', list));
     } catch {
-      // The rest of the page tells where the job stands.
+      // The history is not essential, and the rest of the view shows the status.
     }
   }
 
-  function pictures(job) {
-    const title = h('h2', { id: 'gallery-title' }, t('gallery'));
-    if (job.status !== 'DONE') {
-      const why = { EXPIRED: 'gallery_gone', FAILED: 'gallery_never', CANCELLED: 'gallery_never' }[job.status] ?? 'gallery_later';
-      sheet.replaceChildren(title, h('p', { class: 'hint' }, t(why)));
+  #drawGallery() {
+    const { status } = this.#job;
+    const heading = h('h2', { id: 'gallery-title' }, t('gallery'));
+    if (status !== 'DONE') {
+      const text = t(NO_GALLERY[status] ?? 'gallery_later');
+      this.#gallerySection.replaceChildren(heading, h('p', { class: 'hint' }, text));
       return;
     }
-    gallery ??= new Gallery(id, sheet, title, (contents) => {
-      facts(known, contents.video);
-      missing(contents);
+    this.#gallery ??= new Gallery(this.#id, this.#gallerySection, heading, (contents) => {
+      this.#drawFacts(contents.video);
+      this.#drawMissing(contents);
     });
-    if (wanted) gallery.enlarge(wanted);
+    if (this.#frame) this.#gallery.openViewer(this.#frame);
   }
 
-  function missing({ complete, expected, written, missing }) {
+  #drawMissing({ complete, expected, written, missing: gaps }) {
     if (complete) return;
-    const text = written < expected ? t('missing_all', { written, expected }) : t('damaged_some');
-    parts.missing.replaceChildren(h('section', { class: 'notice warn', 'aria-labelledby': 'missing-title' },
-      h('h2', { id: 'missing-title' }, t('missing')), h('p', {}, text),
-      missing.length > 0 && h('ul', {}, missing.slice(0, 20).map((gap) => h('li', {}, gapWords(gap))))));
+    const text = written < expected
+      ? t('frames_missing', { written, expected })
+      : t('damaged_parts');
+    const items = gaps.slice(0, MAX_GAPS).map((gap) => h('li', {}, gapText(gap)));
+    const notice = section('missing', h('p', {}, text), items.length > 0 && h('ul', {}, items));
+    notice.className = 'notice warn';
+    this.#missing.replaceChildren(notice);
   }
-
-  return {
-    title: 'FIAP X',
-    /** Another frame of the same job is asked for, or none. */
-    again(other) {
-      if (other.id !== id) return false;
-      wanted = other.frame;
-      if (wanted) gallery?.enlarge(wanted, true);
-      else gallery?.shrink();
-      return true;
-    },
-    close() {
-      leaving.abort();
-      watch.close();
-      gallery?.close();
-    },
-  };
 }
 
-/** Instants without a frame, in words. */
-export function gapWords({ first_number: first, last_number: last, from_s: from, to_s: to }) {
-  return t('gap', { n: last - first + 1, from: timecode(from), to: timecode(to) });
+/** Create a section whose heading is the text `name`. */
+function section(name, ...children) {
+  const id = `${name}-title`;
+  return h('section', { 'aria-labelledby': id }, h('h2', { id }, t(name)), children);
+}
+
+function historyItem({ new_state: state, attempt, error_code: code, at }) {
+  const repeated = attempt > 1 && state === 'PROCESSING';
+  return h('li', { 'data-state': state },
+    h('span', {}, t(state), repeated && ` · ${t('attempt', { n: attempt })}`),
+    code && h('code', {}, code),
+    h('time', { datetime: at }, dateTime(at)));
 }

@@ -1,51 +1,56 @@
-// Jobs: what the interface knows of them, and what can be done with them.
+// Jobs: API calls and user actions.
 
-import { confirmed, h, say } from './dom.js';
+import { announce, confirmAction, saveFile } from './dom.js';
 import { request } from './session.js';
-import { t } from './words.js';
+import { t } from './texts.js';
 
-/** Jobs that no worker will touch again. */
-export const isOver = (job) => ['DONE', 'FAILED', 'CANCELLED', 'EXPIRED'].includes(job.status);
-
-/** A page of jobs, newest first, and the path of the next. */
-export async function page(path, signal) {
-  const response = await request(path, { signal });
-  return { jobs: await response.json(), next: following(response) };
+/** Whether a job has reached a final state. */
+export function isFinished(job) {
+  return ['DONE', 'FAILED', 'CANCELLED', 'EXPIRED'].includes(job.status);
 }
 
-/** The path of the page behind this one (RFC 8288). */
-export function following(response) {
+/** Fetch a page of jobs, newest first. `next` is the path of the following page, or null. */
+export async function fetchJobs(path, signal) {
+  const response = await request(path, { signal });
+  return { jobs: await response.json(), next: nextPage(response) };
+}
+
+/** Return the path of the following page from the `Link` header (RFC 8288), or null. */
+export function nextPage(response) {
   return /^<([^>]+)>; rel="next"$/.exec(response.headers.get('Link') ?? '')?.[1] ?? null;
 }
 
-/** One job. */
-export const get = async (id, signal) => (await request(`/videos/${id}`, { signal })).json();
+/** Fetch a job. */
+export async function fetchJob(id, signal) {
+  return (await request(`/videos/${id}`, { signal })).json();
+}
 
-/** Where a job stands and how it got there. */
-export const report = async (id, signal) => (await request(`/jobs/${id}/status`, { signal })).json();
+/** Fetch the changes of state of a job, oldest first. */
+export async function fetchHistory(id, signal) {
+  const { history } = await (await request(`/jobs/${id}/status`, { signal })).json();
+  return history;
+}
 
-/** Cancel or delete a job, if the user means it. Gives the job as it is then, null if it is deleted, and undefined if the user does not. */
-export async function remove(job) {
-  const values = { name: job.filename };
-  const over = isOver(job);
-  const yes = over ? t('delete') : t('stop');
-  if (!(await confirmed(t(over ? 'delete_ask' : 'cancel_ask', values), { yes, no: t('keep') }))) return undefined;
+/**
+ * Cancel a job or, if it is finished, delete it, after the user has confirmed. Returns the job if
+ * it was cancelled, null if it was deleted, and undefined if the user did not confirm.
+ */
+export async function removeJob(job) {
+  const finished = isFinished(job);
+  const name = { name: job.filename };
+  const confirmed = finished
+    ? await confirmAction(t('delete_question', name), { yes: t('delete'), no: t('delete_no') })
+    : await confirmAction(t('cancel_question', name), { yes: t('cancel_job'), no: t('cancel_no') });
+  if (!confirmed) return undefined;
   const response = await request(`/videos/${job.id}`, { method: 'DELETE' });
-  say(t(response.status === 204 ? 'deleted' : 'cancelled', values));
-  return response.status === 204 ? null : response.json();
+  const deleted = response.status === 204;
+  announce(t(deleted ? 'job_deleted' : 'job_cancelled', name));
+  return deleted ? null : response.json();
 }
 
-/** Download a job's archive. A link is valid for a quarter of an hour, so each time a new one is asked for. */
-export async function download(job) {
+/** Download the archive of a job. Links expire after 15 minutes, so each download gets its own. */
+export async function downloadArchive(job) {
   const { download_url: url } = await (await request(`/jobs/${job.id}/download`)).json();
-  save(url, '');
-  say(t('download_starts'));
-}
-
-/** Let the browser save what is at an address. */
-export function save(url, name) {
-  const link = h('a', { href: url, download: name });
-  document.body.append(link);
-  link.click();
-  link.remove();
+  saveFile(url, '');
+  announce(t('download_started'));
 }

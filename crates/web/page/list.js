@@ -1,211 +1,232 @@
-// All videos of the user, newest first.
+// List of the user's videos, newest first.
 
-import { h, icon, say } from './dom.js';
-import { bytes } from './format.js';
-import { download, get, isOver, page, remove } from './jobs.js';
-import { badge, glance, progress, trouble } from './state.js';
-import { accepted, add, news } from './uploads.js';
-import { Watch } from './watch.js';
-import { refusal, t } from './words.js';
+import { announce, h, iconButton, replaceActions } from './dom.js';
+import { dropArea } from './drop-area.js';
+import { errorLine, errorNotice, showingErrors } from './errors.js';
+import { downloadArchive, fetchJob, fetchJobs, isFinished, removeJob } from './jobs.js';
+import { progressBar, statusBadge, summaryText } from './status.js';
+import { problemText, t } from './texts.js';
+import { uploadEvents } from './uploads.js';
+import { JobWatcher } from './watch.js';
 
-const FILTERS = ['QUEUED', 'PROCESSING', 'DONE', 'FAILED', 'CANCELLED', 'EXPIRED'];
-/** Jobs that are fetched at a time, as many as the interface gives. */
-const LIMIT = 100;
+const STATUSES = ['QUEUED', 'PROCESSING', 'DONE', 'FAILED', 'CANCELLED', 'EXPIRED'];
+/** Jobs of a page, the most that the API returns. */
+const PAGE_SIZE = 100;
+/** Distance to the end of the list at which the next page is fetched. */
+const FETCH_DISTANCE = '800px';
 
-/** The list, of one state if there is a `filter`. */
-export function list(main, { filter }) {
-  const rows = new Map();
-  const leaving = new AbortController();
-  const items = h('ul', { class: 'jobs', 'aria-label': t('videos') });
-  const rest = h('div', { class: 'rest' });
-  const watch = new Watch(heard, look);
-  let next = `/videos?limit=${LIMIT}${filter ? `&status=${filter}` : ''}`;
-  const first = next;
-  let busy = false;
+/** List of all videos, or of those with a `status`. */
+export class ListView {
+  title = t('videos');
+  #main;
+  #status;
+  #rows = new Map();
+  #list = h('ul', { class: 'jobs', 'aria-label': t('videos') });
+  #end = h('div', { class: 'list-end' });
+  #firstPath;
+  #nextPath;
+  #loading = false;
+  #closing = new AbortController();
+  #watcher = new JobWatcher((event) => this.#onJobEvent(event), () => this.#refresh());
+  #endObserver = new IntersectionObserver(
+    (entries) => entries.some(({ isIntersecting }) => isIntersecting) && this.#loadMore(),
+    { rootMargin: FETCH_DISTANCE });
 
-  main.append(
-    h('h1', { tabindex: -1 }, t('videos')),
-    dropZone(leaving.signal),
-    h('nav', { class: 'filters', 'aria-label': t('filter') },
-      [null, ...FILTERS].map((state) => h('a', { href: state ? `#/state/${state}` : '#/', 'aria-current': state === filter && 'page' }, t(state ?? 'all')))),
-    items, rest);
+  constructor(main, { status }) {
+    const { signal } = this.#closing;
+    this.#main = main;
+    this.#status = status;
+    this.#firstPath = `/videos?limit=${PAGE_SIZE}${status ? `&status=${status}` : ''}`;
+    this.#nextPath = this.#firstPath;
+    main.append(
+      h('h1', { tabindex: -1 }, t('videos')),
+      dropArea(signal),
+      filters(status),
+      this.#list,
+      this.#end);
+    this.#endObserver.observe(this.#end);
+    uploadEvents.addEventListener('received', () => this.#onReceived(), { signal });
+    const onVisibilityChange = () => document.hidden || this.#refresh();
+    document.addEventListener('visibilitychange', onVisibilityChange, { signal });
+    this.#loadMore();
+  }
 
-  const sight = new IntersectionObserver((seen) => seen.some((entry) => entry.isIntersecting) && more(), { rootMargin: '800px' });
-  sight.observe(rest);
-  news.addEventListener('received', arrived, { signal: leaving.signal });
-  // Whoever comes back sees what happened meanwhile.
-  document.addEventListener('visibilitychange', () => document.hidden || look(), { signal: leaving.signal });
-  more();
-
-  async function more() {
-    if (busy || !next) return;
-    busy = true;
-    rest.replaceChildren(h('p', { class: 'loading' }, t('loading')));
+  async #loadMore() {
+    if (this.#loading || !this.#nextPath) return;
+    this.#loading = true;
+    const { signal } = this.#closing;
+    this.#end.replaceChildren(h('p', { class: 'loading' }, t('loading')));
     try {
-      const { jobs, next: following } = await page(next, leaving.signal);
-      next = following;
-      jobs.forEach((job) => put(job, false));
-      rest.replaceChildren(...(next ? [h('button', { type: 'button', class: 'quiet', onclick: more }, t('more'))] : []));
-      settle();
+      const { jobs, next } = await fetchJobs(this.#nextPath, signal);
+      this.#nextPath = next;
+      jobs.forEach((job) => this.#show(job));
+      const more = { type: 'button', class: 'quiet', onclick: () => this.#loadMore() };
+      this.#end.replaceChildren(...(next ? [h('button', more, t('load_more'))] : []));
+      this.#update();
     } catch (error) {
-      if (leaving.signal.aborted) return;
-      rest.replaceChildren(trouble(`${t('not_loaded')}. ${refusal(error)}`, () => { busy = false; more(); }));
+      if (signal.aborted) return;
+      const text = `${t('not_loaded')}. ${problemText(error)}`;
+      this.#end.replaceChildren(errorNotice(text, () => this.#loadMore()));
       return;
     } finally {
-      busy = false;
+      this.#loading = false;
     }
-    // What is still in sight is not told again.
-    sight.unobserve(rest);
-    sight.observe(rest);
+    // An observer reports changes only, and the end of the list may still be visible.
+    this.#endObserver.unobserve(this.#end);
+    this.#endObserver.observe(this.#end);
   }
 
-  /** Read the newest jobs again. */
-  async function look() {
+  /** Fetch the newest jobs again. */
+  async #refresh() {
     try {
-      const { jobs } = await page(first, leaving.signal);
-      for (const job of jobs.reverse()) put(job, !rows.has(job.id));
-      settle();
+      const { jobs } = await fetchJobs(this.#firstPath, this.#closing.signal);
+      for (const job of jobs.reverse()) this.#show(job, { first: !this.#rows.has(job.id) });
+      this.#update();
     } catch {
-      // The next look may succeed.
+      // The next refresh may succeed.
     }
   }
 
-  function arrived() {
-    if (!filter || filter === 'QUEUED') look();
+  #onReceived() {
+    if (!this.#status || this.#status === 'QUEUED') this.#refresh();
   }
 
-  async function heard(event) {
-    const row = rows.get(event.job_id);
+  async #onJobEvent(event) {
+    const row = this.#rows.get(event.job_id);
     if (!row) return;
-    if (event.status === row.job.status && !isOver(event)) {
+    if (event.status === row.job.status && !isFinished(event)) {
       row.show({ ...row.job, progress: event.progress });
       return;
     }
     try {
-      const job = await get(event.job_id, leaving.signal);
-      if (job.status !== row.job.status) say(t('now', { name: job.filename, state: t(job.status) }));
+      const job = await fetchJob(event.job_id, this.#closing.signal);
+      if (job.status !== row.job.status) {
+        announce(t('status_of', { name: job.filename, status: t(job.status) }));
+      }
       row.show(job);
-      settle();
+      this.#update();
     } catch {
-      // The next look may succeed.
+      // The next event or refresh may succeed.
     }
   }
 
-  function put(job, newest) {
-    const row = rows.get(job.id) ?? rowOf(job, { changed: settle, removed: () => drop(job.id) });
+  #show(job, { first = false } = {}) {
+    const known = this.#rows.get(job.id);
+    const row = known ?? new JobRow(job, {
+      onChange: () => this.#update(),
+      onRemove: () => this.#removeRow(job.id),
+    });
     row.show(job);
-    if (rows.has(job.id)) return;
-    rows.set(job.id, row);
-    if (newest) items.prepend(row.element);
-    else items.append(row.element);
+    if (known) return;
+    this.#rows.set(job.id, row);
+    if (first) this.#list.prepend(row.element);
+    else this.#list.append(row.element);
   }
 
-  function drop(id) {
-    const { element } = rows.get(id);
-    const neighbour = element.nextElementSibling ?? element.previousElementSibling;
-    rows.delete(id);
+  #removeRow(id) {
+    const { element } = this.#rows.get(id);
+    const neighbor = element.nextElementSibling ?? element.previousElementSibling;
+    this.#rows.delete(id);
     element.remove();
-    (neighbour?.querySelector('a') ?? main.querySelector('h1')).focus();
-    settle();
+    (neighbor?.querySelector('a') ?? this.#main.querySelector('h1')).focus();
+    this.#update();
   }
 
-  /** Watch what is under way: first what is worked on, then what waits longest. */
-  function settle() {
-    const open = [...rows.values()].map(({ job }) => job).filter((job) => !isOver(job)).reverse();
-    watch.want([...open.filter((job) => job.status === 'PROCESSING'), ...open.filter((job) => job.status !== 'PROCESSING')].map((job) => job.id));
-    const none = rest.querySelector('.empty');
-    if (rows.size > 0) none?.remove();
-    else if (!next && !none) rest.replaceChildren(empty(filter));
+  /** Watch the unfinished jobs: those in progress first, then those that wait longest. */
+  #update() {
+    const jobs = [...this.#rows.values()].map(({ job }) => job);
+    const unfinished = jobs.filter((job) => !isFinished(job)).reverse();
+    const inProgress = ({ status }) => status === 'PROCESSING';
+    this.#watcher.watch([
+      ...unfinished.filter(inProgress),
+      ...unfinished.filter((job) => !inProgress(job)),
+    ].map(({ id }) => id));
+    const empty = this.#end.querySelector('.empty');
+    if (this.#rows.size > 0) empty?.remove();
+    else if (!this.#nextPath && !empty) this.#end.replaceChildren(emptyNotice(this.#status));
   }
 
-  return {
-    title: t('videos'),
-    close() {
-      leaving.abort();
-      sight.disconnect();
-      watch.close();
-    },
-  };
+  close() {
+    this.#closing.abort();
+    this.#endObserver.disconnect();
+    this.#watcher.close();
+  }
 }
 
-function empty(filter) {
+function filters(current) {
+  const link = (status) =>
+    h('a', {
+      href: status ? `#/state/${status}` : '#/',
+      'aria-current': status === current && 'page',
+    }, t(`filter_${status ?? 'all'}`));
+  return h('nav', { class: 'filters', 'aria-label': t('filter') }, [null, ...STATUSES].map(link));
+}
+
+function emptyNotice(status) {
+  if (status) {
+    return h('div', { class: 'empty' },
+      h('p', { class: 'strong' }, t('no_videos_with_status')),
+      h('a', { href: '#/' }, t('show_all')));
+  }
   return h('div', { class: 'empty' },
-    h('p', { class: 'strong' }, t(filter ? 'nothing_here' : 'nothing_yet')),
-    filter ? h('a', { href: '#/' }, t('nothing_here_do')) : h('p', {}, t('nothing_yet_do')));
+    h('p', { class: 'strong' }, t('no_videos')),
+    h('p', {}, t('upload_first')));
 }
 
-/** A place to drop videos, and a button for those who choose them. */
-function dropZone(leaving) {
-  const rules = h('p', { class: 'hint' }, '\u00a0');
-  const input = h('input', { type: 'file', id: 'files', multiple: true, class: 'unseen', 'aria-describedby': 'rules', onchange: chosen });
-  rules.id = 'rules';
-  accepted().then((limits) => {
-    if (!limits) return;
-    input.accept = limits.suffixes.join(',');
-    rules.textContent = t('accepted', { suffixes: limits.suffixes.join(' '), size: bytes(limits.max_video_bytes) });
-  });
-  function chosen() {
-    add([...input.files]);
-    input.value = '';
-  }
-  const zone = h('section', { class: 'drop', 'aria-label': t('uploads') },
-    icon('up'), h('p', { class: 'strong' }, t('drop')), input, h('label', { for: 'files', class: 'primary' }, t('choose')), rules);
-  const held = (event) => event.dataTransfer?.types.includes('Files');
-  // Anywhere on the page: who misses the place would otherwise leave the page for the video.
-  const over = (event) => {
-    if (!held(event)) return;
-    event.preventDefault();
-    zone.classList.add('over');
-  };
-  addEventListener('dragover', over, { signal: leaving });
-  addEventListener('dragleave', (event) => event.relatedTarget ?? zone.classList.remove('over'), { signal: leaving });
-  addEventListener('drop', (event) => {
-    if (!held(event)) return;
-    event.preventDefault();
-    zone.classList.remove('over');
-    add([...event.dataTransfer.files]);
-  }, { signal: leaving });
-  return zone;
-}
+/** Row of a job. */
+class JobRow {
+  #state = h('div', { class: 'state' });
+  #body = h('div', {});
+  #actions = h('div', { class: 'actions' });
+  #error = errorLine();
+  #onChange;
+  #onRemove;
+  #drawn = null;
 
-function rowOf(first, { changed, removed }) {
-  const name = h('a', { class: 'name', href: `#/jobs/${first.id}` }, first.filename);
-  const [state, body, actions, wrong] = [h('div', { class: 'state' }), h('div', { class: 'body' }), h('div', { class: 'actions' }), h('p', { class: 'error', role: 'alert', hidden: true })];
-  const row = { job: first, element: h('li', {}, state, h('div', { class: 'what' }, name, body, wrong), actions), show };
-  const guarded = (act) => async () => {
-    wrong.hidden = true;
-    try {
-      await act();
-    } catch (error) {
-      wrong.textContent = refusal(error);
-      wrong.hidden = false;
-    }
-  };
-  const button = (what, shape, act) =>
-    h('button', { type: 'button', class: 'round', title: t(what), 'aria-label': t('of_file', { what: t(what), name: first.filename }), onclick: guarded(act) }, icon(shape));
-  async function removal() {
-    const job = await remove(row.job);
-    if (job === null) removed();
-    else if (job) {
-      show(job);
-      changed();
+  constructor(job, { onChange, onRemove }) {
+    this.job = job;
+    this.#onChange = onChange;
+    this.#onRemove = onRemove;
+    const link = h('a', { class: 'name', href: `#/jobs/${job.id}` }, job.filename);
+    this.element = h('li', {},
+      this.#state,
+      h('div', { class: 'details' }, link, this.#body, this.#error),
+      this.#actions);
+  }
+
+  /** Show the current state of the job. */
+  show(job) {
+    const statusChanged = this.#drawn === null || this.job.status !== job.status;
+    this.job = job;
+    const json = JSON.stringify(job);
+    if (json === this.#drawn) return;
+    this.#drawn = json;
+    this.#body.replaceChildren(...[
+      job.status === 'PROCESSING' && progressBar(job),
+      h('p', { class: 'facts' }, summaryText(job)),
+      job.status === 'FAILED' && h('p', { class: 'reason' }, job.error_message),
+    ].filter(Boolean));
+    if (!statusChanged) return;
+    this.#state.replaceChildren(statusBadge(job));
+    replaceActions(this.#actions,
+      job.download_available && this.#button('download', 'down', () => downloadArchive(this.job)),
+      isFinished(job)
+        ? this.#button('delete', 'trash', () => this.#remove())
+        : this.#button('cancel_job', 'close', () => this.#remove()));
+  }
+
+  #button(key, iconName, action) {
+    const label = t('of_file', { what: t(key), name: this.job.filename });
+    return iconButton(t(key), iconName, showingErrors(this.#error, action), label);
+  }
+
+  async #remove() {
+    const job = await removeJob(this.job);
+    if (job === null) {
+      this.#onRemove();
+    } else if (job) {
+      this.show(job);
+      this.#onChange();
     }
   }
-  let drawn = null;
-  function show(job) {
-    row.job = job;
-    const look = JSON.stringify(job);
-    if (look === drawn) return;
-    const states = drawn === null || JSON.parse(drawn).status !== job.status;
-    drawn = look;
-    body.replaceChildren(...(job.status === 'PROCESSING' ? [progress(job)] : []), h('p', { class: 'facts' }, glance(job)), ...(job.status === 'FAILED' ? [h('p', { class: 'why' }, job.error_message)] : []));
-    if (!states) return;
-    state.replaceChildren(badge(job));
-    const held = actions.contains(document.activeElement);
-    actions.replaceChildren(
-      ...(job.download_available ? [button('download', 'down', () => download(row.job))] : []),
-      button(isOver(job) ? 'delete' : 'stop', isOver(job) ? 'bin' : 'close', removal));
-    if (held) actions.querySelector('button').focus();
-  }
-  return row;
 }

@@ -1,81 +1,97 @@
-// Where everything begins: which view is shown, and what stands around it.
+// Entry point: the view of the current address, and the header around it.
 
 import { h } from './dom.js';
-import { entry } from './entry.js';
-import { job } from './job.js';
-import { list } from './list.js';
-import { logOut, sessions, user } from './session.js';
-import { redraw, start } from './tray.js';
-import { abandon } from './uploads.js';
-import { language, speak, t } from './words.js';
+import { JobView } from './job.js';
+import { ListView } from './list.js';
+import { LoginView } from './login.js';
+import { logOut, sessionEvents, user } from './session.js';
+import { language, setLanguage, t } from './texts.js';
+import { UploadPanel } from './upload-panel.js';
+import { cancelAll } from './uploads.js';
 
-const [skip, top, main, tray] = ['skip', 'top', 'main', 'tray'].map((id) => document.getElementById(id));
+const [skipLink, header, main, uploads] = ['skip-link', 'header', 'main', 'uploads'].map((id) =>
+  document.getElementById(id));
+const uploadPanel = new UploadPanel(uploads);
 let view = null;
-/** Where the user wanted to go before logging in. */
-let wanted = null;
+/** Address that was requested before the login, and is opened after it. */
+let requestedHash = null;
 
-/** The view of an address, and what is said of it there. */
-function route(ended) {
-  const [kind, first, second] = location.hash.replace(/^#?\/?/, '').split('/').map(decodeURIComponent);
-  if (!user() && kind === 'jobs') wanted = location.hash;
-  if (!user()) return [entry, { mode: kind === 'register' ? 'register' : 'login', ended }];
-  if (kind === 'jobs' && first) return [job, { id: first, frame: Number(second) || null }];
-  return [list, { filter: kind === 'state' ? first : null }];
+/** Return the class of the view of the current address, and its options. */
+function route(expired) {
+  const path = location.hash.replace(/^#?\/?/, '');
+  const [kind, first, second] = path.split('/').map(decodeURIComponent);
+  if (!user()) {
+    if (kind === 'jobs') requestedHash = location.hash;
+    return [LoginView, { mode: kind === 'register' ? 'register' : 'login', expired }];
+  }
+  if (kind === 'jobs' && first) return [JobView, { id: first, frame: Number(second) || null }];
+  return [ListView, { status: kind === 'state' ? first : null }];
 }
 
-function show({ ended = false, anew = false } = {}) {
-  const [draw, options] = route(ended);
-  if (!anew && view?.draw === draw && view.again?.(options)) return;
+/** Show the view of the current address. `redraw` replaces a view that could be updated. */
+function showView({ expired = false, redraw = false } = {}) {
+  const [View, options] = route(expired);
+  if (!redraw && view instanceof View && view.update?.(options)) return;
+  const initial = view === null;
   view?.close?.();
   main.replaceChildren();
-  main.className = draw.name;
-  const first = view === null;
-  view = { ...draw(main, options), draw };
+  view = new View(main, options);
   document.title = view.title === 'FIAP X' ? view.title : `${view.title} · FIAP X`;
-  if (first) return;
+  if (initial) return;
   scrollTo(0, 0);
-  main.querySelector(draw === entry ? 'input' : 'h1')?.focus({ preventScroll: true });
+  main.querySelector(View === LoginView ? 'input' : 'h1')?.focus({ preventScroll: true });
 }
 
-function frame() {
-  skip.textContent = t('skip');
-  const choice = (tag, name) =>
-    h('button', { type: 'button', lang: tag, 'aria-pressed': String(language === tag), 'aria-label': `${tag.toUpperCase()}: ${name}`, onclick: () => turn(tag) }, tag.toUpperCase());
-  top.replaceChildren(
-    h('a', { class: 'brand', href: '#/' }, h('span', { class: 'mark', 'aria-hidden': 'true' }), 'FIAP X'),
+function drawHeader() {
+  skipLink.textContent = t('skip');
+  const logout = { type: 'button', class: 'quiet', id: 'logout', onclick: logOut };
+  header.replaceChildren(
+    h('a', { class: 'brand', href: '#/' },
+      h('span', { class: 'brand-mark', 'aria-hidden': 'true' }), 'FIAP X'),
     h('div', { class: 'account' },
-      user() && h('span', { class: 'who', title: user().email }, user().name),
-      user() && h('button', { type: 'button', class: 'quiet', id: 'logout', onclick: logOut }, t('logout')),
-      h('div', { class: 'languages', role: 'group', 'aria-label': t('language') }, choice('pt', 'Português'), choice('en', 'English'))));
+      user() && h('span', { class: 'user-name', title: user().email }, user().name),
+      user() && h('button', logout, t('logout')),
+      h('div', { class: 'languages', role: 'group', 'aria-label': t('language') },
+        languageButton('pt', 'Português'),
+        languageButton('en', 'English'))));
 }
 
-function turn(tag) {
-  speak(tag);
-  frame();
-  show({ anew: true });
-  redraw(tray);
-  top.querySelector(`[lang=${tag}]`).focus();
+function languageButton(tag, name) {
+  return h('button', {
+    type: 'button',
+    lang: tag,
+    'aria-pressed': String(language === tag),
+    'aria-label': `${tag.toUpperCase()}: ${name}`,
+    onclick: () => changeLanguage(tag),
+  }, tag.toUpperCase());
 }
 
-skip.addEventListener('click', (event) => {
+function changeLanguage(tag) {
+  setLanguage(tag);
+  drawHeader();
+  showView({ redraw: true });
+  uploadPanel.redraw();
+  header.querySelector(`[lang=${tag}]`).focus();
+}
+
+skipLink.addEventListener('click', (event) => {
   event.preventDefault();
   main.focus();
 });
-addEventListener('hashchange', () => show());
-sessions.addEventListener('change', ({ detail: { ended } }) => {
-  // What one user sends is not another's.
-  abandon();
+addEventListener('hashchange', () => showView());
+sessionEvents.addEventListener('change', ({ detail: { expired } }) => {
+  // Uploads of one user must not go on as those of another.
+  cancelAll();
   if (user()) {
-    history.replaceState(null, '', wanted ?? '#/');
-    wanted = null;
+    history.replaceState(null, '', requestedHash ?? '#/');
+    requestedHash = null;
   } else {
-    if (ended) wanted = location.hash;
+    if (expired) requestedHash = location.hash;
     history.replaceState(null, '', '#/login');
   }
-  frame();
-  show({ ended });
+  drawHeader();
+  showView({ expired });
 });
 
-frame();
-start(tray);
-show();
+drawHeader();
+showView();

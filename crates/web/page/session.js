@@ -1,15 +1,16 @@
-// Who uses the page, and every request to the interface.
+// Session of the user, and requests to the HTTP API.
 //
-// The session lies in localStorage, so that it outlives the tab and all tabs share it. Whoever could run a script here could use the
-// session wherever it lay, and the content security policy lets nobody; a stolen refresh token that is used ends the session for both.
+// The session is kept in localStorage, so that it outlives the tab and all tabs share it. A script
+// that could read it there could use it wherever it was kept, and the content security policy lets
+// no foreign script run. A stolen refresh token that is used ends the session for both sides.
 
-import { language } from './words.js';
+import { language } from './texts.js';
 
 const KEY = 'fiapx.session';
-/** An access token that expires sooner, in milliseconds, is renewed before it is used. */
-const MARGIN = 30_000;
+/** Time before its expiry, in milliseconds, at which an access token is renewed. */
+const RENEWAL_MARGIN = 30_000;
 
-/** Why the interface refused, or could not be reached. */
+/** Error response of the API (RFC 9457), or a failure to reach it (code NETWORK). */
 export class Problem extends Error {
   constructor({ code, detail, errors }, status = 0) {
     super(detail ?? code);
@@ -22,13 +23,16 @@ export class Problem extends Error {
   }
 }
 
-/** Turns when somebody logs in or out, here or in another tab. */
-export const sessions = new EventTarget();
+/**
+ * Source of `change` events: a user logged in or out, in this tab or in another one. The detail
+ * `expired` is true if the API ended the session.
+ */
+export const sessionEvents = new EventTarget();
 
-let session = read();
-let renewing = null;
+let session = readSession();
+let renewal = null;
 
-function read() {
+function readSession() {
   try {
     return JSON.parse(localStorage.getItem(KEY));
   } catch {
@@ -36,63 +40,73 @@ function read() {
   }
 }
 
-async function keep(other) {
-  session = other;
-  if (other) localStorage.setItem(KEY, JSON.stringify(other));
+async function storeSession(changed) {
+  session = changed;
+  if (changed) localStorage.setItem(KEY, JSON.stringify(changed));
   else localStorage.removeItem(KEY);
-  await shelve((store) => (other ? store.put(other, KEY) : store.delete(KEY)));
+  await withSharedStore((store) => (changed ? store.put(changed, KEY) : store.delete(KEY)));
 }
 
 /**
- * Do something with the session in IndexedDB, which all tabs see alike at once; what one writes to localStorage, others may see a moment
- * later. Gives nothing where there is no IndexedDB.
+ * Run an operation on the session in IndexedDB, whose transactions all tabs see in the same order;
+ * a write to localStorage can reach other tabs later. Resolves to the result of the operation, or
+ * to undefined if IndexedDB is not available.
  */
-function shelve(act) {
-  return new Promise((done) => {
+function withSharedStore(operation) {
+  return new Promise((resolve) => {
     const opening = indexedDB.open('fiapx', 1);
     opening.onupgradeneeded = () => opening.result.createObjectStore('session');
-    opening.onerror = () => done();
+    opening.onerror = () => resolve();
     opening.onsuccess = () => {
       const transaction = opening.result.transaction('session', 'readwrite');
-      const asked = act(transaction.objectStore('session'));
-      transaction.oncomplete = () => { opening.result.close(); done(asked.result); };
-      transaction.onabort = () => { opening.result.close(); done(); };
+      const request = operation(transaction.objectStore('session'));
+      transaction.oncomplete = () => {
+        opening.result.close();
+        resolve(request.result);
+      };
+      transaction.onabort = () => {
+        opening.result.close();
+        resolve();
+      };
     };
   });
 }
 
-function changed(ended = false) {
-  sessions.dispatchEvent(new CustomEvent('change', { detail: { ended } }));
+function notifyChange({ expired = false } = {}) {
+  sessionEvents.dispatchEvent(new CustomEvent('change', { detail: { expired } }));
 }
 
 addEventListener('storage', ({ key }) => {
   if (key !== KEY && key !== null) return;
   const before = session;
-  session = read();
-  if (before?.email !== session?.email) changed();
+  session = readSession();
+  if (before?.email !== session?.email) notifyChange();
 });
 
-/** The user: `{ name, email }`, or null. */
+/** Return the user as `{ name, email }`, or null. */
 export function user() {
   return session;
 }
 
-async function ask(path, options) {
+async function send(path, options) {
+  const headers = { 'Accept-Language': language, ...options.headers };
   try {
-    return await fetch(path, { ...options, headers: { 'Accept-Language': language, ...options.headers } });
+    return await fetch(path, { ...options, headers });
   } catch (error) {
     throw error.name === 'AbortError' ? error : new Problem({ code: 'NETWORK' });
   }
 }
 
-async function post(path, body, headers) {
-  const response = await ask(path, { method: 'POST', headers: { 'Content-Type': 'application/json', ...headers }, body: JSON.stringify(body) });
+async function post(path, body) {
+  const headers = { 'Content-Type': 'application/json' };
+  const response = await send(path, { method: 'POST', headers, body: JSON.stringify(body) });
   if (!response.ok) throw await Problem.of(response);
   return response.status === 204 ? null : response.json();
 }
 
-const opened = ({ access_token: access, refresh_token: refresh, expires_in: seconds }, about) =>
-  ({ ...about, access, refresh, expires: Date.now() + seconds * 1000 });
+function newSession({ access_token: access, refresh_token: refresh, expires_in: seconds }, user) {
+  return { ...user, access, refresh, expires: Date.now() + seconds * 1000 };
+}
 
 /** Create an account and log in. */
 export async function register({ name, email, password }) {
@@ -103,62 +117,73 @@ export async function register({ name, email, password }) {
 /** Log in. */
 export async function logIn({ email, password }) {
   const tokens = await post('/auth/login', { email, password });
-  const response = await ask('/auth/me', { headers: { Authorization: `Bearer ${tokens.access_token}` } });
+  const headers = { Authorization: `Bearer ${tokens.access_token}` };
+  const response = await send('/auth/me', { headers });
   if (!response.ok) throw await Problem.of(response);
   const { name, email: address } = await response.json();
-  await keep(opened(tokens, { name, email: address }));
-  changed();
+  await storeSession(newSession(tokens, { name, email: address }));
+  notifyChange();
 }
 
-/** Log out, whether or not the service hears of it. */
+/** Log out in all tabs, even if the API cannot be reached. */
 export async function logOut() {
   const { refresh } = session;
-  keep(null);
-  changed();
+  storeSession(null);
+  notifyChange();
   await post('/auth/logout', { refresh_token: refresh }).catch(() => {});
 }
 
-// A refresh token is spent by its use, and one that is used twice ends the session. So one tab at a time renews, and the others take what
-// it got. Browsers know locks on safe origins alone; elsewhere two tabs may meet, and log in again.
-const alone = (work) => (navigator.locks ? navigator.locks.request('fiapx.renew', work) : work());
+// A refresh token can be used once; using it twice ends the session. So one tab at a time renews,
+// and the others use its result. Web Locks exist in secure contexts only; without them two tabs
+// may renew at the same time, and the user has to log in again.
+function withRenewalLock(operation) {
+  return navigator.locks ? navigator.locks.request('fiapx.renew', operation) : operation();
+}
 
-async function renew(stale) {
-  renewing ??= alone(async () => {
-    session = (await shelve((store) => store.get(KEY))) ?? read();
+async function renew(rejected) {
+  renewal ??= withRenewalLock(async () => {
+    session = (await withSharedStore((store) => store.get(KEY))) ?? readSession();
     if (!session) throw new Problem({ code: 'NOT_LOGGED_IN' }, 401);
-    if (session.access !== stale && session.expires > Date.now() + MARGIN) return;
+    if (session.access !== rejected && session.expires > Date.now() + RENEWAL_MARGIN) return;
     try {
       const tokens = await post('/auth/refresh', { refresh_token: session.refresh });
-      await keep(opened(tokens, { name: session.name, email: session.email }));
+      await storeSession(newSession(tokens, { name: session.name, email: session.email }));
     } catch (problem) {
       if (problem.status === 401) {
-        await keep(null);
-        changed(true);
+        await storeSession(null);
+        notifyChange({ expired: true });
       }
       throw problem;
     }
   }).finally(() => {
-    renewing = null;
+    renewal = null;
   });
-  return renewing;
+  return renewal;
 }
 
-/** An access token that is valid for a while; not the `stale` one, which was refused. */
-export async function token(stale) {
+/** Return a valid access token, other than the one that the API `rejected`. */
+async function accessToken(rejected) {
   if (!session) throw new Problem({ code: 'NOT_LOGGED_IN' }, 401);
-  if (session.access === stale || session.expires < Date.now() + MARGIN) await renew(session.access);
+  if (session.access === rejected || session.expires < Date.now() + RENEWAL_MARGIN) {
+    await renew(session.access);
+  }
   return session.access;
 }
 
-/** Do a request as the user; gives the response if it is a success, and throws a problem otherwise. */
-export async function request(path, { method = 'GET', signal, headers } = {}) {
-  const once = async (access) => ask(path, { method, signal, headers: { ...headers, Authorization: `Bearer ${access}` } });
-  let access = await token();
-  let response = await once(access);
-  if (response.status === 401) {
-    access = await token(access);
-    response = await once(access);
-  }
+/**
+ * Call `send(token)` with an access token, and once more with a new one if the response has status
+ * 401. Returns the response.
+ */
+export async function withAccessToken(send) {
+  const token = await accessToken();
+  const response = await send(token);
+  return response.status === 401 ? send(await accessToken(token)) : response;
+}
+
+/** Send a request as the user. Returns a successful response; throws a `Problem` otherwise. */
+export async function request(path, { method = 'GET', signal } = {}) {
+  const response = await withAccessToken((token) =>
+    send(path, { method, signal, headers: { Authorization: `Bearer ${token}` } }));
   if (!response.ok) throw await Problem.of(response);
   return response;
 }

@@ -1,140 +1,161 @@
-// Videos on their way to the service. They go on whatever view is shown.
+// Queue of uploads. Uploads continue when the view changes.
 
 import { bytes } from './format.js';
-import { Problem, token } from './session.js';
-import { refusal, t } from './words.js';
+import { Problem, withAccessToken } from './session.js';
+import { problemText, t } from './texts.js';
 
-/** Uploads at a time: the browser's few connections are for watching and looking, too. */
-const AT_ONCE = 2;
-/** The share of the newest measurement in what is shown as speed. */
-const NEWEST = 0.2;
+/** Maximum concurrent uploads. Browsers open six connections to a host for everything. */
+const MAX_CONCURRENT = 2;
+/** Weight of the newest measurement in the moving average of the speed. */
+const SPEED_WEIGHT = 0.2;
+/** Minimum time between two measurements of the speed, in milliseconds. */
+const SPEED_INTERVAL = 200;
 
-/** All uploads that are shown, oldest first. */
+/**
+ * All uploads on the panel, oldest first. The state is one of `waiting`, `sending`, `storing`,
+ * `received`, `cancelled`, `failed` (a retry may help) and `rejected` (it cannot).
+ */
 export const uploads = [];
 
-/** Tells of every change of an upload: `change`, and `received` with its job's id. */
-export const news = new EventTarget();
+/** Source of the events `change` (of any upload) and `received` (an upload became a job). */
+export const uploadEvents = new EventTarget();
 
-let acceptance = null;
+let limits = null;
 
-/** What the service accepts; null if it cannot be asked, and then it says itself what it refuses. */
-export async function accepted() {
-  acceptance ??= fetch('/videos/upload').then((response) => (response.ok ? response.json() : null)).catch(() => null);
-  const answer = await acceptance;
-  if (!answer) acceptance = null;
-  return answer;
+/** Fetch the limits of uploads. Returns null if that fails; the API checks each upload anyway. */
+export async function uploadLimits() {
+  limits ??= fetch('/videos/upload')
+    .then((response) => (response.ok ? response.json() : null))
+    .catch(() => null);
+  const fetched = await limits;
+  if (!fetched) limits = null;
+  return fetched;
 }
 
-/** Whether an upload may still become something by itself. */
-export const isGoing = ({ state }) => ['waiting', 'sending', 'storing'].includes(state);
+/** Whether an upload waits or is in progress. */
+export function isActive({ state }) {
+  return ['waiting', 'sending', 'storing'].includes(state);
+}
 
-/** Upload files; those that are refused are shown with the reason, and not sent. */
-export async function add(files) {
-  const limits = await accepted();
+/** Add files to the queue. Files outside the limits are shown as rejected and not sent. */
+export async function addFiles(files) {
+  const limits = await uploadLimits();
   for (const file of files) {
-    const wrong = limits && fault(file, limits);
-    uploads.push({ file, key: name(), state: wrong ? 'refused' : 'waiting', wrong, sent: 0, speed: null, request: null, job: null });
+    const errorText = limits && rejectionText(file, limits);
+    uploads.push({
+      file,
+      key: newIdempotencyKey(),
+      state: errorText ? 'rejected' : 'waiting',
+      errorText,
+      sentBytes: 0,
+      bytesPerSecond: null,
+      request: null,
+      jobId: null,
+    });
   }
-  proceed();
+  startNext();
 }
 
-function fault(file, { suffixes, max_video_bytes: most }) {
-  if (!suffixes.some((suffix) => file.name.toLowerCase().endsWith(suffix))) return () => t('wrong_suffix', { suffixes: suffixes.join(' ') });
-  if (file.size === 0) return () => t('empty_file');
-  if (file.size > most) return () => t('too_large', { size: bytes(most) });
+/** Return a function that gives the reason for a rejection in the current language, or null. */
+function rejectionText(file, { suffixes, max_video_bytes: maximum }) {
+  const name = file.name.toLowerCase();
+  if (!suffixes.some((suffix) => name.endsWith(suffix))) {
+    return () => t('wrong_suffix', { suffixes: suffixes.join(' ') });
+  }
+  if (file.size === 0) return () => problemText({ code: 'EMPTY_FILE' });
+  if (file.size > maximum) return () => t('too_large', { size: bytes(maximum) });
   return null;
 }
 
-/** A name of an upload, by which the service knows it again: a retry makes no second job. */
-function name() {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+/** Random `Idempotency-Key`, with which a retry of a received upload does not add a job. */
+function newIdempotencyKey() {
+  const random = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(random, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
-/** Give an upload up. */
+/** Cancel an upload. */
 export function cancel(upload) {
-  upload.state = 'stopped';
+  upload.state = 'cancelled';
   upload.request?.abort();
-  proceed();
+  startNext();
 }
 
-/** Try an upload again that failed or was given up. */
+/** Try an upload again that failed or was cancelled. */
 export function retry(upload) {
-  Object.assign(upload, { state: 'waiting', wrong: null, sent: 0, speed: null });
-  proceed();
+  Object.assign(upload, {
+    state: 'waiting',
+    errorText: null,
+    sentBytes: 0,
+    bytesPerSecond: null,
+  });
+  startNext();
 }
 
-/** Show these uploads no longer. */
-export function dismiss(which) {
-  for (const upload of uploads.filter((upload) => !isGoing(upload) && which(upload))) uploads.splice(uploads.indexOf(upload), 1);
-  changed();
+/** Remove inactive uploads that match the predicate from the panel. */
+export function dismiss(predicate) {
+  for (const upload of uploads.filter((upload) => !isActive(upload) && predicate(upload))) {
+    uploads.splice(uploads.indexOf(upload), 1);
+  }
+  notifyChange();
 }
 
-/** Give all uploads up: their user is gone. */
-export function abandon() {
-  uploads.filter(isGoing).forEach(cancel);
+/** Cancel and remove all uploads, because their user has logged out. */
+export function cancelAll() {
+  uploads.filter(isActive).forEach(cancel);
   uploads.length = 0;
-  changed();
+  notifyChange();
 }
 
-const changed = () => news.dispatchEvent(new Event('change'));
+function notifyChange() {
+  uploadEvents.dispatchEvent(new Event('change'));
+}
 
-function proceed() {
-  const under = uploads.filter(({ state }) => state === 'sending' || state === 'storing').length;
-  uploads.filter(({ state }) => state === 'waiting').slice(0, AT_ONCE - under).forEach(send);
-  changed();
+function startNext() {
+  const running = uploads.filter(({ state }) => state === 'sending' || state === 'storing').length;
+  const waiting = uploads.filter(({ state }) => state === 'waiting');
+  waiting.slice(0, MAX_CONCURRENT - running).forEach(send);
+  notifyChange();
 }
 
 async function send(upload) {
   upload.state = 'sending';
   try {
-    let access = await token();
-    let answer = await post(upload, access);
-    if (answer.status === 401) {
-      access = await token(access);
-      answer = await post(upload, access);
-    }
-    if (answer.status !== 202) throw new Problem(answer.document, answer.status);
-    Object.assign(upload, { state: 'received', job: answer.document.job_id, sent: upload.file.size });
-    news.dispatchEvent(new CustomEvent('received', { detail: upload }));
+    const { status, document } = await withAccessToken((token) => post(upload, token));
+    if (status !== 202) throw new Problem(document, status);
+    const { job_id: jobId } = document;
+    Object.assign(upload, { state: 'received', jobId, sentBytes: upload.file.size });
+    uploadEvents.dispatchEvent(new Event('received'));
   } catch (error) {
-    if (upload.state === 'stopped') return;
-    // The jobs of this name are deleted; whoever tries again wants others.
-    if (error.code === 'IDEMPOTENCY_KEY_USED') upload.key = name();
-    // Another time the same file would be the same.
-    const state = [413, 415, 422].includes(error.status) ? 'refused' : 'failed';
-    Object.assign(upload, { state, wrong: () => refusal(error) });
+    if (upload.state === 'cancelled') return;
+    // The job of this key was deleted; a retry is meant to add a new one.
+    if (error.code === 'IDEMPOTENCY_KEY_USED') upload.key = newIdempotencyKey();
+    const state = [413, 415, 422].includes(error.status) ? 'rejected' : 'failed';
+    Object.assign(upload, { state, errorText: () => problemText(error) });
   } finally {
     upload.request = null;
-    proceed();
+    startNext();
   }
 }
 
-/** Send the file once. `fetch` does not tell how much is sent, so this is done the old way. */
-function post(upload, access) {
-  return new Promise((answered, broken) => {
+/** Send the file once. `fetch` does not report the progress of a request, `XMLHttpRequest` does. */
+function post(upload, token) {
+  return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    let [since, before] = [performance.now(), 0];
-    request.upload.onprogress = ({ loaded, total }) => {
-      const now = performance.now();
-      // The form is a little more than the file.
-      upload.sent = Math.round((loaded / total) * upload.file.size);
-      if (now - since > 200) {
-        const speed = ((upload.sent - before) / (now - since)) * 1000;
-        upload.speed = upload.speed === null ? speed : upload.speed + NEWEST * (speed - upload.speed);
-        [since, before] = [now, upload.sent];
-      }
-      changed();
-    };
+    const fail = () => reject(new Problem({ code: 'NETWORK' }));
+    request.upload.onprogress = progressHandler(upload);
     request.upload.onload = () => {
       if (upload.state === 'sending') upload.state = 'storing';
-      changed();
+      notifyChange();
     };
-    request.onload = () => answered({ status: request.status, document: request.response ?? { code: 'INTERNAL_ERROR' } });
-    request.onerror = () => broken(new Problem({ code: 'NETWORK' }));
-    request.onabort = () => broken(new Problem({ code: 'NETWORK' }));
+    request.onload = () => {
+      const document = request.response ?? { code: 'INTERNAL_ERROR' };
+      resolve({ status: request.status, document });
+    };
+    request.onerror = fail;
+    request.onabort = fail;
     request.open('POST', '/videos/upload');
     request.responseType = 'json';
-    request.setRequestHeader('Authorization', `Bearer ${access}`);
+    request.setRequestHeader('Authorization', `Bearer ${token}`);
     request.setRequestHeader('Idempotency-Key', upload.key);
     const form = new FormData();
     form.append('file', upload.file, upload.file.name);
@@ -143,6 +164,22 @@ function post(upload, access) {
   });
 }
 
+function progressHandler(upload) {
+  let [measuredAt, measuredBytes] = [performance.now(), 0];
+  return ({ loaded, total }) => {
+    const now = performance.now();
+    // `total` includes the form around the file.
+    upload.sentBytes = Math.round((loaded / total) * upload.file.size);
+    if (now - measuredAt > SPEED_INTERVAL) {
+      const speed = ((upload.sentBytes - measuredBytes) / (now - measuredAt)) * 1000;
+      const average = upload.bytesPerSecond ?? speed;
+      upload.bytesPerSecond = average + SPEED_WEIGHT * (speed - average);
+      [measuredAt, measuredBytes] = [now, upload.sentBytes];
+    }
+    notifyChange();
+  };
+}
+
 addEventListener('beforeunload', (event) => {
-  if (uploads.some(isGoing)) event.preventDefault();
+  if (uploads.some(isActive)) event.preventDefault();
 });

@@ -1,155 +1,191 @@
-// One frame in full, with the ways to its neighbours.
+// Viewer of single frames in full size.
 
-import { h, icon } from './dom.js';
+import { h, iconButton, saveFile } from './dom.js';
+import { errorLine, showError } from './errors.js';
 import { timecode } from './format.js';
-import { save } from './jobs.js';
-import { path, picture } from './gallery.js';
-import { refusal, t } from './words.js';
+import { fetchFrame, frameHash, framePath } from './frames.js';
+import { problemText, t } from './texts.js';
 
-/** A frame of a job, over everything else. */
-export class Viewer {
+/** Dialog that shows a frame of a job, with buttons and keys for the other frames. */
+export class FrameViewer {
+  /** Number of the frame that is shown. */
   shown = null;
-  #id;
-  #gallery;
-  #linked;
-  #pictures = new Map();
+  #jobId;
+  #source;
+  #openedByLink;
+  #urls = new Map();
   #dialog;
   #image = h('img', { alt: '' });
-  #place = h('h2', { id: 'viewer-title', 'aria-live': 'polite' });
-  #wrong = h('p', { class: 'error', role: 'alert', hidden: true });
-  #buttons;
+  #heading = h('h2', { id: 'viewer-title', 'aria-live': 'polite' });
+  #error = errorLine();
+  #previous = iconButton(t('previous'), 'left', () => this.#step(-1));
+  #next = iconButton(t('next'), 'right', () => this.#step(1));
+  #download = iconButton(t('download_frame'), 'down', () => this.#save());
 
-  constructor(id, gallery, linked, closed) {
-    this.#id = id;
-    this.#linked = linked;
-    this.#gallery = gallery;
-    const button = (what, shape, act) => h('button', { type: 'button', class: 'round', 'aria-label': t(what), title: t(what), onclick: act }, icon(shape));
-    this.#buttons = {
-      previous: button('previous', 'left', () => this.#step(-1)),
-      next: button('next', 'right', () => this.#step(1)),
-      save: button('download_frame', 'down', () => this.#save()),
-      close: button('close', 'close', () => this.#leave()),
+  /**
+   * Open the viewer. `source` has the listed `frames`, the number of all frames (`written`),
+   * whether some are not listed yet (`hasMore`), and `loadMore()`. `openedByLink` means that the
+   * previous history entry is the page behind the dialog.
+   */
+  constructor(jobId, source, { openedByLink, onClose }) {
+    this.#jobId = jobId;
+    this.#source = source;
+    this.#openedByLink = openedByLink;
+    this.#next.autofocus = true;
+    const attributes = {
+      class: 'viewer',
+      'aria-labelledby': 'viewer-title',
+      onkeydown: (event) => this.#onKeyDown(event),
+      oncancel: (event) => {
+        event.preventDefault();
+        this.#leave();
+      },
     };
-    const { previous, next, save: keep, close } = this.#buttons;
-    next.autofocus = true;
-    this.#dialog = h('dialog', { class: 'viewer', 'aria-labelledby': 'viewer-title', onkeydown: (event) => this.#key(event), oncancel: (event) => { event.preventDefault(); this.#leave(); } },
-      h('div', { class: 'viewer-head' }, this.#place, keep, close),
-      h('div', { class: 'viewer-picture' }, this.#image, this.#wrong), previous, next);
+    this.#dialog = h('dialog', attributes,
+      h('div', { class: 'viewer-head' },
+        this.#heading,
+        this.#download,
+        iconButton(t('close'), 'close', () => this.#leave())),
+      h('div', { class: 'viewer-frame' }, this.#image, this.#error),
+      this.#previous,
+      this.#next);
     this.#dialog.addEventListener('close', () => {
       this.#dialog.remove();
-      this.#pictures.forEach((url) => url.then(URL.revokeObjectURL, () => {}));
-      // A browser may close it without asking.
-      if (location.hash === `#/jobs/${id}/${this.shown}`) history.replaceState(null, '', `#/jobs/${id}`);
-      closed();
+      this.#urls.forEach(revoke);
+      // A browser may close a dialog without a `cancel` event.
+      if (location.hash === frameHash(jobId, this.shown)) {
+        history.replaceState(null, '', `#/jobs/${jobId}`);
+      }
+      onClose();
     });
     document.body.append(this.#dialog);
     this.#dialog.showModal();
   }
 
-  /** Show the frame of this number. */
+  /** Show the frame with this number. */
   async show(number) {
     this.shown = number;
-    const { frames } = this.#gallery;
-    while (this.#gallery.unlisted && !(frames.at(-1)?.number >= number + 1)) {
-      const before = frames.length;
-      await this.#gallery.more();
-      if (frames.length === before) break;
-    }
+    await this.#listUpTo(number + 1);
     if (this.shown !== number) return;
+    const { frames } = this.#source;
     const index = frames.findIndex((frame) => frame.number === number);
     const frame = frames[index];
-    this.#buttons.previous.disabled = index <= 0;
-    this.#buttons.next.disabled = index < 0 || index === frames.length - 1;
-    this.#buttons.save.disabled = !frame;
-    this.#wrong.hidden = true;
+    this.#previous.disabled = index <= 0;
+    this.#next.disabled = index < 0 || index === frames.length - 1;
+    this.#download.disabled = !frame;
+    this.#error.hidden = true;
     if (!frame) {
-      this.#fail(t('frame_failed'));
+      this.#fail(t('frame_not_loaded'));
       return;
     }
     const time = timecode(frame.timestamp_s);
-    this.#place.replaceChildren(h('span', {}, t('frame_of', { n: number, of: Math.max(this.#gallery.written, frames.at(-1).number) })), ' ', h('span', { class: 'time' }, time));
-    this.#image.width = frame.width;
-    this.#image.height = frame.height;
-    this.#image.classList.add('coming');
+    const total = Math.max(this.#source.written, frames.at(-1).number);
+    this.#heading.replaceChildren(
+      h('span', {}, t('frame_of', { n: number, total })), ' ',
+      h('span', { class: 'time' }, time));
     try {
-      const url = await this.#picture(number);
-      if (this.shown !== number || !this.#dialog.isConnected) return;
-      this.#image.src = url;
-      this.#image.alt = t('frame_at', { n: number, time });
-      await this.#image.decode();
-      this.#image.classList.remove('coming');
+      await this.#draw(frame, t('frame_at', { n: number, time }));
     } catch (error) {
-      if (this.shown === number) this.#fail(refusal(error));
+      if (this.shown === number) this.#fail(problemText(error));
       return;
     }
-    if (this.shown !== number) return;
-    // Its neighbours are likely to be next; all others are let go.
-    const near = [index, index + 1, index - 1].map((place) => frames[place]?.number).filter(Boolean);
-    for (const [other, url] of this.#pictures) {
-      if (near.includes(other)) continue;
-      this.#pictures.delete(other);
-      url.then(URL.revokeObjectURL, () => {});
-    }
-    near.forEach((other) => this.#picture(other).catch(() => {}));
+    if (this.shown === number) this.#keep([frame, frames[index + 1], frames[index - 1]]);
   }
 
-  #picture(number) {
-    if (!this.#pictures.has(number)) {
-      const url = picture(path(this.#id, number));
-      url.catch(() => this.#pictures.delete(number));
-      this.#pictures.set(number, url);
+  /** List frames until the one with this number is known, or there are no more. */
+  async #listUpTo(number) {
+    const { frames } = this.#source;
+    while (this.#source.hasMore && !(frames.at(-1)?.number >= number)) {
+      const before = frames.length;
+      await this.#source.loadMore();
+      if (frames.length === before) return;
     }
-    return this.#pictures.get(number);
+  }
+
+  async #draw(frame, description) {
+    this.#image.width = frame.width;
+    this.#image.height = frame.height;
+    this.#image.classList.add('pending');
+    const url = await this.#fetch(frame.number);
+    if (this.shown !== frame.number || !this.#dialog.isConnected) return;
+    this.#image.src = url;
+    this.#image.alt = description;
+    await this.#image.decode();
+    this.#image.classList.remove('pending');
+  }
+
+  /** Keep these frames in memory, fetching those that are missing, and release all others. */
+  #keep(frames) {
+    const numbers = frames.filter(Boolean).map(({ number }) => number);
+    for (const [number, url] of this.#urls) {
+      if (numbers.includes(number)) continue;
+      this.#urls.delete(number);
+      revoke(url);
+    }
+    numbers.forEach((number) => this.#fetch(number).catch(() => {}));
+  }
+
+  #fetch(number) {
+    if (!this.#urls.has(number)) {
+      const url = fetchFrame(framePath(this.#jobId, number));
+      url.catch(() => this.#urls.delete(number));
+      this.#urls.set(number, url);
+    }
+    return this.#urls.get(number);
   }
 
   #fail(text) {
     this.#image.removeAttribute('src');
-    this.#wrong.textContent = text;
-    this.#wrong.hidden = false;
+    showError(this.#error, text);
   }
 
-  #step(by) {
-    const { frames } = this.#gallery;
-    const index = frames.findIndex((frame) => frame.number === this.shown);
-    this.#to(frames[index + by]);
+  #step(offset) {
+    const { frames } = this.#source;
+    const index = frames.findIndex(({ number }) => number === this.shown);
+    this.#goTo(frames[index + offset]);
   }
 
-  #to(frame) {
+  #goTo(frame) {
     if (!frame || frame.number === this.shown) return;
-    // Going back leads out of the viewer, not through all that was seen.
-    history.replaceState(null, '', `#/jobs/${this.#id}/${frame.number}`);
+    // Going back leaves the viewer, so frames add no history entries.
+    history.replaceState(null, '', frameHash(this.#jobId, frame.number));
     this.show(frame.number);
   }
 
-  #key(event) {
-    const { frames } = this.#gallery;
-    const act = {
+  #onKeyDown(event) {
+    const { frames } = this.#source;
+    const action = {
       ArrowLeft: () => this.#step(-1),
       ArrowRight: () => this.#step(1),
-      Home: () => this.#to(frames[0]),
-      End: () => this.#to(frames.at(-1)),
+      Home: () => this.#goTo(frames[0]),
+      End: () => this.#goTo(frames.at(-1)),
     }[event.key];
-    if (!act || event.altKey || event.ctrlKey || event.metaKey) return;
+    if (!action || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
-    act();
+    action();
   }
 
   async #save() {
-    const frame = this.#gallery.frames.find(({ number }) => number === this.shown);
+    const frame = this.#source.frames.find(({ number }) => number === this.shown);
     try {
-      save(await this.#picture(frame.number), frame.name);
+      saveFile(await this.#fetch(frame.number), frame.name);
     } catch (error) {
-      this.#fail(refusal(error));
+      this.#fail(problemText(error));
     }
   }
 
   #leave() {
-    if (this.#linked) history.back();
-    else location.hash = `#/jobs/${this.#id}`;
+    if (this.#openedByLink) history.back();
+    else location.hash = `#/jobs/${this.#jobId}`;
   }
 
-  /** Take it away. */
+  /** Close the viewer. */
   close() {
     this.#dialog.close();
   }
+}
+
+/** Release an object URL once it is there. */
+function revoke(url) {
+  url.then(URL.revokeObjectURL, () => {});
 }

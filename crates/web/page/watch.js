@@ -1,54 +1,54 @@
-// Jobs that are under way, as their events come.
+// Changes of unfinished jobs, by their event streams or by polling.
 
 import { request } from './session.js';
 
-/** Streams at a time. A browser has six connections to a host, which uploads and pictures need, too. */
-const STREAMS = 2;
-/** Milliseconds from look to look at those that have no stream, and before a stream that broke is opened again. */
-const PAUSE = 3000;
+/** Maximum event streams. Browsers open six connections to a host, which uploads need as well. */
+const MAX_STREAMS = 2;
+/** Time between two polls, and before a closed stream is opened again, in milliseconds. */
+const INTERVAL = 3000;
 
 /**
- * Watches jobs for a view: the first ones by their events, the others by looking at all of them now and then. While nobody sees the page,
- * none.
+ * Watches jobs for a view: the first ones by event streams, the others by polling. Stops while the
+ * page is hidden.
  */
-export class Watch {
-  #wanted = [];
+export class JobWatcher {
+  #watched = [];
   #streams = new Map();
   #timer = null;
-  #heard;
-  #look;
+  #onEvent;
+  #poll;
 
-  /** `heard(event)` gets each event of a job, `look()` reads the jobs that have no stream. */
-  constructor(heard, look) {
-    this.#heard = heard;
-    this.#look = look;
-    document.addEventListener('visibilitychange', this.#balance);
+  /** `onEvent(event)` is called for each event, `poll()` to update jobs that have no stream. */
+  constructor(onEvent, poll) {
+    this.#onEvent = onEvent;
+    this.#poll = poll;
+    document.addEventListener('visibilitychange', this.#update);
   }
 
-  /** From now on watch these jobs, the most important first. */
-  want(ids) {
-    this.#wanted = ids;
-    this.#balance();
+  /** Watch the jobs with these ids, most important first, and no others. */
+  watch(ids) {
+    this.#watched = ids;
+    this.#update();
   }
 
-  /** Watch nothing any more. */
+  /** Stop watching. */
   close() {
-    document.removeEventListener('visibilitychange', this.#balance);
-    this.want([]);
+    document.removeEventListener('visibilitychange', this.#update);
+    this.watch([]);
   }
 
-  #balance = () => {
-    const chosen = document.hidden ? [] : this.#wanted.slice(0, STREAMS);
+  #update = () => {
+    const streamed = document.hidden ? [] : this.#watched.slice(0, MAX_STREAMS);
     for (const [id, stream] of this.#streams) {
-      if (!chosen.includes(id)) {
+      if (!streamed.includes(id)) {
         stream.abort();
         this.#streams.delete(id);
       }
     }
-    for (const id of chosen) if (!this.#streams.has(id)) this.#open(id);
-    const others = !document.hidden && this.#wanted.length > chosen.length;
-    if (others) this.#timer ??= setInterval(this.#look, PAUSE);
-    else {
+    for (const id of streamed) if (!this.#streams.has(id)) this.#open(id);
+    if (!document.hidden && this.#watched.length > streamed.length) {
+      this.#timer ??= setInterval(this.#poll, INTERVAL);
+    } else {
       clearInterval(this.#timer);
       this.#timer = null;
     }
@@ -60,26 +60,30 @@ export class Watch {
     try {
       const response = await request(`/jobs/${id}/events`, { signal: stream.signal });
       let text = '';
-      for await (const part of chunks(response.body.pipeThrough(new TextDecoderStream()))) {
-        const lines = (text + part).split('\n');
+      for await (const chunk of chunks(response.body.pipeThrough(new TextDecoderStream()))) {
+        const lines = (text + chunk).split('\n');
         text = lines.pop();
-        for (const line of lines) if (line.startsWith('data:')) this.#heard(JSON.parse(line.slice(5)));
+        for (const line of lines) {
+          if (line.startsWith('data:')) this.#onEvent(JSON.parse(line.slice(5)));
+        }
       }
     } catch (error) {
       if (error.name === 'AbortError') return;
-      // What became of the job is seen by the next look.
-      if (error.status >= 400 && error.status < 500) this.#wanted = this.#wanted.filter((wanted) => wanted !== id);
+      // The API rejects this stream: leave the job to the next poll.
+      if (error.status >= 400 && error.status < 500) {
+        this.#watched = this.#watched.filter((watched) => watched !== id);
+      }
     }
-    // A stream ends with its job, or because its process does.
+    // The stream ended because the job is finished or the connection was lost.
     setTimeout(() => {
       if (this.#streams.get(id) !== stream) return;
       this.#streams.delete(id);
-      this.#balance();
-    }, PAUSE);
+      this.#update();
+    }, INTERVAL);
   }
 }
 
-/** The parts of a stream. Not every browser lets one loop over it. */
+/** Iterate over the chunks of a stream. Not every browser has async iteration of streams. */
 async function* chunks(stream) {
   const reader = stream.getReader();
   for (;;) {

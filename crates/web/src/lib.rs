@@ -1,8 +1,8 @@
-//! The page, embedded into the program: upload videos, watch them, look at the frames, download the
-//! archive.
+//! Web page of the service, embedded into the program: upload videos, watch their jobs, view the
+//! frames and download the archives.
 //!
-//! It stands in `page/` as browsers read it: one document, one style sheet, a few ES modules,
-//! nothing to build. It knows the service by the public HTTP interface alone.
+//! The files in `page/` are served as they are, without a build step: a document, a style sheet
+//! and ES modules. The page uses nothing but the public HTTP API.
 
 use std::io::Write;
 use std::sync::LazyLock;
@@ -15,27 +15,31 @@ use poem::web::headers::{ETag, HeaderMapExt, IfNoneMatch};
 use poem::{Response, Route, get, handler};
 use sha2::{Digest, Sha256};
 
-/// What the page may do: nothing but run its own modules, show its own pictures and talk to its own
-/// service (CSP level 3). It is nobody's frame, and text never becomes script or markup in it.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; \
-    frame-ancestors 'none'; base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
+/// Content security policy of the page (CSP level 3): run its own modules, show its own images
+/// and send requests to its own service. No other site can embed it, and text never becomes script
+/// or markup (Trusted Types).
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+    img-src 'self' blob:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; \
+    form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// Where the document has the version of its assets.
-const PLACE: &str = "{version}";
+/// Placeholder in the document for the version of its assets.
+const VERSION_PLACEHOLDER: &str = "{version}";
 
 macro_rules! assets {
     ($($name:literal)*) => { &[$(($name, include_bytes!(concat!("../page/", $name)))),*] };
 }
 
-/// Everything that the document needs.
-const FILES: &[(&str, &[u8])] = assets! {
+/// Names and contents of all files that the document links to.
+const ASSETS: &[(&str, &[u8])] = assets! {
     "style.css" "icon.svg"
-    "main.js" "dom.js" "words.js" "format.js" "session.js" "jobs.js" "watch.js"
-    "entry.js" "uploads.js" "tray.js" "list.js" "state.js" "job.js" "gallery.js" "viewer.js"
+    "dom.js" "texts.js" "format.js" "errors.js" "session.js" "jobs.js" "frames.js" "status.js"
+    "watch.js" "uploads.js" "upload-panel.js" "drop-area.js" "login.js" "list.js" "viewer.js"
+    "gallery.js" "job.js" "main.js"
 };
 
-/// The document, and the assets that it names by their version.
+/// The document, and the assets that it links to by their version.
 struct Page {
+    /// Hash of all assets.
     version: String,
     document: Asset,
     assets: Vec<Asset>,
@@ -44,46 +48,45 @@ struct Page {
 static PAGE: LazyLock<Page> = LazyLock::new(|| {
     let html = include_str!("../page/index.html");
     let mut digest = Sha256::new();
-    for (_, bytes) in FILES {
+    for (_, bytes) in ASSETS {
         digest.update(bytes);
     }
-    let version = short(&digest.finalize());
-    let document = Asset::new("index.html", html.replace(PLACE, &version).into_bytes());
-    Page {
-        version,
-        document,
-        assets: FILES.iter().map(|(name, bytes)| Asset::new(name, bytes.to_vec())).collect(),
-    }
+    let version = short_hash(&digest.finalize());
+    let document =
+        Asset::new("index.html", html.replace(VERSION_PLACEHOLDER, &version).into_bytes());
+    let assets = ASSETS.iter().map(|(name, bytes)| Asset::new(name, bytes.to_vec())).collect();
+    Page { version, document, assets }
 });
 
-/// A file as it is sent.
+/// File of the page with its response headers.
 struct Asset {
     name: &'static str,
-    kind: &'static str,
+    content_type: &'static str,
     etag: String,
-    plain: Vec<u8>,
+    bytes: Vec<u8>,
+    /// The bytes compressed with gzip.
     gzip: Vec<u8>,
 }
 
 impl Asset {
-    fn new(name: &'static str, plain: Vec<u8>) -> Self {
-        let kind = match name.rsplit('.').next() {
+    fn new(name: &'static str, bytes: Vec<u8>) -> Self {
+        let content_type = match name.rsplit('.').next() {
             Some("html") => "text/html; charset=utf-8",
             Some("css") => "text/css; charset=utf-8",
             Some("svg") => "image/svg+xml",
             _ => "text/javascript; charset=utf-8",
         };
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-        // Memory takes everything; if it did not, nothing would be called compressed.
-        let gzip = encoder.write_all(&plain).and_then(|()| encoder.finish()).unwrap_or_default();
-        let etag = short(&Sha256::digest(&plain));
-        Self { name, kind, etag, plain, gzip }
+        // Writing to memory does not fail. If it did, the file would be sent uncompressed.
+        let gzip = encoder.write_all(&bytes).and_then(|()| encoder.finish()).unwrap_or_default();
+        let etag = short_hash(&Sha256::digest(&bytes));
+        Self { name, content_type, etag, bytes, gzip }
     }
 
-    /// The file, as small as the client understands it (RFC 9110, 12.5.3), or that it has it
-    /// already.
-    fn response(&'static self, asked: &HeaderMap, cache: &str) -> Response {
-        let accepted = asked
+    /// Return the file, compressed if the client accepts gzip (RFC 9110, 12.5.3), or 304 if the
+    /// client has it (RFC 9110, 13.1.2).
+    fn response(&'static self, request_headers: &HeaderMap, cache_control: &str) -> Response {
+        let accepted = request_headers
             .get(header::ACCEPT_ENCODING)
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default();
@@ -92,31 +95,29 @@ impl Asset {
         let etag = format!("\"{}{}\"", self.etag, if gzip { "-gzip" } else { "" });
         let response = Response::builder()
             .header(header::ETAG, &etag)
-            .header(header::CACHE_CONTROL, cache)
+            .header(header::CACHE_CONTROL, cache_control)
             .header(header::VARY, "Accept-Encoding");
-        let known = |known: IfNoneMatch| {
-            etag.parse::<ETag>().is_ok_and(|etag| !known.precondition_passes(&etag))
+        let matches = |condition: IfNoneMatch| {
+            etag.parse::<ETag>().is_ok_and(|etag| !condition.precondition_passes(&etag))
         };
-        if asked.typed_get().is_some_and(known) {
+        if request_headers.typed_get().is_some_and(matches) {
             return response.status(StatusCode::NOT_MODIFIED).finish();
         }
-        let response = response.content_type(self.kind);
+        let response = response.content_type(self.content_type);
         if gzip {
             return response.header(header::CONTENT_ENCODING, "gzip").body(&*self.gzip);
         }
-        response.body(&*self.plain)
+        response.body(&*self.bytes)
     }
 }
 
-/// The beginning of a hash, in hexadecimal: enough to tell versions apart.
-fn short(hash: &[u8]) -> String {
-    format!(
-        "{:016x}",
-        hash.iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
-    )
+/// First eight bytes of a hash in hexadecimal, which is enough to tell versions apart.
+fn short_hash(hash: &[u8]) -> String {
+    let head = hash.iter().take(8).fold(0_u64, |head, byte| head << 8 | u64::from(*byte));
+    format!("{head:016x}")
 }
 
-/// The page at `/` and its assets below `/assets`, to be served beside the interface.
+/// Routes of the page: the document at `/` and its assets below `/assets`.
 #[must_use]
 pub fn routes() -> Route {
     Route::new().at("/", get(serve_document)).at("/assets/:version/:name", get(serve_asset))
@@ -124,11 +125,11 @@ pub fn routes() -> Route {
 
 #[handler]
 fn serve_document(headers: &HeaderMap) -> Response {
-    // Always asked for, so that a new version is seen at once.
+    // Browsers revalidate the document each time, so that they load a new version at once.
     let mut response = PAGE.document.response(headers, "no-cache");
     response
         .headers_mut()
-        .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+        .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_SECURITY_POLICY));
     response
 }
 
@@ -137,14 +138,16 @@ fn serve_asset(
     headers: &HeaderMap,
     Path((version, name)): Path<(String, String)>,
 ) -> poem::Result<Response> {
-    let asset = PAGE.assets.iter().find(|asset| asset.name == name);
-    let asset = asset.ok_or_else(|| poem::Error::from_status(StatusCode::NOT_FOUND))?;
-    // While processes are replaced, the document may come from one and be asked for by its version
-    // at another. The file of the other works in all likelihood, but is not to be kept under that
-    // name.
-    let cache =
+    let asset = PAGE
+        .assets
+        .iter()
+        .find(|asset| asset.name == name)
+        .ok_or_else(|| poem::Error::from_status(StatusCode::NOT_FOUND))?;
+    // During a rolling update, a document of one version may request assets from a process of
+    // another. Its file most likely works, but must not be cached under the other version.
+    let cache_control =
         if version == PAGE.version { "public, max-age=31536000, immutable" } else { "no-cache" };
-    Ok(asset.response(headers, cache))
+    Ok(asset.response(headers, cache_control))
 }
 
 #[cfg(test)]
@@ -154,47 +157,47 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_files_of_the_page_are_in_the_program() {
+    fn embeds_all_files_of_the_page() {
         let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/page");
-        let entries = std::fs::read_dir(directory).expect("the page is there");
-        let found: BTreeSet<String> = entries
-            .map(|entry| {
-                entry.expect("it can be listed").file_name().to_string_lossy().into_owned()
-            })
+        let files: BTreeSet<String> = std::fs::read_dir(directory)
+            .expect("the directory can be read")
+            .map(|entry| entry.expect("the directory can be read").file_name())
+            .map(|name| name.into_string().expect("the name is UTF-8"))
             .collect();
-        let known = FILES
+        let embedded = ASSETS
             .iter()
             .map(|(name, _)| *name)
             .chain([PAGE.document.name])
             .map(str::to_owned)
             .collect();
-        assert_eq!(found, known);
+        assert_eq!(files, embedded);
     }
 
-    /// What a browser fetches before the page can be used.
     #[test]
-    fn the_first_view_is_small() {
-        let bytes: usize =
-            PAGE.assets.iter().chain([&PAGE.document]).map(|asset| asset.gzip.len()).sum();
+    fn all_files_are_smaller_than_100_kb_compressed() {
+        let files = PAGE.assets.iter().chain([&PAGE.document]);
+        let bytes: usize = files.map(|asset| asset.gzip.len()).sum();
         assert!(bytes < 100_000, "{bytes} bytes");
-        for asset in &PAGE.assets {
-            assert!(
-                !asset.gzip.is_empty() && asset.gzip.len() < asset.plain.len(),
-                "{}",
-                asset.name
-            );
+        for Asset { name, gzip, bytes, .. } in &PAGE.assets {
+            assert!(!gzip.is_empty() && gzip.len() < bytes.len(), "{name} is not compressed");
         }
     }
 
     #[test]
-    fn the_document_names_its_modules_by_their_version() {
-        let html = String::from_utf8_lossy(&PAGE.document.plain);
-        assert!(!html.contains(PLACE));
-        for (name, _) in FILES {
-            assert!(
-                html.contains(&format!("/assets/{}/{name}", PAGE.version)),
-                "{name} would be found late"
-            );
+    fn document_links_to_all_assets_by_version() {
+        let html = String::from_utf8_lossy(&PAGE.document.bytes);
+        assert!(!html.contains(VERSION_PLACEHOLDER));
+        for (name, _) in ASSETS {
+            let path = format!("/assets/{}/{name}", PAGE.version);
+            assert!(html.contains(&path), "no link to {name}: it would be loaded late");
+        }
+    }
+
+    #[test]
+    fn texts_call_a_frame_a_frame() {
+        let texts = include_str!("../page/texts.js").to_lowercase();
+        for word in ["picture", "image", "imagen"] {
+            assert!(!texts.contains(word), "{word} instead of frame or quadro");
         }
     }
 }

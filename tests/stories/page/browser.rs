@@ -1,4 +1,4 @@
-//! A browser without a screen, driven as a person would (W3C WebDriver).
+//! Headless browser, controlled by W3C WebDriver.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -18,46 +18,93 @@ use tempfile::TempDir;
 use url::Url;
 
 use crate::harness::{PATIENCE, npm_package, root, scratch, tool};
-use crate::service::{PASSWORD, eventually};
+use crate::service::{PASSWORD, Service, User, eventually};
 
-/// How the browser is held.
+/// Address of the user that [`Browser::registered`] adds.
+pub const EMAIL: &str = "ana@example.com";
+/// Frames of `fixtures/sample.mp4`, which lasts ten seconds.
+pub const SAMPLE_FRAMES: usize = 10;
+
+/// Screen of the browser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Screen {
-    /// 1280 by 900 pixels.
-    Desk,
-    /// 360 by 740 points, touched.
+    /// 1280 by 900 pixels, with a mouse.
+    Desktop,
+    /// 360 by 740 points, with touch.
     Phone,
 }
 
-/// What its user prefers.
+/// Preferences of the browser's user.
 #[derive(Debug, Clone, Copy)]
-pub struct Taste {
+pub struct Preferences {
     pub screen: Screen,
-    /// As in `Accept-Language`.
+    /// Value of `Accept-Language`.
     pub languages: &'static str,
     pub dark: bool,
 }
 
-impl Default for Taste {
+impl Default for Preferences {
     fn default() -> Self {
-        Self { screen: Screen::Desk, languages: "en", dark: false }
+        Self { screen: Screen::Desktop, languages: "en", dark: false }
     }
 }
 
-/// A browser with an empty profile. Dropping it ends it.
+impl Preferences {
+    /// Options of Chromium for a profile in this directory.
+    fn chrome_options(&self, directory: &Path, downloads: &Path) -> Value {
+        let mut arguments = vec![
+            "--headless".to_owned(),
+            "--no-sandbox".to_owned(),
+            "--disable-gpu".to_owned(),
+            "--disable-quic".to_owned(),
+            "--disable-dev-shm-usage".to_owned(),
+            "--no-first-run".to_owned(),
+            "--disable-background-networking".to_owned(),
+            "--disable-component-update".to_owned(),
+            "--disable-sync".to_owned(),
+            "--window-size=1280,900".to_owned(),
+            format!("--user-data-dir={}", directory.join("profile").display()),
+        ];
+        if self.dark {
+            arguments.push("--blink-settings=preferredColorScheme=0".to_owned());
+        }
+        let mut options = json!({
+            "args": arguments,
+            "prefs": {
+                "intl.accept_languages": self.languages,
+                "download.default_directory": downloads,
+                "credentials_enable_service": false,
+            },
+        });
+        if self.screen == Screen::Phone {
+            options["mobileEmulation"] = json!({
+                "deviceMetrics": {
+                    "width": 360,
+                    "height": 740,
+                    "pixelRatio": 2.0,
+                    "touch": true,
+                    "mobile": true,
+                },
+            });
+        }
+        options
+    }
+}
+
+/// Browser with an empty profile. Dropping it closes it.
 pub struct Browser {
     pub client: Client,
     base: String,
     driver: Child,
     port: String,
-    /// Where it saves what it downloads.
+    /// Directory of downloaded files.
     pub downloads: PathBuf,
     _directory: TempDir,
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The driver ends its browsers before itself.
+        // The driver closes its browsers before it exits; killing it would leave them running.
         if let Ok(mut driver) = TcpStream::connect(format!("127.0.0.1:{}", self.port)) {
             let _ = driver.write_all(
                 b"GET /shutdown HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
@@ -71,69 +118,49 @@ impl Drop for Browser {
 
 impl Browser {
     /// Open the page of a service.
-    pub async fn open(base: &str, taste: Taste) -> Self {
+    pub async fn open(service: &Service, preferences: Preferences) -> Self {
         let directory = scratch();
         let downloads = directory.path().join("downloads");
-        std::fs::create_dir(&downloads).expect("there is room");
-        let mut driver = tool("chromedriver");
-        tool("chromium");
-        let mut driver = driver
-            .arg("--port=0")
-            .env("HOME", directory.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("it can be started");
-        let lines = BufReader::new(driver.stdout.take().expect("its output is piped")).lines();
-        let told = lines.map_while(Result::ok).find_map(|line| {
-            line.split_once("successfully on port ").map(|told| told.1.to_owned())
+        std::fs::create_dir(&downloads).expect("the directory can be created");
+        let (driver, port) = start_driver(directory.path());
+        let capabilities = json!({
+            "browserName": "chrome",
+            "goog:chromeOptions": preferences.chrome_options(directory.path(), &downloads),
+            "goog:loggingPrefs": { "browser": "ALL" },
         });
-        let port = told.expect("the driver tells its port").trim_end_matches('.').to_owned();
-        let mut arguments = vec![
-            "--headless".to_owned(),
-            "--no-sandbox".to_owned(),
-            "--disable-gpu".to_owned(),
-            "--disable-quic".to_owned(),
-            "--disable-dev-shm-usage".to_owned(),
-            "--no-first-run".to_owned(),
-            "--disable-background-networking".to_owned(),
-            "--disable-component-update".to_owned(),
-            "--disable-sync".to_owned(),
-            "--window-size=1280,900".to_owned(),
-            format!("--user-data-dir={}", directory.path().join("profile").display()),
-        ];
-        if taste.dark {
-            arguments.push("--blink-settings=preferredColorScheme=0".to_owned());
-        }
-        let mut options = json!({
-            "args": arguments,
-            "prefs": {
-                "intl.accept_languages": taste.languages,
-                "download.default_directory": downloads,
-                "credentials_enable_service": false,
-            },
-        });
-        if taste.screen == Screen::Phone {
-            options["mobileEmulation"] = json!({ "deviceMetrics": { "width": 360, "height": 740, "pixelRatio": 2.0, "touch": true, "mobile": true } });
-        }
-        let capabilities = json!({ "browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": { "browser": "ALL" } });
-        let Value::Object(capabilities) = capabilities else { unreachable!("it is one") };
+        let Value::Object(capabilities) = capabilities else { unreachable!("it is an object") };
         let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(capabilities.into_iter().collect())
             .connect(&format!("http://127.0.0.1:{port}"))
             .await
             .expect("the browser starts");
-        let browser =
-            Self { client, base: base.to_owned(), driver, port, downloads, _directory: directory };
+        let base = service.base().to_owned();
+        let browser = Self { client, base, driver, port, downloads, _directory: directory };
         browser.goto("/").await;
         browser
     }
 
-    /// Go to an address of the service.
+    /// Open the page of a service and register [`EMAIL`].
+    pub async fn registered(service: &Service, preferences: Preferences) -> Self {
+        let browser = Self::open(service, preferences).await;
+        browser.register(EMAIL).await;
+        browser
+    }
+
+    /// Open the page of a service, log in and go to a path.
+    pub async fn logged_in(service: &Service, user: &User<'_>, path: &str) -> Self {
+        let browser = Self::open(service, Preferences::default()).await;
+        browser.log_in(&user.email).await;
+        browser.goto(path).await;
+        browser
+    }
+
+    /// Go to a path of the service.
     pub async fn goto(&self, path: &str) {
         self.client.goto(&format!("{}{path}", self.base)).await.expect("the address can be opened");
     }
 
-    /// Run a script in the page.
+    /// Run a script in the page and return its result.
     pub async fn js(&self, script: &str) -> Value {
         self.client
             .execute(script, Vec::new())
@@ -141,15 +168,39 @@ impl Browser {
             .unwrap_or_else(|error| panic!("{script}: {error}"))
     }
 
-    /// Wait until a script gives something true.
-    pub async fn until(&self, script: &str) {
+    /// Run a script in the page and return what its promise resolves to.
+    pub async fn js_async(&self, script: &str) -> Value {
+        let script = format!(
+            "const done = arguments[arguments.length - 1];
+            (async () => {{ {script} }})().then(done, (error) => done(String(error)));"
+        );
+        self.client
+            .execute_async(&script, Vec::new())
+            .await
+            .unwrap_or_else(|error| panic!("{script}: {error}"))
+    }
+
+    /// Wait until a script returns a true value.
+    pub async fn wait_until(&self, script: &str) {
         eventually(script, || async {
             (self.js(&format!("return Boolean({script})")).await == json!(true)).then_some(())
         })
         .await;
     }
 
-    /// The first element of a selector, as soon as there is one.
+    /// Wait until the number of elements that match a selector is `count`.
+    pub async fn wait_for_count(&self, selector: &str, count: usize) {
+        let script = format!("document.querySelectorAll({}).length === {count}", json!(selector));
+        self.wait_until(&script).await;
+    }
+
+    /// Wait until the page shows a text.
+    pub async fn wait_for_text(&self, text: &str) {
+        let script = format!("document.body.innerText.includes({})", json!(text));
+        self.wait_until(&script).await;
+    }
+
+    /// Wait for an element that matches a selector, and return the first one.
     pub async fn find(&self, selector: &str) -> Element {
         let found = self
             .client
@@ -161,23 +212,13 @@ impl Browser {
         match found {
             Ok(element) => element,
             Err(error) => {
-                panic!("there is no {selector}: {error}; the page says: {}", self.said().await)
+                let text = self.js("return document.body.innerText").await;
+                panic!("no element matches {selector}: {error}; text of the page: {text}")
             }
         }
     }
 
-    /// All that can be read on the page.
-    pub async fn said(&self) -> String {
-        self.js("return document.body.innerText").await.as_str().unwrap_or_default().to_owned()
-    }
-
-    /// Wait until a text can be read on the page.
-    pub async fn reads(&self, text: &str) {
-        let script = format!("document.body.innerText.includes({})", json!(text));
-        self.until(&script).await;
-    }
-
-    /// Click on an element, as soon as it is there.
+    /// Wait for an element and click it.
     pub async fn click(&self, selector: &str) {
         self.find(selector)
             .await
@@ -186,19 +227,39 @@ impl Browser {
             .unwrap_or_else(|error| panic!("{selector} cannot be clicked: {error}"));
     }
 
-    /// Type into a field, in place of what is there.
+    /// Replace the content of a field.
     pub async fn fill(&self, selector: &str, text: &str) {
         let field = self.find(selector).await;
-        field.clear().await.expect("it is a field");
-        field.send_keys(text).await.expect("it is a field");
+        field.clear().await.expect("the field can be cleared");
+        field.send_keys(text).await.expect("the field accepts text");
     }
 
-    /// Press keys, wherever the focus is.
+    /// Press keys on the focused element.
     pub async fn press(&self, keys: &str) {
         let strokes =
             keys.chars().flat_map(|value| [KeyAction::Down { value }, KeyAction::Up { value }]);
         let strokes = strokes.fold(KeyActions::new("keyboard".to_owned()), InputSource::then);
         self.client.perform_actions(strokes).await.expect("keys can be pressed");
+    }
+
+    /// Fill in the registration form of the login view and submit it.
+    pub async fn register(&self, email: &str) {
+        self.click("a[href='#/register']").await;
+        self.fill("#name", "Ana").await;
+        self.log_in(email).await;
+    }
+
+    /// Fill in the login form, submit it and wait for the list.
+    pub async fn log_in(&self, email: &str) {
+        self.submit_login(email, PASSWORD).await;
+        self.find(".drop-area").await;
+    }
+
+    /// Fill in the login form and submit it.
+    pub async fn submit_login(&self, email: &str, password: &str) {
+        self.fill("#email", email).await;
+        self.fill("#password", password).await;
+        self.click("form button[type=submit]").await;
     }
 
     /// Choose files to upload.
@@ -207,77 +268,83 @@ impl Browser {
         self.find("#files").await.send_keys(&names.join("\n")).await.expect("files can be chosen");
     }
 
-    /// Register somebody new by the form, who is logged in then.
-    pub async fn register(&self, email: &str) {
-        self.click("a[href='#/register']").await;
-        self.fill("#name", "Ana").await;
-        self.fill("#email", email).await;
-        self.fill("#password", PASSWORD).await;
-        self.click("form button[type=submit]").await;
-        self.find(".drop").await;
+    /// Choose the sample clip to upload.
+    pub async fn choose_sample(&self) {
+        self.choose(&[root().join("fixtures/sample.mp4")]).await;
     }
 
-    /// Log in by the form.
-    pub async fn log_in(&self, email: &str) {
-        self.fill("#email", email).await;
-        self.fill("#password", PASSWORD).await;
-        self.click("form button[type=submit]").await;
-        self.find(".drop").await;
+    /// Upload the sample clip, which has [`SAMPLE_FRAMES`] frames, and wait until it is processed.
+    pub async fn upload_sample(&self) {
+        self.choose_sample().await;
+        self.find(".jobs [data-state=DONE]").await;
     }
 
-    /// Keep a picture of the page as `target/screenshots/{name}.png`.
-    pub async fn shot(&self, name: &str) {
+    /// Open the first job of the list and wait for all thumbnails of the sample clip.
+    pub async fn open_sample(&self) {
+        self.click(".name").await;
+        self.wait_for_count(".frames img[src]", SAMPLE_FRAMES).await;
+    }
+
+    /// Open the viewer with the third frame of the sample clip and wait until it is drawn.
+    pub async fn view_third_frame(&self) {
+        self.click(".frames a[href$='/3']").await;
+        self.wait_until("document.querySelector('.viewer img')?.naturalWidth === 640").await;
+        self.wait_until("!document.querySelector('.pending')").await;
+    }
+
+    /// Save a screenshot as `target/screenshots/{name}.png`.
+    pub async fn screenshot(&self, name: &str) {
         let directory = root().join("target/screenshots");
-        std::fs::create_dir_all(&directory).expect("there is room");
-        let picture = self.client.screenshot().await.expect("the browser shows something");
-        std::fs::write(directory.join(format!("{name}.png")), picture).expect("there is room");
+        std::fs::create_dir_all(&directory).expect("the directory can be created");
+        let screenshot = self.client.screenshot().await.expect("the browser takes screenshots");
+        std::fs::write(directory.join(format!("{name}.png")), screenshot)
+            .expect("the screenshot can be written");
     }
 
-    /// Fail if axe-core finds a serious fault of accessibility in what is shown, or if something
-    /// sticks out of the screen; and keep a picture of it.
-    pub async fn accessible(&self, name: &str) {
-        self.shot(name).await;
-        self.js(&std::fs::read_to_string(axe()).expect("axe is installed")).await;
-        let script = "const done = arguments[arguments.length - 1];
-            axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) => done(violations), (error) => done([String(error)]));";
-        let Value::Array(found) =
-            self.client.execute_async(script, Vec::new()).await.expect("axe runs")
-        else {
-            panic!("no list")
-        };
-        let grave = |fault: &&Value| {
-            fault.is_string() || fault["impact"] == "serious" || fault["impact"] == "critical"
-        };
-        let grave: Vec<String> = found.iter().filter(grave).map(told).collect();
-        assert!(grave.is_empty(), "{name}: {}", grave.join("\n"));
-        let wide = self.js("return document.documentElement.scrollWidth - innerWidth").await;
+    /// Save a screenshot. Fail if axe-core finds a serious violation of accessibility rules, or if
+    /// the content is wider than the screen.
+    pub async fn assert_accessible(&self, name: &str) {
+        self.screenshot(name).await;
+        self.js(&std::fs::read_to_string(axe()).expect("axe-core is installed")).await;
+        let script = "const types = { resultTypes: ['violations'] };
+            return (await axe.run(document, types)).violations;";
+        let violations = self.js_async(script).await;
+        let violations = violations.as_array().unwrap_or_else(|| panic!("{violations}"));
+        let serious: Vec<String> = violations
+            .iter()
+            .filter(|violation| ["serious", "critical"].iter().any(|it| violation["impact"] == *it))
+            .map(describe)
+            .collect();
+        assert!(serious.is_empty(), "{name}: {}", serious.join("\n"));
+        let overflow = self.js("return document.documentElement.scrollWidth - innerWidth").await;
         assert!(
-            wide.as_i64().is_some_and(|pixels| pixels <= 0),
-            "{name} is {wide} pixels too wide"
+            overflow.as_i64().is_some_and(|pixels| pixels <= 0),
+            "{name} is {overflow} pixels wider than the screen"
         );
     }
 
-    /// Fail if the browser complained of anything: a script that broke, or what the content
-    /// security policy stopped. Answers that the page expects to be refusals are no complaints.
-    pub async fn content(&self) {
-        let Value::Array(log) = self.command("se/log", json!({ "type": "browser" })).await else {
-            panic!("no log")
-        };
-        let complaint = |line: &&Value| {
-            let (level, text) = (
-                line["level"].as_str().unwrap_or_default(),
-                line["message"].as_str().unwrap_or_default(),
-            );
-            level == "SEVERE" && !text.contains("Failed to load resource")
+    /// Fail if the console has an error of a script or a violation of the content security policy.
+    /// Error responses that the page expects are ignored.
+    pub async fn assert_no_console_errors(&self) {
+        let log = self.command("se/log", json!({ "type": "browser" })).await;
+        let log = log.as_array().unwrap_or_else(|| panic!("{log}"));
+        let is_error = |line: &&Value| {
+            let text = line["message"].as_str().unwrap_or_default();
+            line["level"] == "SEVERE" && !text.contains("Failed to load resource")
                 || text.contains("Content Security Policy")
         };
-        let complaints: Vec<&Value> = log.iter().filter(complaint).collect();
-        assert!(complaints.is_empty(), "{complaints:?}");
+        let errors: Vec<&Value> = log.iter().filter(is_error).collect();
+        assert!(errors.is_empty(), "{errors:?}");
     }
 
-    /// Let uploads be so slow, in bytes a second; as fast as they can with -1.
-    pub async fn slow_uploads(&self, bytes: i64) {
-        let conditions = json!({ "offline": false, "latency": 0, "downloadThroughput": -1, "uploadThroughput": bytes });
+    /// Limit uploads to a rate in bytes per second. -1 removes the limit.
+    pub async fn limit_uploads(&self, rate: i64) {
+        let conditions = json!({
+            "offline": false,
+            "latency": 0,
+            "downloadThroughput": -1,
+            "uploadThroughput": rate,
+        });
         for (cmd, params) in
             [("Network.enable", json!({})), ("Network.emulateNetworkConditions", conditions)]
         {
@@ -286,40 +353,63 @@ impl Browser {
     }
 
     async fn command(&self, path: &'static str, body: Value) -> Value {
-        let command = Extension { path, body };
+        let command = DriverCommand { path, body };
         self.client.issue_cmd(command).await.unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
-    /// A file of this suffix that was downloaded, once it is whole.
-    pub async fn downloaded(&self, suffix: &str) -> PathBuf {
-        // An empty file holds the name until the whole one takes its place.
-        let found = |directory: &Path| {
-            let files = directory.read_dir().expect("it can be read").flatten();
-            let mut whole = files
+    /// Wait for a download with this suffix to finish, and return and remove the file.
+    pub async fn take_download(&self, suffix: &str) -> Vec<u8> {
+        // Chromium reserves the name with an empty file, and renames the finished download to it.
+        let find = || {
+            let files = self.downloads.read_dir().expect("the directory can be read").flatten();
+            files
                 .filter(|file| file.metadata().is_ok_and(|file| file.len() > 0))
-                .map(|file| file.path());
-            whole.find(|path| path.to_string_lossy().ends_with(suffix))
+                .map(|file| file.path())
+                .find(|path| path.to_string_lossy().ends_with(suffix))
         };
-        eventually("the download", || async { found(&self.downloads) }).await
+        let path = eventually("the download", || async { find() }).await;
+        let bytes = std::fs::read(&path).expect("the file can be read");
+        std::fs::remove_file(path).expect("the file can be removed");
+        bytes
     }
 }
 
-/// What axe says of a fault.
-fn told(fault: &Value) -> String {
-    let nodes = fault["nodes"].as_array().into_iter().flatten();
-    let nodes: Vec<String> =
-        nodes.map(|node| format!("{} {}", node["target"], node["failureSummary"])).collect();
-    format!("{fault_id} {help}: {nodes:?}", fault_id = fault["id"], help = fault["help"])
+/// Start chromedriver on a free port. Returns the process and the port.
+fn start_driver(home: &Path) -> (Child, String) {
+    tool("chromium");
+    let mut driver = tool("chromedriver")
+        .arg("--port=0")
+        .env("HOME", home)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("chromedriver can be started");
+    let lines = BufReader::new(driver.stdout.take().expect("its output is piped")).lines();
+    let port = lines
+        .map_while(Result::ok)
+        .find_map(|line| {
+            let (_, port) = line.split_once("successfully on port ")?;
+            Some(port.trim_end_matches('.').to_owned())
+        })
+        .expect("chromedriver prints its port");
+    (driver, port)
 }
 
-/// A command of the driver's own.
+/// Description of a violation that axe-core found.
+fn describe(violation: &Value) -> String {
+    let nodes = violation["nodes"].as_array().into_iter().flatten();
+    let nodes: Vec<String> =
+        nodes.map(|node| format!("{} {}", node["target"], node["failureSummary"])).collect();
+    format!("{} {}: {nodes:?}", violation["id"], violation["help"])
+}
+
+/// Command of chromedriver that is not in the WebDriver standard.
 #[derive(Debug)]
-struct Extension {
+struct DriverCommand {
     path: &'static str,
     body: Value,
 }
 
-impl WebDriverCompatibleCommand for Extension {
+impl WebDriverCompatibleCommand for DriverCommand {
     fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, url::ParseError> {
         base.join(&format!("session/{}/{}", session.unwrap_or_default(), self.path))
     }
@@ -329,7 +419,7 @@ impl WebDriverCompatibleCommand for Extension {
     }
 }
 
-/// axe-core, the script.
+/// Path of the axe-core script.
 fn axe() -> PathBuf {
     static AXE: OnceLock<PathBuf> = OnceLock::new();
     AXE.get_or_init(|| npm_package("axe-core", "4.14.1").join("axe-core/axe.min.js")).clone()

@@ -1,155 +1,151 @@
-//! Frames by the interface: what the archive holds, without fetching it.
+//! Frames of a job: in the API and in the gallery, without a download of the archive.
 
 use reqwest::header::{ACCEPT_RANGES, CONTENT_TYPE};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::browser::{Browser, Taste};
-use crate::harness::{Archive, Pixels};
+use super::browser::Browser;
+use crate::harness::{Archive, Pixels, clips, file_name};
 use crate::service::{Service, User};
 
-/// Content type and bytes of a frame.
-async fn frame(user: &User<'_>, path: &str) -> (String, Vec<u8>) {
-    let response = user.request(Method::GET, path).send().await.expect("the service answers");
+/// Fetch a frame or thumbnail, and return its content type and bytes.
+async fn fetch(user: &User<'_>, path: &str) -> (String, Vec<u8>) {
+    let response = user.request(Method::GET, path).send().await.expect("the service responds");
     assert_eq!(response.status(), StatusCode::OK, "{path}");
-    let told = |name: &str| response.headers()[name].to_str().expect("it is text").to_owned();
-    assert_eq!(told("cache-control"), "private, max-age=604800, immutable");
-    assert_eq!(told("vary"), "Authorization");
+    let header = |name: &str| response.headers()[name].to_str().expect("it is text").to_owned();
+    assert_eq!(header("cache-control"), "private, max-age=604800, immutable");
+    assert_eq!(header("vary"), "Authorization");
     assert!(response.headers().get(ACCEPT_RANGES).is_none());
-    let (kind, length) = (told(CONTENT_TYPE.as_str()), told("content-length"));
-    let bytes = response.bytes().await.expect("it comes whole").to_vec();
+    let (content_type, length) = (header(CONTENT_TYPE.as_str()), header("content-length"));
+    let bytes = response.bytes().await.expect("the response is complete").to_vec();
     assert_eq!(length, bytes.len().to_string());
-    (kind, bytes)
+    (content_type, bytes)
 }
 
-/// All frames of a job, turned over page by page.
-async fn listed(user: &User<'_>, job: &str, limit: usize) -> (Value, Vec<Value>) {
+/// Contents of a job's archive.
+struct Contents {
+    /// The last page, without its frames.
+    summary: Value,
+    /// The frames of all pages.
+    frames: Vec<Value>,
+}
+
+/// Fetch all pages of a job's frames.
+async fn list(user: &User<'_>, job: &str, limit: usize) -> Contents {
     let (mut path, mut frames) = (format!("/jobs/{job}/frames?limit={limit}"), Vec::new());
     loop {
-        let response = user.request(Method::GET, &path).send().await.expect("the service answers");
+        let response = user.request(Method::GET, &path).send().await.expect("the service responds");
         assert_eq!(response.status(), StatusCode::OK, "{path}");
         let next = response
             .headers()
             .get("link")
             .map(|link| link.to_str().expect("it is text").to_owned());
-        let mut page: Value = response.json().await.expect("answers are JSON");
-        let Value::Array(on_page) = page["frames"].take() else { panic!("{page} has no frames") };
-        assert!(on_page.len() <= limit);
-        frames.extend(on_page);
-        let Some(link) = next else { return (page, frames) };
+        let mut summary: Value = response.json().await.expect("the response is JSON");
+        let Value::Array(page) = summary["frames"].take() else { panic!("no frames: {summary}") };
+        assert!(page.len() <= limit);
+        frames.extend(page);
+        let Some(link) = next else { return Contents { summary, frames } };
         link.strip_prefix('<')
             .and_then(|link| link.strip_suffix(">; rel=\"next\""))
-            .expect("a link")
+            .expect("a link to the next page")
             .clone_into(&mut path);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_frame_is_the_one_in_the_archive() {
+async fn returns_the_frames_of_the_archive() {
     let service = Service::start().await;
     let user = service.user().await;
-    let clips = [
+    for clip in [
         "good/h264_aac.mp4",
         "good/gap_of_four_seconds.mkv",
         "good/alpha16.mov",
         "good/gray.mp4",
         "good/shorter_than_half_a_second.mp4",
-    ];
-    for clip in clips {
+    ] {
         let job = user.send(clip).await;
         user.done(&job).await;
-        let archive = Archive::read(user.archive(&job).await).expect("it is whole");
-        let (page, frames) = listed(&user, &job, 3).await;
-        assert_eq!(listed(&user, &job, 1000).await.1, frames, "{clip}");
+        let archive = Archive::read(user.archive(&job).await).expect("the archive is valid");
+        let Contents { summary, frames } = list(&user, &job, 3).await;
+        assert_eq!(list(&user, &job, 1000).await.frames, frames, "{clip}");
         assert_eq!(frames.len(), archive.pictures.len(), "{clip}");
-        let source = &archive.manifest["source"];
-        for (ours, theirs) in [
-            ("complete", "complete"),
-            ("expected", "expected"),
-            ("written", "written"),
-            ("missing", "missing"),
-        ] {
-            assert_eq!(page[ours], archive.manifest[theirs], "{clip}");
+        let manifest = &archive.manifest;
+        for field in ["complete", "expected", "written", "missing"] {
+            assert_eq!(summary[field], manifest[field], "{clip}");
         }
-        for same in ["container", "codec", "duration_s", "width", "height", "pixel_format"] {
-            assert_eq!(page["video"][same], source[same], "{clip}");
+        for field in ["container", "codec", "duration_s", "width", "height", "pixel_format"] {
+            assert_eq!(summary["video"][field], manifest["source"][field], "{clip}");
         }
-        for ((listed, (name, bytes)), image) in
+        for ((frame, (name, bytes)), entry) in
             frames.iter().zip(&archive.pictures).zip(archive.images())
         {
-            for same in [
-                "number",
-                "name",
-                "timestamp_s",
-                "width",
-                "height",
-                "length",
-                "sha256",
-                "decode_errors",
-            ] {
-                assert_eq!(listed[same], image[same], "{clip}");
+            let fields = ["number", "name", "timestamp_s", "width", "height", "length", "sha256"];
+            for field in fields.into_iter().chain(["decode_errors"]) {
+                assert_eq!(frame[field], entry[field], "{clip}");
             }
-            assert_eq!(listed["name"], json!(name));
-            let path = format!("/jobs/{job}/frames/{}", listed["number"]);
-            let (kind, whole) = frame(&user, &path).await;
-            assert!((kind.as_str(), &whole) == ("image/png", bytes), "{clip}: {name} differs");
-            let (kind, small) = frame(&user, &format!("{path}?width=32")).await;
-            assert_eq!(kind, "image/jpeg");
-            assert!(small.len() < 4000, "{} bytes at 32 pixels", small.len());
+            assert_eq!(frame["name"], json!(name));
+            let path = format!("/jobs/{job}/frames/{}", frame["number"]);
+            let (content_type, content) = fetch(&user, &path).await;
+            assert_eq!(content_type, "image/png");
+            assert!(&content == bytes, "{clip}: {name} differs");
+            let (content_type, thumbnail) = fetch(&user, &format!("{path}?width=32")).await;
+            assert_eq!(content_type, "image/jpeg");
+            assert!(thumbnail.len() < 4000, "{} bytes at 32 pixels", thumbnail.len());
         }
     }
 }
 
+/// Mean of each color channel and aspect ratio of the first thumbnail, as the browser decodes it.
+const MEASURE_THUMBNAIL: &str = "
+    const image = document.querySelector('.frames img[src]');
+    const [width, height] = [image.naturalWidth, image.naturalHeight];
+    const canvas = Object.assign(document.createElement('canvas'), { width, height });
+    const context = canvas.getContext('2d');
+    context.drawImage(image, 0, 0);
+    const { data } = context.getImageData(0, 0, width, height);
+    const mean = (channel) => {
+        const values = data.filter((_, index) => index % 4 === channel);
+        return values.reduce((sum, value) => sum + value, 0) / values.length;
+    };
+    return { mean: [0, 1, 2].map(mean), ratio: width / height };";
+
 #[tokio::test(flavor = "multi_thread")]
-async fn small_frames_look_like_the_large_ones() {
+async fn thumbnails_look_like_their_frames() {
     let service = Service::start().await;
     let user = service.user().await;
     let job = user.send("good/h264_aac.mp4").await;
     user.done(&job).await;
-    let (_, whole) = frame(&user, &format!("/jobs/{job}/frames/1")).await;
-    let whole = Pixels::of(&whole).expect("it is a PNG");
-    let browser = Browser::open(service.base(), Taste::default()).await;
-    browser.log_in(&user.email).await;
-    browser.goto(&format!("/#/jobs/{job}/1")).await;
-    browser.until("document.querySelector('.sheet img[src]')?.complete").await;
-    // The mean of each colour, as the browser sees it in the small one.
-    let seen = browser
-        .js("const image = document.querySelector('.sheet img[src]');
-            const canvas = Object.assign(document.createElement('canvas'), { width: image.naturalWidth, height: image.naturalHeight });
-            const context = canvas.getContext('2d');
-            context.drawImage(image, 0, 0);
-            const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
-            const mean = [0, 1, 2].map((colour) => data.filter((_, at) => at % 4 === colour).reduce((sum, value) => sum + value, 0) / (data.length / 4));
-            return { mean, ratio: canvas.width / canvas.height };")
-        .await;
-    assert_eq!(whole.layout, "rgb24");
-    let ratio = f64::from(whole.width) / f64::from(whole.height);
-    assert!((seen["ratio"].as_f64().expect("a number") - ratio).abs() < 0.05, "{seen}");
-    for colour in 0..3 {
-        let values = whole.bytes.iter().skip(colour).step_by(3).map(|value| f64::from(*value));
-        let mean = values.sum::<f64>() / (whole.bytes.len() / 3) as f64;
-        let small = seen["mean"][colour].as_f64().expect("a number");
-        assert!((small - mean).abs() < 4.0, "colour {colour}: {small} instead of {mean}");
+    let (_, frame) = fetch(&user, &format!("/jobs/{job}/frames/1")).await;
+    let frame = Pixels::of(&frame).expect("the frame is a PNG");
+    let browser = Browser::logged_in(&service, &user, &format!("/#/jobs/{job}/1")).await;
+    browser.wait_until("document.querySelector('.frames img[src]')?.complete").await;
+    let thumbnail = browser.js(MEASURE_THUMBNAIL).await;
+    assert_eq!(frame.layout, "rgb24");
+    let ratio = f64::from(frame.width) / f64::from(frame.height);
+    let difference = thumbnail["ratio"].as_f64().expect("a number") - ratio;
+    assert!(difference.abs() < 0.05, "{thumbnail}");
+    for channel in 0..3 {
+        let values = frame.bytes.iter().skip(channel).step_by(3).map(|value| f64::from(*value));
+        let mean = values.sum::<f64>() / (frame.bytes.len() / 3) as f64;
+        let seen = thumbnail["mean"][channel].as_f64().expect("a number");
+        assert!((seen - mean).abs() < 4.0, "channel {channel}: {seen} instead of {mean}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn gaps_are_shown_where_they_are() {
+async fn gallery_shows_gaps_between_frames() {
     let service = Service::start().await;
     let user = service.user().await;
-    let clip = crate::harness::clips("cut").into_iter().next().expect("there is one");
-    let name = clip.file_name().expect("it has a name").to_string_lossy().into_owned();
-    let job = user.send(&format!("cut/{name}")).await;
+    let clip = clips("cut").into_iter().next().expect("there is a truncated clip");
+    let job = user.send(&format!("cut/{}", file_name(&clip))).await;
     let view = user.done(&job).await;
-    assert_eq!(view["complete"], json!(false), "{name} is whole");
-    let browser = Browser::open(service.base(), Taste::default()).await;
-    browser.log_in(&user.email).await;
-    browser.goto(&format!("/#/jobs/{job}")).await;
-    browser.reads("What is missing").await;
+    assert_eq!(view["complete"], json!(false), "{} is complete", clip.display());
+    let browser = Browser::logged_in(&service, &user, &format!("/#/jobs/{job}")).await;
+    browser.wait_for_text("Missing frames").await;
     browser.find("[data-state=INCOMPLETE]").await;
-    let (page, _) = listed(&user, &job, 1000).await;
-    let gaps = page["missing"].as_array().expect("a list").len();
-    browser.until(&format!("document.querySelectorAll('.sheet .gap').length === {gaps}")).await;
-    browser.accessible("incomplete").await;
-    browser.content().await;
+    let Contents { summary, .. } = list(&user, &job, 1000).await;
+    let gaps = summary["missing"].as_array().expect("a list").len();
+    browser.wait_for_count(".frames .gap", gaps).await;
+    browser.assert_accessible("incomplete").await;
+    browser.assert_no_console_errors().await;
 }

@@ -1,124 +1,117 @@
-//! Uploading: several at once, refused, given up and tried again.
+//! Uploads: several at a time, rejected, cancelled and retried ones.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use super::browser::{Browser, Taste};
+use super::browser::{Browser, Preferences};
 use crate::harness::{fixture, root, scratch};
-use crate::service::{Service, bytes_of};
+use crate::service::{Service, answer, bytes_of};
 
 const SHORT: &str = "good/shorter_than_half_a_second.mp4";
 
-/// Files of these names and contents.
-fn files(directory: &tempfile::TempDir, contents: &[(&str, Vec<u8>)]) -> Vec<PathBuf> {
-    let write = |(name, content): &(&str, Vec<u8>)| {
-        let path = directory.path().join(name);
-        fs::write(&path, content).expect("there is room");
-        path
-    };
-    contents.iter().map(write).collect()
+/// Write a file and return its path.
+fn write(directory: &Path, name: &str, content: &[u8]) -> PathBuf {
+    let path = directory.join(name);
+    fs::write(&path, content).expect("the file can be written");
+    path
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_files_at_once_each_on_its_own() {
+async fn sends_two_files_at_a_time_and_continues_in_other_views() {
     let service = Service::start().await;
-    let browser = Browser::open(service.base(), Taste::default()).await;
-    browser.register("ana@example.com").await;
-    browser.slow_uploads(100_000).await;
+    let browser = Browser::registered(&service, Preferences::default()).await;
+    browser.limit_uploads(100_000).await;
     browser.choose(&[root().join("fixtures/sample.mp4"), fixture("good/h264_aac.mp4")]).await;
-    browser.until("document.querySelectorAll('.tray [data-state=sending]').length === 2").await;
-    browser.reads("2 uploads under way").await;
-    browser.until("[...document.querySelectorAll('.tray .status')].every((one) => / left$/.test(one.innerText))").await;
-    browser.accessible("uploads").await;
+    browser.wait_for_count("#uploads [data-state=sending]", 2).await;
+    browser.wait_for_text("2 uploads in progress").await;
+    browser
+        .wait_until(
+            "[...document.querySelectorAll('#uploads .status')]
+                .every((status) => / left$/.test(status.innerText))",
+        )
+        .await;
+    browser.assert_accessible("uploads").await;
 
-    // They go on while one looks at other things.
     browser.click(".filters a[href='#/state/DONE']").await;
-    browser.reads("No video in this state").await;
-    browser.until("document.querySelectorAll('.tray [data-state=sending]').length === 2").await;
-    browser.slow_uploads(-1).await;
-    browser.until("document.querySelectorAll('.tray [data-state=received]').length === 2").await;
+    browser.wait_for_text("No videos with this status").await;
+    browser.wait_for_count("#uploads [data-state=sending]", 2).await;
+    browser.limit_uploads(-1).await;
+    browser.wait_for_count("#uploads [data-state=received]", 2).await;
     browser.click(".filters a[href='#/']").await;
-    browser.until("document.querySelectorAll('.jobs [data-state=DONE]').length === 2").await;
-    browser.click(".tray .clear").await;
-    browser.until("document.getElementById('tray').hidden").await;
-    browser.content().await;
+    browser.wait_for_count(".jobs [data-state=DONE]", 2).await;
+    browser.click("#uploads .clear").await;
+    browser.wait_until("document.getElementById('uploads').hidden").await;
+    browser.assert_no_console_errors().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_refused_is_not_sent() {
+async fn does_not_send_files_outside_the_limits() {
     let service = Service::with(|settings| settings.upload.max_video_mb = 1).await;
     let directory = scratch();
-    let large = [bytes_of(SHORT), vec![0; 2 << 20]].concat();
-    let files = files(
-        &directory,
-        &[
-            ("notes.txt", vec![1]),
-            ("empty.mp4", vec![]),
-            ("large.mp4", large),
-            ("none.mp4", vec![1; 9000]),
-        ],
-    );
-    let browser = Browser::open(service.base(), Taste::default()).await;
-    browser.register("ana@example.com").await;
-    browser.reads("up to 1 MB each").await;
+    let files = [
+        ("notes.txt", vec![1]),
+        ("empty.mp4", vec![]),
+        ("large.mp4", [bytes_of(SHORT), vec![0; 2_000_000]].concat()),
+        ("none.mp4", vec![1; 9000]),
+    ]
+    .map(|(name, content)| write(directory.path(), name, &content));
+    let browser = Browser::registered(&service, Preferences::default()).await;
+    browser.wait_for_text("up to 1 MB each").await;
     browser.choose(&files).await;
-    browser.reads("This kind of file is not accepted. Accepted are .mp4").await;
-    browser.reads("The file is empty.").await;
-    browser.reads("The file is larger than 1 MB").await;
-    // What only the service can see, it says.
-    browser.reads("The content of the file is not what its name says").await;
-    browser.accessible("refused").await;
-    let sent = browser
+    browser.wait_for_text("Unsupported file type. Use .mp4").await;
+    browser.wait_for_text("The file is empty.").await;
+    browser.wait_for_text("File too large: the limit is 1 MB.").await;
+    // The service rejects this one.
+    browser.wait_for_text("The content of the file does not match its extension").await;
+    browser.assert_accessible("rejected").await;
+    let requests = browser
         .js("return performance.getEntriesByName(location.origin + '/videos/upload').length")
         .await;
-    assert_eq!(sent, json!(2), "it asked what is accepted, and sent one");
-    browser.content().await;
+    assert_eq!(requests, json!(2), "not just the limits and one upload");
+    browser.assert_no_console_errors().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_given_up_can_be_sent_again() {
+async fn retries_a_cancelled_upload() {
     let service = Service::start().await;
-    let browser = Browser::open(service.base(), Taste::default()).await;
-    browser.register("ana@example.com").await;
-    browser.slow_uploads(20_000).await;
-    browser.choose(&[root().join("fixtures/sample.mp4")]).await;
-    browser.until("document.querySelector('.tray progress')?.value > 0").await;
-    browser.click(".tray [title=Cancel]").await;
-    browser.reads("Cancelled").await;
-    browser.slow_uploads(-1).await;
-    browser.click(".tray [title='Try again']").await;
+    let browser = Browser::registered(&service, Preferences::default()).await;
+    browser.limit_uploads(20_000).await;
+    browser.choose_sample().await;
+    browser.wait_until("document.querySelector('#uploads progress')?.value > 0").await;
+    browser.click("#uploads [title=Cancel]").await;
+    browser.wait_for_text("Cancelled").await;
+    browser.limit_uploads(-1).await;
+    browser.click("#uploads [title='Try again']").await;
     browser.find(".jobs [data-state=DONE]").await;
-    assert_eq!(browser.js("return document.querySelectorAll('.jobs > li').length").await, json!(1));
-    browser.content().await;
+    browser.wait_for_count(".jobs > li", 1).await;
+    browser.assert_no_console_errors().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_gets_lost_makes_no_second_job() {
+async fn a_retry_after_a_lost_response_adds_no_second_job() {
     let service = Service::start().await;
-    let browser = Browser::open(service.base(), Taste::default()).await;
-    browser.register("ana@example.com").await;
-    // The request arrives and is answered; the page hears that the network is gone.
+    let browser = Browser::registered(&service, Preferences::default()).await;
+    // The request reaches the service, and its response becomes a network error.
     browser
-        .js("const send = XMLHttpRequest.prototype.send;
+        .js("const { send } = XMLHttpRequest.prototype;
             XMLHttpRequest.prototype.send = function (body) {
                 XMLHttpRequest.prototype.send = send;
-                const { onerror } = this;
-                this.onload = onerror;
+                this.onload = this.onerror;
                 send.call(this, body);
             };")
         .await;
-    browser.choose(&[root().join("fixtures/sample.mp4")]).await;
-    browser.reads("The service cannot be reached").await;
-    browser.click(".tray [title='Try again']").await;
-    browser.find(".tray [data-state=received]").await;
+    browser.choose_sample().await;
+    browser.wait_for_text("The service cannot be reached").await;
+    browser.click("#uploads [title='Try again']").await;
+    browser.find("#uploads [data-state=received]").await;
     browser.find(".jobs [data-state=DONE]").await;
     let token = browser.js("return JSON.parse(localStorage.getItem('fiapx.session')).access").await;
-    let jobs = service
-        .request(reqwest::Method::GET, "/videos")
-        .bearer_auth(token.as_str().expect("a token"));
-    let (status, jobs) = crate::service::answer(jobs).await;
+    let request = service
+        .request(Method::GET, "/videos")
+        .bearer_auth(token.as_str().expect("the page has an access token"));
+    let (status, jobs) = answer(request).await;
     assert_eq!((status, jobs.as_array().map(Vec::len)), (StatusCode::OK, Some(1)), "{jobs}");
 }

@@ -1,0 +1,112 @@
+//! Accessibility: keyboard, small touch screens and the dark color scheme.
+
+use super::browser::{Browser, EMAIL, Preferences, Screen};
+use crate::service::{PASSWORD, Service};
+
+/// Keys of WebDriver (W3C WebDriver, 17.4.2).
+const TAB: &str = "\u{E004}";
+const ENTER: &str = "\u{E007}";
+const ESCAPE: &str = "\u{E00C}";
+const RIGHT: &str = "\u{E014}";
+
+/// Whether the focus is visible: as the outline of the focused element, of its `::after`, or of
+/// the label behind a hidden input.
+const FOCUS_IS_VISIBLE: &str = "
+    const focused = document.activeElement;
+    const next = focused.nextElementSibling ?? document.body;
+    const styles = [[focused], [next], [focused, '::after']];
+    return styles.some((style) => getComputedStyle(...style).outlineStyle !== 'none');";
+
+/// Press Tab until an element that matches the selector has the focus.
+async fn tab_to(browser: &Browser, selector: &str) {
+    for _ in 0..40 {
+        browser.press(TAB).await;
+        if browser.js(&format!("return document.activeElement.matches({selector:?})")).await == true
+        {
+            let visible = browser.js(FOCUS_IS_VISIBLE).await;
+            assert!(visible == true, "the focus on {selector} is invisible");
+            return;
+        }
+    }
+    panic!("Tab does not lead to {selector}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn works_with_the_keyboard_alone() {
+    let service = Service::start().await;
+    let browser = Browser::open(&service, Preferences::default()).await;
+    browser.find("#email").await;
+    tab_to(&browser, "a[href='#/register']").await;
+    browser.press(ENTER).await;
+    browser.wait_until("document.activeElement.id === 'name'").await;
+    for text in ["Ana", TAB, EMAIL, TAB, PASSWORD, ENTER] {
+        browser.press(text).await;
+    }
+    browser.wait_until("document.activeElement.tagName === 'H1'").await;
+    tab_to(&browser, "#files").await;
+    // The file dialog belongs to the system, so the test skips it.
+    browser.upload_sample().await;
+    browser.wait_until("document.getElementById('announcement').textContent !== ''").await;
+    tab_to(&browser, ".name").await;
+    browser.press(ENTER).await;
+    browser.wait_until("document.activeElement.tagName === 'H1'").await;
+    browser.wait_until("document.activeElement.textContent === 'sample.mp4'").await;
+    tab_to(&browser, ".frames a[href$='/1']").await;
+    browser.press(ENTER).await;
+    browser.wait_for_text("Frame 1 of 10").await;
+    for frame in ["Frame 2 of 10", "Frame 3 of 10"] {
+        browser.press(RIGHT).await;
+        browser.wait_for_text(frame).await;
+    }
+    browser.press(ESCAPE).await;
+    browser.wait_for_count("dialog", 0).await;
+    browser.wait_until("document.activeElement.matches(\".frames a[href$='/3']\")").await;
+    browser.client.back().await.expect("the browser can go back");
+    browser.assert_no_console_errors().await;
+}
+
+/// Buttons of less than 24 pixels, the minimum size of targets (WCAG 2.2, 2.5.8).
+const SMALL_BUTTONS: &str = "
+    return [...document.querySelectorAll('button')]
+        .filter((button) => button.offsetParent)
+        .map((button) => [button.outerHTML.slice(0, 80), button.getBoundingClientRect()])
+        .filter(([, { width, height }]) => Math.min(width, height) < 24)
+        .map(([html]) => html);";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fits_on_a_phone() {
+    let service = Service::start().await;
+    let preferences =
+        Preferences { screen: Screen::Phone, languages: "pt-BR", ..Preferences::default() };
+    let browser = Browser::open(&service, preferences).await;
+    browser.find("#email").await;
+    browser.assert_accessible("phone_login").await;
+    browser.register(EMAIL).await;
+    browser.upload_sample().await;
+    browser.assert_accessible("phone_uploads").await;
+    browser.click("#uploads .clear").await;
+    browser.wait_until("document.getElementById('uploads').hidden").await;
+    browser.assert_accessible("phone_list").await;
+    browser.click(".name").await;
+    browser.wait_until("document.querySelectorAll('.frames img[src]').length > 3").await;
+    browser.assert_accessible("phone_job").await;
+    browser.view_third_frame().await;
+    browser.assert_accessible("phone_frame").await;
+    assert_eq!(browser.js(SMALL_BUTTONS).await, serde_json::json!([]));
+    browser.assert_no_console_errors().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn is_readable_in_the_dark_color_scheme() {
+    let service = Service::start().await;
+    let preferences = Preferences { dark: true, ..Preferences::default() };
+    let browser = Browser::open(&service, preferences).await;
+    browser.wait_until("matchMedia('(prefers-color-scheme: dark)').matches").await;
+    browser.assert_accessible("dark_login").await;
+    browser.register(EMAIL).await;
+    browser.upload_sample().await;
+    browser.assert_accessible("dark_list").await;
+    browser.open_sample().await;
+    browser.assert_accessible("dark_job").await;
+    browser.assert_no_console_errors().await;
+}
