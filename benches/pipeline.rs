@@ -1,5 +1,5 @@
-//! The whole way from video bytes to archive bytes, beside the floor: bare decoders on the same
-//! packets and nothing else.
+//! A whole extraction, from video bytes to archive bytes, next to its lower bound: bare decoders of
+//! the same packets.
 
 use std::fs::File;
 use std::num::NonZeroUsize;
@@ -11,22 +11,21 @@ use frames::stages::Clip;
 fn pipeline(criterion: &mut Criterion) {
     let cores = Options::default().threads;
     for (name, path) in benches::all() {
-        let clip = Clip::load(std::fs::read(&path).expect("the clip is there"))
-            .expect("the clip is whole");
+        let clip =
+            Clip::load(std::fs::read(&path).expect("the clip exists")).expect("a valid clip");
         let plans = clip.plan();
         let mut group = criterion.benchmark_group(name);
         group.sample_size(10);
         group.throughput(Throughput::Elements(u64::from(benches::SECONDS)));
         group.bench_function("floor", |bencher| {
-            bencher.iter(|| clip.floor(&plans).expect("the clip decodes"));
+            bencher.iter(|| clip.floor(&plans).expect("the clip is decodable"));
         });
         for threads in [NonZeroUsize::MIN, cores] {
             let options = Options { threads, ..Options::default() };
             group.bench_function(format!("extract, threads: {threads}"), |bencher| {
                 bencher.iter(|| {
-                    let video = File::open(&path).expect("the clip is there");
-                    frames::extract(video, std::io::sink(), &options, |_| {})
-                        .expect("the clip is whole")
+                    let video = File::open(&path).expect("the clip exists");
+                    frames::extract(video, std::io::sink(), &options, |_| {}).expect("a valid clip")
                 });
             });
         }

@@ -1,62 +1,61 @@
-//! Turns a decoded picture upright and into the pixels that a PNG holds.
+//! Rotation of a decoded frame for display, and conversion to the pixel format of its encoder.
 
 use jobs::manifest::Orientation;
 
-use crate::Error;
-use crate::av::{self, Picture, Scaler};
+use crate::av::{self, Frame, PixelFormat, Scaler};
+use crate::error::Error;
 use crate::orientation;
 
-/// Makes pictures ready for their encoder. Keeps what swscale sets up, so one serves all pictures
-/// of a video in turn.
+/// Converter of frames. It keeps what swscale sets up, so it should be reused for all frames of a
+/// video.
 #[derive(Default)]
 pub(crate) struct Converter {
     scaler: Scaler,
 }
 
 impl Converter {
-    /// `picture` turned upright, in the format that the ffmpeg command would give its PNG encoder.
+    /// Convert a frame to display orientation and to the one of `formats` that the ffmpeg command
+    /// would choose.
     ///
-    /// The ffmpeg command turns before it converts, unless the stored format cannot be turned pixel
-    /// by pixel.
+    /// The ffmpeg command rotates before it converts. Where the stored format cannot be rotated
+    /// pixel by pixel, the converted frame is rotated instead.
     pub(crate) fn convert(
         &mut self,
-        picture: Picture,
+        frame: Frame,
         orientation: Orientation,
-    ) -> Result<Picture, Error> {
-        let target = av::png_format(picture.format());
-        let turn_first = av::is_transposable(picture.format());
-        let picture = if turn_first { turn(picture, orientation)? } else { picture };
-        let picture = if picture.format() == target {
-            picture
-        } else {
-            self.scaler.convert(&picture, target)?
-        };
-        if turn_first { Ok(picture) } else { turn(picture, orientation) }
+        formats: &[PixelFormat],
+    ) -> Result<Frame, Error> {
+        let target = av::closest_format(frame.format(), formats);
+        let rotate_first = av::is_transposable(frame.format());
+        let frame = if rotate_first { rotate(frame, orientation)? } else { frame };
+        let frame =
+            if frame.format() == target { frame } else { self.scaler.convert(&frame, target)? };
+        if rotate_first { Ok(frame) } else { rotate(frame, orientation) }
     }
 }
 
-fn turn(picture: Picture, orientation: Orientation) -> Result<Picture, Error> {
-    if orientation::is_identity(orientation) || !av::is_transposable(picture.format()) {
-        return Ok(picture);
+/// Rotate a frame to display orientation, if its format allows that.
+fn rotate(frame: Frame, orientation: Orientation) -> Result<Frame, Error> {
+    if orientation::is_identity(orientation) || !av::is_transposable(frame.format()) {
+        return Ok(frame);
     }
-    let (mut width, mut height) = (picture.width(), picture.height());
+    let (mut width, mut height) = (frame.width(), frame.height());
     if orientation::swaps_sides(orientation) {
         (width, height) = (height, width);
     }
-    let mut turned = Picture::blank(picture.format(), width, height)
-        .ok_or_else(|| Error::OutOfMemory("a picture cannot be turned".into()))?;
-    turned.copy_colors(&picture);
-    let planes = picture.planes();
+    let mut rotated = Frame::blank(frame.format(), width, height)
+        .ok_or_else(|| Error::OutOfMemory("a frame cannot be rotated".into()))?;
+    rotated.copy_colors(&frame);
+    let planes = frame.planes();
     let rows: Vec<Vec<&[u8]>> = planes.iter().map(|plane| plane.rows().collect()).collect();
-    turned.write_rows(|plane, y, row| {
-        let from = planes[plane].layout;
-        for (x, pixel) in row.chunks_exact_mut(from.step).enumerate() {
-            let (from_x, from_y) =
-                orientation::stored_position(orientation, (x, y), (from.width, from.height));
-            pixel.copy_from_slice(
-                &rows[plane][from_y][from_x * from.step..(from_x + 1) * from.step],
-            );
+    rotated.write_rows(|plane, y, row| {
+        let layout = planes[plane].layout;
+        let size = (layout.width, layout.height);
+        for (x, pixel) in row.chunks_exact_mut(layout.step).enumerate() {
+            let (from_x, from_y) = orientation::stored_position(orientation, (x, y), size);
+            let start = from_x * layout.step;
+            pixel.copy_from_slice(&rows[plane][from_y][start..start + layout.step]);
         }
     });
-    Ok(turned)
+    Ok(rotated)
 }

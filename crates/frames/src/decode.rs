@@ -1,298 +1,282 @@
-//! Decodes the packets of one span and hands on the pictures that answer an instant.
+//! Decoding of one span: from its packets to the selected frames.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use ffmpeg_next as ff;
 
-use crate::av::{DecodeError, Decoder, Picture, StreamInfo};
-use crate::plan::{Chunk, Wanted};
-use crate::select::{Instants, Selector};
-use crate::spent::Spent;
-use crate::time::{MICROSECONDS, rescale};
-use crate::{Error, Limits, Stop};
+use crate::av::{DecodeError, Decoder, Frame};
+use crate::context::StreamContext;
+use crate::error::Error;
+use crate::plan::{Chunk, WantedFrame};
+use crate::select::TickSelector;
 
-/// What all spans of a video share.
-pub(crate) struct Scene<'a> {
-    pub info: &'a StreamInfo,
-    pub instants: Instants,
-    pub limits: &'a Limits,
-    pub stop: &'a Stop,
-    pub spent: &'a Spent,
-}
-
-impl Scene<'_> {
-    pub(crate) fn slot(&self, time: i64) -> i64 {
-        self.instants.tick(time, self.info.time_base)
-    }
-
-    /// The end of a video whose last picture has this time and duration, in units of the time base.
-    ///
-    /// The way through microseconds is that of the ffmpeg command (FFmpeg 5.1, fftools/ffmpeg.c,
-    /// `process_input_packet` and `send_filter_eof`), which decides whether 10.5 seconds are ten
-    /// images or eleven.
-    pub(crate) fn end(&self, time: i64, duration: i64) -> i64 {
-        let base = self.info.time_base;
-        let shown = if duration > 0 {
-            rescale(duration, base, MICROSECONDS)
-        } else {
-            self.info.frame_rate.map_or(0, |rate| 1_000_000 * rate.den / rate.num.max(1))
-        };
-        rescale(rescale(time, base, MICROSECONDS).saturating_add(shown), MICROSECONDS, base)
-    }
-}
-
-/// A picture that is to be in the archive.
-pub(crate) struct Taken {
-    pub picture: Picture,
-    /// Its time in units of the stream's time base, from the start of the video.
+/// Frame for the archive.
+pub(crate) struct SelectedFrame {
+    pub frame: Frame,
+    /// Timestamp in units of the stream's time base, from the start of the video.
     pub time: i64,
-    /// The instants that it answers.
-    pub slots: Vec<i64>,
-    /// Whether the decoder met errors in it, or in a picture that it may refer to.
-    pub errors: bool,
+    /// Ticks for which the frame is selected.
+    pub ticks: Vec<i64>,
+    /// Whether the decoder met errors in the frame, or in one that it may refer to.
+    pub has_errors: bool,
 }
 
-/// What became of a span.
+/// Result of decoding a span.
 #[derive(Debug, Default)]
 pub(crate) struct SpanReport {
-    /// Its first slot, if a picture told.
+    /// First tick of the span, if known.
     pub from: Option<i64>,
-    /// The first slot after it, if the packets did not tell before.
+    /// First tick after the span, if known.
     pub until: Option<i64>,
-    /// Time of the first and the last error in it.
+    /// Timestamps of the first and the last error.
     pub damaged: Option<(i64, i64)>,
 }
 
-/// What a pass makes of what it did not expect.
+/// How a pass reacts to the unexpected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rigor {
-    /// It ends at any error, and at any picture that the timestamps did not promise.
+pub(crate) enum Strictness {
+    /// It ends at the first error, and at the first frame that the timestamps did not promise.
     Exact,
-    /// It ends at any error.
-    Clean,
-    /// It makes the best of what comes.
+    /// It ends at the first error.
+    ErrorFree,
+    /// It continues, and reports what is damaged.
     Lenient,
 }
 
-/// Why a pass over a span was given up.
-pub(crate) enum Halt {
-    /// Not all is as the timestamps promised: the span has to be decoded again with nothing left
-    /// out, from this slot on.
-    Again(Option<i64>),
-    /// Going on makes no sense.
-    Stop(Error),
+/// Why a pass over a span ended early.
+pub(crate) enum PassError {
+    /// Something was not as the timestamps promised. The span has to be decoded again, with no
+    /// packet left out, from this tick on.
+    Retry(Option<i64>),
+    /// The extraction has failed.
+    Fatal(Error),
 }
 
-impl From<Error> for Halt {
+impl From<Error> for PassError {
     fn from(error: Error) -> Self {
-        Self::Stop(error)
+        Self::Fatal(error)
+    }
+}
+
+impl PassError {
+    /// Error of the extraction if the pass is not repeated.
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            Self::Retry(_) => Error::NothingDecodable,
+            Self::Fatal(error) => error,
+        }
     }
 }
 
 /// One pass of a decoder over a span.
 pub(crate) struct Pass<'a> {
-    scene: &'a Scene<'a>,
+    context: &'a StreamContext<'a>,
     decoder: Decoder,
-    selector: Selector<Shown>,
-    wanted: VecDeque<Wanted>,
-    /// Whether everything wanted has been announced so far.
+    selector: TickSelector<DecodedFrame>,
+    /// Frames that the planner wants and that were not decoded yet.
+    wanted: VecDeque<WantedFrame>,
+    /// Whether `wanted` has included every wanted frame so far.
     certain: bool,
-    rigor: Rigor,
-    /// An error was met, and pictures that come now may refer to what it spoiled.
-    spoiled: bool,
-    first: Option<Shown>,
+    strictness: Strictness,
+    /// Whether an error was met that later frames may refer to.
+    after_error: bool,
+    /// First frame of the span, until a frame is selected.
+    first: Option<DecodedFrame>,
+    /// Timestamp and duration of the last frame.
     last: Option<(i64, i64)>,
     report: SpanReport,
 }
 
-struct Shown {
-    picture: Picture,
+struct DecodedFrame {
+    frame: Frame,
     time: i64,
-    slot: i64,
-    errors: bool,
+    tick: i64,
+    has_errors: bool,
 }
 
 impl<'a> Pass<'a> {
-    /// A pass that begins with slot `from`, or with that of the first picture.
+    /// Start at tick `from`, or at that of the first frame.
     pub(crate) fn new(
-        scene: &'a Scene<'a>,
+        context: &'a StreamContext<'a>,
         decoder: Decoder,
         from: Option<i64>,
-        rigor: Rigor,
+        strictness: Strictness,
     ) -> Self {
         Self {
-            scene,
+            context,
             decoder,
-            selector: Selector::new(from),
+            selector: TickSelector::new(from),
             wanted: VecDeque::new(),
             certain: true,
-            rigor,
-            spoiled: false,
+            strictness,
+            after_error: false,
             first: None,
             last: None,
             report: SpanReport { from, ..SpanReport::default() },
         }
     }
 
-    /// Announce what is wanted of the packets that follow.
+    /// Add the frames that are wanted from the packets that follow.
     pub(crate) fn expect(&mut self, chunk: &Chunk<ff::Packet>) {
         self.certain &= chunk.certain;
         self.wanted.extend(chunk.wanted.iter().cloned());
     }
 
-    /// Decode one packet.
-    pub(crate) fn feed(
+    /// Decode one packet. `emit` receives each frame that is selected.
+    pub(crate) fn decode(
         &mut self,
         packet: &ff::Packet,
-        take: &mut impl FnMut(Taken) -> Result<(), Error>,
-    ) -> Result<(), Halt> {
-        self.scene.stop.check()?;
-        let time =
-            packet.pts().or(packet.dts()).map(|time| time.saturating_sub(self.scene.info.start));
-        // The container knows of packets that are cut short; a decoder may pass over that in
-        // silence.
+        emit: &mut impl FnMut(SelectedFrame) -> Result<(), Error>,
+    ) -> Result<(), PassError> {
+        self.context.stop.check()?;
+        let start = self.context.info.start;
+        let time = packet.pts().or(packet.dts()).map(|time| time.saturating_sub(start));
+        // The container marks packets that are cut short. Some decoders do not report them.
         if packet.is_corrupt() {
-            self.met(DecodeError::Damaged, time)?;
+            self.handle_error(DecodeError::Damaged, time)?;
         }
-        if let Err(error) = self.scene.spent.decoding.spend(|| self.decoder.send(packet)) {
-            self.met(error, time)?;
+        if let Err(error) = self.context.timing.decoding.measure(|| self.decoder.send(packet)) {
+            self.handle_error(error, time)?;
         }
-        self.pictures(take)
+        self.receive_frames(emit)
     }
 
-    /// The decoder of a pass that is over, ready for another span.
+    /// Return the decoder, ready for another span.
     pub(crate) fn into_decoder(mut self) -> Decoder {
         self.decoder.reset();
         self.decoder
     }
 
-    /// The span has ended at slot `until`, or where its last picture ends.
+    /// End the span at tick `until`, or at the end of its last frame. `select_first` is
+    /// [`Chunk::select_first`].
     pub(crate) fn finish(
         &mut self,
         until: Option<i64>,
-        first_picture: bool,
-        take: &mut impl FnMut(Taken) -> Result<(), Error>,
-    ) -> Result<SpanReport, Halt> {
-        self.scene.spent.decoding.spend(|| self.decoder.drain());
-        self.pictures(take)?;
+        select_first: bool,
+        emit: &mut impl FnMut(SelectedFrame) -> Result<(), Error>,
+    ) -> Result<SpanReport, PassError> {
+        self.context.timing.decoding.measure(|| self.decoder.drain());
+        self.receive_frames(emit)?;
         let end = until.or_else(|| {
-            self.last.map(|(time, duration)| self.scene.slot(self.scene.end(time, duration)))
+            self.last.map(|(time, duration)| self.context.tick(self.context.end(time, duration)))
         });
         if let Some(end) = end {
-            if let Some((shown, slots)) = self.selector.finish(end) {
-                self.answer(shown, slots, take)?;
-            } else if let Some(Shown { picture, time, slot, errors }) = self.first.take()
-                && (first_picture || (until.is_none() && end <= slot))
+            if let Some((frame, ticks)) = self.selector.finish(end) {
+                self.select(frame, ticks, emit)?;
+            } else if let Some(DecodedFrame { frame, time, tick, has_errors }) = self.first.take()
+                && (select_first || (until.is_none() && end <= tick))
             {
-                take(Taken { picture, time, slots: vec![slot], errors })?;
-                self.report.until = Some(slot + 1);
+                emit(SelectedFrame { frame, time, ticks: vec![tick], has_errors })?;
+                self.report.until = Some(tick + 1);
             }
         }
-        if self.rigor == Rigor::Exact && !self.wanted.is_empty() {
-            return Err(Halt::Again(self.selector.next()));
+        if self.strictness == Strictness::Exact && !self.wanted.is_empty() {
+            return Err(PassError::Retry(self.selector.next()));
         }
         self.report.until = self.report.until.or(end);
         Ok(std::mem::take(&mut self.report))
     }
 
-    fn pictures(&mut self, take: &mut impl FnMut(Taken) -> Result<(), Error>) -> Result<(), Halt> {
+    fn receive_frames(
+        &mut self,
+        emit: &mut impl FnMut(SelectedFrame) -> Result<(), Error>,
+    ) -> Result<(), PassError> {
         loop {
-            match self.scene.spent.decoding.spend(|| self.decoder.receive()) {
-                Ok(Some(picture)) => self.shown(picture, take)?,
+            match self.context.timing.decoding.measure(|| self.decoder.receive()) {
+                Ok(Some(frame)) => self.handle_frame(frame, emit)?,
                 Ok(None) => return Ok(()),
-                Err(error) => self.met(error, None)?,
+                Err(error) => self.handle_error(error, None)?,
             }
-            self.scene.stop.check()?;
+            self.context.stop.check()?;
         }
     }
 
-    fn shown(
+    fn handle_frame(
         &mut self,
-        picture: Picture,
-        take: &mut impl FnMut(Taken) -> Result<(), Error>,
-    ) -> Result<(), Halt> {
-        let Some(time) = picture.timestamp().map(|time| time.saturating_sub(self.scene.info.start))
-        else {
-            return Ok(());
-        };
-        self.scene.limits.check_frame(picture.width(), picture.height())?;
-        if picture.has_errors() {
-            self.met(DecodeError::Damaged, Some(time))?;
+        frame: Frame,
+        emit: &mut impl FnMut(SelectedFrame) -> Result<(), Error>,
+    ) -> Result<(), PassError> {
+        let info = self.context.info;
+        let Some(timestamp) = frame.timestamp() else { return Ok(()) };
+        let time = timestamp.saturating_sub(info.start);
+        self.context.limits.check_frame(frame.width(), frame.height())?;
+        if frame.has_errors() {
+            self.handle_error(DecodeError::Damaged, Some(time))?;
         }
-        // A picture that decodes without an error may still show what it took over from one that
-        // did not. A key frame takes nothing over, but those of H.264 and HEVC that are met within
-        // a span are mere recovery points.
-        let recovers =
-            picture.is_key() && !matches!(self.scene.info.codec.as_str(), "h264" | "hevc");
-        self.spoiled &= !recovers || picture.has_errors();
-        let errors = self.spoiled;
-        let slot = self.scene.slot(time);
-        self.report.from.get_or_insert(slot);
+        // A frame that decodes without error may still copy from one that did not. A key frame
+        // copies nothing, but the key frames of H.264 and HEVC within a span are only recovery
+        // points.
+        let resets = frame.is_key() && !matches!(info.codec.as_str(), "h264" | "hevc");
+        self.after_error &= !resets || frame.has_errors();
+        let has_errors = self.after_error;
+        let tick = self.context.tick(time);
+        self.report.from.get_or_insert(tick);
         if self.last.is_none() {
-            self.first = picture.share().map(|picture| Shown { picture, time, slot, errors });
+            self.first = frame.share().map(|frame| DecodedFrame { frame, time, tick, has_errors });
         }
-        self.last = Some((time, picture.duration()));
-        match self.selector.push(slot, Shown { picture, time, slot, errors }) {
-            Some((shown, slots)) => self.answer(shown, slots, take),
+        self.last = Some((time, frame.duration()));
+        match self.selector.push(tick, DecodedFrame { frame, time, tick, has_errors }) {
+            Some((frame, ticks)) => self.select(frame, ticks, emit),
             None => Ok(()),
         }
     }
 
-    /// `shown` is the last picture before the instants of `slots`.
-    fn answer(
+    /// Emit a frame for those of its ticks for which it is certainly the right one.
+    fn select(
         &mut self,
-        shown: Shown,
-        slots: std::ops::Range<i64>,
-        take: &mut impl FnMut(Taken) -> Result<(), Error>,
-    ) -> Result<(), Halt> {
+        frame: DecodedFrame,
+        ticks: Range<i64>,
+        emit: &mut impl FnMut(SelectedFrame) -> Result<(), Error>,
+    ) -> Result<(), PassError> {
         self.first = None;
-        if self.rigor == Rigor::Exact {
-            if self.wanted.front() != Some(&Wanted { slots: slots.clone(), time: shown.time }) {
-                return Err(Halt::Again(Some(slots.start)));
+        if self.strictness == Strictness::Exact {
+            if self.wanted.front() != Some(&WantedFrame { ticks: ticks.clone(), time: frame.time })
+            {
+                return Err(PassError::Retry(Some(ticks.start)));
             }
             self.wanted.pop_front();
         }
-        let max_frames = self.scene.limits.max_frames;
-        if slots.end.saturating_sub(slots.start) as u64 > max_frames {
-            return Err(Error::TooLong { limit: max_frames }.into());
+        let limit = self.context.limits.max_frames;
+        if ticks.end.saturating_sub(ticks.start) as u64 > limit {
+            return Err(Error::TooLong { limit }.into());
         }
-        let Shown { picture, time, slot, errors } = shown;
-        let slots: Vec<i64> = slots
-            .filter(|n| self.rigor == Rigor::Exact || self.stands_for(*n, time, slot))
+        let DecodedFrame { frame, time, tick, has_errors } = frame;
+        let ticks: Vec<i64> = ticks
+            .filter(|n| self.strictness == Strictness::Exact || self.is_right_frame(*n, time, tick))
             .collect();
-        if !slots.is_empty() {
-            take(Taken { picture, time, slots, errors })?;
+        if !ticks.is_empty() {
+            emit(SelectedFrame { frame, time, ticks, has_errors })?;
         }
         Ok(())
     }
 
-    /// Whether a picture may answer instant `n` although there may have been later ones that are
-    /// lost: it may if it is the one that was promised, or lies in the same second, so that nobody
-    /// gets an old picture for a new one.
-    fn stands_for(&mut self, n: i64, time: i64, slot: i64) -> bool {
-        while self.wanted.front().is_some_and(|wanted| wanted.slots.end <= n) {
+    /// Whether a frame may be selected for tick `n` although later frames before it may be lost: if
+    /// the planner promised it, or if it lies in the same interval.
+    fn is_right_frame(&mut self, n: i64, time: i64, tick: i64) -> bool {
+        while self.wanted.front().is_some_and(|wanted| wanted.ticks.end <= n) {
             self.wanted.pop_front();
         }
         let promised = self
             .wanted
             .front()
-            .is_some_and(|wanted| wanted.slots.contains(&n) && wanted.time == time);
-        promised || slot == n || (!self.certain && self.report.damaged.is_none())
+            .is_some_and(|wanted| wanted.ticks.contains(&n) && wanted.time == time);
+        promised || tick == n || (!self.certain && self.report.damaged.is_none())
     }
 
-    fn met(&mut self, error: DecodeError, time: Option<i64>) -> Result<(), Halt> {
+    /// Handle an error at `time`, if that is known.
+    fn handle_error(&mut self, error: DecodeError, time: Option<i64>) -> Result<(), PassError> {
         match error {
-            DecodeError::Fatal(error) => Err(Halt::Stop(error)),
-            DecodeError::Damaged if self.rigor != Rigor::Lenient => {
-                Err(Halt::Again(self.selector.next()))
+            DecodeError::Fatal(error) => Err(PassError::Fatal(error)),
+            DecodeError::Damaged if self.strictness != Strictness::Lenient => {
+                Err(PassError::Retry(self.selector.next()))
             }
             DecodeError::Damaged => {
-                self.spoiled = true;
-                // Frame threads tell an error late and without its packet's time; that adds nothing
-                // to what is known already.
-                if let Some(time) = time
-                    .or(self.last.filter(|_| self.report.damaged.is_none()).map(|(time, _)| time))
-                {
+                self.after_error = true;
+                // Frame threads report an error late and without its timestamp. After a first error
+                // that adds no information.
+                let last = self.last.filter(|_| self.report.damaged.is_none());
+                if let Some(time) = time.or(last.map(|(time, _)| time)) {
                     let (from, to) = self.report.damaged.unwrap_or((time, time));
                     self.report.damaged = Some((from.min(time), to.max(time)));
                 } else {

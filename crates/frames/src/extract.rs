@@ -1,94 +1,110 @@
-//! Runs the steps side by side: this thread reads, a pool decodes and encodes, another thread
-//! writes the archive.
+//! Extraction: runs the steps in parallel. The calling thread reads, a pool of threads decodes and
+//! encodes, and another thread writes the archive.
 
 use std::io::Write;
-use std::sync::Mutex;
 use std::sync::mpsc;
 
-use crate::archive::Writer;
+use parking_lot::Mutex;
+
+use crate::archive::Archive;
 use crate::av::Demuxer;
-use crate::decode::Scene;
+use crate::context::StreamContext;
+use crate::encode::encoder;
+use crate::error::Error;
 use crate::flow::Flow;
 use crate::manifest;
-use crate::read::Reader;
+use crate::options::{Decoding, Options, Progress, Report};
+use crate::reader::{Input, Reader};
 use crate::select::Instants;
-use crate::source::{Opened, Source, Watched};
-use crate::span::Studio;
-use crate::spent::Spent;
-use crate::zip::Archive;
-use crate::{Error, Options, Progress, Report};
+use crate::source::{GuardedReader, OpenedSource, Source};
+use crate::span::{SharedResources, WriterMessage};
+use crate::timing::Timing;
+use crate::writer::{ManifestInput, Writer};
 
-/// Take pictures from `source` and write the archive to `sink`, which gets bytes in order from the
-/// first picture on.
+/// Extract frames from `source` and write their archive to `sink`, in order, starting with the
+/// first frame.
 ///
-/// `progress` is called on the writing thread after every picture.
+/// `progress` is called on the writing thread after every frame.
 ///
 /// # Errors
-/// [`Error`] says what went wrong. The sink may then have got a part of an archive, which its owner
-/// has to throw away.
+/// Returns an [`Error`]. `sink` may then have received part of an archive, which the caller has to
+/// discard.
 pub fn extract(
     source: impl Source,
     sink: impl Write + Send,
     options: &Options,
-    mut progress: impl FnMut(Progress) + Send,
+    progress: impl FnMut(Progress) + Send,
 ) -> Result<Report, Error> {
-    let Opened { watched, failure, container, size, cut_off } =
-        Watched::open(Box::new(source), options.stop.clone())?;
-    let opened = Demuxer::open(watched, container, &options.limits);
+    let OpenedSource { reader, read_error, container, size, truncated } =
+        GuardedReader::open(Box::new(source), options.stop.clone())?;
+    let opened = Demuxer::open(reader, container, &options.limits);
     options.stop.check()?;
-    let (demuxer, info) = opened.map_err(|error| failure.take().unwrap_or(error))?;
+    let (demuxer, info) = opened.map_err(|error| read_error.take().unwrap_or(error))?;
 
-    let flow = Flow::new(options.threads.get());
-    let spent = Spent::default();
-    let instants = Instants::of(&options.recipe.select);
-    let scene = Scene {
+    let threads = options.threads.get();
+    let flow = &Flow::new(threads);
+    let timing = Timing::default();
+    let context = StreamContext {
         info: &info,
-        instants,
+        instants: Instants::of(&options.recipe.select),
         limits: &options.limits,
         stop: &options.stop,
-        spent: &spent,
+        timing: &timing,
     };
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(options.threads.get())
-        .thread_name(|n| format!("frames-{n}"))
-        .build()
-        .map_err(|error| Error::OutOfMemory(format!("no threads can be started: {error}")))?;
-    let (sender, receiver) = mpsc::channel();
-    let studio = Studio {
-        scene: &scene,
-        options,
-        flow: &flow,
+    let encoder = encoder(&options.recipe.image, options.compression);
+    let resources = SharedResources {
+        context: &context,
+        encoder: encoder.as_ref(),
+        flow,
+        threads,
         decoders: Mutex::default(),
         converters: Mutex::default(),
     };
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|n| format!("frames-{n}"))
+        .build()
+        .map_err(|error| Error::OutOfMemory(format!("no threads can be started: {error}")))?;
+    let (sender, messages) = mpsc::channel();
+    let expected = info.duration_us.map(|us| context.instants.frame_count(us));
+    let writer = Writer::new(&context, flow, Archive::new(sink), encoder.file_type().suffix);
 
-    let (read, written) = std::thread::scope(|threads| {
-        let expected = info.duration_us.map(|us| instants.frame_count(us));
-        let (scene, flow) = (&scene, &flow);
-        let writer = Writer::new(scene, flow, Archive::new(sink));
-        let writer = threads.spawn(move || {
-            let _watch = flow.watch();
-            let mut writer = writer;
-            for message in receiver {
-                let done = writer.written();
-                if let Err(error) = writer.take(message) {
-                    flow.fail(error);
-                    break;
-                }
-                if writer.written() > done {
-                    progress(Progress { done: writer.written(), expected });
-                }
-            }
-            writer
-        });
-        let read = pool.in_place_scope(|scope| {
-            Reader::new(&studio, scope, sender).read(demuxer, &failure, cut_off)
-        });
-        (read, writer.join())
+    let (read, written) = std::thread::scope(|scope| {
+        let writing = scope.spawn(move || write_frames(writer, flow, messages, expected, progress));
+        let input = Input { demuxer, read_error: read_error.clone(), truncated };
+        let selective = options.decoding == Decoding::Selective;
+        let read = pool
+            .in_place_scope(|scope| Reader::new(&resources, scope, sender, selective).read(input));
+        (read, writing.join())
     });
     let writer = written.map_err(|panic| std::panic::resume_unwind(panic))?;
-    if let Some(error) = flow.failure() {
-        return Err(failure.take().unwrap_or(error));
+    if let Some(error) = flow.take_error() {
+        return Err(read_error.take().unwrap_or(error));
     }
-    writer.finish(read, options, manifest::source(&info, size))
+    let source = manifest::source(&info, size);
+    let input =
+        ManifestInput { recipe: options.recipe.clone(), compression: options.compression, source };
+    writer.finish(read, input)
+}
+
+/// Write frames until the last sender of messages is dropped or an error occurs.
+fn write_frames<'a, W: Write>(
+    mut writer: Writer<'a, W>,
+    flow: &Flow,
+    messages: mpsc::Receiver<WriterMessage>,
+    expected: Option<u64>,
+    mut progress: impl FnMut(Progress),
+) -> Writer<'a, W> {
+    let _guard = flow.abort_on_panic();
+    for message in messages {
+        let before = writer.frame_count();
+        if let Err(error) = writer.handle(message) {
+            flow.fail(error);
+            break;
+        }
+        if writer.frame_count() > before {
+            progress(Progress { done: writer.frame_count(), expected });
+        }
+    }
+    writer
 }

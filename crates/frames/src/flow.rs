@@ -1,20 +1,20 @@
-//! Keeps the steps of an extraction in pace with each other, so that memory stays bounded however
-//! long the video is.
+//! Flow control between the steps of an extraction, so that memory is bounded for a video of any
+//! length.
 //!
-//! Packets are read only so far ahead as decoders can use them, and pictures are encoded only so
-//! far ahead as the archive can take them. The span whose pictures come next in the archive is
-//! never held up, so the steps cannot wait for each other in a circle.
+//! Packets are read ahead only as far as decoders can use them, and frames are encoded ahead only
+//! as far as the archive can take them. The span whose frames are next in the archive is never
+//! blocked, so the steps cannot wait for each other in a circle.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use crate::Error;
+use crate::error::Error;
 
-/// Encoded bytes that may wait for their turn in the archive, for each thread.
-const WAITING_BYTES: usize = 16 << 20;
-/// Compressed bytes of spans that are read but not decoded.
-const AHEAD_BYTES: usize = 48 << 20;
+/// Maximum size of encoded frames that wait to be written, in bytes per thread.
+const MAX_ENCODED_BYTES: usize = 16 << 20;
+/// Maximum size of packets that are read but not decoded, in bytes.
+const MAX_READ_AHEAD_BYTES: usize = 48 << 20;
 
-/// The pace of one extraction.
+/// Flow control of one extraction.
 pub(crate) struct Flow {
     state: Mutex<State>,
     changed: Condvar,
@@ -23,18 +23,20 @@ pub(crate) struct Flow {
 
 #[derive(Default)]
 struct State {
-    /// The span whose pictures are written now.
-    writing: u64,
-    /// Encoded bytes that wait to be written.
-    waiting: usize,
-    /// Spans handed out and not yet decoded, and their bytes.
-    spans: usize,
-    ahead: usize,
-    /// Tasks that keep a thread busy.
-    busy: usize,
-    /// No more spans will come.
+    /// Number of the span whose frames are being written.
+    current_span: u64,
+    /// Size of encoded frames that wait to be written, in bytes.
+    encoded_bytes: usize,
+    /// Number of spans that are read but not decoded.
+    pending_spans: usize,
+    /// Size of the packets of these spans, in bytes.
+    pending_bytes: usize,
+    /// Number of threads that decode or encode.
+    busy_threads: usize,
+    /// Whether all packets were read.
     all_read: bool,
-    failure: Option<Error>,
+    /// First error, until it is taken.
+    error: Option<Error>,
     failed: bool,
 }
 
@@ -43,126 +45,130 @@ impl Flow {
         Self { state: Mutex::default(), changed: Condvar::new(), threads }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Block while `condition` holds and no step has failed.
+    fn wait_while(
+        &self,
+        condition: impl Fn(&State) -> bool,
+    ) -> Result<MutexGuard<'_, State>, Aborted> {
+        let mut state = self.state.lock();
+        self.changed.wait_while(&mut state, |state| !state.failed && condition(state));
+        if state.failed { Err(Aborted) } else { Ok(state) }
     }
 
-    fn wait_while(&self, wait: impl Fn(&State) -> bool) -> Result<MutexGuard<'_, State>, Stopped> {
-        let guard = self.lock();
-        let guard = self
-            .changed
-            .wait_while(guard, |state| !state.failed && wait(state))
-            .unwrap_or_else(PoisonError::into_inner);
-        if guard.failed { Err(Stopped) } else { Ok(guard) }
-    }
-
-    /// End everything with this error; the first one counts.
+    /// Abort the extraction. The first error is kept.
     pub(crate) fn fail(&self, error: Error) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.failed = true;
-        state.failure.get_or_insert(error);
+        state.error.get_or_insert(error);
         drop(state);
         self.changed.notify_all();
     }
 
-    /// The error that ended the extraction, if one did.
-    pub(crate) fn failure(&self) -> Option<Error> {
-        self.lock().failure.take()
+    /// Return the error that aborted the extraction, if any.
+    pub(crate) fn take_error(&self) -> Option<Error> {
+        self.state.lock().error.take()
     }
 
-    /// Whether some step has failed.
+    /// Whether a step has failed.
     pub(crate) fn has_failed(&self) -> bool {
-        self.lock().failed
+        self.state.lock().failed
     }
 
-    /// Wait until another span of `bytes` may be read ahead, and count it.
-    pub(crate) fn admit_span(&self, bytes: usize) -> Result<(), Stopped> {
-        let most = 2 * self.threads + 1;
+    /// Block until another span of `bytes` may be read ahead, and count it as pending.
+    pub(crate) fn admit_span(&self, bytes: usize) -> Result<(), Aborted> {
+        let max_spans = 2 * self.threads + 1;
         let mut state = self.wait_while(|state| {
-            state.spans > 0 && (state.spans >= most || state.ahead + bytes > AHEAD_BYTES)
+            state.pending_spans > 0
+                && (state.pending_spans >= max_spans
+                    || state.pending_bytes + bytes > MAX_READ_AHEAD_BYTES)
         })?;
-        state.spans += 1;
-        state.ahead += bytes;
+        state.pending_spans += 1;
+        state.pending_bytes += bytes;
         Ok(())
     }
 
+    /// A span of `bytes` was decoded.
     pub(crate) fn span_decoded(&self, bytes: usize) {
-        let mut state = self.lock();
-        state.spans -= 1;
-        state.ahead -= bytes;
+        let mut state = self.state.lock();
+        state.pending_spans -= 1;
+        state.pending_bytes -= bytes;
         drop(state);
         self.changed.notify_all();
     }
 
-    pub(crate) fn all_read(&self) {
-        self.lock().all_read = true;
+    /// All packets were read.
+    pub(crate) fn set_all_read(&self) {
+        self.state.lock().all_read = true;
     }
 
-    /// How many spans are left, once that is known.
+    /// Number of spans left to decode; `None` until all packets were read.
     pub(crate) fn spans_left(&self) -> Option<usize> {
-        let state = self.lock();
-        state.all_read.then_some(state.spans)
+        let state = self.state.lock();
+        state.all_read.then_some(state.pending_spans)
     }
 
-    /// Until the guard is dropped, a panic on this thread ends the waiting of all others, so that
-    /// it can come through.
-    pub(crate) fn watch(&self) -> Watch<'_> {
-        Watch(self)
+    /// Return a guard that aborts the extraction if it is dropped by a panic, so that no other
+    /// thread waits forever and the panic can propagate.
+    pub(crate) fn abort_on_panic(&self) -> PanicGuard<'_> {
+        PanicGuard(self)
     }
 
-    /// A thread takes up work; the work is counted until the guard is dropped.
-    pub(crate) fn work(&self) -> Working<'_> {
-        self.lock().busy += 1;
-        Working(self)
+    /// Count the calling thread as busy until the guard is dropped.
+    pub(crate) fn start_work(&self) -> WorkGuard<'_> {
+        self.state.lock().busy_threads += 1;
+        WorkGuard(self)
     }
 
-    /// Whether a thread has nothing to do.
+    /// Whether a thread is idle.
     pub(crate) fn has_idle_thread(&self) -> bool {
-        let state = self.lock();
-        state.busy < self.threads
+        self.state.lock().busy_threads < self.threads
     }
 
-    /// Wait until a picture of `span` may be encoded.
-    pub(crate) fn admit_picture(&self, span: u64) -> Result<(), Stopped> {
-        let most = WAITING_BYTES * self.threads;
-        self.wait_while(|state| state.writing != span && state.waiting > most).map(drop)
+    /// Block until a frame of `span` may be encoded.
+    pub(crate) fn admit_frame(&self, span: u64) -> Result<(), Aborted> {
+        let max_bytes = MAX_ENCODED_BYTES * self.threads;
+        self.wait_while(|state| state.current_span != span && state.encoded_bytes > max_bytes)
+            .map(drop)
     }
 
-    pub(crate) fn encoded(&self, bytes: usize) {
-        self.lock().waiting += bytes;
+    /// A frame of `bytes` was encoded.
+    pub(crate) fn frame_encoded(&self, bytes: usize) {
+        self.state.lock().encoded_bytes += bytes;
     }
 
-    pub(crate) fn written(&self, bytes: usize) {
-        self.lock().waiting -= bytes;
+    /// A frame of `bytes` was written.
+    pub(crate) fn frame_written(&self, bytes: usize) {
+        self.state.lock().encoded_bytes -= bytes;
         self.changed.notify_all();
     }
 
-    pub(crate) fn writing(&self, span: u64) {
-        self.lock().writing = span;
+    /// Frames of `span` are written next.
+    pub(crate) fn set_current_span(&self, span: u64) {
+        self.state.lock().current_span = span;
         self.changed.notify_all();
     }
 }
 
-/// Another step has failed and has left its error in the flow.
+/// Another step has failed. [`Flow::take_error`] returns its error.
 #[derive(Debug)]
-pub(crate) struct Stopped;
+pub(crate) struct Aborted;
 
-/// A thread at work.
-pub(crate) struct Working<'a>(&'a Flow);
+/// Guard of [`Flow::start_work`].
+pub(crate) struct WorkGuard<'a>(&'a Flow);
 
-impl Drop for Working<'_> {
+impl Drop for WorkGuard<'_> {
     fn drop(&mut self) {
-        self.0.lock().busy -= 1;
+        self.0.state.lock().busy_threads -= 1;
     }
 }
 
-/// A thread under watch.
-pub(crate) struct Watch<'a>(&'a Flow);
+/// Guard of [`Flow::abort_on_panic`].
+pub(crate) struct PanicGuard<'a>(&'a Flow);
 
-impl Drop for Watch<'_> {
+impl Drop for PanicGuard<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.lock().failed = true;
+            self.0.state.lock().failed = true;
             self.0.changed.notify_all();
         }
     }

@@ -1,19 +1,19 @@
-//! Video bytes in, a ZIP of PNG pictures out: by default one a second, pixel for pixel those of
-//! `ffmpeg -vf fps=1`.
+//! Frame engine: reads the bytes of a video and writes the bytes of a ZIP of its frames. By default
+//! these are one per second, pixel for pixel those of `ffmpeg -vf fps=1`.
 //!
-//! The way of a video, one module a step: [`source`] knows the container and guards the reading,
-//! `av` demuxes, `bitstream` tells what each packet is to the others, [`select`] says which
-//! pictures are wanted, `plan` cuts the packets into spans and leaves out what nobody needs,
-//! `decode` makes pictures of them, [`convert`] turns them upright and into RGB, [`png`] encodes,
-//! `zip` writes the archive and [`manifest`] its last entry. [`extract`](mod@extract) runs these
-//! steps side by side: `read` on one thread, `span` on the threads of a pool, `archive` on a third
-//! kind, `flow` keeps them in pace, and `spent` adds up their time.
+//! One module per step: `source` detects the container and guards reading, `av` demuxes,
+//! `bitstream` determines the role of each packet, `select` maps timestamps to the requested
+//! instants, `plan` cuts the packets into spans and leaves out those that no selected frame depends
+//! on, `decode` decodes a span, `convert` rotates and converts its frames, `encode` encodes them,
+//! `archive` writes the ZIP and `manifest` describes it. `extract` runs these steps in parallel:
+//! `reader` on one thread, `span` on the threads of a pool, `writer` on another thread; `flow`
+//! bounds the memory between them, and `timing` measures the work.
 //!
-//! Nothing here knows of networks, databases or async run-times.
+//! The crate does not use networks, databases or an async runtime.
 
 #![deny(unsafe_code)]
 
-// In the order in which a video meets them.
+// In dependency order: a module uses only modules above it.
 mod error;
 mod limits;
 mod time;
@@ -24,29 +24,26 @@ mod av;
 mod bitstream;
 mod select;
 mod plan;
-mod spent;
-mod flow;
+mod timing;
+mod context;
 mod decode;
 mod convert;
-mod png;
+pub mod encode;
+mod flow;
 mod span;
-mod read;
-mod zip;
-mod manifest;
+mod preparation;
+mod reader;
 mod archive;
+mod manifest;
+mod writer;
 mod extract;
 mod probe;
 #[cfg(feature = "stages")]
 pub mod stages;
 
+pub use av::versions as libav_versions;
 pub use error::Error;
 pub use extract::extract;
 pub use limits::{Limits, Stop};
 pub use options::{Decoding, Options, Progress, Report};
 pub use probe::{Forecast, probe};
-
-/// Versions of the libav libraries that are linked: name and `major.minor.micro`.
-#[must_use]
-pub fn libav_versions() -> [(&'static str, String); 4] {
-    av::versions()
-}

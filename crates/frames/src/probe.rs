@@ -1,68 +1,81 @@
-//! What a video is and what an extraction would give, from a handful of its pictures.
+//! Probe: properties of a video and a forecast of its extraction, from its first frames.
 
+use jobs::manifest;
 use serde::Serialize;
 
-use crate::Error;
-use crate::av::{Decoder, Demuxer, Threads};
+use crate::av::{Decoder, Demuxer, StreamInfo, Threads};
 use crate::convert::Converter;
-use crate::manifest;
+use crate::encode::encoder;
+use crate::error::Error;
+use crate::manifest::source as source_info;
 use crate::options::Options;
-use crate::png;
 use crate::select::Instants;
-use crate::source::{Opened, Source, Watched};
+use crate::source::{GuardedReader, OpenedSource, Source};
 
-/// Pictures that are decoded to foretell the archive's size.
+/// Number of frames that are encoded to estimate the size of the archive.
 const SAMPLES: usize = 4;
 
-/// What an extraction would give.
+/// Forecast of an extraction.
 #[derive(Debug, Serialize)]
 pub struct Forecast {
-    /// What the video is.
-    pub source: jobs::manifest::Source,
-    /// Pictures that its stated duration promises.
+    /// Properties of the video.
+    pub source: manifest::Source,
+    /// Number of frames to expect from the duration that the container states.
     pub frames: Option<u64>,
-    /// Bytes of the archive, from the size of the first pictures; films that grow busier give more.
+    /// Size of the archive in bytes, estimated from the first frames. It is too low for videos
+    /// whose frames become more detailed.
     pub zip_bytes: Option<u64>,
 }
 
-/// Look at `source` without extracting it. Decodes a handful of pictures at most.
+/// Examine `source` without extracting it. Only the first frames are decoded.
 ///
 /// # Errors
-/// As [`extract`](crate::extract()), so far as the beginning of the video shows it.
+/// Those of [`extract`](crate::extract()), as far as the beginning of the video reveals them.
 pub fn probe(source: impl Source, options: &Options) -> Result<Forecast, Error> {
-    let Opened { watched, failure, container, size, .. } =
-        Watched::open(Box::new(source), options.stop.clone())?;
-    let opened = Demuxer::open(watched, container, &options.limits);
+    let OpenedSource { reader, read_error, container, size, .. } =
+        GuardedReader::open(Box::new(source), options.stop.clone())?;
+    let opened = Demuxer::open(reader, container, &options.limits);
     options.stop.check()?;
-    let (mut demuxer, info) = opened.map_err(|error| failure.take().unwrap_or(error))?;
-    let frames = info.duration_us.map(|us| Instants::of(&options.recipe.select).frame_count(us));
+    let (demuxer, info) = opened.map_err(|error| read_error.take().unwrap_or(error))?;
+    let sizes = sample_sizes(demuxer, &info, options)?;
+    if sizes.is_empty() {
+        return Err(read_error.take().unwrap_or(Error::NothingDecodable));
+    }
+    let instants = Instants::of(&options.recipe.select);
+    let frames = info.duration_us.map(|us| instants.frame_count(us));
+    let mean = sizes.iter().sum::<u64>() / sizes.len() as u64;
+    Ok(Forecast {
+        source: source_info(&info, size),
+        frames,
+        zip_bytes: frames.map(|frames| frames * mean),
+    })
+}
 
-    let mut decoder = Decoder::open(&info, Threads::One, &options.limits)?;
+/// Sizes of the first frames when encoded, in bytes.
+fn sample_sizes(
+    mut demuxer: Demuxer,
+    info: &StreamInfo,
+    options: &Options,
+) -> Result<Vec<u64>, Error> {
+    let mut decoder = Decoder::open(info, Threads::One, &options.limits)?;
     let mut converter = Converter::default();
+    let encoder = encoder(&options.recipe.image, options.compression);
     let mut sizes = Vec::new();
     let mut more = true;
     while more && sizes.len() < SAMPLES {
         options.stop.check()?;
         if let Ok(packet) = demuxer.read() {
-            // A damaged packet gives no picture, and the forecast lives on the others.
+            // A damaged packet yields no frame; the others suffice for a forecast.
             let _ = decoder.send(&packet);
         } else {
             decoder.drain();
             more = false;
         }
-        while let Ok(Some(picture)) = decoder.receive() {
-            options.limits.check_frame(picture.width(), picture.height())?;
-            let picture = converter.convert(picture, info.orientation)?;
-            sizes.push(png::encode(&picture, None, options.compression)?.len() as u64);
+        while let Ok(Some(frame)) = decoder.receive() {
+            options.limits.check_frame(frame.width(), frame.height())?;
+            let frame = converter.convert(frame, info.orientation, encoder.pixel_formats())?;
+            sizes.push(encoder.encode(&frame, None)?.len() as u64);
         }
     }
-    if sizes.is_empty() {
-        return Err(failure.take().unwrap_or(Error::NothingDecodable));
-    }
-    let mean = sizes.iter().sum::<u64>() / sizes.len() as u64;
-    Ok(Forecast {
-        source: manifest::source(&info, size),
-        frames,
-        zip_bytes: frames.map(|frames| frames * mean),
-    })
+    Ok(sizes)
 }

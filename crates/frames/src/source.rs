@@ -1,17 +1,20 @@
-//! Where the bytes of a video come from, and what kind of container they are.
+//! Source of a video's bytes, and detection of its container.
 
 use std::io::{self, Read, Seek, SeekFrom};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use crate::{Error, Stop};
+use parking_lot::Mutex;
+
+use crate::error::Error;
+use crate::limits::Stop;
 
 /// Anything that reads and seeks: a file, bytes in memory, ranges of a stored object.
 pub trait Source: Read + Seek + Send + 'static {}
 
 impl<T: Read + Seek + Send + 'static> Source for T {}
 
-/// The containers that are accepted. Nothing else is ever handed to libav, so its playlist demuxers
-/// are out of reach.
+/// Accepted container formats. libav never opens any other, so its playlist demuxers are
+/// unreachable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Container {
     /// ISO base media and `QuickTime`: .mp4, .mov.
@@ -27,14 +30,15 @@ pub enum Container {
 }
 
 impl Container {
-    /// Bytes from the start that tell all that this module wants to know.
+    /// Number of bytes from the start of a file that [`Container::of`] and
+    /// [`Container::declared_end`] need.
     pub const HEAD: usize = 256;
 
-    /// The container that starts with these bytes, if it is an accepted one.
+    /// Container of a file that starts with `head`; `None` if it is not an accepted one.
     ///
-    /// Sources: ISO/IEC 14496-12 (box type at offset 4) and the `QuickTime` File Format for the
-    /// older first atoms; RFC 8794 for EBML; the ASF specification 1.20 for its header GUID; the
-    /// FLV specification 10.1.
+    /// Sources: ISO/IEC 14496-12 (box type at offset 4) and the `QuickTime` File Format for older
+    /// first atoms; RFC 8794 for EBML; the ASF specification 1.20 for its header GUID; the FLV
+    /// specification 10.1.
     #[must_use]
     pub fn of(head: &[u8]) -> Option<Self> {
         const ASF: [u8; 16] = [
@@ -57,21 +61,22 @@ impl Container {
         }
     }
 
-    /// Where a file that starts with these bytes says that it ends, in bytes from its start.
+    /// Size in bytes that the file header declares; `None` if it declares none.
     ///
-    /// Sources: RFC 9559 for Matroska's one Segment; the AVI RIFF file reference for the size of
-    /// the first RIFF chunk, after which larger files have more. Live recordings and the other
-    /// containers do not say.
+    /// Sources: RFC 9559 for the Segment of Matroska; the AVI RIFF file reference for the first
+    /// RIFF chunk, which larger files follow with more chunks. Live recordings and the other
+    /// containers declare no size.
     #[must_use]
     pub fn declared_end(self, head: &[u8]) -> Option<u64> {
         match self {
             Self::Avi => Some(u64::from(u32::from_le_bytes(head.get(4..8)?.try_into().ok()?)) + 8),
             Self::Matroska => {
-                let (header, at) = ebml_size(head, 4)?;
-                let segment = at + usize::try_from(header).ok()?;
+                let header = ebml_element(head, 4)?;
+                let segment = header.data_start + usize::try_from(header.size).ok()?;
                 let id = head.get(segment..segment + 4)?;
-                let (size, at) = ebml_size(head, segment + 4)?;
-                (id == [0x18, 0x53, 0x80, 0x67]).then(|| size.saturating_add(at as u64))
+                let element = ebml_element(head, segment + 4)?;
+                (id == [0x18, 0x53, 0x80, 0x67])
+                    .then(|| element.size.saturating_add(element.data_start as u64))
             }
             Self::Mov | Self::Asf | Self::Flv => None,
         }
@@ -90,50 +95,57 @@ impl Container {
     }
 }
 
-/// The size of an EBML element that stands at `at`, and where its data begins; `None` where the
-/// size is unknown (RFC 8794, 6).
-fn ebml_size(head: &[u8], at: usize) -> Option<(u64, usize)> {
+/// Extent of an EBML element.
+struct EbmlElement {
+    /// Size of the data in bytes.
+    size: u64,
+    /// Offset of the data.
+    data_start: usize,
+}
+
+/// Parse the size of an EBML element at offset `at` (RFC 8794, section 6). `None` if the size is
+/// unknown or truncated.
+fn ebml_element(head: &[u8], at: usize) -> Option<EbmlElement> {
     let first = *head.get(at)?;
     let length = first.leading_zeros() as usize + 1;
     let bytes = head.get(at..at + length.min(8))?;
-    let size = bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
-        & ((1 << (7 * bytes.len())) - 1);
-    (size != (1 << (7 * bytes.len())) - 1).then_some((size, at + bytes.len()))
+    let unknown = (1 << (7 * bytes.len())) - 1;
+    let size = bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte)) & unknown;
+    (size != unknown).then_some(EbmlElement { size, data_start: at + bytes.len() })
 }
 
-/// What is known of a source before libav sees it.
-pub(crate) struct Opened {
-    pub watched: Watched,
-    pub failure: ReadFailure,
+/// A source whose container is known, ready for libav.
+pub(crate) struct OpenedSource {
+    pub reader: GuardedReader,
+    pub read_error: ReadError,
     pub container: Container,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// The file itself says that it should be longer.
-    pub cut_off: bool,
+    /// Whether the file is shorter than its header declares.
+    pub truncated: bool,
 }
 
-/// A source under watch: it ends when the stop is asked for, and remembers the error that libav
-/// would reduce to a number.
-pub(crate) struct Watched {
+/// Reader of a source that ends when the extraction is stopped, and keeps the first error, which
+/// libav would reduce to a number.
+pub(crate) struct GuardedReader {
     inner: Box<dyn Source>,
     stop: Stop,
-    failure: Arc<Mutex<Option<io::Error>>>,
+    error: Arc<Mutex<Option<io::Error>>>,
 }
 
-/// The first error that reading the source gave, to be asked for when libav has given up.
+/// First error of a [`GuardedReader`], to be reported instead of libav's error.
 #[derive(Clone)]
-pub(crate) struct ReadFailure(Arc<Mutex<Option<io::Error>>>);
+pub(crate) struct ReadError(Arc<Mutex<Option<io::Error>>>);
 
-impl ReadFailure {
+impl ReadError {
     pub(crate) fn take(&self) -> Option<Error> {
-        let mut failure = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        failure.take().map(Error::Read)
+        self.0.lock().take().map(Error::Read)
     }
 }
 
-impl Watched {
-    /// Find out how long the source is and what container it holds, and put it under watch.
-    pub(crate) fn open(mut inner: Box<dyn Source>, stop: Stop) -> Result<Opened, Error> {
+impl GuardedReader {
+    /// Determine size and container of a source.
+    pub(crate) fn open(mut inner: Box<dyn Source>, stop: Stop) -> Result<OpenedSource, Error> {
         let size = inner.seek(SeekFrom::End(0)).map_err(Error::Read)?;
         if size == 0 {
             return Err(Error::EmptyFile);
@@ -143,24 +155,23 @@ impl Watched {
         inner.by_ref().take(Container::HEAD as u64).read_to_end(&mut head).map_err(Error::Read)?;
         inner.rewind().map_err(Error::Read)?;
         let container = Container::of(&head).ok_or(Error::UnsupportedContainer)?;
-        let failure = Arc::default();
-        let watched = Self { inner, stop, failure: Arc::clone(&failure) };
-        let cut_off = container.declared_end(&head).is_some_and(|end| end > size);
-        Ok(Opened { watched, failure: ReadFailure(failure), container, size, cut_off })
+        let error = Arc::default();
+        let reader = Self { inner, stop, error: Arc::clone(&error) };
+        let truncated = container.declared_end(&head).is_some_and(|end| end > size);
+        Ok(OpenedSource { reader, read_error: ReadError(error), container, size, truncated })
     }
 
-    fn remember<T>(&self, result: io::Result<T>) -> io::Result<T> {
+    /// Keep the error if it is the first, and return one of the same kind.
+    fn keep_error<T>(&self, result: io::Result<T>) -> io::Result<T> {
         result.map_err(|error| {
             let kind = error.kind();
-            let mut failure =
-                self.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            failure.get_or_insert(error);
+            self.error.lock().get_or_insert(error);
             kind.into()
         })
     }
 }
 
-impl Read for Watched {
+impl Read for GuardedReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.stop.check().is_err() {
             return Err(io::ErrorKind::Other.into());
@@ -168,21 +179,20 @@ impl Read for Watched {
         loop {
             match self.inner.read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return self.remember(result),
+                result => return self.keep_error(result),
             }
         }
     }
 }
 
-impl Seek for Watched {
+impl Seek for GuardedReader {
     fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
         let result = self.inner.seek(position);
-        // A damaged file can ask for an impossible place; that is the file's fault, not the
-        // storage's.
+        // A damaged file can request an impossible position. That is not an error of the storage.
         if result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::InvalidInput) {
             return result;
         }
-        self.remember(result)
+        self.keep_error(result)
     }
 }
 
@@ -191,8 +201,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn playlists_programs_and_noise_are_no_container() {
-        let refused: [&[u8]; 6] = [
+    fn rejects_playlists_programs_and_other_files() {
+        let rejected: [&[u8]; 6] = [
             b"#EXTM3U\n#EXT-X-TARGETDURATION",
             b"ffconcat version 1.0",
             b"<?xml version=\"1.0\"?><MPD",
@@ -200,28 +210,25 @@ mod tests {
             b"",
             b"RIFF\0\0\0\0WAVEfmt ",
         ];
-        for head in refused {
+        for head in rejected {
             assert_eq!(Container::of(head), None);
         }
     }
 
     #[test]
-    fn a_file_that_should_be_longer_is_known() {
+    fn reads_the_declared_size() {
         let riff = b"RIFF\x10\0\0\0AVI LIST";
         assert_eq!(Container::Avi.declared_end(riff), Some(24));
         let mut segment = b"\x1A\x45\xDF\xA3\x82ab\x18\x53\x80\x67\x01\0\0\0\0\0\x10\0".to_vec();
         assert_eq!(Container::Matroska.declared_end(&segment), Some(19 + 0x1000));
         segment[12..].fill(0xFF);
-        assert_eq!(
-            Container::Matroska.declared_end(&segment),
-            None,
-            "a live recording does not know its length"
-        );
+        let live = Container::Matroska.declared_end(&segment);
+        assert_eq!(live, None, "a live recording declares no size");
         assert_eq!(Container::Matroska.declared_end(b"\x1A\x45\xDF\xA3"), None);
     }
 
     #[test]
-    fn each_accepted_container_is_known_by_its_first_bytes() {
+    fn detects_each_accepted_container() {
         assert_eq!(Container::of(b"\0\0\0\x20ftypisom\0\0\0\0"), Some(Container::Mov));
         assert_eq!(Container::of(b"\x1A\x45\xDF\xA3\x01\0\0\0"), Some(Container::Matroska));
         assert_eq!(Container::of(b"RIFF\x10\0\0\0AVI LIST"), Some(Container::Avi));

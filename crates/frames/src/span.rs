@@ -1,115 +1,114 @@
-//! The work on one span: decode it, and convert and encode the pictures that it gives.
+//! Task of one span: decode it, and convert and encode its selected frames.
 
 use std::sync::mpsc;
-use std::sync::{Mutex, PoisonError};
 
 use ffmpeg_next as ff;
+use parking_lot::Mutex;
 use rayon::Scope;
 use sha2::{Digest, Sha256};
 
 use crate::av::{Decoder, Threads};
+use crate::context::StreamContext;
 use crate::convert::Converter;
-use crate::decode::{Halt, Pass, Rigor, Scene, SpanReport, Taken};
+use crate::decode::{Pass, PassError, SelectedFrame, SpanReport, Strictness};
+use crate::encode::Encoder;
+use crate::error::Error;
 use crate::flow::Flow;
-use crate::options::Options;
 use crate::orientation::displayed_aspect;
-use crate::plan::{Chunk, Planned};
-use crate::{Error, png};
+use crate::plan::Chunk;
 
-/// What the tasks of an extraction share: decoders and converters to use again, and the pace.
-pub(crate) struct Studio<'a> {
-    pub scene: &'a Scene<'a>,
-    pub options: &'a Options,
+/// Data shared by all threads of an extraction.
+pub(crate) struct SharedResources<'a> {
+    pub context: &'a StreamContext<'a>,
+    pub encoder: &'a dyn Encoder,
     pub flow: &'a Flow,
+    /// Number of threads that decode and encode.
+    pub threads: usize,
+    /// Decoders and converters that are not in use.
     pub decoders: Mutex<Vec<Decoder>>,
     pub converters: Mutex<Vec<Converter>>,
 }
 
-/// What the tasks tell the archive.
-pub(crate) enum Message {
-    /// Before everything else: the first slot of the video, if its packets tell.
-    Begin {
-        from: Option<i64>,
-    },
-    Image {
-        span: u64,
-        order: usize,
-        image: Image,
-    },
-    End {
-        span: u64,
-        images: usize,
-        report: SpanReport,
-    },
+/// Message from the reader and the span tasks to the writer.
+pub(crate) enum WriterMessage {
+    /// First message: the first tick of the video, if known from its packets.
+    Start { from: Option<i64> },
+    /// Frame number `order` of a span.
+    Frame { span: u64, order: usize, frame: EncodedFrame },
+    /// All frames of a span were sent.
+    SpanEnd { span: u64, frame_count: usize, report: SpanReport },
 }
 
-/// A picture ready for the archive.
-pub(crate) struct Image {
-    pub png: Vec<u8>,
-    pub crc: u32,
+/// Frame ready for the archive.
+pub(crate) struct EncodedFrame {
+    pub file: Vec<u8>,
+    /// SHA-256 of the file, in hexadecimal.
     pub sha256: String,
+    /// Timestamp in units of the stream's time base, from the start of the video.
     pub time: i64,
-    pub slots: Vec<i64>,
+    /// Ticks for which the frame is selected.
+    pub ticks: Vec<i64>,
     pub width: u32,
     pub height: u32,
     pub key_frame: bool,
     pub interlaced: bool,
-    pub errors: bool,
+    pub has_errors: bool,
 }
 
-/// The work on one span.
-pub(crate) struct Task<'a, 'scope> {
-    studio: &'scope Studio<'scope>,
+/// Task of one span.
+pub(crate) struct SpanTask<'a, 'scope> {
+    resources: &'scope SharedResources<'scope>,
     scope: &'a Scope<'scope>,
-    sender: mpsc::Sender<Message>,
+    sender: mpsc::Sender<WriterMessage>,
     span: u64,
-    images: usize,
+    frame_count: usize,
 }
 
-impl<'a, 'scope> Task<'a, 'scope> {
+impl<'a, 'scope> SpanTask<'a, 'scope> {
     pub(crate) fn new(
-        studio: &'scope Studio<'scope>,
+        resources: &'scope SharedResources<'scope>,
         scope: &'a Scope<'scope>,
-        sender: mpsc::Sender<Message>,
+        sender: mpsc::Sender<WriterMessage>,
         span: u64,
     ) -> Self {
-        Self { studio, scope, sender, span, images: 0 }
+        Self { resources, scope, sender, span, frame_count: 0 }
     }
 
-    /// Tell the archive that all pictures of the span have been told.
-    pub(crate) fn end(self, report: SpanReport) {
-        // The archive's thread is gone only after a failure.
-        let _ = self.sender.send(Message::End { span: self.span, images: self.images, report });
+    /// Report to the writer that all frames of the span were sent.
+    pub(crate) fn finish(self, report: SpanReport) {
+        let Self { sender, span, frame_count, .. } = self;
+        // The writer drops its receiver only after a failure.
+        let _ = sender.send(WriterMessage::SpanEnd { span, frame_count, report });
     }
 
-    /// Decode a span that is all there: first only what is needed, and if anything is not as
-    /// promised, again in full.
+    /// Decode a span that is held as a whole: first only the packets that are needed, and if
+    /// anything is not as promised, again in full.
     ///
-    /// Frame threads conceal damage differently from run to run, and a used decoder's memory shows
-    /// through it. So the second pass is a fresh decoder's on one thread, and the archive of a
-    /// damaged video is the same every time too.
-    pub(crate) fn whole(
+    /// Frame threads conceal damage differently from run to run, and state that a used decoder
+    /// keeps can affect its output. The second pass uses a new decoder on one thread, so that the
+    /// archive of a damaged video is deterministic, too.
+    pub(crate) fn decode_whole(
         &mut self,
         from: Option<i64>,
         chunk: &Chunk<ff::Packet>,
     ) -> Result<SpanReport, Error> {
-        let Studio { scene, .. } = *self.studio;
-        let (threads, rigor) = if chunk.certain {
-            (self.threads_for(chunk), Rigor::Exact)
+        let context = self.resources.context;
+        let (threads, strictness) = if chunk.certain {
+            (self.threads_for(chunk), Strictness::Exact)
         } else {
-            (self.all_threads(), Rigor::Clean)
+            (self.all_threads(), Strictness::ErrorFree)
         };
-        let mut pass = Pass::new(scene, self.studio.decoder(threads)?, from, rigor);
-        let result =
-            self.run(&mut pass, chunk, chunk.packets.iter().filter(|planned| planned.keep));
-        self.studio.put_back(pass.into_decoder());
-        let resume = match result {
-            Err(Halt::Again(slot)) => slot.or(from),
-            result => return stopped(result),
+        let mut pass = Pass::new(context, self.resources.decoder(threads)?, from, strictness);
+        let result = self.run(&mut pass, chunk, chunk.kept());
+        self.resources.return_decoder(pass.into_decoder());
+        let retry_from = match result {
+            Err(PassError::Retry(tick)) => tick.or(from),
+            result => return result.map_err(PassError::into_error),
         };
-        let decoder = Decoder::open(scene.info, Threads::One, scene.limits)?;
-        let mut pass = Pass::new(scene, decoder, resume, Rigor::Lenient);
-        let report = stopped(self.run(&mut pass, chunk, chunk.packets.iter()))?;
+        let decoder = Decoder::open(context.info, Threads::One, context.limits)?;
+        let mut pass = Pass::new(context, decoder, retry_from, Strictness::Lenient);
+        let all_packets = chunk.packets.iter().map(|planned| &planned.packet);
+        let report = self.run(&mut pass, chunk, all_packets).map_err(PassError::into_error)?;
         Ok(SpanReport { from: from.or(report.from), ..report })
     }
 
@@ -117,166 +116,154 @@ impl<'a, 'scope> Task<'a, 'scope> {
         &mut self,
         pass: &mut Pass<'_>,
         chunk: &Chunk<ff::Packet>,
-        packets: impl Iterator<Item = &'p Planned<ff::Packet>>,
-    ) -> Result<SpanReport, Halt> {
+        packets: impl Iterator<Item = &'p ff::Packet>,
+    ) -> Result<SpanReport, PassError> {
         pass.expect(chunk);
-        for planned in packets {
-            pass.feed(&planned.packet, &mut |taken| self.take(taken))?;
+        for packet in packets {
+            pass.decode(packet, &mut |selected| self.process(selected))?;
         }
-        pass.finish(chunk.until, chunk.first_picture, &mut |taken| self.take(taken))
+        pass.finish(chunk.until, chunk.select_first, &mut |selected| self.process(selected))
     }
 
-    /// Decode a span as its packets are read, in order with one decoder.
-    pub(crate) fn long(
+    /// Decode a long span in order with one decoder, while its packets are read. `chunks` receives
+    /// each further chunk, and whether it is the last.
+    pub(crate) fn decode_long(
         &mut self,
         from: Option<i64>,
         first: Chunk<ff::Packet>,
         chunks: &mpsc::Receiver<(Chunk<ff::Packet>, bool)>,
     ) -> Result<SpanReport, Error> {
-        let mut pass = Pass::new(
-            self.studio.scene,
-            self.studio.decoder(self.all_threads())?,
-            from,
-            Rigor::Lenient,
-        );
+        let decoder = self.resources.decoder(self.all_threads())?;
+        let mut pass = Pass::new(self.resources.context, decoder, from, Strictness::Lenient);
         let (mut chunk, mut last) = (first, false);
         let result = loop {
             pass.expect(&chunk);
-            let mut kept = chunk.packets.iter().filter(|planned| planned.keep);
-            if let Err(halt) = kept
-                .try_for_each(|planned| pass.feed(&planned.packet, &mut |taken| self.take(taken)))
-            {
-                break Err(halt);
+            let decoded = chunk
+                .kept()
+                .try_for_each(|packet| pass.decode(packet, &mut |selected| self.process(selected)));
+            if let Err(error) = decoded {
+                break Err(error);
             }
             if last {
-                break pass.finish(chunk.until, false, &mut |taken| self.take(taken));
+                break pass.finish(chunk.until, false, &mut |selected| self.process(selected));
             }
-            // The reader goes away in mid-span only after a failure, which it has told.
+            // The reader drops the sender before the last chunk only after a failure, which it
+            // reports.
             let Ok(next) = chunks.recv() else { return Ok(SpanReport::default()) };
             (chunk, last) = next;
         };
-        self.studio.put_back(pass.into_decoder());
-        stopped(result)
+        self.resources.return_decoder(pass.into_decoder());
+        result.map_err(PassError::into_error)
     }
 
-    /// Spans decode side by side, each on one thread, which beats libav's frame threads; but the
-    /// last ones share the cores.
+    /// Threads of the decoder for a span. Spans are decoded in parallel on one thread each, which
+    /// is faster than libav's frame threads, but the last spans share the cores.
     fn threads_for(&self, chunk: &Chunk<ff::Packet>) -> Threads {
-        const WORTH_THREADS: usize = 16;
-        let threads = self.studio.options.threads.get();
-        let kept = chunk.packets.iter().filter(|planned| planned.keep).count();
-        match self.studio.flow.spans_left() {
-            Some(left) if left <= threads && kept >= WORTH_THREADS && threads > 1 => {
+        /// Minimum number of packets for which frame threads pay off.
+        const MIN_PACKETS: usize = 16;
+        let threads = self.resources.threads;
+        match self.resources.flow.spans_left() {
+            Some(left) if left <= threads && threads > 1 && chunk.kept().count() >= MIN_PACKETS => {
                 Threads::Frames(threads.min((2 * threads).div_ceil(left.max(1))))
             }
             _ => Threads::One,
         }
     }
 
-    /// For spans that keep the others waiting.
+    /// Threads of the decoder for a span that delays all others.
     fn all_threads(&self) -> Threads {
-        match self.studio.options.threads.get() {
+        match self.resources.threads {
             1 => Threads::One,
             threads => Threads::Frames(threads),
         }
     }
 
-    /// Convert and encode a picture here, while it is warm, or on a thread that has nothing else to
-    /// do.
-    fn take(&mut self, taken: Taken) -> Result<(), Error> {
-        let Task { studio, span, .. } = *self;
-        let order = self.images;
-        self.images += 1;
-        if studio.flow.admit_picture(span).is_err() {
+    /// Convert and encode a frame: on this thread, where its pixels are in the cache, or on an idle
+    /// one.
+    fn process(&mut self, selected: SelectedFrame) -> Result<(), Error> {
+        let Self { resources, span, .. } = *self;
+        let order = self.frame_count;
+        self.frame_count += 1;
+        if resources.flow.admit_frame(span).is_err() {
             return Err(Error::Cancelled);
         }
         let sender = self.sender.clone();
-        if studio.flow.has_idle_thread() {
+        if resources.flow.has_idle_thread() {
             self.scope.spawn(move |_| {
-                let _watch = studio.flow.watch();
-                let _working = studio.flow.work();
-                if let Err(error) = studio.encode(taken, span, order, &sender) {
-                    studio.flow.fail(error);
+                let _guard = resources.flow.abort_on_panic();
+                let _working = resources.flow.start_work();
+                if let Err(error) = resources.encode(selected, span, order, &sender) {
+                    resources.flow.fail(error);
                 }
             });
             return Ok(());
         }
-        studio.encode(taken, span, order, &sender)
+        resources.encode(selected, span, order, &sender)
     }
 }
 
-/// The result of a pass that does not ask for another.
-pub(crate) fn stopped<T>(result: Result<T, Halt>) -> Result<T, Error> {
-    result.map_err(|halt| match halt {
-        Halt::Stop(error) => error,
-        Halt::Again(_) => Error::NothingDecodable,
-    })
-}
-
-impl Studio<'_> {
-    /// A decoder that was put back, or a new one.
+impl SharedResources<'_> {
+    /// Return an unused decoder, or open a new one.
     fn decoder(&self, threads: Threads) -> Result<Decoder, Error> {
-        let mut decoders = self.decoders.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = decoders.iter().position(|decoder| decoder.threads() == threads);
-        match found {
-            Some(index) => Ok(decoders.swap_remove(index)),
-            None => Decoder::open(self.scene.info, threads, self.scene.limits),
+        let unused = {
+            let mut decoders = self.decoders.lock();
+            let index = decoders.iter().position(|decoder| decoder.threads() == threads);
+            index.map(|index| decoders.swap_remove(index))
+        };
+        match unused {
+            Some(decoder) => Ok(decoder),
+            None => Decoder::open(self.context.info, threads, self.context.limits),
         }
     }
 
-    fn put_back(&self, decoder: Decoder) {
-        self.decoders.lock().unwrap_or_else(PoisonError::into_inner).push(decoder);
+    fn return_decoder(&self, decoder: Decoder) {
+        self.decoders.lock().push(decoder);
     }
 
+    /// Encode a frame and send it to the writer.
     fn encode(
         &self,
-        taken: Taken,
+        selected: SelectedFrame,
         span: u64,
         order: usize,
-        sender: &mpsc::Sender<Message>,
+        sender: &mpsc::Sender<WriterMessage>,
     ) -> Result<(), Error> {
         if self.flow.has_failed() {
             return Ok(());
         }
-        let image = self.scene.spent.encoding.spend(|| self.image(taken))?;
-        self.flow.encoded(image.png.len());
-        // The archive's thread is gone only after a failure.
-        let _ = sender.send(Message::Image { span, order, image });
+        let frame = self.context.timing.encoding.measure(|| self.encoded_frame(selected))?;
+        self.flow.frame_encoded(frame.file.len());
+        // The writer drops its receiver only after a failure.
+        let _ = sender.send(WriterMessage::Frame { span, order, frame });
         Ok(())
     }
 
-    fn image(&self, taken: Taken) -> Result<Image, Error> {
-        let Taken { picture, time, slots, errors } = taken;
-        let (key_frame, interlaced) = (picture.is_key(), picture.is_interlaced());
-        let orientation = self.scene.info.orientation;
-        let aspect = self.scene.info.sample_aspect.or(picture.sample_aspect());
+    fn encoded_frame(&self, selected: SelectedFrame) -> Result<EncodedFrame, Error> {
+        let SelectedFrame { frame, time, ticks, has_errors } = selected;
+        let (key_frame, interlaced) = (frame.is_key(), frame.is_interlaced());
+        let orientation = self.context.info.orientation;
+        let aspect = self.context.info.sample_aspect_ratio.or(frame.sample_aspect_ratio());
         let aspect = aspect.map(|aspect| displayed_aspect(orientation, aspect));
-        let mut converter = self
-            .converters
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop()
-            .unwrap_or_default();
-        let result = converter.convert(picture, orientation);
-        self.converters.lock().unwrap_or_else(PoisonError::into_inner).push(converter);
-        let picture = result?;
-        let png = png::encode(&picture, aspect, self.options.compression)?;
-        Ok(Image {
-            crc: crc32fast::hash(&png),
-            sha256: hex(&Sha256::digest(&png)),
-            png,
+        let mut converter = self.converters.lock().pop().unwrap_or_default();
+        let converted = converter.convert(frame, orientation, self.encoder.pixel_formats());
+        self.converters.lock().push(converter);
+        let frame = converted?;
+        let file = self.encoder.encode(&frame, aspect)?;
+        Ok(EncodedFrame {
+            sha256: hexadecimal(&Sha256::digest(&file)),
+            file,
             time,
-            slots,
-            width: picture.width(),
-            height: picture.height(),
+            ticks,
+            width: frame.width(),
+            height: frame.height(),
             key_frame,
             interlaced,
-            errors,
+            has_errors,
         })
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+fn hexadecimal(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |half: u8| char::from(DIGITS[usize::from(half)]);
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()

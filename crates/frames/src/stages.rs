@@ -1,187 +1,189 @@
-//! The steps one by one, so that benches can measure each. No part of the engine's interface.
+//! Single steps of an extraction, for benches and fuzzing. Not part of the engine's interface.
 
 use std::fmt::Display;
 use std::io::{self, Cursor, Write};
 
 use ffmpeg_next as ff;
-use jobs::manifest::Compression;
+use jobs::recipe::Image;
 use rayon::prelude::*;
 
-use crate::av::{Decoder, Demuxer, Picture, StreamInfo, Threads};
+use crate::archive::Archive;
+use crate::av::{Decoder, Demuxer, Frame, StreamInfo, Threads};
+use crate::context::StreamContext;
 use crate::convert::Converter;
-use crate::decode::{Pass, Rigor, Scene};
-use crate::plan::{Chunk, Facts, Plan, Planner};
-use crate::png;
-use crate::read::{Preparation, facts};
+use crate::decode::{Pass, PassError, SelectedFrame, Strictness};
+use crate::encode::{Encoder, encoder};
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::options::Options;
+use crate::plan::{Chunk, PacketInfo, Plan, Planner};
+use crate::preparation::{Preparation, packet_info};
 use crate::select::Instants;
-use crate::source::{Opened, Watched};
-use crate::span::stopped;
-use crate::spent::Spent;
-use crate::zip::Archive;
-use crate::{Error, Limits, Options};
+use crate::source::{GuardedReader, OpenedSource};
+use crate::timing::Timing;
 
-/// A video whose packets are in memory.
+/// Video whose packets are in memory.
 pub struct Clip {
     info: StreamInfo,
-    packets: Vec<(ff::Packet, Facts)>,
+    packets: Vec<(ff::Packet, PacketInfo)>,
     options: Options,
-    spent: Spent,
+    timing: Timing,
+    encoder: Box<dyn Encoder>,
 }
 
-/// The spans of a clip, planned.
+/// Planned spans of a clip.
 pub struct Plans(Vec<Chunk<ff::Packet>>);
 
-/// Decoded pictures.
-pub struct Pictures(Vec<Picture>);
+/// Decoded or converted frames.
+pub struct Frames(Vec<Frame>);
 
 impl Clip {
     /// Read all packets of a video.
     ///
     /// # Errors
-    /// As [`extract`](crate::extract()).
+    /// Those of [`extract`](crate::extract()).
     pub fn load(video: Vec<u8>) -> Result<Self, Error> {
         let options = Options::default();
-        let Opened { watched, container, .. } =
-            Watched::open(Box::new(Cursor::new(video)), options.stop.clone())?;
-        let (mut demuxer, info) = Demuxer::open(watched, container, &options.limits)?;
+        let OpenedSource { reader, container, .. } =
+            GuardedReader::open(Box::new(Cursor::new(video)), options.stop.clone())?;
+        let (mut demuxer, info) = Demuxer::open(reader, container, &options.limits)?;
         let mut preparation = Preparation::new(&info);
         let mut packets = Vec::new();
         while let Ok(mut packet) = demuxer.read() {
             let role = preparation.prepare(&mut packet);
-            let facts = facts(&info, role, &packet);
-            packets.push((packet, facts));
+            let packet_info = packet_info(&info, role, &packet);
+            packets.push((packet, packet_info));
         }
-        Ok(Self { info, packets, options, spent: Spent::default() })
+        let encoder = encoder(&Image::default(), options.compression);
+        Ok(Self { info, packets, options, timing: Timing::default(), encoder })
     }
 
-    fn scene(&self) -> Scene<'_> {
+    fn context(&self) -> StreamContext<'_> {
         let Options { recipe, limits, stop, .. } = &self.options;
         let instants = Instants::of(&recipe.select);
-        Scene { info: &self.info, instants, limits, stop, spent: &self.spent }
+        StreamContext { info: &self.info, instants, limits, stop, timing: &self.timing }
     }
 
-    /// Plan numbers in the place of packets: the selection alone. Returns how many packets are to
-    /// be decoded.
+    /// Plan `packets`, which stand for those of the clip.
+    fn chunks<P: Clone>(&self, packets: impl Iterator<Item = P>) -> Vec<Chunk<P>> {
+        let context = self.context();
+        let mut planner = Planner::new(context.instants, self.info.time_base, true);
+        for (packet, (_, info)) in packets.zip(&self.packets) {
+            planner.push(packet, *info);
+        }
+        planner.finish(|time, duration| context.end(time, duration));
+        planner.take_plans().into_iter().map(Plan::into_chunk).collect()
+    }
+
+    /// Plan with numbers instead of packets, to measure only the selection. Return the number of
+    /// packets that are to be decoded.
     #[must_use]
     pub fn select(&self) -> usize {
-        let scene = self.scene();
-        let mut planner = Planner::new(scene.instants, self.info.time_base, true);
-        for (n, (_, facts)) in self.packets.iter().enumerate() {
-            planner.push(n, *facts);
-        }
-        planner.finish(|time, duration| scene.end(time, duration));
-        let chunks = planner.take().into_iter().map(Plan::into_chunk);
-        chunks.map(|chunk| chunk.packets.iter().filter(|planned| planned.keep).count()).sum()
+        self.chunks(0..self.packets.len()).iter().map(|chunk| chunk.kept().count()).sum()
     }
 
-    /// Plan the packets themselves. A clip with a long span is planned in its pieces, which do not
-    /// decode on their own.
+    /// Plan the packets. The chunks of a long span cannot be decoded independently.
     #[must_use]
     pub fn plan(&self) -> Plans {
-        let scene = self.scene();
-        let mut planner = Planner::new(scene.instants, self.info.time_base, true);
-        for (packet, facts) in &self.packets {
-            planner.push(packet.clone(), *facts);
-        }
-        planner.finish(|time, duration| scene.end(time, duration));
-        Plans(planner.take().into_iter().map(Plan::into_chunk).collect())
+        Plans(self.chunks(self.packets.iter().map(|(packet, _)| packet.clone())))
     }
 
-    /// Decode the wanted pictures of all spans on one thread.
+    /// Decode the selected frames of all spans on one thread.
     ///
     /// # Errors
-    /// As [`extract`](crate::extract()).
-    pub fn decode(&self, plans: &Plans) -> Result<Pictures, Error> {
-        let scene = self.scene();
-        let mut pictures = Vec::new();
+    /// Those of [`extract`](crate::extract()).
+    pub fn decode(&self, plans: &Plans) -> Result<Frames, Error> {
+        let context = self.context();
+        let mut frames = Vec::new();
         let mut decoder = Decoder::open(&self.info, Threads::One, &Limits::default())?;
         for chunk in &plans.0 {
-            let mut pass = Pass::new(&scene, decoder, None, Rigor::Lenient);
+            let mut pass = Pass::new(&context, decoder, None, Strictness::Lenient);
             pass.expect(chunk);
-            let mut take = |taken: crate::decode::Taken| {
-                pictures.push(taken.picture);
+            let mut emit = |selected: SelectedFrame| {
+                frames.push(selected.frame);
                 Ok(())
             };
-            let kept = chunk.packets.iter().filter(|planned| planned.keep);
-            for planned in kept {
-                stopped(pass.feed(&planned.packet, &mut take))?;
+            for packet in chunk.kept() {
+                pass.decode(packet, &mut emit).map_err(PassError::into_error)?;
             }
-            stopped(pass.finish(chunk.until, chunk.first_picture, &mut take))?;
+            pass.finish(chunk.until, chunk.select_first, &mut emit)
+                .map_err(PassError::into_error)?;
             decoder = pass.into_decoder();
         }
-        Ok(Pictures(pictures))
+        Ok(Frames(frames))
     }
 
-    /// The floor under every extraction: the needed packets through one bare decoder a span, spans
-    /// side by side on all cores, and nothing else. Returns how many pictures came out.
+    /// Lower bound of the time of an extraction: decode the needed packets with one bare decoder
+    /// per span, spans in parallel on all cores, and do nothing else. Return the number of frames.
     ///
     /// # Errors
-    /// As [`extract`](crate::extract()).
+    /// Those of [`extract`](crate::extract()).
     pub fn floor(&self, plans: &Plans) -> Result<usize, Error> {
         let decode = |chunk: &Chunk<ff::Packet>| {
             let mut decoder = Decoder::open(&self.info, Threads::One, &Limits::default())?;
-            let mut pictures = 0;
-            let mut drained = |decoder: &mut Decoder| {
+            let mut frames = 0;
+            let mut receive = |decoder: &mut Decoder| {
                 while let Ok(Some(_)) = decoder.receive() {
-                    pictures += 1;
+                    frames += 1;
                 }
             };
-            for planned in chunk.packets.iter().filter(|planned| planned.keep) {
-                let _ = decoder.send(&planned.packet);
-                drained(&mut decoder);
+            for packet in chunk.kept() {
+                let _ = decoder.send(packet);
+                receive(&mut decoder);
             }
             decoder.drain();
-            drained(&mut decoder);
-            Ok(pictures)
+            receive(&mut decoder);
+            Ok(frames)
         };
         plans.0.par_iter().with_max_len(1).map(decode).sum()
     }
 
-    /// Convert pictures to what their PNGs hold.
+    /// Convert frames to the pixel format of the encoder.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`].
-    pub fn convert(&self, pictures: &Pictures) -> Result<Pictures, Error> {
+    pub fn convert(&self, frames: &Frames) -> Result<Frames, Error> {
         let mut converter = Converter::default();
-        let shared = pictures.0.iter().filter_map(Picture::share);
+        let formats = self.encoder.pixel_formats();
+        let shared = frames.0.iter().filter_map(Frame::share);
         shared
-            .map(|picture| converter.convert(picture, self.info.orientation))
+            .map(|frame| converter.convert(frame, self.info.orientation, formats))
             .collect::<Result<_, _>>()
-            .map(Pictures)
+            .map(Frames)
+    }
+
+    /// Encode converted frames.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn encode(&self, frames: &Frames) -> Result<Vec<Vec<u8>>, Error> {
+        frames.0.iter().map(|frame| self.encoder.encode(frame, None)).collect()
     }
 }
 
-impl Pictures {
-    /// How many there are.
+impl Frames {
+    /// Number of frames.
     #[must_use]
     pub fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// Bytes of their pixels.
+    /// Size of their pixels in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let planes = self.0.iter().flat_map(Picture::planes);
+        let planes = self.0.iter().flat_map(Frame::planes);
         planes.map(|plane| plane.layout.row_bytes() * plane.layout.height).sum()
-    }
-
-    /// Encode converted pictures.
-    ///
-    /// # Errors
-    /// [`Error::OutOfMemory`].
-    pub fn encode(&self, compression: Compression) -> Result<Vec<Vec<u8>>, Error> {
-        self.0.iter().map(|picture| png::encode(picture, None, compression)).collect()
     }
 }
 
-/// Write an archive of these files under their names; returns its size.
+/// Write an archive of files, given by name and content. Return its size in bytes.
 ///
 /// # Errors
-/// Those of the sink.
-pub fn archive<N: Display, B: AsRef<[u8]>>(files: &[(N, B)], sink: impl Write) -> io::Result<u64> {
+/// Those of the sink, and names that are not unique.
+pub fn archive<N: Display, D: AsRef<[u8]>>(files: &[(N, D)], sink: impl Write) -> io::Result<u64> {
     let mut archive = Archive::new(sink);
-    for (name, bytes) in files {
-        archive.add(name.to_string(), crc32fast::hash(bytes.as_ref()), bytes.as_ref())?;
+    for (name, data) in files {
+        archive.add(&name.to_string(), data.as_ref())?;
     }
     archive.finish()
 }

@@ -1,5 +1,5 @@
-//! The engine: whatever the bytes of a video are, there is a sound archive or an error, soon and
-//! within bounds.
+//! The engine: for any video bytes it returns a valid archive or an error, within its time and size
+//! limits.
 
 #![no_main]
 
@@ -8,11 +8,12 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use frames::{Limits, Options, Stop};
+use jobs::manifest::{MANIFEST_NAME, Manifest};
 use libfuzzer_sys::fuzz_target;
 use zip::ZipArchive;
 
-/// Longest that a small video may take before it counts as hanging.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Time after which an extraction counts as hanging. Its deadline is half of it.
+const MAX_TIME: Duration = Duration::from_secs(20);
 
 fuzz_target!(|video: &[u8]| {
     let limits = Limits {
@@ -23,24 +24,24 @@ fuzz_target!(|video: &[u8]| {
         max_archive_bytes: 16 << 20,
         max_allocation: 64 << 20,
     };
-    let begun = Instant::now();
-    let stop = Stop::at(begun + PATIENCE / 2);
+    let started = Instant::now();
+    let stop = Stop::at(started + MAX_TIME / 2);
     let options = Options { limits, stop, threads: NonZeroUsize::MIN, ..Options::default() };
     let mut archive = Vec::new();
-    let told = frames::extract(Cursor::new(video.to_vec()), &mut archive, &options, |_| {});
-    assert!(begun.elapsed() < PATIENCE, "it does not stop when it should");
-    if let Ok(report) = told {
+    let result = frames::extract(Cursor::new(video.to_vec()), &mut archive, &options, |_| {});
+    assert!(started.elapsed() < MAX_TIME, "the extraction ignores its deadline");
+    if let Ok(report) = result {
         assert_eq!(report.zip_bytes, archive.len() as u64);
-        let mut entries = ZipArchive::new(Cursor::new(&archive)).expect("another reader opens the archive");
+        let mut entries = ZipArchive::new(Cursor::new(&archive)).expect("a valid archive");
         assert_eq!(entries.len() as u64, report.frames + 1);
         for index in 0..entries.len() {
-            let mut entry = entries.by_index(index).expect("the entry is there");
+            let mut entry = entries.by_index(index).expect("an entry");
             let mut bytes = Vec::new();
-            entry.read_to_end(&mut bytes).expect("its CRC is right");
-            if entry.name().expect("it is text") == "manifest.json" {
-                let manifest: serde_json::Value = serde_json::from_slice(&bytes).expect("the manifest is JSON");
-                assert_eq!(manifest["frames"].as_array().map(Vec::len), Some(report.frames as usize));
-                assert_eq!(manifest["complete"], report.complete);
+            entry.read_to_end(&mut bytes).expect("a valid CRC");
+            if entry.name().expect("a name in UTF-8") == MANIFEST_NAME {
+                let manifest: Manifest = serde_json::from_slice(&bytes).expect("a valid manifest");
+                assert_eq!(manifest.frames.len() as u64, report.frames);
+                assert_eq!(manifest.complete, report.complete);
             }
         }
     }

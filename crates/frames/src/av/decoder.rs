@@ -1,33 +1,38 @@
-//! Turns packets into pictures.
+//! Decoder of packets into frames.
 
 use std::ptr;
 
 use ffmpeg_next as ff;
 use ffmpeg_next::ffi;
 
-use crate::{Error, Limits};
+use crate::error::Error;
+use crate::limits::Limits;
 
-use super::{Picture, StreamInfo, reason};
+use super::demuxer::StreamInfo;
+use super::frame::Frame;
+#[cfg(feature = "injections")]
+use super::injections;
+use super::library;
 
-/// How a decoder uses the machine.
+/// Threads of a decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Threads {
-    /// The calling thread alone.
+    /// The calling thread only.
     One,
-    /// libav's own frame threads, this many.
+    /// This number of libav's own frame threads.
     Frames(usize),
 }
 
-/// Why a packet gave no picture.
+/// Why a packet was not decoded.
 #[derive(Debug)]
 pub(crate) enum DecodeError {
-    /// The packet is damaged; later ones may decode.
+    /// The packet is damaged. Later ones may be decodable.
     Damaged,
-    /// Going on makes no sense.
+    /// No later packet can be decoded either.
     Fatal(Error),
 }
 
-/// An open decoder for one stream.
+/// Open decoder of one stream.
 pub(crate) struct Decoder {
     video: ff::decoder::Video,
     codec: String,
@@ -41,17 +46,18 @@ impl Decoder {
         threads: Threads,
         limits: &Limits,
     ) -> Result<Self, Error> {
-        let refused = |error| Error::Codec { codec: info.codec.clone(), reason: reason(error) };
+        let codec_error =
+            |error| Error::Codec { codec: info.codec.clone(), reason: library::describe(error) };
         let mut context =
-            ff::codec::Context::from_parameters(info.parameters.0.clone()).map_err(refused)?;
+            ff::codec::Context::from_parameters(info.parameters.0.clone()).map_err(codec_error)?;
         let (kind, count) = match threads {
             Threads::One => (ffi::FF_THREAD_SLICE, 1),
             Threads::Frames(count) => {
                 (ffi::FF_THREAD_FRAME | ffi::FF_THREAD_SLICE, count.clamp(1, 16))
             }
         };
-        // SAFETY: the context is ours and not yet open; these are settings that callers make before
-        // opening.
+        // SAFETY: the context belongs to this function and is not open yet; callers may change
+        // these settings before opening.
         unsafe {
             let context = &mut *context.as_mut_ptr();
             context.thread_type = kind;
@@ -60,7 +66,7 @@ impl Decoder {
             context.pkt_timebase =
                 ffi::AVRational { num: info.time_base.num as i32, den: info.time_base.den as i32 };
         }
-        let video = context.decoder().video().map_err(refused)?;
+        let video = context.decoder().video().map_err(codec_error)?;
         Ok(Self { video, codec: info.codec.clone(), threads })
     }
 
@@ -68,47 +74,46 @@ impl Decoder {
         self.threads
     }
 
-    /// Give the decoder the next packet; pictures that it completes are to be taken by
-    /// [`Decoder::receive`] before.
+    /// Send the next packet. The caller must have received all finished frames first.
     pub(crate) fn send(&mut self, packet: &ff::Packet) -> Result<(), DecodeError> {
         #[cfg(feature = "injections")]
-        super::injected::obey(packet.data().unwrap_or_default()).map_err(DecodeError::Fatal)?;
-        self.video.send_packet(packet).map_err(|error| self.failure(error))
+        injections::run(packet.data().unwrap_or_default()).map_err(DecodeError::Fatal)?;
+        self.video.send_packet(packet).map_err(|error| self.error(error))
     }
 
-    /// No more packets: the pictures that are still inside come out.
+    /// Signal the end of the packets, so that the remaining frames can be received.
     pub(crate) fn drain(&mut self) {
-        // A decoder that is draining already answers with an error that says nothing new.
+        // The only error is that the decoder is being drained already.
         let _ = self.video.send_eof();
     }
 
-    /// The next finished picture in presentation order, if there is one.
-    pub(crate) fn receive(&mut self) -> Result<Option<Picture>, DecodeError> {
+    /// Return the next finished frame in presentation order; `None` if more packets are needed.
+    pub(crate) fn receive(&mut self) -> Result<Option<Frame>, DecodeError> {
         let mut frame = ff::frame::Video::empty();
         match self.video.receive_frame(&mut frame) {
-            Ok(()) => Ok(Some(Picture::new(frame))),
+            Ok(()) => Ok(Some(Frame::new(frame))),
             Err(ff::Error::Eof | ff::Error::Other { errno: libc::EAGAIN }) => Ok(None),
-            Err(error) => Err(self.failure(error)),
+            Err(error) => Err(self.error(error)),
         }
     }
 
-    /// Forget everything but the codec's configuration, so that decoding can begin anew at a clean
+    /// Discard all state except the codec's configuration, so that decoding can restart at a clean
     /// entry.
     pub(crate) fn reset(&mut self) {
         // SAFETY: the context is open; flushing is allowed at any time.
         unsafe { ffi::avcodec_flush_buffers(self.video.as_mut_ptr()) };
     }
 
-    fn failure(&self, error: ff::Error) -> DecodeError {
+    fn error(&self, error: ff::Error) -> DecodeError {
         match error {
-            ff::Error::Other { errno: libc::ENOMEM } => DecodeError::Fatal(Error::OutOfMemory(
-                "a picture is larger than the memory allowed".into(),
-            )),
-            // A decoder that only now finds out that it lacks a feature will not find it later.
+            ff::Error::Other { errno: libc::ENOMEM } => {
+                DecodeError::Fatal(Error::OutOfMemory("a frame exceeds the memory limit".into()))
+            }
+            // A decoder that lacks a feature lacks it for every later packet.
             ff::Error::PatchWelcome | ff::Error::DecoderNotFound => {
                 DecodeError::Fatal(Error::Codec {
                     codec: self.codec.clone(),
-                    reason: reason(error),
+                    reason: library::describe(error),
                 })
             }
             _ => DecodeError::Damaged,
@@ -116,7 +121,7 @@ impl Decoder {
     }
 }
 
-/// A copy of `packet` with other bytes, everything else as it was.
+/// Copy of `packet` with its data replaced.
 pub(crate) fn with_data(packet: &ff::Packet, data: &[u8]) -> ff::Packet {
     let mut copy = ff::Packet::copy(data);
     // SAFETY: both packets are valid; only times, flags and side data are copied.
@@ -131,8 +136,8 @@ pub(crate) fn with_data(packet: &ff::Packet, data: &[u8]) -> ff::Packet {
 
 /// Attach codec configuration that replaces the stream's own from this packet on.
 pub(crate) fn set_extradata(packet: &mut ff::Packet, extradata: &[u8]) {
-    // SAFETY: libav allocates the side data with the size asked for; the bytes are copied into it
-    // before anyone reads them.
+    // SAFETY: libav allocates the side data with the requested size; the bytes are copied into it
+    // before anything reads them.
     unsafe {
         let data = ffi::av_packet_new_side_data(
             ff::packet::Mut::as_mut_ptr(packet),

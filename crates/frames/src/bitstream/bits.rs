@@ -1,20 +1,20 @@
-//! Reads numbers of any number of bits, most significant first.
+//! Reader of numbers of any number of bits, most significant bit first.
 
-/// A cursor over bits; reading past the end gives `None`.
+/// Cursor over bits. Reads past the end return `None`.
 pub(super) struct Bits<'a> {
     data: &'a [u8],
-    at: usize,
+    position: usize,
 }
 
 impl<'a> Bits<'a> {
     pub(super) fn new(data: &'a [u8]) -> Self {
-        Self { data, at: 0 }
+        Self { data, position: 0 }
     }
 
     pub(super) fn bit(&mut self) -> Option<u32> {
-        let byte = self.data.get(self.at / 8)?;
-        let bit = byte >> (7 - self.at % 8) & 1;
-        self.at += 1;
+        let byte = self.data.get(self.position / 8)?;
+        let bit = byte >> (7 - self.position % 8) & 1;
+        self.position += 1;
         Some(bit.into())
     }
 
@@ -23,10 +23,10 @@ impl<'a> Bits<'a> {
     }
 
     pub(super) fn skip(&mut self, count: usize) {
-        self.at += count;
+        self.position += count;
     }
 
-    /// An unsigned Exp-Golomb number (ITU-T H.264, 9.1).
+    /// Read an unsigned Exp-Golomb number (ITU-T H.264, 9.1).
     pub(super) fn ue(&mut self) -> Option<u32> {
         let mut zeros = 0;
         while self.bit()? == 0 {
@@ -38,7 +38,7 @@ impl<'a> Bits<'a> {
         Some((1 << zeros) - 1 + self.bits(zeros)?)
     }
 
-    /// A signed Exp-Golomb number (ITU-T H.264, 9.1.1).
+    /// Read a signed Exp-Golomb number (ITU-T H.264, 9.1.1).
     pub(super) fn se(&mut self) -> Option<i32> {
         let number = self.ue()?;
         let magnitude = number.div_ceil(2) as i32;
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exp_golomb_numbers_are_those_of_the_standard() {
+    fn reads_exp_golomb_numbers() {
         // Codes 1, 010, 011, 00100, 00101 are 0 to 4 unsigned and 0, 1, -1, 2, -2 signed.
         let data = [0b1010_0110, 0b0100_0010, 0b1000_0000];
         let mut bits = Bits::new(&data);
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_is_not_passed() {
+    fn returns_none_past_the_end() {
         assert_eq!(Bits::new(&[0, 0]).ue(), None);
         assert_eq!(Bits::new(&[0xFF]).bits(9), None);
     }

@@ -1,183 +1,197 @@
-//! H.264: which pictures are clean entries and which are no references.
+//! H.264: clean entries and non-reference frames.
 
 use super::bits::Bits;
-use super::nal::{Framing, ParameterSets, unescape};
-use super::{Entry, Role};
+use super::nal::{Framing, ParameterSets, length_prefixed, unescape};
+use super::role::{Entry, Role};
 
 // Unit types of ITU-T H.264, table 7-1.
 const SLICE: u8 = 1;
 const DATA_PARTITION_C: u8 = 4;
 const IDR_SLICE: u8 = 5;
-const SUPPLEMENT: u8 = 6;
-const SEQUENCE_PARAMETERS: u8 = 7;
-const PICTURE_PARAMETERS: u8 = 8;
+const SUPPLEMENTAL_INFORMATION: u8 = 6;
+const SEQUENCE_PARAMETER_SET: u8 = 7;
+const PICTURE_PARAMETER_SET: u8 = 8;
 const DELIMITER: u8 = 9;
 const FILLER: u8 = 12;
 
-/// Whether pictures may be coded as two fields. Then a packet may hold only one of them, and
-/// dropping it alone would break the pair.
+/// Whether a frame may be coded as two fields. Then a packet may hold one of them, and dropping it
+/// alone would break the pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fields {
     Never,
-    /// Each slice says it, behind this many bits that follow its first three numbers.
-    Told {
-        behind: usize,
+    /// Each slice states it in a flag, this many bits after its first three numbers.
+    Flag {
+        offset: usize,
     },
-    /// Parameter sets that contradict each other or cannot be read.
+    /// The parameter sets contradict each other or cannot be parsed.
     Possible,
 }
 
 impl Fields {
-    /// What holds when both `self` and `other` may be in use.
+    /// Combine two parameter sets, either of which may be in use.
     fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Never, other) | (other, Self::Never) => other,
-            (Self::Told { behind }, Self::Told { behind: other }) if behind == other => self,
+            (Self::Flag { offset }, Self::Flag { offset: other }) if offset == other => self,
             _ => Self::Possible,
         }
     }
 
-    /// Whether the picture of this slice is a field, as far as can be told (ITU-T H.264, 7.3.3).
+    /// Whether the slice may belong to a field (ITU-T H.264, 7.3.3).
     fn may_be_field(self, slice: &[u8]) -> bool {
-        let told = |behind| {
+        let flag = |offset| {
             let plain = unescape(slice.get(1..slice.len().min(24))?);
             let mut bits = Bits::new(&plain);
             bits.ue()?; // first_mb_in_slice
             bits.ue()?; // slice_type
             bits.ue()?; // pic_parameter_set_id
-            bits.skip(behind); // colour_plane_id, frame_num
+            bits.skip(offset); // colour_plane_id, frame_num
             Some(bits.bit()? == 1)
         };
         match self {
             Self::Never => false,
-            Self::Told { behind } => told(behind).unwrap_or(true),
+            Self::Flag { offset } => flag(offset).unwrap_or(true),
             Self::Possible => true,
         }
     }
 }
 
-/// Follows the packets of an H.264 stream.
-pub(super) struct Reader {
+/// Parser of the packets of an H.264 stream.
+pub(super) struct Parser {
     framing: Framing,
     fields: Fields,
     sets: ParameterSets,
 }
 
-impl Reader {
+impl Parser {
     /// `extradata` is an `avcC` record (ISO/IEC 14496-15, 5.3.3.1) or units with start codes.
     pub(super) fn new(extradata: &[u8]) -> Self {
-        let mut reader = Self {
-            framing: Framing::StartCodes,
-            fields: Fields::Never,
-            sets: ParameterSets::default(),
-        };
-        if let [1, _, _, _, lengths, sets, rest @ ..] = extradata {
-            reader.framing = Framing::Length(usize::from(lengths & 3) + 1);
-            let mut rest = rest;
-            for _ in 0..sets & 31 {
-                let Some((length, tail)) = rest.split_at_checked(2) else { break };
-                let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
-                let Some((unit, tail)) = tail.split_at_checked(length) else { break };
-                reader.look_for_fields(unit);
-                rest = tail;
-            }
+        let mut framing = Framing::StartCodes;
+        let units = if let [1, _, _, _, lengths, count, sets @ ..] = extradata {
+            framing = Framing::Length(usize::from(lengths & 3) + 1);
+            length_prefixed(sets, 2, usize::from(count & 31)).0
         } else {
-            for unit in reader.framing.units(extradata) {
-                if unit.first().is_some_and(|header| header & 31 == SEQUENCE_PARAMETERS) {
-                    reader.look_for_fields(unit);
-                }
-            }
+            let mut units = framing.units(extradata);
+            units.retain(|unit| unit.first().is_some_and(|header| is_sequence_set(*header)));
+            units
+        };
+        let mut parser = Self { framing, fields: Fields::Never, sets: ParameterSets::default() };
+        for unit in units {
+            parser.update_fields(SequenceSet::parse(unit).as_ref());
         }
-        reader
+        parser
     }
 
-    pub(super) fn role(&mut self, data: &[u8]) -> Role {
+    /// Role of the next packet.
+    pub(super) fn role(&mut self, packet: &[u8]) -> Role {
         let mut first = None;
         let mut referenced = false;
         let mut field = false;
-        let mut strange = false;
-        for unit in self.framing.units(data) {
+        let mut unknown = false;
+        for unit in self.framing.units(packet) {
             let Some(header) = unit.first() else {
-                strange = true;
+                unknown = true;
                 continue;
             };
             match header & 31 {
-                kind @ SLICE..=IDR_SLICE => {
-                    first.get_or_insert(kind);
+                unit_type @ SLICE..=IDR_SLICE => {
+                    first.get_or_insert(unit_type);
                     referenced |= header >> 5 & 3 != 0;
                     field |= self.fields.may_be_field(unit);
                 }
-                SEQUENCE_PARAMETERS => {
-                    self.look_for_fields(unit);
-                    let id = sequence(unit).map_or(0, |sequence| sequence.id);
-                    self.sets.keep(SEQUENCE_PARAMETERS, id, unit);
+                SEQUENCE_PARAMETER_SET => {
+                    let set = SequenceSet::parse(unit);
+                    self.update_fields(set.as_ref());
+                    let id = set.map_or(0, |set| set.id);
+                    self.sets.insert(SEQUENCE_PARAMETER_SET, id, unit);
                 }
-                PICTURE_PARAMETERS => {
+                PICTURE_PARAMETER_SET => {
                     let id = Bits::new(&unescape(&unit[1..unit.len().min(12)])).ue().unwrap_or(0);
-                    self.sets.keep(PICTURE_PARAMETERS, id, unit);
+                    self.sets.insert(PICTURE_PARAMETER_SET, id, unit);
                 }
-                SUPPLEMENT | DELIMITER..=FILLER => {}
-                _ => strange = true,
+                SUPPLEMENTAL_INFORMATION | DELIMITER..=FILLER => {}
+                _ => unknown = true,
             }
         }
-        if first.is_none() {
-            // Parameter sets and the like show nothing; what is not understood may be a damaged
-            // picture, which is to be missed.
-            return Role { shown: strange, ..Role::UNKNOWN };
-        }
-        // With data partitioning a damaged partition changes what is decodable; nobody sends it, so
-        // nothing is gained by it.
-        let partitioned = first.is_some_and(|kind| (SLICE + 1..=DATA_PARTITION_C).contains(&kind));
+        let Some(first) = first else {
+            // Parameter sets and the like yield no frame. Unknown units may be a damaged frame,
+            // which has to be reported as missing.
+            return Role { displayed: unknown, ..Role::UNKNOWN };
+        };
+        // With data partitioning, a damaged partition changes what is decodable. It is not used in
+        // practice, so such frames are never dropped.
+        let partitioned = (SLICE + 1..=DATA_PARTITION_C).contains(&first);
         Role {
-            entry: Entry::clean_if(first == Some(IDR_SLICE)),
+            entry: Entry::clean_if(first == IDR_SLICE),
             disposable: !referenced && !field && !partitioned,
-            shown: true,
+            displayed: true,
             slots: None,
         }
     }
 
     pub(super) fn parameter_sets(&self) -> Vec<u8> {
-        self.sets.as_packet(self.framing)
+        self.sets.to_packet(self.framing)
     }
 
-    fn look_for_fields(&mut self, unit: &[u8]) {
-        self.fields =
-            self.fields.and(sequence(unit).map_or(Fields::Possible, |sequence| sequence.fields));
+    fn update_fields(&mut self, set: Option<&SequenceSet>) {
+        self.fields = self.fields.and(set.map_or(Fields::Possible, |set| set.fields));
     }
 }
 
-struct Sequence {
+fn is_sequence_set(header: u8) -> bool {
+    header & 31 == SEQUENCE_PARAMETER_SET
+}
+
+/// Relevant part of a sequence parameter set (ITU-T H.264, 7.3.2.1.1).
+struct SequenceSet {
     id: u32,
     fields: Fields,
 }
 
-/// The part of a sequence parameter set that matters here (ITU-T H.264, 7.3.2.1.1).
-fn sequence(unit: &[u8]) -> Option<Sequence> {
-    // Profiles whose sets tell the chroma format and scaling matrices.
+impl SequenceSet {
+    fn parse(unit: &[u8]) -> Option<Self> {
+        let plain = unescape(unit.get(1..)?);
+        let mut bits = Bits::new(&plain);
+        let profile = bits.bits(8)?;
+        bits.bits(16)?; // constraint flags, level_idc
+        let id = bits.ue()?;
+        let separate_planes = has_separate_planes(&mut bits, profile)?;
+        let frame_num_bits = bits.ue()?.checked_add(4).filter(|bits| *bits <= 16)?;
+        skip_picture_order_count(&mut bits)?;
+        bits.ue()?; // max_num_ref_frames
+        bits.bit()?; // gaps_in_frame_num_value_allowed_flag
+        bits.ue()?; // pic_width_in_mbs_minus1
+        bits.ue()?; // pic_height_in_map_units_minus1
+        let frames_only = bits.bit()? == 1;
+        let offset = frame_num_bits as usize + 2 * usize::from(separate_planes);
+        Some(Self { id, fields: if frames_only { Fields::Never } else { Fields::Flag { offset } } })
+    }
+}
+
+/// Skip the chroma format and the scaling matrices, and return `separate_colour_plane_flag`.
+fn has_separate_planes(bits: &mut Bits, profile: u32) -> Option<bool> {
+    // Profiles whose sequence parameter sets have these fields.
     const HIGH: [u32; 13] = [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135];
-    let plain = unescape(unit.get(1..)?);
-    let mut bits = Bits::new(&plain);
-    let profile = bits.bits(8)?;
-    bits.bits(16)?;
-    let id = bits.ue()?;
-    let mut separate_planes = false;
-    if HIGH.contains(&profile) {
-        let chroma_format = bits.ue()?;
-        if chroma_format == 3 {
-            separate_planes = bits.bit()? == 1;
-        }
-        bits.ue()?; // bit_depth_luma_minus8
-        bits.ue()?; // bit_depth_chroma_minus8
-        bits.bit()?; // qpprime_y_zero_transform_bypass_flag
-        if bits.bit()? == 1 {
-            for list in 0..if chroma_format == 3 { 12 } else { 8 } {
-                if bits.bit()? == 1 {
-                    skip_scaling_list(&mut bits, if list < 6 { 16 } else { 64 })?;
-                }
+    if !HIGH.contains(&profile) {
+        return Some(false);
+    }
+    let chroma_format = bits.ue()?;
+    let separate_planes = chroma_format == 3 && bits.bit()? == 1;
+    bits.ue()?; // bit_depth_luma_minus8
+    bits.ue()?; // bit_depth_chroma_minus8
+    bits.bit()?; // qpprime_y_zero_transform_bypass_flag
+    if bits.bit()? == 1 {
+        for list in 0..if chroma_format == 3 { 12 } else { 8 } {
+            if bits.bit()? == 1 {
+                skip_scaling_list(bits, if list < 6 { 16 } else { 64 })?;
             }
         }
     }
-    let frame_num_bits = bits.ue()?.checked_add(4).filter(|bits| *bits <= 16)?;
+    Some(separate_planes)
+}
+
+/// Skip `pic_order_cnt_type` and the fields that depend on it.
+fn skip_picture_order_count(bits: &mut Bits) -> Option<()> {
     match bits.ue()? {
         0 => {
             bits.ue()?; // log2_max_pic_order_cnt_lsb_minus4
@@ -191,21 +205,15 @@ fn sequence(unit: &[u8]) -> Option<Sequence> {
                 return None;
             }
             for _ in 0..cycle {
-                bits.se()?;
+                bits.se()?; // offset_for_ref_frame
             }
         }
         _ => {}
     }
-    bits.ue()?; // max_num_ref_frames
-    bits.bit()?; // gaps_in_frame_num_value_allowed_flag
-    bits.ue()?; // pic_width_in_mbs_minus1
-    bits.ue()?; // pic_height_in_map_units_minus1
-    let frames_only = bits.bit()? == 1;
-    let behind = frame_num_bits as usize + 2 * usize::from(separate_planes);
-    Some(Sequence { id, fields: if frames_only { Fields::Never } else { Fields::Told { behind } } })
+    Some(())
 }
 
-/// ITU-T H.264, 7.3.2.1.1.1.
+/// Skip a scaling list (ITU-T H.264, 7.3.2.1.1.1).
 fn skip_scaling_list(bits: &mut Bits, size: usize) -> Option<()> {
     let mut last = 8;
     let mut next = 8;

@@ -1,32 +1,32 @@
-//! Opens a container over our own reader and hands out the packets of its video stream.
+//! Demuxer: opens a container over our own reader and returns the packets of its video stream.
 
 use std::ffi::{CStr, CString};
 use std::ptr;
 
 use ffmpeg_next as ff;
 use ffmpeg_next::ffi;
-
 use jobs::Ratio;
 use jobs::manifest::Orientation;
 
+use crate::error::Error;
+use crate::limits::Limits;
 use crate::orientation;
-use crate::source::{Container, Watched};
+use crate::source::{Container, GuardedReader};
 use crate::time::{MICROSECONDS, rescale};
-use crate::{Error, Limits};
 
-use super::reason;
+use super::library;
 
-/// Bytes that libav reads at a time. Its default of 32 KiB costs a call per picture.
+/// Size of libav's read buffer in bytes. Its default of 32 KiB costs one call per frame.
 const READ_BUFFER: usize = 1 << 20;
 
-/// A copy of a stream's codec parameters.
+/// Copy of a stream's codec parameters.
 #[derive(Clone)]
 pub(super) struct Parameters(pub(super) ff::codec::Parameters);
 
-// SAFETY: the copy belongs to this value alone and is never written to after it was made.
+// SAFETY: the copy belongs to this value alone and is never modified after its creation.
 unsafe impl Sync for Parameters {}
 
-/// What is known of the video stream before its first packet.
+/// Properties of the video stream that are known before its first packet.
 #[derive(Clone)]
 pub(crate) struct StreamInfo {
     pub container: Container,
@@ -35,69 +35,69 @@ pub(crate) struct StreamInfo {
     pub(super) parameters: Parameters,
     /// Unit of the packets' timestamps, in seconds.
     pub time_base: Ratio,
-    /// The container's start, in units of the time base; subtracted from every timestamp.
+    /// Start of the container in units of the time base. Timestamps count from here.
     pub start: i64,
-    /// Average pictures a second, if the container or the first packets tell.
+    /// Average frames per second, if the container or the first packets state it.
     pub frame_rate: Option<Ratio>,
     pub width: u32,
     pub height: u32,
-    /// Duration that the container states, for the video stream if it can, in microseconds from its
-    /// start.
+    /// Duration from the start that the container states, in microseconds: that of the video stream
+    /// if stated, else that of the longest stream.
     pub duration_us: Option<i64>,
-    /// Whether that duration is the video stream's own rather than the longest stream's.
+    /// Whether `duration_us` is that of the video stream.
     pub duration_is_own: bool,
     pub orientation: Orientation,
     /// Codec configuration out of band (`avcC`, `hvcC`, sequence headers).
     pub extradata: Vec<u8>,
-    /// Pictures whose codec says that each stands alone.
+    /// Whether the codec has only intra-coded frames.
     pub intra_only: bool,
     pub pixel_format: String,
     pub color_space: &'static str,
     pub color_range: &'static str,
     pub color_primaries: &'static str,
     pub color_transfer: &'static str,
-    /// Sample aspect ratio of the container, where it states one; it wins over the codec's, as on
-    /// ffmpeg's command line.
-    pub sample_aspect: Option<Ratio>,
+    /// Sample aspect ratio that the container states. It takes precedence over the codec's, as in
+    /// the ffmpeg command.
+    pub sample_aspect_ratio: Option<Ratio>,
 }
 
 impl StreamInfo {
-    /// Where the video should end by its container, in microseconds from its start, if it ends
-    /// before that at `end`, in units of the time base. `broken` says that reading met a cut or
-    /// damage.
+    /// End that the container states, in microseconds from the start, if the video ends earlier: at
+    /// `end`, in units of the time base. `damaged` is whether truncation or damage was met.
     ///
-    /// MP4 and AVI state the video's own length. The others state only that of the longest stream,
-    /// which is often the sound, so they are believed only if something is broken, or by far.
-    pub(crate) fn shortfall(&self, end: i64, broken: bool) -> Option<i64> {
-        const SLACK_US: i64 = 1_000_000;
-        const BY_FAR_US: i64 = 3_000_000;
-        let promised = self.duration_us?;
-        let slack = match (self.duration_is_own || broken, self.container) {
-            (true, _) => SLACK_US,
-            (false, Container::Flv | Container::Asf) => BY_FAR_US,
+    /// MP4 and AVI state the length of the video stream. The others state only that of the longest
+    /// stream, which is often the audio, so it counts only if there is damage, or if the difference
+    /// is large.
+    pub(crate) fn missing_end(&self, end: i64, damaged: bool) -> Option<i64> {
+        const TOLERANCE_US: i64 = 1_000_000;
+        const LARGE_US: i64 = 3_000_000;
+        let stated = self.duration_us?;
+        let tolerance = match (self.duration_is_own || damaged, self.container) {
+            (true, _) => TOLERANCE_US,
+            (false, Container::Flv | Container::Asf) => LARGE_US,
             (false, _) => return None,
         };
-        let reached = rescale(end, self.time_base, MICROSECONDS);
-        (reached.saturating_add(slack) <= promised).then_some(promised)
+        let actual = rescale(end, self.time_base, MICROSECONDS);
+        (actual.saturating_add(tolerance) <= stated).then_some(stated)
     }
 }
 
 /// Why there is no next packet.
-pub(crate) enum ReadError {
-    /// The container ended where it should.
+pub(crate) enum DemuxError {
+    /// Regular end of the container.
     End,
-    /// The container breaks off or is damaged from here on.
+    /// The container is truncated or damaged from here on.
     Damaged(String),
 }
 
-/// An open container of which only the video stream is read.
+/// Open container of which only the video stream is read.
 pub(crate) struct Demuxer {
     input: ff::format::context::Input,
     stream: usize,
 }
 
-/// libav asks this before it opens anything by name; nothing may ever be opened besides our reader.
-unsafe extern "C" fn refuse_to_open(
+/// Callback that libav calls to open a file or connection. Rejects all of them.
+unsafe extern "C" fn reject_open(
     _: *mut ffi::AVFormatContext,
     _: *mut *mut ffi::AVIOContext,
     _: *const libc::c_char,
@@ -109,23 +109,23 @@ unsafe extern "C" fn refuse_to_open(
 
 impl Demuxer {
     /// Open `source` as a `container` and find its video stream: the one that the ffmpeg command
-    /// would take.
+    /// would choose.
     pub(crate) fn open(
-        source: Watched,
+        source: GuardedReader,
         container: Container,
         limits: &Limits,
     ) -> Result<(Self, StreamInfo), Error> {
-        super::prepare(limits.max_allocation);
+        library::configure(limits.max_allocation);
         let unreadable = |error| Error::UnreadableContainer {
             container: container.name(),
-            reason: reason(error),
+            reason: library::describe(error),
         };
         let mut input = open_input(source, container, limits).map_err(|error| match error {
-            // Past its own ceilings libav only says that memory is short. Another try would not
+            // libav reports values beyond its own limits as a lack of memory. A retry would not
             // help.
             ff::Error::Other { errno: libc::ENOMEM } => Error::UnreadableContainer {
                 container: container.name(),
-                reason: "its index, or the number of its streams, is past all measure".into(),
+                reason: "its index or its number of streams is too large".into(),
             },
             error => unreadable(error),
         })?;
@@ -138,41 +138,41 @@ impl Demuxer {
             return Err(Error::TooManyStreams { limit: limits.max_streams });
         }
         let stream = choose_stream(&input).ok_or(Error::NoVideoStream)?;
-        let info = describe(&input, stream, container);
+        let info = stream_info(&input, stream, container);
         limits.check_frame(info.width, info.height)?;
         for (index, mut other) in input.streams_mut().enumerate() {
             if index != stream {
-                // SAFETY: the stream belongs to the open context; discard is a setting that callers
-                // may change at any time.
+                // SAFETY: the stream belongs to the open context; callers may change `discard` at
+                // any time.
                 unsafe { (*other.as_mut_ptr()).discard = ffi::AVDiscard::AVDISCARD_ALL };
             }
         }
         Ok((Self { input, stream }, info))
     }
 
-    /// The next packet of the video stream, in decoding order.
-    pub(crate) fn read(&mut self) -> Result<ff::Packet, ReadError> {
+    /// Return the next packet of the video stream, in decoding order.
+    pub(crate) fn read(&mut self) -> Result<ff::Packet, DemuxError> {
         loop {
             let mut packet = ff::Packet::empty();
             match packet.read(&mut self.input) {
                 Ok(()) if packet.stream() == self.stream => return Ok(packet),
                 Ok(()) => {}
-                Err(ff::Error::Eof) => return Err(ReadError::End),
-                Err(error) => return Err(ReadError::Damaged(reason(error))),
+                Err(ff::Error::Eof) => return Err(DemuxError::End),
+                Err(error) => return Err(DemuxError::Damaged(library::describe(error))),
             }
         }
     }
 }
 
-/// Whether the container says that the packet's picture is decoded but not shown (edit lists;
-/// FFmpeg, libavcodec/packet.h).
+/// Whether the container marks the packet's frame as decoded but not displayed (edit lists; FFmpeg,
+/// libavcodec/packet.h).
 pub(crate) fn is_hidden(packet: &ff::Packet) -> bool {
     // SAFETY: the packet is valid and only one number is read.
     unsafe { (*ff::packet::Ref::as_ptr(packet)).flags & ffi::AV_PKT_FLAG_DISCARD != 0 }
 }
 
 fn open_input(
-    source: Watched,
+    source: GuardedReader,
     container: Container,
     limits: &Limits,
 ) -> Result<ff::format::context::Input, ff::Error> {
@@ -183,9 +183,9 @@ fn open_input(
     if demuxer.is_null() {
         return Err(ff::Error::DemuxerNotFound);
     }
-    // SAFETY: a fresh context is set up before it is opened, as avformat_open_input documents. The
-    // demuxer is named, so nothing is probed. `io` outlives the context: `wrap_with_custom_io`
-    // takes both, and on failure libav frees the context, not custom I/O.
+    // SAFETY: a new context is configured before it is opened, as avformat_open_input documents.
+    // The demuxer is passed, so nothing is probed. `io` outlives the context: `wrap_with_custom_io`
+    // takes both, and on failure libav frees the context but not custom I/O.
     unsafe {
         let mut context = ffi::avformat_alloc_context();
         if context.is_null() {
@@ -193,11 +193,10 @@ fn open_input(
         }
         (*context).pb = io.as_mut_ptr();
         (*context).flags |= ffi::AVFMT_FLAG_CUSTOM_IO;
-        (*context).io_open = Some(refuse_to_open);
-        // Our own limit is looked at afterwards, when it can be told apart from other failures;
-        // libav's default stands before it.
+        (*context).io_open = Some(reject_open);
+        // `Demuxer::open` checks our limit, with an error of its own. libav's must not be lower.
         (*context).max_streams = (*context).max_streams.max(limits.max_streams.min(1 << 16) as i32);
-        // Behind the refusal above stands libav's own: a list on which no protocol is.
+        // Second barrier behind `reject_open`: a list of allowed protocols that has none.
         (*context).protocol_whitelist = ffi::av_strdup(c"none".as_ptr());
         (*context).format_whitelist = ffi::av_strdup((*demuxer).name);
         let opened = ffi::avformat_open_input(
@@ -213,15 +212,15 @@ fn open_input(
     }
 }
 
-/// The stream with the best score by the rule of the ffmpeg command (FFmpeg 5.1,
-/// fftools/ffmpeg_opt.c, `open_output_file`): most pixels, then packets seen while probing, then
-/// the container's default; cover art is no video.
+/// Index of the stream that scores highest by the rule of the ffmpeg command (FFmpeg 5.1,
+/// fftools/ffmpeg_opt.c, `open_output_file`): area of a frame, whether packets were seen while
+/// probing, whether the container marks the stream as its default. Cover art does not count.
 fn choose_stream(input: &ff::format::context::Input) -> Option<usize> {
-    const PACKETS_SEEN: i64 = 100_000_000;
+    const HAS_PACKETS: i64 = 100_000_000;
     const IS_DEFAULT: i64 = 5_000_000;
     let mut best = (0, None);
     for stream in input.streams() {
-        // SAFETY: the stream belongs to the open context and these fields are public and only read.
+        // SAFETY: the stream belongs to the open context; these fields are public and only read.
         let (medium, pixels, events, disposition) = unsafe {
             let stream = &*stream.as_ptr();
             let codec = &*stream.codecpar;
@@ -239,7 +238,7 @@ fn choose_stream(input: &ff::format::context::Input) -> Option<usize> {
         }
         let mut score = pixels;
         if events & ffi::AVSTREAM_EVENT_FLAG_NEW_PACKETS != 0 {
-            score += PACKETS_SEEN;
+            score += HAS_PACKETS;
         }
         if disposition & ffi::AV_DISPOSITION_DEFAULT != 0 {
             score += IS_DEFAULT;
@@ -251,7 +250,11 @@ fn choose_stream(input: &ff::format::context::Input) -> Option<usize> {
     best.1
 }
 
-fn describe(input: &ff::format::context::Input, index: usize, container: Container) -> StreamInfo {
+fn stream_info(
+    input: &ff::format::context::Input,
+    index: usize,
+    container: Container,
+) -> StreamInfo {
     // SAFETY: `index` is a stream of the open context; every pointer read here is owned by it and
     // only read. Names are static C strings of libav or null.
     unsafe {
@@ -263,21 +266,10 @@ fn describe(input: &ff::format::context::Input, index: usize, container: Contain
             ffi::AV_NOPTS_VALUE => 0,
             start => rescale(start, MICROSECONDS, time_base),
         };
-        // An AVI's header counts pictures in units of the time base; where its index is lost, libav
-        // guesses the duration from the file's size instead.
-        let counted = if container == Container::Avi { stream.nb_frames } else { 0 };
-        let own = Some(stream.duration.max(counted)).filter(|duration| *duration > 0);
-        let own = own.map(|duration| rescale(duration, time_base, MICROSECONDS));
-        let whole = (context.duration != ffi::AV_NOPTS_VALUE && context.duration > 0)
+        let own_duration = own_duration(stream, container, time_base);
+        let whole_duration = (context.duration != ffi::AV_NOPTS_VALUE && context.duration > 0)
             .then_some(context.duration);
-        let rate = stream.avg_frame_rate;
-        let aspect = stream.sample_aspect_ratio;
         let descriptor = ffi::avcodec_descriptor_get(codec.codec_id);
-        let extradata = if codec.extradata.is_null() || codec.extradata_size <= 0 {
-            Vec::new()
-        } else {
-            std::slice::from_raw_parts(codec.extradata, codec.extradata_size as usize).to_vec()
-        };
         let format = std::mem::transmute::<i32, ffi::AVPixelFormat>(codec.format.max(-1));
         StreamInfo {
             container,
@@ -287,14 +279,13 @@ fn describe(input: &ff::format::context::Input, index: usize, container: Contain
             ),
             time_base,
             start,
-            frame_rate: (rate.num > 0 && rate.den > 0)
-                .then(|| Ratio::new(rate.num.into(), rate.den.into())),
+            frame_rate: positive(stream.avg_frame_rate),
             width: codec.width.max(0) as u32,
             height: codec.height.max(0) as u32,
-            duration_us: own.or(whole),
-            duration_is_own: own.is_some(),
+            duration_us: own_duration.or(whole_duration),
+            duration_is_own: own_duration.is_some(),
             orientation: orientation::from_display_matrix(display_matrix(stream)),
-            extradata,
+            extradata: extradata(codec),
             intra_only: !descriptor.is_null()
                 && (*descriptor).props & ffi::AV_CODEC_PROP_INTRA_ONLY != 0,
             pixel_format: name(ffi::av_get_pix_fmt_name(format)).to_owned(),
@@ -302,13 +293,36 @@ fn describe(input: &ff::format::context::Input, index: usize, container: Contain
             color_range: name(ffi::av_color_range_name(codec.color_range)),
             color_primaries: name(ffi::av_color_primaries_name(codec.color_primaries)),
             color_transfer: name(ffi::av_color_transfer_name(codec.color_trc)),
-            sample_aspect: (aspect.num > 0 && aspect.den > 0)
-                .then(|| Ratio::new(aspect.num.into(), aspect.den.into())),
+            sample_aspect_ratio: positive(stream.sample_aspect_ratio),
         }
     }
 }
 
-/// A static C string of libav's; null, as libav gives for what it does not know, is `unknown`.
+/// Duration that the container states for the video stream, in microseconds.
+fn own_duration(stream: &ffi::AVStream, container: Container, time_base: Ratio) -> Option<i64> {
+    // The header of an AVI counts frames in units of the time base. Without an index, libav
+    // estimates the duration from the size of the file instead.
+    let counted = if container == Container::Avi { stream.nb_frames } else { 0 };
+    let duration = stream.duration.max(counted);
+    (duration > 0).then(|| rescale(duration, time_base, MICROSECONDS))
+}
+
+/// Codec configuration out of band.
+fn extradata(codec: &ffi::AVCodecParameters) -> Vec<u8> {
+    if codec.extradata.is_null() || codec.extradata_size <= 0 {
+        return Vec::new();
+    }
+    // SAFETY: libav allocates `extradata_size` bytes, which live as long as the parameters.
+    unsafe { std::slice::from_raw_parts(codec.extradata, codec.extradata_size as usize).to_vec() }
+}
+
+/// A fraction of libav; `None` unless both numbers are positive.
+fn positive(ratio: ffi::AVRational) -> Option<Ratio> {
+    (ratio.num > 0 && ratio.den > 0).then(|| Ratio::new(ratio.num.into(), ratio.den.into()))
+}
+
+/// Convert a static C string of libav. Null, which libav returns for unknown values, becomes
+/// `unknown`.
 ///
 /// # Safety
 /// `text` is null or a C string that is never freed.
@@ -316,11 +330,11 @@ unsafe fn name(text: *const libc::c_char) -> &'static str {
     if text.is_null() {
         return "unknown";
     }
-    // SAFETY: the caller vouches for the string.
+    // SAFETY: the caller guarantees a valid string.
     unsafe { CStr::from_ptr(text) }.to_str().unwrap_or("unknown")
 }
 
-/// The stream's display matrix: nine 32-bit numbers in the machine's byte order (FFmpeg,
+/// Display matrix of a stream: nine 32-bit numbers in native byte order (FFmpeg,
 /// libavutil/display.h).
 fn display_matrix(stream: &ffi::AVStream) -> Option<[i32; 9]> {
     const MATRIX: ffi::AVPacketSideDataType = ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX;

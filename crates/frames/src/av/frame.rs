@@ -1,51 +1,50 @@
-//! A decoded picture and safe access to its pixels.
+//! Decoded frame and safe access to its pixels.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
 use ffmpeg_next as ff;
 use ffmpeg_next::ffi;
-
 use jobs::Ratio;
 
-/// Entries of a palette; each is a 32-bit ARGB number in the machine's byte order.
+/// Number of entries of a palette. Each is a 32-bit ARGB number in native byte order.
 pub(crate) const PALETTE_ENTRIES: usize = 256;
 
-/// libav's pixel formats, by which a picture says how its pixels lie.
+/// libav's pixel formats, which define the layout of a frame's pixels.
 pub(crate) type PixelFormat = ffi::AVPixelFormat;
 
-/// How the pixels of one plane lie.
+/// Layout of the pixels of one plane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Layout {
-    /// Pixels of a row.
+    /// Pixels per row.
     pub width: usize,
-    /// Rows.
+    /// Number of rows.
     pub height: usize,
-    /// Bytes from one pixel to the next.
+    /// Distance between two pixels of a row, in bytes.
     pub step: usize,
 }
 
 impl Layout {
-    /// Bytes of a row without its padding.
+    /// Size of a row without its padding, in bytes.
     pub(crate) fn row_bytes(self) -> usize {
         self.width * self.step
     }
 }
 
-/// One plane of a picture, to be read.
+/// Read access to one plane of a frame.
 pub(crate) struct Plane<'a> {
     pub layout: Layout,
     start: *const u8,
     stride: isize,
-    picture: PhantomData<&'a Picture>,
+    frame: PhantomData<&'a Frame>,
 }
 
 impl<'a> Plane<'a> {
-    /// All rows one after another, without padding. They are copied only if there is any.
+    /// All rows without padding. They are copied only if there is padding.
     pub(crate) fn bytes(&self) -> Cow<'a, [u8]> {
         let bytes = self.layout.row_bytes();
         if self.stride == bytes as isize {
-            // SAFETY: as in `rows`; without padding one row begins where the other ends.
+            // SAFETY: as in `rows`; without padding, the rows are contiguous.
             return Cow::Borrowed(unsafe {
                 std::slice::from_raw_parts(self.start, bytes * self.layout.height)
             });
@@ -53,35 +52,35 @@ impl<'a> Plane<'a> {
         self.rows().collect::<Vec<_>>().concat().into()
     }
 
-    /// The rows from top to bottom, without their padding.
+    /// Rows from top to bottom, without their padding.
     pub(crate) fn rows(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
         let (start, stride, bytes) = (self.start, self.stride, self.layout.row_bytes());
         // SAFETY: libav allocates `height` rows at a distance of `stride`, which may be negative,
-        // each at least this long, and the picture keeps them for 'a.
+        // each at least `bytes` long, and the frame keeps them alive for 'a.
         (0..self.layout.height).map(move |y| unsafe {
             std::slice::from_raw_parts(start.offset(y as isize * stride), bytes)
         })
     }
 }
 
-/// A decoded or converted picture. Its pixels are shared with the decoder and read only, unless it
-/// was made by [`Picture::blank`].
-pub(crate) struct Picture(ff::frame::Video);
+/// Decoded or converted frame. Its pixels are shared with the decoder and read-only, unless the
+/// frame was created by [`Frame::blank`].
+pub(crate) struct Frame(ff::frame::Video);
 
-// SAFETY: a frame's buffers are reference counted atomically, and no two owners write to them.
-unsafe impl Send for Picture {}
+// SAFETY: the buffers of a frame are reference counted atomically, and no two owners write to them.
+unsafe impl Send for Frame {}
 
-impl Picture {
+impl Frame {
     pub(super) fn new(frame: ff::frame::Video) -> Self {
         Self(frame)
     }
 
-    /// A picture with memory of its own. The rows are padded to 64 bytes, as libavfilter pads them:
-    /// swscale's vector code rounds otherwise than its scalar code, and which one does the end of a
-    /// row depends on the padding.
+    /// Allocate a frame; `None` if memory runs out. The rows are padded to 64 bytes, as libavfilter
+    /// pads them: the vector code of swscale rounds differently from its scalar code, and the
+    /// padding decides which of them converts the end of a row.
     pub(crate) fn blank(format: PixelFormat, width: u32, height: u32) -> Option<Self> {
         let mut frame = ff::frame::Video::empty();
-        // SAFETY: an empty frame is given its shape and then memory for it, in the order that
+        // SAFETY: an empty frame gets its format and size and then memory, in the order that
         // av_frame_get_buffer documents.
         let allocated = unsafe {
             let raw = frame.as_mut_ptr();
@@ -93,36 +92,35 @@ impl Picture {
         (allocated >= 0).then_some(Self(frame))
     }
 
-    /// Another owner of the same pixels.
+    /// Another reference to the same pixels; `None` if memory runs out.
     pub(crate) fn share(&self) -> Option<Self> {
         let mut frame = ff::frame::Video::empty();
         // SAFETY: both frames are valid and the target is empty; the pixels are reference counted.
-        let shared = unsafe { ffi::av_frame_ref(frame.as_mut_ptr(), self.frame()) };
+        let shared = unsafe { ffi::av_frame_ref(frame.as_mut_ptr(), self.as_ptr()) };
         (shared >= 0).then_some(Self(frame))
     }
 
-    pub(super) fn frame(&self) -> *const ffi::AVFrame {
+    pub(super) fn as_ptr(&self) -> *const ffi::AVFrame {
         // SAFETY: the pointer is valid as long as `self` and is only read through.
         unsafe { self.0.as_ptr() }
     }
 
-    pub(super) fn frame_mut(&mut self) -> *mut ffi::AVFrame {
+    pub(super) fn as_mut_ptr(&mut self) -> *mut ffi::AVFrame {
         // SAFETY: the pointer is valid as long as `self`.
         unsafe { self.0.as_mut_ptr() }
     }
 
     fn raw(&self) -> &ffi::AVFrame {
-        // SAFETY: a frame is allocated with its wrapper and freed with it.
-        unsafe { &*self.frame() }
+        // SAFETY: a frame is allocated and freed with its wrapper.
+        unsafe { &*self.as_ptr() }
     }
 
-    /// The timestamp that libav thinks best, in units of the stream's time base.
+    /// libav's best-effort timestamp, in units of the stream's time base.
     pub(crate) fn timestamp(&self) -> Option<i64> {
         self.0.timestamp()
     }
 
-    /// How long the picture is shown, in units of the stream's time base; 0 where the container
-    /// does not say.
+    /// Duration in units of the stream's time base; 0 if the container does not state it.
     pub(crate) fn duration(&self) -> i64 {
         self.0.packet().duration
     }
@@ -135,7 +133,7 @@ impl Picture {
         self.0.is_interlaced()
     }
 
-    /// Whether the decoder met errors in the picture and filled in for what was lost.
+    /// Whether the decoder met errors in the frame and concealed them.
     pub(crate) fn has_errors(&self) -> bool {
         self.0.is_corrupt() || self.raw().decode_error_flags != 0
     }
@@ -149,17 +147,18 @@ impl Picture {
     }
 
     pub(crate) fn format(&self) -> PixelFormat {
-        // SAFETY: libav sets only numbers of its own enumeration, which is the one that the
-        // bindings were generated from.
+        // SAFETY: libav stores only values of its own enumeration, from which the bindings were
+        // generated.
         unsafe { std::mem::transmute::<i32, PixelFormat>(self.raw().format) }
     }
 
-    pub(crate) fn sample_aspect(&self) -> Option<Ratio> {
+    /// Width to height of one sample; `None` if unknown.
+    pub(crate) fn sample_aspect_ratio(&self) -> Option<Ratio> {
         let aspect = self.raw().sample_aspect_ratio;
         (aspect.num > 0 && aspect.den > 0).then(|| Ratio::new(aspect.num.into(), aspect.den.into()))
     }
 
-    /// The planes that hold pixels; a palette is not one.
+    /// Planes that hold pixels. A palette is not one of them.
     pub(crate) fn planes(&self) -> Vec<Plane<'_>> {
         let raw = self.raw();
         let layouts = layouts(self.format(), self.width(), self.height());
@@ -167,22 +166,22 @@ impl Picture {
             layout,
             start: raw.data[n],
             stride: raw.linesize[n] as isize,
-            picture: PhantomData,
+            frame: PhantomData,
         };
         layouts.into_iter().enumerate().map(plane).collect()
     }
 
-    /// Write every row of a picture that was made by [`Picture::blank`]: `write` gets the plane's
-    /// number, the row's and its bytes.
+    /// Write every row of a frame that was created by [`Frame::blank`]. `write` is called with the
+    /// number of the plane, the number of the row and the row's bytes.
     pub(crate) fn write_rows(&mut self, mut write: impl FnMut(usize, usize, &mut [u8])) {
         for (n, layout) in
             layouts(self.format(), self.width(), self.height()).into_iter().enumerate()
         {
             for y in 0..layout.height {
-                // SAFETY: as in `Plane::rows`; the memory is this picture's own, as `blank`
-                // allocated it and `share` is for others.
+                // SAFETY: as in `Plane::rows`; `blank` allocated the memory for this frame alone,
+                // and `share` is not called before it is complete.
                 let row = unsafe {
-                    let raw = &*self.frame_mut();
+                    let raw = &*self.as_mut_ptr();
                     let start = raw.data[n].offset(y as isize * raw.linesize[n] as isize);
                     std::slice::from_raw_parts_mut(start, layout.row_bytes())
                 };
@@ -191,7 +190,7 @@ impl Picture {
         }
     }
 
-    /// The palette of a picture that has one.
+    /// Palette of a frame in PAL8 format.
     pub(crate) fn palette(&self) -> Option<[u32; PALETTE_ENTRIES]> {
         if self.format() != PixelFormat::AV_PIX_FMT_PAL8 || self.raw().data[1].is_null() {
             return None;
@@ -201,19 +200,20 @@ impl Picture {
         Some(unsafe { self.raw().data[1].cast::<[u32; PALETTE_ENTRIES]>().read_unaligned() })
     }
 
-    /// Take over what is known of `other`'s colours, so that a later conversion sees it.
+    /// Copy the color space and range of `other`, on which a later conversion depends.
     pub(crate) fn copy_colors(&mut self, other: &Self) {
         // SAFETY: both frames are valid and the fields are plain numbers.
         unsafe {
-            let (to, from) = (&mut *self.frame_mut(), &*other.frame());
+            let (to, from) = (&mut *self.as_mut_ptr(), &*other.as_ptr());
             to.colorspace = from.colorspace;
             to.color_range = from.color_range;
         }
     }
 }
 
+/// Layout of each plane of a frame.
 fn layouts(format: PixelFormat, width: u32, height: u32) -> Vec<Layout> {
-    // SAFETY: the descriptor is a static table of libav's, or null for a format without one.
+    // SAFETY: the descriptor is a static table of libav, or null for a format without one.
     let Some(descriptor) = (unsafe { ffi::av_pix_fmt_desc_get(format).as_ref() }) else {
         return Vec::new();
     };
@@ -229,7 +229,7 @@ fn layouts(format: PixelFormat, width: u32, height: u32) -> Vec<Layout> {
         let part = |size: u32, shift: u8| (size as usize).div_ceil(1 << shift);
         let (width, height, step) =
             (part(width, shift_w), part(height, shift_h), component.step as usize);
-        // Formats of less than a byte a pixel count their step in bits; their rows are taken as
+        // Formats with less than a byte per pixel state the step in bits. Their rows are treated as
         // bytes.
         let bits = descriptor.flags & ffi::AV_PIX_FMT_FLAG_BITSTREAM as u64 != 0;
         let (width, step) = if bits { ((width * step).div_ceil(8), 1) } else { (width, step) };
@@ -238,14 +238,14 @@ fn layouts(format: PixelFormat, width: u32, height: u32) -> Vec<Layout> {
     planes.into_iter().flatten().collect()
 }
 
-/// Whether pixels of this format can be moved about one by one: each lies in whole bytes, and
-/// chroma is sampled alike both ways.
+/// Whether the pixels of this format can be moved one by one: each occupies whole bytes, and chroma
+/// is subsampled equally in both directions.
 pub(crate) fn is_transposable(format: PixelFormat) -> bool {
-    const UNFIT: u64 = (ffi::AV_PIX_FMT_FLAG_PAL
+    const UNSUITABLE: u64 = (ffi::AV_PIX_FMT_FLAG_PAL
         | ffi::AV_PIX_FMT_FLAG_HWACCEL
         | ffi::AV_PIX_FMT_FLAG_BITSTREAM) as u64;
     // SAFETY: as in `layouts`.
     unsafe { ffi::av_pix_fmt_desc_get(format).as_ref() }.is_some_and(|descriptor| {
-        descriptor.flags & UNFIT == 0 && descriptor.log2_chroma_w == descriptor.log2_chroma_h
+        descriptor.flags & UNSUITABLE == 0 && descriptor.log2_chroma_w == descriptor.log2_chroma_h
     })
 }

@@ -1,28 +1,27 @@
-//! What a decoder might do to whoever runs it, done on demand: in builds for tests, a packet that
-//! ends in `fiapx-test:` and one of these words makes the decoder crash, spin, and so on. Nothing
-//! of this is in a build without the feature `injections`.
+//! Misbehavior of a decoder on demand, for tests of the isolation around it. In builds with the
+//! feature `injections`, a packet that ends in `fiapx-test:` and a command of five bytes makes the
+//! decoder crash, loop, or try to escape. Builds without the feature contain none of this.
 
 use std::collections::BTreeSet;
 use std::ffi::{c_int, c_long, c_void};
 use std::io::Write;
 use std::ptr;
-use std::sync::{Mutex, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use ffmpeg_next::ffi;
+use parking_lot::Mutex;
 
-use crate::Error;
+use crate::error::Error;
 
-/// Do what a packet's last bytes ask for, if they ask for something. What comes back is what the
-/// decoder says of it.
-pub(super) fn obey(data: &[u8]) -> Result<(), Error> {
-    let Some((before, word)) = data.split_last_chunk::<5>() else { return Ok(()) };
+/// Run the command at the end of a packet, if there is one.
+pub(super) fn run(data: &[u8]) -> Result<(), Error> {
+    let Some((before, command)) = data.split_last_chunk::<5>() else { return Ok(()) };
     if !before.ends_with(b"fiapx-test:") {
         return Ok(());
     }
-    match word {
-        // SAFETY: none; that is the point.
+    match command {
+        // SAFETY: unsound on purpose: the process has to crash.
         b"crash" => unsafe { ptr::null_mut::<u8>().write_volatile(0) },
         b"spins" => loop {
             std::hint::spin_loop();
@@ -30,35 +29,37 @@ pub(super) fn obey(data: &[u8]) -> Result<(), Error> {
         b"eats " => loop {
             std::mem::forget(vec![1_u8; 16 << 20]);
         },
-        // What a cell writes its archive to, in frames as long as they may be.
+        // Messages of maximum size on the channel to which a cell writes its archive.
         b"flood" => loop {
-            let frame = [vec![1, 0, 0, 16, 0], vec![0; 1 << 20]].concat();
-            let _ = std::io::stdout().write_all(&frame);
+            let message = [vec![1, 0, 0, 16, 0], vec![0; 1 << 20]].concat();
+            let _ = std::io::stdout().write_all(&message);
         },
-        b"flees" => return Err(Error::Codec { codec: "test".to_owned(), reason: flee() }),
+        b"flees" => return Err(Error::Codec { codec: "test".to_owned(), reason: try_to_escape() }),
         _ => {}
     }
     Ok(())
 }
 
-/// Try to get out, from this thread and from one of libav's own. Says what was possible.
-fn flee() -> String {
-    let (here, there) = (possible(), possible_on_a_thread_of_libav());
+/// Try to escape from this thread and from one of libav's own. Return what was possible.
+fn try_to_escape() -> String {
+    let (here, there) = (permitted_calls(), permitted_calls_on_libav_thread());
     let variables = std::env::vars_os().count();
     format!(
-        "possible here {here:?}, on a thread of libav {there:?}, open besides {:?}, variables {variables}",
+        "possible here {here:?}, on a thread of libav {there:?}, open besides {:?}, \
+         variables {variables}",
         open_descriptors()
     )
 }
 
-/// The calls that are not refused, of those by which a process reaches beyond itself.
-fn possible() -> Vec<&'static str> {
+/// Names of the system calls that reach beyond the process and were not refused.
+fn permitted_calls() -> Vec<&'static str> {
     let (file, nothing) = (c"/etc/passwd".as_ptr(), c"/fiapx/nothing".as_ptr());
     let at = c_long::from(libc::AT_FDCWD);
     let (anonymous, shared) =
         (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
     let executable = libc::PROT_READ | libc::PROT_EXEC;
-    let tries: [(&str, c_long, [c_long; 6]); 17] = [
+    // One line per call; a table is longer than a function but has no branches.
+    let calls: [(&str, c_long, [c_long; 6]); 17] = [
         ("open", libc::SYS_openat, [at, file as c_long, 0, 0, 0, 0]),
         (
             "create",
@@ -101,36 +102,43 @@ fn possible() -> Vec<&'static str> {
             [0, 4096, c_long::from(libc::PROT_READ), c_long::from(shared), -1, 0],
         ),
     ];
-    let refused = |(_, number, [a, b, c, d, e, f]): &(&str, c_long, [c_long; 6])| {
-        // SAFETY: the texts live for ever, and each call either is refused or changes nothing here
-        // but for a child, which ends at once.
-        let result = unsafe { libc::syscall(*number, *a, *b, *c, *d, *e, *f) };
-        if *number == libc::SYS_clone && result == 0 {
-            // SAFETY: ending the child is all that is done in it.
-            unsafe { libc::_exit(0) };
-        }
-        let error = std::io::Error::last_os_error().raw_os_error();
-        result == -1 && matches!(error, Some(libc::EPERM | libc::EACCES | libc::ENOSYS))
-    };
-    tries.iter().filter(|attempt| !refused(attempt)).map(|(name, ..)| *name).collect()
+    calls
+        .into_iter()
+        .filter(|(_, number, arguments)| !is_refused(*number, *arguments))
+        .map(|(name, ..)| name)
+        .collect()
 }
 
-/// As [`possible`], on a thread that libav starts for the slices of a picture.
-fn possible_on_a_thread_of_libav() -> Vec<&'static str> {
+/// Make a system call and return whether the sandbox refused it.
+fn is_refused(number: c_long, arguments: [c_long; 6]) -> bool {
+    let [first, second, third, fourth, fifth, sixth] = arguments;
+    // SAFETY: the texts are static, and each call is either refused or changes nothing in this
+    // process. A forked child exits at once.
+    let result = unsafe { libc::syscall(number, first, second, third, fourth, fifth, sixth) };
+    if number == libc::SYS_clone && result == 0 {
+        // SAFETY: the child does nothing but exit.
+        unsafe { libc::_exit(0) };
+    }
+    let error = std::io::Error::last_os_error().raw_os_error();
+    result == -1 && matches!(error, Some(libc::EPERM | libc::EACCES | libc::ENOSYS))
+}
+
+/// [`permitted_calls`] on a thread that libav starts for the slices of a frame.
+fn permitted_calls_on_libav_thread() -> Vec<&'static str> {
     static FOUND: Mutex<(Vec<ThreadId>, BTreeSet<&str>)> =
         Mutex::new((Vec::new(), BTreeSet::new()));
     unsafe extern "C" fn job(_: *mut ffi::AVCodecContext, _: *mut c_void) -> c_int {
-        let calls = possible();
-        let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+        let calls = permitted_calls();
+        let mut found = FOUND.lock();
         found.0.push(thread::current().id());
         found.1.extend(calls);
         drop(found);
-        // Long enough for the other thread to get a turn.
+        // Keeps this thread from running all jobs, so that the other one gets some.
         thread::sleep(Duration::from_millis(5));
         0
     }
-    // SAFETY: a decoder is opened with two threads for slices, asked to run a function that uses
-    // none of its arguments, and freed.
+    // SAFETY: a decoder is opened with two threads for slices, runs a function that uses none of
+    // its arguments, and is freed.
     unsafe {
         let mut context = ffi::avcodec_alloc_context3(ffi::avcodec_find_decoder(
             ffi::AVCodecID::AV_CODEC_ID_MPEG2VIDEO,
@@ -143,15 +151,14 @@ fn possible_on_a_thread_of_libav() -> Vec<&'static str> {
         }
         ffi::avcodec_free_context(&raw mut context);
     }
-    let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut found = FOUND.lock();
     if found.0.iter().all(|id| *id == thread::current().id()) {
-        found.1.insert("nothing was tried");
+        found.1.insert("no other thread was used");
     }
     found.1.iter().copied().collect()
 }
 
-/// The descriptors that something can be read from or written to, beyond the three usual ones and a
-/// second number for two of them.
+/// Open descriptors other than the standard three and the copies of two of them that a cell makes.
 fn open_descriptors() -> Vec<c_int> {
     let is_open = |descriptor: &c_int| {
         // SAFETY: no byte is read or written.

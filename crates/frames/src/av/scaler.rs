@@ -1,0 +1,191 @@
+//! Conversion of pixels with swscale, exactly as the ffmpeg command converts before its image
+//! encoders.
+
+use std::ffi::CStr;
+use std::ptr;
+
+use ffmpeg_next::ffi;
+
+use crate::error::Error;
+
+use super::frame::{Frame, PixelFormat};
+
+/// Bicubic scaling, the default of the ffmpeg command (FFmpeg, libswscale/swscale.h).
+const BICUBIC: i64 = 4;
+
+/// Parameters of a conversion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Conversion {
+    from: PixelFormat,
+    to: PixelFormat,
+    width: i32,
+    height: i32,
+    space: ffi::AVColorSpace,
+    range: ffi::AVColorRange,
+}
+
+/// Converter between pixel formats. It keeps swscale's context for as long as the parameters stay
+/// the same.
+#[derive(Default)]
+pub(crate) struct Scaler(Option<(Conversion, *mut ffi::SwsContext)>);
+
+// SAFETY: a scaling context is not tied to the thread that created it, and `&mut self` keeps two
+// threads from using it at once.
+unsafe impl Send for Scaler {}
+
+impl Scaler {
+    /// Convert a frame to another pixel format, at the same size.
+    pub(crate) fn convert(&mut self, frame: &Frame, to: PixelFormat) -> Result<Frame, Error> {
+        let out_of_memory = || Error::OutOfMemory("a frame cannot be converted".into());
+        let mut converted =
+            Frame::blank(to, frame.width(), frame.height()).ok_or_else(out_of_memory)?;
+        // SAFETY: the frame is valid and only read.
+        let raw = unsafe { &*frame.as_ptr() };
+        let conversion = Conversion {
+            from: frame.format(),
+            to,
+            width: raw.width,
+            height: raw.height,
+            space: raw.colorspace,
+            range: raw.color_range,
+        };
+        let context = self.context(conversion).ok_or_else(out_of_memory)?;
+        // SAFETY: both frames have the formats and sizes that the context was created for, and
+        // memory for all their rows.
+        let rows = unsafe {
+            let target = &mut *converted.as_mut_ptr();
+            ffi::sws_scale(
+                context,
+                raw.data.as_ptr().cast::<*const u8>(),
+                raw.linesize.as_ptr(),
+                0,
+                raw.height,
+                target.data.as_ptr(),
+                target.linesize.as_ptr(),
+            )
+        };
+        if rows < 0 { Err(out_of_memory()) } else { Ok(converted) }
+    }
+
+    fn context(&mut self, conversion: Conversion) -> Option<*mut ffi::SwsContext> {
+        if let Some((known, context)) = self.0
+            && known == conversion
+        {
+            return Some(context);
+        }
+        self.free();
+        let context = new_context(conversion)?;
+        self.0 = Some((conversion, context));
+        Some(context)
+    }
+
+    fn free(&mut self) {
+        if let Some((_, context)) = self.0.take() {
+            // SAFETY: the context was created by sws_alloc_context and is not used again.
+            unsafe { ffi::sws_freeContext(context) };
+        }
+    }
+}
+
+impl Drop for Scaler {
+    fn drop(&mut self) {
+        self.free();
+    }
+}
+
+/// Create a context with the settings of FFmpeg 5.1's scale filter when it is inserted only for a
+/// change of format (libavfilter/vf_scale.c, `config_props` and `scale_frame`).
+fn new_context(conversion: Conversion) -> Option<*mut ffi::SwsContext> {
+    let full_range = conversion.range == ffi::AVColorRange::AVCOL_RANGE_JPEG;
+    let range_known = conversion.range != ffi::AVColorRange::AVCOL_RANGE_UNSPECIFIED;
+    // Chroma position of MPEG-2, which the filter sets for this format only.
+    let chroma_row = if conversion.from == PixelFormat::AV_PIX_FMT_YUV420P { 128 } else { -513 };
+    let settings: [(&CStr, i64); 8] = [
+        (c"srcw", conversion.width.into()),
+        (c"srch", conversion.height.into()),
+        (c"src_format", conversion.from as i64),
+        (c"dstw", conversion.width.into()),
+        (c"dsth", conversion.height.into()),
+        (c"dst_format", conversion.to as i64),
+        (c"sws_flags", BICUBIC),
+        (c"src_v_chr_pos", chroma_row),
+    ];
+    // SAFETY: the context is allocated, configured by option name before it is initialized, and
+    // freed if initialization fails.
+    unsafe {
+        let context = ffi::sws_alloc_context();
+        if context.is_null() {
+            return None;
+        }
+        for (name, value) in settings {
+            ffi::av_opt_set_int(context.cast(), name.as_ptr(), value, 0);
+        }
+        if range_known {
+            ffi::av_opt_set_int(context.cast(), c"src_range".as_ptr(), full_range.into(), 0);
+        }
+        if ffi::sws_init_context(context, ptr::null_mut(), ptr::null_mut()) < 0 {
+            ffi::sws_freeContext(context);
+            return None;
+        }
+        set_colors(context, conversion.space, range_known.then_some(full_range));
+        Some(context)
+    }
+}
+
+/// Set the matrix of both sides to that of `space`, and the range of the source if it is known.
+///
+/// # Safety
+/// `context` is initialized.
+unsafe fn set_colors(
+    context: *mut ffi::SwsContext,
+    space: ffi::AVColorSpace,
+    full_range: Option<bool>,
+) {
+    let (mut inverse, mut table) = (ptr::null_mut(), ptr::null_mut());
+    let (mut from_full, mut to_full) = (0, 0);
+    let (mut brightness, mut contrast, mut saturation) = (0, 0, 0);
+    // SAFETY: the caller guarantees an initialized context, and the tables belong to it.
+    unsafe {
+        ffi::sws_getColorspaceDetails(
+            context,
+            &raw mut inverse,
+            &raw mut from_full,
+            &raw mut table,
+            &raw mut to_full,
+            &raw mut brightness,
+            &raw mut contrast,
+            &raw mut saturation,
+        );
+        if let Some(full_range) = full_range {
+            from_full = full_range.into();
+        }
+        let matrix = ffi::sws_getCoefficients(matrix(space));
+        ffi::sws_setColorspaceDetails(
+            context, matrix, from_full, matrix, to_full, brightness, contrast, saturation,
+        );
+    }
+}
+
+/// swscale's number of the matrix for a color space. Spaces that are unknown to it or not tagged
+/// are treated as BT.601 (libavfilter/vf_scale.c, `parse_yuv_type`).
+fn matrix(space: ffi::AVColorSpace) -> i32 {
+    match space as i32 {
+        known @ (1..=7 | 9..=10) => known,
+        _ => ffi::AVColorSpace::AVCOL_SPC_BT470BG as i32,
+    }
+}
+
+/// The one of `formats` that the ffmpeg command would convert frames of format `from` to, for an
+/// encoder that accepts these (FFmpeg, libavfilter/avfiltergraph.c, `pick_format`).
+pub(crate) fn closest_format(from: PixelFormat, formats: &[PixelFormat]) -> PixelFormat {
+    // SAFETY: both functions only read static tables of libav; the descriptor is null for a format
+    // without one.
+    unsafe {
+        let has_alpha = ffi::av_pix_fmt_desc_get(from)
+            .as_ref()
+            .is_some_and(|format| format.nb_components % 2 == 0);
+        formats.iter().fold(PixelFormat::AV_PIX_FMT_NONE, |best, format| {
+            ffi::av_find_best_pix_fmt_of_2(best, *format, from, has_alpha.into(), ptr::null_mut())
+        })
+    }
+}

@@ -1,0 +1,51 @@
+//! Role of a packet: what other packets need it, and where decoding can start.
+
+/// Role of a packet among the packets around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Role {
+    /// Whether decoding can start here with a new decoder.
+    pub entry: Entry,
+    /// Whether no other frame refers to this one.
+    pub disposable: bool,
+    /// Whether the packet yields a frame to display.
+    pub displayed: bool,
+    /// Reference slots that the packet uses, for codecs that name them in headers.
+    pub slots: Option<ReferenceSlots>,
+}
+
+/// Reference slots of a decoder, one bit each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ReferenceSlots {
+    /// Slots whose frames the packet refers to.
+    pub reads: u8,
+    /// Slots that hold a frame of the packet afterwards.
+    pub writes: u8,
+}
+
+/// Which frames are correct when decoding starts at a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// None for certain.
+    None,
+    /// All later frames in decoding order.
+    Clean,
+    /// All later frames in decoding order except those that precede this one in presentation order:
+    /// these refer to earlier frames.
+    Open,
+}
+
+impl Entry {
+    pub(super) fn clean_if(clean: bool) -> Self {
+        if clean { Self::Clean } else { Self::None }
+    }
+}
+
+impl Role {
+    /// Role of a packet that is not understood: a frame that others need. This is always correct,
+    /// only slower.
+    pub(crate) const UNKNOWN: Self =
+        Self { entry: Entry::None, disposable: false, displayed: true, slots: None };
+
+    /// Role of a frame that refers to no other.
+    pub(super) const INTRA: Self = Self { entry: Entry::Clean, ..Self::UNKNOWN };
+}

@@ -1,0 +1,125 @@
+//! Packets of a span, before and after planning.
+
+use crate::bitstream::{ReferenceSlots, Role};
+
+use super::wanted::WantedFrame;
+
+/// Properties of a packet that planning depends on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PacketInfo {
+    pub role: Role,
+    /// Presentation timestamp in units of the stream's time base, from the start of the video.
+    pub time: Option<i64>,
+    /// Duration in the same units; 0 if unknown.
+    pub duration: i64,
+    /// Size in bytes.
+    pub size: usize,
+    /// Whether the container marks the frame as decoded but not displayed (edit lists).
+    pub hidden: bool,
+}
+
+impl PacketInfo {
+    /// Whether the packet yields a frame that can be selected.
+    pub(super) fn is_displayed(&self) -> bool {
+        self.role.displayed && !self.hidden
+    }
+
+    /// Timestamp of the frame, if it can be selected and its timestamp is known.
+    pub(super) fn displayed_time(&self) -> Option<i64> {
+        self.time.filter(|_| self.is_displayed())
+    }
+}
+
+/// Packets with their properties, in decoding order.
+pub(super) type Packets<P> = Vec<(P, PacketInfo)>;
+
+/// Packet with the decision about it.
+#[derive(Debug)]
+pub(crate) struct PlannedPacket<P> {
+    pub packet: P,
+    /// Whether a wanted frame depends on the packet.
+    pub keep: bool,
+}
+
+/// Packets in decoding order, and the frames that are wanted from them.
+#[derive(Debug)]
+pub(crate) struct Chunk<P> {
+    pub packets: Vec<PlannedPacket<P>>,
+    pub wanted: Vec<WantedFrame>,
+    /// Whether `wanted` is complete. If not, everything is decoded and the timestamps of the
+    /// decoded frames decide.
+    pub certain: bool,
+    /// First tick after the span, if this is its last chunk and the tick is known.
+    pub until: Option<i64>,
+    /// Whether the first frame is selected because the video has a frame for no instant at all: an
+    /// archive is never empty.
+    pub select_first: bool,
+}
+
+impl<P> Chunk<P> {
+    /// Chunk of which nothing is known in advance.
+    pub(super) fn uncertain(span: Packets<P>, until: Option<i64>) -> Self {
+        let packets =
+            span.into_iter().map(|(packet, _)| PlannedPacket { packet, keep: true }).collect();
+        Self { packets, wanted: Vec::new(), certain: false, until, select_first: false }
+    }
+
+    /// Packets that are to be decoded.
+    pub(crate) fn kept(&self) -> impl Iterator<Item = &P> {
+        self.packets.iter().filter(|planned| planned.keep).map(|planned| &planned.packet)
+    }
+}
+
+/// Instruction of the planner. Instructions come in the order of the video.
+#[derive(Debug)]
+pub(crate) enum Plan<P> {
+    /// Decode a whole span. `from` is its first tick, if known.
+    Whole { from: Option<i64>, chunk: Chunk<P> },
+    /// Start to decode a long span. `from` is its first tick, if known.
+    Begin { from: Option<i64>, chunk: Chunk<P> },
+    /// Continue to decode the long span.
+    Continue { chunk: Chunk<P>, last: bool },
+}
+
+impl<P> Plan<P> {
+    #[cfg(any(test, feature = "stages"))]
+    pub(crate) fn into_chunk(self) -> Chunk<P> {
+        match self {
+            Self::Whole { chunk, .. }
+            | Self::Begin { chunk, .. }
+            | Self::Continue { chunk, .. } => chunk,
+        }
+    }
+}
+
+/// For each packet of a span, whether a wanted frame depends on it. Evaluated from the end: a frame
+/// to which no later packet refers is not needed.
+pub(super) fn needed<P>(
+    span: &[(P, PacketInfo)],
+    is_wanted: impl Fn(&PacketInfo) -> bool,
+) -> Vec<bool> {
+    let mut keep = vec![false; span.len()];
+    let mut wanted_later = false;
+    let mut read_later = 0_u8;
+    for (keep, (_, info)) in keep.iter_mut().zip(span).rev() {
+        wanted_later |= is_wanted(info);
+        *keep = match info.role.slots {
+            Some(slots) => is_wanted(info) || slots.writes & read_later != 0,
+            None => is_wanted(info) || (wanted_later && !info.role.disposable),
+        };
+        if *keep {
+            let slots = info.role.slots.unwrap_or(ReferenceSlots { reads: 0xFF, writes: 0 });
+            read_later = read_later & !slots.writes | slots.reads;
+        }
+    }
+    keep
+}
+
+/// Timestamps of the frames that can be selected, in ascending order; `None` if one is unknown or
+/// not unique, so that they are unreliable.
+pub(super) fn ascending_times<P>(span: &[(P, PacketInfo)]) -> Option<Vec<i64>> {
+    let displayed = span.iter().filter(|(_, info)| info.is_displayed());
+    let mut times = displayed.map(|(_, info)| info.time).collect::<Option<Vec<_>>>()?;
+    times.sort_unstable();
+    times.windows(2).all(|pair| pair[0] < pair[1]).then_some(times)
+}

@@ -1,0 +1,140 @@
+//! Span that is too long to be held in memory as a whole, such as a stream with one key frame. It
+//! is decoded while it is read.
+
+use std::collections::BTreeSet;
+
+use crate::bitstream::Entry;
+
+use super::chunk::{Chunk, PacketInfo, Packets, PlannedPacket, ascending_times};
+use super::wanted::StreamSelection;
+
+/// Maximum number of frames that precede a frame in decoding order and follow it in presentation
+/// order: the 16 frames of the largest decoded picture buffer (ITU-T H.264, A.3.1; H.265, A.4.2),
+/// each in two field packets.
+pub(super) const MAX_REORDER: usize = 32;
+/// Minimum number of packets in a chunk.
+pub(super) const CHUNK_PACKETS: usize = 64;
+
+/// What is known about the end of the span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// More packets may follow.
+    Open,
+    /// First tick after the span.
+    At(i64),
+    /// The span has ended, and the packets do not state when.
+    Unknown,
+}
+
+/// Planner of a long span.
+pub(super) struct LongSpan<P> {
+    selection: StreamSelection,
+    /// Whether packets that no wanted frame depends on are left out.
+    skipping: bool,
+    /// Packets that are not in a chunk yet.
+    packets: Packets<P>,
+    /// Number of these whose timestamps were added to `pending`.
+    counted: usize,
+    /// Timestamps of frames whose successor is not certain, ascending.
+    pending: Vec<i64>,
+    /// All frames before this time are decided.
+    horizon: i64,
+    /// Timestamps of wanted frames whose packets are not in a chunk yet, or were kept anyway.
+    wanted: BTreeSet<i64>,
+    /// Whether the timestamps are reliable.
+    certain: bool,
+}
+
+impl<P> LongSpan<P> {
+    /// Start with the packets that were read so far.
+    pub(super) fn new(selection: StreamSelection, skipping: bool, packets: Packets<P>) -> Self {
+        let certain = ascending_times(&packets).is_some() && packets[0].1.role.entry != Entry::None;
+        Self {
+            selection,
+            skipping,
+            packets,
+            counted: 0,
+            pending: Vec::new(),
+            horizon: i64::MIN,
+            wanted: BTreeSet::new(),
+            certain,
+        }
+    }
+
+    pub(super) fn push(&mut self, packet: P, info: PacketInfo) {
+        self.packets.push((packet, info));
+    }
+
+    /// Packets that are not in a chunk yet.
+    pub(super) fn packets(&self) -> &[(P, PacketInfo)] {
+        &self.packets
+    }
+
+    /// First chunk: the packets about which all is certain.
+    pub(super) fn first_chunk(&mut self) -> Chunk<P> {
+        self.chunk(End::Open)
+    }
+
+    /// Next chunk, if enough packets were read.
+    pub(super) fn next_chunk(&mut self) -> Option<Chunk<P>> {
+        let enough = self.packets.len() >= CHUNK_PACKETS + 2 * MAX_REORDER;
+        enough.then(|| self.chunk(End::Open))
+    }
+
+    /// All remaining packets. `until` is the first tick after the span, if known.
+    pub(super) fn last_chunk(mut self, until: Option<i64>) -> Chunk<P> {
+        let chunk = self.chunk(until.map_or(End::Unknown, End::At));
+        Chunk { until, ..chunk }
+    }
+
+    /// The packets about which all is certain; all packets at the end of the span.
+    fn chunk(&mut self, end: End) -> Chunk<P> {
+        let new_times = ascending_times(&self.packets[self.counted..]);
+        self.certain &=
+            end != End::Unknown && new_times.is_some_and(|times| self.add_times(&times));
+        if !self.certain {
+            self.counted = 0;
+            return Chunk::uncertain(std::mem::take(&mut self.packets), None);
+        }
+        let (decided, until) = if let End::At(until) = end {
+            self.horizon = i64::MAX;
+            (self.pending.len(), until)
+        } else {
+            // No later packet can precede this time, so the frames before it have their final
+            // successors.
+            let decided = self.pending.len().saturating_sub(1 + MAX_REORDER);
+            self.horizon = self.pending.get(decided).copied().unwrap_or(i64::MIN);
+            (decided, self.selection.tick(self.horizon))
+        };
+        let times: Vec<i64> = self.pending.drain(..decided).collect();
+        let wanted = self.selection.wanted(&times, until);
+        self.wanted.extend(wanted.iter().map(|wanted| wanted.time));
+
+        let undecided =
+            |info: &PacketInfo| info.role.disposable && info.displayed_time() >= Some(self.horizon);
+        let ready =
+            self.packets.iter().position(|(_, info)| undecided(info)).unwrap_or(self.packets.len());
+        let rest = self.packets.split_off(ready);
+        let ready = std::mem::replace(&mut self.packets, rest);
+        self.counted = self.packets.len();
+        let packets = ready
+            .into_iter()
+            .map(|(packet, info)| PlannedPacket { packet, keep: self.is_kept(&info) })
+            .collect();
+        Chunk { packets, wanted, certain: true, until: None, select_first: false }
+    }
+
+    fn is_kept(&mut self, info: &PacketInfo) -> bool {
+        let is_wanted = info.displayed_time().is_some_and(|time| self.wanted.remove(&time));
+        !self.skipping || is_wanted || !info.role.disposable
+    }
+
+    /// Add the timestamps of further frames. Return `false` if they contradict what was decided or
+    /// are not unique.
+    fn add_times(&mut self, times: &[i64]) -> bool {
+        self.pending.extend(times);
+        self.pending.sort_unstable();
+        let ascending = self.pending.windows(2).all(|pair| pair[0] < pair[1]);
+        ascending && self.pending.first().is_none_or(|first| *first >= self.horizon)
+    }
+}

@@ -1,0 +1,18 @@
+//! Plan of what is decoded: the packets of a stream are cut into spans that can be decoded
+//! independently, and the packets of a span that no wanted frame depends on are left out.
+//!
+//! A span starts at a clean entry and ends before the next. The frames that are wanted from it are
+//! known from the timestamps of the packets before anything is decoded: a frame is selected for the
+//! ticks from its own up to that of its successor in presentation order.
+
+// In dependency order.
+mod wanted;
+mod chunk;
+mod long_span;
+mod planner;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use chunk::{Chunk, PacketInfo, Plan};
+pub(crate) use planner::Planner;
+pub(crate) use wanted::WantedFrame;

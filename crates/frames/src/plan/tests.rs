@@ -1,0 +1,324 @@
+use std::ops::Range;
+
+use jobs::Ratio;
+use jobs::recipe::Selection;
+use proptest::prelude::*;
+
+use crate::bitstream::{Entry, ReferenceSlots, Role};
+use crate::select::{Instants, TickSelector};
+
+use super::chunk::{Chunk, PacketInfo, Plan};
+use super::long_span::{CHUNK_PACKETS, MAX_REORDER};
+use super::planner::Planner;
+
+const TENTHS: Ratio = Ratio::new(1, 10);
+
+fn packet(time: i64, entry: Entry, disposable: bool) -> PacketInfo {
+    let role = Role { entry, disposable, ..Role::UNKNOWN };
+    PacketInfo { role, time: Some(time), duration: 1, size: 1, hidden: false }
+}
+
+/// Entry of a span that starts at time 0.
+fn clean_at_0(time: i64) -> Entry {
+    if time == 0 { Entry::Clean } else { Entry::None }
+}
+
+fn instants() -> Instants {
+    Instants::of(&Selection::default())
+}
+
+/// Plan packets, which are named by their positions.
+fn plan(packets: &[PacketInfo], skipping: bool) -> Vec<Plan<usize>> {
+    let mut planner = Planner::new(instants(), TENTHS, skipping);
+    let mut plans = Vec::new();
+    for (name, info) in packets.iter().enumerate() {
+        planner.push(name, *info);
+        plans.extend(planner.take_plans());
+    }
+    planner.finish(|time, duration| time + duration);
+    plans.extend(planner.take_plans());
+    plans
+}
+
+/// Timestamps of the packets that are kept in each plan.
+fn kept(packets: &[PacketInfo]) -> Vec<Vec<i64>> {
+    let time = |name: &usize| packets[*name].time.expect("all timestamps are known");
+    plan(packets, true)
+        .into_iter()
+        .map(|plan| plan.into_chunk().kept().map(time).collect())
+        .collect()
+}
+
+#[test]
+fn drops_packets_after_the_last_wanted_frame() {
+    let span: Vec<_> = (0..13).map(|time| packet(time, clean_at_0(time), false)).collect();
+    // Of 1.3 seconds only the frame before 0.5 is wanted.
+    assert_eq!(kept(&span), [[0, 1, 2, 3, 4]]);
+}
+
+#[test]
+fn drops_unwanted_non_reference_frames() {
+    // I P b b P b b in decoding order: the P frames are at 3 and 6, and 4 is wanted.
+    let span = [
+        (0, false),
+        (3, false),
+        (1, true),
+        (2, true),
+        (6, false),
+        (4, true),
+        (5, true),
+        (7, false),
+    ];
+    let span = span.map(|(time, disposable)| packet(time, clean_at_0(time), disposable));
+    assert_eq!(kept(&span), [[0, 3, 6, 4]]);
+}
+
+#[test]
+fn decodes_leading_frames_of_an_open_entry_with_the_span_before() {
+    // The entry at 6 is followed by 4 and 5, which precede it in time; 4 is wanted.
+    let packets = [
+        packet(0, Entry::Clean, false),
+        packet(3, Entry::None, false),
+        packet(6, Entry::Open, false),
+        packet(4, Entry::None, true),
+        packet(5, Entry::None, true),
+        packet(14, Entry::None, false),
+        packet(15, Entry::None, false),
+    ];
+    assert_eq!(kept(&packets), [vec![0, 3, 6, 4], vec![6, 14]]);
+}
+
+#[test]
+fn keeps_only_frames_in_reference_slots_that_are_read_later() {
+    let mut span = [0, 1, 2, 3, 4, 5].map(|time| packet(time, clean_at_0(time), false));
+    let slots = [(0, 0xFF), (1, 2), (1, 4), (4, 8), (2, 0), (1, 16)];
+    for (info, (reads, writes)) in span.iter_mut().zip(slots) {
+        info.role.slots = Some(ReferenceSlots { reads, writes });
+    }
+    // The wanted frame at 4 reads only slot 1, which the frame at 1 wrote.
+    assert_eq!(kept(&span), [[0, 1, 4]]);
+}
+
+#[test]
+fn splits_a_long_span_into_chunks_without_losing_wanted_frames() {
+    // I, then groups of P and b, where b precedes P in time and nothing refers to it.
+    let mut packets = vec![packet(0, Entry::Clean, false)];
+    for group in 0..3_000 {
+        packets.push(packet(2 * group + 2, Entry::None, false));
+        packets.push(packet(2 * group + 1, Entry::None, true));
+    }
+    let plans = plan(&packets, true);
+    assert!(matches!(plans.first(), Some(Plan::Begin { .. })));
+    assert!(matches!(plans.last(), Some(Plan::Continue { last: true, .. })));
+    let chunks: Vec<_> = plans.into_iter().map(Plan::into_chunk).collect();
+    let max = CHUNK_PACKETS + 3 * MAX_REORDER;
+    assert!(chunks[1..].iter().all(|chunk| chunk.packets.len() <= max));
+    // The last frames before each half second are wanted: 4, 14, 24, all P. Every P is needed.
+    assert_eq!(kept(&packets).concat(), (0..=3_000).map(|group| 2 * group).collect::<Vec<_>>());
+    let wanted: Vec<i64> =
+        chunks.iter().flat_map(|chunk| &chunk.wanted).map(|wanted| wanted.time).collect();
+    assert_eq!(wanted, (0..600).map(|second| 10 * second + 4).collect::<Vec<_>>());
+}
+
+#[test]
+fn selects_the_first_frame_of_a_video_without_instants() {
+    let plans = plan(&[packet(0, Entry::Clean, false), packet(1, Entry::Clean, false)], true);
+    let [Plan::Whole { chunk, .. }] = plans.as_slice() else { panic!("one plan, not {plans:?}") };
+    assert!(chunk.select_first);
+    assert_eq!(chunk.packets.len(), 1);
+}
+
+/// Group of pictures.
+#[derive(Debug, Clone)]
+struct Gop {
+    /// Frames that follow the entry and precede it in time. The entry is open if there are any.
+    leading: Vec<Bidirectional>,
+    /// For each P frame the B frames that follow it and precede it in time.
+    groups: Vec<Vec<Bidirectional>>,
+}
+
+/// Frame that is decoded after a frame that is later in time.
+#[derive(Debug, Clone)]
+struct Bidirectional {
+    disposable: bool,
+}
+
+fn gop(groups: Range<usize>) -> impl Strategy<Value = Gop> {
+    let frames = |count: Range<usize>| {
+        prop::collection::vec(
+            any::<bool>().prop_map(|disposable| Bidirectional { disposable }),
+            count,
+        )
+    };
+    (frames(0..3), prop::collection::vec(frames(0..4), groups))
+        .prop_map(|(leading, groups)| Gop { leading, groups })
+}
+
+/// Packets of a stream in decoding order. `gaps` are the times from frame to frame in presentation
+/// order, used in turn.
+fn packets(gops: &[Gop], gaps: &[i64]) -> Vec<PacketInfo> {
+    let mut gaps = gaps.iter().cycle();
+    let mut time = 0;
+    let mut next_time = || {
+        time += gaps.next().copied().unwrap_or(1);
+        time
+    };
+    let mut packets = Vec::new();
+    for (n, Gop { leading, groups }) in gops.iter().enumerate() {
+        // The first entry of a stream has no span before it for its leading frames.
+        let leading = if n == 0 { &[] } else { leading.as_slice() };
+        let entry = if leading.is_empty() { Entry::Clean } else { Entry::Open };
+        add_group(&mut packets, leading, entry, &mut next_time);
+        for frames in groups {
+            add_group(&mut packets, frames, Entry::None, &mut next_time);
+        }
+    }
+    packets
+}
+
+/// Add a reference frame and the frames that follow it and precede it in time.
+fn add_group(
+    packets: &mut Vec<PacketInfo>,
+    frames: &[Bidirectional],
+    entry: Entry,
+    next_time: &mut impl FnMut() -> i64,
+) {
+    let earlier: Vec<_> =
+        frames.iter().map(|frame| packet(next_time(), Entry::None, frame.disposable)).collect();
+    packets.push(packet(next_time(), entry, false));
+    packets.extend(earlier);
+}
+
+/// Frames that decoding everything in order selects, with their ticks.
+fn linear_selection(packets: &[PacketInfo]) -> Vec<(i64, Range<i64>)> {
+    let tick = |time| instants().tick(time, TENTHS);
+    let mut times: Vec<i64> = packets.iter().filter_map(|info| info.time).collect();
+    times.sort_unstable();
+    let mut selector = TickSelector::new(None);
+    let mut selected: Vec<_> =
+        times.iter().filter_map(|time| selector.push(tick(*time), *time)).collect();
+    selected.extend(selector.finish(tick(times[times.len() - 1] + 1)));
+    selected
+}
+
+/// Frames that the plans want, with their ticks.
+fn planned_selection(plans: &[Chunk<usize>]) -> Vec<(i64, Range<i64>)> {
+    let wanted = plans.iter().flat_map(|chunk| &chunk.wanted);
+    wanted.map(|wanted| (wanted.time, wanted.ticks.clone())).collect()
+}
+
+/// Chunks of each span.
+fn spans(plans: Vec<Plan<usize>>) -> Vec<Vec<Chunk<usize>>> {
+    let mut spans: Vec<Vec<Chunk<usize>>> = Vec::new();
+    for plan in plans {
+        match plan {
+            Plan::Continue { chunk, .. } => spans.last_mut().expect("a long span").push(chunk),
+            plan => spans.push(vec![plan.into_chunk()]),
+        }
+    }
+    spans
+}
+
+/// Check a plan of packets: it selects what linear decoding selects, keeps what the selected frames
+/// depend on, and holds every packet up to the last selected frame in decoding order.
+fn check(packets: &[PacketInfo], skipping: bool) -> Result<(), TestCaseError> {
+    let spans = spans(plan(packets, skipping));
+    let expected = linear_selection(packets);
+    let planned: Vec<_> = spans.iter().flat_map(|span| planned_selection(span)).collect();
+    prop_assert_eq!(&planned, &expected);
+    for span in &spans {
+        let planned: Vec<_> = span.iter().flat_map(|chunk| &chunk.packets).collect();
+        let wanted = planned_selection(span);
+        let is_wanted =
+            |name: usize| wanted.iter().any(|(time, _)| Some(*time) == packets[name].time);
+        let last = planned.iter().rposition(|planned| is_wanted(planned.packet));
+        for (n, planned) in planned.iter().enumerate() {
+            let needed = is_wanted(planned.packet)
+                || (Some(n) <= last && !packets[planned.packet].role.disposable);
+            prop_assert!(planned.keep || !needed, "packet {} is missing", planned.packet);
+            prop_assert!(planned.keep || skipping, "packet {} is left out", planned.packet);
+        }
+        let names: Vec<usize> = planned.iter().map(|planned| planned.packet).collect();
+        prop_assert!(names.windows(2).all(|pair| pair[0] < pair[1]), "not in order: {names:?}");
+    }
+    Ok(())
+}
+
+/// Packets of spans without wanted frames are not planned; all others are.
+fn check_coverage(packets: &[PacketInfo]) -> Result<(), TestCaseError> {
+    let chunks: Vec<_> = plan(packets, false).into_iter().map(Plan::into_chunk).collect();
+    let planned: Vec<usize> =
+        chunks.iter().flat_map(|chunk| &chunk.packets).map(|planned| planned.packet).collect();
+    let selected = linear_selection(packets);
+    for (name, info) in packets.iter().enumerate() {
+        let is_selected = selected.iter().any(|(time, _)| Some(*time) == info.time);
+        prop_assert!(planned.contains(&name) || !is_selected, "packet {name} is not planned");
+    }
+    Ok(())
+}
+
+fn gaps() -> impl Strategy<Value = Vec<i64>> {
+    prop::collection::vec(prop_oneof![Just(1), 1..4_i64, 8..30_i64], 1..20)
+}
+
+proptest! {
+    #[test]
+    fn selective_plans_equal_linear_selection(
+        gops in prop::collection::vec(gop(0..8), 1..12),
+        gaps in gaps(),
+        skipping: bool,
+    ) {
+        let packets = packets(&gops, &gaps);
+        check(&packets, skipping)?;
+        check_coverage(&packets)?;
+    }
+
+    #[test]
+    fn every_reference_slot_that_is_read_holds_the_right_frame(
+        slots in prop::collection::vec(any::<(u8, u8)>(), 0..40),
+        gap in 1..6_i64,
+    ) {
+        let slots: Vec<_> = [(0, 0xFF)].into_iter().chain(slots).collect();
+        let packets: Vec<_> = slots
+            .iter()
+            .zip(0_i64..)
+            .map(|((reads, writes), n)| {
+                let mut info = packet(gap * n, clean_at_0(n), false);
+                info.role.slots = Some(ReferenceSlots { reads: *reads, writes: *writes });
+                info
+            })
+            .collect();
+        for plan in plan(&packets, true) {
+            let (mut all, mut pruned) = ([0; 8], [0; 8]);
+            for planned in plan.into_chunk().packets {
+                let (reads, writes) = slots[planned.packet];
+                let is_in = |mask: u8, slot: usize| mask >> slot & 1 == 1;
+                for slot in 0..8 {
+                    prop_assert!(
+                        !planned.keep || !is_in(reads, slot) || all[slot] == pruned[slot],
+                        "packet {} reads a wrong frame in slot {slot}", planned.packet
+                    );
+                }
+                for slot in (0..8).filter(|slot| is_in(writes, *slot)) {
+                    all[slot] = planned.packet;
+                    if planned.keep {
+                        pruned[slot] = planned.packet;
+                    }
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn long_spans_equal_linear_selection(
+        gops in prop::collection::vec(gop(400..700), 1..3),
+        gaps in gaps(),
+        skipping: bool,
+    ) {
+        check(&packets(&gops, &gaps), skipping)?;
+    }
+}

@@ -1,0 +1,248 @@
+//! Reader: reads the packets of a video, plans which of them are decoded, and starts a task for
+//! each span.
+
+use std::sync::mpsc;
+
+use ffmpeg_next as ff;
+use rayon::Scope;
+
+use crate::av::{DemuxError, Demuxer};
+use crate::bitstream::Role;
+use crate::context::StreamContext;
+use crate::decode::SpanReport;
+use crate::error::Error;
+use crate::flow::Aborted;
+use crate::plan::{Chunk, PacketInfo, Plan, Planner};
+use crate::preparation::{Preparation, packet_info};
+use crate::source::ReadError;
+use crate::span::{SharedResources, SpanTask, WriterMessage};
+use crate::time::MICROSECONDS;
+
+/// An opened video.
+pub(crate) struct Input {
+    pub demuxer: Demuxer,
+    pub read_error: ReadError,
+    /// Whether the file is shorter than its header declares.
+    pub truncated: bool,
+}
+
+/// Result of reading a video.
+#[derive(Default)]
+pub(crate) struct ReadSummary {
+    /// First tick after the video, according to its packets.
+    pub until: Option<i64>,
+    /// First tick after the video, according to its container, if the packets end earlier.
+    pub stated_until: Option<i64>,
+    /// Whether the container is truncated, or shorter than it states.
+    pub truncated: bool,
+    /// Number of packets that the container marks as cut short or damaged.
+    pub damaged_packets: u64,
+    pub warnings: Vec<String>,
+}
+
+/// Why reading ended early.
+enum ReadFailure {
+    /// Another step has failed, and its error is in the flow.
+    Aborted,
+    Error(Error),
+}
+
+impl From<Error> for ReadFailure {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<Aborted> for ReadFailure {
+    fn from(Aborted: Aborted) -> Self {
+        Self::Aborted
+    }
+}
+
+/// Reader of one video.
+pub(crate) struct Reader<'a, 'scope> {
+    resources: &'scope SharedResources<'scope>,
+    scope: &'a Scope<'scope>,
+    sender: mpsc::Sender<WriterMessage>,
+    /// Whether only the needed packets are decoded.
+    selective: bool,
+    next_span: u64,
+    /// Receiver of the chunks of the long span that is being decoded.
+    long_span: Option<mpsc::SyncSender<(Chunk<ff::Packet>, bool)>>,
+}
+
+impl<'a, 'scope> Reader<'a, 'scope> {
+    pub(crate) fn new(
+        resources: &'scope SharedResources<'scope>,
+        scope: &'a Scope<'scope>,
+        sender: mpsc::Sender<WriterMessage>,
+        selective: bool,
+    ) -> Self {
+        Self { resources, scope, sender, selective, next_span: 0, long_span: None }
+    }
+
+    /// Read the video to its end. Errors are stored in the flow.
+    pub(crate) fn read(mut self, input: Input) -> ReadSummary {
+        let result = self.read_packets(input);
+        self.resources.flow.set_all_read();
+        result.unwrap_or_else(|failure| {
+            if let ReadFailure::Error(error) = failure {
+                self.resources.flow.fail(error);
+            }
+            ReadSummary::default()
+        })
+    }
+
+    fn read_packets(&mut self, mut input: Input) -> Result<ReadSummary, ReadFailure> {
+        let context = self.resources.context;
+        let mut planner = Planner::new(context.instants, context.info.time_base, self.selective);
+        let mut preparation = Preparation::new(context.info);
+        let mut extent = Extent::default();
+        let mut summary = ReadSummary { truncated: input.truncated, ..ReadSummary::default() };
+        loop {
+            context.stop.check()?;
+            if self.resources.flow.has_failed() {
+                return Err(ReadFailure::Aborted);
+            }
+            match input.demuxer.read() {
+                Ok(mut packet) => {
+                    let role = preparation.prepare(&mut packet);
+                    let role = if self.selective { role } else { Role::UNKNOWN };
+                    let info = packet_info(context.info, role, &packet);
+                    summary.damaged_packets += u64::from(packet.is_corrupt());
+                    extent.add(context, &packet, &info)?;
+                    planner.push(packet, info);
+                }
+                Err(DemuxError::End) => break,
+                Err(DemuxError::Damaged(reason)) => {
+                    context.stop.check()?;
+                    if let Some(error) = input.read_error.take() {
+                        return Err(error.into());
+                    }
+                    summary.warnings.push(format!("the container is truncated: {reason}"));
+                    summary.truncated = true;
+                    break;
+                }
+            }
+            self.start(planner.take_plans())?;
+        }
+        context.stop.check()?;
+        if let Some(error) = input.read_error.take() {
+            return Err(error.into());
+        }
+        summary.until = planner.finish(|time, duration| context.end(time, duration));
+        self.start(planner.take_plans())?;
+        summary.add_shortfall(context, extent.end);
+        Ok(summary)
+    }
+
+    /// Start the tasks of planned spans.
+    fn start(&mut self, plans: Vec<Plan<ff::Packet>>) -> Result<(), Aborted> {
+        for plan in plans {
+            if self.next_span == 0
+                && let Plan::Whole { from, .. } | Plan::Begin { from, .. } = plan
+            {
+                // The writer drops its receiver only after a failure.
+                let _ = self.sender.send(WriterMessage::Start { from });
+            }
+            match plan {
+                Plan::Whole { from, chunk } => {
+                    let bytes: usize =
+                        chunk.packets.iter().map(|planned| planned.packet.size()).sum();
+                    self.resources.flow.admit_span(bytes)?;
+                    self.spawn(bytes, move |task| task.decode_whole(from, &chunk));
+                }
+                Plan::Begin { from, chunk } => {
+                    self.resources.flow.admit_span(0)?;
+                    let (sender, chunks) = mpsc::sync_channel(1);
+                    self.long_span = Some(sender);
+                    self.spawn(0, move |task| task.decode_long(from, chunk, &chunks));
+                }
+                Plan::Continue { chunk, last } => {
+                    let Some(sender) = self.long_span.as_ref() else { continue };
+                    // The task drops its receiver early only after a failure.
+                    sender.send((chunk, last)).map_err(|_| Aborted)?;
+                    if last {
+                        self.long_span = None;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Run `work` on a span with packets of `bytes`, on a thread of the pool.
+    fn spawn(
+        &mut self,
+        bytes: usize,
+        work: impl FnOnce(&mut SpanTask<'_, 'scope>) -> Result<SpanReport, Error> + Send + 'scope,
+    ) {
+        let (resources, sender, span) = (self.resources, self.sender.clone(), self.next_span);
+        let flow = resources.flow;
+        self.next_span += 1;
+        self.scope.spawn(move |scope| {
+            let _guard = flow.abort_on_panic();
+            let working = flow.start_work();
+            let mut task = SpanTask::new(resources, scope, sender, span);
+            let result =
+                if flow.has_failed() { Ok(SpanReport::default()) } else { work(&mut task) };
+            drop(working);
+            flow.span_decoded(bytes);
+            match result {
+                Ok(report) => task.finish(report),
+                Err(error) => flow.fail(error),
+            }
+        });
+    }
+}
+
+/// Part of the video that the packets read so far cover.
+struct Extent {
+    /// End in units of the time base.
+    end: i64,
+    first_tick: Option<i64>,
+}
+
+impl Default for Extent {
+    fn default() -> Self {
+        Self { end: i64::MIN, first_tick: None }
+    }
+}
+
+impl Extent {
+    /// Add a packet. Return an error if the video has too many ticks.
+    fn add(
+        &mut self,
+        context: &StreamContext<'_>,
+        packet: &ff::Packet,
+        info: &PacketInfo,
+    ) -> Result<(), Error> {
+        let decoding_time = || packet.dts().map(|time| time.saturating_sub(context.info.start));
+        let Some(time) = info.time.or_else(decoding_time) else { return Ok(()) };
+        self.end = self.end.max(context.end(time, info.duration));
+        let tick = context.tick(time);
+        let first = *self.first_tick.get_or_insert(tick);
+        let limit = context.limits.max_frames;
+        if tick.saturating_sub(first) > limit as i64 {
+            return Err(Error::TooLong { limit });
+        }
+        Ok(())
+    }
+}
+
+impl ReadSummary {
+    /// Compare what was read, up to `end`, with what the container states.
+    fn add_shortfall(&mut self, context: &StreamContext<'_>, end: i64) {
+        if self.damaged_packets > 0 {
+            self.warnings.push(format!("packets cut short or damaged: {}", self.damaged_packets));
+        }
+        let damaged = self.damaged_packets > 0 || self.truncated;
+        let stated_end = context.info.missing_end(end, damaged);
+        self.stated_until = stated_end.map(|end| context.instants.tick(end, MICROSECONDS));
+        if self.truncated || self.stated_until.is_some() {
+            self.truncated = true;
+            self.warnings
+                .push("the video ends before the end that its container states".to_owned());
+        }
+    }
+}
