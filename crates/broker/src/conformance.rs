@@ -363,8 +363,7 @@ async fn next_is_cancel_safe(broker: &dyn Broker) {
                 yield_now().await;
             };
             assert_eq!(delivery.message, message.message);
-            // One delivery is unsettled at any time, and two for a moment, which leaves no room for a
-            // third.
+            // One delivery is unsettled at any time, and for a moment two, which is the limit.
             if let Some(earlier) = held.replace(delivery) {
                 assert!(
                     poll_next(&mut subscription).await.is_none(),

@@ -5,8 +5,8 @@ use rstest::rstest;
 use serde_json::json;
 
 use super::post;
-use crate::parts::Parts::{self, Embedded, Servers};
-use crate::service::{PASSWORD, answer};
+use crate::harness::client::{PASSWORD, fetch_json};
+use crate::harness::parts::Parts::{self, Embedded, Servers};
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
@@ -15,7 +15,7 @@ async fn a_disabled_user_cannot_log_in_and_open_sessions_end(
 ) {
     let service = parts.start().await;
     let (user, other) = (service.user().await, service.user().await);
-    let me = |token: &str| answer(service.request(Method::GET, "/auth/me").bearer_auth(token));
+    let me = |token: &str| fetch_json(service.request(Method::GET, "/auth/me").bearer_auth(token));
     assert_eq!(me(&user.access).await.0, StatusCode::OK);
 
     let disabled = service.database().disable_user(&user.email).await;

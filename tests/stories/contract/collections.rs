@@ -6,9 +6,11 @@ use serde_json::Value;
 
 use super::http_file::HttpFile;
 use super::specification::Document;
-use crate::harness::{fiapx, npm_package, output, root, run, scratch};
-use crate::process::Process;
-use crate::service::Service;
+use crate::harness::archive::Archive;
+use crate::harness::clips::scratch;
+use crate::harness::process::Process;
+use crate::harness::programs::{fiapx, npm_package, output, root, run};
+use crate::harness::service::Service;
 
 /// Path of each collection, and its format in `fiapx openapi --format`.
 const COLLECTIONS: [(&str, &str); 2] =
@@ -125,8 +127,7 @@ async fn http_file_succeeds() {
         match request.name.as_deref() {
             Some("status") => assert_eq!(response.job_status(), "DONE"),
             Some("fetch") => assert!(
-                crate::harness::Archive::read(response.body).expect("an archive").pictures.len()
-                    == 10
+                Archive::read(response.body).expect("an archive").frames.len() == 10
             ),
             _ => {}
         }

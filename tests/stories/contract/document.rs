@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::specification::Document;
-use crate::harness::{fiapx, output};
-use crate::service::Service;
+use crate::harness::programs::{fiapx, output};
+use crate::harness::service::Service;
 
 /// Operations that need no access token.
 const PUBLIC: [&str; 8] = [

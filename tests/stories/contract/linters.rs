@@ -5,7 +5,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::harness::{fiapx, output, root, run, scratch, tool};
+use crate::harness::clips::scratch;
+use crate::harness::programs::{fiapx, output, root, run, tool};
 
 /// Programs of the packages in tests/contract/package.json, installed if they are missing. The
 /// directory is named by the version of Redocly CLI; a change of the lock file reinstalls it.

@@ -12,8 +12,10 @@ use reqwest::{Body, Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use super::specification::Document;
-use crate::harness::{output, tool};
-use crate::service::{PASSWORD, Service, User, bytes_of, form};
+use crate::harness::client::{PASSWORD, User, form};
+use crate::harness::clips::clip_bytes;
+use crate::harness::programs::{output, tool};
+use crate::harness::service::Service;
 
 /// Documented responses that are not caused here.
 const NOT_CAUSED: [(&str, u16); 11] = [
@@ -195,7 +197,7 @@ async fn accounts(client: &CheckedClient<'_>) {
 async fn uploads(client: &CheckedClient<'_>) {
     client.expect(200, client.get("/videos/upload")).await;
     let user = client.service.user().await;
-    let clip = bytes_of(SHORT);
+    let clip = clip_bytes(SHORT);
     // The service aborts it after one second and discards its data for ten more.
     let stalled =
         stream::iter([Ok::<_, std::io::Error>(part(&clip[..500]))]).chain(stream::pending());
@@ -214,7 +216,7 @@ async fn uploads(client: &CheckedClient<'_>) {
             headers["location"].to_str().expect("the header is text"),
             format!("/videos/{job}")
         );
-        user.done(job).await;
+        user.wait_until_done(job).await;
         client.expect(202, named("mine")).await;
         client.expect(204, user.request(Method::DELETE, &format!("/videos/{job}"))).await;
         client.expect(409, named("mine")).await;
@@ -249,8 +251,8 @@ async fn jobs(client: &CheckedClient<'_>) {
     let (user, other) = (client.service.user().await, client.service.user().await);
     let mut jobs = Vec::new();
     for _ in 0..3 {
-        jobs.push(user.send(SHORT).await);
-        user.done(&jobs[jobs.len() - 1]).await;
+        jobs.push(user.upload_clip(SHORT).await);
+        user.wait_until_done(&jobs[jobs.len() - 1]).await;
     }
     let get = |path: &str| user.request(Method::GET, path);
     let (headers, page) = client.expect(200, get("/videos?limit=1")).await;
@@ -296,7 +298,7 @@ async fn jobs(client: &CheckedClient<'_>) {
     links(client, link["download_url"].as_str().expect("a link")).await;
 
     // An unfinished job is cancelled, a finished one is deleted.
-    let running = user.send("long/240_pictures.mp4").await;
+    let running = user.upload_clip("long/240_frames.mp4").await;
     let (_, view) =
         client.expect(200, user.request(Method::DELETE, &format!("/videos/{running}"))).await;
     assert_eq!(view["status"], "CANCELLED");
@@ -335,9 +337,9 @@ async fn frames(client: &CheckedClient<'_>, user: &User<'_>, job: &str) {
 /// Job that fails: only the first bytes of its file are a video.
 async fn failed(client: &CheckedClient<'_>, user: &User<'_>) -> String {
     let (_, accepted) =
-        client.expect(202, upload(user, &[("a.mp4", bytes_of(SHORT)[..400].to_vec())])).await;
+        client.expect(202, upload(user, &[("a.mp4", clip_bytes(SHORT)[..400].to_vec())])).await;
     let job = accepted["job_id"].as_str().expect("an id").to_owned();
-    user.until(&job, &["FAILED"]).await;
+    user.wait_for(&job, &["FAILED"]).await;
     job
 }
 
@@ -369,8 +371,8 @@ async fn large_headers(client: &CheckedClient<'_>) {
 async fn faults(client: &CheckedClient<'_>) {
     let service = client.service;
     let user = service.user().await;
-    let job = user.send(SHORT).await;
-    user.done(&job).await;
+    let job = user.upload_clip(SHORT).await;
+    user.wait_until_done(&job).await;
     let (_, link) =
         client.expect(200, user.request(Method::GET, &format!("/jobs/{job}/download"))).await;
     let link = link["download_url"].as_str().expect("a link");
@@ -385,7 +387,7 @@ async fn faults(client: &CheckedClient<'_>) {
         client
             .expect(
                 status,
-                upload(&user, &[("a.mp4", bytes_of(SHORT))]).header("Idempotency-Key", key),
+                upload(&user, &[("a.mp4", clip_bytes(SHORT))]).header("Idempotency-Key", key),
             )
             .await;
         client.expect(status, user.request(Method::GET, "/auth/me")).await;
@@ -394,9 +396,9 @@ async fn faults(client: &CheckedClient<'_>) {
             .await;
     };
     client
-        .expect(202, upload(&user, &[("a.mp4", bytes_of(SHORT))]).header("Idempotency-Key", "mine"))
+        .expect(202, upload(&user, &[("a.mp4", clip_bytes(SHORT))]).header("Idempotency-Key", "mine"))
         .await;
-    service.quiet().await;
+    service.wait_until_idle().await;
 
     sql(
         service,

@@ -4,9 +4,10 @@ use std::process::Command;
 
 use reqwest::Method;
 
-use crate::harness::{output, root, run, scratch, tool};
-use crate::process::Process;
-use crate::service::answer;
+use crate::harness::client::fetch_json;
+use crate::harness::clips::scratch;
+use crate::harness::process::Process;
+use crate::harness::programs::{output, root, run, tool};
 
 /// Command of schemathesis, in a virtual environment that is created if it is missing.
 fn schemathesis() -> Command {
@@ -54,6 +55,6 @@ async fn generated_requests_get_documented_responses() {
         report.contains(&format!("Tested: {operations}\n")),
         "not every operation was tested: {report}"
     );
-    let (status, ready) = answer(process.request(Method::GET, "/ready")).await;
+    let (status, ready) = fetch_json(process.request(Method::GET, "/ready")).await;
     assert!(status.is_success(), "{ready}");
 }
