@@ -7,7 +7,7 @@ use std::io::Cursor;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use app::serve::{Roles, Running};
+use app::service::{Roles, RunningService};
 use app::settings::{self, Overrides, Settings};
 use benches::client::{Result, User};
 use bytes::Bytes;
@@ -42,7 +42,7 @@ fn main() -> Result<()> {
 
 async fn measure(settings: Settings, clip: Bytes) -> Result<()> {
     let file = settings.data_dir.join("fiapx.db");
-    let running = Running::start(settings, Roles::ALL, Clock::default()).await?;
+    let running = RunningService::start(settings, Roles::ALL, Clock::default()).await?;
     let user =
         User::register(&format!("http://{}", running.address().ok_or("it serves")?), "bench")
             .await?;
@@ -95,8 +95,8 @@ async fn measure(settings: Settings, clip: Bytes) -> Result<()> {
         }
         println!("GET {path} among {LISTED} jobs: {:.1} ms", millis(median(&mut times)));
     }
-    running.stopper().cancel();
-    Ok(running.ended().await?)
+    running.stop_token().cancel();
+    Ok(running.stopped().await?)
 }
 
 /// What the engine takes for one clip that has all cores.

@@ -195,7 +195,7 @@ fn a_damaged_video_succeeds_with_warnings() {
     let are_warnings =
         run.stderr.lines().all(|line| line.starts_with("fiapx: ") && line.contains(": warning: "));
     assert!(
-        are_warnings && run.stderr.contains(&format!("{} of 70 pictures", line["frames"])),
+        are_warnings && run.stderr.contains(&format!("{} of 70 frames", line["frames"])),
         "{}",
         run.stderr
     );
@@ -209,7 +209,7 @@ fn standard_output_and_files_get_the_same_bytes() {
     assert_eq!(file_names(directory.path()), Vec::<String>::new());
     let archive = directory.path().join("archive.zip");
     let printed = output(&mut extract_to(&clip, &archive)).expect("the clip is valid");
-    assert!(String::from_utf8_lossy(&printed).contains("archive.zip: 8 pictures"), "{printed:?}");
+    assert!(String::from_utf8_lossy(&printed).contains("archive.zip: 8 frames"), "{printed:?}");
     let bytes = std::fs::read(archive).expect("the archive exists");
     assert!(run.stdout == bytes, "the archive on standard output differs");
     assert!(
@@ -258,5 +258,5 @@ fn probe_predicts_the_archive() {
     let size = forecast["zip_bytes"].as_u64().expect("a size") as f64 / archive.bytes.len() as f64;
     assert!((0.3..3.0).contains(&size), "predicted {size} times the archive's size");
     let text = output(fiapx().arg("probe").arg(&clip)).expect("the clip is valid");
-    assert!(String::from_utf8_lossy(&text).contains("70 pictures"), "{text:?}");
+    assert!(String::from_utf8_lossy(&text).contains("70 frames"), "{text:?}");
 }

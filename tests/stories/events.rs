@@ -248,7 +248,7 @@ async fn a_shutdown_ends_open_streams(#[values(Embedded, Servers)] parts: Parts)
     let job = user.upload_clip(LONG).await;
     let mut stream = EventStream::of(&user, &job).await;
     assert!(stream.next().await.is_some(), "an event");
-    service.running.stopper().cancel();
+    service.running.stop_token().cancel();
     let rest = stream.rest().await;
     assert!(!states(&rest).contains(&"DONE"), "the stream waited for the job: {rest:?}");
     tokio::time::timeout(TIMEOUT, service.stop()).await.expect("the service stops");

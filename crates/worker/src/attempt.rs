@@ -139,7 +139,7 @@ impl Worker {
         metrics::histogram!("fiapx_attempt_seconds").record(took.as_secs_f64());
         metrics::histogram!("fiapx_decode_seconds").record(report.decode_s);
         metrics::histogram!("fiapx_encode_seconds").record(report.encode_s);
-        metrics::counter!("fiapx_pictures_total").increment(report.frames);
+        metrics::counter!("fiapx_frames_total").increment(report.frames);
         metrics::counter!("fiapx_video_bytes_total").increment(job.video_size_bytes);
         metrics::counter!("fiapx_archive_bytes_total").increment(size);
         Ok(Archive {

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::path::Path;
 use std::time::Duration;
 
-use app::serve::{Roles, Running};
+use app::service::{Roles, RunningService};
 use app::settings::Settings;
 use broker::Queue;
 use database::accept::Video;
@@ -28,7 +28,7 @@ pub struct Service {
     /// Its clock.
     pub clock: Clock,
     /// The service itself.
-    pub running: Running,
+    pub running: RunningService,
     client: Client,
 }
 
@@ -88,8 +88,9 @@ impl Service {
     ) -> Self {
         let mut settings = settings_on(directory.path(), namespaces.as_ref());
         change(&mut settings);
-        let running =
-            Running::start(settings, Roles::ALL, clock.clone()).await.expect("the service starts");
+        let running = RunningService::start(settings, Roles::ALL, clock.clone())
+            .await
+            .expect("the service starts");
         let client = Client::of(&running.address().expect("it listens").to_string());
         Self { directory, namespaces, clock, running, client }
     }
@@ -154,10 +155,10 @@ impl Service {
         eventually("the mails", || async { (distinct(self.mails()).len() >= count).then_some(()) })
             .await;
         self.wait_until_idle().await;
-        self.running.stopper().cancel();
+        self.running.stop_token().cancel();
         let rows = self.database().clone();
         let (directory, namespaces) = (self.directory, self.namespaces);
-        self.running.ended().await.expect("the service stops without errors");
+        self.running.stopped().await.expect("the service stops without errors");
         let due =
             rows.take_notifications(100, Duration::ZERO).await.expect("the database responds");
         assert!(due.is_empty(), "more notifications are due: {due:?}");
@@ -224,8 +225,8 @@ impl Service {
 
     /// Stop it gracefully and return its data directory.
     pub async fn stop(self) -> tempfile::TempDir {
-        self.running.stopper().cancel();
-        self.running.ended().await.expect("the service stops without errors");
+        self.running.stop_token().cancel();
+        self.running.stopped().await.expect("the service stops without errors");
         self.directory
     }
 }

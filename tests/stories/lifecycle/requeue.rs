@@ -73,11 +73,11 @@ async fn a_failed_job_is_queued_again_and_done(#[values(Embedded, Servers)] part
     let unknown = JobId::generate().to_string();
     let retried = operate(&service, &["retry", &unknown, &removed, &job]);
     assert_eq!(retried.code, Some(1), "{retried:?}");
-    assert_eq!(retried.lines(), [format!("{job}: waits for a worker")]);
+    assert_eq!(retried.lines(), [format!("{job}: queued")]);
     let errors = [
-        format!("{unknown}: there is no such job"),
-        format!("{removed}: its video is removed; it has to be uploaded again"),
-        "fiapx: 2 of 3 jobs cannot be put back".to_owned(),
+        format!("{unknown}: no such job"),
+        format!("{removed}: its video was removed and has to be uploaded again"),
+        "fiapx: 2 of 3 jobs cannot be queued again".to_owned(),
     ];
     assert_eq!(retried.stderr.lines().collect::<Vec<_>>(), errors);
     user.wait_until_done(&job).await;
@@ -99,7 +99,7 @@ async fn a_failed_job_is_queued_again_and_done(#[values(Embedded, Servers)] part
     let none = operate(&service, &["retry", "--code", "STORAGE_ERROR"]);
     assert_eq!(
         (none.code, none.lines()),
-        (Some(0), vec!["no such job failed whose video is still kept".to_owned()])
+        (Some(0), vec!["no failed job matches whose video is still stored".to_owned()])
     );
     let history = service.database().history(id(&job)).await.expect("the database responds");
     assert_eq!(history.iter().filter(|change| change.metadata["by"] == "operator").count(), 1);
@@ -125,7 +125,7 @@ fn wrong_usage_is_rejected() {
         let rejected = run(fiapx().arg("jobs").args(arguments).arg("--data-dir").arg(&data));
         assert_eq!(rejected.code, Some(1), "{rejected:?}");
         let line = error_line(&rejected).expect("one line");
-        assert!(line.contains("no service keeps its data in") && !data.exists(), "{line}");
+        assert!(line.contains("there is no database in") && !data.exists(), "{line}");
     }
     for arguments in [
         &["retry"][..],

@@ -52,9 +52,9 @@ fn check_reports_whether_all_parts_work() {
     let data = directory.path().join("data");
     let with = |command: &str| run(fiapx().args([command, "--data-dir"]).arg(&data));
     printed(with("migrate"));
-    assert!(printed(with("check")).contains("all parts answer"));
+    assert!(printed(with("check")).contains("all parts are ok"));
     let process = Process::start(&data, &[]);
-    assert!(printed(with("check")).contains("all parts answer"), "while the service runs");
+    assert!(printed(with("check")).contains("all parts are ok"), "while the service runs");
     process.kill();
 
     let files = data.join("files/unfinished");
@@ -121,13 +121,13 @@ async fn check_ready_asks_a_running_process() {
     let lacking = ask(&at_metrics);
     assert_eq!(lacking.code, Some(1), "{lacking:?}");
     let line = error_line(&lacking).expect("one line");
-    assert!(line.contains(&metrics) && line.ends_with("does not reach: storage"), "{line}");
+    assert!(line.contains(&metrics) && line.ends_with("cannot reach: storage"), "{line}");
     process.kill();
     let gone = ask(&at_api);
     assert_eq!(gone.code, Some(1), "{gone:?}");
     assert!(
         error_line(&gone)
-            .is_ok_and(|line| line.contains(&format!("the process at {own} does not answer"))),
+            .is_ok_and(|line| line.contains(&format!("the process at {own} does not respond"))),
         "{gone:?}"
     );
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use app::figures::{FIGURES, Figure, Kind};
+use app::metrics::{METRICS, Metric, MetricKind};
 use reqwest::{Method, StatusCode};
 
 use crate::harness::client::Client;
@@ -33,7 +33,7 @@ async fn completed_work_is_counted() {
         ("fiapx_oldest_waiting_job_seconds", 0.0),
         ("fiapx_queue_messages{queue=\"video.process.dlq\"}", 1.0),
         ("fiapx_queue_messages{queue=\"notification.send.dlq\"}", 0.0),
-        ("fiapx_pictures_total", 6.0),
+        ("fiapx_frames_total", 6.0),
         ("fiapx_video_bytes_total", video),
         ("fiapx_archive_bytes_total", archive),
         ("fiapx_mails_total{outcome=\"sent\"}", 2.0),
@@ -84,14 +84,14 @@ async fn every_metric_is_described() {
     let text = response.text().await.expect("text");
     let exposed: BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
-    let line = |figure: &Figure| match figure.kind {
-        Kind::Counter => format!("{} counter", figure.name),
-        Kind::Gauge => format!("{} gauge", figure.name),
-        Kind::Histogram(_) => format!("{} histogram", figure.name),
+    let line = |metric: &Metric| match metric.kind {
+        MetricKind::Counter => format!("{} counter", metric.name),
+        MetricKind::Gauge => format!("{} gauge", metric.name),
+        MetricKind::Histogram(_) => format!("{} histogram", metric.name),
     };
-    let described: BTreeSet<String> = FIGURES.iter().map(line).collect();
+    let described: BTreeSet<String> = METRICS.iter().map(line).collect();
     assert_eq!(exposed, described.iter().map(String::as_str).collect());
-    for Figure { name, help, .. } in FIGURES {
+    for Metric { name, help, .. } in METRICS {
         assert!(text.contains(&format!("# HELP {name} {help}\n")), "{name}: {text}");
     }
 }

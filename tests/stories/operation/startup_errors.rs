@@ -28,7 +28,7 @@ async fn a_second_process_on_the_same_data_is_rejected() {
     let process = Process::start(directory.path(), &[]);
     let rejected = with(&[], &["serve", "--listen", "127.0.0.1:0", "--data-dir", path]);
     let line = failure(&rejected);
-    assert!(line.contains("another fiapx works in") && line.contains(path), "{line}");
+    assert!(line.contains("another fiapx process uses") && line.contains(path), "{line}");
     assert!(
         fetch_json(process.request(reqwest::Method::GET, "/ready")).await.0.is_success(),
         "the first process still works"
@@ -93,15 +93,15 @@ fn invalid_secrets_and_senders_are_reported() {
 fn invalid_variables_are_reported() {
     let directory = scratch();
     let in_environment = [
-        ("WORKER_CONCURRENCY", "many", "`many` is no whole number"),
+        ("WORKER_CONCURRENCY", "many", "`many` is not an integer"),
         ("WORKER_LEASE_SECONDS", "1", "1 is not from 5 to"),
         ("WORKER_RETRY_SECONDS", "30,-1", "-1 is not from 0 to"),
         ("MAX_VIDEO_SIZE_MB", "0", "0 is not from 1 to"),
-        ("API_PORT", "80000", "is no port"),
-        ("API_HOST", "example", "is no IP address"),
-        ("LOG_LEVEL", "loud=?", "is no level"),
-        ("PUBLIC_URL", "videos", "is no URL"),
-        ("DEBUG", "perhaps", "is neither true nor false"),
+        ("API_PORT", "80000", "is not a port"),
+        ("API_HOST", "example", "is not an IP address"),
+        ("LOG_LEVEL", "loud=?", "is not a log level"),
+        ("PUBLIC_URL", "videos", "is not a URL"),
+        ("DEBUG", "perhaps", "is not true or false"),
     ];
     for (name, value, reason) in in_environment {
         let data = directory.path().join("data");
@@ -122,12 +122,12 @@ fn invalid_configuration_files_are_reported() {
     let config = directory.path().join("fiapx.toml");
     let path = config.to_str().expect("a plain path");
     let in_file = [
-        ("[worker]\nslots = 3", "worker.slots in", "is no setting"),
-        ("colour = 1", "colour in", "is no setting"),
-        ("[worker]\nconcurrency = \"two\"", "worker.concurrency in", "is wrong"),
+        ("[worker]\nslots = 3", "worker.slots in", "is not a setting"),
+        ("colour = 1", "colour in", "is not a setting"),
+        ("[worker]\nconcurrency = \"two\"", "worker.concurrency in", "is invalid"),
         ("worker = 3", "worker in", "[worker]"),
         ("[worker]\nconcurrency = 2\nconcurrency = 3", "line 3", ""),
-        ("[server]\nlisten = \"everywhere\"", "server.listen in", "is wrong"),
+        ("[server]\nlisten = \"everywhere\"", "server.listen in", "is invalid"),
         ("[mail]\nuser = \"ana\"", "mail.password", "is missing"),
     ];
     for (text, name, reason) in in_file {

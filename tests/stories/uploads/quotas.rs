@@ -105,7 +105,7 @@ async fn stored_bytes_of_a_user_are_limited(#[values(Embedded, Servers)] parts: 
     assert!(service.files().await.is_empty());
     let job = user.upload_clip(ONE_FRAME).await;
     user.wait_until_done(&job).await;
-    let half = [clip_bytes(ONE_FRAME), vec![0; 900 << 10]].concat();
+    let half = [clip_bytes(ONE_FRAME), vec![0; 850 << 10]].concat();
     let large = user.upload(&[("a.mp4", half.clone())]).await;
     assert_eq!(large.0, StatusCode::ACCEPTED, "{}", large.1);
     assert_eq!(upload_one_more(&user).await.status, StatusCode::ACCEPTED);

@@ -1,13 +1,13 @@
-//! Opens the video that the user named.
+//! Opening of the video named on the command line.
 
 use std::fs::{self, File};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-/// Open a video file. Anything but a regular file is refused before it is opened: opening a pipe
-/// could wait for ever.
-pub fn open(path: &Path) -> Result<File> {
+/// Open a video file. Everything but a regular file is rejected before it is opened, because
+/// opening a pipe may block forever.
+pub(super) fn open(path: &Path) -> Result<File> {
     let name = path.display();
     let kind = fs::metadata(path).with_context(|| format!("cannot open {name}"))?;
     if kind.is_dir() {
@@ -19,8 +19,8 @@ pub fn open(path: &Path) -> Result<File> {
     File::open(path).with_context(|| format!("cannot open {name}"))
 }
 
-/// An engine's error as one line about this video, with its code.
-pub fn explain(path: &Path, error: &frames::Error) -> anyhow::Error {
+/// Convert an error of the engine to one line with the name of the video and the failure code.
+pub(super) fn describe_error(path: &Path, error: &frames::Error) -> anyhow::Error {
     let code = match error {
         frames::Error::Cancelled => "CANCELLED",
         error => error.code().name(),

@@ -1,4 +1,4 @@
-//! Where an archive goes. A file appears under its name only when it is complete.
+//! Destination of an archive. A file appears under its name only when it is complete.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -8,26 +8,24 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use tempfile::NamedTempFile;
 
-/// An open place for an archive.
-pub enum Output {
-    /// A file under another name beside the one that it is to have; dropping it removes it.
+/// An open destination for an archive.
+pub(super) enum Output {
+    /// A temporary file in the directory of the destination. Dropping it removes it.
     File { partial: NamedTempFile, name: PathBuf },
-    /// A device or a pipe, which has no name to give.
+    /// A device or a pipe, which is written to directly.
     Stream(File),
     /// Standard output.
     Standard(io::Stdout),
 }
 
 impl Output {
-    /// Open `name`, where `-` is standard output. `video` is what is read and must not be
-    /// overwritten.
-    pub fn open(name: &Path, video: &Path) -> Result<Self> {
+    /// Open the destination `name`, where `-` is standard output. `video` is the input, which must
+    /// not be overwritten.
+    pub(super) fn open(name: &Path, video: &Path) -> Result<Self> {
         if name == Path::new("-") {
             let output = io::stdout();
             if output.is_terminal() {
-                bail!(
-                    "an archive is not for a terminal: name a file with -o, or send standard output elsewhere"
-                );
+                bail!("standard output is a terminal: name a file with -o, or redirect the output");
             }
             return Ok(Self::Standard(output));
         }
@@ -57,20 +55,20 @@ impl Output {
         Ok(Self::File { partial, name: name.to_owned() })
     }
 
-    /// What the engine writes to.
-    pub fn writer(&mut self) -> Box<dyn Write + Send + '_> {
-        const BUFFER: usize = 1 << 20;
+    /// Return the writer for the archive.
+    pub(super) fn writer(&mut self) -> Box<dyn Write + Send + '_> {
+        const BUFFER_BYTES: usize = 1 << 20;
         match self {
             Self::File { partial, .. } => {
-                Box::new(BufWriter::with_capacity(BUFFER, partial.as_file_mut()))
+                Box::new(BufWriter::with_capacity(BUFFER_BYTES, partial.as_file_mut()))
             }
-            Self::Stream(file) => Box::new(BufWriter::with_capacity(BUFFER, file)),
+            Self::Stream(file) => Box::new(BufWriter::with_capacity(BUFFER_BYTES, file)),
             Self::Standard(output) => Box::new(output),
         }
     }
 
-    /// The archive is complete: give it its name.
-    pub fn finish(self) -> Result<()> {
+    /// Rename the complete temporary file to its final name.
+    pub(super) fn finish(self) -> Result<()> {
         if let Self::File { partial, name } = self {
             partial.persist(&name).with_context(|| format!("cannot write {}", name.display()))?;
         }
