@@ -318,7 +318,8 @@ async fn confinement_problem(program: &Program) -> Result<Option<String>> {
 fn open_limits(settings: &Settings, clock: &Clock) -> Result<Arc<dyn RateLimiter>> {
     Ok(match &settings.limits.redis_url {
         Some(url) => Arc::new(
-            RedisRateLimiter::connect(url, clock.clone()).context("REDIS_URL: not an address of Redis")?,
+            RedisRateLimiter::connect(url, clock.clone())
+                .context("REDIS_URL: not an address of Redis")?,
         ),
         None => Arc::new(InMemoryRateLimiter::new(clock.clone())),
     })

@@ -124,7 +124,7 @@ impl Database {
         record(transaction, video.id, None, State::Uploaded, &size, now).await?;
 
         let change = Change::new(video.id, Transition::ENQUEUE);
-        let queued = self.enqueue(transaction, change, json!({}), now).await?;
+        let queued = self.enqueue(transaction, change, json!({}), now, now).await?;
         queued.ok_or_else(|| Error::Corrupt(format!("state of new job {}", video.id)))
     }
 }

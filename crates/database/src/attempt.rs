@@ -152,7 +152,7 @@ impl Database {
             .set(job::Column::Attempt, Expr::col(job::Column::Attempt).sub(1))
             .set(job::Column::ProgressDone, 0);
         let metadata = json!({ "released": true });
-        if self.enqueue(&transaction, change, metadata, now).await?.is_none() {
+        if self.enqueue(&transaction, change, metadata, now, now).await?.is_none() {
             return Ok(AttemptOutcome::Lost);
         }
         transaction.commit().await?;
@@ -181,7 +181,7 @@ impl Database {
             let due = now + pause;
             let change = change(Transition::RETRY).set(job::Column::NextAttemptAt, due);
             metadata["next_attempt_at"] = json!(due);
-            return Ok(match self.enqueue(transaction, change, metadata, due).await? {
+            return Ok(match self.enqueue(transaction, change, metadata, now, due).await? {
                 Some(_) => AttemptOutcome::Retrying,
                 None => AttemptOutcome::Lost,
             });

@@ -76,7 +76,7 @@ impl Database {
             .only_if(job::Column::FilesRemoved.eq(false))
             .only_if(job::Column::ExpiresAt.gt(now));
         let metadata = json!({ "by": "operator" });
-        if self.enqueue(&transaction, change, metadata, now).await?.is_none() {
+        if self.enqueue(&transaction, change, metadata, now, now).await?.is_none() {
             let row = job::Entity::find_by_id(id.0).one(&transaction).await?;
             return Ok(match row.map(Job::try_from).transpose()?.map(|job| job.state) {
                 None => Requeue::NotFound,

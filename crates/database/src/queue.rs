@@ -12,17 +12,18 @@ use crate::job::Job;
 use crate::rows::job;
 
 impl Database {
-    /// Apply a change after which the job waits for a worker, and invite workers at `due`. Return
-    /// the changed job; `None` if the change had no effect.
+    /// Apply a change at the time `now`, after which the job waits for a worker, and invite workers
+    /// at `due`. Return the changed job; `None` if the change had no effect.
     pub(crate) async fn enqueue(
         &self,
         on: &impl ConnectionTrait,
         change: Change,
         metadata: Value,
+        now: Time,
         due: Time,
     ) -> Result<Option<Job>, Error> {
         let change = change.clear(job::Column::LeaseUntil);
-        let Some(job) = change.apply(on, |_| metadata, self.now()).await? else {
+        let Some(job) = change.apply(on, |_| metadata, now).await? else {
             return Ok(None);
         };
         self.invite_workers(on, &job, due).await?;

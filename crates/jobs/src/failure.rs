@@ -144,6 +144,14 @@ failure_codes! {
         en: "An error in the service interrupted processing. Upload the video again later.";
 }
 
+impl FailureCode {
+    /// Whether another attempt at the same video may succeed.
+    #[must_use]
+    pub fn retry_may_help(self) -> bool {
+        self.retry() != Retry::Never
+    }
+}
+
 impl fmt::Display for FailureCode {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name())

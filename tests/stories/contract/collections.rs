@@ -126,9 +126,9 @@ async fn http_file_succeeds() {
         );
         match request.name.as_deref() {
             Some("status") => assert_eq!(response.job_status(), "DONE"),
-            Some("fetch") => assert!(
-                Archive::read(response.body).expect("an archive").frames.len() == 10
-            ),
+            Some("fetch") => {
+                assert!(Archive::read(response.body).expect("an archive").frames.len() == 10)
+            }
             _ => {}
         }
     }

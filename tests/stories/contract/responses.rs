@@ -396,7 +396,10 @@ async fn faults(client: &CheckedClient<'_>) {
             .await;
     };
     client
-        .expect(202, upload(&user, &[("a.mp4", clip_bytes(SHORT))]).header("Idempotency-Key", "mine"))
+        .expect(
+            202,
+            upload(&user, &[("a.mp4", clip_bytes(SHORT))]).header("Idempotency-Key", "mine"),
+        )
         .await;
     service.wait_until_idle().await;
 

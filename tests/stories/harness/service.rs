@@ -208,8 +208,14 @@ impl Service {
         let video = |filename: String| {
             let id = JobId::generate();
             let path = format!("videos/{owner}/{id}/input.mp4");
-            let (format, recipe) = (VideoFormat::Mp4, jobs::Recipe::default());
-            Video { id, filename, format, path, size_bytes: 1, recipe }
+            Video {
+                id,
+                filename,
+                format: VideoFormat::Mp4,
+                path,
+                size_bytes: 1,
+                recipe: jobs::Recipe::default(),
+            }
         };
         let videos: Vec<Video> = filenames.into_iter().map(video).collect();
         for some in videos.chunks(500) {

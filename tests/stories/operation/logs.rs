@@ -101,7 +101,8 @@ async fn all_events_of_a_job_have_its_id_and_its_trace() {
         assert!(traces.insert(trace), "two uploads have the same trace");
     }
     // No other line mentions a job, except in the path of a request.
-    let others = log.iter().filter(|line| line["event"] != "request completed" && line["job_id"].is_null());
+    let others =
+        log.iter().filter(|line| line["event"] != "request completed" && line["job_id"].is_null());
     for line in others {
         let text = line.to_string();
         assert!(

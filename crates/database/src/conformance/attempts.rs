@@ -1,6 +1,5 @@
 //! Ends of attempts.
 
-use jobs::failure::Retry;
 use jobs::message::{Completed, Event, Failed};
 use jobs::{AttemptOutcome, FailureCode, JobId, Language, Message};
 
@@ -110,7 +109,7 @@ pub(super) async fn are_repeated_after_pauses(case: &Case) {
 }
 
 pub(super) async fn end_at_once_where_a_retry_cannot_help(case: &Case) {
-    for code in FailureCode::ALL.iter().filter(|code| code.retry() == Retry::Never) {
+    for code in FailureCode::ALL.iter().filter(|code| !code.retry_may_help()) {
         let id = case.queued().await;
         let claim = case.claim(id).await;
         let failed = case
