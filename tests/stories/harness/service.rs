@@ -107,7 +107,7 @@ impl Service {
 
     /// Run the background maintenance once, now.
     pub async fn run_maintenance(&self) {
-        self.running.upkeep().look().await.expect("the maintenance succeeds");
+        self.running.upkeep().reap_and_expire().await.expect("the maintenance succeeds");
     }
 
     /// Remove files that no row refers to and that are older than `age`; return their number.

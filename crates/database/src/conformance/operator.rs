@@ -141,7 +141,7 @@ pub(super) async fn requeues_no_other_jobs(case: &Case) {
 /// Each outcome is announced once, wherever the message about the failure is at the requeue.
 pub(super) async fn revokes_a_failure_that_is_announced_later(case: &Case) {
     let notify = async |id| {
-        case.database.create_notification(id, "job.failed").await.expect("the database answers")
+        case.database.create_notification(id, "job.failed").await.expect("the database answers");
     };
 
     // The message is in the outbox.
