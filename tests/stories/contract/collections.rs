@@ -127,7 +127,7 @@ async fn http_file_succeeds() {
         match request.name.as_deref() {
             Some("status") => assert_eq!(response.job_status(), "DONE"),
             Some("fetch") => {
-                assert!(Archive::read(response.body).expect("an archive").frames.len() == 10)
+                assert!(Archive::read(response.body).expect("an archive").frames.len() == 10);
             }
             _ => {}
         }

@@ -39,7 +39,9 @@ fn find_undescribed_properties(at: &str, schema: &Value, findings: &mut Vec<Stri
             }
         }
         Value::Array(items) => {
-            items.iter().for_each(|item| find_undescribed_properties(at, item, findings));
+            for item in items {
+                find_undescribed_properties(at, item, findings);
+            }
         }
         _ => {}
     }
