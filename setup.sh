@@ -1,62 +1,102 @@
 #!/usr/bin/env bash
-# Install what the project needs from the system's packages, and nothing that is there already.
-# usage: setup.sh build|test|bench|store|deny|fuzz|deploy
+# Install what a target of the Makefile needs: system packages that are missing, and tools that are
+# not packaged.
+# usage: setup.sh build|test|bench|store|deny|fuzz|deploy|coverage
 set -euo pipefail
 
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/fiapx
 sudo=()
 [ "$(id -u)" -eq 0 ] || sudo=(sudo)
 
-# What is no Debian package is built once, into a directory that outlives checkouts; how fast it runs does not matter.
-# usage: cached PROGRAM CRATE VERSION WHAT
+# Build a tool from crates.io into a cache that outlives the checkout. Its speed does not matter.
+# usage: cached PROGRAM CRATE VERSION DESCRIPTION
 cached() {
-  local cache=${XDG_CACHE_HOME:-$HOME/.cache}/fiapx
   [ ! -x "$cache/bin/$1" ] || return 0
-  echo "Building $4 into $cache (once, some minutes)"
-  env CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-    CARGO_PROFILE_RELEASE_DEBUG=false CARGO_TARGET_DIR="$cache/build-$1" \
+  echo "Building $4 into $cache (once, takes some minutes)"
+  env CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
+    CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG=false \
+    CARGO_TARGET_DIR="$cache/build-$1" \
     cargo install "$2" --version "$3" --locked --quiet --root "$cache"
   rm -rf "$cache/build-$1"
 }
 
-# Of Debian's package prometheus only the tool that checks rules is wanted: installed, the package would start a server.
+# Install missing Debian packages.
+# usage: packages NAME...
+packages() {
+  local package missing=()
+  for package in "$@"; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' \
+      || missing+=("$package")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  echo "Installing with apt-get: ${missing[*]}"
+  "${sudo[@]}" apt-get update -qq
+  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}
+
+# Extract promtool, which checks alert rules, from its Debian package. The package is not installed,
+# because until Debian 12 it is `prometheus`, which would start a server. Since Debian 13 it is
+# `promtool`.
 promtool() {
-  local bin=${XDG_CACHE_HOME:-$HOME/.cache}/fiapx/bin work
-  if type -P promtool >/dev/null || [ -x "$bin/promtool" ]; then return 0; fi
+  local work package
+  if type -P promtool >/dev/null || [ -x "$cache/bin/promtool" ]; then return 0; fi
   if ! command -v apt-get >/dev/null; then
-    echo "promtool is missing: put the one of Prometheus 2.42 or later into the PATH and run this again." >&2
+    echo "promtool is missing: install it from Prometheus 2.42 or later, and run this again." >&2
     return 1
   fi
-  work=$(mktemp -d)
-  echo "Fetching promtool into $bin (once)"
-  # A system that has fetched no lists of packages yet knows none.
+  # The lists of packages are missing on a fresh system.
   apt-cache show prometheus >/dev/null 2>&1 || "${sudo[@]}" apt-get update -qq
-  (cd "$work" && apt-get download -qq prometheus && dpkg-deb --extract prometheus_*.deb .)
-  mkdir -p "$bin"
-  install "$work/usr/bin/promtool" "$bin/promtool"
+  package=prometheus
+  ! apt-cache show promtool >/dev/null 2>&1 || package=promtool
+  echo "Extracting promtool from the package $package into $cache (once)"
+  work=$(mktemp -d)
+  (cd "$work" && apt-get download -qq -o APT::Sandbox::User=root "$package" && dpkg-deb --extract "$package"_*.deb .)
+  mkdir -p "$cache/bin"
+  install "$work/usr/bin/promtool" "$cache/bin/promtool"
   rm -rf "$work"
 }
+
+# Install cargo-llvm-cov, and llvm-profdata and llvm-cov if the Rust toolchain lacks them. Their LLVM
+# must be of the same major version as rustc's, because the format of profiles changes.
+coverage() {
+  local version
+  cached cargo-llvm-cov cargo-llvm-cov '^0.6' 'cargo-llvm-cov, which measures coverage,'
+  version=$(rustc --version --verbose | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
+  ! compgen -G "$(rustc --print sysroot)/lib/rustlib/*/bin/llvm-profdata" >/dev/null || return 0
+  [ ! -x "/usr/lib/llvm-$version/bin/llvm-profdata" ] || return 0
+  if ! command -v apt-get >/dev/null || ! apt-cache show "llvm-$version" >/dev/null 2>&1; then
+    echo "llvm-profdata is missing: run 'rustup component add llvm-tools', and run this again." >&2
+    return 1
+  fi
+  packages "llvm-$version"
+}
+
 case ${1:-} in
   store) cached garage garage '^2.5' 'Garage, the S3 store of the tests,'; exit ;;
   deny) cached cargo-deny cargo-deny '^0.20' 'cargo-deny, which checks dependencies,'; exit ;;
   deploy) promtool; exit ;;
+  coverage) coverage; exit ;;
   fuzz) cached cargo-fuzz cargo-fuzz '^0.13' 'cargo-fuzz'; exit ;;
 esac
 
 build=(libavcodec-dev libavformat-dev libavutil-dev libswscale-dev clang libclang-dev pkg-config)
-# The ffmpeg command is the oracle of the tests; the rest reads archives and watches what the command opens.
-# The servers are started by the tests themselves, each on a port and in a directory of its own.
+# The tests start these servers themselves, on free ports and with their own data directories.
 servers=(postgresql rabbitmq-server redis-server util-linux sqlite3)
-# The page is looked at in a browser; npm brings what looks whether everybody can use it.
-test=(ffmpeg curl unzip p7zip-full libarchive-tools python3 python3-venv strace perl chromium chromium-driver)
-# Debian's npm cannot stand beside a Node.js from elsewhere, which brings its own.
+# ffmpeg is the reference for frames; other tools read archives, trace system calls, and drive the
+# page in a browser.
+test=(ffmpeg curl unzip p7zip-full libarchive-tools python3 python3-venv strace perl chromium
+  chromium-driver)
+# npm installs tools that check the page and the OpenAPI document. Debian's npm conflicts with
+# Node.js from other sources, which includes an npm.
 command -v npm >/dev/null || test+=(npm)
 bench=(ffmpeg python3 python3-venv)
 
 case ${1:-} in
-  build) packages=("${build[@]}") ;;
-  test) packages=("${build[@]}" "${test[@]}" "${servers[@]}") ;;
-  bench) packages=("${build[@]}" "${bench[@]}") ;;
-  *) echo "usage: setup.sh build|test|bench|store|deny|fuzz|deploy" >&2; exit 2 ;;
+  build) needed=("${build[@]}") ;;
+  test) needed=("${build[@]}" "${test[@]}" "${servers[@]}") ;;
+  bench) needed=("${build[@]}" "${bench[@]}") ;;
+  *) echo "usage: setup.sh build|test|bench|store|deny|fuzz|deploy|coverage" >&2; exit 2 ;;
 esac
 
 if ! command -v cargo >/dev/null; then
@@ -64,17 +104,8 @@ if ! command -v cargo >/dev/null; then
   exit 1
 fi
 if ! command -v apt-get >/dev/null; then
-  echo "This system has no apt-get. Install, by its own means, what these Debian packages hold, then use cargo directly:" >&2
-  echo "  ${packages[*]}" >&2
+  echo "This system has no apt-get. Install the equivalents of these Debian packages," >&2
+  echo "then use cargo directly: ${needed[*]}" >&2
   exit 0
 fi
-
-missing=()
-for package in "${packages[@]}"; do
-  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
-done
-[ ${#missing[@]} -gt 0 ] || exit 0
-
-echo "Installing with apt-get: ${missing[*]}"
-"${sudo[@]}" apt-get update -qq
-"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+packages "${needed[@]}"

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Hold the manifests against the schemas of Kubernetes and of KEDA, and against the settings of fiapx.
+# Validate the manifests against the schemas of Kubernetes and KEDA, and the settings of fiapx.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-# On PyPI; it brings the schemas of Kubernetes along.
+# Package on PyPI, which includes the schemas of Kubernetes.
 version=1.37.0
 environment=target/kubernetes-validate-$version
-# The mark stands for all of it: what was interrupted has none.
+# The marker is created last, so an interrupted installation starts again.
 if [ ! -f "$environment/complete" ]; then
   python3 -m venv --clear "$environment"
   "$environment/bin/python3" -m pip install --quiet --disable-pip-version-check "kubernetes-validate==$version"

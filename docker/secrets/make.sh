@@ -1,12 +1,12 @@
 #!/bin/sh
-# Make the secrets of this installation where there are none yet: one directory for each reader, each a volume of its own.
+# Generate the missing secrets of this installation. Each reader has a directory, which is a volume.
 set -eu
 umask 077
 cd /secrets
 
 secret() { od -An -v -tx1 -N "$1" /dev/urandom | tr -d ' \n'; }
 
-# A secret is written once, and whole or not at all.
+# Write a secret, atomically, if it does not exist.
 keep() {
   [ -s "$1" ] || { printf '%s' "$2" >"$1.new" && mv "$1.new" "$1"; }
 }
@@ -14,13 +14,13 @@ keep() {
 keep postgres/password "$(secret 24)"
 keep fiapx/database_url "postgresql://fiapx:$(cat postgres/password)@postgres/fiapx"
 
-# As configuration, for the server has no other way to take it from a file.
+# In a configuration file, because RabbitMQ cannot read a password from another file.
 keep rabbitmq/90-user.conf "default_user = fiapx
 default_pass = $(secret 24)
 "
 keep fiapx/rabbitmq_url "amqp://fiapx:$(sed -n 's/^default_pass = //p' rabbitmq/90-user.conf)@rabbitmq"
 
-# Keys of Garage are GK and 12 bytes, and 32 bytes.
+# An access key of Garage is GK and 12 bytes in hexadecimal, a secret key 32 bytes.
 keep garage/access_key "GK$(secret 12)"
 keep garage/secret_key "$(secret 32)"
 keep garage/rpc_secret "$(secret 32)"
@@ -30,7 +30,7 @@ keep fiapx/s3_secret_key "$(cat garage/secret_key)"
 keep fiapx/jwt_secret "$(secret 32)"
 keep grafana/password "$(secret 12)"
 
-# Who reads them: our own image's user, and those of the others' images.
+# Users of the images that read the secrets.
 chown -R 10001:10001 fiapx
 chown -R 999:999 postgres rabbitmq
 chown -R 10002:10002 garage

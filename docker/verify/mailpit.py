@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""What compose.yml and verify-offline.sh want of Mailpit: takes mails, and lists them at /api/v1/messages."""
+"""Stand-in for Mailpit: accepts mails, and lists them at /api/v1/messages."""
 
 import json
 from email import message_from_bytes
@@ -14,7 +14,9 @@ messages = []
 class Mails:
     async def handle_DATA(self, server, session, envelope):
         subject = str(make_header(decode_header(message_from_bytes(envelope.content)["Subject"])))
-        messages.append({"To": [{"Address": address} for address in envelope.rcpt_tos], "Subject": subject})
+        messages.append(
+            {"To": [{"Address": address} for address in envelope.rcpt_tos], "Subject": subject}
+        )
         return "250 OK"
 
 

@@ -1,5 +1,6 @@
 #!/bin/sh
-# What the entry point of PostgreSQL's image does for compose.yml: makes the database of POSTGRES_DB for POSTGRES_USER, once.
+# Stand-in for the entry point of PostgreSQL's image: create the database POSTGRES_DB for the user
+# POSTGRES_USER at the first start.
 set -eu
 if [ "$(id -u)" = 0 ]; then
   mkdir -p "$PGDATA"
@@ -7,8 +8,8 @@ if [ "$(id -u)" = 0 ]; then
   exec gosu postgres "$0"
 fi
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
-  initdb --username="$POSTGRES_USER" --pwfile="$POSTGRES_PASSWORD_FILE" --auth-local=trust --auth-host=scram-sha-256 \
-    --encoding=UTF8 --locale=C.UTF-8
+  initdb --username="$POSTGRES_USER" --pwfile="$POSTGRES_PASSWORD_FILE" \
+    --auth-local=trust --auth-host=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8
   echo 'host all all all scram-sha-256' >>"$PGDATA/pg_hba.conf"
   pg_ctl --wait --options="-c listen_addresses=''" start
   createdb --username="$POSTGRES_USER" --maintenance-db=postgres "$POSTGRES_DB"

@@ -1,6 +1,6 @@
-//! Accounts: who gets in, who does not, and what nobody gets to see.
+//! Accounts: registration, login, and secrets that never appear.
 
-mod guesses;
+mod login_limits;
 mod sessions;
 
 use std::collections::BTreeSet;
@@ -14,17 +14,18 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::harness::scratch;
-use crate::parts::Parts::{self, Embedded, Servers};
-use crate::process::Process;
-use crate::service::{Client, PASSWORD, Service, answer};
+use crate::harness::client::{Client, PASSWORD, fetch_json};
+use crate::harness::clips::scratch;
+use crate::harness::parts::Parts::{self, Embedded, Servers};
+use crate::harness::process::Process;
+use crate::harness::service::Service;
 
 /// Send JSON without an access token.
 async fn post(client: &Client, path: &str, body: &Value) -> (StatusCode, Value) {
-    answer(client.request(Method::POST, path).json(body)).await
+    fetch_json(client.request(Method::POST, path).json(body)).await
 }
 
-/// A registration of Ana with other fields in it.
+/// A registration with some fields changed.
 fn registration(changes: &Value) -> Value {
     let mut fields = json!({ "email": "ana@example.com", "password": PASSWORD, "name": "Ana" });
     for (name, value) in changes.as_object().expect("changes are an object") {
@@ -33,24 +34,21 @@ fn registration(changes: &Value) -> Value {
     fields
 }
 
-/// The `field: code` pairs of a refusal.
-fn lacks(problem: &Value) -> BTreeSet<String> {
+/// The `field: code` pairs of an error response.
+fn field_errors(problem: &Value) -> BTreeSet<String> {
     let errors =
         problem["errors"].as_array().unwrap_or_else(|| panic!("no fields are named: {problem}"));
-    let told = |error: &Value| {
+    let pair = |error: &Value| {
         assert!(error["message"].as_str().is_some_and(|message| message.ends_with('.')), "{error}");
-        format!(
-            "{}: {}",
-            error["field"].as_str().unwrap_or_default(),
-            error["code"].as_str().unwrap_or_default()
-        )
+        let text = |name: &str| error[name].as_str().unwrap_or_default();
+        format!("{}: {}", text("field"), text("code"))
     };
-    errors.iter().map(told).collect()
+    errors.iter().map(pair).collect()
 }
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_is_registered_once_in_any_case_of_letters(
+async fn an_address_is_registered_once_regardless_of_case(
     #[values(Embedded, Servers)] parts: Parts,
 ) {
     let service = parts.start().await;
@@ -59,7 +57,11 @@ async fn an_address_is_registered_once_in_any_case_of_letters(
     assert_eq!(status, StatusCode::CREATED, "{account}");
     let id = account["id"].clone();
     let expected = json!({
-        "id": id, "email": "ana@example.com", "name": "Ana Lúcia", "language": "pt", "created_at": account["created_at"],
+        "id": id,
+        "email": "ana@example.com",
+        "name": "Ana Lúcia",
+        "language": "pt",
+        "created_at": account["created_at"],
     });
     assert_eq!(account, expected);
 
@@ -67,13 +69,13 @@ async fn an_address_is_registered_once_in_any_case_of_letters(
     let (status, problem) = post(&service, "/auth/register", &again).await;
     assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("EMAIL_TAKEN")));
 
-    // Nothing of the second is kept.
+    // The second registration changes nothing.
     let row = service
         .database()
         .user_by_email("ana@example.com")
         .await
-        .expect("the rows can be read")
-        .expect("she is there");
+        .expect("the database responds")
+        .expect("the user exists");
     assert_eq!((json!(row.id.0), row.name.as_str()), (id.clone(), "Ana Lúcia"));
     assert!(row.password_hash.starts_with("$argon2id$"), "{}", row.password_hash);
     let (status, session) =
@@ -83,12 +85,41 @@ async fn an_address_is_registered_once_in_any_case_of_letters(
     let me = service
         .request(Method::GET, "/auth/me")
         .bearer_auth(session["access_token"].as_str().expect("a token"));
-    assert_eq!(answer(me).await, (StatusCode::OK, account));
+    assert_eq!(fetch_json(me).await, (StatusCode::OK, account));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_field_that_is_wrong_is_named() {
+async fn every_invalid_field_is_named() {
     let service = Service::start().await;
+    for (changes, expected) in invalid_registrations() {
+        let (status, problem) = post(&service, "/auth/register", &registration(&changes)).await;
+        assert_eq!(
+            (status, &problem["code"]),
+            (StatusCode::UNPROCESSABLE_ENTITY, &json!("INVALID_FIELDS")),
+            "{changes} {problem}"
+        );
+        let expected = expected.into_iter().map(str::to_owned).collect();
+        assert_eq!(field_errors(&problem), expected, "{changes}");
+    }
+    let (status, problem) = post(&service, "/auth/register", &json!({ "name": "Ana" })).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(
+        field_errors(&problem),
+        ["email: FIELD_MISSING", "password: FIELD_MISSING"].map(str::to_owned).into()
+    );
+    let row =
+        service.database().user_by_email("ana@example.com").await.expect("the database responds");
+    assert_eq!(row, None, "an invalid registration created a user");
+
+    // The longest valid values.
+    let longest =
+        json!({ "password": format!("Praia#2026{}", "x".repeat(118)), "name": "ã".repeat(100) });
+    let (status, account) = post(&service, "/auth/register", &registration(&longest)).await;
+    assert_eq!(status, StatusCode::CREATED, "{account}");
+}
+
+/// Invalid changes of a registration, and the errors that they cause.
+fn invalid_registrations() -> Vec<(Value, Vec<&'static str>)> {
     let (short, upper, digit, special) = (
         "password: PASSWORD_TOO_SHORT",
         "password: PASSWORD_NO_UPPER_CASE",
@@ -98,63 +129,39 @@ async fn every_field_that_is_wrong_is_named() {
     let (long, name, email) =
         ("password: PASSWORD_TOO_LONG", "name: NAME_INVALID", "email: EMAIL_INVALID");
     let local = "x".repeat(65);
-    let cases: [(Value, &[&str]); 24] = [
-        (json!({ "password": "" }), &[short, upper, digit, special]),
-        (json!({ "password": "Aa1#567" }), &[short]),
-        (json!({ "password": "praia#2026" }), &[upper]),
-        (json!({ "password": "Praia#abc" }), &[digit]),
-        (json!({ "password": "Praia2026" }), &[special]),
-        (json!({ "password": "Praia 2026" }), &[special]),
-        (json!({ "password": format!("Praia#2026{}", "x".repeat(119)) }), &[long]),
-        (json!({ "name": "" }), &[name]),
-        (json!({ "name": " \t " }), &[name]),
-        (json!({ "name": "x".repeat(101) }), &[name]),
-        (json!({ "name": "Ana\r\nBcc: eve@example.com" }), &[name]),
-        (json!({ "name": "Ana\u{0}" }), &[name]),
-        (json!({ "email": "" }), &[email]),
-        (json!({ "email": "ana" }), &[email]),
-        (json!({ "email": "ana@" }), &[email]),
-        (json!({ "email": "@example.com" }), &[email]),
-        (json!({ "email": "ana@example.com\r\nBcc: eve@example.com" }), &[email]),
-        (json!({ "email": "Ana <ana@example.com>" }), &[email]),
-        (json!({ "email": "\"ana eve\"@example.com" }), &[email]),
-        (json!({ "email": "ana@[127.0.0.1]" }), &[email]),
-        (json!({ "email": format!("{local}@example.com") }), &[email]),
-        (json!({ "email": format!("ana@{}example.com", "x.".repeat(130)) }), &[email]),
-        (json!({ "email": "ana", "password": "praia#2026", "name": "" }), &[email, upper, name]),
-        (json!({ "email": 1, "name": ["Ana"] }), &["email: FIELD_NO_TEXT", "name: FIELD_NO_TEXT"]),
-    ];
-    for (changes, expected) in cases {
-        let (status, problem) = post(&service, "/auth/register", &registration(&changes)).await;
-        assert_eq!(
-            (status, &problem["code"]),
-            (StatusCode::UNPROCESSABLE_ENTITY, &json!("INVALID_FIELDS")),
-            "{changes} {problem}"
-        );
-        assert_eq!(
-            lacks(&problem),
-            expected.iter().map(ToString::to_string).collect(),
-            "{changes}"
-        );
-    }
-    let (status, problem) = post(&service, "/auth/register", &json!({ "name": "Ana" })).await;
-    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
-    assert_eq!(
-        lacks(&problem),
-        ["email: FIELD_MISSING", "password: FIELD_MISSING"].map(str::to_owned).into()
-    );
-    // None of them is a user now, and the longest of everything is fine.
-    let row =
-        service.database().user_by_email("ana@example.com").await.expect("the rows can be read");
-    assert_eq!(row, None);
-    let longest =
-        json!({ "password": format!("Praia#2026{}", "x".repeat(118)), "name": "ã".repeat(100) });
-    let (status, account) = post(&service, "/auth/register", &registration(&longest)).await;
-    assert_eq!(status, StatusCode::CREATED, "{account}");
+    vec![
+        (json!({ "password": "" }), vec![short, upper, digit, special]),
+        (json!({ "password": "Aa1#567" }), vec![short]),
+        (json!({ "password": "praia#2026" }), vec![upper]),
+        (json!({ "password": "Praia#abc" }), vec![digit]),
+        (json!({ "password": "Praia2026" }), vec![special]),
+        (json!({ "password": "Praia 2026" }), vec![special]),
+        (json!({ "password": format!("Praia#2026{}", "x".repeat(119)) }), vec![long]),
+        (json!({ "name": "" }), vec![name]),
+        (json!({ "name": " \t " }), vec![name]),
+        (json!({ "name": "x".repeat(101) }), vec![name]),
+        (json!({ "name": "Ana\r\nBcc: eve@example.com" }), vec![name]),
+        (json!({ "name": "Ana\u{0}" }), vec![name]),
+        (json!({ "email": "" }), vec![email]),
+        (json!({ "email": "ana" }), vec![email]),
+        (json!({ "email": "ana@" }), vec![email]),
+        (json!({ "email": "@example.com" }), vec![email]),
+        (json!({ "email": "ana@example.com\r\nBcc: eve@example.com" }), vec![email]),
+        (json!({ "email": "Ana <ana@example.com>" }), vec![email]),
+        (json!({ "email": "\"ana eve\"@example.com" }), vec![email]),
+        (json!({ "email": "ana@[127.0.0.1]" }), vec![email]),
+        (json!({ "email": format!("{local}@example.com") }), vec![email]),
+        (json!({ "email": format!("ana@{}example.com", "x.".repeat(130)) }), vec![email]),
+        (json!({ "email": "ana", "password": "praia#2026", "name": "" }), vec![email, upper, name]),
+        (
+            json!({ "email": 1, "name": ["Ana"] }),
+            vec!["email: FIELD_NO_TEXT", "name: FIELD_NO_TEXT"],
+        ),
+    ]
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_language_is_asked_for_or_guessed() {
+async fn the_language_is_chosen_or_derived_from_the_request() {
     let service = Service::start().await;
     let cases = [
         (None, None, "pt"),
@@ -164,20 +171,20 @@ async fn the_language_is_asked_for_or_guessed() {
         (Some("en"), Some("pt-BR"), "en"),
         (Some("pt"), Some("en"), "pt"),
     ];
-    for (number, (asked, header, expected)) in cases.into_iter().enumerate() {
+    for (number, (chosen, header, expected)) in cases.into_iter().enumerate() {
         let mut fields = registration(&json!({ "email": format!("ana{number}@example.com") }));
-        if let Some(asked) = asked {
-            fields["language"] = json!(asked);
+        if let Some(chosen) = chosen {
+            fields["language"] = json!(chosen);
         }
         let request = service.request(Method::POST, "/auth/register").json(&fields);
         let request = header
             .into_iter()
             .fold(request, |request, header| request.header(ACCEPT_LANGUAGE, header));
-        let (status, account) = answer(request).await;
+        let (status, account) = fetch_json(request).await;
         assert_eq!(
             (status, &account["language"]),
             (StatusCode::CREATED, &json!(expected)),
-            "{asked:?} {header:?}"
+            "{chosen:?} {header:?}"
         );
     }
     let (status, problem) =
@@ -186,10 +193,10 @@ async fn the_language_is_asked_for_or_guessed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_password_and_an_unknown_user_get_the_same_answer() {
+async fn a_wrong_password_and_an_unknown_user_get_the_same_response() {
     let service = Service::start().await;
     let user = service.user().await;
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for credentials in [
         json!({ "email": user.email, "password": "Praia#2027" }),
         json!({ "email": user.email, "password": "" }),
@@ -202,28 +209,34 @@ async fn a_wrong_password_and_an_unknown_user_get_the_same_answer() {
             .json(&credentials)
             .send()
             .await
-            .expect("the service answers");
+            .expect("the service responds");
         let headers: BTreeSet<String> =
             response.headers().keys().map(ToString::to_string).collect();
-        answers.push((
+        responses.push((
             response.status(),
             headers,
-            response.text().await.expect("the answer comes whole"),
+            response.text().await.expect("the response completes"),
         ));
     }
-    assert_eq!(answers[0].0, StatusCode::UNAUTHORIZED);
-    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:#?}");
+    assert_eq!(responses[0].0, StatusCode::UNAUTHORIZED);
+    assert!(responses.iter().all(|response| *response == responses[0]), "{responses:#?}");
 
     let (status, session) =
         post(&service, "/auth/login", &json!({ "email": user.email, "password": PASSWORD })).await;
     let [access, refresh] = ["access_token", "refresh_token"].map(|name| session[name].clone());
-    let minutes = crate::service::settings(service.directory.path()).accounts.access_minutes;
-    let expected = json!({ "access_token": access, "refresh_token": refresh, "token_type": "bearer", "expires_in": 60 * minutes });
+    let minutes =
+        crate::harness::service::settings(service.directory.path()).accounts.access_minutes;
+    let expected = json!({
+        "access_token": access,
+        "refresh_token": refresh,
+        "token_type": "bearer",
+        "expires_in": 60 * minutes,
+    });
     assert_eq!((status, session), (StatusCode::OK, expected));
 }
 
-/// Looking for a user takes a millisecond, hashing a password twenty times as long: whoever is told
-/// apart is told apart by that.
+/// A lookup takes a millisecond and hashing a password twenty, so a difference in time would reveal
+/// which users exist.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_user_takes_as_long_as_a_wrong_password() {
     let service = Service::with(|settings| settings.limits.logins_per_minute = 1000).await;
@@ -231,14 +244,14 @@ async fn an_unknown_user_takes_as_long_as_a_wrong_password() {
     let quickest = async |email: &str| {
         let mut times = Vec::new();
         for _ in 0..5 {
-            let begun = Instant::now();
+            let started = Instant::now();
             let (status, _) =
                 post(&service, "/auth/login", &json!({ "email": email, "password": "Praia#2027" }))
                     .await;
             assert_eq!(status, StatusCode::UNAUTHORIZED);
-            times.push(begun.elapsed());
+            times.push(started.elapsed());
         }
-        times.into_iter().min().expect("there were some")
+        times.into_iter().min().expect("five times")
     };
     let (known, unknown) = (quickest(&user.email).await, quickest("nobody@example.com").await);
     assert!(unknown > known / 2 && known > unknown / 2, "{known:?} and {unknown:?}");
@@ -246,7 +259,7 @@ async fn an_unknown_user_takes_as_long_as_a_wrong_password() {
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn guessing_passwords_is_slow(#[values(Embedded, Servers)] parts: Parts) {
+async fn logins_are_limited_for_each_address(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let (user, other) = (service.user().await, service.user().await);
     let attempt = async |email: &str, password: &str| {
@@ -256,18 +269,18 @@ async fn guessing_passwords_is_slow(#[values(Embedded, Servers)] parts: Parts) {
             .json(&credentials)
             .send()
             .await
-            .expect("the service answers");
+            .expect("the service responds");
         (response.status(), response.headers().clone())
     };
     let number = |headers: &HeaderMap, name: &str| -> u64 {
-        let value = headers.get(name).unwrap_or_else(|| panic!("there is no {name}: {headers:?}"));
+        let value = headers.get(name).unwrap_or_else(|| panic!("no {name}: {headers:?}"));
         value.to_str().expect("it is text").parse().expect("it is a number")
     };
-    // The log-in of the new user counts as the first of ten.
+    // The login of the new user counts as the first of ten.
     for _ in 1..10 {
         assert_eq!(attempt(&user.email, "Praia#2027").await.0, StatusCode::UNAUTHORIZED);
     }
-    // Other letters are no other address, and the right password does not help.
+    // Another case is the same address, and the right password makes no difference.
     let (status, headers) = attempt(&user.email.to_uppercase(), PASSWORD).await;
     assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
     let [after, limit, remaining, reset] =
@@ -278,7 +291,7 @@ async fn guessing_passwords_is_slow(#[values(Embedded, Servers)] parts: Parts) {
     assert_eq!(
         attempt(&other.email, PASSWORD).await.0,
         StatusCode::OK,
-        "somebody else is not held up"
+        "another user is not limited"
     );
 
     service.advance(Duration::from_mins(1));
@@ -286,7 +299,7 @@ async fn guessing_passwords_is_slow(#[values(Embedded, Servers)] parts: Parts) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bodies_that_are_none_are_told_apart() {
+async fn invalid_bodies_have_distinct_codes() {
     let service = Service::start().await;
     let large = format!("\"{}\"", "x".repeat(70 << 10));
     for path in ["/auth/register", "/auth/login", "/auth/refresh", "/auth/logout"] {
@@ -310,73 +323,68 @@ async fn bodies_that_are_none_are_told_apart() {
             let request = content_type
                 .into_iter()
                 .fold(request, |request, value| request.header(CONTENT_TYPE, value));
-            let (answered, problem) = answer(request).await;
-            let what =
+            let (actual, problem) = fetch_json(request).await;
+            let case =
                 format!("{path} {content_type:?} {}: {problem}", &body[..body.len().min(20)]);
             assert_eq!(
-                (answered, &problem["code"], &problem["status"]),
+                (actual, &problem["code"], &problem["status"]),
                 (status, &json!(code), &json!(status.as_u16())),
-                "{what}"
+                "{case}"
             );
         }
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_log_holds_no_secret() {
-    let directory = scratch();
-    let process = Process::start(directory.path(), &[("LOG_LEVEL", "trace")]);
+/// Use every endpoint with secrets, valid and invalid ones; return the secrets and the user's id.
+async fn use_secrets(process: &Process) -> (Vec<String>, String) {
     let [typo, rejected, garbage] =
         ["Praia#Typo2027", "nodigitsandnocapitals", "garbage.in.tokens"];
-    let (email, account) = {
-        let user = process.user().await;
-        post(&process, "/auth/login", &json!({ "email": user.email, "password": typo })).await;
-        post(&process, "/auth/login", &json!({ "email": "nobody@example.com", "password": typo }))
-            .await;
-        post(&process, "/auth/register", &registration(&json!({ "password": rejected }))).await;
-        post(&process, "/auth/register", &json!({ "password": PASSWORD, "email": 7 })).await;
-        let (status, renewed) =
-            post(&process, "/auth/refresh", &json!({ "refresh_token": user.refresh })).await;
-        assert_eq!(status, StatusCode::OK);
-        let (status, _) =
-            post(&process, "/auth/refresh", &json!({ "refresh_token": user.refresh })).await;
-        assert_eq!(status, StatusCode::UNAUTHORIZED, "a spent one is noticed, and logged");
-        post(&process, "/auth/logout", &json!({ "refresh_token": renewed["refresh_token"] })).await;
-        for token in [user.access.as_str(), garbage] {
-            answer(process.request(Method::GET, "/auth/me").bearer_auth(token)).await;
-        }
-        answer(
-            process
-                .request(Method::GET, "/auth/me")
-                .header(AUTHORIZATION, format!("Basic {garbage}")),
-        )
-        .await;
-        let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(&user.refresh));
-        let text = |value: &Value| value.as_str().expect("a token").to_owned();
-        let tokens = [
-            user.access.clone(),
-            user.refresh.clone(),
-            hash,
-            text(&renewed["access_token"]),
-            text(&renewed["refresh_token"]),
-        ];
-        (user.email.clone(), (user.id.clone(), tokens))
-    };
-    process.signal("TERM");
-    let (status, log) = process.ended();
-    assert!(status.success(), "{status}");
-
-    let (id, tokens) = account;
-    let lines: Vec<String> = log.iter().map(ToString::to_string).collect();
-    let secret =
-        std::fs::read_to_string(directory.path().join("jwt-secret")).expect("the key is kept");
-    let secrets =
-        [PASSWORD, typo, rejected, garbage, &email, "$argon2id$", secret.trim()].map(str::to_owned);
-    for secret in secrets.iter().chain(&tokens) {
-        let told = lines.iter().find(|line| line.contains(secret.as_str()));
-        assert_eq!(told, None, "the log tells {secret}");
+    let user = process.user().await;
+    post(process, "/auth/login", &json!({ "email": user.email, "password": typo })).await;
+    post(process, "/auth/login", &json!({ "email": "nobody@example.com", "password": typo })).await;
+    post(process, "/auth/register", &registration(&json!({ "password": rejected }))).await;
+    post(process, "/auth/register", &json!({ "password": PASSWORD, "email": 7 })).await;
+    let (status, renewed) =
+        post(process, "/auth/refresh", &json!({ "refresh_token": user.refresh })).await;
+    assert_eq!(status, StatusCode::OK);
+    let (status, _) =
+        post(process, "/auth/refresh", &json!({ "refresh_token": user.refresh })).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED, "the reuse is detected, and logged");
+    post(process, "/auth/logout", &json!({ "refresh_token": renewed["refresh_token"] })).await;
+    for token in [user.access.as_str(), garbage] {
+        fetch_json(process.request(Method::GET, "/auth/me").bearer_auth(token)).await;
     }
-    // The log is that of these requests.
+    let basic = process.request(Method::GET, "/auth/me");
+    fetch_json(basic.header(AUTHORIZATION, format!("Basic {garbage}"))).await;
+    let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(&user.refresh));
+    let text = |value: &Value| value.as_str().expect("a token").to_owned();
+    let mut secrets = vec![
+        user.access.clone(),
+        user.refresh.clone(),
+        hash,
+        text(&renewed["access_token"]),
+        text(&renewed["refresh_token"]),
+    ];
+    secrets.extend([PASSWORD, typo, rejected, garbage, &user.email].map(str::to_owned));
+    (secrets, user.id.clone())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_contains_no_secrets() {
+    let directory = scratch();
+    let process = Process::start(directory.path(), &[("LOG_LEVEL", "trace")]);
+    let (mut secrets, id) = use_secrets(&process).await;
+    let log = process.terminate();
+
+    let lines: Vec<String> = log.iter().map(ToString::to_string).collect();
+    let key =
+        std::fs::read_to_string(directory.path().join("jwt-secret")).expect("the key is stored");
+    secrets.extend(["$argon2id$", key.trim()].map(str::to_owned));
+    for secret in &secrets {
+        let leak = lines.iter().find(|line| line.contains(secret.as_str()));
+        assert_eq!(leak, None, "the log contains {secret}");
+    }
+    // The log does contain these requests.
     for expected in [
         "a user registered",
         "a user logged in",
@@ -384,9 +392,6 @@ async fn the_log_holds_no_secret() {
         &id,
         "/auth/logout",
     ] {
-        assert!(
-            lines.iter().any(|line| line.contains(expected)),
-            "the log does not tell of {expected}"
-        );
+        assert!(lines.iter().any(|line| line.contains(expected)), "the log lacks {expected}");
     }
 }

@@ -1,61 +1,114 @@
-//! What may stand where in the sources.
+//! Rules for the sources: dependencies, order of modules, unsafe code, and the size of files.
+
+mod sources;
+mod modules;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use crate::harness::root;
+use modules::Crate;
+use sources::{files, text};
 
-/// All files under these directories of the repository whose names end so, without what was built.
-fn files(directories: &[&str], suffix: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut left: Vec<PathBuf> = directories
-        .iter()
-        .map(|directory| root().join(directory))
-        .filter(|path| path.is_dir())
-        .collect();
-    while let Some(directory) = left.pop() {
-        for entry in directory.read_dir().expect("the sources can be read") {
-            let path = entry.expect("the sources can be read").path();
-            if path.is_dir() && !path.ends_with("target") {
-                left.push(path);
-            } else if path.to_string_lossy().ends_with(suffix) {
-                found
-                    .push(path.strip_prefix(root()).expect("it lies in the repository").to_owned());
-            }
-        }
-    }
-    assert!(!found.is_empty(), "no {suffix} under {directories:?}");
-    found
-}
+use crate::harness::clips::scratch;
 
-fn text(path: &Path) -> String {
-    std::fs::read_to_string(root().join(path)).expect("the sources can be read")
-}
-
-/// Whether a word stands in a file, outside comments that begin so.
-fn names(path: &Path, word: &str, comment: &str) -> bool {
+/// Whether a file contains a word, outside comments that begin with `comment`.
+fn contains_word(path: &Path, word: &str, comment: &str) -> bool {
     let text = text(path);
     let code = text.lines().map(|line| line.split(comment).next().unwrap_or_default());
     let is_part = |char: char| char.is_alphanumeric() || char == '_' || char == '-';
     code.flat_map(|line| line.split(|char| !is_part(char))).any(|found| found == word)
 }
 
-/// The directories in which a word stands.
-fn places(suffix: &str, word: &str, comment: &str) -> BTreeSet<PathBuf> {
-    let naming = files(&["crates", "tests", "benches"], suffix)
-        .into_iter()
-        .filter(|path| names(path, word, comment));
-    naming.map(|path| path.parent().expect("a file lies somewhere").to_owned()).collect()
+/// Directories of the crates that depend on a library.
+fn dependents(library: &str) -> BTreeSet<PathBuf> {
+    let found = files(&["crates", "migrations", "tests", "benches"], "Cargo.toml").into_iter();
+    let depends = |path: &PathBuf| {
+        let is_dependency = |line: &str| {
+            let rest = line.strip_prefix(library).unwrap_or_default();
+            rest.starts_with(".workspace") || rest.starts_with(" =")
+        };
+        text(path).lines().any(is_dependency)
+    };
+    let directory = |path: PathBuf| path.parent().expect("a file is in a directory").to_owned();
+    found.filter(depends).map(directory).collect()
+}
+
+/// Directories with Rust files that contain a word.
+fn directories_with(word: &str) -> BTreeSet<PathBuf> {
+    let found = rust_files().into_iter().filter(|path| contains_word(path, word, "//"));
+    found.map(|path| path.parent().expect("a file is in a directory").to_owned()).collect()
+}
+
+/// Crates in these directories, each read from the file of its root.
+fn crates() -> Vec<Crate> {
+    let roots = [
+        "crates/broker",
+        "crates/frames",
+        "crates/jobs",
+        "crates/storage",
+        "crates/web",
+        "migrations",
+        "benches/load",
+        "tests/servers",
+    ];
+    let files = ["src/lib.rs", "src/main.rs"].map(|root| files(&roots, root));
+    files.concat().iter().map(|root| Crate::read(root)).collect()
+}
+
+/// Write a crate to a directory, and read it.
+fn example(directory: &Path, sources: &[(&str, &str)]) -> Crate {
+    for (file, source) in sources {
+        std::fs::write(directory.join(file), source).expect("it can be written");
+    }
+    Crate::read(&directory.join("lib.rs"))
 }
 
 #[test]
-fn only_the_wrapper_of_libav_is_unsafe() {
-    let word = concat!("un", "safe");
-    assert_eq!(places(".rs", word, "//"), BTreeSet::from(["crates/frames/src/av".into()]));
+fn cycles_and_upward_uses_are_found() {
+    let directory = scratch();
+    let uses = |pairs: &[(&str, &str)]| -> Vec<String> {
+        let file = |name: &str| directory.path().join(name).display().to_string();
+        pairs.iter().map(|(user, used)| format!("{} uses {}", file(user), file(used))).collect()
+    };
+    let lower = ("a.rs", "pub struct A; // crate::b\nconst B: &str = \"crate::b::B\";");
+    let tests = "#[cfg(test)] mod tests { use crate::c::C; }";
+
+    // Through a re-export of the root.
+    let upper = ("b.rs", format!("use crate::A as Other;\npub struct B; {tests}"));
+    let root = ("lib.rs", "mod a;\nmod b;\nmod c;\npub use a::A;");
+    let last = ("c.rs", "pub struct C(super::b::B);");
+    let valid = example(directory.path(), &[lower, (upper.0, &upper.1), root, last]);
+    assert_eq!((valid.cycles(), valid.upward_uses()), (Vec::new(), Vec::new()));
+
+    let upper = ("b.rs", "pub fn b(c: &crate::c::C) -> crate::Item { unimplemented!() }");
+    let root = ("lib.rs", "mod a;\nmod b;\nmod c;\npub struct Item;");
+    let invalid = example(directory.path(), &[lower, upper, root, last]);
+    assert_eq!(invalid.cycles(), uses(&[("b.rs", "c.rs"), ("c.rs", "b.rs")]));
+    assert_eq!(invalid.upward_uses(), uses(&[("b.rs", "lib.rs"), ("b.rs", "c.rs")]));
 }
 
-/// What tests may make a process do, a release cannot be made to do: it takes features that nobody
-/// gets without asking.
+#[test]
+fn modules_have_no_cycles() {
+    let cycles: Vec<String> = crates().iter().flat_map(Crate::cycles).collect();
+    assert!(cycles.is_empty(), "uses in cycles of modules:\n{}", cycles.join("\n"));
+}
+
+/// The order of the `mod` declarations is the order of dependencies: a module uses only modules
+/// that are declared above it, and nothing that the root of its crate defines.
+#[test]
+fn modules_are_declared_in_dependency_order() {
+    let upward: Vec<String> = crates().iter().flat_map(Crate::upward_uses).collect();
+    assert!(upward.is_empty(), "uses of modules that are declared below:\n{}", upward.join("\n"));
+}
+
+#[test]
+fn unsafe_code_is_only_in_the_wrapper_of_libav() {
+    let word = concat!("un", "safe");
+    let expected = BTreeSet::from(["crates/frames/src/av".into()]);
+    assert_eq!(directories_with(word), expected);
+}
+
+/// Hooks for tests are behind features, which no release enables.
 #[test]
 fn a_release_has_no_hooks_for_tests() {
     for manifest in files(&["crates"], "Cargo.toml") {
@@ -75,19 +128,20 @@ fn a_release_has_no_hooks_for_tests() {
 
 #[test]
 fn only_the_engine_depends_on_libav() {
-    assert_eq!(places("Cargo.toml", "ffmpeg-next", "#"), BTreeSet::from(["crates/frames".into()]));
+    let expected = BTreeSet::from(["crates/frames".into()]);
+    assert_eq!(dependents("ffmpeg-next"), expected);
     for other in ["ffmpeg-sys-next", "rsmpeg", "ac-ffmpeg"] {
-        assert_eq!(places("Cargo.toml", other, "#"), BTreeSet::new(), "{other}");
+        assert_eq!(dependents(other), BTreeSet::new(), "{other}");
     }
 }
 
-/// Each of these is known to the crates whose duty it is, and to nobody else.
+/// Each of these libraries is a dependency of the crates that wrap it, and of no others.
 #[test]
-fn every_dependency_has_its_place() {
-    for (dependency, places_of_it) in [
+fn libraries_are_dependencies_only_of_their_wrappers() {
+    for (dependency, expected) in [
         ("sea-orm", vec!["crates/database"]),
         ("sea-orm-migration", vec!["crates/database", "migrations"]),
-        // The benches hold the service against what the SDK itself does.
+        // The benches compare the store with the SDK.
         ("aws-sdk-s3", vec!["benches", "crates/storage"]),
         ("lapin", vec!["crates/broker"]),
         ("redis", vec!["crates/api"]),
@@ -102,24 +156,16 @@ fn every_dependency_has_its_place() {
         ("poem-openapi", vec!["crates/api"]),
         ("jsonwebtoken", vec!["crates/api", "tests"]),
         ("argon2", vec!["crates/api"]),
-        (
-            "frames",
-            vec!["benches", "crates/app", "crates/frames", "crates/worker", "tests", "tests/fuzz"],
-        ),
+        ("frames", vec!["benches", "crates/app", "crates/worker", "tests", "tests/fuzz"]),
     ] {
-        let naming = files(&["crates", "migrations", "tests", "benches"], "Cargo.toml")
-            .into_iter()
-            .filter(|path| names(path, dependency, "#"));
-        let found: BTreeSet<PathBuf> =
-            naming.filter_map(|path| Some(path.parent()?.to_owned())).collect();
-        assert_eq!(found, places_of_it.into_iter().map(PathBuf::from).collect(), "{dependency}");
+        let expected = expected.into_iter().map(PathBuf::from).collect();
+        assert_eq!(dependents(dependency), expected, "{dependency}");
     }
 }
 
-/// Dependencies run downwards: app, then api, web, worker and notifier, then database, broker and
-/// storage, then jobs.
+/// A crate depends only on crates of the layers below its own.
 #[test]
-fn crates_know_only_what_lies_below_them() {
+fn crates_depend_only_on_lower_layers() {
     let layers: [&[&str]; 5] = [
         &["app"],
         &["api", "notifier", "web", "worker"],
@@ -137,7 +183,7 @@ fn crates_know_only_what_lies_below_them() {
             for other in layers[..=depth].concat().into_iter().filter(|other| other != name) {
                 assert!(
                     !text(&manifest).contains(&format!("\n{other}.workspace")),
-                    "{name} knows {other}"
+                    "{name} depends on {other}"
                 );
             }
         }
@@ -145,14 +191,14 @@ fn crates_know_only_what_lies_below_them() {
     for name in layers.concat() {
         assert!(
             !text(Path::new("benches/load/Cargo.toml")).contains(&format!("\n{name}.workspace")),
-            "the load generator knows {name}"
+            "the load generator depends on {name}"
         );
     }
 }
 
-/// Object keys are built in one place, so that a change of their form changes that place alone.
+/// Object keys are built in one file, so that a change of their format changes only that file.
 #[test]
-fn object_keys_are_built_in_one_place() {
+fn object_keys_are_built_in_one_file() {
     let forms = ["input.{", "output-{"];
     let building: Vec<PathBuf> = files(&["crates/api", "crates/storage", "crates/worker"], ".rs")
         .into_iter()
@@ -162,14 +208,14 @@ fn object_keys_are_built_in_one_place() {
 }
 
 #[test]
-fn the_engine_knows_no_async_run_time() {
+fn the_engine_has_no_async_code() {
     for word in ["tokio", "async", "futures", "reqwest", "hyper", "sqlx"] {
         for (suffix, comment) in [(".rs", "//"), ("Cargo.toml", "#")] {
-            let naming: Vec<_> = files(&["crates/frames"], suffix)
+            let found: Vec<_> = files(&["crates/frames"], suffix)
                 .into_iter()
-                .filter(|path| names(path, word, comment))
+                .filter(|path| contains_word(path, word, comment))
                 .collect();
-            assert_eq!(naming, Vec::<PathBuf>::new(), "{word}");
+            assert_eq!(found, Vec::<PathBuf>::new(), "{word}");
         }
     }
 }
@@ -196,9 +242,9 @@ fn modules_of_the_page_have_no_import_cycles() {
     }
 }
 
-/// A crate with such a name becomes the place for everything.
+/// A crate with a vague name collects unrelated code.
 #[test]
-fn every_crate_has_a_purpose_in_its_name() {
+fn crate_names_state_a_purpose() {
     let crates = files(&["crates"], "Cargo.toml");
     let names: BTreeSet<String> = crates
         .iter()
@@ -206,7 +252,7 @@ fn every_crate_has_a_purpose_in_its_name() {
             text(path).lines().find_map(|line| Some(line.strip_prefix("name = ")?.to_owned()))
         })
         .collect();
-    assert_eq!(names.len(), crates.len(), "a crate without a name of its own");
+    assert_eq!(names.len(), crates.len(), "a crate without a name, or a name used twice");
     for vague in ["common", "core", "shared", "utils", "util", "helpers"] {
         assert!(!names.contains(&format!("\"{vague}\"")), "{vague}");
     }
@@ -215,9 +261,11 @@ fn every_crate_has_a_purpose_in_its_name() {
 #[test]
 fn files_stay_short_enough_to_read() {
     const LINES: usize = 700;
-    let lengths = files(&["crates", "tests", "benches"], ".rs")
-        .into_iter()
-        .map(|path| (text(&path).lines().count(), path));
+    let lengths = rust_files().into_iter().map(|path| (text(&path).lines().count(), path));
     let long: Vec<_> = lengths.filter(|(lines, _)| *lines > LINES).collect();
     assert_eq!(long, [], "lines of files that are too long");
+}
+
+fn rust_files() -> Vec<PathBuf> {
+    files(&["crates", "migrations", "tests", "benches"], ".rs")
 }

@@ -1,5 +1,4 @@
-//! The command keeps its word to the shell: exit codes, one line for each failure, and never half
-//! an archive.
+//! The command line: exit codes, one line for each failure, and never a partial archive.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -8,10 +7,11 @@ use std::process::{Command, Stdio};
 use frames::Options;
 use serde_json::Value;
 
-use crate::harness::{
-    Archive, Run, extract, fiapx, fixture, listing, output, poll, run, scratch, single_line, tool,
-    within,
-};
+use crate::harness::archive::Archive;
+use crate::harness::checks::{poll, with_timeout};
+use crate::harness::clips::{SHORT, file_names, fixture, scratch};
+use crate::harness::extraction::extract;
+use crate::harness::programs::{ProgramOutput, error_line, fiapx, output, run, tool};
 
 /// `fiapx extract VIDEO -o OUTPUT`.
 fn extract_to(video: &Path, archive: &Path) -> Command {
@@ -20,45 +20,45 @@ fn extract_to(video: &Path, archive: &Path) -> Command {
     command
 }
 
-/// The command has to fail in one line; gives it.
-fn failure(run: &Run) -> String {
+/// Check that the command fails with one line; return it.
+fn failure(run: &ProgramOutput) -> String {
     assert_eq!((run.code, run.stdout.len()), (Some(1), 0), "{}", run.stderr);
-    single_line(run).expect("one line says what is wrong").to_owned()
+    error_line(run).expect("one line").to_owned()
 }
 
 #[test]
-fn what_is_no_video_is_refused_in_a_line() {
+fn invalid_inputs_fail_with_one_line() {
     let directory = scratch();
     let (empty, pipe) = (directory.path().join("empty.mp4"), directory.path().join("pipe.mp4"));
-    std::fs::write(&empty, "").expect("there is room");
+    std::fs::write(&empty, "").expect("it can be written");
     output(tool("mkfifo").arg(&pipe)).expect("a pipe can be made");
-    let before = listing(directory.path());
+    let before = file_names(directory.path());
     let cases = [
         (directory.path().to_owned(), "is a directory, not a video"),
         (directory.path().join("missing.mp4"), "No such file or directory"),
         (empty, "the file is empty [EMPTY_FILE]"),
-        // Nobody writes to the pipe, so opening it would wait for ever.
+        // Nothing writes to the pipe, so opening it would block forever.
         (pipe, "is not a regular file"),
         ("/dev/zero".into(), "is not a regular file"),
     ];
-    for (video, complaint) in cases {
+    for (video, message) in cases {
         let archive = directory.path().join("archive.zip");
         for command in [&mut extract_to(&video, &archive), fiapx().arg("probe").arg(&video)] {
             let line = failure(&run(command));
-            assert!(line.contains(complaint) && line.contains(&*video.to_string_lossy()), "{line}");
+            assert!(line.contains(message) && line.contains(&*video.to_string_lossy()), "{line}");
         }
     }
-    assert_eq!(listing(directory.path()), before);
+    assert_eq!(file_names(directory.path()), before);
 }
 
 #[test]
-fn outputs_that_cannot_be_are_refused_in_a_line() {
-    let (directory, clip) = (scratch(), fixture("good/h264_aac.mp4"));
+fn invalid_outputs_fail_with_one_line() {
+    let (directory, clip) = (scratch(), fixture(SHORT));
     let video = directory.path().join("video.mp4");
-    std::fs::copy(&clip, &video).expect("there is room");
+    std::fs::copy(&clip, &video).expect("it can be written");
     let alias = directory.path().join("alias.zip");
     symlink(&video, &alias).expect("a link can be made");
-    let before = listing(directory.path());
+    let before = file_names(directory.path());
     let cases = [
         (Path::new("/dev/full").to_owned(), "No space left on device"),
         (directory.path().join("nowhere/archive.zip"), "No such file or directory"),
@@ -66,36 +66,39 @@ fn outputs_that_cannot_be_are_refused_in_a_line() {
         (video.clone(), "is the video itself"),
         (alias, "is the video itself"),
     ];
-    for (archive, complaint) in cases {
+    for (archive, message) in cases {
         let line = failure(&run(&mut extract_to(&video, &archive)));
-        assert!(line.contains(complaint), "{line}");
+        assert!(line.contains(message), "{line}");
     }
-    assert_eq!(listing(directory.path()), before);
+    assert_eq!(file_names(directory.path()), before);
     assert!(
-        std::fs::read(video).expect("the video is there")
+        std::fs::read(video).expect("the video exists")
             == std::fs::read(clip).expect("the clip is there"),
-        "the video was touched"
+        "the video was changed"
     );
 }
 
 #[test]
 fn a_closed_pipe_ends_the_command() {
-    // So large an archive that no pipe holds it.
+    // The archive is larger than the buffer of a pipe.
     let clip = fixture("long/10.mp4");
     let directory = scratch();
     let [error, code] = ["error", "code"].map(|name| directory.path().join(name));
     let mut shell = Command::new("sh");
     shell.args(["-c", "{ \"$1\" extract \"$2\" -o - 2> \"$3\"; echo $? > \"$4\"; } | true", "sh"]);
     output(shell.arg(fiapx().get_program()).arg(clip).arg(&error).arg(&code))
-        .expect("the pipe's other end succeeds");
-    let read = |path| std::fs::read_to_string(path).expect("the shell has written it");
-    let failed =
-        Run { code: read(code).trim().parse().ok(), stdout: Vec::new(), stderr: read(error) };
+        .expect("the reader succeeds");
+    let read = |path| std::fs::read_to_string(path).expect("the shell wrote it");
+    let failed = ProgramOutput {
+        code: read(code).trim().parse().ok(),
+        stdout: Vec::new(),
+        stderr: read(error),
+    };
     assert!(failure(&failed).contains("Broken pipe"), "{}", failed.stderr);
 }
 
 #[test]
-fn an_interrupt_leaves_nothing() {
+fn an_interrupted_command_leaves_no_file() {
     for signal in ["INT", "TERM"] {
         let directory = scratch();
         let archive = directory.path().join("archive.zip");
@@ -106,28 +109,28 @@ fn an_interrupt_leaves_nothing() {
             .stderr(Stdio::piped())
             .spawn();
         let child = child.expect("the command can be started");
-        // Once there are bytes, the signals are listened for.
-        poll("a part of the archive", || {
+        // The signal handlers are installed before the first byte is written.
+        poll("the first bytes of the archive", || {
             let part = directory.path().read_dir().ok()?.next()?.ok()?;
             (part.metadata().ok()?.len() > 0).then_some(())
         });
         output(Command::new("sh").args(["-c", &format!("kill -{signal} {}", child.id())]))
-            .expect("the command is still at work");
-        let ended = within("an interrupted command", || child.wait_with_output())
+            .expect("the command is still running");
+        let ended = with_timeout("an interrupted command", || child.wait_with_output())
             .expect("the command ends");
-        let run = Run {
+        let run = ProgramOutput {
             code: ended.status.code(),
             stdout: ended.stdout,
             stderr: String::from_utf8_lossy(&ended.stderr).into_owned(),
         };
         assert!(failure(&run).ends_with("cancelled [CANCELLED]"), "SIG{signal}: {}", run.stderr);
-        assert_eq!(listing(directory.path()), Vec::<String>::new(), "SIG{signal}");
+        assert_eq!(file_names(directory.path()), Vec::<String>::new(), "SIG{signal}");
     }
 }
 
 #[test]
-fn wrong_usage_is_told_apart() {
-    let clip = fixture("good/h264_aac.mp4");
+fn wrong_usage_has_its_own_exit_code() {
+    let clip = fixture(SHORT);
     let clip = clip.to_str().expect("a plain path");
     let wrong: [&[&str]; 8] = [
         &[],
@@ -145,8 +148,8 @@ fn wrong_usage_is_told_apart() {
         assert_eq!((run.code, run.stdout.len()), (Some(2), 0), "{arguments:?}: {}", run.stderr);
         assert!(run.stderr.contains("help"), "{arguments:?}: {}", run.stderr);
     }
-    assert_eq!(listing(directory.path()), Vec::<String>::new());
-    let help = output(fiapx().arg("--help")).expect("help is no error");
+    assert_eq!(file_names(directory.path()), Vec::<String>::new());
+    let help = output(fiapx().arg("--help")).expect("help succeeds");
     assert!(String::from_utf8_lossy(&help).contains("extract"));
 }
 
@@ -166,15 +169,20 @@ fn json_is_one_line_with_these_keys() {
             .unwrap_or_else(|| panic!("{time} should be in {text}"));
         assert!(taken.as_f64().is_some_and(|seconds| seconds > 0.0), "{time}: {taken}");
     }
-    let size = archive.metadata().expect("the archive is there").len();
+    let size = archive.metadata().expect("the archive exists").len();
     let expected = serde_json::json!({
-        "frames": 11, "expected": 11, "complete": true, "duration_s": 10.5, "zip_bytes": size, "warnings": [],
+        "frames": 11,
+        "expected": 11,
+        "complete": true,
+        "duration_s": 10.5,
+        "zip_bytes": size,
+        "warnings": [],
     });
     assert_eq!(line, expected);
 }
 
 #[test]
-fn a_damaged_video_is_a_success_with_warnings() {
+fn a_damaged_video_succeeds_with_warnings() {
     let directory = scratch();
     let run = run(extract_to(
         &fixture("cut/cut_at_60_percent.mp4"),
@@ -184,10 +192,10 @@ fn a_damaged_video_is_a_success_with_warnings() {
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     let line: Value = serde_json::from_slice(&run.stdout).expect("JSON");
     assert_eq!((&line["complete"], &line["expected"]), (&Value::from(false), &Value::from(70)));
-    let told =
+    let are_warnings =
         run.stderr.lines().all(|line| line.starts_with("fiapx: ") && line.contains(": warning: "));
     assert!(
-        told && run.stderr.contains(&format!("{} of 70 pictures", line["frames"])),
+        are_warnings && run.stderr.contains(&format!("{} of 70 frames", line["frames"])),
         "{}",
         run.stderr
     );
@@ -198,58 +206,57 @@ fn standard_output_and_files_get_the_same_bytes() {
     let (directory, clip) = (scratch(), fixture("good/hevc_pyramid.mkv"));
     let run = run(fiapx().args(["extract", "-o", "-"]).arg(&clip).current_dir(directory.path()));
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
-    assert_eq!(listing(directory.path()), Vec::<String>::new());
+    assert_eq!(file_names(directory.path()), Vec::<String>::new());
     let archive = directory.path().join("archive.zip");
-    let printed = output(&mut extract_to(&clip, &archive)).expect("the clip is good");
-    assert!(String::from_utf8_lossy(&printed).contains("archive.zip: 8 pictures"), "{printed:?}");
-    let bytes = std::fs::read(archive).expect("the archive is there");
-    assert!(run.stdout == bytes, "the archive on standard output is another");
+    let printed = output(&mut extract_to(&clip, &archive)).expect("the clip is valid");
+    assert!(String::from_utf8_lossy(&printed).contains("archive.zip: 8 frames"), "{printed:?}");
+    let bytes = std::fs::read(archive).expect("the archive exists");
+    assert!(run.stdout == bytes, "the archive on standard output differs");
     assert!(
-        bytes == extract(&clip, &Options::default()).expect("the clip is good"),
-        "the library's archive is another"
+        bytes == extract(&clip, &Options::default()).expect("the clip is valid"),
+        "the library's archive differs"
     );
 }
 
 #[test]
 fn the_archive_is_named_after_the_video() {
     let (directory, elsewhere) = (scratch(), scratch());
-    let video = elsewhere.path().join("a film.of mine.mp4");
-    std::fs::copy(fixture("good/h264_aac.mp4"), &video).expect("there is room");
+    let video = elsewhere.path().join("a video.of mine.mp4");
+    std::fs::copy(fixture(SHORT), &video).expect("it can be written");
     output(fiapx().arg("extract").arg(&video).current_dir(directory.path()))
-        .expect("the clip is good");
-    assert_eq!(listing(directory.path()), ["a film.of mine.zip"]);
-    assert_eq!(listing(elsewhere.path()), ["a film.of mine.mp4"]);
+        .expect("the clip is valid");
+    assert_eq!(file_names(directory.path()), ["a video.of mine.zip"]);
+    assert_eq!(file_names(elsewhere.path()), ["a video.of mine.mp4"]);
     let archive =
-        std::fs::read(directory.path().join("a film.of mine.zip")).expect("the archive is there");
-    assert_eq!(Archive::read(archive).expect("the archive is whole").pictures.len(), 6);
+        std::fs::read(directory.path().join("a video.of mine.zip")).expect("the archive exists");
+    assert_eq!(Archive::read(archive).expect("the archive is complete").frames.len(), 6);
 }
 
 #[test]
-fn an_archive_that_is_there_survives_a_failure_and_yields_to_a_success() {
+fn an_existing_archive_is_kept_on_failure_and_replaced_on_success() {
     let directory = scratch();
     let archive = directory.path().join("archive.zip");
-    std::fs::write(&archive, "precious").expect("there is room");
+    std::fs::write(&archive, "precious").expect("it can be written");
     failure(&run(&mut extract_to(&fixture("broken/noise_in_mkv.mkv"), &archive)));
-    assert_eq!(std::fs::read(&archive).expect("it is still there"), b"precious");
-    output(&mut extract_to(&fixture("good/h264_aac.mp4"), &archive)).expect("the clip is good");
-    Archive::read(std::fs::read(&archive).expect("it is there")).expect("it is an archive now");
-    assert_eq!(listing(directory.path()), ["archive.zip"]);
+    assert_eq!(std::fs::read(&archive).expect("it still exists"), b"precious");
+    output(&mut extract_to(&fixture(SHORT), &archive)).expect("the clip is valid");
+    Archive::read(std::fs::read(&archive).expect("it exists")).expect("it is an archive");
+    assert_eq!(file_names(directory.path()), ["archive.zip"]);
 }
 
 #[test]
-fn probe_foretells_the_archive() {
+fn probe_predicts_the_archive() {
     let clip = fixture("good/seventy_seconds.mp4");
-    let printed = output(fiapx().args(["probe", "--json"]).arg(&clip)).expect("the clip is good");
+    let printed = output(fiapx().args(["probe", "--json"]).arg(&clip)).expect("the clip is valid");
     let line = String::from_utf8(printed).expect("JSON is UTF-8");
     assert_eq!(line.lines().count(), 1);
     let forecast: Value = serde_json::from_str(&line).expect("JSON");
-    let archive = Archive::read(extract(&clip, &Options::default()).expect("the clip is good"))
-        .expect("the archive is whole");
+    let archive = Archive::read(extract(&clip, &Options::default()).expect("the clip is valid"))
+        .expect("the archive is complete");
     assert_eq!(forecast["frames"], archive.manifest["written"]);
-    // Whether pictures are interlaced is seen only where they are decoded.
     assert_eq!(forecast["source"], archive.manifest["source"]);
     let size = forecast["zip_bytes"].as_u64().expect("a size") as f64 / archive.bytes.len() as f64;
-    assert!((0.3..3.0).contains(&size), "foretold {size} times the archive's size");
-    let text = output(fiapx().arg("probe").arg(&clip)).expect("the clip is good");
-    assert!(String::from_utf8_lossy(&text).contains("70 pictures"), "{text:?}");
+    assert!((0.3..3.0).contains(&size), "predicted {size} times the archive's size");
+    let text = output(fiapx().arg("probe").arg(&clip)).expect("the clip is valid");
+    assert!(String::from_utf8_lossy(&text).contains("70 frames"), "{text:?}");
 }

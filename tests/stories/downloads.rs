@@ -1,4 +1,4 @@
-//! Downloads: links that open one archive to anybody for a while.
+//! Downloads: signed links to one archive that expire.
 
 use std::time::Duration;
 
@@ -7,39 +7,47 @@ use reqwest::{Method, StatusCode};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::harness::{fiapx, fixture, output, scratch};
-use crate::parts::Parts::{self, Embedded, Servers};
-use crate::service::{Client, Service, User, answer, bytes_of};
+use crate::harness::client::{Client, User, fetch_json};
+use crate::harness::clips::{LONG, ONE_FRAME, SHORT, clip_bytes, fixture, scratch};
+use crate::harness::parts::Parts::{self, Embedded, Servers};
+use crate::harness::programs::{fiapx, output};
+use crate::harness::service::Service;
 
-const CLIP: &str = "good/h264_aac.mp4";
-/// A clip that takes no time.
-const SHORT: &str = "good/shorter_than_half_a_second.mp4";
-
-/// Ask for a link; gives the answer of a success.
+/// Request a download link, and return the response.
 async fn link(user: &User<'_>, job: &str) -> Value {
     let (status, link) = user.get(&format!("/jobs/{job}/download")).await;
     assert_eq!(status, StatusCode::OK, "{link}");
     link
 }
 
-/// The address in a link.
+/// URL of a link.
 fn url(link: &Value) -> String {
     link["download_url"].as_str().expect("a link").to_owned()
 }
 
-/// Follow a link as anybody, with these headers.
-async fn follow(
-    client: &Client,
-    url: &str,
-    headers: &[(&str, &str)],
-) -> (StatusCode, HeaderMap, Vec<u8>) {
+/// Response of a download.
+struct Download {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Download {
+    fn header(&self, name: &str) -> String {
+        header(&self.headers, name)
+    }
+}
+
+/// Follow a link without credentials, with these headers.
+async fn follow(client: &Client, url: &str, headers: &[(&str, &str)]) -> Download {
     let request =
         headers.iter().fold(client.request(Method::GET, url), |request, (name, value)| {
             request.header(*name, *value)
         });
-    let response = request.send().await.expect("the service answers");
+    let response = request.send().await.expect("the service responds");
     let (status, headers) = (response.status(), response.headers().clone());
-    (status, headers, response.bytes().await.expect("the answer comes whole").to_vec())
+    let body = response.bytes().await.expect("the response completes").to_vec();
+    Download { status, headers, body }
 }
 
 fn header(headers: &HeaderMap, name: &str) -> String {
@@ -51,19 +59,37 @@ fn header(headers: &HeaderMap, name: &str) -> String {
         .to_owned()
 }
 
-/// Status and code of a refusal.
-async fn refused(client: &Client, url: &str) -> (u16, Value) {
-    let (status, problem) = answer(client.request(Method::GET, url)).await;
+/// An archive that is ready to be downloaded.
+struct Ready {
+    url: String,
+    etag: String,
+    bytes: Vec<u8>,
+}
+
+impl Ready {
+    /// Upload a clip, wait for its archive, and download it.
+    async fn of(user: &User<'_>, clip: &str) -> Self {
+        let job = user.upload_clip(clip).await;
+        user.wait_until_done(&job).await;
+        let url = url(&link(user, &job).await);
+        let download = follow(user.client, &url, &[]).await;
+        Self { url, etag: download.header("etag"), bytes: download.body }
+    }
+}
+
+/// Status and error code of a URL.
+async fn error_of(client: &Client, url: &str) -> (u16, Value) {
+    let (status, problem) = fetch_json(client.request(Method::GET, url)).await;
     (status.as_u16(), problem["code"].clone())
 }
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn the_archive_is_the_one_that_the_command_makes(#[values(Embedded, Servers)] parts: Parts) {
+async fn the_archive_equals_that_of_the_command(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let user = service.user().await;
-    let job = user.send(CLIP).await;
-    let view = user.done(&job).await;
+    let job = user.upload_clip(SHORT).await;
+    let view = user.wait_until_done(&job).await;
     let link = link(&user, &job).await;
     let fields: Vec<&String> = link.as_object().expect("an object").keys().collect();
     assert_eq!(fields.len(), 4, "{link}");
@@ -71,37 +97,39 @@ async fn the_archive_is_the_one_that_the_command_makes(#[values(Embedded, Server
         (&link["expires_in"], &link["filename"], &link["size_bytes"]),
         (&json!(900), &json!("h264_aac.zip"), &view["zip_size_bytes"])
     );
-    let store = match &service.places {
-        Some(places) => format!(
+    let store = match &service.namespaces {
+        Some(namespaces) => format!(
             "{}/{}",
-            places.told_of("S3_ENDPOINT").expect("it is there"),
-            places.bucket.name()
+            namespaces.setting("S3_ENDPOINT").expect("the setting exists"),
+            namespaces.bucket.name()
         ),
         None => format!("{}/files", service.base()),
     };
     assert!(url(&link).starts_with(&format!("{store}/videos/{}/{job}/", user.id)), "{link}");
 
-    // Nobody is logged in here.
-    let (status, headers, archive) = follow(&service, &url(&link), &[]).await;
-    assert_eq!(status, StatusCode::OK);
-    let told =
-        ["content-type", "content-length", "accept-ranges"].map(|name| header(&headers, name));
-    assert_eq!(told, ["application/zip".to_owned(), archive.len().to_string(), "bytes".to_owned()]);
+    // The link itself is the credential.
+    let download = follow(&service, &url(&link), &[]).await;
+    assert_eq!(download.status, StatusCode::OK);
+    let archive = &download.body;
+    assert_eq!(
+        ["content-type", "content-length", "accept-ranges"].map(|name| download.header(name)),
+        ["application/zip".to_owned(), archive.len().to_string(), "bytes".to_owned()]
+    );
     assert_eq!(link["size_bytes"], archive.len());
 
     let directory = scratch();
     let path = directory.path().join("archive.zip");
-    output(fiapx().arg("extract").arg(fixture(CLIP)).arg("-o").arg(&path))
-        .expect("the clip is good");
+    output(fiapx().arg("extract").arg(fixture(SHORT)).arg("-o").arg(&path))
+        .expect("the clip is valid");
     assert!(
-        std::fs::read(path).expect("the archive is there") == archive,
-        "the command makes another archive"
+        std::fs::read(path).expect("the archive exists") == *archive,
+        "the archive of the command differs"
     );
 }
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn the_archive_is_offered_under_the_videos_name(#[values(Embedded, Servers)] parts: Parts) {
+async fn the_archive_is_named_after_the_video(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let user = service.user().await;
     let names = [
@@ -120,24 +148,25 @@ async fn the_archive_is_offered_under_the_videos_name(#[values(Embedded, Servers
         ("a;b=c'd.mp4", "a;b=c'd.zip", "a_b_c_d.zip", "a%3Bb%3Dc%27d.zip"),
     ];
     for (video, archive, plain, encoded) in names {
-        // As browsers send names: as they are, in UTF-8.
+        // Browsers send names in UTF-8 without encoding them.
         let disposition = format!(
             "--line\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{video}\"\r\n\r\n"
         );
-        let content = [disposition.as_bytes(), &bytes_of(SHORT), b"\r\n--line--\r\n"].concat();
+        let content =
+            [disposition.as_bytes(), &clip_bytes(ONE_FRAME), b"\r\n--line--\r\n"].concat();
         let request = user
             .request(Method::POST, "/videos/upload")
             .header("Content-Type", "multipart/form-data; boundary=line");
-        let (status, accepted) = answer(request.body(content)).await;
+        let (status, accepted) = fetch_json(request.body(content)).await;
         assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
         let job = accepted["job_id"].as_str().expect("an id").to_owned();
-        user.done(&job).await;
+        user.wait_until_done(&job).await;
         let link = link(&user, &job).await;
         assert_eq!(link["filename"], archive);
-        let (status, headers, _) = follow(&service, &url(&link), &[]).await;
+        let download = follow(&service, &url(&link), &[]).await;
         let disposition = format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}");
         assert_eq!(
-            (status, header(&headers, "content-disposition")),
+            (download.status, download.header("content-disposition")),
             (StatusCode::OK, disposition)
         );
     }
@@ -148,14 +177,11 @@ async fn the_archive_is_offered_under_the_videos_name(#[values(Embedded, Servers
 async fn downloads_can_be_resumed(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let user = service.user().await;
-    let job = user.send(CLIP).await;
-    user.done(&job).await;
-    let url = url(&link(&user, &job).await);
-    let (_, headers, whole) = follow(&service, &url, &[]).await;
-    let (size, etag) = (whole.len(), header(&headers, "etag"));
+    let Ready { url, etag, bytes: whole } = Ready::of(&user, SHORT).await;
+    let size = whole.len();
     assert!(
         etag.starts_with('"') && etag.ends_with('"') && etag.len() > 2,
-        "{etag} is no strong one"
+        "{etag} is not a strong entity tag"
     );
 
     let parts = [
@@ -168,82 +194,76 @@ async fn downloads_can_be_resumed(#[values(Embedded, Servers)] parts: Parts) {
         (format!("bytes=5-{}", size + 10), 5..size),
         ("bytes=5-18446744073709551615".to_owned(), 5..size),
     ];
-    for (asked, range) in parts {
-        let (status, headers, part) = follow(&service, &url, &[("Range", &asked)]).await;
-        let told = (
-            status,
-            header(&headers, "content-range"),
-            header(&headers, "content-length"),
-            header(&headers, "etag"),
-        );
+    for (requested, range) in parts {
+        let part = follow(&service, &url, &[("Range", &requested)]).await;
+        let headers = ["content-range", "content-length", "etag"].map(|name| part.header(name));
         let content_range = format!("bytes {}-{}/{size}", range.start, range.end - 1);
         assert_eq!(
-            told,
-            (StatusCode::PARTIAL_CONTENT, content_range, range.len().to_string(), etag.clone()),
-            "{asked}"
+            (part.status, headers),
+            (StatusCode::PARTIAL_CONTENT, [content_range, range.len().to_string(), etag.clone()]),
+            "{requested}"
         );
-        assert!(part == whole[range], "{asked}: other bytes");
+        assert!(part.body == whole[range], "{requested}: other bytes");
     }
     let middle = size / 2;
-    let (_, _, mut resumed) =
-        follow(&service, &url, &[("Range", &format!("bytes=0-{}", middle - 1))]).await;
+    let mut resumed =
+        follow(&service, &url, &[("Range", &format!("bytes=0-{}", middle - 1))]).await.body;
     let rest = [("Range", &*format!("bytes={middle}-")), ("If-Range", &*etag)];
-    resumed.extend(follow(&service, &url, &rest).await.2);
+    resumed.extend(follow(&service, &url, &rest).await.body);
     assert!(resumed == whole, "the two halves are not the whole");
 }
 
-/// On embedded parts alone, where it is us who answer; stores differ about what is no range.
+/// On embedded parts only, where the service itself responds; S3 stores treat invalid ranges in
+/// different ways.
 #[tokio::test(flavor = "multi_thread")]
-async fn odd_ranges_are_answered_as_the_standard_says() {
+async fn unusual_ranges_are_handled_as_the_standard_requires() {
     let service = Service::start().await;
     let user = service.user().await;
-    let job = user.send(CLIP).await;
-    user.done(&job).await;
-    let url = url(&link(&user, &job).await);
-    let (_, headers, whole) = follow(&service, &url, &[]).await;
-    let (size, etag) = (whole.len(), header(&headers, "etag"));
-    // Several at once, other units and what is no range give the whole (RFC 9110, 14.2).
-    for asked in ["bytes=0-1,5-6", "pictures=1-2", "bytes=9-1", "bytes=a-b", "bytes"] {
-        let (status, headers, all) = follow(&service, &url, &[("Range", asked)]).await;
+    let Ready { url, etag, bytes: whole } = Ready::of(&user, SHORT).await;
+    let size = whole.len();
+    // Several ranges, other units and invalid ranges give the whole archive (RFC 9110, 14.2).
+    for requested in ["bytes=0-1,5-6", "frames=1-2", "bytes=9-1", "bytes=a-b", "bytes"] {
+        let all = follow(&service, &url, &[("Range", requested)]).await;
         assert_eq!(
-            (status, headers.get("content-range"), all == whole),
+            (all.status, all.headers.get("content-range"), all.body == whole),
             (StatusCode::OK, None, true),
-            "{asked}"
+            "{requested}"
         );
     }
-    for asked in [format!("bytes={size}-"), "bytes=99999999999-".to_owned(), "bytes=-0".to_owned()]
+    for requested in
+        [format!("bytes={size}-"), "bytes=99999999999-".to_owned(), "bytes=-0".to_owned()]
     {
-        let (status, headers, problem) = follow(&service, &url, &[("Range", &asked)]).await;
-        let problem: Value = serde_json::from_slice(&problem).expect("problems are JSON");
+        let rejected = follow(&service, &url, &[("Range", &requested)]).await;
+        let problem: Value = serde_json::from_slice(&rejected.body).expect("problems are JSON");
         assert_eq!(
-            (status.as_u16(), &problem["code"]),
+            (rejected.status.as_u16(), &problem["code"]),
             (416, &json!("RANGE_NOT_SATISFIABLE")),
-            "{asked}"
+            "{requested}"
         );
-        assert_eq!(header(&headers, "content-range"), format!("bytes */{size}"), "{asked}");
+        assert_eq!(rejected.header("content-range"), format!("bytes */{size}"), "{requested}");
     }
     for (known, status, length) in
         [(etag.as_str(), 206, 100), ("\"other\"", 200, size), ("W/\"other\"", 200, size)]
     {
-        let answer = follow(&service, &url, &[("Range", "bytes=0-99"), ("If-Range", known)]).await;
-        assert_eq!((answer.0.as_u16(), answer.2.len()), (status, length), "{known}");
+        let part = follow(&service, &url, &[("Range", "bytes=0-99"), ("If-Range", known)]).await;
+        assert_eq!((part.status.as_u16(), part.body.len()), (status, length), "{known}");
     }
 
-    let head = service.request(Method::HEAD, &url).send().await.expect("the service answers");
+    let head = service.request(Method::HEAD, &url).send().await.expect("the service responds");
     assert_eq!(head.status(), StatusCode::OK);
-    let told = ["content-length", "etag", "accept-ranges", "content-type"]
+    let headers = ["content-length", "etag", "accept-ranges", "content-type"]
         .map(|name| header(head.headers(), name));
-    assert_eq!(told, [size.to_string(), etag, "bytes".to_owned(), "application/zip".to_owned()]);
+    assert_eq!(headers, [size.to_string(), etag, "bytes".to_owned(), "application/zip".to_owned()]);
 }
 
-/// On embedded parts alone, where the links are our own: S3 stores check theirs themselves.
+/// On embedded parts only, where the service itself checks links; S3 stores check their own.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_link_opens_nothing_else_and_not_for_ever() {
+async fn a_link_opens_only_its_archive_until_it_expires() {
     let service = Service::start().await;
     let user = service.user().await;
-    let (job, other) = (user.send(SHORT).await, user.send(SHORT).await);
-    user.done(&job).await;
-    user.done(&other).await;
+    let (job, other) = (user.upload_clip(ONE_FRAME).await, user.upload_clip(ONE_FRAME).await);
+    user.wait_until_done(&job).await;
+    user.wait_until_done(&other).await;
     let (opened, other) = (url(&link(&user, &job).await), url(&link(&user, &other).await));
     let value = |url: &str, name: &str| {
         let (_, rest) = url.split_once(&format!("{name}=")).expect("a parameter");
@@ -268,68 +288,68 @@ async fn a_link_opens_nothing_else_and_not_for_ever() {
     ];
     for tampered in tampered {
         assert_ne!(tampered, opened);
-        assert_eq!(refused(&service, &tampered).await, (403, json!("LINK_INVALID")), "{tampered}");
+        assert_eq!(error_of(&service, &tampered).await, (403, json!("LINK_INVALID")), "{tampered}");
     }
     for name in ["expires", "filename", "signature"] {
         assert_eq!(
-            refused(&service, &opened.replace(name, "something")).await,
+            error_of(&service, &opened.replace(name, "something")).await,
             (400, json!("INVALID_PARAMETER")),
             "no {name}"
         );
     }
 
-    // The link promises 900 s.
+    // Links are valid for 900 s.
     service.advance(Duration::from_secs(890));
-    assert_eq!(follow(&service, &opened, &[]).await.0, StatusCode::OK);
+    assert_eq!(follow(&service, &opened, &[]).await.status, StatusCode::OK);
     service.advance(Duration::from_secs(11));
-    assert_eq!(refused(&service, &opened).await, (410, json!("LINK_EXPIRED")));
+    assert_eq!(error_of(&service, &opened).await, (410, json!("LINK_EXPIRED")));
     assert_eq!(
-        follow(&service, &url(&link(&user, &job).await), &[]).await.0,
+        follow(&service, &url(&link(&user, &job).await), &[]).await.status,
         StatusCode::OK,
-        "the next is good"
+        "a new link is valid"
     );
 }
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn there_is_a_link_exactly_while_there_is_an_archive(
+async fn links_are_available_exactly_while_the_archive_exists(
     #[values(Embedded, Servers)] parts: Parts,
 ) {
     let service = parts.start().await;
     let mut user = service.user().await;
     let download = |job: &str| format!("/jobs/{job}/download");
     let code = |(status, problem): (StatusCode, Value)| (status.as_u16(), problem["code"].clone());
-    let running = user.send("long/240_pictures.mp4").await;
+    let running = user.upload_clip(LONG).await;
     assert_eq!(code(user.get(&download(&running)).await), (400, json!("NOT_DONE")));
-    user.until(&running, &["PROCESSING"]).await;
+    user.wait_for(&running, &["PROCESSING"]).await;
     assert_eq!(code(user.get(&download(&running)).await), (400, json!("NOT_DONE")));
     assert_eq!(user.delete(&format!("/videos/{running}")).await.0, StatusCode::OK);
     assert_eq!(
         code(user.get(&download(&running)).await),
         (400, json!("NOT_DONE")),
-        "there will never be one"
+        "a canceled job has no archive"
     );
-    let failed = user.send("broken/noise_in_mp4.mp4").await;
-    user.until(&failed, &["FAILED"]).await;
+    let failed = user.upload_clip("broken/noise_in_mp4.mp4").await;
+    user.wait_for(&failed, &["FAILED"]).await;
     assert_eq!(code(user.get(&download(&failed)).await), (400, json!("NOT_DONE")));
 
-    let (deleted, expired) = (user.send(SHORT).await, user.send(SHORT).await);
+    let (deleted, expired) = (user.upload_clip(ONE_FRAME).await, user.upload_clip(ONE_FRAME).await);
     for job in [&deleted, &expired] {
-        assert_eq!(user.done(job).await["download_available"], true);
+        assert_eq!(user.wait_until_done(job).await["download_available"], true);
     }
     let open = url(&link(&user, &deleted).await);
     assert_eq!(user.delete(&format!("/videos/{deleted}")).await.0, StatusCode::NO_CONTENT);
     assert_eq!(code(user.get(&download(&deleted)).await), (404, json!("JOB_NOT_FOUND")));
-    assert_eq!(follow(&service, &open, &[]).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(follow(&service, &open, &[]).await.status, StatusCode::NOT_FOUND);
 
     service.advance(Duration::from_hours(7 * 24));
     user.log_in_again().await;
     assert_eq!(
         code(user.get(&download(&expired)).await),
         (410, json!("ARCHIVE_EXPIRED")),
-        "before anybody has cleared up"
+        "before the maintenance removes the archive"
     );
-    service.running.upkeep().look().await.expect("the upkeep works");
+    service.run_maintenance().await;
     let (_, view) = user.get(&format!("/videos/{expired}")).await;
     assert_eq!((&view["status"], &view["download_available"]), (&json!("EXPIRED"), &json!(false)));
     assert_eq!(code(user.get(&download(&expired)).await), (410, json!("ARCHIVE_EXPIRED")));
@@ -341,64 +361,82 @@ async fn there_is_a_link_exactly_while_there_is_an_archive(
 async fn ten_downloads_a_minute_are_allowed(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let (user, other) = (service.user().await, service.user().await);
-    let (job, others) = (user.send(SHORT).await, other.send(SHORT).await);
-    user.done(&job).await;
-    other.done(&others).await;
-    let ask = async |user: &User<'_>, job: &str| {
-        let request = user.request(Method::GET, &format!("/jobs/{job}/download"));
-        let response = request.send().await.expect("the service answers");
-        let number =
-            |name: &str| header(response.headers(), name).parse::<u64>().expect("a number");
-        let limits = ["ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"].map(number);
-        let pause = response.headers().contains_key("retry-after").then(|| number("retry-after"));
-        (response.status().as_u16(), limits, pause, response.bytes().await.expect("it comes whole"))
-    };
-    // What gives no link does not count.
+    let (job, others) = (user.upload_clip(ONE_FRAME).await, other.upload_clip(ONE_FRAME).await);
+    user.wait_until_done(&job).await;
+    other.wait_until_done(&others).await;
+    // Requests that give no link do not count.
     for _ in 0..12 {
         assert_eq!(user.get(&format!("/jobs/{others}/download")).await.0, StatusCode::FORBIDDEN);
     }
     for remaining in (0..10).rev() {
-        let (status, [limit, left, reset], pause, _) = ask(&user, &job).await;
-        assert_eq!((status, limit, left, pause), (200, 10, remaining, None));
-        assert!((1..=60).contains(&reset), "{reset}");
+        let limited = request_link(&user, &job).await;
+        let Limited { status, limit, retry_after, .. } = limited;
+        assert_eq!((status, limit, limited.remaining, retry_after), (200, 10, remaining, None));
+        assert!((1..=60).contains(&limited.reset), "{}", limited.reset);
     }
     for _ in 0..2 {
-        let (status, [limit, left, reset], pause, problem) = ask(&user, &job).await;
-        let problem: Value = serde_json::from_slice(&problem).expect("problems are JSON");
+        let Limited { status, limit, remaining, reset, retry_after, body } =
+            request_link(&user, &job).await;
         assert_eq!(
-            (status, limit, left, &problem["code"]),
+            (status, limit, remaining, &body["code"]),
             (429, 10, 0, &json!("TOO_MANY_DOWNLOADS"))
         );
-        assert_eq!(pause, Some(reset));
+        assert_eq!(retry_after, Some(reset));
         assert!((1..=60).contains(&reset), "{reset}");
     }
-    assert_eq!(ask(&other, &others).await.1, [10, 9, 60], "somebody else is not affected");
+    let limits = async |user: &User<'_>, job: &str| {
+        let Limited { limit, remaining, reset, .. } = request_link(user, job).await;
+        [limit, remaining, reset]
+    };
+    assert_eq!(limits(&other, &others).await, [10, 9, 60], "another user is not limited");
 
-    let (_, [_, _, reset], _, _) = ask(&user, &job).await;
+    let reset = request_link(&user, &job).await.reset;
     service.advance(Duration::from_secs(reset));
-    let (status, _, _, _) = ask(&user, &job).await;
-    assert_eq!(status, 200, "the answer said when");
+    assert_eq!(request_link(&user, &job).await.status, 200, "allowed after the announced time");
     service.advance(Duration::from_mins(1));
-    assert_eq!(ask(&user, &job).await.1, [10, 9, 60], "all are forgotten after a minute");
+    assert_eq!(limits(&user, &job).await, [10, 9, 60], "counts end after a minute");
 }
 
-/// On embedded parts alone: with others, links lead to the S3 store.
+/// Response to a request for a link, with its rate limit headers.
+struct Limited {
+    status: u16,
+    limit: u64,
+    remaining: u64,
+    /// Seconds until the count ends.
+    reset: u64,
+    retry_after: Option<u64>,
+    body: Value,
+}
+
+async fn request_link(user: &User<'_>, job: &str) -> Limited {
+    let request = user.request(Method::GET, &format!("/jobs/{job}/download"));
+    let response = request.send().await.expect("the service responds");
+    let number = |name: &str| header(response.headers(), name).parse::<u64>().expect("a number");
+    let [limit, remaining, reset] =
+        ["ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"].map(number);
+    let retry_after = response.headers().contains_key("retry-after").then(|| number("retry-after"));
+    let status = response.status().as_u16();
+    let body = response.json().await.expect("responses are JSON");
+    Limited { status, limit, remaining, reset, retry_after, body }
+}
+
+/// On embedded parts only; otherwise links lead to the S3 store.
 #[tokio::test(flavor = "multi_thread")]
-async fn links_lead_to_where_the_service_is_reached() {
+async fn links_use_the_public_address_of_the_service() {
     let service = Service::start().await;
     let user = service.user().await;
-    let job = user.send(SHORT).await;
-    user.done(&job).await;
-    let ask = async |headers: &[(&str, &str)]| {
+    let job = user.upload_clip(ONE_FRAME).await;
+    user.wait_until_done(&job).await;
+    let link_url = async |headers: &[(&str, &str)]| {
         let request = user.request(Method::GET, &format!("/jobs/{job}/download"));
         let request =
             headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-        let (status, link) = answer(request).await;
+        let (status, link) = fetch_json(request).await;
         assert_eq!(status, StatusCode::OK, "{link}");
         url(&link)
     };
-    assert!(ask(&[]).await.starts_with(&format!("{}/files/", service.base())));
-    let proxied = ask(&[("Host", "videos.example.com"), ("X-Forwarded-Proto", "https")]).await;
+    assert!(link_url(&[]).await.starts_with(&format!("{}/files/", service.base())));
+    let proxied = link_url(&[("Host", "videos.example.com"), ("X-Forwarded-Proto", "https")]).await;
     assert!(proxied.starts_with("https://videos.example.com/files/"), "{proxied}");
 
     let public = Service::with(|settings| {
@@ -406,10 +444,10 @@ async fn links_lead_to_where_the_service_is_reached() {
     })
     .await;
     let user = public.user().await;
-    let job = user.send(SHORT).await;
-    user.done(&job).await;
+    let job = user.upload_clip(ONE_FRAME).await;
+    user.wait_until_done(&job).await;
     let url = url(&link(&user, &job).await);
     let path = url.strip_prefix("https://videos.example.com").expect("the configured base");
     assert!(path.starts_with("/files/videos/"), "{url}");
-    assert_eq!(follow(&public, path, &[]).await.0, StatusCode::OK);
+    assert_eq!(follow(&public, path, &[]).await.status, StatusCode::OK);
 }

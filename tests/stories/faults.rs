@@ -1,9 +1,9 @@
-//! Faults of the servers, and of the processes that work with them: whatever is accepted comes to
-//! its end, once.
+//! Faults of the servers, and of the processes that use them: every accepted video reaches a final
+//! state, once.
 
 mod broker;
 mod database;
-mod limits;
 mod mail;
-mod store;
+mod redis;
+mod storage;
 mod worker;

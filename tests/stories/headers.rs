@@ -1,15 +1,14 @@
-//! What every answer tells browsers, whatever it is: by these, a page cannot use the service
-//! against its users.
+//! Security headers of every response.
 
 use reqwest::{Method, StatusCode, header};
 
-use crate::service::Service;
+use crate::harness::service::Service;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_answer_keeps_browsers_in_check() {
+async fn every_response_has_security_headers() {
     let service = Service::start().await;
     let user = service.user().await;
-    let answers = [
+    let requests = [
         (user.request(Method::GET, "/auth/me"), StatusCode::OK),
         (service.request(Method::GET, "/auth/me"), StatusCode::UNAUTHORIZED),
         (service.request(Method::GET, "/nowhere"), StatusCode::NOT_FOUND),
@@ -28,12 +27,12 @@ async fn every_answer_keeps_browsers_in_check() {
         (service.request(Method::GET, "/assets/0000000000000000/main.js"), StatusCode::OK),
         (service.request(Method::GET, "/assets/0000000000000000/none.js"), StatusCode::NOT_FOUND),
     ];
-    for (request, expected) in answers {
-        let answer = request.send().await.expect("the service answers");
-        let what = answer.url().to_string();
-        assert_eq!(answer.status(), expected, "{what}");
+    for (request, expected) in requests {
+        let response = request.send().await.expect("the service responds");
+        let what = response.url().to_string();
+        assert_eq!(response.status(), expected, "{what}");
         let header = |name: &str| {
-            answer
+            response
                 .headers()
                 .get(name)
                 .unwrap_or_else(|| panic!("{what}: no {name}"))
@@ -53,31 +52,32 @@ async fn every_answer_keeps_browsers_in_check() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_listed_origins_are_let_in() {
+async fn only_configured_origins_are_allowed() {
     let origin = "https://app.example.com";
     let service =
         Service::with(|settings| settings.server.cors_origins = vec![origin.to_owned()]).await;
-    for (asks, allowed) in
+    for (requested, allowed) in
         [(origin, Some(origin)), ("https://app.example.com.evil.example", None), ("null", None)]
     {
-        let preflight = service.request(Method::OPTIONS, "/videos").header(header::ORIGIN, asks);
+        let preflight =
+            service.request(Method::OPTIONS, "/videos").header(header::ORIGIN, requested);
         let preflight = preflight
             .header("Access-Control-Request-Method", "GET")
             .send()
             .await
-            .expect("the service answers");
+            .expect("the service responds");
         let plain = service
             .request(Method::GET, "/videos")
-            .header(header::ORIGIN, asks)
+            .header(header::ORIGIN, requested)
             .send()
             .await
-            .expect("the service answers");
-        for answer in [preflight, plain] {
-            let told = answer
+            .expect("the service responds");
+        for response in [preflight, plain] {
+            let actual = response
                 .headers()
                 .get("access-control-allow-origin")
                 .map(|value| value.to_str().expect("text"));
-            assert_eq!(told, allowed, "{asks}: {}", answer.status());
+            assert_eq!(actual, allowed, "{requested}: {}", response.status());
         }
     }
 }

@@ -1,40 +1,41 @@
-//! Listing jobs, page by page.
+//! Lists of jobs, in pages.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
-use database::accept::Video;
-use database::{Database, Rules};
-use jobs::{Clock, JobId, VideoFormat};
 use reqwest::{Method, StatusCode};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::parts::Parts::{self, Embedded, Servers};
-use crate::service::{Service, User, bytes_of};
+use crate::harness::client::User;
+use crate::harness::clips::{LONG, ONE_FRAME, clip_bytes};
+use crate::harness::parts::Parts::{self, Embedded, Servers};
+use crate::harness::service::Service;
 
-/// A clip that takes no time.
-const SHORT: &str = "good/shorter_than_half_a_second.mp4";
+/// A page of jobs.
+struct Page {
+    jobs: Vec<Value>,
+    /// Path of the next page.
+    next: Option<String>,
+}
 
-/// A page, and where the next one is.
-async fn page(user: &User<'_>, path: &str) -> (Vec<Value>, Option<String>) {
-    let response = user.request(Method::GET, path).send().await.expect("the service answers");
+async fn page(user: &User<'_>, path: &str) -> Page {
+    let response = user.request(Method::GET, path).send().await.expect("the service responds");
     assert_eq!(response.status(), StatusCode::OK, "{path}");
     let next = response.headers().get("link").map(|link| {
         let link = link.to_str().expect("it is text");
         let target = link.strip_prefix('<').and_then(|link| link.strip_suffix(">; rel=\"next\""));
-        target.unwrap_or_else(|| panic!("{link} does not name the next page")).to_owned()
+        target.unwrap_or_else(|| panic!("{link} is not a link to the next page")).to_owned()
     });
-    (response.json().await.expect("answers are JSON"), next)
+    Page { jobs: response.json().await.expect("responses are JSON"), next }
 }
 
-/// All pages from this one on.
+/// All pages, from this one on.
 async fn pages(user: &User<'_>, path: &str) -> Vec<Vec<Value>> {
     let (mut pages, mut next) = (Vec::new(), Some(path.to_owned()));
     while let Some(path) = next {
-        let (jobs, following) = page(user, &path).await;
-        pages.push(jobs);
-        next = following;
+        let page = page(user, &path).await;
+        pages.push(page.jobs);
+        next = page.next;
     }
     pages
 }
@@ -47,9 +48,9 @@ fn ids(pages: &[Vec<Value>]) -> Vec<String> {
     pages.iter().flatten().map(id).collect()
 }
 
-/// Upload so many short clips in one request; gives their jobs, oldest first.
-async fn send(user: &User<'_>, number: usize) -> Vec<String> {
-    let (status, accepted) = user.upload(&vec![("short.mp4", bytes_of(SHORT)); number]).await;
+/// Upload a number of short clips in one request; return their jobs, oldest first.
+async fn upload_clips(user: &User<'_>, number: usize) -> Vec<String> {
+    let (status, accepted) = user.upload(&vec![("short.mp4", clip_bytes(ONE_FRAME)); number]).await;
     assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
     let jobs = accepted["jobs"].as_array().expect("jobs");
     jobs.iter().map(|job| job["job_id"].as_str().expect("an id").to_owned()).collect()
@@ -57,36 +58,36 @@ async fn send(user: &User<'_>, number: usize) -> Vec<String> {
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_show_every_job_once_newest_first(#[values(Embedded, Servers)] parts: Parts) {
+async fn pages_list_every_job_once_newest_first(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let (user, other) = (service.user().await, service.user().await);
     assert_eq!(pages(&user, "/videos").await, [Vec::<Value>::new()], "nothing was uploaded yet");
 
     let mut jobs = Vec::new();
     for number in [9, 1, 15] {
-        jobs.extend(send(&user, number).await);
-        send(&other, 1).await;
+        jobs.extend(upload_clips(&user, number).await);
+        upload_clips(&other, 1).await;
     }
     jobs.reverse();
     let by_seven = pages(&user, "/videos?limit=7").await;
     assert_eq!(by_seven.iter().map(Vec::len).collect::<Vec<_>>(), [7, 7, 7, 4]);
     assert_eq!(ids(&by_seven), jobs);
-    // A page that is just full has none behind it.
+    // A last page that is full has no next page.
     for (limit, lengths) in [(25, vec![25]), (5, vec![5; 5]), (24, vec![24, 1]), (100, vec![25])] {
         let pages = pages(&user, &format!("/videos?limit={limit}")).await;
         assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), lengths);
         assert_eq!(ids(&pages), jobs);
     }
-    assert_eq!(pages(&user, "/videos").await[0].len(), 20, "by default");
+    assert_eq!(pages(&user, "/videos").await[0].len(), 20, "the default limit");
 
-    // What comes while somebody turns the pages comes before the first.
-    let (first, mut next) = page(&user, "/videos?limit=7").await;
+    // Jobs that are added while the pages are read do not appear on later pages.
+    let Page { jobs: first, mut next } = page(&user, "/videos?limit=7").await;
     let (mut seen, mut newer) = (vec![first], Vec::new());
     while let Some(path) = next {
-        newer.extend(send(&user, 2).await);
-        let (jobs, following) = page(&user, &path).await;
-        seen.push(jobs);
-        next = following;
+        newer.extend(upload_clips(&user, 2).await);
+        let page = page(&user, &path).await;
+        seen.push(page.jobs);
+        next = page.next;
     }
     assert_eq!(ids(&seen), jobs);
     newer.reverse();
@@ -94,25 +95,27 @@ async fn pages_show_every_job_once_newest_first(#[values(Embedded, Servers)] par
     assert_eq!(
         ids(&pages(&other, "/videos?limit=2").await).len(),
         3,
-        "nobody sees the jobs of others"
+        "the list has jobs of another user"
     );
 }
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn jobs_are_listed_by_their_state(#[values(Embedded, Servers)] parts: Parts) {
+async fn jobs_can_be_filtered_by_state(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let user = service.user().await;
-    let done = send(&user, 5).await;
-    let failed =
-        [user.send("broken/noise_in_mp4.mp4").await, user.send("broken/noise_in_mkv.mkv").await];
+    let done = upload_clips(&user, 5).await;
+    let failed = [
+        user.upload_clip("broken/noise_in_mp4.mp4").await,
+        user.upload_clip("broken/noise_in_mkv.mkv").await,
+    ];
     for job in &done {
-        user.done(job).await;
+        user.wait_until_done(job).await;
     }
     for job in &failed {
-        user.until(job, &["FAILED"]).await;
+        user.wait_for(job, &["FAILED"]).await;
     }
-    let cancelled = user.send("long/240_pictures.mp4").await;
+    let cancelled = user.upload_clip(LONG).await;
     assert_eq!(user.delete(&format!("/videos/{cancelled}")).await.0, StatusCode::OK);
 
     let newest_first = |jobs: &[String]| jobs.iter().rev().cloned().collect::<Vec<_>>();
@@ -137,7 +140,7 @@ async fn jobs_are_listed_by_their_state(#[values(Embedded, Servers)] parts: Part
         [&[cancelled], &*newest_first(&failed), &*newest_first(&done)].concat()
     );
 
-    // A job looks in the list as it does alone.
+    // The list has the same description of a job as the job itself.
     for job in pages(&user, "/videos").await.concat() {
         assert_eq!(user.get(&format!("/videos/{}", id(&job))).await, (StatusCode::OK, job));
     }
@@ -145,7 +148,7 @@ async fn jobs_are_listed_by_their_state(#[values(Embedded, Servers)] parts: Part
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_parameters_are_refused(#[values(Embedded, Servers)] parts: Parts) {
+async fn invalid_parameters_are_rejected(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let (user, other) = (service.user().await, service.user().await);
     let wrong = [
@@ -172,14 +175,14 @@ async fn wrong_parameters_are_refused(#[values(Embedded, Servers)] parts: Parts)
         );
     }
     let without =
-        service.request(Method::GET, "/videos").send().await.expect("the service answers");
+        service.request(Method::GET, "/videos").send().await.expect("the service responds");
     assert_eq!(without.status(), StatusCode::UNAUTHORIZED);
 
-    // A cursor is a place among all jobs, whosever it is: what is shown stays one's own.
-    let old = send(&user, 2).await;
-    let place = send(&other, 1).await;
-    send(&user, 1).await;
-    let behind = pages(&user, &format!("/videos?cursor={}", place[0])).await;
+    // A cursor may be another user's job; the list still has only the user's own.
+    let old = upload_clips(&user, 2).await;
+    let cursor = upload_clips(&other, 1).await;
+    upload_clips(&user, 1).await;
+    let behind = pages(&user, &format!("/videos?cursor={}", cursor[0])).await;
     assert_eq!(ids(&behind), old.iter().rev().cloned().collect::<Vec<_>>());
     assert_eq!(
         pages(&user, "/videos?cursor=00000000-0000-0000-0000-000000000000").await,
@@ -191,57 +194,32 @@ async fn wrong_parameters_are_refused(#[values(Embedded, Servers)] parts: Parts)
     );
 }
 
-/// On embedded parts alone, whose database takes so many in seconds.
+/// On embedded parts only, whose database stores that many jobs in seconds.
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_jobs_can_be_turned_over() {
+async fn ten_thousand_jobs_can_be_listed() {
     const JOBS: usize = 10_000;
     let service = Service::start().await;
     let user = service.user().await;
-    let owner = user.id.parse().expect("a user's id");
-    // By a clock that is ahead, so that the workers are not invited before the story is over.
-    let clock = Clock::default();
-    clock.advance(Duration::from_hours(1));
-    let file = service.directory.path().join("fiapx.db");
-    let database =
-        Database::sqlite(&file, clock, Rules::default()).await.expect("the database can be opened");
-    let mut jobs = Vec::with_capacity(JOBS);
-    for _ in 0..JOBS / 500 {
-        let video = |_| {
-            let (id, format) = (JobId::generate(), VideoFormat::Mp4);
-            Video {
-                id,
-                filename: "film.mp4".to_owned(),
-                format,
-                path: format!("videos/{owner}/{id}/input.mp4"),
-                size_bytes: 1,
-            }
-        };
-        let videos: Vec<Video> = (0..500).map(video).collect();
-        database.accept(owner, &videos, None, None).await.expect("they are accepted");
-        jobs.extend(videos.iter().map(|video| video.id.to_string()));
-    }
+    let mut jobs = service.insert_jobs(&user.id, vec!["video.mp4".to_owned(); JOBS]).await;
     jobs.reverse();
 
     for limit in [100, 99] {
         let pages = pages(&user, &format!("/videos?limit={limit}")).await;
         assert_eq!(pages.len(), JOBS.div_ceil(limit));
-        assert!(ids(&pages) == jobs, "pages of {limit} show other jobs, or in another order");
+        assert!(ids(&pages) == jobs, "pages of {limit} have other jobs, or another order");
     }
     for limit in [1, 7, 20, 50] {
         for place in [0, 1, 4_999, JOBS - limit - 2, JOBS - limit - 1, JOBS - 2, JOBS - 1] {
-            let (found, next) =
+            let Page { jobs: found, next } =
                 page(&user, &format!("/videos?limit={limit}&cursor={}", jobs[place])).await;
             let expected = &jobs[place + 1..JOBS.min(place + 1 + limit)];
-            assert_eq!(
-                found.iter().map(id).collect::<Vec<_>>(),
-                expected,
-                "{limit} behind {place}"
-            );
-            assert_eq!(next.is_some(), place + 1 + limit < JOBS, "{limit} behind {place}");
+            assert_eq!(found.iter().map(id).collect::<Vec<_>>(), expected, "{limit} after {place}");
+            assert_eq!(next.is_some(), place + 1 + limit < JOBS, "{limit} after {place}");
         }
     }
     assert_eq!(jobs.iter().collect::<HashSet<_>>().len(), JOBS);
-    let (queued, next) = page(&user, "/videos?status=QUEUED&limit=100").await;
+    let Page { jobs: queued, next } = page(&user, "/videos?status=QUEUED&limit=100").await;
     assert_eq!((queued.len(), next.is_some()), (100, true));
-    assert_eq!(page(&user, "/videos?status=DONE&limit=100").await, (Vec::new(), None));
+    let Page { jobs: done, next } = page(&user, "/videos?status=DONE&limit=100").await;
+    assert_eq!((done, next), (Vec::new(), None));
 }

@@ -1,45 +1,39 @@
-//! Whole-system stories: what a user gets, held against other programs.
+//! Whole-system stories: results of the service and the command, compared with other programs.
 //!
 //! They need the command `fiapx` (`cargo build --package app`), the load generator (`cargo build
-//! --package load`) and the Debian packages that [`harness::tool`] names; what is missing fails the
-//! story that needs it.
+//! --package load`) and the Debian packages that [`harness::programs::tool`] names. A story whose
+//! program is missing fails and names it.
 
-mod accounting;
+mod harness;
+
 mod accounts;
 mod architecture;
 mod backup;
 mod cell;
-mod cluster;
-mod collector;
 mod command_line;
 mod contract;
+mod crash_recovery;
+mod determinism;
+mod documentation;
 mod downloads;
+mod engine_limits;
 mod events;
-mod exact;
 mod faults;
-mod harness;
 mod headers;
-mod honest;
 mod hostile;
-mod letters;
 mod lifecycle;
-mod limits;
-mod linear;
 mod listing;
-mod load;
-mod many_machines;
+mod load_generator;
+mod manifest;
 mod memory;
 mod operation;
 mod ownership;
 mod page;
-mod parts;
-mod process;
-mod readers;
-mod readme;
-mod rolling;
-mod same_bytes;
-mod service;
+mod pixels;
+mod roles;
+mod rolling_restart;
+mod selective_decoding;
 mod soak;
 mod streaming;
-mod survival;
 mod uploads;
+mod zip_readers;

@@ -1,77 +1,74 @@
-//! Running the service: starting and refusing to start, stopping, and what it tells of itself.
+//! Operation of the service: start, shutdown, checks, logs, metrics and traces.
 
-mod checks;
+mod check_command;
 mod commands;
-pub mod figures;
+mod metrics;
 mod logs;
-mod refusals;
-mod stopping;
+mod startup_errors;
+mod shutdown;
 mod traces;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::process::Process;
-use crate::service::{Service, answer, bytes_of, eventually};
+use crate::harness::checks::eventually;
+use crate::harness::client::fetch_json;
+use crate::harness::clips::{LONG, SHORT, clip_bytes};
+use crate::harness::process::Process;
+use crate::harness::service::Service;
 
-/// A clip that is done at once.
-const SHORT: &str = "good/h264_aac.mp4";
-/// A clip that takes so long that much can happen meanwhile.
-const LONG: &str = "long/240_pictures.mp4";
-/// A clip that fails at once.
-const WRONG: &str = "broken/audio_only.mp4";
-
-/// Wait until a process has logged an event that begins so, and give its line.
-async fn logged(process: &Process, beginning: &str) -> Value {
+/// Wait until a process has logged an event that begins with a text; return its line.
+async fn wait_for_event(process: &Process, beginning: &str) -> Value {
     let begins =
         |line: &Value| line["event"].as_str().is_some_and(|event| event.starts_with(beginning));
     eventually(beginning, || async { process.log().into_iter().find(begins) }).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn readiness_names_the_part_that_is_gone() {
+async fn readiness_names_the_part_that_fails() {
     let service = Service::start().await;
-    let (status, health) = answer(service.request(Method::GET, "/health")).await;
+    let (status, health) = fetch_json(service.request(Method::GET, "/health")).await;
     assert_eq!((status, &health["status"]), (StatusCode::OK, &"ok".into()));
     let readiness = |storage: bool| {
         let part = |name, reached| json!({ "name": name, "reached": reached });
-        json!({ "ready": storage, "parts": [part("database", true), part("storage", storage), part("broker", true)] })
+        let parts = [part("database", true), part("storage", storage), part("broker", true)];
+        json!({ "ready": storage, "parts": parts })
     };
-    let ready = async || answer(service.request(Method::GET, "/ready")).await;
+    let ready = async || fetch_json(service.request(Method::GET, "/ready")).await;
     assert_eq!(ready().await, (StatusCode::OK, readiness(true)));
 
     let [files, away] = ["files", "away"].map(|name| service.directory.path().join(name));
     std::fs::rename(&files, &away).expect("it can be moved");
     assert_eq!(ready().await, (StatusCode::SERVICE_UNAVAILABLE, readiness(false)));
-    let (status, health) = answer(service.request(Method::GET, "/health")).await;
+    let (status, health) = fetch_json(service.request(Method::GET, "/health")).await;
     assert_eq!(
         (status, &health["status"]),
         (StatusCode::OK, &"ok".into()),
-        "it is alive all the same"
+        "liveness does not depend on the store"
     );
 
-    // What is asked of it meanwhile is refused, and leaves nothing.
+    // Uploads are rejected meanwhile, and leave nothing.
     let user = service.user().await;
-    let (status, problem) = user.upload(&[(SHORT, bytes_of(SHORT))]).await;
+    let (status, problem) = user.upload(&[(SHORT, clip_bytes(SHORT))]).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{problem}");
     std::fs::rename(&away, &files).expect("it can be moved");
     assert_eq!(ready().await, (StatusCode::OK, readiness(true)));
     assert_eq!(user.get("/videos").await.1, json!([]));
-    let job = user.send(SHORT).await;
-    user.done(&job).await;
+    let job = user.upload_clip(SHORT).await;
+    user.wait_until_done(&job).await;
     assert_eq!(service.files().await.len(), 2);
 }
 
-/// Slots are for jobs, and the machine is shared among them: a long one holds up nobody.
+/// Each job has a worker slot, and the slots share the machine.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_short_video_does_not_wait_for_a_long_one() {
     let service = Service::with(|settings| settings.worker.concurrency = 2).await;
     let (one, other) = (service.user().await, service.user().await);
-    let long = one.send(LONG).await;
-    one.until(&long, &["PROCESSING"]).await;
-    let short = other.send(SHORT).await;
-    other.done(&short).await;
+    let long = one.upload_clip(LONG).await;
+    one.wait_for(&long, &["PROCESSING"]).await;
+    let short = other.upload_clip(SHORT).await;
+    other.wait_until_done(&short).await;
     let view = one.get(&format!("/videos/{long}")).await.1;
     assert_eq!(view["status"], "PROCESSING", "{view}");
-    one.done(&long).await;
+    one.wait_until_done(&long).await;
 }

@@ -1,12 +1,12 @@
-//! Everything is killed, stopped and paused at random under load, again and again; then every
-//! accepted video is accounted for.
+//! Processes and servers are killed, stopped and paused at random under load, again and again; then
+//! every accepted video is audited.
 //!
-//! For a minute unless `SOAK_MINUTES` says otherwise (`make soak`). `STORY_SEED` repeats what
-//! happened, though not when within the work.
+//! The story runs for a minute unless `SOAK_MINUTES` is set (`make soak`). `STORY_SEED` repeats the
+//! sequence of faults, though not their exact moments.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -14,11 +14,12 @@ use rand::{RngExt, SeedableRng};
 use servers::postgres::ShutdownMode;
 use tokio::task::block_in_place;
 
-use crate::cluster::{Cluster, free_address, load};
-use crate::process::Process;
-use crate::service::Client;
+use crate::harness::checks::story_seed;
+use crate::harness::client::Client;
+use crate::harness::cluster::{Cluster, upload_until};
+use crate::harness::process::{Process, free_address};
 
-/// What can happen to something.
+/// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     Killed,
@@ -26,7 +27,7 @@ enum Fault {
     Paused,
 }
 
-/// To what.
+/// A process or server that a fault happens to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Victim {
     Api(usize),
@@ -38,12 +39,12 @@ enum Victim {
     Redis,
 }
 
-/// Something that happened.
+/// A fault that happens to a victim.
 #[derive(Clone, Copy)]
 struct Incident {
     victim: Victim,
     fault: Fault,
-    lasting: Duration,
+    duration: Duration,
 }
 
 impl fmt::Debug for Incident {
@@ -53,35 +54,46 @@ impl fmt::Debug for Incident {
             "{:?} {:?} for {:.1} s",
             self.victim,
             self.fault,
-            self.lasting.as_secs_f64()
+            self.duration.as_secs_f64()
         )
     }
 }
 
-/// What can happen, and for how many seconds at most: workers also past their leases, which are of
-/// 5 s.
-const INCIDENTS: [(Victim, Fault, f64); 17] = [
-    (Victim::Api(0), Fault::Killed, 2.0),
-    (Victim::Api(1), Fault::Stopped, 2.0),
-    (Victim::Api(1), Fault::Paused, 3.0),
-    (Victim::Worker(0), Fault::Killed, 2.0),
-    (Victim::Worker(1), Fault::Killed, 2.0),
-    (Victim::Worker(0), Fault::Stopped, 2.0),
-    (Victim::Worker(1), Fault::Paused, 9.0),
-    (Victim::Worker(0), Fault::Paused, 3.0),
-    (Victim::Notifier, Fault::Killed, 2.0),
-    (Victim::RabbitMq, Fault::Killed, 3.0),
-    (Victim::RabbitMq, Fault::Stopped, 3.0),
-    (Victim::RabbitMq, Fault::Paused, 5.0),
-    (Victim::Postgres, Fault::Killed, 3.0),
-    (Victim::Postgres, Fault::Stopped, 3.0),
-    (Victim::Garage, Fault::Killed, 3.0),
-    (Victim::Garage, Fault::Paused, 5.0),
-    (Victim::Redis, Fault::Stopped, 3.0),
+/// A possible incident.
+struct Possibility {
+    victim: Victim,
+    fault: Fault,
+    /// Longest duration in seconds.
+    longest: f64,
+}
+
+const fn possible(victim: Victim, fault: Fault, longest: f64) -> Possibility {
+    Possibility { victim, fault, longest }
+}
+
+/// All possible incidents. One of the pauses of a worker can outlast its lease of 5 s.
+const INCIDENTS: [Possibility; 17] = [
+    possible(Victim::Api(0), Fault::Killed, 2.0),
+    possible(Victim::Api(1), Fault::Stopped, 2.0),
+    possible(Victim::Api(1), Fault::Paused, 3.0),
+    possible(Victim::Worker(0), Fault::Killed, 2.0),
+    possible(Victim::Worker(1), Fault::Killed, 2.0),
+    possible(Victim::Worker(0), Fault::Stopped, 2.0),
+    possible(Victim::Worker(1), Fault::Paused, 9.0),
+    possible(Victim::Worker(0), Fault::Paused, 3.0),
+    possible(Victim::Notifier, Fault::Killed, 2.0),
+    possible(Victim::RabbitMq, Fault::Killed, 3.0),
+    possible(Victim::RabbitMq, Fault::Stopped, 3.0),
+    possible(Victim::RabbitMq, Fault::Paused, 5.0),
+    possible(Victim::Postgres, Fault::Killed, 3.0),
+    possible(Victim::Postgres, Fault::Stopped, 3.0),
+    possible(Victim::Garage, Fault::Killed, 3.0),
+    possible(Victim::Garage, Fault::Paused, 5.0),
+    possible(Victim::Redis, Fault::Stopped, 3.0),
 ];
 
 /// A service with two APIs, two workers and a notifier.
-struct Soaked {
+struct SoakedService {
     cluster: Cluster,
     addresses: [String; 2],
     apis: Vec<Process>,
@@ -89,7 +101,7 @@ struct Soaked {
     notifier: Process,
 }
 
-impl Soaked {
+impl SoakedService {
     fn start(cluster: Cluster) -> Self {
         let addresses = [free_address(), free_address()];
         let apis = addresses.iter().map(|address| api(&cluster, address)).collect();
@@ -98,7 +110,7 @@ impl Soaked {
         Self { cluster, addresses, apis, workers, notifier }
     }
 
-    /// The process that is the victim, if one is.
+    /// The victim, if it is a process.
     fn process(&mut self, victim: Victim) -> Option<&mut Process> {
         match victim {
             Victim::Api(number) => Some(&mut self.apis[number]),
@@ -108,7 +120,7 @@ impl Soaked {
         }
     }
 
-    /// Start what takes the place of a process that is gone.
+    /// Start the successor of a process that has exited.
     fn successor(&self, victim: Victim) -> Process {
         match victim {
             Victim::Api(number) => api(&self.cluster, &self.addresses[number]),
@@ -117,9 +129,9 @@ impl Soaked {
         }
     }
 
-    /// Let something happen, and mend it.
-    fn suffer(&mut self, Incident { victim, fault, lasting }: Incident) {
-        let last = || std::thread::sleep(lasting);
+    /// Cause a fault, and end it after its duration.
+    fn cause(&mut self, Incident { victim, fault, duration }: Incident) {
+        let last = || std::thread::sleep(duration);
         if let Some(process) = self.process(victim) {
             if fault == Fault::Paused {
                 process.signal("STOP");
@@ -130,7 +142,7 @@ impl Soaked {
                 process.wait();
                 last();
                 let successor = self.successor(victim);
-                *self.process(victim).expect("it was there") = successor;
+                *self.process(victim).expect("the victim is a process") = successor;
             }
             return;
         }
@@ -158,58 +170,45 @@ impl Soaked {
 }
 
 fn api(cluster: &Cluster, address: &str) -> Process {
-    cluster.run(&["api", "--listen", address], &[])
+    cluster.start_role(&["api", "--listen", address], &[])
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_happens_every_accepted_video_comes_to_its_end() {
-    let number = |name: &str| {
-        std::env::var(name)
-            .ok()
-            .map(|text| text.parse::<u64>().unwrap_or_else(|_| panic!("{name} is no number")))
-    };
-    let now =
-        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is later than 1970");
-    let (minutes, seed) = (
-        number("SOAK_MINUTES").unwrap_or(1),
-        number("STORY_SEED").unwrap_or(now.as_nanos() as u64),
-    );
-    println!("STORY_SEED={seed} for {minutes} min");
+async fn every_accepted_video_reaches_a_final_state_despite_random_faults() {
+    let minutes = std::env::var("SOAK_MINUTES")
+        .map_or(1, |minutes| minutes.parse().expect("SOAK_MINUTES is a whole number"));
+    let seed = story_seed();
     let mut random = StdRng::seed_from_u64(seed);
 
-    let mut soaked = Soaked::start(Cluster::for_faults().await);
+    let mut soaked = SoakedService::start(Cluster::for_faults().await);
     let account = soaked.apis[0].user().await.account();
     let clients = soaked.addresses.each_ref().map(|address| Client::of(address));
-    let (over, begun) = (AtomicBool::new(false), Instant::now());
+    let (stop, started) = (AtomicBool::new(false), Instant::now());
     let apis = clients.each_ref();
-    let (sent, ()) = tokio::join!(load(&apis, &account, &over), async {
-        while begun.elapsed() < Duration::from_mins(minutes) {
-            let (victim, fault, most) = *INCIDENTS.choose(&mut random).expect("there are some");
-            let incident = Incident {
-                victim,
-                fault,
-                lasting: Duration::from_secs_f64(random.random_range(0.0..most)),
-            };
-            println!("{:6.1} s: {incident:?}", begun.elapsed().as_secs_f64());
-            block_in_place(|| soaked.suffer(incident));
-            // Not to wait for something, but to let things come at any moment of the work.
+    let (sent, ()) = tokio::join!(upload_until(&apis, &account, &stop), async {
+        while started.elapsed() < Duration::from_mins(minutes) {
+            let &Possibility { victim, fault, longest } =
+                INCIDENTS.choose(&mut random).expect("the list is not empty");
+            let duration = Duration::from_secs_f64(random.random_range(0.0..longest));
+            let incident = Incident { victim, fault, duration };
+            println!("{:6.1} s: {incident:?}", started.elapsed().as_secs_f64());
+            block_in_place(|| soaked.cause(incident));
+            // Faults come at any moment of the work; nothing depends on the pause.
             tokio::time::sleep(Duration::from_secs_f64(random.random_range(0.0..3.0))).await;
         }
-        over.store(true, Ordering::Relaxed);
+        stop.store(true, Ordering::Relaxed);
     });
     let accepted = sent.iter().filter(|sent| sent.accepted.is_some()).count();
     println!("{accepted} of {} uploads were accepted", sent.len());
-    let Soaked { cluster, apis, workers, notifier, .. } = soaked;
+    let SoakedService { cluster, apis, workers, notifier, .. } = soaked;
     for job in sent.iter().filter_map(|sent| sent.accepted.as_ref()) {
-        account.at(&apis[0]).until(job, &["DONE", "FAILED"]).await;
+        account.at(&apis[0]).wait_for(job, &["DONE", "FAILED"]).await;
     }
-    println!("all are over after {:.0} s", begun.elapsed().as_secs_f64());
+    println!("all jobs are finished after {:.0} s", started.elapsed().as_secs_f64());
     for process in apis.into_iter().chain(workers).chain([notifier]) {
-        process.signal("TERM");
-        let (status, log) = block_in_place(|| process.ended());
-        assert!(status.success(), "{status}: {log:?}");
+        block_in_place(|| process.terminate());
     }
-    let balance = cluster.account_for(&account, &sent).await;
-    println!("{balance:?} after {:.0} s", begun.elapsed().as_secs_f64());
-    assert!(accepted > 0 && balance.jobs >= accepted, "{balance:?}");
+    let audit = cluster.audit(&account, &sent).await;
+    println!("{audit:?} after {:.0} s", started.elapsed().as_secs_f64());
+    assert!(accepted > 0 && audit.jobs >= accepted, "{audit:?}");
 }

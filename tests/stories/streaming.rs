@@ -1,4 +1,4 @@
-//! A worker on an S3 store reads a video by pieces and sends its archive by pieces, in bounded
+//! A worker on an S3 store reads a video in ranges and uploads its archive in parts, with limited
 //! memory and without a disk.
 
 use std::path::{Path, PathBuf};
@@ -6,16 +6,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::task::block_in_place;
 
-use crate::harness::{fiapx, output, run, scratch, tool};
-use crate::parts::Parts;
-use crate::process::Process;
-use crate::service::{answer, eventually, form};
+use crate::harness::checks::eventually;
+use crate::harness::client::{fetch_json, form, job_id};
+use crate::harness::clips::scratch;
+use crate::harness::parts::Parts;
+use crate::harness::process::Process;
+use crate::harness::programs::{fiapx, output, run, tool};
 
-/// A film of 1080p, of a few seconds so many times in a row.
-fn film(directory: &Path, times: u32) -> PathBuf {
+/// Make a video of 1080p that repeats four seconds a number of times.
+fn make_video(directory: &Path, times: u32) -> PathBuf {
     let [once, long] = ["once.mp4", "long.mp4"].map(|name| directory.join(name));
-    // Moving shapes under grain: motion for the decoder, and detail for the encoder.
-    let picture = "testsrc2=size=1920x1080:rate=30:duration=4,noise=alls=6:allf=t";
+    // Moving shapes and noise: motion for the decoder, and detail for the encoder.
+    let source = "testsrc2=size=1920x1080:rate=30:duration=4,noise=alls=6:allf=t";
     let encoding = [
         "-pix_fmt",
         "yuv420p",
@@ -30,44 +32,45 @@ fn film(directory: &Path, times: u32) -> PathBuf {
     ];
     output(
         tool("ffmpeg")
-            .args(["-v", "error", "-nostdin", "-f", "lavfi", "-i", picture])
+            .args(["-v", "error", "-nostdin", "-f", "lavfi", "-i", source])
             .args(encoding)
             .arg(&once),
     )
-    .expect("a film");
+    .expect("ffmpeg makes the video");
     let repeat = ["-v", "error", "-nostdin", "-stream_loop", &(times - 1).to_string(), "-i"];
     output(tool("ffmpeg").args(repeat).arg(&once).args(["-c", "copy"]).arg(&long))
-        .expect("a longer film");
+        .expect("ffmpeg repeats the video");
     long
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_of_1080p_takes_little_memory_and_no_disk() {
+async fn a_worker_uses_little_memory_and_no_disk_for_1080p() {
     const SECONDS: u64 = 120;
     const MIB: u64 = 1 << 20;
-    let (places, data) = (Parts::Servers.places().await.expect("they are servers"), scratch());
-    let environment: Vec<(&str, &str)> =
-        places.environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let (namespaces, data) =
+        (Parts::Servers.namespaces().await.expect("they are servers"), scratch());
+    let environment = namespaces.variables();
     let migrated = run(fiapx()
         .arg("migrate")
         .arg("--data-dir")
         .arg(data.path())
         .envs(environment.iter().copied()));
     assert_eq!(migrated.code, Some(0), "{migrated:?}");
-    let [alone, notes] = ["worker", "notes"].map(|name| data.path().join(name));
+    let [worker_data, trace] = ["worker", "trace"].map(|name| data.path().join(name));
     let api =
         Process::role(&["api", "--listen", "127.0.0.1:0"], &data.path().join("api"), &environment);
-    let worker = Process::watched(&["worker"], &alone, &environment, &notes);
+    let worker = Process::traced(&["worker"], &worker_data, &environment, &trace);
 
-    let film = block_in_place(|| film(data.path(), SECONDS as u32 / 4));
+    let video = block_in_place(|| make_video(data.path(), SECONDS as u32 / 4));
     let user = api.user().await;
     let upload = user.request(reqwest::Method::POST, "/videos/upload");
-    let (_, accepted) =
-        answer(upload.multipart(form(&[("film.mp4", std::fs::read(&film).expect("it is there"))])))
-            .await;
-    let job = accepted["job_id"].as_str().expect("it is accepted").to_owned();
+    let (_, accepted) = fetch_json(
+        upload.multipart(form(&[("video.mp4", std::fs::read(&video).expect("it can be read"))])),
+    )
+    .await;
+    let job = job_id(&accepted);
     let peak = AtomicU64::new(0);
-    let view = eventually("the film is done", || async {
+    let view = eventually("the job is done", || async {
         peak.fetch_max(worker.memory(), Ordering::Relaxed);
         let view = user.get(&format!("/videos/{job}")).await.1;
         assert_ne!(view["status"], "FAILED", "{view}");
@@ -79,20 +82,18 @@ async fn a_worker_of_1080p_takes_little_memory_and_no_disk() {
     let size = view["zip_size_bytes"].as_u64().expect("a size");
     assert!(size > 64 * MIB, "an archive of {size} bytes would fit into memory");
     println!(
-        "the worker and its cell had {} MiB at most, for an archive of {} MiB",
+        "peak memory of the worker and its cell: {} MiB, for an archive of {} MiB",
         peak / MIB,
         size / MIB
     );
     assert!(peak < 350 * MIB, "{} MiB", peak / MIB);
 
-    worker.signal("TERM");
-    let (status, log) = block_in_place(|| worker.ended());
-    assert!(status.success(), "{status}: {log:?}");
-    assert!(!alone.exists(), "it has made its data directory");
-    let noted = std::fs::read_to_string(&notes).expect("it was watched");
-    assert!(noted.lines().count() > 10, "nothing was noted");
+    block_in_place(|| worker.terminate());
+    assert!(!worker_data.exists(), "it created its data directory");
+    let trace = std::fs::read_to_string(&trace).expect("the trace can be read");
+    assert!(trace.lines().count() > 10, "nothing was traced");
     let writes = ["O_WRONLY", "O_RDWR", "O_CREAT", "creat(", "mkdir", "rename", "truncate("];
-    let written: Vec<&str> = noted
+    let written: Vec<&str> = trace
         .lines()
         .filter(|line| {
             writes.iter().any(|word| line.contains(word))

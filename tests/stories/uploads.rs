@@ -1,7 +1,7 @@
-//! Uploads: streamed, whole or not at all.
+//! Uploads: accepted completely or not at all.
 
-mod bounds;
-mod repeated;
+mod quotas;
+mod idempotency;
 mod large;
 
 use database::Job;
@@ -12,25 +12,26 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harness::{Archive, PATIENCE, listing};
-use crate::parts::Parts::{self, Embedded, Servers};
-use crate::service::{Client, Service, User, answer, bytes_of, eventually, form};
+use crate::harness::archive::Archive;
+use crate::harness::checks::{TIMEOUT, eventually};
+use crate::harness::client::{Client, User, fetch_json, form};
+use crate::harness::clips::{MJPEG, ONE_FRAME, SHORT, clip_bytes, file_names};
+use crate::harness::parts::Parts::{self, Embedded, Servers};
+use crate::harness::service::Service;
 
-/// A clip that takes no time.
-const SHORT: &str = "good/shorter_than_half_a_second.mp4";
 const MIB: usize = 1 << 20;
 
-/// The rows of somebody's jobs, newest first.
+/// Rows of a user's jobs, newest first.
 async fn rows(service: &Service, user: &User<'_>) -> Vec<Job> {
     let user = user.id.parse().expect("a user's id");
     service
         .database()
-        .jobs_of(user, &Page { limit: 1000, ..Page::default() })
+        .list_jobs(user, &Page { limit: 1000, ..Page::default() })
         .await
-        .expect("the rows can be read")
+        .expect("the database responds")
 }
 
-/// A form as it travels, of parts with these parameters of their `Content-Disposition`.
+/// Body of a form, of parts with these parameters of their `Content-Disposition`.
 fn body(parts: &[(&str, &[u8])]) -> Vec<u8> {
     let mut body = Vec::new();
     for (parameters, content) in parts {
@@ -50,13 +51,19 @@ fn post(user: &User<'_>, content_type: &str, body: impl Into<Body>) -> RequestBu
     user.request(Method::POST, "/videos/upload").header("Content-Type", content_type).body(body)
 }
 
-/// The ids of accepted jobs.
+/// Ids of accepted jobs.
 fn ids(accepted: &Value) -> Vec<String> {
     let jobs = accepted["jobs"].as_array().expect("jobs are accepted");
     jobs.iter().map(|job| job["job_id"].as_str().expect("an id").to_owned()).collect()
 }
 
-/// The files that done jobs should have, and no others.
+/// Upload a number of short clips with an idempotency key.
+async fn upload_with_key(user: &User<'_>, key: &str, files: usize) -> (StatusCode, Value) {
+    let request = user.request(Method::POST, "/videos/upload").header("Idempotency-Key", key);
+    fetch_json(request.multipart(form(&vec![("short.mp4", clip_bytes(ONE_FRAME)); files]))).await
+}
+
+/// Files that these jobs should have, if they are done.
 fn files_of(jobs: &[Job]) -> Vec<String> {
     let archives = jobs.iter().filter_map(|job| job.zip_path.clone());
     let mut files: Vec<String> =
@@ -67,12 +74,10 @@ fn files_of(jobs: &[Job]) -> Vec<String> {
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn videos_of_all_suffixes_in_one_request_become_archives(
-    #[values(Embedded, Servers)] parts: Parts,
-) {
+async fn one_request_can_have_videos_of_all_suffixes(#[values(Embedded, Servers)] parts: Parts) {
     let clips = [
-        "good/h264_aac.mp4",
-        "good/mjpeg.avi",
+        SHORT,
+        MJPEG,
         "good/prores.mov",
         "good/h264_open_gop.mkv",
         "good/wmv2.wmv",
@@ -81,12 +86,12 @@ async fn videos_of_all_suffixes_in_one_request_become_archives(
     ];
     let service = parts.start().await;
     let user = service.user().await;
-    let files = clips.map(|clip| (clip.rsplit('/').next().unwrap_or(clip), bytes_of(clip)));
+    let files = clips.map(|clip| (clip.rsplit('/').next().unwrap_or(clip), clip_bytes(clip)));
     let request = user.request(Method::POST, "/videos/upload").multipart(form(&files));
-    let response = request.send().await.expect("the service answers");
+    let response = request.send().await.expect("the service responds");
     assert_eq!(response.status(), StatusCode::ACCEPTED);
     let location = response.headers()["location"].to_str().expect("it is text").to_owned();
-    let accepted: Value = response.json().await.expect("answers are JSON");
+    let accepted: Value = response.json().await.expect("responses are JSON");
     let jobs = ids(&accepted);
     assert_eq!((location, &accepted["job_id"]), (format!("/videos/{}", jobs[0]), &json!(jobs[0])));
     let names: Vec<&Value> =
@@ -94,13 +99,13 @@ async fn videos_of_all_suffixes_in_one_request_become_archives(
     assert_eq!(names, files.each_ref().map(|(name, _)| *name), "in the order of the parts");
 
     for ((job, clip), (name, bytes)) in jobs.iter().zip(clips).zip(&files) {
-        let view = user.done(job).await;
+        let view = user.wait_until_done(job).await;
         let seen = (&view["filename"], &view["video_size_bytes"], &view["complete"]);
         assert_eq!(seen, (&json!(name), &json!(bytes.len()), &json!(true)), "{clip}: {view}");
         let archive = Archive::read(user.archive(job).await)
             .unwrap_or_else(|error| panic!("{clip}: {error}"));
         assert_eq!(
-            (archive.pictures.len() as u64, archive.bytes.len() as u64),
+            (archive.frames.len() as u64, archive.bytes.len() as u64),
             (
                 view["frame_count"].as_u64().expect("a count"),
                 view["zip_size_bytes"].as_u64().expect("a size")
@@ -114,7 +119,7 @@ async fn videos_of_all_suffixes_in_one_request_become_archives(
     assert_eq!(
         stored.keys().cloned().collect::<Vec<_>>(),
         files_of(&rows),
-        "a video and an archive of each job, and nothing else"
+        "not exactly a video and an archive of each job"
     );
     for job in rows {
         assert_eq!(
@@ -124,115 +129,119 @@ async fn videos_of_all_suffixes_in_one_request_become_archives(
     }
 }
 
-#[rstest]
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_acceptable_video_is_refused_and_leaves_nothing(
-    #[values(Embedded, Servers)] parts: Parts,
-) {
-    let service = parts.with(|settings| settings.upload.max_video_mb = 1).await;
-    let user = service.user().await;
-    let (mp4, webm, png) =
-        (bytes_of(SHORT), bytes_of("good/vp9.webm"), b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".repeat(40));
+/// A file of a form.
+fn named(name: &str, content: &[u8]) -> Vec<u8> {
+    body(&[(&format!("name=\"file\"; filename=\"{name}\""), content)])
+}
+
+/// The same file several times in a form.
+fn repeated(content: &[u8], times: usize) -> Vec<u8> {
+    body(&vec![("name=\"file\"; filename=\"video.mp4\"", content); times])
+}
+
+/// An upload that has to be rejected.
+struct Rejection {
+    what: &'static str,
+    content_type: &'static str,
+    body: Vec<u8>,
+    status: u16,
+    code: &'static str,
+}
+
+/// A form that has to be rejected.
+fn rejected(what: &'static str, body: Vec<u8>, status: u16, code: &'static str) -> Rejection {
+    Rejection { what, content_type: FORM, body, status, code }
+}
+
+/// A body with a content type for which it has to be rejected.
+fn mistyped(what: &'static str, content_type: &'static str, body: Vec<u8>) -> Rejection {
+    Rejection { what, content_type, body, status: 415, code: "UNSUPPORTED_MEDIA_TYPE" }
+}
+
+/// Files and forms that have to be rejected, with a limit of 1 MiB.
+fn rejections() -> Vec<Rejection> {
+    let (mp4, webm) = (clip_bytes(ONE_FRAME), clip_bytes("good/vp9.webm"));
+    let png = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".repeat(40);
     let mut large = mp4.clone();
     large.resize(MIB + 1, 0);
-    let named = |name: &str, content: &[u8]| {
-        body(&[(&format!("name=\"file\"; filename=\"{name}\""), content)])
-    };
-    let whole = named("film.mp4", &mp4);
-    let cut = whole[..whole.len() / 2].to_vec();
-    let cases: Vec<(&str, &str, Vec<u8>, u16, &str)> = vec![
-        ("an unknown suffix", FORM, named("film.txt", &mp4), 415, "UNSUPPORTED_FORMAT"),
-        ("no suffix", FORM, named("film", &mp4), 415, "UNSUPPORTED_FORMAT"),
-        ("a suffix alone", FORM, named(".mp4", &mp4), 415, "UNSUPPORTED_FORMAT"),
-        ("a suffix behind another", FORM, named("film.mp4.exe", &mp4), 415, "UNSUPPORTED_FORMAT"),
-        (
-            "a picture that is called a video",
-            FORM,
-            named("film.mp4", &png),
-            415,
-            "CONTENT_MISMATCH",
-        ),
-        ("a video that is called another", FORM, named("film.mp4", &webm), 415, "CONTENT_MISMATCH"),
-        ("a few bytes", FORM, named("film.mp4", b"ftyp"), 415, "CONTENT_MISMATCH"),
-        ("an empty file", FORM, named("film.mp4", b""), 422, "EMPTY_FILE"),
-        ("no part", FORM, body(&[]), 422, "FILE_MISSING"),
-        (
-            "a part of another name",
-            FORM,
-            body(&[("name=\"video\"; filename=\"film.mp4\"", &mp4)]),
-            422,
-            "UNKNOWN_FIELD",
-        ),
-        (
-            "a part without a name",
-            FORM,
-            body(&[("filename=\"film.mp4\"", &mp4)]),
-            422,
-            "UNKNOWN_FIELD",
-        ),
-        (
-            "a part without a file name",
-            FORM,
-            body(&[("name=\"file\"", &mp4)]),
-            422,
-            "FILENAME_MISSING",
-        ),
-        ("a file name of a directory", FORM, named("../", &mp4), 422, "FILENAME_MISSING"),
-        (
-            "51 files",
-            FORM,
-            body(&[("name=\"file\"; filename=\"film.mp4\"", mp4.as_slice()); 51]),
-            413,
-            "TOO_MANY_FILES",
-        ),
-        ("a byte too many", FORM, named("film.mp4", &large), 413, "VIDEO_TOO_LARGE"),
-        ("text", "text/plain", b"film".to_vec(), 415, "UNSUPPORTED_MEDIA_TYPE"),
-        ("JSON", "application/json", b"{}".to_vec(), 415, "UNSUPPORTED_MEDIA_TYPE"),
-        ("a video that is no form", "video/mp4", mp4.clone(), 415, "UNSUPPORTED_MEDIA_TYPE"),
-        (
-            "a form without a boundary",
-            "multipart/form-data",
-            whole.clone(),
-            415,
-            "UNSUPPORTED_MEDIA_TYPE",
-        ),
-        ("another boundary", "multipart/form-data; boundary=other", whole, 400, "UPLOAD_BROKEN"),
-        ("half a form", FORM, cut, 400, "UPLOAD_BROKEN"),
-        ("an empty body", FORM, Vec::new(), 400, "UPLOAD_BROKEN"),
-        ("a NUL in the name", FORM, named("a\0b.mp4", &mp4), 400, "UPLOAD_BROKEN"),
-    ];
-    for (what, content_type, content, status, code) in cases {
-        let (answered, problem) = answer(post(&user, content_type, content)).await;
-        let told = problem["errors"][0]["code"].as_str().or(problem["code"].as_str());
-        assert_eq!((answered.as_u16(), told), (status, Some(code)), "{what}: {problem}");
+    let complete = named("video.mp4", &mp4);
+    let half = complete[..complete.len() / 2].to_vec();
+    let other_name = body(&[("name=\"video\"; filename=\"video.mp4\"", &mp4)]);
+    let no_name = body(&[("filename=\"video.mp4\"", &mp4)]);
+    let no_filename = body(&[("name=\"file\"", &mp4)]);
+    let unsupported = |what, name| rejected(what, named(name, &mp4), 415, "UNSUPPORTED_FORMAT");
+    let mismatch =
+        |what, content: &[u8]| rejected(what, named("video.mp4", content), 415, "CONTENT_MISMATCH");
+    vec![
+        unsupported("an unknown suffix", "video.txt"),
+        unsupported("no suffix", "video"),
+        unsupported("only a suffix", ".mp4"),
+        unsupported("a suffix before another one", "video.mp4.exe"),
+        mismatch("an image with the suffix of a video", &png),
+        mismatch("a video with the suffix of another container", &webm),
+        mismatch("a few bytes", b"ftyp"),
+        rejected("an empty file", named("video.mp4", b""), 422, "EMPTY_FILE"),
+        rejected("no part", body(&[]), 422, "FILE_MISSING"),
+        rejected("a part with another name", other_name, 422, "UNKNOWN_FIELD"),
+        rejected("a part without a name", no_name, 422, "UNKNOWN_FIELD"),
+        rejected("a part without a file name", no_filename, 422, "FILENAME_MISSING"),
+        rejected("the name of a directory", named("../", &mp4), 422, "FILENAME_MISSING"),
+        rejected("51 files", repeated(&mp4, 51), 413, "TOO_MANY_FILES"),
+        rejected("one byte too many", named("video.mp4", &large), 413, "VIDEO_TOO_LARGE"),
+        mistyped("text", "text/plain", b"video".to_vec()),
+        mistyped("JSON", "application/json", b"{}".to_vec()),
+        mistyped("a video without a form", "video/mp4", mp4.clone()),
+        mistyped("a form without a boundary", "multipart/form-data", complete.clone()),
+        Rejection {
+            what: "another boundary",
+            content_type: "multipart/form-data; boundary=other",
+            body: complete,
+            status: 400,
+            code: "UPLOAD_BROKEN",
+        },
+        rejected("half a form", half, 400, "UPLOAD_BROKEN"),
+        rejected("an empty body", Vec::new(), 400, "UPLOAD_BROKEN"),
+        rejected("a NUL in the name", named("a\0b.mp4", &mp4), 400, "UPLOAD_BROKEN"),
+    ]
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn invalid_uploads_are_rejected_and_leave_nothing(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.with(|settings| settings.upload.max_video_mb = 1).await;
+    let user = service.user().await;
+    for Rejection { what, content_type, body, status, code } in rejections() {
+        let (actual, problem) = fetch_json(post(&user, content_type, body)).await;
+        let reported = problem["errors"][0]["code"].as_str().or(problem["code"].as_str());
+        assert_eq!((actual.as_u16(), reported), (status, Some(code)), "{what}: {problem}");
         assert_eq!(service.files().await, [].into(), "{what}");
     }
-    let (status, problem) = answer(
-        service.request(Method::POST, "/videos/upload").header("Content-Type", FORM).body(""),
-    )
-    .await;
+    let anonymous =
+        service.request(Method::POST, "/videos/upload").header("Content-Type", FORM).body("");
+    let (status, problem) = fetch_json(anonymous).await;
     assert_eq!((status, &problem["code"]), (StatusCode::UNAUTHORIZED, &json!("NOT_LOGGED_IN")));
     assert_eq!(rows(&service, &user).await, []);
     assert_eq!(user.get("/videos").await, (StatusCode::OK, json!([])));
 
-    // A byte less, one file less and the name of the same container are no offence.
-    large.truncate(MIB);
-    let (status, accepted) = answer(post(&user, FORM, named("film.MOV", &large))).await;
+    // One byte less, one file less, and another suffix of the same container are accepted.
+    let mut large = clip_bytes(ONE_FRAME);
+    large.resize(MIB, 0);
+    let (status, accepted) = fetch_json(post(&user, FORM, named("video.MOV", &large))).await;
     assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
-    let fifty = body(&[("name=\"file\"; filename=\"film.mp4\"", mp4.as_slice()); 50]);
-    let (status, accepted) = answer(post(&user, FORM, fifty)).await;
+    let fifty = repeated(&clip_bytes(ONE_FRAME), 50);
+    let (status, accepted) = fetch_json(post(&user, FORM, fifty)).await;
     assert_eq!((status, ids(&accepted).len()), (StatusCode::ACCEPTED, 50));
 }
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn one_bad_video_among_three_refuses_all(#[values(Embedded, Servers)] parts: Parts) {
+async fn one_invalid_video_of_three_rejects_all(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let user = service.user().await;
-    let good = || ("good.mp4", bytes_of(SHORT));
+    let good = || ("good.mp4", clip_bytes(ONE_FRAME));
     let bad = [
-        ("bad.mp4", bytes_of("good/vp9.webm")),
-        ("bad.txt", bytes_of(SHORT)),
+        ("bad.mp4", clip_bytes("good/vp9.webm")),
+        ("bad.txt", clip_bytes(ONE_FRAME)),
         ("bad.mp4", Vec::new()),
     ];
     for bad in bad {
@@ -241,7 +250,7 @@ async fn one_bad_video_among_three_refuses_all(#[values(Embedded, Servers)] part
             files.insert(place, bad.clone());
             let request =
                 user.request(Method::POST, "/videos/upload").header("Idempotency-Key", "three");
-            let (status, problem) = answer(request.multipart(form(&files))).await;
+            let (status, problem) = fetch_json(request.multipart(form(&files))).await;
             assert!(status.is_client_error(), "{problem}");
             assert!(
                 problem["detail"].as_str().is_some_and(|detail| detail.contains(bad.0)),
@@ -255,14 +264,14 @@ async fn one_bad_video_among_three_refuses_all(#[values(Embedded, Servers)] part
             );
         }
     }
-    // What was refused has not used its key up.
-    let (status, accepted) = repeated::send(&user, "three", 3).await;
+    // A rejected upload does not use up its idempotency key.
+    let (status, accepted) = upload_with_key(&user, "three", 3).await;
     assert_eq!((status, ids(&accepted).len()), (StatusCode::ACCEPTED, 3));
 }
 
-/// On embedded parts alone, where a name could lead to another place on the disk.
+/// On embedded parts only, where a name might be used as a path on the disk.
 #[tokio::test(flavor = "multi_thread")]
-async fn names_are_shown_and_decide_nothing_else() {
+async fn file_names_are_sanitized_and_never_used_as_paths() {
     let service = Service::start().await;
     let user = service.user().await;
     let long = format!("{}.mp4", "x".repeat(300));
@@ -280,17 +289,18 @@ async fn names_are_shown_and_decide_nothing_else() {
         (&long, &shortened),
     ];
     let directory = service.directory.path();
-    let around = || (listing(directory), listing(&directory.join("files")));
+    let around = || (file_names(directory), file_names(&directory.join("files")));
     let before = around();
     for (sent, shown) in names {
-        let content = body(&[(&format!("name=\"file\"; filename=\"{sent}\""), &bytes_of(SHORT))]);
-        let (status, accepted) = answer(post(&user, FORM, content)).await;
+        let content =
+            body(&[(&format!("name=\"file\"; filename=\"{sent}\""), &clip_bytes(ONE_FRAME))]);
+        let (status, accepted) = fetch_json(post(&user, FORM, content)).await;
         assert_eq!(
             (status, &accepted["jobs"][0]["filename"]),
             (StatusCode::ACCEPTED, &json!(shown)),
             "{sent:?}: {accepted}"
         );
-        let view = user.done(&ids(&accepted)[0]).await;
+        let view = user.wait_until_done(&ids(&accepted)[0]).await;
         assert_eq!((&view["filename"], &view["video_format"]), (&json!(shown), &json!("mp4")));
     }
     let rows = rows(&service, &user).await;
@@ -302,36 +312,36 @@ async fn names_are_shown_and_decide_nothing_else() {
     after.0.retain(|name| name != "mails");
     let mut before = before;
     before.0.retain(|name| name != "mails");
-    assert_eq!(after, before, "nothing lies elsewhere");
+    assert_eq!(after, before, "a file was written elsewhere");
 }
 
-/// Begin an upload with these headers that announces so many bytes, and send a part of them.
-async fn begin(service: &Client, headers: &str, announced: usize, sent: &[u8]) -> TcpStream {
+/// Begin an upload with these headers and a content length, and send a part of its body.
+async fn begin(service: &Client, headers: &str, length: usize, sent: &[u8]) -> TcpStream {
     let address = service.base().trim_start_matches("http://");
     let mut connection = TcpStream::connect(address).await.expect("the service listens");
     let head = format!(
-        "POST /videos/upload HTTP/1.1\r\nHost: {address}\r\n{headers}\r\nContent-Length: {announced}\r\n\r\n"
+        "POST /videos/upload HTTP/1.1\r\nHost: {address}\r\n{headers}\r\n\
+         Content-Length: {length}\r\n\r\n"
     );
     connection.write_all(head.as_bytes()).await.expect("the head is read");
     connection.write_all(sent).await.expect("the body is read");
     connection
 }
 
-/// The status that comes back on a connection, and the code of its problem.
-async fn answered(connection: &mut TcpStream) -> (String, Value) {
+/// Status of the response on a connection, and its error code.
+async fn response_on(connection: &mut TcpStream) -> (String, Value) {
     let mut text = String::new();
-    let read = tokio::time::timeout(PATIENCE, async {
+    let read = tokio::time::timeout(TIMEOUT, async {
         while !text.ends_with('}') {
             let mut piece = [0; 4096];
-            let length =
-                connection.read(&mut piece).await.expect("an answer, not a broken connection");
-            assert!(length > 0, "the connection ends before the answer: {text}");
+            let length = connection.read(&mut piece).await.expect("the connection is open");
+            assert!(length > 0, "the connection ends before the response: {text}");
             text += &String::from_utf8_lossy(&piece[..length]);
         }
     });
-    read.await.expect("an answer comes");
+    read.await.expect("a response in time");
     let (head, document) = text.split_once("\r\n\r\n").expect("a head and a body");
-    let problem: Value = serde_json::from_str(document).expect("answers are JSON");
+    let problem: Value = serde_json::from_str(document).expect("responses are JSON");
     let status = head
         .lines()
         .next()
@@ -340,12 +350,12 @@ async fn answered(connection: &mut TcpStream) -> (String, Value) {
     (status.to_owned(), problem["code"].clone())
 }
 
-/// The first part of a form with two files, the second of which is not whole.
-fn half() -> Vec<u8> {
-    let mut large = bytes_of(SHORT);
+/// Beginning of a form with two files, the second of which is incomplete.
+fn incomplete() -> Vec<u8> {
+    let mut large = clip_bytes(ONE_FRAME);
     large.resize(11 * MIB, 0);
     let mut form = body(&[
-        ("name=\"file\"; filename=\"a.mp4\"", &bytes_of(SHORT)),
+        ("name=\"file\"; filename=\"a.mp4\"", &clip_bytes(ONE_FRAME)),
         ("name=\"file\"; filename=\"b.mp4\"", &large),
     ]);
     form.truncate(form.len() - MIB / 2);
@@ -354,12 +364,12 @@ fn half() -> Vec<u8> {
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_goes_away_leaves_nothing(#[values(Embedded, Servers)] parts: Parts) {
+async fn a_client_that_disconnects_leaves_nothing(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let user = service.user().await;
     let head = format!("Content-Type: {FORM}\r\nAuthorization: Bearer {}", user.access);
-    let connection = begin(&service, &head, 12 * MIB, &half()).await;
-    eventually("both videos on their way", || async {
+    let connection = begin(&service, &head, 12 * MIB, &incomplete()).await;
+    eventually("both videos are being written", || async {
         let files = service.files().await;
         // An S3 store shows an upload once the first part of it has been sent.
         let there = match parts {
@@ -370,7 +380,7 @@ async fn a_client_that_goes_away_leaves_nothing(#[values(Embedded, Servers)] par
     })
     .await;
     drop(connection);
-    eventually("what was written is removed", || async {
+    eventually("the files are removed", || async {
         service.files().await.is_empty().then_some(())
     })
     .await;
@@ -379,16 +389,16 @@ async fn a_client_that_goes_away_leaves_nothing(#[values(Embedded, Servers)] par
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_stalls_is_told_so_and_leaves_nothing(
+async fn a_client_that_stalls_times_out_and_leaves_nothing(
     #[values(Embedded, Servers)] parts: Parts,
 ) {
     let service = parts.with(|settings| settings.upload.patience_seconds = 1).await;
     let user = service.user().await;
     let head = format!("Content-Type: {FORM}\r\nAuthorization: Bearer {}", user.access);
-    for sent in [half(), Vec::new(), b"--line\r\nContent-Dispo".to_vec()] {
+    for sent in [incomplete(), Vec::new(), b"--line\r\nContent-Dispo".to_vec()] {
         let mut connection = begin(&service, &head, 12 * MIB, &sent).await;
         assert_eq!(
-            answered(&mut connection).await,
+            response_on(&mut connection).await,
             ("408 Request Timeout".to_owned(), json!("UPLOAD_STALLED"))
         );
         assert_eq!(service.files().await, [].into());
@@ -398,47 +408,47 @@ async fn a_client_that_stalls_is_told_so_and_leaves_nothing(
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn who_sends_everything_before_reading_gets_the_answer(
+async fn a_client_that_reads_only_after_sending_gets_the_response(
     #[values(Embedded, Servers)] parts: Parts,
 ) {
     let service = parts.with(|settings| settings.upload.max_video_mb = 1).await;
     let (user, mut stranger) = (service.user().await, service.user().await);
     "no token".clone_into(&mut stranger.access);
-    let mut large = bytes_of(SHORT);
+    let mut large = clip_bytes(ONE_FRAME);
     large.resize(30 * MIB, 0);
-    let named = |name: &str| body(&[(&format!("name=\"file\"; filename=\"{name}\""), &large)]);
-    let film = named("film.mp4");
+    let named = |name: &str| named(name, &large);
+    let video = named("video.mp4");
     let cases = [
-        (&user, FORM, film.clone(), "413 Payload Too Large", "VIDEO_TOO_LARGE"),
-        (&user, FORM, named("film.txt"), "415 Unsupported Media Type", "UNSUPPORTED_FORMAT"),
-        (&user, FORM, named("film.avi"), "415 Unsupported Media Type", "CONTENT_MISMATCH"),
-        (&user, "video/mp4", film.clone(), "415 Unsupported Media Type", "UNSUPPORTED_MEDIA_TYPE"),
-        (&stranger, FORM, film.clone(), "401 Unauthorized", "TOKEN_INVALID"),
+        (&user, FORM, video.clone(), "413 Payload Too Large", "VIDEO_TOO_LARGE"),
+        (&user, FORM, named("video.txt"), "415 Unsupported Media Type", "UNSUPPORTED_FORMAT"),
+        (&user, FORM, named("video.avi"), "415 Unsupported Media Type", "CONTENT_MISMATCH"),
+        (&user, "video/mp4", video.clone(), "415 Unsupported Media Type", "UNSUPPORTED_MEDIA_TYPE"),
+        (&stranger, FORM, video.clone(), "401 Unauthorized", "TOKEN_INVALID"),
     ];
     for (user, content_type, content, status, code) in cases {
         let head = format!("Content-Type: {content_type}\r\nAuthorization: Bearer {}", user.access);
         let mut connection = begin(&service, &head, content.len(), &content).await;
-        assert_eq!(answered(&mut connection).await, (status.to_owned(), json!(code)));
-        // What was sent has been read to its end, so the connection serves on.
+        assert_eq!(response_on(&mut connection).await, (status.to_owned(), json!(code)));
+        // The body was read to its end, so the connection can be used again.
         connection
             .write_all(b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n")
             .await
             .expect("the connection is open");
         assert_eq!(
-            answered(&mut connection).await,
+            response_on(&mut connection).await,
             ("404 Not Found".to_owned(), json!("NOT_FOUND"))
         );
     }
     assert_eq!((service.files().await, rows(&service, &user).await), ([].into(), Vec::new()));
 
-    // So does who repeats a large upload whose answer got lost.
-    let (status, _) = repeated::send(&user, "again", 1).await;
+    // The same for a repeated upload with an idempotency key.
+    let (status, _) = upload_with_key(&user, "again", 1).await;
     assert_eq!(status, StatusCode::ACCEPTED);
     let head = format!(
         "Content-Type: {FORM}\r\nAuthorization: Bearer {}\r\nIdempotency-Key: again",
         user.access
     );
-    let mut connection = begin(&service, &head, film.len(), &film).await;
-    assert_eq!(answered(&mut connection).await, ("202 Accepted".to_owned(), Value::Null));
+    let mut connection = begin(&service, &head, video.len(), &video).await;
+    assert_eq!(response_on(&mut connection).await, ("202 Accepted".to_owned(), Value::Null));
     assert_eq!(rows(&service, &user).await.len(), 1);
 }

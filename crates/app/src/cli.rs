@@ -1,48 +1,52 @@
-//! What can be said on the command line.
+//! Command line of `fiapx`.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use anyhow::Result;
+use clap::builder::TypedValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use jobs::Recipe;
 use jobs::recipe::{Interval, Selection};
-use jobs::{FailureCode, JobId};
+use jobs::{FailureCode, JobId, Recipe, manifest};
 
-/// Turn videos into ZIP archives of their pictures.
+use crate::settings::{self, Overrides, Settings};
+use crate::version;
+
+/// Extract frames from videos into ZIP archives.
 #[derive(Debug, Parser)]
-#[command(name = "fiapx", version = app::version::WORDS.as_str(), about)]
+#[command(name = "fiapx", version = version::LONG_VERSION.as_str(), about)]
 pub struct Cli {
-    /// What to do.
+    /// Subcommand to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// The subcommands.
+/// Subcommands of `fiapx`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Turn one video into one archive, here and now.
+    /// Extract the frames of one video into a ZIP archive.
     Extract(ExtractArguments),
-    /// Tell what a video is and how large its archive would be.
+    /// Show the properties of a video, and the expected number of frames and archive size.
     Probe(ProbeArguments),
-    /// Run the whole service in this process: accounts, uploads, processing, downloads, mails.
+    /// Run the whole service in one process: page, HTTP interface, worker and notifier.
     Serve(ServeArguments),
-    /// Run the HTTP interface alone, on parts that other processes share.
+    /// Run the HTTP interface alone, on shared servers.
     Api(ServeArguments),
-    /// Run a worker alone, on parts that other processes share.
+    /// Run a worker alone, on shared servers.
     Worker(ConfiguredArguments),
-    /// Run the sending of mails alone, on parts that other processes share.
+    /// Run the sending of mails alone, on shared servers.
     Notifier(ConfiguredArguments),
-    /// Bring the database's schema up to date. Safe to run twice.
+    /// Update the database schema. Safe to run repeatedly.
     Migrate(ConfiguredArguments),
-    /// Reach every configured part and say what is wrong.
+    /// Validate the settings and test the connection to every part.
     Check(CheckArguments),
-    /// Look at jobs that failed, and put them back.
+    /// List failed jobs and queue them again.
     #[command(subcommand)]
     Jobs(JobsCommand),
-    /// Print the OpenAPI document, or a collection of requests for API clients that is made of it.
+    /// Print the OpenAPI document, or a request collection generated from it.
     Openapi(OpenapiArguments),
-    /// Decode for a worker, which starts this and talks to it.
+    /// Decode videos for a worker. Started by the worker only.
     #[command(hide = true)]
     Cell,
 }
@@ -50,12 +54,22 @@ pub enum Command {
 /// Arguments of `fiapx serve` and `fiapx api`.
 #[derive(Debug, Args)]
 pub struct ServeArguments {
-    /// Where the service listens; 127.0.0.1:8000 by default.
+    /// Address and port to listen on [default: 127.0.0.1:8000].
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<SocketAddr>,
-    /// Where settings come from.
+    /// Sources of the settings.
     #[command(flatten)]
     pub configured: ConfiguredArguments,
+}
+
+impl ServeArguments {
+    /// Load the settings.
+    ///
+    /// # Errors
+    /// See [`settings::load`].
+    pub fn settings(&self) -> Result<Settings> {
+        load(&self.configured, self.listen)
+    }
 }
 
 impl From<ConfiguredArguments> for ServeArguments {
@@ -70,37 +84,36 @@ pub struct CheckArguments {
     /// Print all settings with their defaults, as a configuration file.
     #[arg(long)]
     pub defaults: bool,
-    /// Ask the process that runs by these settings whether it is ready, instead of the parts.
+    /// Query the readiness of the process that runs with these settings, instead of the parts.
     #[arg(long, conflicts_with = "defaults")]
     pub ready: bool,
-    /// Where settings come from.
+    /// Sources of the settings.
     #[command(flatten)]
     pub configured: ConfiguredArguments,
 }
 
-/// What operators do with jobs. The service may run meanwhile.
+/// Subcommands of `fiapx jobs`. They may run beside the service.
 #[derive(Debug, Subcommand)]
 pub enum JobsCommand {
-    /// List the jobs that failed for good, the last first, and count the dead letters that the
-    /// broker keeps.
+    /// List failed jobs, most recent first, and count the dead letters in the broker.
     Failed(FailedArguments),
-    /// Put jobs that failed back before the workers, once what they failed of is mended.
+    /// Queue failed jobs again, after the cause of the failure has been fixed.
     Retry(RetryArguments),
 }
 
 /// Arguments of `fiapx jobs failed`.
 #[derive(Debug, Args)]
 pub struct FailedArguments {
-    /// Only those that failed by this code.
+    /// List only jobs with this failure code.
     #[arg(long, value_name = "CODE", value_parser = code)]
     pub code: Option<FailureCode>,
-    /// At most so many.
-    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Maximum number of jobs to list.
+    #[arg(long, value_name = "N", default_value = "100", value_parser = limit())]
     pub limit: u32,
     /// Print one line of JSON.
     #[arg(long)]
     pub json: bool,
-    /// Where settings come from.
+    /// Sources of the settings.
     #[command(flatten)]
     pub configured: ConfiguredArguments,
 }
@@ -108,13 +121,13 @@ pub struct FailedArguments {
 /// Arguments of `fiapx jobs retry`.
 #[derive(Debug, Args)]
 pub struct RetryArguments {
-    /// The jobs.
+    /// Ids of the jobs.
     #[arg(value_name = "JOB_ID", required_unless_present = "code")]
     pub ids: Vec<JobId>,
-    /// All that failed by this code and whose videos are still kept.
+    /// Queue all jobs with this failure code whose videos are still stored.
     #[arg(long, value_name = "CODE", value_parser = code, conflicts_with = "ids")]
     pub code: Option<FailureCode>,
-    /// Where settings come from.
+    /// Sources of the settings.
     #[command(flatten)]
     pub configured: ConfiguredArguments,
 }
@@ -122,52 +135,69 @@ pub struct RetryArguments {
 /// Arguments of `fiapx openapi`.
 #[derive(Debug, Args)]
 pub struct OpenapiArguments {
-    /// In which form.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = DocumentFormat::Json)]
     pub format: DocumentFormat,
 }
 
-/// Forms of the OpenAPI document.
+/// Output formats of `fiapx openapi`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum DocumentFormat {
-    /// The document itself.
+    /// The OpenAPI document.
     Json,
     /// A Postman collection, version 2.1.
     Postman,
-    /// An .http file for REST Client of Visual Studio Code.
+    /// An .http file for the REST Client extension of Visual Studio Code.
     Http,
 }
 
-/// Where settings come from: this file, then the environment, then flags.
+/// Sources of the settings. The environment overrides the file, and flags override both.
 #[derive(Debug, Args)]
 pub struct ConfiguredArguments {
-    /// A configuration file; `fiapx check --defaults` prints one.
+    /// Configuration file in TOML; `fiapx check --defaults` prints one.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where the embedded parts keep their data; ./data by default.
+    /// Directory for the data of embedded parts [default: ./data].
     #[arg(long, value_name = "DIRECTORY")]
     pub data_dir: Option<PathBuf>,
+}
+
+impl ConfiguredArguments {
+    /// Load the settings.
+    ///
+    /// # Errors
+    /// See [`settings::load`].
+    pub fn settings(&self) -> Result<Settings> {
+        load(self, None)
+    }
+}
+
+/// Load the settings from the configuration file, the environment of the process, and the flags.
+fn load(configured: &ConfiguredArguments, listen: Option<SocketAddr>) -> Result<Settings> {
+    let overrides = Overrides { listen, data_dir: configured.data_dir.clone() };
+    let variable = |name: &str| std::env::var(name).ok();
+    settings::load(configured.config.as_deref(), variable, overrides)
 }
 
 /// Arguments of `fiapx extract`.
 #[derive(Debug, Args)]
 pub struct ExtractArguments {
-    /// The video: .mp4 .mov .mkv .webm .avi .wmv .flv
+    /// Video file: .mp4 .mov .mkv .webm .avi .wmv .flv
     pub video: PathBuf,
-    /// Where the archive goes; `-` is standard output. By default the video's name with .zip, in
-    /// the current directory.
+    /// Archive to write; `-` is standard output [default: name of the video with .zip, in the
+    /// current directory].
     #[arg(short, long, value_name = "OUT.zip")]
     pub output: Option<PathBuf>,
-    /// Which pictures.
+    /// Frame selection and compression.
     #[command(flatten)]
-    pub choice: Choice,
-    /// Threads to work with; all cores by default.
+    pub selection: SelectionArguments,
+    /// Number of threads [default: number of cores].
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
     /// Print the result as one line of JSON.
     #[arg(long)]
     pub json: bool,
-    /// Whether to show a progress bar.
+    /// When to show a progress bar.
     #[arg(long, value_enum, default_value_t = Progress::Auto)]
     pub progress: Progress,
 }
@@ -175,64 +205,92 @@ pub struct ExtractArguments {
 /// Arguments of `fiapx probe`.
 #[derive(Debug, Args)]
 pub struct ProbeArguments {
-    /// The video.
+    /// Video file.
     pub video: PathBuf,
-    /// Which pictures.
+    /// Frame selection and compression.
     #[command(flatten)]
-    pub choice: Choice,
+    pub selection: SelectionArguments,
     /// Print the result as one line of JSON.
     #[arg(long)]
     pub json: bool,
 }
 
-/// Which pictures, and how small.
+/// Frame selection and compression.
 #[derive(Debug, Args)]
-pub struct Choice {
-    /// Seconds from picture to picture: 1, 0.5, 1/3.
+pub struct SelectionArguments {
+    /// Interval between frames, in seconds: 1, 0.5, 1/3.
     #[arg(long, default_value = "1", value_name = "SECONDS")]
     pub every: Interval,
-    /// How hard to work on small archives; the pixels are the same.
+    /// Compression effort of the images. The pixels are the same for all levels.
     #[arg(long, value_enum, default_value_t = Compression::Fast)]
     pub compression: Compression,
 }
 
-impl Choice {
-    /// The choice in the engine's terms.
+impl SelectionArguments {
+    /// Convert to options of the engine.
+    #[must_use]
     pub fn options(&self) -> frames::Options {
         frames::Options {
             recipe: Recipe { select: Selection::Every(self.every), ..Recipe::default() },
             compression: match self.compression {
-                Compression::Fast => jobs::manifest::Compression::Fast,
-                Compression::Balanced => jobs::manifest::Compression::Balanced,
-                Compression::Small => jobs::manifest::Compression::Small,
+                Compression::Fast => manifest::Compression::Fast,
+                Compression::Balanced => manifest::Compression::Balanced,
+                Compression::Small => manifest::Compression::Small,
             },
             ..frames::Options::default()
         }
     }
 }
 
-/// How hard to work on small archives.
+/// Compression effort of the images.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum Compression {
-    /// Fast, and smaller than zlib's default on film.
+    /// Fastest. On film, output is smaller than with the default level of zlib.
     Fast,
-    /// An eighth smaller on film, at twice the time.
+    /// One eighth smaller on film, in twice the time.
     Balanced,
-    /// A few percent smaller again, at six times the time.
+    /// A few percent smaller again, in six times the time.
     Small,
 }
 
-/// Whether to show a progress bar.
+/// When to show a progress bar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Progress {
-    /// On a terminal.
+    /// If stderr is a terminal.
     Auto,
-    /// Not at all.
+    /// Never.
     Never,
 }
 
-/// A failure code by its name.
+/// Parser of a limit, which is at least 1.
+fn limit() -> impl TypedValueParser<Value = u32> {
+    clap::value_parser!(u32).range(1..)
+}
+
+/// Parse the name of a failure code.
 fn code(name: &str) -> Result<FailureCode, String> {
     let known = || FailureCode::ALL.iter().map(|code| code.name()).collect::<Vec<_>>().join(", ");
-    name.parse().map_err(|unknown| format!("{unknown}: there are {}", known()))
+    name.parse().map_err(|unknown| format!("{unknown}: the codes are {}", known()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Format the help of a command and of all its subcommands.
+    fn help(command: &mut clap::Command) -> String {
+        let name = command.get_bin_name().unwrap_or("fiapx").to_owned();
+        let own = format!("$ {name} --help\n{}", command.render_long_help());
+        let subcommands = command.get_subcommands_mut().map(help);
+        [own].into_iter().chain(subcommands).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn documents_every_command() {
+        let mut command = Cli::command().disable_help_subcommand(true);
+        command.build();
+        insta::assert_snapshot!("help", help(&mut command));
+    }
 }

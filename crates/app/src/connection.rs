@@ -1,9 +1,8 @@
-//! Connections that are over when the client has closed them, or sends so slowly that it only holds
-//! the connection.
+//! Connections that fail once the client has closed them or sends too slowly.
 //!
-//! hyper gives a connection up when the client closes it while an answer is under way, but poem's
-//! server then asks it to go on until a write fails, which streams of events without news seldom
-//! do. Here everything fails from the first sign of the end on.
+//! hyper gives up a connection when the client closes it during a response, but poem's server then
+//! asks it to continue until a write fails. Event streams seldom write. Here every write fails
+//! after the client has closed the connection.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -16,20 +15,21 @@ use poem::web::{LocalAddr, RemoteAddr};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Accepts [`Connection`]s.
-pub struct Connections {
+/// Acceptor of [`Connection`]s.
+pub(crate) struct ConnectionAcceptor {
     acceptor: TcpAcceptor,
-    patience: Duration,
+    stall_timeout: Duration,
 }
 
-impl Connections {
-    /// Accept those that come to a listener, and wait for each client so long.
-    pub fn of(listener: TcpListener, patience: Duration) -> io::Result<Self> {
-        Ok(Self { acceptor: TcpAcceptor::from_tokio(listener)?, patience })
+impl ConnectionAcceptor {
+    /// Accept the connections of a listener. `stall_timeout` is how far a client may fall behind
+    /// the minimum rate.
+    pub(crate) fn new(listener: TcpListener, stall_timeout: Duration) -> io::Result<Self> {
+        Ok(Self { acceptor: TcpAcceptor::from_tokio(listener)?, stall_timeout })
     }
 }
 
-impl Acceptor for Connections {
+impl Acceptor for ConnectionAcceptor {
     type Io = Connection;
 
     fn local_addr(&self) -> Vec<LocalAddr> {
@@ -38,69 +38,65 @@ impl Acceptor for Connections {
 
     async fn accept(&mut self) -> io::Result<(Connection, LocalAddr, RemoteAddr, Scheme)> {
         let (stream, local, remote, scheme) = self.acceptor.accept().await?;
-        Ok((
-            Connection { stream, over: false, pace: Pace::new(self.patience) },
-            local,
-            remote,
-            scheme,
-        ))
+        let connection =
+            Connection { stream, closed: false, rate: ReceiveRate::new(self.stall_timeout) };
+        Ok((connection, local, remote, scheme))
     }
 }
 
-/// How fast a client sends what it has begun to send: from the first byte after an answer on, and
-/// only while we wait for it.
+/// Rate at which a client sends a request. Time counts from its first byte, and only while the
+/// server waits for more.
 #[derive(Debug)]
-struct Pace {
-    patience: Duration,
-    /// How many bytes came.
+struct ReceiveRate {
+    stall_timeout: Duration,
     bytes: u64,
-    /// How long we waited for them.
+    /// Total time spent waiting for `bytes`.
     waited: Duration,
     waiting_since: Option<Instant>,
 }
 
-impl Pace {
-    /// Bytes per second below which a client is too slow. No line is as slow that somebody would
-    /// upload a video by.
-    const SLOWEST: u64 = 4 << 10;
+impl ReceiveRate {
+    /// Minimum rate in bytes per second. No connection this slow could upload a video.
+    const MIN_BYTES_PER_SECOND: u64 = 4 << 10;
 
-    fn new(patience: Duration) -> Self {
-        Self { patience, bytes: 0, waited: Duration::ZERO, waiting_since: None }
+    fn new(stall_timeout: Duration) -> Self {
+        Self { stall_timeout, bytes: 0, waited: Duration::ZERO, waiting_since: None }
     }
 
-    /// Something was answered: what follows begins anew.
-    fn answered(&mut self) {
-        *self = Self::new(self.patience);
+    /// Start over, because a response was written.
+    fn reset(&mut self) {
+        *self = Self::new(self.stall_timeout);
     }
 
-    /// There is nothing to read yet.
-    fn waits(&mut self, now: Instant) {
+    /// Record that no bytes are available.
+    fn start_waiting(&mut self, now: Instant) {
         if self.bytes > 0 {
             self.waiting_since.get_or_insert(now);
         }
     }
 
-    /// So many bytes came. Whether that is fast enough.
-    fn came(&mut self, bytes: usize, now: Instant) -> bool {
+    /// Record received bytes. Return whether the client is fast enough.
+    fn received(&mut self, bytes: usize, now: Instant) -> bool {
         if let Some(since) = self.waiting_since.take() {
             self.waited += now - since;
         }
         self.bytes += bytes as u64;
-        self.waited <= self.patience + Duration::from_secs(self.bytes / Self::SLOWEST)
+        let allowed = Duration::from_secs(self.bytes / Self::MIN_BYTES_PER_SECOND);
+        self.waited <= self.stall_timeout + allowed
     }
 }
 
-/// A connection to which nothing can be written once the client has closed it, and which is over
-/// when the client is too slow.
-pub struct Connection {
+/// A connection that cannot be written to once the client has closed it, and that is closed if the
+/// client is too slow.
+pub(crate) struct Connection {
     stream: TcpStream,
-    over: bool,
-    pace: Pace,
+    closed: bool,
+    rate: ReceiveRate,
 }
 
 impl Connection {
-    fn open(&mut self) -> io::Result<Pin<&mut TcpStream>> {
-        if self.over { Err(ErrorKind::BrokenPipe.into()) } else { Ok(Pin::new(&mut self.stream)) }
+    fn open_stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        if self.closed { Err(ErrorKind::BrokenPipe.into()) } else { Ok(Pin::new(&mut self.stream)) }
     }
 }
 
@@ -110,17 +106,17 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let (before, room) = (buffer.filled().len(), buffer.remaining());
+        let (filled_before, capacity) = (buffer.filled().len(), buffer.remaining());
         let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(context, buffer) else {
-            self.pace.waits(Instant::now());
+            self.rate.start_waiting(Instant::now());
             return Poll::Pending;
         };
-        let bytes = buffer.filled().len() - before;
-        if !self.pace.came(bytes, Instant::now()) {
-            self.over = true;
+        let bytes = buffer.filled().len() - filled_before;
+        if !self.rate.received(bytes, Instant::now()) {
+            self.closed = true;
             return Poll::Ready(Err(ErrorKind::TimedOut.into()));
         }
-        self.over |= read.is_err() || room > 0 && bytes == 0;
+        self.closed |= read.is_err() || capacity > 0 && bytes == 0;
         Poll::Ready(read)
     }
 }
@@ -131,8 +127,8 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.pace.answered();
-        self.open()?.poll_write(context, bytes)
+        self.rate.reset();
+        self.open_stream()?.poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -140,8 +136,8 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.pace.answered();
-        self.open()?.poll_write_vectored(context, bytes)
+        self.rate.reset();
+        self.open_stream()?.poll_write_vectored(context, bytes)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -149,7 +145,7 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.open()?.poll_flush(context)
+        self.open_stream()?.poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -162,26 +158,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_may_lag_behind_the_slowest_pace_by_our_patience_and_no_more() {
+    fn closes_a_connection_that_falls_behind_the_minimum_rate_by_more_than_the_timeout() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut pace = Pace::new(Duration::from_mins(1));
-        // Before the first byte there is no haste.
-        pace.waits(start);
-        assert!(pace.came(1, at(1000)));
-        pace.waits(at(1000));
-        assert!(pace.came(1, at(1060)));
-        pace.waits(at(1060));
-        assert!(!pace.came(1, at(1061)));
+        let mut rate = ReceiveRate::new(Duration::from_mins(1));
+        // Time before the first byte does not count.
+        rate.start_waiting(start);
+        assert!(rate.received(1, at(1000)));
+        rate.start_waiting(at(1000));
+        assert!(rate.received(1, at(1060)));
+        rate.start_waiting(at(1060));
+        assert!(!rate.received(1, at(1061)));
 
-        // What comes fast enough may come for ever, and time that we do not wait is not the
-        // client's.
-        pace.answered();
-        assert!(pace.came(1, at(2000)));
+        // A client at the minimum rate may send forever, and time in which the server does not wait
+        // does not count.
+        rate.reset();
+        assert!(rate.received(1, at(2000)));
         for second in 2000..4000 {
-            pace.waits(at(second));
-            assert!(pace.came(4 << 10, at(second + 1)));
+            rate.start_waiting(at(second));
+            assert!(rate.received(4 << 10, at(second + 1)));
         }
-        assert!(pace.came(1, at(9000)));
+        assert!(rate.received(1, at(9000)));
     }
 }

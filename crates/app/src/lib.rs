@@ -1,16 +1,20 @@
-//! The composition root: settings, telemetry, and the parts of the system put together to a running
-//! service.
+//! Composition root: command line, settings, telemetry, and the parts of the system assembled into
+//! a running service.
 //!
-//! The command `fiapx` in front of it, and tests that start a service of their own, are all that
-//! uses it.
+//! Used by the binary `fiapx`, and by tests and benches that start a service in their own process.
 
+pub mod version;
+mod instance;
 pub mod settings;
 pub mod telemetry;
+pub mod metrics;
+mod data_dir;
 mod parts;
 mod connection;
-pub mod figures;
-pub mod serve;
 pub mod ready;
-pub mod version;
+pub mod service;
+pub mod collections;
+pub mod cli;
+pub mod commands;
 
 pub use parts::Parts;

@@ -1,4 +1,4 @@
-//! Asks a running process whether it is ready, as a container's health check does.
+//! Readiness check of a running process, for health checks of containers.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -13,13 +13,13 @@ use serde::Deserialize;
 
 use crate::settings::Settings;
 
-/// How long the process may take. It gives each of its parts two seconds.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// Maximum time for a response. The process allows two seconds for each of its parts.
+const TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Most bytes of an answer that are read.
-const LONGEST: usize = 64 << 10;
+/// Maximum size of a response body, in bytes.
+const MAX_BODY_BYTES: usize = 64 << 10;
 
-/// What is looked at of the answer.
+/// Response of `/ready`, as far as it is used here.
 #[derive(Deserialize)]
 struct Readiness {
     ready: bool,
@@ -32,43 +32,42 @@ struct Part {
     reached: bool,
 }
 
-/// Ask the process that runs by these settings: where it serves its figures, or else its HTTP
-/// interface.
+/// Check whether the process that runs with these settings is ready. Uses `metrics.listen` if set,
+/// otherwise `server.listen`.
 ///
 /// # Errors
-/// It does not answer, or is not ready; the error names the parts that it does not reach.
-pub async fn ask(settings: &Settings) -> Result<()> {
-    let address = reachable(settings.metrics.listen.unwrap_or(settings.server.listen));
+/// The process does not respond, or is not ready. The message names the unreachable parts.
+pub async fn check(settings: &Settings) -> Result<()> {
+    let address = connectable(settings.metrics.listen.unwrap_or(settings.server.listen));
     let uri: Uri = format!("http://{address}/ready").parse()?;
-    let asking = async {
+    let request = async {
         let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
-        let answer = client.get(uri).await?;
-        let body = Limited::new(answer.into_body(), LONGEST)
+        let response = client.get(uri).await?;
+        let body = Limited::new(response.into_body(), MAX_BODY_BYTES)
             .collect()
             .await
             .map_err(|error| anyhow::anyhow!(error))?;
         anyhow::Ok(body.to_bytes())
     };
-    let body = tokio::time::timeout(PATIENCE, asking)
+    let body = tokio::time::timeout(TIMEOUT, request)
         .await
-        .unwrap_or_else(|_| bail!("no answer within {} seconds", PATIENCE.as_secs()))
-        .with_context(|| format!("the process at {address} does not answer"))?;
+        .unwrap_or_else(|_| bail!("timed out after {} seconds", TIMEOUT.as_secs()))
+        .with_context(|| format!("the process at {address} does not respond"))?;
     let Readiness { ready, parts } = serde_json::from_slice(&body)
-        .with_context(|| format!("what listens at {address} is no part of this service"))?;
+        .with_context(|| format!("the process at {address} is not fiapx"))?;
     if ready {
         return Ok(());
     }
-    let lacking: Vec<String> =
+    let unreachable: Vec<String> =
         parts.into_iter().filter(|part| !part.reached).map(|part| part.name).collect();
-    match lacking.as_slice() {
-        [] => bail!("the process at {address} is about to stop"),
-        lacking => bail!("the process at {address} does not reach: {}", lacking.join(", ")),
+    match unreachable.as_slice() {
+        [] => bail!("the process at {address} is stopping"),
+        names => bail!("the process at {address} cannot reach: {}", names.join(", ")),
     }
 }
 
-/// Where a process can be asked from its own machine: one that listens everywhere listens on the
-/// loopback address, too.
-fn reachable(mut listen: SocketAddr) -> SocketAddr {
+/// Replace an unspecified address by the loopback address, to which connections can be made.
+fn connectable(mut listen: SocketAddr) -> SocketAddr {
     if listen.ip().is_unspecified() {
         listen.set_ip(match listen.ip() {
             IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),

@@ -1,18 +1,18 @@
-//! Which program this is.
+//! Version information of this program.
 
 use std::sync::LazyLock;
 
 /// Version of the project.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The commit that the program was built from, as the build was told by `FIAPX_COMMIT`.
+/// Commit that the program was built from: the value of `FIAPX_COMMIT` at build time.
 pub const COMMIT: &str = match option_env!("FIAPX_COMMIT") {
     Some(commit) => commit,
     None => "unknown",
 };
 
-/// Version, commit, and the libraries that decode, in words.
-pub static WORDS: LazyLock<String> = LazyLock::new(|| {
+/// Output of `fiapx --version`: version, commit, and versions of the linked libav libraries.
+pub static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
     let libraries =
         frames::libav_versions().map(|(name, version)| format!("{name} {version}")).join(", ");
     format!("{VERSION} (commit {COMMIT})\n{libraries}")

@@ -363,8 +363,7 @@ async fn next_is_cancel_safe(broker: &dyn Broker) {
                 yield_now().await;
             };
             assert_eq!(delivery.message, message.message);
-            // One delivery is unsettled at any time, and two for a moment, which leaves no room for a
-            // third.
+            // One delivery is unsettled at any time, and for a moment two, which is the limit.
             if let Some(earlier) = held.replace(delivery) {
                 assert!(
                     poll_next(&mut subscription).await.is_none(),
@@ -391,6 +390,7 @@ pub(crate) fn created(number: usize) -> TracedMessage {
         video_path: format!("videos/{user_id}/{job_id}/input.mp4"),
         filename: format!("vídeo {number}.mp4"),
         video_size_bytes: number as u64,
+        recipe: jobs::Recipe::default(),
     }))
 }
 

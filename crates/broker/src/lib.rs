@@ -11,8 +11,8 @@
 //!   in the order of their publication, except for those that are delivered again.
 
 mod error;
-mod message;
 mod queue;
+mod message;
 mod delivery;
 mod interface;
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! The HTTP interface: whatever a request's path, headers and body are, forms of videos among them,
-//! the answer is no fault of the service, and what is refused leaves no file.
+//! The HTTP API: no request causes a server error, whatever its path, headers and body are,
+//! including forms with videos, and a rejected request leaves no file.
 
 #![no_main]
 
@@ -35,12 +35,23 @@ const ROUTES: [(Method, &str); 12] = [
 ];
 
 const HEADERS: [&str; 12] = [
-    "content-type", "content-length", "content-disposition", "idempotency-key", "authorization", "x-forwarded-for", "range", "origin",
-    "accept-language", "if-none-match", "traceparent", "host",
+    "content-type",
+    "content-length",
+    "content-disposition",
+    "idempotency-key",
+    "authorization",
+    "x-forwarded-for",
+    "range",
+    "origin",
+    "accept-language",
+    "if-none-match",
+    "traceparent",
+    "host",
 ];
 
+/// A request.
 #[derive(Arbitrary, Debug)]
-struct Sent<'a> {
+struct RandomRequest<'a> {
     route: u8,
     rest: &'a str,
     headers: Vec<(u8, &'a [u8])>,
@@ -50,14 +61,14 @@ struct Sent<'a> {
 #[derive(Arbitrary, Debug)]
 enum Body<'a> {
     Raw(&'a [u8]),
-    /// Parts of a form: their headers and their bytes.
+    /// Form of parts with headers and content.
     Form(Vec<(&'a [u8], &'a [u8])>),
-    /// A file with this name.
+    /// Form with a file of this name.
     File(&'a str, &'a [u8]),
 }
 
-/// A service without a socket, and somebody who is logged in.
-struct World {
+/// A service without a socket, and a logged-in user.
+struct TestService {
     runtime: Runtime,
     endpoint: BoxEndpoint<'static, Response>,
     storage: Arc<Disk>,
@@ -65,30 +76,35 @@ struct World {
     _directory: tempfile::TempDir,
 }
 
-static WORLD: LazyLock<World> = LazyLock::new(|| {
+static SERVICE: LazyLock<TestService> = LazyLock::new(|| {
     let runtime = Runtime::new().expect("threads");
     let directory = tempfile::tempdir().expect("a directory");
     let clock = Clock::default();
     let (endpoint, storage) = runtime.block_on(async {
         let file = directory.path().join("fiapx.db");
-        let database = Database::sqlite(&file, clock.clone(), Rules::default()).await.expect("a database");
+        let database =
+            Database::sqlite(&file, clock.clone(), Rules::default()).await.expect("a database");
         database.migrate().await.expect("a schema");
         let key = vec![7; 32].into();
-        let storage = Arc::new(Disk::open(&directory.path().join("files"), &key, clock.clone()).expect("a store"));
+        let storage = Arc::new(
+            Disk::open(&directory.path().join("files"), &key, clock.clone()).expect("a store"),
+        );
         let parts = Parts {
             database,
             storage: storage.clone(),
             disk: Some(storage.clone()),
             broker: Arc::new(Embedded::new()),
             limits: Arc::new(InMemory::new(clock)),
-            recognise: |head| frames::source::Container::of(head).map(frames::source::Container::name),
+            recognise: |head| {
+                frames::source::Container::of(head).map(frames::source::Container::name)
+            },
             here: || None,
             metrics: None,
             stop: CancellationToken::new(),
             closing: CancellationToken::new(),
         };
         let settings = Settings {
-            jwt_secret: "a key that only this fuzzer knows".to_owned().into(),
+            jwt_secret: "a key of the fuzzer, long enough to be valid".to_owned().into(),
             access_valid_for: Duration::from_hours(24),
             refresh_valid_for: Duration::from_hours(24),
             max_video_bytes: 1 << 20,
@@ -97,68 +113,82 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
             downloads_per_minute: 1_000_000,
             logins_per_minute: 10,
             attempts_per_address: 1_000_000,
-            quotas: Quotas { uploads_at_once: 100, unfinished_jobs: 1_000_000, stored_bytes: u64::MAX },
+            quotas: Quotas {
+                uploads_at_once: 100,
+                unfinished_jobs: 1_000_000,
+                stored_bytes: u64::MAX,
+            },
             proxies: 1,
             cors_origins: vec!["https://example.com".to_owned()],
             public_url: None,
         };
         (api::endpoint(Service::new(parts, settings), Route::new()).boxed(), storage)
     });
-    let mut world = World { runtime, endpoint, storage, token: String::new(), _directory: directory };
+    let mut service =
+        TestService { runtime, endpoint, storage, token: String::new(), _directory: directory };
     let ana = r#"{"email": "ana@example.com", "password": "Praia#2026", "name": "Ana"}"#;
     let post = |path| {
         let uri = Uri::from_static(path);
         Request::builder().method(Method::POST).uri(uri).content_type("application/json").body(ana)
     };
-    world.answer(post("/auth/register"));
-    let (_, session) = world.answer(post("/auth/login"));
+    service.respond(post("/auth/register"));
+    let (_, session) = service.respond(post("/auth/login"));
     let session: serde_json::Value = serde_json::from_slice(&session).expect("a session");
-    world.token = session["access_token"].as_str().expect("a token").to_owned();
-    world
+    service.token = session["access_token"].as_str().expect("a token").to_owned();
+    service
 });
 
-impl World {
-    /// The status and the body, which may not go on for ever.
-    fn answer(&self, request: Request) -> (StatusCode, Vec<u8>) {
+impl TestService {
+    /// Status and body of the response.
+    fn respond(&self, request: Request) -> (StatusCode, Vec<u8>) {
         self.runtime.block_on(async {
-            let answer = tokio::time::timeout(Duration::from_secs(20), self.endpoint.get_response(request)).await;
-            let answer = answer.expect("it answers");
-            (answer.status(), answer.into_body().into_vec().await.unwrap_or_default())
+            let response =
+                tokio::time::timeout(Duration::from_secs(20), self.endpoint.get_response(request))
+                    .await;
+            let response = response.expect("a response in time");
+            (response.status(), response.into_body().into_vec().await.unwrap_or_default())
         })
     }
 
     fn files(&self) -> usize {
-        self.runtime.block_on(self.storage.list(Key::ROOT, None)).expect("the store answers").len()
+        self.runtime.block_on(self.storage.list(Key::ROOT, None)).expect("the store responds").len()
     }
 }
 
-fuzz_target!(|sent: Sent| {
-    let world = &*WORLD;
-    let (method, path) = &ROUTES[sent.route as usize % ROUTES.len()];
-    let Ok(uri) = format!("{path}{}", sent.rest).parse::<Uri>() else { return };
-    let mut request = Request::builder().method(method.clone()).uri(uri).header("authorization", format!("Bearer {}", world.token));
-    let body = match sent.body {
+fuzz_target!(|random: RandomRequest| {
+    let service = &*SERVICE;
+    let (method, path) = &ROUTES[random.route as usize % ROUTES.len()];
+    let Ok(uri) = format!("{path}{}", random.rest).parse::<Uri>() else { return };
+    let mut request = Request::builder()
+        .method(method.clone())
+        .uri(uri)
+        .header("authorization", format!("Bearer {}", service.token));
+    let body = match random.body {
         Body::Raw(bytes) => bytes.to_vec(),
         Body::Form(parts) => {
             request = request.content_type("multipart/form-data; boundary=b");
-            let parts = parts.into_iter().map(|(headers, bytes)| [b"--b\r\n", headers, b"\r\n\r\n", bytes, b"\r\n"].concat());
+            let parts = parts.into_iter().map(|(headers, bytes)| {
+                [b"--b\r\n", headers, b"\r\n\r\n", bytes, b"\r\n"].concat()
+            });
             [parts.collect::<Vec<_>>().concat().as_slice(), b"--b--\r\n"].concat()
         }
         Body::File(name, bytes) => {
             request = request.content_type("multipart/form-data; boundary=b");
-            let headers = format!("--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n");
+            let headers = format!(
+                "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n"
+            );
             [headers.as_bytes(), bytes, b"\r\n--b--\r\n"].concat()
         }
     };
-    for (name, value) in sent.headers {
+    for (name, value) in random.headers {
         let name = HeaderName::from_static(HEADERS[name as usize % HEADERS.len()]);
         let Ok(value) = poem::http::HeaderValue::from_bytes(value) else { continue };
         request = request.header(name, value);
     }
-    let before = world.files();
-    let (status, answer) = world.answer(request.body(body));
-    assert!(status.as_u16() < 500, "{status}: {}", String::from_utf8_lossy(&answer));
+    let before = service.files();
+    let (status, body) = service.respond(request.body(body));
+    assert!(status.as_u16() < 500, "{status}: {}", String::from_utf8_lossy(&body));
     if status.is_client_error() {
-        assert_eq!(world.files(), before, "what was refused left a file");
+        assert_eq!(service.files(), before, "a rejected request left a file");
     }
 });

@@ -12,8 +12,10 @@ use reqwest::{Body, Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use super::promise::Document;
-use crate::harness::{output, tool};
-use crate::service::{PASSWORD, Service, User, bytes_of, form};
+use crate::harness::client::{PASSWORD, User, form};
+use crate::harness::clips::clip_bytes;
+use crate::harness::programs::{output, tool};
+use crate::harness::service::Service;
 
 /// Answers that are documented and not brought about here.
 const UNSEEN: [(&str, u16); 11] = [
@@ -188,7 +190,7 @@ async fn accounts(drive: &Drive<'_>) {
 async fn uploads(drive: &Drive<'_>) {
     drive.expect(200, drive.get("/videos/upload")).await;
     let user = drive.service.user().await;
-    let clip = bytes_of(SHORT);
+    let clip = clip_bytes(SHORT);
     // The service gives up on it after a second, and reads on for ten more.
     let stalled =
         stream::iter([Ok::<_, std::io::Error>(part(&clip[..500]))]).chain(stream::pending());
@@ -204,7 +206,7 @@ async fn uploads(drive: &Drive<'_>) {
         let (headers, accepted) = drive.expect(202, named("mine")).await;
         let job = accepted["job_id"].as_str().expect("an id");
         assert_eq!(headers["location"].to_str().expect("it is text"), format!("/videos/{job}"));
-        user.done(job).await;
+        user.wait_until_done(job).await;
         drive.expect(202, named("mine")).await;
         drive.expect(204, user.request(Method::DELETE, &format!("/videos/{job}"))).await;
         drive.expect(409, named("mine")).await;
@@ -239,8 +241,8 @@ async fn jobs(drive: &Drive<'_>) {
     let (user, other) = (drive.service.user().await, drive.service.user().await);
     let mut jobs = Vec::new();
     for _ in 0..3 {
-        jobs.push(user.send(SHORT).await);
-        user.done(&jobs[jobs.len() - 1]).await;
+        jobs.push(user.upload_clip(SHORT).await);
+        user.wait_until_done(&jobs[jobs.len() - 1]).await;
     }
     let get = |path: &str| user.request(Method::GET, path);
     let (headers, page) = drive.expect(200, get("/videos?limit=1")).await;
@@ -286,7 +288,7 @@ async fn jobs(drive: &Drive<'_>) {
     links(drive, link["download_url"].as_str().expect("a link")).await;
 
     // A job that is not over is cancelled; one that is, is deleted.
-    let running = user.send("long/240_pictures.mp4").await;
+    let running = user.upload_clip("long/240_frames.mp4").await;
     let (_, view) =
         drive.expect(200, user.request(Method::DELETE, &format!("/videos/{running}"))).await;
     assert_eq!(view["status"], "CANCELLED");
@@ -325,9 +327,9 @@ async fn frames(drive: &Drive<'_>, user: &User<'_>, job: &str) {
 /// A job of something that is no video behind its first bytes.
 async fn failed(drive: &Drive<'_>, user: &User<'_>) -> String {
     let (_, accepted) =
-        drive.expect(202, upload(user, &[("a.mp4", bytes_of(SHORT)[..400].to_vec())])).await;
+        drive.expect(202, upload(user, &[("a.mp4", clip_bytes(SHORT)[..400].to_vec())])).await;
     let job = accepted["job_id"].as_str().expect("an id").to_owned();
-    user.until(&job, &["FAILED"]).await;
+    user.wait_for(&job, &["FAILED"]).await;
     job
 }
 
@@ -346,8 +348,8 @@ async fn links(drive: &Drive<'_>, link: &str) {
 async fn faults(drive: &Drive<'_>) {
     let service = drive.service;
     let user = service.user().await;
-    let job = user.send(SHORT).await;
-    user.done(&job).await;
+    let job = user.upload_clip(SHORT).await;
+    user.wait_until_done(&job).await;
     let (_, link) =
         drive.expect(200, user.request(Method::GET, &format!("/jobs/{job}/download"))).await;
     let link = link["download_url"].as_str().expect("a link");
@@ -362,7 +364,7 @@ async fn faults(drive: &Drive<'_>) {
         drive
             .expect(
                 status,
-                upload(&user, &[("a.mp4", bytes_of(SHORT))]).header("Idempotency-Key", key),
+                upload(&user, &[("a.mp4", clip_bytes(SHORT))]).header("Idempotency-Key", key),
             )
             .await;
         drive.expect(status, user.request(Method::GET, "/auth/me")).await;
@@ -371,9 +373,12 @@ async fn faults(drive: &Drive<'_>) {
             .await;
     };
     drive
-        .expect(202, upload(&user, &[("a.mp4", bytes_of(SHORT))]).header("Idempotency-Key", "mine"))
+        .expect(
+            202,
+            upload(&user, &[("a.mp4", clip_bytes(SHORT))]).header("Idempotency-Key", "mine"),
+        )
         .await;
-    service.quiet().await;
+    service.wait_until_idle().await;
 
     sql(
         service,

@@ -7,9 +7,10 @@ use serde_json::Value;
 
 use super::http_file::HttpFile;
 use super::promise::Document;
-use crate::harness::{fiapx, npm_package, output, root, run, scratch};
-use crate::process::Process;
-use crate::service::Service;
+use crate::harness::clips::scratch;
+use crate::harness::process::Process;
+use crate::harness::programs::{fiapx, npm_package, output, root, run};
+use crate::harness::service::Service;
 
 /// Where the collections lie, and in which format the command prints each.
 const COLLECTIONS: [(&str, &str); 2] =
@@ -125,7 +126,10 @@ async fn the_http_file_gets_through_the_walk_and_every_operation() {
         match request.name.as_deref() {
             Some("status") => assert_eq!(answer.status_of_job(), "DONE"),
             Some("fetch") => assert!(
-                crate::harness::Archive::read(answer.body).expect("an archive").pictures.len()
+                crate::harness::archive::Archive::read(answer.body)
+                    .expect("an archive")
+                    .frames
+                    .len()
                     == 10
             ),
             _ => {}

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::promise::Document;
-use crate::harness::{fiapx, output};
-use crate::service::Service;
+use crate::harness::programs::{fiapx, output};
+use crate::harness::service::Service;
 
 /// Operations that need no access token: who uses them has none yet, or has a link, or looks after
 /// the service, or asks what is the same for everybody.

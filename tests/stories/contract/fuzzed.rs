@@ -5,9 +5,10 @@ use std::process::Command;
 
 use reqwest::Method;
 
-use crate::harness::{output, root, run, scratch, tool};
-use crate::process::Process;
-use crate::service::answer;
+use crate::harness::client::fetch_json;
+use crate::harness::clips::scratch;
+use crate::harness::process::Process;
+use crate::harness::programs::{output, root, run, tool};
 
 /// schemathesis, in a virtual environment of its own that is made if it is missing.
 fn schemathesis() -> Command {
@@ -53,6 +54,6 @@ async fn no_request_gets_an_answer_that_is_not_in_the_document() {
         report.contains(&format!("Tested: {operations}\n")),
         "not every operation was tried: {report}"
     );
-    let (status, ready) = answer(process.request(Method::GET, "/ready")).await;
+    let (status, ready) = fetch_json(process.request(Method::GET, "/ready")).await;
     assert!(status.is_success(), "{ready}");
 }

@@ -9,7 +9,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use url::Url;
 
-use crate::harness::PATIENCE;
+use crate::harness::checks::TIMEOUT;
 
 /// A file, and what the requests that have names were answered.
 pub struct HttpFile {
@@ -96,10 +96,8 @@ impl HttpFile {
             body.extend(b"\r\n");
         }
         let sent_body = !body.is_empty();
-        let mut sending = reqwest::Client::new()
-            .request(method.clone(), url.clone())
-            .timeout(PATIENCE)
-            .body(body);
+        let mut sending =
+            reqwest::Client::new().request(method.clone(), url.clone()).timeout(TIMEOUT).body(body);
         for (name, value) in &request.headers {
             sending = sending.header(name, self.filled(value));
         }

@@ -8,7 +8,7 @@ use reqwest::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use reqwest::{Method, StatusCode};
 use sha2::{Digest, Sha256};
 
-use crate::service::Service;
+use crate::harness::service::Service;
 
 /// Markup and styles of a page, and the texts of its scripts.
 fn parts(html: &str) -> (String, Vec<String>) {

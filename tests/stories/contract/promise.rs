@@ -7,7 +7,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
-use crate::service::{Client, answer};
+use crate::harness::client::{Client, fetch_json};
 
 /// The document, as it is served.
 pub struct Document(pub Value);
@@ -33,7 +33,7 @@ impl Operation<'_> {
 impl Document {
     /// Get it from the service.
     pub async fn of(client: &Client) -> Self {
-        let (status, document) = answer(client.request(Method::GET, "/openapi.json")).await;
+        let (status, document) = fetch_json(client.request(Method::GET, "/openapi.json")).await;
         assert_eq!(status, StatusCode::OK);
         Self(document)
     }

@@ -1,25 +1,26 @@
-//! The mail server is dead: mails come late, and nothing else does.
+//! The mail server is down: mails are late, and nothing else.
 
-use crate::accounting::{LATER, SHORT, WRONG};
-use crate::parts::Parts;
+use crate::harness::audit::LATER;
+use crate::harness::clips::{SHORT, WRONG};
+use crate::harness::parts::Parts;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_mail_server_delays_mails_alone() {
+async fn a_mail_server_that_is_down_delays_only_mails() {
     let mut service = Parts::Servers.start().await;
-    service.places.as_mut().expect("it has a mail server").mailbox.stop().await;
+    service.namespaces.as_mut().expect("it has a mail server").mailbox.stop().await;
     let (ana, rui) = (service.user_of("en").await.account(), service.user_of("pt").await.account());
     for account in [&ana, &rui] {
         let user = account.at(&service);
-        user.done(&user.send(SHORT).await).await;
-        user.until(&user.send(WRONG).await, &["FAILED"]).await;
+        user.wait_until_done(&user.upload_clip(SHORT).await).await;
+        user.wait_for(&user.upload_clip(WRONG).await, &["FAILED"]).await;
     }
-    service.quiet().await;
+    service.wait_until_idle().await;
     assert_eq!(service.mails().len(), 0);
 
-    service.places.as_mut().expect("it has a mail server").mailbox.start_again().await;
+    service.namespaces.as_mut().expect("it has a mail server").mailbox.start_again().await;
     service.advance(LATER);
-    let letters = service.letters(4).await;
-    let subjects: Vec<&str> = letters.iter().map(|letter| letter.subject.as_str()).collect();
+    let mails = service.expect_mails(4).await;
+    let subjects: Vec<&str> = mails.iter().map(|mail| mail.subject.as_str()).collect();
     assert_eq!(
         subjects,
         [
@@ -29,7 +30,7 @@ async fn a_dead_mail_server_delays_mails_alone() {
             "Your video is ready: h264_aac.mp4",
         ]
     );
-    for letter in letters {
-        assert!(!letter.text.is_empty() && letter.html.contains("<html"), "{letter:?}");
+    for mail in mails {
+        assert!(!mail.text.is_empty() && mail.html.contains("<html"), "{mail:?}");
     }
 }

@@ -1,31 +1,25 @@
-//! A worker that hangs past its lease, and wakes when another has done its work.
+//! A worker hangs longer than its lease, and continues after another one has done its job.
 
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tokio::task::block_in_place;
 
-use crate::cluster::Cluster;
-use crate::service::eventually;
-
-/// A clip that takes seconds.
-const LONG: &str = "long/240_pictures.mp4";
+use crate::harness::checks::eventually;
+use crate::harness::clips::LONG;
+use crate::harness::cluster::Cluster;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_wakes_after_its_lease_changes_nothing() {
+async fn a_worker_that_continues_after_its_lease_changes_nothing() {
     let cluster = Cluster::for_faults().await;
-    let (api, notifier, sleeper) = (cluster.api(), cluster.notifier(), cluster.worker());
+    let (api, notifier, paused) = (cluster.api(), cluster.notifier(), cluster.worker());
     let user = api.user().await;
-    let job = user.send(LONG).await;
-    eventually("the worker is at work", || async {
-        user.get(&format!("/videos/{job}")).await.1["progress"]["done"]
-            .as_u64()
-            .filter(|done| *done > 0)
-    })
-    .await;
-    sleeper.signal("STOP");
-    let (slept, other) = (Instant::now(), cluster.worker());
-    let done = user.done(&job).await;
-    let way = [
+    let job = user.upload_clip(LONG).await;
+    user.wait_for_first_frames(&job).await;
+    paused.signal("STOP");
+    let (paused_at, other) = (Instant::now(), cluster.worker());
+    let done = user.wait_until_done(&job).await;
+    let changes = [
         "->UPLOADED",
         "UPLOADED>QUEUED",
         "QUEUED>PROCESSING 1",
@@ -33,35 +27,28 @@ async fn a_worker_that_wakes_after_its_lease_changes_nothing() {
         "PROCESSING>PROCESSING 2",
         "PROCESSING>DONE 2",
     ];
-    assert_eq!(user.history(&job).await, way);
-    // Messages that were handed to the sleeper are others' after two of its heartbeats.
-    assert!(slept.elapsed() < Duration::from_mins(1), "it took {:?}", slept.elapsed());
+    assert_eq!(user.history(&job).await, changes);
+    // The broker hands the messages of the paused worker to others after two missed heartbeats.
+    assert!(paused_at.elapsed() < Duration::from_mins(1), "the job took {:?}", paused_at.elapsed());
     let archive = user.archive(&job).await;
 
-    sleeper.signal("CONT");
-    eventually("it notices", || async {
-        sleeper
-            .log()
-            .iter()
-            .any(|line| {
-                line["event"].as_str().is_some_and(|event| event.starts_with("the job is lost"))
-            })
-            .then_some(())
+    paused.signal("CONT");
+    let lost = |event: &str| event.starts_with("job lost");
+    eventually("the worker notices that it lost the job", || async {
+        paused.log().iter().any(|line| line["event"].as_str().is_some_and(lost)).then_some(())
     })
     .await;
     assert_eq!(user.get(&format!("/videos/{job}")).await.1, done);
-    assert_eq!(user.history(&job).await, way);
-    assert!(user.archive(&job).await == archive, "the archive is another");
+    assert_eq!(user.history(&job).await, changes);
+    assert!(user.archive(&job).await == archive, "the archive changed");
     assert_eq!(done["retry_count"], json!(1), "{done}");
-    // It is of use again.
-    let next = user.send(LONG).await;
-    user.done(&next).await;
+    // The worker takes jobs again.
+    let next = user.upload_clip(LONG).await;
+    user.wait_until_done(&next).await;
 
-    for process in [sleeper, other, notifier] {
-        process.signal("TERM");
-        let (status, log) = tokio::task::block_in_place(|| process.ended());
-        assert!(status.success(), "{status}: {log:?}");
+    for process in [paused, other, notifier] {
+        block_in_place(|| process.terminate());
     }
-    assert_eq!(cluster.places.mailbox.received().len(), 2, "each outcome is told once");
-    assert_eq!(cluster.places.unfinished().await, 0);
+    assert_eq!(cluster.namespaces.mailbox.received().len(), 2, "each outcome has one mail");
+    assert_eq!(cluster.namespaces.unfinished().await, 0);
 }

@@ -1,4 +1,4 @@
-//! From video to archive.
+//! Jobs that succeed.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -8,55 +8,42 @@ use jobs::{State, Time};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use super::{SHORT, days, files_of, id, unfinished};
-use crate::harness::{Archive, clips, extract, file_name, fixture};
-use crate::parts::Parts::{self, Embedded, Servers};
-use crate::service::bytes_of;
+use super::{days, files_of, id, unfinished};
+use crate::harness::archive::Archive;
+use crate::harness::clips::{SHORT, clip_bytes, clips, file_name, fixture};
+use crate::harness::extraction::extract;
+use crate::harness::parts::Parts::{self, Embedded, Servers};
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_video_becomes_an_archive_and_a_mail(#[values(Embedded, Servers)] parts: Parts) {
+async fn a_video_gives_an_archive_and_a_mail(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let user = service.user().await;
-    let job = user.send(SHORT).await;
-    let mut view = user.done(&job).await;
+    let job = user.upload_clip(SHORT).await;
+    let view = user.wait_until_done(&job).await;
     let listed = user.get("/videos").await.1;
     assert_eq!(listed, json!([view]));
 
     let archive = user.archive(&job).await;
     assert!(
-        archive == extract(&fixture(SHORT), &Options::default()).expect("the clip is good"),
-        "the archive is another"
+        archive == extract(&fixture(SHORT), &Options::default()).expect("the clip is valid"),
+        "the archive differs"
     );
-    let (input, output) = (bytes_of(SHORT).len() as u64, archive.len() as u64);
-    assert_eq!(Archive::read(archive).expect("the archive is whole").pictures.len(), 6);
+    let (input, output) = (clip_bytes(SHORT).len() as u64, archive.len() as u64);
+    assert_eq!(Archive::read(archive).expect("the archive is complete").frames.len(), 6);
     let files = [(format!("{job}/input.mp4"), input), (format!("{job}/output-1.zip"), output)];
     assert_eq!(files_of(&service, &user).await, BTreeMap::from(files));
     assert_eq!(unfinished(&service).await, [""; 0]);
 
-    let mut take =
-        |name: &str| view.as_object_mut().and_then(|view| view.remove(name)).expect("it is there");
-    let times = ["created_at", "started_at", "completed_at", "expires_at"].map(&mut take);
-    let times = times.map(|time| time.as_str().expect("text").parse::<Time>().expect("a time"));
-    assert!(times.is_sorted(), "{times:?}");
-    assert_eq!(times[2] + days(7), times[3]);
-    let took = take("processing_time_seconds").as_f64().expect("a number");
-    assert!(took > 0.0 && took <= (times[2] - times[1]).as_seconds_f64(), "{took} s");
-    let expected = json!({
-        "id": job, "filename": "h264_aac.mp4", "status": "DONE", "progress": { "done": 6, "expected": 6 }, "video_size_bytes": input,
-        "video_format": "mp4", "frame_count": 6, "zip_size_bytes": output, "complete": true, "warnings": [], "error_code": null,
-        "error_message": null, "retry_count": 0, "next_attempt_at": null, "download_available": true,
-    });
-    assert_eq!(view, expected);
-
-    let way = ["->UPLOADED", "UPLOADED>QUEUED", "QUEUED>PROCESSING 1", "PROCESSING>DONE 1"];
-    assert_eq!(user.history(&job).await, way);
+    check_description(view, &job, input, output);
+    let changes = ["->UPLOADED", "UPLOADED>QUEUED", "QUEUED>PROCESSING 1", "PROCESSING>DONE 1"];
+    assert_eq!(user.history(&job).await, changes);
     let row = service
         .database()
         .job(id(&job))
         .await
-        .expect("the database answers")
-        .expect("the job is there");
+        .expect("the database responds")
+        .expect("the job exists");
     assert_eq!(
         (row.state, row.attempt, row.user_id.to_string()),
         (State::Done, 1, user.id.clone())
@@ -64,17 +51,48 @@ async fn a_video_becomes_an_archive_and_a_mail(#[values(Embedded, Servers)] part
     assert_eq!(row.zip_path, Some(format!("videos/{}/{job}/output-1.zip", user.id)));
 
     let email = user.email.clone();
-    let letters = service.letters(1).await;
+    let mails = service.expect_mails(1).await;
     assert_eq!(
-        (&letters[0].to, letters[0].subject.as_str()),
+        (&mails[0].to, mails[0].subject.as_str()),
         (&email, "Your video is ready: h264_aac.mp4")
     );
-    for body in [&letters[0].text, &letters[0].html] {
-        assert!(body.contains("6 pictures") && !body.contains("could not be read"), "{body}");
+    for body in [&mails[0].text, &mails[0].html] {
+        assert!(body.contains("6 frames") && !body.contains("could not be read"), "{body}");
     }
 }
 
-/// The archive is that of the library, and whoever gets it is told what it lacks.
+/// Check the description of a job that is done, with the sizes of its video and its archive.
+fn check_description(mut view: Value, job: &str, input: u64, output: u64) {
+    let mut take = |name: &str| {
+        view.as_object_mut().and_then(|view| view.remove(name)).expect("the field exists")
+    };
+    let times = ["created_at", "started_at", "completed_at", "expires_at"].map(&mut take);
+    let times = times.map(|time| time.as_str().expect("text").parse::<Time>().expect("a time"));
+    assert!(times.is_sorted(), "{times:?}");
+    assert_eq!(times[2] + days(7), times[3]);
+    let took = take("processing_time_seconds").as_f64().expect("a number");
+    assert!(took > 0.0 && took <= (times[2] - times[1]).as_seconds_f64(), "{took} s");
+    let expected = json!({
+        "id": job,
+        "filename": "h264_aac.mp4",
+        "status": "DONE",
+        "progress": { "done": 6, "expected": 6 },
+        "video_size_bytes": input,
+        "video_format": "mp4",
+        "frame_count": 6,
+        "zip_size_bytes": output,
+        "complete": true,
+        "warnings": [],
+        "error_code": null,
+        "error_message": null,
+        "retry_count": 0,
+        "next_attempt_at": null,
+        "download_available": true,
+    });
+    assert_eq!(view, expected);
+}
+
+/// The archive equals that of the library, and the mail reports what is missing.
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_video_is_done_with_warnings(#[values(Embedded, Servers)] parts: Parts) {
@@ -83,16 +101,16 @@ async fn a_damaged_video_is_done_with_warnings(#[values(Embedded, Servers)] part
     let mut reports = BTreeMap::new();
     for clip in clips("cut") {
         let name = file_name(&clip);
-        let job = user.send(&format!("cut/{name}")).await;
-        let view = user.done(&job).await;
+        let job = user.upload_clip(&format!("cut/{name}")).await;
+        let view = user.wait_until_done(&job).await;
         let (mut archive, options) = (Vec::new(), Options::default());
         let report = frames::extract(
-            File::open(&clip).expect("the clip is there"),
+            File::open(&clip).expect("the clip can be read"),
             &mut archive,
             &options,
             |_| {},
         );
-        let report = report.expect("a part can be read");
+        let report = report.expect("a part of the clip is valid");
         assert_eq!((&view["complete"], report.complete), (&Value::from(false), false), "{name}");
         assert_eq!(view["warnings"], json!(report.warnings), "{name}");
         assert_eq!(
@@ -105,20 +123,20 @@ async fn a_damaged_video_is_done_with_warnings(#[values(Embedded, Servers)] part
             (&json!(report.frames), &Value::Null),
             "{name}"
         );
-        assert!(user.archive(&job).await == archive, "{name}: the archive is another");
+        assert!(user.archive(&job).await == archive, "{name}: the archive differs");
         reports.insert(format!("Your video is ready: {name}"), report);
     }
-    let letters = service.letters(reports.len()).await;
-    assert!(letters.iter().map(|letter| &letter.subject).eq(reports.keys()), "{letters:?}");
-    for (letter, report) in letters.iter().zip(reports.values()) {
-        for body in [&letter.text, &letter.html] {
+    let mails = service.expect_mails(reports.len()).await;
+    assert!(mails.iter().map(|mail| &mail.subject).eq(reports.keys()), "{mails:?}");
+    for (mail, report) in mails.iter().zip(reports.values()) {
+        for body in [&mail.text, &mail.html] {
             let mut parts = vec![
-                "a part of the video could not be read".to_owned(),
-                format!("{} pictures", report.frames),
+                "part of the video could not be read".to_owned(),
+                format!("{} frames", report.frames),
             ];
             let lacking = report.frames < report.expected;
             parts.push(if lacking {
-                format!("should have given {}", report.expected)
+                format!("expected total was {}", report.expected)
             } else {
                 "may be damaged".to_owned()
             });

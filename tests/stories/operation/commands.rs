@@ -1,41 +1,42 @@
-//! The commands around the service.
+//! Commands besides `fiapx serve`.
 
 use reqwest::Method;
 use serde_json::Value;
 use tokio::task::block_in_place;
 
-use crate::cluster::free_address;
-use crate::harness::{Run, fiapx, listing, run, scratch, single_line};
-use crate::process::Process;
-use crate::service::{Service, answer};
+use crate::harness::client::fetch_json;
+use crate::harness::clips::{file_names, scratch};
+use crate::harness::process::{Process, free_address};
+use crate::harness::programs::{ProgramOutput, error_line, fiapx, run};
+use crate::harness::service::Service;
 
-/// The command has to succeed without a complaint; gives what it prints.
-fn printed(run: Run) -> String {
+/// Check that a command succeeds without a message; return its standard output.
+fn printed(run: ProgramOutput) -> String {
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
     String::from_utf8(run.stdout).expect("text")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_schema_is_brought_up_to_date_twice() {
+async fn migrating_twice_changes_nothing() {
     let directory = scratch();
     let migrate = || run(fiapx().args(["migrate", "--data-dir"]).arg(directory.path()));
-    let said = printed(migrate());
-    assert_eq!(said, "the database is up to date\n");
-    assert!(listing(directory.path()).contains(&"fiapx.db".to_owned()));
-    assert_eq!(printed(migrate()), said);
-    // Also while the service runs, whose rows stay.
+    let output = printed(migrate());
+    assert_eq!(output, "the database is up to date\n");
+    assert!(file_names(directory.path()).contains(&"fiapx.db".to_owned()));
+    assert_eq!(printed(migrate()), output);
+    // The same while the service runs, whose rows are kept.
     let process = Process::start(directory.path(), &[]);
     let user = process.user().await;
-    assert_eq!(printed(migrate()), said);
+    assert_eq!(printed(migrate()), output);
     let (status, account) = user.get("/auth/me").await;
     assert!(status.is_success() && account["email"] == user.email.as_str(), "{account}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_printed_document_is_that_of_the_service() {
+async fn openapi_prints_the_document_of_the_service() {
     let printed: Value = serde_json::from_str(&printed(run(fiapx().arg("openapi")))).expect("JSON");
     let service = Service::start().await;
-    let (status, served) = answer(service.request(Method::GET, "/openapi.json")).await;
+    let (status, served) = fetch_json(service.request(Method::GET, "/openapi.json")).await;
     assert!(status.is_success());
     assert_eq!(printed, served);
     assert!(
@@ -46,31 +47,31 @@ async fn the_printed_document_is_that_of_the_service() {
 }
 
 #[test]
-fn a_check_says_whether_all_parts_answer() {
+fn check_reports_whether_all_parts_work() {
     let directory = scratch();
     let data = directory.path().join("data");
     let with = |command: &str| run(fiapx().args([command, "--data-dir"]).arg(&data));
     printed(with("migrate"));
-    assert!(printed(with("check")).contains("all parts answer"));
+    assert!(printed(with("check")).contains("all parts are ok"));
     let process = Process::start(&data, &[]);
-    assert!(printed(with("check")).contains("all parts answer"), "also while the service runs");
+    assert!(printed(with("check")).contains("all parts are ok"), "while the service runs");
     process.kill();
 
     let files = data.join("files/unfinished");
     std::fs::remove_dir(&files).expect("it is empty");
-    std::fs::write(&files, "in the way").expect("there is room");
+    std::fs::write(&files, "in the way").expect("it can be written");
     let failed = with("check");
     assert_eq!(failed.code, Some(1), "{}", failed.stderr);
-    let line = single_line(&failed).expect("one line says what is wrong");
+    let line = error_line(&failed).expect("one line");
     assert!(line.contains("files"), "{line}");
 }
 
 #[test]
-fn the_printed_defaults_are_a_configuration() {
+fn the_printed_defaults_are_a_valid_configuration() {
     let directory = scratch();
     let config = directory.path().join("fiapx.toml");
     std::fs::write(&config, printed(run(fiapx().args(["check", "--defaults"]))))
-        .expect("there is room");
+        .expect("it can be written");
     for command in ["migrate", "check"] {
         let data = directory.path().join("data");
         printed(run(fiapx().args([command, "--config"]).arg(&config).arg("--data-dir").arg(data)));
@@ -78,30 +79,30 @@ fn the_printed_defaults_are_a_configuration() {
 }
 
 #[test]
-fn a_program_says_what_it_is_made_of() {
+fn version_names_the_commit_and_the_libraries() {
     for flag in ["--version", "-V"] {
-        let said = printed(run(fiapx().arg(flag)));
+        let output = printed(run(fiapx().arg(flag)));
         assert!(
-            said.starts_with(concat!("fiapx ", env!("CARGO_PKG_VERSION"), " (commit ")),
-            "{said}"
+            output.starts_with(concat!("fiapx ", env!("CARGO_PKG_VERSION"), " (commit ")),
+            "{output}"
         );
         for library in ["libavformat", "libavcodec", "libavutil", "libswscale"] {
-            let mut words =
-                said.split([' ', ',', '\n']).skip_while(|word| *word != library).skip(1);
-            let version = words.next().unwrap_or_else(|| panic!("{library} should be in {said}"));
+            let mut arguments =
+                output.split([' ', ',', '\n']).skip_while(|word| *word != library).skip(1);
+            let version = arguments.next().unwrap_or_else(|| panic!("no {library} in {output}"));
             assert!(
                 version.split('.').count() == 3
                     && version.split('.').all(|part| part.parse::<u32>().is_ok()),
-                "{said}"
+                "{output}"
             );
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_process_can_be_asked_whether_it_is_ready() {
+async fn check_ready_asks_a_running_process() {
     let directory = scratch();
-    let (own, figures) = (free_address(), free_address());
+    let (own, metrics) = (free_address(), free_address());
     let data = directory.path().join("data");
     let ask = |environment: &[(&str, &str)]| {
         block_in_place(|| {
@@ -109,24 +110,24 @@ async fn a_process_can_be_asked_whether_it_is_ready() {
         })
     };
     let (host, port) = own.split_once(':').expect("it has a port");
-    let (at_api, at_figures) =
-        ([("API_HOST", host), ("API_PORT", port)], [("METRICS_LISTEN", figures.as_str())]);
+    let (at_api, at_metrics) =
+        ([("API_HOST", host), ("API_PORT", port)], [("METRICS_LISTEN", metrics.as_str())]);
     let everywhere = [("API_HOST", "0.0.0.0"), ("API_PORT", port)];
-    let process = Process::role(&["serve", "--listen", &own], &data, &at_figures);
-    for environment in [&at_api[..], &everywhere, &at_figures] {
+    let process = Process::role(&["serve", "--listen", &own], &data, &at_metrics);
+    for environment in [&at_api[..], &everywhere, &at_metrics] {
         assert_eq!(printed(ask(environment)), "ready\n", "{environment:?}");
     }
     std::fs::rename(data.join("files"), data.join("elsewhere")).expect("it can be moved");
-    let lacking = ask(&at_figures);
+    let lacking = ask(&at_metrics);
     assert_eq!(lacking.code, Some(1), "{lacking:?}");
-    let line = single_line(&lacking).expect("one line");
-    assert!(line.contains(&figures) && line.ends_with("does not reach: storage"), "{line}");
+    let line = error_line(&lacking).expect("one line");
+    assert!(line.contains(&metrics) && line.ends_with("cannot reach: storage"), "{line}");
     process.kill();
     let gone = ask(&at_api);
     assert_eq!(gone.code, Some(1), "{gone:?}");
     assert!(
-        single_line(&gone)
-            .is_ok_and(|line| line.contains(&format!("the process at {own} does not answer"))),
+        error_line(&gone)
+            .is_ok_and(|line| line.contains(&format!("the process at {own} does not respond"))),
         "{gone:?}"
     );
 }

@@ -1,7 +1,8 @@
 //! Accessibility: keyboard, small touch screens and the dark color scheme.
 
 use super::browser::{Browser, EMAIL, Preferences, Screen};
-use crate::service::{PASSWORD, Service};
+use crate::harness::client::PASSWORD;
+use crate::harness::service::Service;
 
 /// Keys of WebDriver (W3C WebDriver, 17.4.2).
 const TAB: &str = "\u{E004}";

@@ -8,7 +8,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use super::browser::{Browser, EMAIL, Preferences};
-use crate::service::{Client, PASSWORD, Service, answer};
+use crate::harness::client::{Client, PASSWORD, fetch_json};
+use crate::harness::service::Service;
 
 /// Response to a request for a file, which accepts compression.
 struct FileResponse {
@@ -95,7 +96,7 @@ async fn files_are_cached_until_they_change() {
         "/assets/",
         "/assets",
     ] {
-        let (status, problem) = answer(service.request(Method::GET, path)).await;
+        let (status, problem) = fetch_json(service.request(Method::GET, path)).await;
         assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
         assert_eq!(problem["code"], json!("NOT_FOUND"), "{path}");
     }
@@ -109,8 +110,8 @@ async fn requests_of_pages_from_other_origins_are_rejected() {
         service.request(Method::POST, "/auth/register").header(ORIGIN, origin).json(&credentials)
     };
     for origin in ["https://evil.example.com", "http://127.0.0.1", "null"] {
-        let (status, _) = answer(register(origin)).await;
+        let (status, _) = fetch_json(register(origin)).await;
         assert_eq!(status, StatusCode::FORBIDDEN, "{origin}");
     }
-    assert_eq!(answer(register(service.base())).await.0, StatusCode::CREATED);
+    assert_eq!(fetch_json(register(service.base())).await.0, StatusCode::CREATED);
 }

@@ -17,8 +17,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use url::Url;
 
-use crate::harness::{PATIENCE, npm_package, root, scratch, tool};
-use crate::service::{PASSWORD, Service, User, eventually};
+use crate::harness::checks::{TIMEOUT, eventually};
+use crate::harness::client::{PASSWORD, User};
+use crate::harness::clips::scratch;
+use crate::harness::programs::{npm_package, root, tool};
+use crate::harness::service::Service;
 
 /// Address of the user that [`Browser::registered`] adds.
 pub const EMAIL: &str = "ana@example.com";
@@ -205,7 +208,7 @@ impl Browser {
         let found = self
             .client
             .wait()
-            .at_most(PATIENCE)
+            .at_most(TIMEOUT)
             .every(Duration::from_millis(20))
             .for_element(Locator::Css(selector))
             .await;

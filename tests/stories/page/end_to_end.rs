@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::browser::{Browser, EMAIL, Preferences, SAMPLE_FRAMES};
-use crate::harness::{Archive, fixture};
-use crate::service::{Service, stored};
+use crate::harness::archive::Archive;
+use crate::harness::clips::fixture;
+use crate::harness::service::{Service, stored};
 
 /// Count the layout shifts of the page (Layout Instability API) in `window.shift`.
 const MEASURE_LAYOUT_SHIFT: &str = "
@@ -46,8 +47,8 @@ async fn uploads_views_and_downloads_a_video() {
     browser.click(".job-head .primary").await;
     let bytes = browser.take_download(".zip").await;
     let archive = Archive::read(bytes.clone()).expect("the archive is valid");
-    assert_eq!(archive.pictures.len(), SAMPLE_FRAMES);
-    assert!(archive.pictures[2].1 == frame, "the frame differs from that in the archive");
+    assert_eq!(archive.frames.len(), SAMPLE_FRAMES);
+    assert!(archive.frames[2].1 == frame, "the frame differs from that in the archive");
 
     // The first link has expired, so the page must request another one.
     service.advance(Duration::from_mins(20));

@@ -5,8 +5,10 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::browser::Browser;
-use crate::harness::{Archive, Pixels, clips, file_name};
-use crate::service::{Service, User};
+use crate::harness::archive::{Archive, Pixels};
+use crate::harness::client::User;
+use crate::harness::clips::{clips, file_name};
+use crate::harness::service::Service;
 
 /// Fetch a frame or thumbnail, and return its content type and bytes.
 async fn fetch(user: &User<'_>, path: &str) -> (String, Vec<u8>) {
@@ -63,12 +65,12 @@ async fn returns_the_frames_of_the_archive() {
         "good/gray.mp4",
         "good/shorter_than_half_a_second.mp4",
     ] {
-        let job = user.send(clip).await;
-        user.done(&job).await;
+        let job = user.upload_clip(clip).await;
+        user.wait_until_done(&job).await;
         let archive = Archive::read(user.archive(&job).await).expect("the archive is valid");
         let Contents { summary, frames } = list(&user, &job, 3).await;
         assert_eq!(list(&user, &job, 1000).await.frames, frames, "{clip}");
-        assert_eq!(frames.len(), archive.pictures.len(), "{clip}");
+        assert_eq!(frames.len(), archive.frames.len(), "{clip}");
         let manifest = &archive.manifest;
         for field in ["complete", "expected", "written", "missing"] {
             assert_eq!(summary[field], manifest[field], "{clip}");
@@ -77,7 +79,7 @@ async fn returns_the_frames_of_the_archive() {
             assert_eq!(summary["video"][field], manifest["source"][field], "{clip}");
         }
         for ((frame, (name, bytes)), entry) in
-            frames.iter().zip(&archive.pictures).zip(archive.images())
+            frames.iter().zip(&archive.frames).zip(archive.frame_entries())
         {
             let fields = ["number", "name", "timestamp_s", "width", "height", "length", "sha256"];
             for field in fields.into_iter().chain(["decode_errors"]) {
@@ -113,8 +115,8 @@ const MEASURE_THUMBNAIL: &str = "
 async fn thumbnails_look_like_their_frames() {
     let service = Service::start().await;
     let user = service.user().await;
-    let job = user.send("good/h264_aac.mp4").await;
-    user.done(&job).await;
+    let job = user.upload_clip("good/h264_aac.mp4").await;
+    user.wait_until_done(&job).await;
     let (_, frame) = fetch(&user, &format!("/jobs/{job}/frames/1")).await;
     let frame = Pixels::of(&frame).expect("the frame is a PNG");
     let browser = Browser::logged_in(&service, &user, &format!("/#/jobs/{job}/1")).await;
@@ -137,8 +139,8 @@ async fn gallery_shows_gaps_between_frames() {
     let service = Service::start().await;
     let user = service.user().await;
     let clip = clips("cut").into_iter().next().expect("there is a truncated clip");
-    let job = user.send(&format!("cut/{}", file_name(&clip))).await;
-    let view = user.done(&job).await;
+    let job = user.upload_clip(&format!("cut/{}", file_name(&clip))).await;
+    let view = user.wait_until_done(&job).await;
     assert_eq!(view["complete"], json!(false), "{} is complete", clip.display());
     let browser = Browser::logged_in(&service, &user, &format!("/#/jobs/{job}")).await;
     browser.wait_for_text("Missing frames").await;

@@ -1,21 +1,16 @@
 //! List of videos: live progress, cancellation, and speed with many jobs.
 
-use std::time::Duration;
-
-use database::accept::Video;
-use database::{Database, Rules};
-use jobs::{Clock, JobId, VideoFormat};
 use serde_json::json;
 
 use super::browser::{Browser, Preferences};
-use crate::harness::fixture;
-use crate::service::Service;
+use crate::harness::clips::fixture;
+use crate::harness::service::Service;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shows_progress_and_cancels_and_deletes_a_job() {
     let service = Service::start().await;
     let browser = Browser::registered(&service, Preferences::default()).await;
-    browser.choose(&[fixture("long/240_pictures.mp4")]).await;
+    browser.choose(&[fixture("long/240_frames.mp4")]).await;
     browser.wait_until("document.querySelector('.jobs progress[value]')?.value > 0").await;
     browser.assert_accessible("processing").await;
     browser.click(".name").await;
@@ -48,23 +43,8 @@ async fn scrolls_through_a_thousand_jobs() {
     const JOBS: usize = 1_000;
     let service = Service::start().await;
     let user = service.user().await;
-    let owner = user.id.parse().expect("the id of a user");
-    // With a clock that is ahead, the messages to the workers are not due during the test.
-    let clock = Clock::default();
-    clock.advance(Duration::from_hours(1));
-    let file = service.directory.path().join("fiapx.db");
-    let database =
-        Database::sqlite(&file, clock, Rules::default()).await.expect("the database can be opened");
-    for part in 0..JOBS / 500 {
-        let video = |number: usize| {
-            let (id, format) = (JobId::generate(), VideoFormat::Mp4);
-            let filename = format!("film {}.mp4", part * 500 + number);
-            let path = format!("videos/{owner}/{id}/input.mp4");
-            Video { id, filename, format, path, size_bytes: 1 }
-        };
-        let videos: Vec<Video> = (0..500).map(video).collect();
-        database.accept(owner, &videos, None, None).await.expect("the jobs are accepted");
-    }
+    let names = (0..JOBS).map(|number| format!("film {number}.mp4")).collect();
+    service.insert_jobs(&user.id, names).await;
     let browser = Browser::logged_in(&service, &user, "/").await;
     browser.wait_for_text("film 999.mp4").await;
     browser.js(SCROLL_AND_MEASURE).await;

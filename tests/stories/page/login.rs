@@ -6,7 +6,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use super::browser::{Browser, Preferences};
-use crate::service::{PASSWORD, Service, answer};
+use crate::harness::client::{PASSWORD, fetch_json};
+use crate::harness::service::Service;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shows_errors_at_their_fields() {
@@ -85,7 +86,7 @@ async fn all_tabs_share_a_session_until_logout() {
     let refresh = service
         .request(Method::POST, "/auth/refresh")
         .json(&json!({ "refresh_token": session["refresh"] }));
-    assert_eq!(answer(refresh).await.0, StatusCode::UNAUTHORIZED, "the session has not ended");
+    assert_eq!(fetch_json(refresh).await.0, StatusCode::UNAUTHORIZED, "the session has not ended");
     browser.assert_no_console_errors().await;
 }
 
@@ -93,8 +94,8 @@ async fn all_tabs_share_a_session_until_logout() {
 async fn opens_the_requested_address_after_login() {
     let service = Service::start().await;
     let mut user = service.user().await;
-    let job = user.send("good/shorter_than_half_a_second.mp4").await;
-    user.done(&job).await;
+    let job = user.upload_clip("good/shorter_than_half_a_second.mp4").await;
+    user.wait_until_done(&job).await;
     let browser = Browser::open(&service, Preferences::default()).await;
     browser.goto(&format!("/#/jobs/{job}")).await;
     browser.submit_login(&user.email, PASSWORD).await;
@@ -103,7 +104,7 @@ async fn opens_the_requested_address_after_login() {
     // A change of the password ends all other sessions.
     user.log_in_again().await;
     let change = json!({ "current_password": PASSWORD, "new_password": "Praia#2027" });
-    let (status, _) = answer(user.request(Method::POST, "/auth/password").json(&change)).await;
+    let (status, _) = fetch_json(user.request(Method::POST, "/auth/password").json(&change)).await;
     assert_eq!(status, StatusCode::NO_CONTENT);
     browser.click(".back-link a").await;
     browser.wait_for_text("Your session has ended").await;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::browser::{Browser, EMAIL, Preferences};
-use crate::service::Service;
+use crate::harness::service::Service;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn uses_the_language_of_the_browser_until_another_is_chosen() {
@@ -31,7 +31,7 @@ async fn uses_the_language_of_the_browser_until_another_is_chosen() {
     browser.assert_no_console_errors().await;
     drop(browser);
     // The account has the language of the page in which it was registered.
-    let mails = service.letters(1).await;
+    let mails = service.expect_mails(1).await;
     assert!(mails[0].text.starts_with("Olá"), "{mails:?}");
 }
 

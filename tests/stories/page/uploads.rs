@@ -7,8 +7,10 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use super::browser::{Browser, Preferences};
-use crate::harness::{fixture, root, scratch};
-use crate::service::{Service, answer, bytes_of};
+use crate::harness::client::fetch_json;
+use crate::harness::clips::{clip_bytes, fixture, scratch};
+use crate::harness::programs::root;
+use crate::harness::service::Service;
 
 const SHORT: &str = "good/shorter_than_half_a_second.mp4";
 
@@ -54,7 +56,7 @@ async fn does_not_send_files_outside_the_limits() {
     let files = [
         ("notes.txt", vec![1]),
         ("empty.mp4", vec![]),
-        ("large.mp4", [bytes_of(SHORT), vec![0; 2_000_000]].concat()),
+        ("large.mp4", [clip_bytes(SHORT), vec![0; 2_000_000]].concat()),
         ("none.mp4", vec![1; 9000]),
     ]
     .map(|(name, content)| write(directory.path(), name, &content));
@@ -112,6 +114,6 @@ async fn a_retry_after_a_lost_response_adds_no_second_job() {
     let request = service
         .request(Method::GET, "/videos")
         .bearer_auth(token.as_str().expect("the page has an access token"));
-    let (status, jobs) = answer(request).await;
+    let (status, jobs) = fetch_json(request).await;
     assert_eq!((status, jobs.as_array().map(Vec::len)), (StatusCode::OK, Some(1)), "{jobs}");
 }

@@ -1,4 +1,4 @@
-//! Uploads that are much larger than the memory that they may take.
+//! Uploads that are much larger than the memory of the process.
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -7,15 +7,17 @@ use reqwest::multipart::{Form, Part};
 use reqwest::{Body, Method, StatusCode};
 use serde_json::json;
 
-use super::{MIB, SHORT, ids};
-use crate::harness::{PATIENCE, scratch};
-use crate::process::Process;
-use crate::service::{User, answer, bytes_of, stored};
+use super::{MIB, ids};
+use crate::harness::checks::TIMEOUT;
+use crate::harness::client::{User, fetch_json};
+use crate::harness::clips::{ONE_FRAME, clip_bytes, scratch};
+use crate::harness::process::Process;
+use crate::harness::service::stored;
 
-/// A clip that a box of the type `free` makes as large as is wanted: whoever reads it skips the box
-/// (ISO/IEC 14496-12, 8.1.2). It is never whole in memory.
+/// A clip of any size: readers skip its box of the type `free` (ISO/IEC 14496-12, 8.1.2). It is
+/// generated in pieces.
 fn padded(size: usize) -> Part {
-    let clip = bytes_of(SHORT);
+    let clip = clip_bytes(ONE_FRAME);
     let free = size - clip.len();
     let header =
         u32::try_from(free).expect("a box of 32 bits").to_be_bytes().into_iter().chain(*b"free");
@@ -26,53 +28,53 @@ fn padded(size: usize) -> Part {
     Part::stream_with_length(Body::wrap_stream(pieces), size as u64).file_name("large.mp4")
 }
 
-/// Upload a padded clip, and give its job.
-async fn send(user: &User<'_>, size: usize) -> String {
-    let request = user.request(Method::POST, "/videos/upload").timeout(PATIENCE);
+/// Upload a padded clip, and return its job.
+async fn upload_padded(user: &User<'_>, size: usize) -> String {
+    let request = user.request(Method::POST, "/videos/upload").timeout(TIMEOUT);
     let (status, accepted) =
-        answer(request.multipart(Form::new().part("file", padded(size)))).await;
+        fetch_json(request.multipart(Form::new().part("file", padded(size)))).await;
     assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
     ids(&accepted)[0].clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_video_of_500_mb_passes_through_little_memory() {
+async fn a_video_of_500_mb_needs_little_memory() {
     let directory = scratch();
     let process = Process::start(directory.path(), &[]);
     let user = process.user().await;
-    let job = send(&user, 500 * MIB).await;
-    let view = user.done(&job).await;
+    let job = upload_padded(&user, 500 * MIB).await;
+    let view = user.wait_until_done(&job).await;
     assert_eq!(
         (&view["video_size_bytes"], &view["frame_count"]),
         (&json!(500 * MIB), &json!(1)),
         "{view}"
     );
     let peak = process.peak_memory() >> 20;
-    assert!(peak < 150, "the service has had {peak} MiB");
+    assert!(peak < 150, "peak memory: {peak} MiB");
 
     let request = user
         .request(Method::POST, "/videos/upload")
         .multipart(Form::new().part("file", padded(500 * MIB + 1)));
-    let (status, problem) = answer(request).await;
+    let (status, problem) = fetch_json(request).await;
     assert_eq!(
         (status, &problem["code"]),
         (StatusCode::PAYLOAD_TOO_LARGE, &json!("VIDEO_TOO_LARGE"))
     );
-    assert_eq!(stored(directory.path()).len(), 2, "one video, one archive");
+    assert_eq!(stored(directory.path()).len(), 2, "not one video and one archive");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn twenty_uploads_at_once_pass_through_little_memory() {
+async fn twenty_concurrent_uploads_need_little_memory() {
     let directory = scratch();
     let process = Process::start(directory.path(), &[]);
     let user = process.user().await;
-    // 400 MiB together.
-    let jobs = join_all((0..20).map(|_| send(&user, 20 * MIB))).await;
+    // 400 MiB in total.
+    let jobs = join_all((0..20).map(|_| upload_padded(&user, 20 * MIB))).await;
     for job in &jobs {
-        user.done(job).await;
+        user.wait_until_done(job).await;
     }
     let peak = process.peak_memory() >> 20;
-    assert!(peak < 256, "the service has had {peak} MiB");
+    assert!(peak < 256, "peak memory: {peak} MiB");
     let files = stored(directory.path());
     for job in jobs {
         assert_eq!(
@@ -80,5 +82,5 @@ async fn twenty_uploads_at_once_pass_through_little_memory() {
             Some(&(20 * MIB as u64))
         );
     }
-    assert_eq!(files.len(), 40, "a video and an archive of each");
+    assert_eq!(files.len(), 40, "not a video and an archive of each");
 }

@@ -1,5 +1,5 @@
-//! Settings in the environment. The names that the first version of the system knew still mean the
-//! same.
+//! Settings in environment variables. The variables of the original system keep their names and
+//! meanings.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -9,26 +9,26 @@ use toml::Value;
 
 use super::layers::Layers;
 
-/// What a variable holds.
+/// Type of the value of a variable.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
     Text,
     Number,
     Flag,
-    /// Texts with commas between them, or a JSON array.
+    /// Comma-separated texts, or a JSON array.
     Texts,
-    /// Numbers with commas between them, or a JSON array.
+    /// Comma-separated numbers, or a JSON array.
     Numbers,
-    /// The IP address of an address with a port.
+    /// IP address of a socket address.
     Host,
-    /// The port of an address with a port.
+    /// Port of a socket address.
     Port,
-    /// The address of a store, which need not have a scheme.
+    /// Address of a store, with an optional scheme.
     Store,
 }
 
-/// Each variable, the setting that it goes before, and what it holds. The later one of two for the
-/// same setting wins.
+/// Name of each variable, the setting that it overrides, and its type. If two variables for the
+/// same setting are set, the later one wins.
 pub(super) const VARIABLES: &[(&str, &str, Kind)] = &[
     ("DATA_DIR", "data_dir", Kind::Text),
     ("GRACE_PERIOD_SECONDS", "grace_seconds", Kind::Number),
@@ -85,44 +85,49 @@ pub(super) const VARIABLES: &[(&str, &str, Kind)] = &[
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry.otlp_endpoint", Kind::Text),
 ];
 
-/// Whether a store whose address has no scheme is reached by TLS.
+/// Variable that selects TLS for an address of a store without a scheme.
 const SECURE: &str = "MINIO_SECURE";
 
-/// What the name of a variable ends with that names a file, which holds the value: a way for
-/// secrets that no list of processes and no description of a container shows.
-const IN_A_FILE: &str = "_FILE";
+/// Suffix of variables that name a file with the value. Secrets in files do not appear in process
+/// lists and container descriptions.
+const FILE_SUFFIX: &str = "_FILE";
 
-/// Put every variable that is there, and not empty, over what is there.
+/// Override settings by all variables that are set and not empty.
 pub(super) fn add(layers: &mut Layers, environment: impl Fn(&str) -> Option<String>) -> Result<()> {
-    let there = |name: &str| {
+    let variable = |name: &str| {
         environment(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
     };
-    let wrong = |name: &str, why: String| anyhow!("{name} in the environment is wrong: {why}");
+    let invalid =
+        |name: &str, reason: String| anyhow!("{name} in the environment is invalid: {reason}");
     let lookup = |name: &str| {
-        let naming = format!("{name}{IN_A_FILE}");
-        match (there(name), there(&naming)) {
+        let file_variable = format!("{name}{FILE_SUFFIX}");
+        match (variable(name), variable(&file_variable)) {
             (Some(_), Some(_)) => {
-                Err(wrong(&naming, format!("{name} is there, too, and one of them has to go")))
+                Err(invalid(&file_variable, format!("{name} is set as well; remove one of them")))
             }
             (text, None) => Ok(text),
             (None, Some(path)) => {
-                let text = fs::read_to_string(&path)
-                    .map_err(|error| wrong(&naming, format!("`{path}` cannot be read: {error}")))?;
+                let text = fs::read_to_string(&path).map_err(|error| {
+                    invalid(&file_variable, format!("cannot read `{path}`: {error}"))
+                })?;
                 Ok(Some(text.trim().to_owned()))
             }
         }
     };
-    let secure =
-        lookup(SECURE)?.map_or(Ok(false), |text| flag(&text)).map_err(|why| wrong(SECURE, why))?;
+    let secure = lookup(SECURE)?
+        .map_or(Ok(false), |text| flag(&text))
+        .map_err(|reason| invalid(SECURE, reason))?;
     for (name, setting, kind) in VARIABLES {
         let Some(text) = lookup(name)? else { continue };
         let value = value(*kind, &text, layers.settings().server.listen, secure)
-            .map_err(|why| wrong(name, why))?;
+            .map_err(|reason| invalid(name, reason))?;
         layers.set(setting, value, &format_args!("{name} in the environment"))?;
     }
     Ok(())
 }
 
+/// Convert the text of a variable to the value of its setting. `listen` is the current value of
+/// `server.listen`, of which a variable changes one half.
 fn value(kind: Kind, text: &str, listen: SocketAddr, secure: bool) -> Result<Value, String> {
     Ok(match kind {
         Kind::Text => text.into(),
@@ -138,14 +143,14 @@ fn value(kind: Kind, text: &str, listen: SocketAddr, secure: bool) -> Result<Val
 }
 
 fn number(text: &str) -> Result<i64, String> {
-    text.parse().map_err(|_| format!("`{text}` is no whole number"))
+    text.parse().map_err(|_| format!("`{text}` is not an integer"))
 }
 
 fn flag(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "1" | "true" | "yes" | "on" => Ok(true),
         "0" | "false" | "no" | "off" => Ok(false),
-        _ => Err(format!("`{text}` is neither true nor false")),
+        _ => Err(format!("`{text}` is not true or false")),
     }
 }
 
@@ -153,22 +158,22 @@ fn host(text: &str) -> Result<IpAddr, String> {
     if text.eq_ignore_ascii_case("localhost") {
         return Ok(Ipv4Addr::LOCALHOST.into());
     }
-    text.parse().map_err(|_| format!("`{text}` is no IP address"))
+    text.parse().map_err(|_| format!("`{text}` is not an IP address"))
 }
 
 fn port(text: &str) -> Result<u16, String> {
-    text.parse().map_err(|_| format!("`{text}` is no port, which is a number from 0 to 65535"))
+    text.parse().map_err(|_| format!("`{text}` is not a port (0 to 65535)"))
 }
 
-/// The items of a list, each read by `read`.
-fn list<T>(text: &str, read: fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
+/// Parse a list, whose items are parsed by `parse`.
+fn list<T>(text: &str, parse: fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
     if text.starts_with('[') {
-        let items: Vec<serde_json::Value> = serde_json::from_str(text)
-            .map_err(|error| format!("it begins like a JSON array, but is none: {error}"))?;
+        let items: Vec<serde_json::Value> =
+            serde_json::from_str(text).map_err(|error| format!("not a JSON array: {error}"))?;
         return items
             .iter()
-            .map(|item| item.as_str().map_or_else(|| read(&item.to_string()), read))
+            .map(|item| item.as_str().map_or_else(|| parse(&item.to_string()), parse))
             .collect();
     }
-    text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(read).collect()
+    text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(parse).collect()
 }

@@ -1,4 +1,4 @@
-//! Settings from several places, one over the other.
+//! Settings from several sources, where later ones override earlier ones.
 
 use std::fmt::Display;
 use std::fs;
@@ -7,21 +7,21 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 use toml::{Table, Value};
 
-use super::{DEFAULTS, Settings};
+use super::model::{DEFAULTS, Settings};
 
-/// Settings in the making. They are right after each step, so the step that makes them wrong is the
-/// one to blame.
+/// Settings during loading. They are validated after each change, so that an error names the source
+/// of the invalid value.
 pub(super) struct Layers {
     table: Table,
     settings: Settings,
 }
 
 impl Layers {
-    /// The defaults.
+    /// Start with the defaults.
     pub(super) fn new() -> Result<Self> {
-        let table: Table = DEFAULTS.parse().context("the built-in defaults are damaged")?;
+        let table: Table = DEFAULTS.parse().context("the built-in defaults are not valid TOML")?;
         let settings = Settings::try_from(&table)
-            .map_err(|wrong| anyhow!("the built-in defaults are wrong: {wrong}"))?;
+            .map_err(|error| anyhow!("the built-in defaults are invalid: {error}"))?;
         Ok(Self { table, settings })
     }
 
@@ -33,11 +33,11 @@ impl Layers {
         self.settings
     }
 
-    /// Put everything that stands in a TOML file over what is there.
+    /// Override settings by a TOML file.
     pub(super) fn add_file(&mut self, file: &Path) -> Result<()> {
         let name = file.display();
         let text = fs::read_to_string(file)
-            .with_context(|| format!("cannot read the settings in {name}"))?;
+            .with_context(|| format!("cannot read the configuration file {name}"))?;
         let table: Table = text.parse().map_err(|error: toml::de::Error| {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
             anyhow!("{name}, line {}: {}", before.matches('\n').count() + 1, error.message())
@@ -50,13 +50,14 @@ impl Layers {
             let setting = if section.is_empty() { key.clone() } else { format!("{section}.{key}") };
             match (at(&mut self.table, &setting), value) {
                 (None, _) => bail!(
-                    "{setting} in {file} is no setting; `fiapx check --defaults` prints all that there are"
+                    "{setting} in {file} is not a setting; `fiapx check --defaults` prints all \
+                     settings"
                 ),
                 (Some(Value::Table(_)), Value::Table(inner)) => {
                     self.add_table(inner, &setting, file)?;
                 }
                 (Some(Value::Table(_)), _) => {
-                    bail!("{setting} in {file} is wrong: it must be a section, [{setting}]")
+                    bail!("{setting} in {file} is invalid: it must be a section, [{setting}]")
                 }
                 (Some(_), value) => {
                     self.set(&setting, value.clone(), &format_args!("{setting} in {file}"))?;
@@ -66,18 +67,18 @@ impl Layers {
         Ok(())
     }
 
-    /// Put one value over what is there. `origin` is what the one who set it calls it, and where.
+    /// Override one setting. `origin` is its name in its source and the source, for errors.
     pub(super) fn set(&mut self, setting: &str, value: Value, origin: &impl Display) -> Result<()> {
-        let Some(place) = at(&mut self.table, setting) else { bail!("{origin} is no setting") };
+        let Some(place) = at(&mut self.table, setting) else { bail!("{origin} is not a setting") };
         *place = value;
         self.settings = Settings::try_from(&self.table)
-            .map_err(|wrong| anyhow!("{origin} is wrong: {wrong}"))?;
+            .map_err(|error| anyhow!("{origin} is invalid: {error}"))?;
         Ok(())
     }
 }
 
 impl Settings {
-    /// The settings in a table, or in one line what is wrong with them.
+    /// Convert a table. The error is one line.
     fn try_from(table: &Table) -> Result<Self, String> {
         table
             .clone()
@@ -86,7 +87,7 @@ impl Settings {
     }
 }
 
-/// Where a setting stands, if there is such a one.
+/// Return the value of a setting, or `None` if there is no such setting.
 fn at<'table>(table: &'table mut Table, setting: &str) -> Option<&'table mut Value> {
     match setting.split_once('.') {
         None => table.get_mut(setting),

@@ -1,4 +1,4 @@
-//! The key of access tokens.
+//! Key of access tokens.
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -10,12 +10,12 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 use tempfile::NamedTempFile;
 
-use super::Settings;
+use super::model::Settings;
 
-/// A key for HMAC with SHA-256 is as long as the hash or longer (RFC 7518, 3.2).
-const LEAST_BYTES: usize = 32;
+/// Minimum size of a key for HMAC with SHA-256, in bytes: the size of the hash (RFC 7518, 3.2).
+const MIN_BYTES: usize = 32;
 
-/// Parts of the keys that stand in examples, which somebody will forget to replace.
+/// Fragments of keys in published examples, compared without case and punctuation.
 const EXAMPLES: [&str; 9] = [
     "changeme",
     "changethis",
@@ -28,29 +28,30 @@ const EXAMPLES: [&str; 9] = [
     "replaceme",
 ];
 
-/// The key of access tokens: the configured one, or else one that is made for the data directory
-/// and kept there.
+/// Return the key of access tokens: the configured one, or else the one in the data directory,
+/// which is generated if it is missing.
 ///
 /// # Errors
-/// The configured key is one that others know or could guess, or the data directory cannot keep
-/// one.
+/// The configured key is a published example or too short, or the key in the data directory cannot
+/// be read or written.
 pub fn jwt_secret(settings: &Settings) -> Result<SecretString> {
     match &settings.accounts.jwt_secret {
         Some(secret) => {
             const HELP: &str =
-                "set at least 32 random bytes, such as `openssl rand -base64 48` prints";
+                "set at least 32 random bytes, for example the output of `openssl rand -base64 48`";
             let secret = secret.expose_secret();
             if is_example(secret) {
                 bail!(
-                    "accounts.jwt_secret (JWT_SECRET) is a well-known example, with which anybody could log in as anybody: {HELP}"
+                    "accounts.jwt_secret (JWT_SECRET) is a well-known example, which allows anyone to \
+                     log in as any user: {HELP}"
                 );
             }
-            if secret.len() < LEAST_BYTES {
-                bail!("accounts.jwt_secret (JWT_SECRET) is too short, it could be guessed: {HELP}");
+            if secret.len() < MIN_BYTES {
+                bail!("accounts.jwt_secret (JWT_SECRET) is too short and could be guessed: {HELP}");
             }
             Ok(secret.into())
         }
-        None => kept(&settings.data_dir.join("jwt-secret")),
+        None => read_or_generate(&settings.data_dir.join("jwt-secret")),
     }
 }
 
@@ -60,37 +61,40 @@ fn is_example(secret: &str) -> bool {
     letters == "secret" || EXAMPLES.iter().any(|example| letters.contains(example))
 }
 
-/// The key in this file, which is made if it is not there.
-fn kept(file: &Path) -> Result<SecretString> {
+/// Read the key in a file. Generate it if the file is missing.
+fn read_or_generate(file: &Path) -> Result<SecretString> {
     let name = file.display();
     match fs::read_to_string(file) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            make(file).with_context(|| format!("cannot keep a key of access tokens in {name}"))?;
-            // Another process may have been quicker, so its key counts.
-            read(file, fs::read_to_string(file))
+            generate(file)
+                .with_context(|| format!("cannot write the key of access tokens to {name}"))?;
+            // Another process may have written its key first, which is then used.
+            parse(file, fs::read_to_string(file))
         }
-        result => read(file, result),
+        result => parse(file, result),
     }
 }
 
-fn read(file: &Path, result: std::io::Result<String>) -> Result<SecretString> {
+fn parse(file: &Path, result: std::io::Result<String>) -> Result<SecretString> {
     let name = file.display();
     let text = result.with_context(|| format!("cannot read the key of access tokens in {name}"))?;
     let secret = text.trim();
-    if secret.len() < LEAST_BYTES {
+    if secret.len() < MIN_BYTES {
         bail!(
-            "the key of access tokens in {name} is damaged: remove the file, and a new key is made; users then log in again"
+            "the key of access tokens in {name} is damaged: remove the file to generate a new key; \
+             users have to log in again"
         );
     }
     Ok(secret.into())
 }
 
-/// Make a key, unless the file is there. It appears complete or not at all, and only for its owner.
-fn make(file: &Path) -> Result<()> {
+/// Generate a key, unless the file exists. The file is created atomically, readable by its owner
+/// only.
+fn generate(file: &Path) -> Result<()> {
     let directory = file.parent().unwrap_or(Path::new("."));
     // Temporary files have mode 0600 from the start.
     let mut temporary = NamedTempFile::new_in(directory)?;
-    writeln!(temporary, "{}", BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; LEAST_BYTES]>()))?;
+    writeln!(temporary, "{}", BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; MIN_BYTES]>()))?;
     temporary.as_file().sync_all()?;
     match temporary.persist_noclobber(file) {
         Err(error) if error.error.kind() != ErrorKind::AlreadyExists => Err(error.error.into()),

@@ -1,15 +1,15 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use tempfile::TempDir;
 use toml::{Table, Value};
 
 use super::environment::VARIABLES;
 use super::*;
 
-/// Settings of a file's text and an environment.
-fn loaded(file: &str, environment: &[(&str, &str)]) -> Result<Settings> {
+/// Load settings from the text of a file and an environment.
+fn load_from(file: &str, environment: &[(&str, &str)]) -> Result<Settings> {
     let directory = TempDir::new()?;
     let path = directory.path().join("fiapx.toml");
     fs::write(&path, file)?;
@@ -19,10 +19,10 @@ fn loaded(file: &str, environment: &[(&str, &str)]) -> Result<Settings> {
     load(Some(&path), lookup, Overrides::default())
 }
 
-/// The one line that says what is wrong.
-fn wrong(file: &str, environment: &[(&str, &str)]) -> String {
-    let line = format!("{:#}", loaded(file, environment).expect_err("something should be wrong"));
-    assert!(!line.contains('\n'), "{line:?} is more than a line");
+/// Load invalid settings and return the error, which must be one line.
+fn load_error(file: &str, environment: &[(&str, &str)]) -> String {
+    let line = format!("{:#}", load_from(file, environment).expect_err("an error"));
+    assert!(!line.contains('\n'), "{line:?} has several lines");
     line
 }
 
@@ -31,18 +31,19 @@ fn exposed(secret: Option<&SecretString>) -> Option<&str> {
 }
 
 #[test]
-fn defaults_are_right_without_any_file_or_variable() {
-    let settings = load(None, |_| None, Overrides::default()).expect("the defaults are right");
+fn loads_the_defaults() {
+    let settings = load(None, |_| None, Overrides::default()).expect("valid defaults");
     assert_eq!(settings.server.listen.to_string(), "127.0.0.1:8000");
     assert_eq!(settings.data_dir, Path::new("data"));
-    assert_eq!((settings.accounts.access_minutes, settings.accounts.refresh_days), (30, 7));
+    assert_eq!((settings.accounts.access_minutes, settings.accounts.refresh_days), (60, 7));
     assert_eq!((settings.storage.retention_days, settings.storage.link_seconds), (7, 900));
     assert_eq!((settings.limits.downloads_per_minute, settings.limits.logins_per_minute), (10, 10));
     assert_eq!(settings.upload.max_video_mb, 500);
     assert_eq!(settings.worker.retry_seconds, [30, 60, 120]);
     assert_eq!((settings.worker.lease_seconds, settings.grace_seconds), (60, 30));
     assert_eq!(settings.log.format, LogFormat::Auto);
-    // Every part is embedded.
+    assert_eq!((settings.worker.concurrency, &*settings.storage.bucket), (2, "fiapx-videos"));
+    // All parts are embedded.
     assert!(
         settings.accounts.jwt_secret.is_none()
             && settings.database.url.is_none()
@@ -60,7 +61,7 @@ fn defaults_are_right_without_any_file_or_variable() {
     );
 }
 
-/// Names of all settings in a table.
+/// Collect the names of all settings in a table.
 fn names(table: &Table, section: &str, into: &mut Vec<String>) {
     for (key, value) in table {
         match value {
@@ -71,35 +72,35 @@ fn names(table: &Table, section: &str, into: &mut Vec<String>) {
 }
 
 #[test]
-fn every_setting_is_explained_and_has_a_variable() {
+fn documents_every_setting_and_its_variable() {
     let mut settings = Vec::new();
-    names(&DEFAULTS.parse().expect("the defaults are TOML"), "", &mut settings);
+    names(&DEFAULTS.parse().expect("valid TOML"), "", &mut settings);
     for setting in &settings {
         assert!(VARIABLES.iter().any(|(_, set, _)| set == setting), "{setting} has no variable");
     }
     for (name, setting, _) in VARIABLES {
         assert!(
             settings.iter().any(|known| known == setting),
-            "{name} sets {setting}, which is no setting"
+            "{name} overrides {setting}, which does not exist"
         );
-        assert!(DEFAULTS.contains(name), "{name} is not explained");
+        assert!(DEFAULTS.contains(name), "{name} is not documented");
     }
     for paragraph in DEFAULTS.split("\n\n") {
         let first = paragraph.lines().find(|line| !line.starts_with('['));
-        assert!(first.is_some_and(|line| line.starts_with('#')), "not explained: {paragraph}");
+        assert!(first.is_some_and(|line| line.starts_with('#')), "not documented: {paragraph}");
     }
-    assert!(DEFAULTS.lines().all(|line| line.len() <= 120), "the defaults should fit a terminal");
+    assert!(DEFAULTS.lines().all(|line| line.len() <= 100), "a line is too long");
 }
 
 #[test]
-fn printed_defaults_are_a_file_that_changes_nothing() {
-    let settings = loaded(DEFAULTS, &[]).expect("the defaults are a right file");
-    let defaults = load(None, |_| None, Overrides::default()).expect("the defaults are right");
+fn accepts_its_own_defaults_as_a_file() {
+    let settings = load_from(DEFAULTS, &[]).expect("valid settings");
+    let defaults = load(None, |_| None, Overrides::default()).expect("valid defaults");
     assert_eq!(format!("{settings:?}"), format!("{defaults:?}"));
 }
 
 #[test]
-fn flags_go_before_the_environment_and_that_before_the_file() {
+fn flags_override_the_environment_which_overrides_the_file() {
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("fiapx.toml");
     fs::write(
@@ -110,25 +111,25 @@ fn flags_go_before_the_environment_and_that_before_the_file() {
     let environment = |name: &str| match name {
         "DATA_DIR" => Some("from-environment".to_owned()),
         "API_PORT" => Some("2".to_owned()),
-        // Empty is unset.
+        // Equivalent to an unset variable.
         "MAX_VIDEO_SIZE_MB" => Some(" ".to_owned()),
         _ => None,
     };
     let flags = Overrides { listen: None, data_dir: Some("from-flag".into()) };
-    let settings = load(Some(&path), environment, flags).expect("all is right");
+    let settings = load(Some(&path), environment, flags).expect("valid settings");
     assert_eq!(settings.data_dir, Path::new("from-flag"));
     assert_eq!(settings.server.listen.to_string(), "1.1.1.1:2");
     assert_eq!(settings.upload.max_video_mb, 7);
     let flags = Overrides { listen: "3.3.3.3:3".parse().ok(), data_dir: None };
-    let settings = load(Some(&path), environment, flags).expect("all is right");
+    let settings = load(Some(&path), environment, flags).expect("valid settings");
     assert_eq!(settings.data_dir, Path::new("from-environment"));
     assert_eq!(settings.server.listen.to_string(), "3.3.3.3:3");
 }
 
-/// The names of the first version of the system, with values as its `.env` has them.
+/// Variables of the original system, with values as in its `.env`.
 #[test]
-fn the_environment_sets_everything() {
-    let settings = loaded(
+fn loads_the_variables_of_the_original_system() {
+    let settings = load_from(
         "",
         &[
             ("API_HOST", "0.0.0.0"),
@@ -157,7 +158,7 @@ fn the_environment_sets_everything() {
             ("PATH", "/bin"),
         ],
     )
-    .expect("all is right");
+    .expect("valid settings");
     assert_eq!(settings.server.listen.to_string(), "0.0.0.0:8080");
     assert_eq!(settings.server.public_url.as_deref(), Some("https://videos.example.com"));
     assert_eq!(settings.server.cors_origins, ["http://localhost:3000", "https://app.example.com"]);
@@ -182,10 +183,10 @@ fn the_environment_sets_everything() {
 }
 
 #[test]
-fn variables_may_say_it_in_other_ways() {
+fn accepts_alternative_names_and_values_of_variables() {
     let keys = [("S3_ACCESS_KEY", "a"), ("S3_SECRET_KEY", "b")];
     let with =
-        |more: &[(&str, &str)]| loaded("", &[&keys[..], more].concat()).expect("all is right");
+        |more: &[(&str, &str)]| load_from("", &[&keys[..], more].concat()).expect("valid settings");
     let endpoint = |more: &[(&str, &str)]| with(more).storage.endpoint;
     assert_eq!(
         endpoint(&[("MINIO_ENDPOINT", "minio:9000"), ("MINIO_SECURE", "True")]).as_deref(),
@@ -195,7 +196,7 @@ fn variables_may_say_it_in_other_ways() {
         endpoint(&[("MINIO_ENDPOINT", "http://minio:9000"), ("MINIO_SECURE", "1")]).as_deref(),
         Some("http://minio:9000")
     );
-    // The names of S3 win.
+    // S3_* variables override MINIO_* variables.
     let both = with(&[
         ("MINIO_ENDPOINT", "minio:9000"),
         ("S3_ENDPOINT", "https://s3.example.com/"),
@@ -224,29 +225,29 @@ fn variables_may_say_it_in_other_ways() {
 }
 
 #[test]
-fn what_is_wrong_in_a_file_is_named() {
+fn names_the_invalid_setting_of_a_file() {
     for (file, parts) in [
         (
             "[worker]\ntimeout_seconds = \"long\"",
-            &["worker.timeout_seconds in ", "fiapx.toml is wrong", "long"][..],
+            &["worker.timeout_seconds in ", "fiapx.toml is invalid", "long"][..],
         ),
         ("[worker]\ntimeout_seconds = 0", &["worker.timeout_seconds", "0 is not from 1 to"]),
-        ("[worker]\ntimeout_secs = 1", &["worker.timeout_secs in ", "is no setting"]),
-        ("[wrker]\ntimeout_seconds = 1", &["wrker in ", "is no setting"]),
-        ("[wrker]", &["wrker in ", "is no setting"]),
+        ("[worker]\ntimeout_secs = 1", &["worker.timeout_secs in ", "is not a setting"]),
+        ("[wrker]\ntimeout_seconds = 1", &["wrker in ", "is not a setting"]),
+        ("[wrker]", &["wrker in ", "is not a setting"]),
         ("worker = 3", &["worker in ", "must be a section"]),
-        ("[data_dir]\nx = 1", &["data_dir in ", "is wrong"]),
+        ("[data_dir]\nx = 1", &["data_dir in ", "is invalid"]),
         ("data_dir = \"\"", &["data_dir", "must not be empty"]),
         ("\n\n[worker\n", &["fiapx.toml, line 3"]),
-        ("[server]\nlisten = \"localhost\"", &["server.listen", "is wrong"]),
+        ("[server]\nlisten = \"localhost\"", &["server.listen", "is invalid"]),
         ("[log]\nformat = \"xml\"", &["log.format", "xml", "auto"]),
-        ("[log]\nlevel = \"info,=?=\"", &["log.level", "is no level"]),
+        ("[log]\nlevel = \"info,=?=\"", &["log.level", "is not a log level"]),
         ("[worker]\nretry_seconds = [1, -1]", &["worker.retry_seconds", "-1 is not from 0"]),
         ("[storage]\nlink_seconds = 604801", &["storage.link_seconds", "604800"]),
         ("[server]\ncors_origins = [\"example.com\"]", &["server.cors_origins", "example.com"]),
         ("[mail]\nport = 70000", &["mail.port", "70000"]),
     ] {
-        let line = wrong(file, &[]);
+        let line = load_error(file, &[]);
         for part in parts {
             assert!(line.contains(part), "{line:?} should contain {part:?}");
         }
@@ -260,29 +261,29 @@ fn what_is_wrong_in_a_file_is_named() {
 }
 
 #[test]
-fn what_is_wrong_in_the_environment_is_named() {
+fn names_the_invalid_variable() {
     for (name, value, part) in [
-        ("API_PORT", "http", "`http` is no port"),
+        ("API_PORT", "http", "`http` is not a port"),
         ("API_PORT", "70000", "70000"),
-        ("API_HOST", "example.com", "`example.com` is no IP address"),
-        ("DEBUG", "perhaps", "neither true nor false"),
-        ("MINIO_SECURE", "perhaps", "neither true nor false"),
-        ("MAX_VIDEO_SIZE_MB", "500MB", "`500MB` is no whole number"),
+        ("API_HOST", "example.com", "`example.com` is not an IP address"),
+        ("DEBUG", "perhaps", "is not true or false"),
+        ("MINIO_SECURE", "perhaps", "is not true or false"),
+        ("MAX_VIDEO_SIZE_MB", "500MB", "`500MB` is not an integer"),
         ("MAX_VIDEO_SIZE_MB", "-1", "-1 is not from 1"),
-        ("WORKER_RETRY_SECONDS", "30,x", "`x` is no whole number"),
+        ("WORKER_RETRY_SECONDS", "30,x", "`x` is not an integer"),
         ("CORS_ORIGINS", "[\"http://a\"", "JSON"),
-        ("DATABASE_URL", "sqlite:///fiapx.db", "must begin with postgresql://"),
-        ("RABBITMQ_URL", "rabbitmq:5672", "must begin with amqp://"),
-        ("REDIS_URL", "http://redis", "must begin with redis://"),
-        ("S3_ENDPOINT", "minio:9000", "must be like http://host:port"),
+        ("DATABASE_URL", "sqlite:///fiapx.db", "must start with postgresql://"),
+        ("RABBITMQ_URL", "rabbitmq:5672", "must start with amqp://"),
+        ("REDIS_URL", "http://redis", "must start with redis://"),
+        ("S3_ENDPOINT", "minio:9000", "must have the form http://host:port"),
         ("PUBLIC_URL", "videos.example.com", "`videos.example.com`"),
         ("METRICS_LISTEN", "9100", "an IP address and a port"),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "must be like http://host:port"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "must have the form http://host:port"),
         ("LOG_FORMAT", "xml", "json"),
     ] {
-        let line = wrong("", &[(name, value)]);
+        let line = load_error("", &[(name, value)]);
         assert!(
-            line.starts_with(&format!("{name} in the environment is wrong: "))
+            line.starts_with(&format!("{name} in the environment is invalid: "))
                 && line.contains(part),
             "{line:?}, {part:?}"
         );
@@ -290,7 +291,7 @@ fn what_is_wrong_in_the_environment_is_named() {
 }
 
 #[test]
-fn settings_that_need_each_other_are_asked_for() {
+fn rejects_incomplete_combinations() {
     let store = ("S3_ENDPOINT", "http://s3");
     for (environment, missing) in [
         (&[store][..], "S3_ACCESS_KEY"),
@@ -299,13 +300,13 @@ fn settings_that_need_each_other_are_asked_for() {
         (&[("SMTP_USER", "u")], "SMTP_PASSWORD"),
         (&[("SMTP_PASSWORD", "p")], "SMTP_USER"),
     ] {
-        let line = wrong("", environment);
+        let line = load_error("", environment);
         assert!(line.contains(&format!("({missing}) is missing")), "{line}");
     }
 }
 
 #[test]
-fn secrets_are_never_shown() {
+fn never_shows_secrets() {
     let variables = ["JWT_SECRET", "S3_ACCESS_KEY", "S3_SECRET_KEY", "SMTP_PASSWORD"]
         .map(|name| (name, "hush-hush"));
     let urls = [
@@ -314,12 +315,12 @@ fn secrets_are_never_shown() {
         ("REDIS_URL", "redis://:hush-hush@h"),
     ];
     let user = [("SMTP_USER", "u"), ("S3_ENDPOINT", "http://s3")];
-    let settings = loaded("", &[&variables[..], &urls, &user].concat()).expect("all is right");
+    let settings = load_from("", &[&variables[..], &urls, &user].concat()).expect("valid settings");
     let shown = format!("{settings:?} {settings:#?}");
     assert!(shown.contains("REDACTED") && !shown.contains("hush"), "{shown}");
 
     for name in ["DATABASE_URL", "RABBITMQ_URL", "REDIS_URL"] {
-        assert!(!wrong("", &[(name, "ftp://u:hush-hush@h")]).contains("hush"));
+        assert!(!load_error("", &[(name, "ftp://u:hush-hush@h")]).contains("hush"));
     }
     for setting in [
         "accounts.jwt_secret",
@@ -329,22 +330,22 @@ fn secrets_are_never_shown() {
         "broker.url",
         "limits.redis_url",
     ] {
-        let line = wrong(&format!("{setting} = 20041231"), &[]);
+        let line = load_error(&format!("{setting} = 20041231"), &[]);
         assert!(line.contains(setting) && !line.contains("20041231"), "{line}");
     }
 }
 
-fn with_secret(secret: Option<&str>, data_dir: &Path) -> Settings {
-    let mut settings = load(None, |_| None, Overrides::default()).expect("the defaults are right");
+fn settings_with_secret(secret: Option<&str>, data_dir: &Path) -> Settings {
+    let mut settings = load(None, |_| None, Overrides::default()).expect("valid defaults");
     settings.accounts.jwt_secret = secret.map(SecretString::from);
     data_dir.clone_into(&mut settings.data_dir);
     settings
 }
 
 #[test]
-fn a_made_key_is_kept_and_used_again() {
+fn stores_and_reuses_a_generated_key() {
     let directory = TempDir::new().expect("a directory");
-    let settings = with_secret(None, directory.path());
+    let settings = settings_with_secret(None, directory.path());
     let first = jwt_secret(&settings).expect("a key");
     // 32 bytes in base64 without padding.
     assert_eq!(first.expose_secret().len(), 43);
@@ -354,46 +355,48 @@ fn a_made_key_is_kept_and_used_again() {
     assert_eq!(
         fs::read_dir(directory.path()).expect("a directory").count(),
         1,
-        "nothing else is left there"
+        "temporary files remain"
     );
 
     let other = TempDir::new().expect("a directory");
     assert_ne!(
-        jwt_secret(&with_secret(None, other.path())).expect("a key").expose_secret(),
+        jwt_secret(&settings_with_secret(None, other.path())).expect("a key").expose_secret(),
         first.expose_secret()
     );
 
-    fs::write(&file, "cut off").expect("the file is ours");
-    let line = format!("{:#}", jwt_secret(&settings).expect_err("the key is damaged"));
+    fs::write(&file, "truncated").expect("a written file");
+    let line = format!("{:#}", jwt_secret(&settings).expect_err("a damaged key"));
     assert!(line.contains("jwt-secret is damaged"), "{line}");
     let line = format!(
         "{:#}",
-        jwt_secret(&with_secret(None, Path::new("/nowhere"))).expect_err("no directory")
+        jwt_secret(&settings_with_secret(None, Path::new("/nowhere"))).expect_err("no directory")
     );
     assert!(line.contains("/nowhere/jwt-secret"), "{line}");
 }
 
-/// Whoever comes first makes it, and all have the same.
 #[test]
-fn a_key_is_made_once() {
+fn concurrent_processes_generate_one_key() {
     let directory = TempDir::new().expect("a directory");
-    let settings = with_secret(None, directory.path());
+    let settings = settings_with_secret(None, directory.path());
     let keys: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> =
             (0..8).map(|_| scope.spawn(|| jwt_secret(&settings).expect("a key"))).collect();
         threads
             .into_iter()
-            .map(|thread| thread.join().expect("no panic").expose_secret().to_owned())
+            .map(|thread| thread.join().expect("a finished thread").expose_secret().to_owned())
             .collect()
     });
     assert!(keys.iter().all(|key| *key == keys[0]));
 }
 
 #[test]
-fn keys_that_others_know_are_refused() {
+fn rejects_known_and_short_keys() {
     let directory = TempDir::new().expect("a directory");
-    let refused = |secret| {
-        format!("{:#}", jwt_secret(&with_secret(Some(secret), directory.path())).expect_err(secret))
+    let error = |secret| {
+        format!(
+            "{:#}",
+            jwt_secret(&settings_with_secret(Some(secret), directory.path())).expect_err(secret)
+        )
     };
     for example in [
         "secret",
@@ -405,48 +408,144 @@ fn keys_that_others_know_are_refused() {
         "your-super-secret-jwt-key-of-32-characters",
         "dev-secret-key-that-is-long-enough-for-hmac",
     ] {
-        let line = refused(example);
+        let line = error(example);
         assert!(line.contains("JWT_SECRET") && line.contains("well-known"), "{line}");
         assert!(example == "secret" || !line.contains(example), "{line}");
     }
-    let line = refused("q8Zt5LwX0aRk7VbN2mHy4cEu9JsPf1D");
+    let line = error("q8Zt5LwX0aRk7VbN2mHy4cEu9JsPf1D");
     assert!(line.contains("JWT_SECRET") && line.contains("too short"), "{line}");
     assert!(
         fs::read_dir(directory.path()).expect("a directory").next().is_none(),
-        "no key is made where one is configured"
+        "no key is generated if one is configured"
     );
 
     let random = "q8Zt5LwX0aRk7VbN2mHy4cEu9JsPf1Dg";
     assert_eq!(
-        jwt_secret(&with_secret(Some(random), directory.path())).expect("a key").expose_secret(),
+        jwt_secret(&settings_with_secret(Some(random), directory.path()))
+            .expect("a key")
+            .expose_secret(),
         random
     );
 }
 
 #[test]
-fn a_variable_can_name_a_file_that_holds_the_value() {
-    let directory = TempDir::new().expect("there is room");
+fn reads_the_value_of_a_variable_from_a_file() {
+    let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("secret");
-    fs::write(&path, "a secret of thirty-two bytes or more\n").expect("there is room");
-    let path = path.to_str().expect("text");
+    fs::write(&path, "a secret of thirty-two bytes or more\n").expect("a written file");
+    let path = path.to_str().expect("valid UTF-8");
     let settings =
-        loaded("", &[("JWT_SECRET_FILE", path), ("API_PORT", "8123")]).expect("it is right");
+        load_from("", &[("JWT_SECRET_FILE", path), ("API_PORT", "8123")]).expect("valid settings");
     assert_eq!(
         exposed(settings.accounts.jwt_secret.as_ref()),
         Some("a secret of thirty-two bytes or more")
     );
     assert_eq!(settings.server.listen.port(), 8123);
 
-    let both = wrong(
+    let both = load_error(
         "",
         &[("JWT_SECRET_FILE", path), ("JWT_SECRET", "another secret of thirty-two bytes")],
     );
     assert!(
         both.contains("JWT_SECRET_FILE")
-            && both.contains("one of them has to go")
+            && both.contains("remove one of them")
             && !both.contains("secret of"),
         "{both}"
     );
-    let missing = wrong("", &[("DATABASE_URL_FILE", "/nowhere/url")]);
+    let missing = load_error("", &[("DATABASE_URL_FILE", "/nowhere/url")]);
     assert!(missing.contains("DATABASE_URL_FILE") && missing.contains("/nowhere/url"), "{missing}");
+}
+
+/// Parse the variables of `.env.example`.
+fn example_variables() -> Vec<(&'static str, &'static str)> {
+    include_str!("../../../../.env.example")
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+        .map(|line| line.split_once('=').expect("NAME=VALUE"))
+        .collect()
+}
+
+/// Return a valid value that differs from the value of a variable in `.env.example`.
+fn other_value(name: &str, value: &str) -> String {
+    match name {
+        "API_HOST" => "127.0.0.2".to_owned(),
+        "MINIO_ENDPOINT" => "other:9000".to_owned(),
+        "EMAIL_FROM" => "other@example.com".to_owned(),
+        _ => match value.parse::<u64>() {
+            Ok(number) => (number + 1).to_string(),
+            Err(_) if value == "false" => "true".to_owned(),
+            Err(_) => format!("{value}x"),
+        },
+    }
+}
+
+/// Settings as text, secrets included.
+fn exposed_settings(settings: &Settings) -> String {
+    let secrets = [
+        &settings.accounts.jwt_secret,
+        &settings.database.url,
+        &settings.limits.redis_url,
+        &settings.broker.url,
+        &settings.storage.access_key,
+        &settings.storage.secret_key,
+        &settings.mail.password,
+    ]
+    .map(|secret| exposed(secret.as_ref()));
+    format!("{settings:?} {secrets:?}")
+}
+
+#[test]
+fn every_variable_of_the_example_changes_a_setting() {
+    let example = example_variables();
+    let original = load_from("", &example).expect("valid settings");
+    for (index, (name, value)) in example.iter().enumerate() {
+        let mut changed = example.clone();
+        let other = other_value(name, value);
+        changed[index].1 = &other;
+        let settings = load_from("", &changed).unwrap_or_else(|error| panic!("{name}: {error:#}"));
+        assert_ne!(
+            exposed_settings(&settings),
+            exposed_settings(&original),
+            "{name} has no effect"
+        );
+    }
+}
+
+#[test]
+fn the_example_has_every_variable_of_the_original_system() {
+    let example = example_variables();
+    for name in [
+        "API_HOST",
+        "API_PORT",
+        "CORS_ORIGINS",
+        "DATABASE_URL",
+        "DEBUG",
+        "EMAIL_FROM",
+        "JWT_ACCESS_TOKEN_EXPIRE_MINUTES",
+        "JWT_REFRESH_TOKEN_EXPIRE_DAYS",
+        "JWT_SECRET",
+        "MAX_VIDEO_SIZE_MB",
+        "MINIO_ACCESS_KEY",
+        "MINIO_BUCKET",
+        "MINIO_ENDPOINT",
+        "MINIO_SECRET_KEY",
+        "PRESIGNED_URL_EXPIRY_SECONDS",
+        "RABBITMQ_URL",
+        "REDIS_URL",
+        "SMTP_HOST",
+        "SMTP_PASSWORD",
+        "SMTP_PORT",
+        "SMTP_USER",
+        "VIDEO_RETENTION_DAYS",
+        "WORKER_CONCURRENCY",
+        "WORKER_TIMEOUT_SECONDS",
+    ] {
+        assert!(example.iter().any(|(known, _)| *known == name), "{name} is missing");
+    }
+}
+
+#[test]
+fn parses_the_documented_defaults() {
+    let settings = load(None, |_| None, Overrides::default()).expect("valid defaults");
+    insta::assert_debug_snapshot!("defaults", settings);
 }

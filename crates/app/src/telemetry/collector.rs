@@ -1,10 +1,10 @@
-//! The way to a collector: HTTP on the run-time of the process, for an exporter that has a thread
-//! of its own and no run-time.
+//! HTTP client for a collector. It runs on the runtime of the process, because the exporter has a
+//! thread of its own and no runtime.
 
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -15,69 +15,66 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tracing::{info, warn};
 
-/// Longest time for one request (OpenTelemetry Protocol Exporter, timeout).
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Maximum time for one request (OpenTelemetry Protocol Exporter, timeout).
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Most bytes of an answer, of which nothing is read but an error.
-const ANSWER: usize = 1 << 20;
+/// Maximum size of a response, in bytes. Only errors are read from it.
+const MAX_RESPONSE_BYTES: usize = 1 << 20;
 
-/// Why a collector fails, as long as it does.
+/// Error of the last request to a collector, if it failed.
 #[derive(Debug, Clone, Default)]
-pub struct Trouble(Arc<Mutex<Option<String>>>);
+pub struct CollectorError(Arc<Mutex<Option<String>>>);
 
-impl Trouble {
-    /// What came of the last request.
-    pub fn now(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+impl CollectorError {
+    /// Return the error of the last request.
+    pub fn get(&self) -> Option<String> {
+        self.0.lock().clone()
     }
 
-    /// Note what came of a request, and log that the collector fails, once, and that it does not
-    /// any more.
-    fn note(&self, trouble: Option<String>) {
-        let before = std::mem::replace(
-            &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner),
-            trouble.clone(),
-        );
-        match (before, trouble) {
+    /// Record the result of a request. Log the first failure, and the recovery.
+    fn record(&self, error: Option<String>) {
+        let previous = std::mem::replace(&mut *self.0.lock(), error.clone());
+        match (previous, error) {
             (None, Some(error)) => {
-                warn!(error, "the collector does not take traces; they get lost, and nothing else");
+                warn!(error, "the collector does not accept traces; they are discarded");
             }
-            (Some(_), None) => info!("the collector takes traces again"),
+            (Some(_), None) => info!("the collector accepts traces again"),
             _ => {}
         }
     }
 }
 
-/// A collector.
+/// HTTP client for a collector.
 pub struct Collector<C> {
     client: Client<C, Full<Bytes>>,
     runtime: Handle,
-    trouble: Trouble,
+    error: CollectorError,
 }
 
 impl Collector<HttpConnector> {
-    /// One that is spoken to without encryption.
-    pub fn plain(runtime: Handle, trouble: Trouble) -> Self {
-        Self::by(HttpConnector::new(), runtime, trouble)
+    /// Connect without TLS.
+    pub fn http(runtime: Handle, error: CollectorError) -> Self {
+        Self::new(HttpConnector::new(), runtime, error)
     }
 }
 
 impl Collector<HttpsConnector<HttpConnector>> {
-    /// One that has to prove its name by the system's certificates.
-    pub fn by_tls(runtime: Handle, trouble: Trouble) -> Result<Self> {
+    /// Connect with TLS. Certificates are verified with the root certificates of the system.
+    pub fn https(runtime: Handle, error: CollectorError) -> Result<Self> {
         let connector = HttpsConnectorBuilder::new()
             .with_native_roots()
-            .context("the system has no certificates to trust")?;
-        Ok(Self::by(connector.https_only().enable_http1().build(), runtime, trouble))
+            .context("the system has no root certificates")?;
+        Ok(Self::new(connector.https_only().enable_http1().build(), runtime, error))
     }
 }
 
 impl<C: Connect + Clone + Send + Sync + 'static> Collector<C> {
-    fn by(connector: C, runtime: Handle, trouble: Trouble) -> Self {
-        Self { client: Client::builder(TokioExecutor::new()).build(connector), runtime, trouble }
+    fn new(connector: C, runtime: Handle, error: CollectorError) -> Self {
+        Self { client: Client::builder(TokioExecutor::new()).build(connector), runtime, error }
     }
 }
 
@@ -89,30 +86,33 @@ impl<C: Connect + Clone + Send + Sync + 'static> HttpClient for Collector<C> {
             let (head, body) = client.request(request.map(Full::new)).await?.into_parts();
             Ok::<_, HttpError>(Response::from_parts(
                 head,
-                Limited::new(body, ANSWER).collect().await?.to_bytes(),
+                Limited::new(body, MAX_RESPONSE_BYTES).collect().await?.to_bytes(),
             ))
         };
-        // The task is cancelled when the process ends, which is not the collector's fault.
-        let answer =
-            self.runtime.spawn(async { tokio::time::timeout(PATIENCE, exchange).await }).await?;
-        let answer =
-            answer.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));
-        self.trouble.note(match &answer {
-            Ok(answer) if answer.status().is_success() => None,
-            Ok(answer) => Some(format!("it answers {}", answer.status())),
-            Err(error) => Some(in_full(&**error)),
+        // A task that is cancelled when the process ends is not recorded as an error of the
+        // collector.
+        let result = self
+            .runtime
+            .spawn(async { tokio::time::timeout(REQUEST_TIMEOUT, exchange).await })
+            .await?;
+        let result =
+            result.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));
+        self.error.record(match &result {
+            Ok(response) if response.status().is_success() => None,
+            Ok(response) => Some(format!("it responds with {}", response.status())),
+            Err(error) => Some(with_causes(&**error)),
         });
-        answer
+        result
     }
 }
 
-/// An error with what caused it.
-fn in_full(error: &(dyn Error + 'static)) -> String {
+/// Format an error with its causes.
+fn with_causes(error: &(dyn Error + 'static)) -> String {
     anyhow::Chain::new(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 impl<C> fmt::Debug for Collector<C> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Collector").field("trouble", &self.trouble).finish_non_exhaustive()
+        formatter.debug_struct("Collector").field("error", &self.error).finish_non_exhaustive()
     }
 }

@@ -1,9 +1,9 @@
-//! What the process tells of single jobs and requests: spans, each a part of a trace that goes on
-//! in other processes, sent to a collector by OTLP.
+//! Traces: spans of requests and jobs, sent to a collector with OTLP. A trace continues across
+//! processes.
 //!
-//! The rest of the program knows `tracing` alone. Here its spans get the names that OpenTelemetry
-//! has for them (Semantic Conventions for HTTP and messaging spans), and what is not named here
-//! leaves no process: no address, no file name, no token, no line of the log.
+//! Other modules use `tracing` only. This module translates their spans to the Semantic Conventions
+//! of OpenTelemetry for HTTP and messaging. Only the spans and fields in the tables below are
+//! exported: no addresses, file names, tokens or log lines.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -31,12 +31,13 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{FilterFn, LevelFilter};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::collector::{Collector, Trouble};
+use super::collector::{Collector, CollectorError};
+use crate::{instance, version};
 
-/// The crates whose spans are told.
+/// Crates whose spans are exported.
 const CRATES: [&str; 3] = ["api", "notifier", "worker"];
 
-/// Their spans, with what is done in them.
+/// Exported spans: name in `tracing`, kind, and operation.
 const SPANS: [(&str, SpanKind, &str); 9] = [
     ("request", SpanKind::Server, ""),
     ("receive", SpanKind::Internal, "receive video"),
@@ -49,7 +50,7 @@ const SPANS: [(&str, SpanKind, &str); 9] = [
     ("mail", SpanKind::Client, "send mail"),
 ];
 
-/// Our fields that go out, and as what.
+/// Exported fields: name in `tracing`, and name of the attribute.
 const FIELDS: [(&str, &str); 11] = [
     ("method", "http.request.method"),
     ("route", "http.route"),
@@ -64,50 +65,51 @@ const FIELDS: [(&str, &str); 11] = [
     ("size_bytes", "fiapx.video.size"),
 ];
 
-/// Those of them that are numbers. `tracing` tells the unsigned ones as texts.
-const NUMBERS: [&str; 3] = ["status", "attempt", "size_bytes"];
+/// Exported fields that are numbers. `tracing-opentelemetry` records unsigned numbers as strings.
+const NUMERIC_FIELDS: [&str; 3] = ["status", "attempt", "size_bytes"];
 
-/// Methods that may be told (RFC 9110 and 5789). Another is the client's invention (Semantic
-/// Conventions, http.request.method).
+/// Known HTTP methods (RFC 9110 and 5789). Others are exported as `_OTHER` (Semantic Conventions,
+/// http.request.method).
 const METHODS: [&str; 9] =
     ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
 
-/// What machines ask every few seconds, which is no part of anything.
-const PROBES: [&str; 3] = ["/health", "/ready", "/metrics"];
+/// Routes that are polled every few seconds and not exported.
+const POLLED_ROUTES: [&str; 3] = ["/health", "/ready", "/metrics"];
 
-/// How long the process waits at its end for the collector to take the last spans.
-const LAST: Duration = Duration::from_secs(3);
+/// Maximum time to send the remaining spans when the process stops.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Lets our spans through, and nothing else.
+/// Return a filter that matches exported spans only.
 pub(super) fn spans() -> FilterFn {
-    let is_ours: fn(&Metadata<'_>) -> bool = |metadata| {
-        let of = metadata.target().split("::").next().unwrap_or_default();
+    let is_exported: fn(&Metadata<'_>) -> bool = |metadata| {
+        let crate_name = metadata.target().split("::").next().unwrap_or_default();
         metadata.is_span()
-            && CRATES.contains(&of)
+            && CRATES.contains(&crate_name)
             && SPANS.iter().any(|(name, ..)| *name == metadata.name())
     };
-    FilterFn::new(is_ours).with_max_level_hint(LevelFilter::INFO)
+    FilterFn::new(is_exported).with_max_level_hint(LevelFilter::INFO)
 }
 
-/// Where in which trace the caller is, as a `traceparent`; nothing where nobody traces.
+/// Return the `traceparent` of the current span (W3C Trace Context), or `None` without tracing.
 #[must_use]
-pub fn here() -> Option<String> {
+pub fn current_traceparent() -> Option<String> {
     let context = tracing::Span::current().context();
     let span = context.span();
-    let here = span.span_context();
-    here.is_valid()
-        .then(|| format!("00-{}-{}-{:02x}", here.trace_id(), here.span_id(), here.trace_flags()))
+    let context = span.span_context();
+    context.is_valid().then(|| {
+        format!("00-{}-{}-{:02x}", context.trace_id(), context.span_id(), context.trace_flags())
+    })
 }
 
-/// The way of spans to a collector. Spans wait in a queue of 2,048 and are thrown away when it is
-/// full; nothing else waits for them.
+/// Exporter of spans to a collector. Spans are queued, up to 2,048 of them; when the queue is full,
+/// they are discarded. Nothing else waits for the exporter.
 pub struct Traces {
     provider: SdkTracerProvider,
 }
 
 impl Traces {
-    /// Send spans of `service` to the collector at `endpoint` from now on. `messaging` is the kind
-    /// of the broker.
+    /// Start exporting spans of `service` to the collector at `endpoint`. `messaging` is the
+    /// attribute `messaging.system`.
     pub fn start(
         endpoint: &str,
         service: &'static str,
@@ -115,19 +117,20 @@ impl Traces {
         runtime: &Handle,
     ) -> Result<Self> {
         let next =
-            BatchSpanProcessor::builder(exporter(endpoint, runtime, Trouble::default())?).build();
+            BatchSpanProcessor::builder(exporter(endpoint, runtime, CollectorError::default())?)
+                .build();
         let provider = SdkTracerProvider::builder().with_resource(resource(service));
         Ok(Self {
-            provider: provider.with_span_processor(Conventional { next, messaging }).build(),
+            provider: provider.with_span_processor(SpanTranslator { next, messaging }).build(),
         })
     }
 
-    /// What makes spans of ours OpenTelemetry's, whatever the log's level is.
+    /// Return the layer that records spans, independently of the log level.
     pub fn layer<S: Subscriber + for<'lookup> LookupSpan<'lookup>>(
         &self,
     ) -> impl Layer<S> + use<S> {
         tracing_opentelemetry::layer()
-            .with_tracer(Tracer(self.provider.tracer("fiapx")))
+            .with_tracer(RemoteParentTracer(self.provider.tracer("fiapx")))
             .with_location(false)
             .with_threads(false)
             .with_target(false)
@@ -136,97 +139,99 @@ impl Traces {
             .with_filter(spans())
     }
 
-    /// Send what is left, if the collector takes it soon. To be called while the run-time still
-    /// runs.
+    /// Send the remaining spans, within a time limit. The runtime must still be running.
     pub fn stop(&self) {
-        if let Err(error) = self.provider.shutdown_with_timeout(LAST) {
-            warn!(%error, "the last traces get lost");
+        if let Err(error) = self.provider.shutdown_with_timeout(SHUTDOWN_TIMEOUT) {
+            warn!(%error, "the last traces could not be sent");
         }
     }
 }
 
-/// Whether the collector at `endpoint` takes traces: it is sent none (OTLP, full success).
+/// Check whether the collector at `endpoint` accepts traces, by sending an empty request (OTLP,
+/// full success).
 pub async fn check(endpoint: &str) -> Result<()> {
-    let trouble = Trouble::default();
-    let sent = exporter(endpoint, &Handle::current(), trouble.clone())?.export(Vec::new()).await;
-    sent.map_err(|error| {
-        let why = trouble.now().unwrap_or_else(|| error.to_string());
-        anyhow!("OTEL_EXPORTER_OTLP_ENDPOINT: {endpoint} does not take traces: {why}")
+    let last_error = CollectorError::default();
+    let exporter = exporter(endpoint, &Handle::current(), last_error.clone())?;
+    exporter.export(Vec::new()).await.map_err(|error| {
+        let reason = last_error.get().unwrap_or_else(|| error.to_string());
+        anyhow!("OTEL_EXPORTER_OTLP_ENDPOINT: {endpoint} does not accept traces: {reason}")
     })
 }
 
-fn exporter(endpoint: &str, runtime: &Handle, trouble: Trouble) -> Result<SpanExporter> {
+fn exporter(endpoint: &str, runtime: &Handle, error: CollectorError) -> Result<SpanExporter> {
     let exporter = SpanExporter::builder().with_http();
     let exporter = if endpoint.starts_with("https:") {
-        exporter.with_http_client(Collector::by_tls(runtime.clone(), trouble)?)
+        exporter.with_http_client(Collector::https(runtime.clone(), error)?)
     } else {
-        exporter.with_http_client(Collector::plain(runtime.clone(), trouble))
+        exporter.with_http_client(Collector::http(runtime.clone(), error))
     };
-    // An endpoint for all signals has a path for each (OpenTelemetry Protocol Exporter, endpoint
-    // URLs for OTLP/HTTP).
+    // The path for traces is appended to an endpoint for all signals (OpenTelemetry Protocol
+    // Exporter, endpoint URLs for OTLP/HTTP).
     let exporter = exporter.with_endpoint(format!("{endpoint}/v1/traces")).build();
     exporter.with_context(|| format!("cannot send traces to {endpoint}"))
 }
 
-/// Who we are (Semantic Conventions, service). `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`
-/// go before.
+/// Return the attributes of the service (Semantic Conventions, service). `OTEL_SERVICE_NAME` and
+/// `OTEL_RESOURCE_ATTRIBUTES` override them.
 fn resource(service: &'static str) -> Resource {
-    let ours = [
+    let attributes = [
         KeyValue::new("service.name", service),
-        KeyValue::new("service.version", crate::version::VERSION),
-        KeyValue::new("service.instance.id", crate::serve::instance()),
+        KeyValue::new("service.version", version::VERSION),
+        KeyValue::new("service.instance.id", instance::name()),
     ];
-    let told = Resource::builder_empty().with_attributes(ours).with_detectors(&[
+    let builder = Resource::builder_empty().with_attributes(attributes).with_detectors(&[
         Box::new(TelemetryResourceDetector),
         Box::new(EnvResourceDetector::new()),
     ]);
     match std::env::var("OTEL_SERVICE_NAME") {
-        Ok(name) if !name.is_empty() => told.with_service_name(name).build(),
-        _ => told.build(),
+        Ok(name) if !name.is_empty() => builder.with_service_name(name).build(),
+        _ => builder.build(),
     }
 }
 
-/// Begins a span that says a `traceparent` there, and every other inside the one around it.
-struct Tracer(SdkTracer);
+/// Tracer that uses the field `traceparent` of a span as its parent, and the surrounding span
+/// otherwise.
+struct RemoteParentTracer(SdkTracer);
 
-impl opentelemetry::trace::Tracer for Tracer {
+impl opentelemetry::trace::Tracer for RemoteParentTracer {
     type Span = Span;
 
-    fn build_with_context(&self, builder: SpanBuilder, around: &Context) -> Span {
-        let said = builder
+    fn build_with_context(&self, builder: SpanBuilder, surrounding: &Context) -> Span {
+        let traceparent = builder
             .attributes
             .iter()
             .flatten()
             .find(|attribute| attribute.key.as_str() == "traceparent");
-        match said.and_then(|attribute| remote(&attribute.value.as_str())) {
-            Some(remote) => {
-                self.0.build_with_context(builder, &Context::new().with_remote_span_context(remote))
+        match traceparent.and_then(|attribute| remote_parent(&attribute.value.as_str())) {
+            Some(parent) => {
+                self.0.build_with_context(builder, &Context::new().with_remote_span_context(parent))
             }
-            None => self.0.build_with_context(builder, around),
+            None => self.0.build_with_context(builder, surrounding),
         }
     }
 }
 
-fn remote(traceparent: &str) -> Option<SpanContext> {
+/// Parse a `traceparent`.
+fn remote_parent(traceparent: &str) -> Option<SpanContext> {
     let carrier = HashMap::from([("traceparent".to_owned(), traceparent.to_owned())]);
     let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &carrier);
     context.has_active_span().then(|| context.span().span_context().clone())
 }
 
-/// Puts spans that have ended into OpenTelemetry's words.
+/// Processor that translates finished spans to the Semantic Conventions.
 #[derive(Debug)]
-struct Conventional {
+struct SpanTranslator {
     next: BatchSpanProcessor,
     messaging: &'static str,
 }
 
-impl SpanProcessor for Conventional {
+impl SpanProcessor for SpanTranslator {
     fn on_start(&self, span: &mut Span, context: &Context) {
         self.next.on_start(span, context);
     }
 
     fn on_end(&self, span: SpanData) {
-        if let Some(span) = conventional(span, self.messaging) {
+        if let Some(span) = translate(span, self.messaging) {
             self.next.on_end(span);
         }
     }
@@ -244,59 +249,82 @@ impl SpanProcessor for Conventional {
     }
 }
 
-/// A span of ours in OpenTelemetry's words; none if nobody wants to know of it.
-fn conventional(mut span: SpanData, messaging: &'static str) -> Option<SpanData> {
-    let (_, kind, does) = SPANS.iter().find(|(name, ..)| *name == span.name)?;
-    let said = std::mem::take(&mut span.attributes);
-    // What was recorded last counts.
-    let said = |field: &str| {
-        said.iter()
-            .rev()
-            .find(|attribute| attribute.key.as_str() == field)
-            .map(|said| said.value.clone())
-    };
-    let mut told: Vec<KeyValue> = FIELDS
+/// Translate a finished span. Return `None` if it is not exported.
+fn translate(mut span: SpanData, messaging: &'static str) -> Option<SpanData> {
+    let (_, kind, operation) = SPANS.iter().find(|(name, ..)| *name == span.name)?;
+    let fields = Fields(std::mem::take(&mut span.attributes));
+    let mut attributes: Vec<KeyValue> = FIELDS
         .iter()
-        .filter_map(|(field, name)| Some(KeyValue::new(*name, value(field, said(field)?))))
+        .filter_map(|(field, name)| {
+            Some(KeyValue::new(*name, attribute_value(field, fields.value(field)?)))
+        })
         .collect();
-    let text = |field| said(field).map(|value| value.as_str().into_owned());
-    let mut error = text("error_code");
+    let mut error = fields.text("error_code");
     span.name = match kind {
         SpanKind::Server => {
-            let route = text("route").filter(|route| route != "none");
-            if route.as_ref().is_some_and(|route| PROBES.contains(&route.as_str())) {
+            let route = fields.text("route").filter(|route| route != "none");
+            if route.as_ref().is_some_and(|route| POLLED_ROUTES.contains(&route.as_str())) {
                 return None;
             }
-            error = text("status").filter(|status| status.starts_with('5'));
-            told.extend(error.clone().map(|status| KeyValue::new("error.type", status)));
+            error = fields.text("status").filter(|status| status.starts_with('5'));
+            attributes.extend(error.clone().map(|status| KeyValue::new("error.type", status)));
             if route.is_none() {
-                told.retain(|attribute| attribute.key.as_str() != "http.route");
+                attributes.retain(|attribute| attribute.key.as_str() != "http.route");
             }
-            let method = text("method")
-                .filter(|method| METHODS.contains(&method.as_str()))
-                .unwrap_or_else(|| "HTTP".to_owned());
-            Cow::Owned([Some(method), route].into_iter().flatten().collect::<Vec<_>>().join(" "))
+            Cow::Owned(request_name(&fields, route))
         }
         SpanKind::Producer | SpanKind::Consumer => {
-            told.push(KeyValue::new("messaging.system", messaging));
-            told.push(KeyValue::new("messaging.operation.type", *does));
-            told.push(KeyValue::new("messaging.operation.name", *does));
-            Cow::Owned(format!("{does} {}", text("queue").unwrap_or_default()))
+            attributes.push(KeyValue::new("messaging.system", messaging));
+            attributes.push(KeyValue::new("messaging.operation.type", *operation));
+            attributes.push(KeyValue::new("messaging.operation.name", *operation));
+            Cow::Owned(format!("{operation} {}", fields.text("queue").unwrap_or_default()))
         }
-        _ => Cow::Borrowed(*does),
+        _ => Cow::Borrowed(*operation),
     };
     if error.is_some() {
         span.status = Status::error("");
     }
     span.span_kind = kind.clone();
-    span.attributes = told;
+    span.attributes = attributes;
     Some(span)
 }
 
-fn value(field: &str, value: Value) -> Value {
+/// Fields of a span, in the order in which they were recorded.
+struct Fields(Vec<KeyValue>);
+
+impl Fields {
+    /// Return the value of a field that was recorded last.
+    fn value(&self, field: &str) -> Option<Value> {
+        self.0
+            .iter()
+            .rev()
+            .find(|attribute| attribute.key.as_str() == field)
+            .map(|attribute| attribute.value.clone())
+    }
+
+    fn text(&self, field: &str) -> Option<String> {
+        self.value(field).map(|value| value.as_str().into_owned())
+    }
+}
+
+/// Return the name of the span of a request: its method and route (Semantic Conventions, HTTP
+/// server spans).
+fn request_name(fields: &Fields, route: Option<String>) -> String {
+    let method = fields
+        .text("method")
+        .filter(|method| METHODS.contains(&method.as_str()))
+        .unwrap_or_else(|| "HTTP".to_owned());
+    match route {
+        Some(route) => format!("{method} {route}"),
+        None => method,
+    }
+}
+
+/// Convert the value of a field to the value of its attribute.
+fn attribute_value(field: &str, value: Value) -> Value {
     match (field, value.as_str()) {
         ("method", method) if !METHODS.contains(&&*method) => "_OTHER".into(),
-        (_, text) if NUMBERS.contains(&field) => {
+        (_, text) if NUMERIC_FIELDS.contains(&field) => {
             text.parse::<i64>().map_or_else(|_| value.clone(), Value::I64)
         }
         _ => value,
@@ -313,7 +341,7 @@ mod tests {
 
     use super::*;
 
-    fn ended(name: &'static str, fields: &[(&'static str, &str)]) -> Option<SpanData> {
+    fn translated(name: &'static str, fields: &[(&'static str, &str)]) -> Option<SpanData> {
         let attributes = fields
             .iter()
             .map(|(field, value)| KeyValue::new(*field, (*value).to_owned()))
@@ -333,10 +361,10 @@ mod tests {
             status: Status::Unset,
             instrumentation_scope: InstrumentationScope::default(),
         };
-        conventional(span, "rabbitmq")
+        translate(span, "rabbitmq")
     }
 
-    fn told(span: &SpanData) -> Vec<(&str, String)> {
+    fn attributes(span: &SpanData) -> Vec<(&str, String)> {
         span.attributes
             .iter()
             .map(|attribute| (attribute.key.as_str(), format!("{:?}", attribute.value)))
@@ -344,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_named_by_method_and_route() {
+    fn names_requests_by_method_and_route() {
         let fields = [
             ("method", "GET"),
             ("route", "/videos/:param0"),
@@ -352,7 +380,7 @@ mod tests {
             ("client", "203.0.113.7"),
             ("user_id", "u"),
         ];
-        let span = ended("request", &fields).expect("it is told");
+        let span = translated("request", &fields).expect("an exported span");
         assert_eq!(
             (&*span.name, span.span_kind.clone(), span.status.clone()),
             ("GET /videos/:param0", SpanKind::Server, Status::Unset)
@@ -363,14 +391,15 @@ mod tests {
             ("http.response.status_code", "I64(404)"),
         ];
         assert_eq!(
-            told(&span),
+            attributes(&span),
             expected.map(|(name, value)| (name, value.to_owned())),
-            "no more than that is told"
+            "only these attributes are exported"
         );
 
-        // What a client may invent names nothing.
-        let span = ended("request", &[("method", "SECRET"), ("route", "none"), ("status", "500")])
-            .expect("it is told");
+        // A method chosen by the client is not exported.
+        let span =
+            translated("request", &[("method", "SECRET"), ("route", "none"), ("status", "500")])
+                .expect("an exported span");
         assert_eq!((&*span.name, span.status.clone()), ("HTTP", Status::error("")));
         let text = format!("{span:?}");
         assert!(
@@ -380,21 +409,21 @@ mod tests {
                 && !text.contains("none"),
             "{text}"
         );
-        for probe in PROBES {
+        for route in POLLED_ROUTES {
             assert!(
-                ended("request", &[("method", "GET"), ("route", probe), ("status", "200")])
+                translated("request", &[("method", "GET"), ("route", route), ("status", "200")])
                     .is_none()
             );
         }
     }
 
     #[test]
-    fn the_last_value_of_a_field_counts() {
-        let span = ended(
+    fn uses_the_last_value_of_a_field() {
+        let span = translated(
             "attempt",
             &[("queue", "video.process"), ("outcome", "lost"), ("outcome", "done")],
         )
-        .expect("it is told");
+        .expect("an exported span");
         assert_eq!(
             (&*span.name, span.span_kind.clone()),
             ("process video.process", SpanKind::Consumer)
@@ -408,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn whose_spans_nobody_knows_are_not_told() {
-        assert!(ended("handshake", &[]).is_none());
+    fn does_not_export_unknown_spans() {
+        assert!(translated("handshake", &[]).is_none());
     }
 }

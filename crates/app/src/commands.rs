@@ -1,0 +1,42 @@
+//! The subcommands of `fiapx`, one module for each.
+
+mod console;
+mod video;
+mod output;
+mod extract;
+mod probe;
+mod serve;
+mod migrate;
+mod check;
+mod jobs;
+mod openapi;
+
+use anyhow::Result;
+
+use crate::cli::{Command, JobsCommand};
+use crate::service::Roles;
+
+/// Run one subcommand.
+///
+/// # Errors
+/// The command failed. The message is one line for stderr.
+pub fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Extract(arguments) => extract::run(&arguments),
+        Command::Probe(arguments) => probe::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments, Roles::ALL, "fiapx"),
+        Command::Api(arguments) => serve::run(&arguments, Roles::API, "fiapx-api"),
+        Command::Worker(configured) => {
+            serve::run(&configured.into(), Roles::WORKER, "fiapx-worker")
+        }
+        Command::Notifier(configured) => {
+            serve::run(&configured.into(), Roles::NOTIFIER, "fiapx-notifier")
+        }
+        Command::Migrate(configured) => migrate::run(&configured),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Jobs(JobsCommand::Failed(arguments)) => jobs::list_failed(&arguments),
+        Command::Jobs(JobsCommand::Retry(arguments)) => jobs::retry(&arguments),
+        Command::Openapi(arguments) => openapi::run(&arguments),
+        Command::Cell => worker::cell::main().map_err(Into::into),
+    }
+}

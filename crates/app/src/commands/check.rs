@@ -1,0 +1,32 @@
+//! `fiapx check`: validation of the settings and a connection test of every part.
+
+use anyhow::{Result, bail};
+use jobs::Clock;
+
+use super::console::{print, runtime};
+use crate::cli::CheckArguments;
+use crate::{Parts, ready, settings};
+
+/// Check every part, or print the defaults, or query the readiness of a running process.
+pub(super) fn run(arguments: &CheckArguments) -> Result<()> {
+    if arguments.defaults {
+        return print(settings::DEFAULTS.trim_end());
+    }
+    let settings = arguments.configured.settings()?;
+    if arguments.ready {
+        runtime()?.block_on(ready::check(&settings))?;
+        return print("ready");
+    }
+    let results = runtime()?.block_on(Parts::check(&settings, &Clock::default()));
+    let mut problems = Vec::new();
+    for (part, result) in results {
+        match result {
+            Ok(()) => print(&format!("{part}: ok"))?,
+            Err(problem) => problems.push(format!("{part}: {problem:#}")),
+        }
+    }
+    if problems.is_empty() {
+        return print("all parts are ok");
+    }
+    bail!("{}", problems.join("; "))
+}

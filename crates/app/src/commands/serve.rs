@@ -1,0 +1,74 @@
+//! `fiapx serve`, `fiapx api`, `fiapx worker` and `fiapx notifier`: the service or one role of it.
+
+use anyhow::{Context, Result};
+use jobs::Clock;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::console::runtime;
+use crate::cli::ServeArguments;
+use crate::service::{Roles, RunningService};
+use crate::telemetry;
+
+/// Exit status after a second signal: 128 and the number of SIGINT, as shells report it.
+const INTERRUPTED: i32 = 130;
+
+/// Run the service, or a role of it, until a signal stops it. `name` identifies the process in
+/// logs and traces.
+pub(super) fn run(arguments: &ServeArguments, roles: Roles, name: &'static str) -> Result<()> {
+    let settings = arguments.settings()?;
+    let runtime = runtime()?;
+    let telemetry = telemetry::start(&settings, name, runtime.handle())?;
+    set_kill_points();
+    let result = runtime.block_on(async {
+        let service = RunningService::start(settings, roles, Clock::default()).await?;
+        stop_on_signals(service.stop_token())?;
+        service.stopped().await
+    });
+    telemetry.stop();
+    result
+}
+
+/// Stop on SIGTERM and SIGINT. A second signal exits at once.
+fn stop_on_signals(stop: CancellationToken) -> Result<()> {
+    let mut terminate =
+        signal(SignalKind::terminate()).context("cannot install a signal handler")?;
+    let mut interrupt =
+        signal(SignalKind::interrupt()).context("cannot install a signal handler")?;
+    tokio::spawn(async move {
+        let mut next =
+            async || tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} };
+        next().await;
+        info!(
+            "stopping: running jobs may finish within the grace period; a second signal exits at \
+             once"
+        );
+        stop.cancel();
+        next().await;
+        std::process::exit(INTERRUPTED);
+    });
+    Ok(())
+}
+
+/// In builds with the feature `failpoints`, `FIAPX_KILL_AT=point:n` kills the process the n-th time
+/// that it reaches the fail point.
+fn set_kill_points() {
+    #[cfg(feature = "failpoints")]
+    if let Ok(wanted) = std::env::var("FIAPX_KILL_AT") {
+        let (point, times) = wanted.split_once(':').unwrap_or((&wanted, "1"));
+        let left = std::sync::atomic::AtomicI64::new(times.parse().unwrap_or(1));
+        let kill = move || {
+            if left.fetch_sub(1, std::sync::atomic::Ordering::SeqCst) == 1 {
+                // SIGKILL, so that no clean-up runs.
+                let _ = std::process::Command::new("kill")
+                    .args(["-KILL", &std::process::id().to_string()])
+                    .status();
+                std::process::abort();
+            }
+        };
+        if let Err(error) = fail::cfg_callback(point, kill) {
+            tracing::error!(error, "cannot set the fail point of FIAPX_KILL_AT");
+        }
+    }
+}

@@ -1,0 +1,386 @@
+//! The service, or one role of it, running in this process.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use api::{Needs, Quotas, Service};
+use frames::source::Container;
+use jobs::Clock;
+use notifier::Notifier;
+use poem::Server;
+use poem::listener::TcpAcceptor;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tracing::{field, info, warn};
+use url::Url;
+use worker::maintenance::{self, Maintenance};
+use worker::{Isolation, Worker, relay};
+
+use crate::connection::ConnectionAcceptor;
+use crate::data_dir;
+use crate::instance;
+use crate::metrics;
+use crate::parts::{self, Parts};
+use crate::settings::Settings;
+use crate::telemetry;
+
+/// Roles of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Roles {
+    /// Serves the HTTP interface.
+    pub api: bool,
+    /// Processes jobs.
+    pub worker: bool,
+    /// Sends mails.
+    pub notifier: bool,
+}
+
+impl Roles {
+    /// All roles.
+    pub const ALL: Self = Self { api: true, worker: true, notifier: true };
+    /// The HTTP interface alone.
+    pub const API: Self = Self { api: true, worker: false, notifier: false };
+    /// The worker alone.
+    pub const WORKER: Self = Self { api: false, worker: true, notifier: false };
+    /// The notifier alone.
+    pub const NOTIFIER: Self = Self { api: false, worker: false, notifier: true };
+}
+
+/// A running service.
+pub struct RunningService {
+    address: Option<SocketAddr>,
+    stop: CancellationToken,
+    /// Cancelled after the HTTP server has stopped, so that the relay publishes what was accepted
+    /// last.
+    served: CancellationToken,
+    upkeep: Maintenance,
+    server: Option<ServerTask>,
+    tasks: TaskTracker,
+    /// Server of metrics and health. It responds until the service is dropped.
+    _operators: Option<AbortOnDropHandle<()>>,
+    /// Lock of the data directory. Held until the service is dropped.
+    _lock: Option<File>,
+}
+
+type ServerTask = JoinHandle<std::io::Result<()>>;
+
+impl RunningService {
+    /// Start the service, or some roles of it.
+    ///
+    /// # Errors
+    /// A part cannot be opened, an address is in use, or a role that runs alone has an embedded
+    /// part that it would have to share. The message names the setting.
+    pub async fn start(settings: Settings, roles: Roles, clock: Clock) -> Result<Self> {
+        // Installed first, because metrics recorded before are lost.
+        let metrics = metrics::install()?;
+        let OpenParts { parts, lock } = open_parts(&settings, roles, &clock).await?;
+        let upkeep = upkeep_of(&parts);
+        recover(&settings, &parts, &upkeep).await?;
+
+        let listen = settings.server.listen;
+        let listener = if roles.api { Some(bind(listen, "").await?) } else { None };
+        let address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
+        let page = page_url(&settings, address.unwrap_or(listen))?;
+
+        let (stop, served, tasks) =
+            (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
+        if roles.worker {
+            tasks.spawn(worker_of(&settings, &parts).await?.run(stop.clone()));
+            tasks.spawn(upkeep.clone().run(stop.clone()));
+        }
+        if roles.notifier {
+            tasks.spawn(notifier_of(&settings, &parts, &page)?.run(stop.clone()));
+        }
+        if roles.api || roles.worker {
+            spawn_relay(&tasks, &parts, served.clone());
+        }
+        let data_dir = parts.disk.as_ref().map(|_| settings.data_dir.clone());
+        tasks.spawn(
+            stop.clone().run_until_cancelled_owned(metrics::maintain(metrics.clone(), data_dir)),
+        );
+
+        let render: api::Metrics = Arc::new(move || metrics.render());
+        let operators = match settings.metrics.listen {
+            Some(address) => {
+                Some(serve_operators(address, &parts, stop.clone(), render.clone()).await?)
+            }
+            None => None,
+        };
+        let notice_seconds = if roles == Roles::ALL { 0 } else { settings.notice_seconds };
+        let server = listener
+            .map(|listener| {
+                HttpServer {
+                    listener,
+                    parts,
+                    metrics: settings.metrics.listen.is_none().then_some(render),
+                    stop: stop.clone(),
+                    notice: Duration::from_secs(notice_seconds),
+                }
+                .start(&settings)
+            })
+            .transpose()?;
+        info!(address = address.map(field::display), "the service is ready");
+        Ok(Self {
+            address,
+            stop,
+            served,
+            upkeep,
+            server,
+            tasks,
+            _operators: operators,
+            _lock: lock,
+        })
+    }
+
+    /// Return the address of the HTTP interface, if this process serves it.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// Return the background maintenance, which can be run at once.
+    #[must_use]
+    pub fn upkeep(&self) -> &Maintenance {
+        &self.upkeep
+    }
+
+    /// Return a token that stops the service when it is cancelled.
+    #[must_use]
+    pub fn stop_token(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Run until the stop token is cancelled and every running job has finished or was released.
+    ///
+    /// # Errors
+    /// The HTTP server failed.
+    pub async fn stopped(self) -> Result<()> {
+        let served = if let Some(server) = self.server {
+            server.await.map_err(|panic| anyhow!("the HTTP server panicked: {panic}"))
+        } else {
+            self.stop.cancelled().await;
+            Ok(Ok(()))
+        };
+        self.stop.cancel();
+        self.served.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        info!("the service has stopped");
+        Ok(served??)
+    }
+}
+
+/// Opened parts of a service.
+struct OpenParts {
+    parts: Parts,
+    /// Lock of the data directory, if a part is embedded.
+    lock: Option<File>,
+}
+
+/// Open the parts, and migrate or check the database.
+async fn open_parts(settings: &Settings, roles: Roles, clock: &Clock) -> Result<OpenParts> {
+    let embedded = parts::embedded(settings);
+    if roles != Roles::ALL && !embedded.is_empty() {
+        bail!(
+            "a role that runs alone needs parts that it shares with the other roles: set {}, or \
+             run `fiapx serve`",
+            embedded.join(", ")
+        );
+    }
+    let lock = (!embedded.is_empty()).then(|| data_dir::lock(&settings.data_dir)).transpose()?;
+    let parts = Parts::open(settings, clock).await?;
+    if roles == Roles::ALL {
+        parts.database.migrate().await.context("cannot migrate the database")?;
+    } else {
+        parts.database.check().await.context("the database is not ready")?;
+    }
+    Ok(OpenParts { parts, lock })
+}
+
+/// Publish the outbox to the broker until `served` is cancelled.
+fn spawn_relay(tasks: &TaskTracker, parts: &Parts, served: CancellationToken) {
+    let (database, broker) = (parts.database.clone(), parts.broker.clone());
+    tasks.spawn(async move {
+        relay::run(&database, &*broker, telemetry::current_traceparent, &served).await;
+    });
+}
+
+/// Bind an address. `setting` is a prefix of the error message.
+async fn bind(address: SocketAddr, setting: &str) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("{setting}cannot listen on {address}"))
+}
+
+/// Return the URL of the page: `server.public_url`, or else the address of the listener.
+fn page_url(settings: &Settings, listen: SocketAddr) -> Result<Url> {
+    let url = settings.server.public_url.clone().unwrap_or_else(|| format!("http://{listen}"));
+    Url::parse(&url).with_context(|| format!("PUBLIC_URL: `{url}` is not a URL"))
+}
+
+fn upkeep_of(parts: &Parts) -> Maintenance {
+    Maintenance {
+        database: parts.database.clone(),
+        storage: parts.storage.clone(),
+        broker: parts.broker.clone(),
+        settings: maintenance::Settings::default(),
+    }
+}
+
+async fn worker_of(settings: &Settings, parts: &Parts) -> Result<Worker> {
+    let isolation = Parts::isolation(&settings.worker).await?;
+    Ok(Worker {
+        database: parts.database.clone(),
+        storage: parts.storage.clone(),
+        broker: parts.broker.clone(),
+        settings: worker_settings(settings, isolation),
+    })
+}
+
+fn notifier_of(settings: &Settings, parts: &Parts, page: &Url) -> Result<Notifier> {
+    let (mailer, sender) = Parts::mailer(settings)?;
+    Ok(Notifier::new(parts.database.clone(), parts.broker.clone(), mailer, sender, page))
+}
+
+/// Serve metrics and health on an address of their own.
+async fn serve_operators(
+    address: SocketAddr,
+    parts: &Parts,
+    stop: CancellationToken,
+    render: api::Metrics,
+) -> Result<AbortOnDropHandle<()>> {
+    let listener = bind(address, "METRICS_LISTEN: ").await?;
+    let server = Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?);
+    let needs = Needs {
+        database: parts.database.clone(),
+        storage: parts.storage.clone(),
+        broker: parts.broker.clone(),
+        stop,
+    };
+    let endpoint = api::operators_endpoint(needs, render);
+    Ok(AbortOnDropHandle::new(tokio::spawn(async move {
+        if let Err(error) = server.run(endpoint).await {
+            warn!(%error, "the server of metrics and health has stopped");
+        }
+    })))
+}
+
+/// The HTTP server of the page and the API, before it starts.
+struct HttpServer {
+    listener: TcpListener,
+    parts: Parts,
+    /// Renderer for `/metrics`, unless that has an address of its own.
+    metrics: Option<api::Metrics>,
+    stop: CancellationToken,
+    /// Time for which requests are still accepted after `stop`.
+    notice: Duration,
+}
+
+impl HttpServer {
+    /// Start serving. The server stops accepting requests after `stop` and the notice period.
+    fn start(self, settings: &Settings) -> Result<ServerTask> {
+        /// Time after which an idle connection is closed.
+        const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+        let Self { listener, parts, metrics, stop, notice } = self;
+        let api_settings = api_settings(settings, &parts);
+        let closing = CancellationToken::new();
+        let service = Service::new(
+            api::Parts {
+                database: parts.database,
+                storage: parts.storage,
+                disk: parts.disk,
+                broker: parts.broker,
+                limits: parts.limits,
+                recognise: |head| Container::of(head).map(Container::name),
+                metrics,
+                here: telemetry::current_traceparent,
+                stop: stop.clone(),
+                closing: closing.clone(),
+            },
+            api_settings,
+        );
+        let stall_timeout = Duration::from_secs(settings.upload.patience_seconds);
+        let acceptor = ConnectionAcceptor::new(listener, stall_timeout)?;
+        let grace = Duration::from_secs(settings.grace_seconds);
+        let signal = async move {
+            stop.cancelled().await;
+            tokio::time::sleep(notice).await;
+            closing.cancel();
+        };
+        let endpoint = api::endpoint(service, web::routes());
+        Ok(tokio::spawn(async move {
+            Server::new_with_acceptor(acceptor)
+                .idle_timeout(IDLE_TIMEOUT)
+                .run_with_graceful_shutdown(endpoint, signal, Some(grace))
+                .await
+        }))
+    }
+}
+
+/// Recover at once what an earlier process left behind in embedded parts. No other process can be
+/// using them.
+async fn recover(settings: &Settings, parts: &Parts, upkeep: &Maintenance) -> Result<()> {
+    if settings.database.url.is_none() {
+        parts.database.recover_after_restart().await?;
+    }
+    if settings.broker.url.is_none() {
+        while parts.database.republish_invitations(Duration::ZERO).await? > 0 {}
+        while parts.database.republish_outcomes(Duration::ZERO).await? > 0 {}
+    }
+    if parts.disk.is_some() {
+        let orphans = upkeep.sweep(Duration::ZERO).await?;
+        if orphans > 0 {
+            warn!(files = orphans, "removed files that an interrupted process left behind");
+        }
+    }
+    Ok(())
+}
+
+/// Bytes of a number of megabytes (10^6 bytes).
+const fn megabytes(count: u64) -> u64 {
+    count * 1_000_000
+}
+
+fn worker_settings(settings: &Settings, isolation: Isolation) -> worker::Settings {
+    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let slots = match settings.worker.concurrency {
+        0 => cores.get(),
+        slots => slots,
+    };
+    worker::Settings {
+        name: instance::name(),
+        slots,
+        timeout: Duration::from_secs(settings.worker.timeout_seconds),
+        threads: cores,
+        archive_bytes: megabytes(settings.worker.max_archive_mb),
+        memory_bytes: megabytes(settings.worker.memory_mb),
+        isolation,
+        grace: Duration::from_secs(settings.grace_seconds),
+    }
+}
+
+fn api_settings(settings: &Settings, parts: &Parts) -> api::Settings {
+    api::Settings {
+        jwt_secret: parts.secret.clone(),
+        access_valid_for: Duration::from_mins(settings.accounts.access_minutes),
+        refresh_valid_for: Duration::from_hours(24 * settings.accounts.refresh_days),
+        max_video_bytes: megabytes(settings.upload.max_video_mb),
+        upload_patience: Duration::from_secs(settings.upload.patience_seconds),
+        link_valid_for: Duration::from_secs(settings.storage.link_seconds),
+        downloads_per_minute: settings.limits.downloads_per_minute,
+        logins_per_minute: settings.limits.logins_per_minute,
+        attempts_per_address: settings.limits.attempts_per_address,
+        quotas: Quotas {
+            uploads_at_once: settings.limits.uploads_at_once,
+            unfinished_jobs: settings.limits.unfinished_jobs,
+            stored_bytes: megabytes(settings.limits.stored_mb),
+        },
+        proxies: settings.server.proxies,
+        cors_origins: settings.server.cors_origins.clone(),
+        public_url: settings.server.public_url.clone(),
+    }
+}

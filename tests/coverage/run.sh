@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Run tests with coverage instrumentation and print the line coverage of each crate.
+# usage: run.sh MINIMUM [ARGUMENTS OF CARGO TEST...]
+# Fails if the overall line coverage is below MINIMUM percent. Processes of fiapx that the tests
+# start are counted, except cells, which cannot write files, and processes that are killed.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+minimum=$1
+shift
+
+export PATH="${XDG_CACHE_HOME:-$HOME/.cache}/fiapx/bin:$PATH"
+# Instrumented builds are kept apart from ordinary ones.
+export CARGO_TARGET_DIR=$PWD/target/coverage
+unset CARGO_BUILD_BUILD_DIR
+llvm=/usr/lib/llvm-$(rustc --version --verbose | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')/bin
+if ! compgen -G "$(rustc --print sysroot)/lib/rustlib/*/bin/llvm-profdata" >/dev/null; then
+  export LLVM_COV=$llvm/llvm-cov LLVM_PROFDATA=$llvm/llvm-profdata
+fi
+
+environment=$(cargo llvm-cov show-env --export-prefix)
+eval "$environment"
+cargo llvm-cov clean --workspace
+if [ $# -eq 0 ]; then
+  # The whole-system tests start these programs.
+  cargo build --quiet --package app --features failpoints
+  cargo build --quiet --package load
+  set -- --workspace
+fi
+cargo test "$@"
+cargo llvm-cov report --json --summary-only --output-path "$CARGO_TARGET_DIR/coverage.json"
+python3 tests/coverage/report.py "$CARGO_TARGET_DIR/coverage.json" "$minimum"

@@ -1,0 +1,180 @@
+//! A service of several processes on servers of its own, which can be stopped.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use jobs::Clock;
+use servers::{Garage, Postgres, RabbitMq, Redis};
+use tempfile::TempDir;
+use tokio::task::{block_in_place, spawn_blocking};
+
+use super::audit::{Audit, LATER, SentVideo, audit, send_video};
+use super::client::{Account, Client, User};
+use super::clips::{SHORT, TINY, WRONG, scratch};
+use super::parts::Namespaces;
+use super::process::Process;
+use super::programs::{ProgramOutput, fiapx, run};
+use super::service::Service;
+
+/// So many attempts in such quick succession that no fault of a story exhausts them, and no limit
+/// on the number of jobs.
+const PATIENT: [(&str, &str); 4] = [
+    ("WORKER_RETRY_SECONDS", "1,1,1,2,2,2,4,4,4,8,8,8,8,8,8,8,8,8,8,8"),
+    ("WORKER_LEASE_SECONDS", "5"),
+    ("LIMIT_UNFINISHED_JOBS", "1000000"),
+    ("GRACE_PERIOD_SECONDS", "20"),
+];
+
+/// Servers, and the environment of a service's processes on them.
+pub struct Cluster {
+    /// Database server.
+    pub postgres: Postgres,
+    /// Broker.
+    pub rabbitmq: RabbitMq,
+    /// File store.
+    pub garage: Garage,
+    /// Server of the counters.
+    pub redis: Redis,
+    /// The service's namespaces on them.
+    pub namespaces: Namespaces,
+    environment: Vec<(&'static str, &'static str)>,
+    data: TempDir,
+    processes: AtomicUsize,
+}
+
+impl Cluster {
+    /// Servers with a schema, for processes with these variables in their environment.
+    pub async fn start(environment: &[(&'static str, &'static str)]) -> Self {
+        let cluster = Self::without_schema(environment).await;
+        let migrated = cluster.command(&["migrate"]);
+        assert_eq!(migrated.code, Some(0), "{migrated:?}");
+        cluster
+    }
+
+    /// Servers without a schema.
+    pub async fn without_schema(environment: &[(&'static str, &'static str)]) -> Self {
+        let start = || (Postgres::start(), RabbitMq::start(), Garage::start(), Redis::start());
+        let (postgres, rabbitmq, garage, redis) =
+            spawn_blocking(start).await.expect("the servers start");
+        let namespaces = Namespaces::on(&postgres, &rabbitmq, &garage, &redis).await;
+        let (environment, data, processes) = (environment.to_vec(), scratch(), AtomicUsize::new(0));
+        Self { postgres, rabbitmq, garage, redis, namespaces, environment, data, processes }
+    }
+
+    /// Servers for a story with faults.
+    pub async fn for_faults() -> Self {
+        Self::start(&PATIENT).await
+    }
+
+    fn environment(&self) -> Vec<(&str, &str)> {
+        let namespaces = self.namespaces.variables().into_iter();
+        namespaces.chain(self.environment.iter().copied()).collect()
+    }
+
+    /// Run a command to its end.
+    pub fn command(&self, arguments: &[&str]) -> ProgramOutput {
+        run(fiapx()
+            .args(arguments)
+            .arg("--data-dir")
+            .arg(self.data.path().join("command"))
+            .envs(self.environment()))
+    }
+
+    /// Start a role, with more variables in its environment.
+    pub fn start_role(&self, arguments: &[&str], more: &[(&str, &str)]) -> Process {
+        let number = self.processes.fetch_add(1, Ordering::Relaxed);
+        let environment = [self.environment(), more.to_vec()].concat();
+        Process::role(arguments, &self.data.path().join(number.to_string()), &environment)
+    }
+
+    /// Start an API.
+    pub fn api(&self) -> Process {
+        self.start_role(&["api", "--listen", "127.0.0.1:0"], &[])
+    }
+
+    /// Start a worker.
+    pub fn worker(&self) -> Process {
+        self.start_role(&["worker"], &[])
+    }
+
+    /// Start a notifier.
+    pub fn notifier(&self) -> Process {
+        self.start_role(&["notifier"], &[])
+    }
+
+    /// Audit the service, after all its processes have stopped.
+    pub async fn audit(self, account: &Account, sent: &[SentVideo]) -> Audit {
+        let clock = Clock::default();
+        clock.advance(LATER);
+        let Self { namespaces, data, postgres, rabbitmq, garage, redis, .. } = self;
+        let service = Service::at(data, Some(namespaces), clock, |settings| {
+            settings.limits.downloads_per_minute = 1_000_000;
+        });
+        let audit = audit(service.await, account, sent).await;
+        // The servers have to outlive the service.
+        drop((postgres, rabbitmq, garage, redis));
+        audit
+    }
+}
+
+/// Upload at a moderate pace with several clients at these APIs until `stop`; return the videos.
+pub async fn upload_until(
+    apis: &[&Client],
+    account: &Account,
+    stop: &AtomicBool,
+) -> Vec<SentVideo> {
+    const CLIENTS: usize = 3;
+    let client = async |number: usize| {
+        let mut sent = Vec::new();
+        for (turn, clip) in [SHORT, WRONG, TINY].into_iter().cycle().enumerate() {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let user = account.at(apis[(number + turn) % apis.len()]);
+            sent.push(send_video(&user, format_args!("{number}-{turn}"), clip).await);
+            // Paces the load; nothing depends on it.
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        sent
+    };
+    join_all((0..CLIENTS).map(client)).await.into_iter().flatten().collect()
+}
+
+/// Result of a story with a fault.
+pub struct Survived {
+    /// Counts of the audit.
+    pub audit: Audit,
+    /// Videos that were sent.
+    pub sent: Vec<SentVideo>,
+}
+
+/// Run an API, two workers and a notifier under load while `fault` happens to their servers. All
+/// jobs, including those that `fault` sends itself, have to reach a final state, and all processes
+/// to stop when asked to.
+pub async fn survive(
+    mut cluster: Cluster,
+    fault: impl AsyncFnOnce(&mut Cluster, &User<'_>) -> Vec<SentVideo>,
+) -> Survived {
+    let api = cluster.api();
+    let rest = [cluster.worker(), cluster.worker(), cluster.notifier()];
+    let account = api.user().await.account();
+    let stop = AtomicBool::new(false);
+    let apis = [&*api];
+    let (mut sent, more) = tokio::join!(upload_until(&apis, &account, &stop), async {
+        // Jobs are in progress when the fault happens, and new ones follow it.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let sent = fault(&mut cluster, &account.at(&api)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        stop.store(true, Ordering::Relaxed);
+        sent
+    });
+    sent.extend(more);
+    for job in sent.iter().filter_map(|sent| sent.accepted.as_ref()) {
+        account.at(&api).wait_for(job, &["DONE", "FAILED"]).await;
+    }
+    for process in [api].into_iter().chain(rest) {
+        block_in_place(|| process.terminate());
+    }
+    Survived { audit: cluster.audit(&account, &sent).await, sent }
+}

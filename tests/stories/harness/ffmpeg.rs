@@ -1,0 +1,42 @@
+//! Reference results of the commands ffmpeg and ffprobe.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::programs::{output, tool};
+
+/// Standard output of the ffmpeg command for a clip; `arguments` follow the input.
+pub fn ffmpeg(clip: &Path, arguments: &[&str]) -> Result<Vec<u8>, String> {
+    ffmpeg_from(&[], clip, arguments)
+}
+
+/// The same with options of the input.
+pub fn ffmpeg_from(
+    input_options: &[&str],
+    clip: &Path,
+    arguments: &[&str],
+) -> Result<Vec<u8>, String> {
+    let mut command = tool("ffmpeg");
+    command.args(["-v", "error", "-nostdin"]).args(input_options);
+    output(command.arg("-i").arg(clip).args(arguments).arg("-"))
+}
+
+/// Raw frames that the ffmpeg command selects at a rate, one after another, in the pixel format
+/// that it would write to a PNG. If it selects none, the first frame.
+pub fn oracle(clip: &Path, rate: &str, layout: &str) -> Result<Vec<u8>, String> {
+    let raw = ["-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", layout];
+    let selected = ffmpeg(clip, &[&["-vf", &format!("fps={rate}")], raw.as_slice()].concat())?;
+    if selected.is_empty() {
+        ffmpeg(clip, &[&["-frames:v", "1"], raw.as_slice()].concat())
+    } else {
+        Ok(selected)
+    }
+}
+
+/// Output of ffprobe for a clip, as JSON.
+pub fn ffprobe(clip: &Path, arguments: &[&str]) -> Result<Value, String> {
+    let json =
+        output(tool("ffprobe").args(["-v", "error", "-of", "json"]).args(arguments).arg(clip))?;
+    serde_json::from_slice(&json).map_err(|error| error.to_string())
+}

@@ -1,0 +1,17 @@
+//! Helpers of the stories: programs, clips, services, users, and what is left behind.
+
+pub mod checks;
+pub mod programs;
+pub mod clips;
+pub mod archive;
+pub mod extraction;
+pub mod ffmpeg;
+pub mod mails;
+pub mod client;
+pub mod parts;
+pub mod service;
+pub mod audit;
+pub mod process;
+pub mod cluster;
+pub mod collector;
+pub mod metrics;

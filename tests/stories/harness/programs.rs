@@ -1,0 +1,145 @@
+//! Running `fiapx` and other programs.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::checks::TIMEOUT;
+
+/// Root of the repository.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the tests are in a directory of the repository")
+        .to_owned()
+}
+
+/// Exit code and output of a program.
+#[derive(Debug)]
+pub struct ProgramOutput {
+    /// Exit code; `None` if a signal ended the program.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: Vec<u8>,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl ProgramOutput {
+    /// Lines of standard output.
+    pub fn lines(&self) -> Vec<String> {
+        String::from_utf8_lossy(&self.stdout).lines().map(str::to_owned).collect()
+    }
+}
+
+/// Run a program to its end; one that hangs is killed, and then has no exit code.
+pub fn run(command: &mut Command) -> ProgramOutput {
+    let mut bounded = Command::new("timeout");
+    bounded
+        .arg("--signal=KILL")
+        .arg(TIMEOUT.as_secs().to_string())
+        .arg(command.get_program())
+        .args(command.get_args());
+    if let Some(directory) = command.get_current_dir() {
+        bounded.current_dir(directory);
+    }
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => bounded.env(name, value),
+            None => bounded.env_remove(name),
+        };
+    }
+    let output =
+        bounded.stdin(Stdio::null()).output().expect("timeout (package coreutils) can be started");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    ProgramOutput { code: output.status.code(), stdout: output.stdout, stderr }
+}
+
+/// Standard output of a program that has to succeed.
+pub fn output(command: &mut Command) -> Result<Vec<u8>, String> {
+    let run = run(command);
+    if run.code == Some(0) {
+        Ok(run.stdout)
+    } else {
+        Err(format!("{command:?} exits with {:?}: {}", run.code, run.stderr))
+    }
+}
+
+/// The only line on standard error that a failing `fiapx` may write.
+pub fn error_line(run: &ProgramOutput) -> Result<&str, String> {
+    let mut lines = run.stderr.lines();
+    match (lines.next(), lines.next()) {
+        (Some(line), None) if run.stderr.ends_with('\n') && line.starts_with("fiapx: ") => Ok(line),
+        _ => Err(format!("not one line of fiapx on standard error: {:?}", run.stderr)),
+    }
+}
+
+/// The command `fiapx`.
+pub fn fiapx() -> Command {
+    Command::new(fiapx_path())
+}
+
+/// Path of the command `fiapx`, which is beside the directory of the test's executable.
+pub fn fiapx_path() -> PathBuf {
+    let test = std::env::current_exe().expect("the test has a path");
+    let command =
+        test.ancestors().nth(2).expect("the test is in a profile's directory").join("fiapx");
+    assert!(
+        command.is_file(),
+        "{} is missing: build it with `cargo build --package app`",
+        command.display()
+    );
+    command
+}
+
+/// Another program; fails with the name of its Debian package if it is missing.
+pub fn tool(name: &str) -> Command {
+    let package = match name {
+        "ffmpeg" | "ffprobe" => "ffmpeg",
+        "unzip" => "unzip",
+        "7z" => "p7zip-full",
+        "bsdtar" => "libarchive-tools",
+        "curl" => "curl",
+        "python3" => "python3",
+        "strace" => "strace",
+        "perl" => "perl",
+        "prlimit" | "flock" => "util-linux",
+        "mkfifo" => "coreutils",
+        "sqlite3" => "sqlite3",
+        "psql" => "postgresql-client",
+        "chromium" => "chromium",
+        "chromedriver" => "chromium-driver",
+        "npm" => "npm",
+        other => panic!("no package is known for {other}"),
+    };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|directory| directory.join(name).is_file());
+    assert!(found, "the command {name} is missing: install the Debian package {package}");
+    Command::new(name)
+}
+
+/// Directory of the modules of an npm package, which is installed if it is missing.
+pub fn npm_package(name: &str, version: &str) -> PathBuf {
+    let directory = root().join(format!("target/{name}-{version}"));
+    let modules = directory.join("node_modules");
+    // A lock keeps two installations apart, and the marker tells a complete one from one that was
+    // interrupted.
+    let complete = directory.join("complete");
+    if !complete.is_file() {
+        let mut install = tool("flock");
+        tool("npm");
+        std::fs::create_dir_all(&directory).expect("the directory can be created");
+        install.arg(&directory).args([
+            "npm",
+            "install",
+            "--no-save",
+            "--no-audit",
+            "--no-fund",
+            "--silent",
+            "--prefix",
+        ]);
+        output(install.arg(&directory).arg(format!("{name}@{version}")))
+            .expect("needs the Debian package npm, and its registry once");
+        std::fs::write(complete, "").expect("the marker can be written");
+    }
+    modules
+}
