@@ -1,8 +1,5 @@
-//! What the service takes where it runs as roles on PostgreSQL, RabbitMQ, S3 and Redis, all on this
-//! machine: time and memory. Run it with `make bench-servers`.
-//!
-//! The roles are processes of the optimised command, so what is measured of them is what an
-//! operator sees.
+//! Time and memory of a service whose roles run as processes of the optimized program, with
+//! PostgreSQL, RabbitMQ, S3 and Redis on the same machine. Run with `make bench-servers`.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -21,17 +18,17 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 use servers::{Garage, Postgres, RabbitMq, Redis};
 
-/// Bytes of the one large upload.
+/// Size of the large upload, in bytes.
 const LARGE: usize = 100_000_000;
-/// Bytes of each of the uploads that come at once.
+/// Size of each of the concurrent uploads, in bytes.
 const SMALL: usize = 20_000_000;
-/// How many come at once.
-const AT_ONCE: usize = 100;
-/// Repetitions of what is measured one by one.
-const TIMES: usize = 5;
+/// Number of concurrent uploads.
+const CONCURRENT: usize = 100;
+/// Number of repetitions of each measurement.
+const REPETITIONS: usize = 5;
 
 fn main() -> Result<()> {
-    // `cargo test --benches` asks for no measurement.
+    // `cargo test --benches` runs this without the argument and must not measure.
     if !std::env::args().any(|argument| argument == "--bench") {
         return Ok(());
     }
@@ -44,35 +41,35 @@ fn main() -> Result<()> {
         &garage,
         garage.bucket(),
     );
-    let wide = [
+    let raised_limits = [
         ("LIMIT_LOGINS_PER_MINUTE", "1000"),
         ("MAX_VIDEO_SIZE_MB", "2000"),
         ("WORKER_CONCURRENCY", "1"),
     ];
-    environment.extend(wide.map(|(name, value)| (name, value.to_owned())));
+    environment.extend(raised_limits.map(|(name, value)| (name, value.to_owned())));
     let system = System { environment, directory: tempfile::tempdir()? };
     let migrated = system.command("migrate").output()?;
     assert!(migrated.status.success(), "{migrated:?}");
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
         system.large_upload(&garage).await?;
-        system.many_uploads().await?;
+        system.concurrent_uploads().await?;
         system.overhead().await?;
         system.worker_memory().await
     })
 }
 
-/// Where the roles find their servers and data.
+/// Environment and data directory of the roles.
 struct System {
     environment: Vec<(&'static str, String)>,
     directory: tempfile::TempDir,
 }
 
 impl System {
-    /// A subcommand of the optimised command.
-    fn command(&self, word: &str) -> Command {
+    /// Command that runs a subcommand of the optimized program.
+    fn command(&self, subcommand: &str) -> Command {
         let mut command = Command::new(binary());
-        command.arg(word).arg("--data-dir").arg(self.directory.path()).env_clear();
+        command.arg(subcommand).arg("--data-dir").arg(self.directory.path()).env_clear();
         command
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
@@ -87,27 +84,22 @@ impl System {
         Role::start(&mut self.command("worker"))
     }
 
-    /// One large upload over HTTP, beside what the store takes from the SDK itself.
+    /// Measure one large upload over HTTP, and the same upload to the store by its SDK.
     async fn large_upload(&self, garage: &Garage) -> Result<()> {
         let (api, store, video) = (self.api()?, client(garage), Bytes::from(padded(LARGE)?));
         let user = User::register(&api.base, "large").await?;
-        let (mut through, mut whole, mut parts) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..TIMES {
+        let (mut by_api, mut by_sdk, mut by_sdk_in_parts) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..REPETITIONS {
             let started = Instant::now();
-            store
-                .put_object()
-                .bucket(garage.bucket())
-                .key("whole")
-                .body(video.clone().into())
-                .send()
-                .await?;
-            whole.push(started.elapsed());
+            let request = store.put_object().bucket(garage.bucket()).key("whole");
+            request.body(video.clone().into()).send().await?;
+            by_sdk.push(started.elapsed());
             let started = Instant::now();
-            in_parts(&store, garage.bucket(), &video).await?;
-            parts.push(started.elapsed());
+            upload_in_parts(&store, garage.bucket(), &video).await?;
+            by_sdk_in_parts.push(started.elapsed());
             let started = Instant::now();
             user.upload(&video, 1).await?;
-            through.push(started.elapsed());
+            by_api.push(started.elapsed());
         }
         for key in ["whole", "parts"] {
             store.delete_object().bucket(garage.bucket()).key(key).send().await?;
@@ -116,47 +108,45 @@ impl System {
             let time = median(times).as_secs_f64();
             format!("{time:.2} s, {:.0} MB/s", LARGE as f64 / 1e6 / time)
         };
-        println!("100 MB accepted by the API: {}", rate(&mut through));
+        println!("100 MB uploaded to the API: {}", rate(&mut by_api));
         println!(
-            "100 MB put by the SDK: {}; in parts of 8 MiB, four at once: {}",
-            rate(&mut whole),
-            rate(&mut parts)
+            "100 MB uploaded by the SDK: {}; in parts of 8 MiB, four at a time: {}",
+            rate(&mut by_sdk),
+            rate(&mut by_sdk_in_parts)
         );
-        println!("memory of the API at most: {}", megabytes(api.peak_memory()));
+        println!("peak memory of the API: {}", megabytes(api.peak_memory()));
         let _worker = self.worker()?;
-        user.all_done(TIMES).await?;
-        user.remove_all().await
+        user.wait_until_done(REPETITIONS).await?;
+        user.delete_all().await
     }
 
-    /// Many uploads at once through one API.
-    async fn many_uploads(&self) -> Result<()> {
+    /// Measure many concurrent uploads to one API.
+    async fn concurrent_uploads(&self) -> Result<()> {
         let (api, video) = (self.api()?, Bytes::from(padded(SMALL)?));
         let user = User::register(&api.base, "many").await?;
         let started = Instant::now();
-        let uploads: Vec<_> = (0..AT_ONCE).map(|_| user.upload(&video, 1)).collect();
-        let accepted = futures_util::future::join_all(uploads).await;
-        let took = started.elapsed();
-        let refused: Vec<_> = accepted.iter().filter_map(|upload| upload.as_ref().err()).collect();
+        let uploads = (0..CONCURRENT).map(|_| user.upload(&video, 1));
+        let responses = futures_util::future::join_all(uploads).await;
+        let time = started.elapsed();
+        let errors: Vec<_> =
+            responses.iter().filter_map(|response| response.as_ref().err()).collect();
         println!(
-            "{AT_ONCE} uploads of 20 MB at once: {:.1} s, refused: {}",
-            took.as_secs_f64(),
-            refused.len()
+            "{CONCURRENT} concurrent uploads of 20 MB: {:.1} s, failed: {}",
+            time.as_secs_f64(),
+            errors.len()
         );
-        if let Some(refusal) = refused.first() {
-            println!("the first refusal: {refusal}");
+        if let Some(error) = errors.first() {
+            println!("first error: {error}");
         }
-        println!("memory of the API at most: {}", megabytes(api.peak_memory()));
+        println!("peak memory of the API: {}", megabytes(api.peak_memory()));
         let _worker = self.worker()?;
-        user.all_done(AT_ONCE - refused.len()).await?;
-        println!(
-            "all accepted ones done: {:.1} s after the start",
-            started.elapsed().as_secs_f64()
-        );
-        user.remove_all().await
+        user.wait_until_done(CONCURRENT - errors.len()).await?;
+        println!("all jobs done: {:.1} s after the start", started.elapsed().as_secs_f64());
+        user.delete_all().await
     }
 
-    /// A long clip and a short one by the command alone, by a worker whose engine runs in a cell,
-    /// and by one without cells, in turns.
+    /// Measure a long and a short clip with the command alone, with a worker that runs the engine
+    /// in a cell, and with one that does not, in turns.
     async fn overhead(&self) -> Result<()> {
         let api = self.api()?;
         let user = User::register(&api.base, "overhead").await?;
@@ -165,54 +155,47 @@ impl System {
             ("two seconds of 1080p", benches::beginning(2)),
         ] {
             let video = Bytes::from(std::fs::read(&clip)?);
-            let (mut alone, mut in_cells, mut without, mut wholes) =
+            let (mut command, mut in_cell, mut without_cell, mut total) =
                 (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-            for _ in 0..TIMES {
-                let started = Instant::now();
-                let status = Command::new(binary())
-                    .arg("extract")
-                    .arg(&clip)
-                    .args(["-o", "-"])
-                    .stdout(Stdio::null())
-                    .status()?;
-                assert!(status.success());
-                alone.push(started.elapsed());
-                for (isolation, attempts) in [("cell", &mut in_cells), ("none", &mut without)] {
-                    let _worker =
-                        Role::start(self.command("worker").env("WORKER_ISOLATION", isolation))?;
-                    let id =
-                        user.upload(&video, 1).await?["job_id"].as_str().ok_or("an id")?.to_owned();
-                    user.all_done(1).await?;
-                    let (_, job) = user.get(&format!("/videos/{id}")).await?;
-                    attempts.push(Duration::from_secs_f64(
-                        job["processing_time_seconds"].as_f64().ok_or("a time")?,
-                    ));
-                    if isolation == "cell" {
-                        wholes.push(
-                            (time(&job, "completed_at")? - time(&job, "created_at")?).to_std()?,
-                        );
-                    }
-                    user.remove_all().await?;
-                }
+            for _ in 0..REPETITIONS {
+                command.push(extract(&clip)?);
+                let job = self.process(&user, &video, "cell").await?;
+                in_cell.push(job.attempt);
+                total.push(job.total);
+                without_cell.push(self.process(&user, &video, "none").await?.attempt);
             }
-            let [alone, in_cells, without, wholes] =
-                [&mut alone, &mut in_cells, &mut without, &mut wholes]
+            let [command, in_cell, without_cell, total] =
+                [&mut command, &mut in_cell, &mut without_cell, &mut total]
                     .map(|times| median(times).as_secs_f64());
-            println!("{name} by `fiapx extract`, thrown away: {alone:.3} s");
+            let more_than_command = |time: f64| (time / command - 1.0) * 100.0;
+            println!("{name}, `fiapx extract` without storing the archive: {command:.3} s");
             println!(
-                "  by a worker, from and to S3: {in_cells:.3} s ({:+.1}%)",
-                (in_cells / alone - 1.0) * 100.0
+                "  attempt of a worker on S3: {in_cell:.3} s ({:+.1}%)",
+                more_than_command(in_cell)
             );
             println!(
-                "  without a cell: {without:.3} s, so a cell costs {:+.1} ms",
-                (in_cells - without) * 1000.0
+                "  attempt without a cell: {without_cell:.3} s, so a cell costs {:+.1} ms",
+                (in_cell - without_cell) * 1000.0
             );
-            println!("  accepted to DONE: {wholes:.3} s ({:+.1}%)", (wholes / alone - 1.0) * 100.0);
+            println!("  accepted to DONE: {total:.3} s ({:+.1}%)", more_than_command(total));
         }
         Ok(())
     }
 
-    /// What a worker needs for one video at a time, however long it is.
+    /// Process a video on a new worker with this isolation.
+    async fn process(&self, user: &User, video: &Bytes, isolation: &str) -> Result<JobTimes> {
+        let _worker = Role::start(self.command("worker").env("WORKER_ISOLATION", isolation))?;
+        let accepted = user.upload(video, 1).await?;
+        let id = accepted["job_id"].as_str().ok_or("no job id")?;
+        user.wait_until_done(1).await?;
+        let job = user.get(&format!("/videos/{id}")).await?;
+        let attempt = job["processing_time_seconds"].as_f64().ok_or("no processing time")?;
+        let total = time(&job, "completed_at")? - time(&job, "created_at")?;
+        user.delete_all().await?;
+        Ok(JobTimes { attempt: Duration::from_secs_f64(attempt), total: total.to_std()? })
+    }
+
+    /// Measure the memory of a worker for one video at a time, with a short and a long video.
     async fn worker_memory(&self) -> Result<()> {
         let api = self.api()?;
         let user = User::register(&api.base, "memory").await?;
@@ -221,33 +204,52 @@ impl System {
             let clip = Bytes::from(std::fs::read(benches::repeated(times))?);
             let started = Instant::now();
             user.upload(&clip, 1).await?;
-            user.all_done(1).await?;
-            let (took, peak) = (started.elapsed().as_secs_f64(), worker.peak_memory());
+            user.wait_until_done(1).await?;
             println!(
-                "{minutes} min of 1080p: {took:.1} s, memory of the worker at most: {}",
-                megabytes(peak)
+                "{minutes} min of 1080p: {:.1} s, peak memory of the worker: {}",
+                started.elapsed().as_secs_f64(),
+                megabytes(worker.peak_memory())
             );
-            user.remove_all().await?;
+            user.delete_all().await?;
         }
         Ok(())
     }
 }
 
-/// The sample clip, made so long by a box that players skip (ISO/IEC 14496-12, 8.1.2).
+/// Durations of a job.
+struct JobTimes {
+    /// The successful attempt.
+    attempt: Duration,
+    /// From acceptance to DONE.
+    total: Duration,
+}
+
+/// Run `fiapx extract` without storing the archive and return its duration.
+fn extract(clip: &Path) -> Result<Duration> {
+    let started = Instant::now();
+    let mut command = Command::new(binary());
+    let status =
+        command.arg("extract").arg(clip).args(["-o", "-"]).stdout(Stdio::null()).status()?;
+    assert!(status.success());
+    Ok(started.elapsed())
+}
+
+/// The sample clip, extended to `length` bytes by a box that players skip (ISO/IEC 14496-12,
+/// 8.1.2).
 fn padded(length: usize) -> Result<Vec<u8>> {
     let mut video =
         std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/sample.mp4"))?;
-    let room = length.checked_sub(video.len()).ok_or("the clip is longer")?;
-    video.extend_from_slice(&u32::try_from(room)?.to_be_bytes());
+    let padding = length.checked_sub(video.len()).ok_or("the sample clip is longer")?;
+    video.extend_from_slice(&u32::try_from(padding)?.to_be_bytes());
     video.extend_from_slice(b"free");
     video.resize(length, 0);
     Ok(video)
 }
 
-/// The store, without anything of ours.
+/// Client of the store without code of the service.
 fn client(garage: &Garage) -> Client {
     let credentials =
-        Credentials::new(garage.access_key(), garage.secret_key(), None, None, "the bench");
+        Credentials::new(garage.access_key(), garage.secret_key(), None, None, "benches");
     let config = aws_sdk_s3::config::Builder::new()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .http_client(Builder::new().build_http())
@@ -259,35 +261,29 @@ fn client(garage: &Garage) -> Client {
     Client::from_conf(config.build())
 }
 
-/// Upload as the SDK's users do who want it fast.
-async fn in_parts(store: &Client, bucket: &str, video: &Bytes) -> Result<()> {
+/// Upload a video in concurrent parts by the SDK.
+async fn upload_in_parts(store: &Client, bucket: &str, video: &Bytes) -> Result<()> {
     const PART: usize = 8 << 20;
-    let (key, begun) =
-        ("parts", store.create_multipart_upload().bucket(bucket).key("parts").send().await?);
-    let id = begun.upload_id().ok_or("an upload has an id")?;
+    const KEY: &str = "parts";
+    let upload = store.create_multipart_upload().bucket(bucket).key(KEY).send().await?;
+    let id = upload.upload_id().ok_or("no upload id")?;
     let parts = (0..video.len().div_ceil(PART)).map(|index| async move {
+        let number = index as i32 + 1;
         let part = video.slice(index * PART..((index + 1) * PART).min(video.len()));
-        let request =
-            store.upload_part().bucket(bucket).key(key).upload_id(id).part_number(index as i32 + 1);
+        let request = store.upload_part().bucket(bucket).key(KEY).upload_id(id).part_number(number);
         let sent = request.body(ByteStream::from(part)).send().await?;
-        let part = CompletedPart::builder().part_number(index as i32 + 1).set_e_tag(sent.e_tag);
+        let part = CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag);
         Ok::<_, Box<dyn std::error::Error>>(part.build())
     });
     let parts: Vec<_> = stream::iter(parts).buffered(4).try_collect().await?;
     let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
-    store
-        .complete_multipart_upload()
-        .bucket(bucket)
-        .key(key)
-        .upload_id(id)
-        .multipart_upload(parts)
-        .send()
-        .await?;
+    let request = store.complete_multipart_upload().bucket(bucket).key(KEY).upload_id(id);
+    request.multipart_upload(parts).send().await?;
     Ok(())
 }
 
 fn time(job: &Value, name: &str) -> Result<chrono::DateTime<chrono::Utc>> {
-    Ok(job[name].as_str().ok_or("a time")?.parse()?)
+    Ok(job[name].as_str().ok_or("no time")?.parse()?)
 }
 
 fn median(times: &mut [Duration]) -> Duration {

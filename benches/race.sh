@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Race target/release/fiapx against what could be run instead. usage: benches/race.sh [VIDEO...]
-# Without videos it takes the benches' clips (made by `make bench`) or the sample. ROUNDS=3 sets how often each runs.
+# Compare target/release/fiapx with other programs. usage: benches/race.sh [VIDEO...]
+# Default videos: the clips of the benches (created by `make bench`), or else the sample.
+# ROUNDS is the number of runs of each program (default: 3).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=target/race-venv
 if [ ! -e $venv/ready ]; then
   python3 -m venv $venv
   for peer in av opencv-python-headless decord; do
-    $venv/bin/pip install --quiet $peer || echo "no $peer here: the race goes on without it" >&2
+    $venv/bin/pip install --quiet $peer || echo "cannot install $peer; it is omitted" >&2
   done
   touch $venv/ready
 fi

@@ -1,10 +1,10 @@
-//! What the service adds to the engine, and how soon it answers: `cargo bench --package benches
+//! Overhead of the service over the engine, and response times: `cargo bench --package benches
 //! --bench service`.
 //!
-//! It starts a service of its own in this process and prints what it measures, as medians.
+//! Starts a service in this process and prints medians.
 
 use std::io::Cursor;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use app::service::{Roles, RunningService};
@@ -16,21 +16,20 @@ use database::{Database, Rules};
 use frames::Options;
 use jobs::{Clock, JobId, State, UserId, VideoFormat};
 
-/// Clips in the queue that is drained.
+/// Number of clips in the queue.
 const QUEUE: usize = 200;
-/// Jobs in the list that is read.
+/// Number of jobs of the user whose list is read.
 const LISTED: usize = 10_000;
-/// Repetitions of what is measured one by one.
-const TIMES: usize = 50;
+/// Number of repetitions of each measurement.
+const REPETITIONS: usize = 50;
 
 fn main() -> Result<()> {
-    // `cargo test --benches` asks for no measurement.
+    // `cargo test --benches` runs this without the argument and must not measure.
     if !std::env::args().any(|argument| argument == "--bench") {
         return Ok(());
     }
-    let clip =
-        std::fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fixtures/sample.mp4"))?
-            .into();
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/sample.mp4");
+    let clip = std::fs::read(sample)?.into();
     let runtime = tokio::runtime::Runtime::new()?;
     let directory = tempfile::tempdir()?;
     let mut settings = settings::load(None, |_| None, Overrides::default())?;
@@ -43,66 +42,78 @@ fn main() -> Result<()> {
 async fn measure(settings: Settings, clip: Bytes) -> Result<()> {
     let file = settings.data_dir.join("fiapx.db");
     let running = RunningService::start(settings, Roles::ALL, Clock::default()).await?;
-    let user =
-        User::register(&format!("http://{}", running.address().ok_or("it serves")?), "bench")
-            .await?;
-
-    let engine = engine_alone(&clip)?;
-    println!("engine alone, one clip: {:.1} ms", millis(engine));
-    let mut overheads = Vec::new();
-    for _ in 0..TIMES {
-        let job = user.upload(&clip, 1).await?;
-        user.all_done(1).await?;
-        let (status, job) =
-            user.get(&format!("/videos/{}", job["job_id"].as_str().unwrap_or_default())).await?;
-        assert_eq!(status, 200);
-        let at = |name: &str| -> Result<chrono::DateTime<chrono::Utc>> {
-            Ok(job[name].as_str().ok_or("a time")?.parse()?)
-        };
-        let whole = (at("completed_at")? - at("created_at")?).to_std()?;
-        overheads.push(whole.saturating_sub(engine));
-        user.remove_all().await?;
-    }
-    println!(
-        "one job at a time, accepted to DONE less the engine's time: {:.1} ms",
-        millis(median(&mut overheads))
-    );
-
-    let alone = engine_in_a_row(&clip)?;
-    let started = Instant::now();
-    for _ in 0..QUEUE / 50 {
-        user.upload(&clip, 50).await?;
-    }
-    user.all_done(QUEUE).await?;
-    let drained = started.elapsed();
-    let added = drained.saturating_sub(alone) / QUEUE as u32;
-    println!(
-        "{QUEUE} clips: {:.2} s, the engine alone: {:.2} s",
-        drained.as_secs_f64(),
-        alone.as_secs_f64()
-    );
-    println!("a queue of {QUEUE}, overhead of each job: {:.1} ms", millis(added));
-    user.remove_all().await?;
-
-    fill(&file, user.id).await?;
-    for path in ["/videos", "/videos?limit=100", "/videos?status=CANCELLED"] {
-        let mut times = Vec::new();
-        for _ in 0..TIMES {
-            let started = Instant::now();
-            let (status, page) = user.get(path).await?;
-            times.push(started.elapsed());
-            assert!(status == 200 && page.as_array().is_some_and(|page| page.len() >= 20));
-        }
-        println!("GET {path} among {LISTED} jobs: {:.1} ms", millis(median(&mut times)));
-    }
+    let address = running.address().ok_or("the service has no address")?;
+    let user = User::register(&format!("http://{address}"), "bench").await?;
+    measure_single_jobs(&user, &clip).await?;
+    measure_queue(&user, &clip).await?;
+    measure_lists(&user, &file).await?;
     running.stop_token().cancel();
     Ok(running.stopped().await?)
 }
 
-/// What the engine takes for one clip that has all cores.
-fn engine_alone(clip: &[u8]) -> Result<Duration> {
+/// Measure the overhead of one job at a time.
+async fn measure_single_jobs(user: &User, clip: &Bytes) -> Result<()> {
+    let engine = engine_time(clip)?;
+    println!("engine alone, one clip: {:.1} ms", millis(engine));
+    let mut overheads = Vec::new();
+    for _ in 0..REPETITIONS {
+        let accepted = user.upload(clip, 1).await?;
+        user.wait_until_done(1).await?;
+        let id = accepted["job_id"].as_str().ok_or("no job id")?;
+        let job = user.get(&format!("/videos/{id}")).await?;
+        let time = |name: &str| -> Result<chrono::DateTime<chrono::Utc>> {
+            Ok(job[name].as_str().ok_or("no time")?.parse()?)
+        };
+        let total = (time("completed_at")? - time("created_at")?).to_std()?;
+        overheads.push(total.saturating_sub(engine));
+        user.delete_all().await?;
+    }
+    println!(
+        "one job at a time, from acceptance to DONE less the time of the engine: {:.1} ms",
+        millis(median(&mut overheads))
+    );
+    Ok(())
+}
+
+/// Measure the overhead of each job in a long queue.
+async fn measure_queue(user: &User, clip: &Bytes) -> Result<()> {
+    let engine = engine_time_for_queue(clip)?;
+    let started = Instant::now();
+    for _ in 0..QUEUE / 50 {
+        user.upload(clip, 50).await?;
+    }
+    user.wait_until_done(QUEUE).await?;
+    let total = started.elapsed();
+    println!(
+        "{QUEUE} clips: {:.2} s, engine alone: {:.2} s",
+        total.as_secs_f64(),
+        engine.as_secs_f64()
+    );
+    let overhead = total.saturating_sub(engine) / QUEUE as u32;
+    println!("overhead of each job in a queue of {QUEUE}: {:.1} ms", millis(overhead));
+    user.delete_all().await
+}
+
+/// Measure the lists of a user with many jobs.
+async fn measure_lists(user: &User, database: &Path) -> Result<()> {
+    insert_jobs(database, user.id).await?;
+    for path in ["/videos", "/videos?limit=100", "/videos?status=CANCELLED"] {
+        let mut times = Vec::new();
+        for _ in 0..REPETITIONS {
+            let started = Instant::now();
+            let page = user.get(path).await?;
+            times.push(started.elapsed());
+            assert!(page.as_array().is_some_and(|page| page.len() >= 20));
+        }
+        println!("GET {path} among {LISTED} jobs: {:.1} ms", millis(median(&mut times)));
+    }
+    Ok(())
+}
+
+/// Time of the engine for one clip on all cores.
+fn engine_time(clip: &[u8]) -> Result<Duration> {
     let mut times = Vec::new();
-    for _ in 0..TIMES {
+    for _ in 0..REPETITIONS {
         let started = Instant::now();
         frames::extract(Cursor::new(clip.to_vec()), std::io::sink(), &Options::default(), |_| {})?;
         times.push(started.elapsed());
@@ -110,8 +121,8 @@ fn engine_alone(clip: &[u8]) -> Result<Duration> {
     Ok(median(&mut times))
 }
 
-/// What the engine takes for all clips, as many at once as there are cores.
-fn engine_in_a_row(clip: &[u8]) -> Result<Duration> {
+/// Time of the engine for all clips, one per core at a time.
+fn engine_time_for_queue(clip: &[u8]) -> Result<Duration> {
     let cores = std::thread::available_parallelism()?.get();
     let started = Instant::now();
     std::thread::scope(|threads| {
@@ -130,15 +141,15 @@ fn engine_in_a_row(clip: &[u8]) -> Result<Duration> {
         workers.into_iter().try_for_each(|worker| {
             worker
                 .join()
-                .map_err(|_| "the engine broke down")?
+                .map_err(|_| "the engine panicked")?
                 .map_err(|error| error.to_string().leak() as &str)
         })
     })?;
     Ok(started.elapsed())
 }
 
-/// Give a user many jobs, cancelled so that no worker cares for them.
-async fn fill(file: &std::path::Path, user: UserId) -> Result<()> {
+/// Insert many canceled jobs of a user, which workers ignore.
+async fn insert_jobs(file: &Path, user: UserId) -> Result<()> {
     let database = Database::sqlite(file, Clock::default(), Rules::default()).await?;
     for _ in 0..LISTED / 100 {
         let video = || Video {
@@ -147,6 +158,7 @@ async fn fill(file: &std::path::Path, user: UserId) -> Result<()> {
             format: VideoFormat::Mp4,
             path: "nowhere".to_owned(),
             size_bytes: 1,
+            recipe: jobs::Recipe::default(),
         };
         let videos: Vec<Video> = std::iter::repeat_with(video).take(100).collect();
         if let Accepted::New(jobs) = database.accept(user, &videos, None, None).await? {

@@ -1,17 +1,19 @@
-//! The schema of the database, one file per change, for PostgreSQL 15 or later and SQLite 3.35 or
+//! Schema of the database, one file per change, for PostgreSQL 15 or later and SQLite 3.35 or
 //! later.
 //!
-//! A file that has been released never changes; what it made is changed by the next one. Every
-//! change has to leave the programs of the release before at work: it may add what they do not know
-//! and allow more, and takes away only what no release needs any more.
+//! A released file never changes, apart from comments; later files change what it created. Programs
+//! of the previous release have to keep working on the new schema, so a change may add and allow
+//! more, and removes only what no running release needs.
 
 use sea_orm_migration::prelude::*;
 
 mod m20261123_000001_jobs;
 mod m20261124_000002_generations;
 mod m20261125_000003_put_back;
+mod m20261125_000004_recipes;
+mod m20261125_000005_active_users;
 
-/// All changes in their order.
+/// Runs all changes in their order.
 #[derive(Debug)]
 pub struct Migrator;
 
@@ -22,6 +24,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000001_jobs::Migration),
             Box::new(m20261124_000002_generations::Migration),
             Box::new(m20261125_000003_put_back::Migration),
+            Box::new(m20261125_000004_recipes::Migration),
+            Box::new(m20261125_000005_active_users::Migration),
         ]
     }
 }

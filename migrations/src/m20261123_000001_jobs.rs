@@ -1,5 +1,4 @@
-//! Users and their sessions, jobs and their history, the outbox, notifications, and the keys of
-//! repeated requests.
+//! Tables of users, sessions, jobs, job events, the outbox, notifications and idempotency keys.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{
@@ -14,7 +13,7 @@ pub struct Migration;
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
-    // SQLite runs a migration outside of a transaction unless it is asked to.
+    // SQLite runs a migration outside of a transaction by default.
     fn use_transaction(&self) -> Option<bool> {
         Some(true)
     }
@@ -30,7 +29,7 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// Who may log in.
+/// Registered users.
 async fn users(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     manager
         .create_table(
@@ -49,7 +48,7 @@ async fn users(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         .await
 }
 
-/// Sessions.
+/// Refresh tokens of sessions.
 async fn refresh_tokens(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     manager
         .create_table(
@@ -76,7 +75,7 @@ async fn refresh_tokens(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     index(manager, "refresh_tokens", &["expires_at"]).await
 }
 
-/// Jobs, and what may become of them.
+/// Jobs and the constraints on their states.
 async fn jobs(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     manager
         .create_table(
@@ -119,16 +118,16 @@ async fn jobs(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
                 .to_owned(),
         )
         .await?;
-    // A user's jobs, newest first: ids sort by the time at which they were made.
+    // Lists of a user's jobs, newest first: ids sort by their time of creation.
     index(manager, "jobs", &["user_id", "id"]).await?;
     index(manager, "jobs", &["user_id", "status", "id"]).await?;
-    // What the reaper and retention look for.
+    // Queries of the reaper and of retention.
     index(manager, "jobs", &["status", "lease_until"]).await?;
     index(manager, "jobs", &["files_removed", "expires_at"]).await?;
     guard_status(manager).await
 }
 
-/// The history of each job.
+/// History of the states of each job.
 async fn job_events(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     manager
         .create_table(
@@ -152,7 +151,7 @@ async fn job_events(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     index(manager, "job_events", &["job_id", "id"]).await
 }
 
-/// Messages that wait for the broker.
+/// Messages that wait for their publication.
 async fn outbox(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     manager
         .create_table(
@@ -172,7 +171,7 @@ async fn outbox(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     index(manager, "outbox", &["job_id"]).await
 }
 
-/// Mails about outcomes, one for each.
+/// Mails about outcomes, at most one for each outcome of a job.
 async fn notifications(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     manager
         .create_table(
@@ -211,7 +210,7 @@ async fn notifications(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     index(manager, "notifications", &["status", "next_attempt_at"]).await
 }
 
-/// Keys by which a repeated request is known.
+/// Idempotency keys of accepted requests.
 async fn idempotency_keys(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     manager
         .create_table(
@@ -247,7 +246,7 @@ async fn index(
     manager.create_index(index).await
 }
 
-/// Let the database refuse every change of a job's status that is not legal.
+/// Create the trigger that rejects illegal changes of a job's status.
 async fn guard_status(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     const LEGAL: &str = "(OLD.status || '>' || NEW.status) IN ('UPLOADED>QUEUED', 'QUEUED>PROCESSING', 'QUEUED>CANCELLED', \
          'PROCESSING>PROCESSING', 'PROCESSING>DONE', 'PROCESSING>FAILED', 'PROCESSING>CANCELLED', 'DONE>EXPIRED')";

@@ -1,16 +1,16 @@
-//! The generation of a user's sessions, which a change of the password raises: tokens of an earlier
-//! one are worth nothing.
+//! Generation of a user's access tokens, raised by a change of the password. Tokens of an earlier
+//! generation are invalid.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::integer;
 
-/// Adds the column.
+/// Adds the column `users.generation`.
 #[derive(DeriveMigrationName)]
 pub struct Migration;
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
-    // SQLite runs a migration outside of a transaction unless it is asked to.
+    // SQLite runs a migration outside of a transaction by default.
     fn use_transaction(&self) -> Option<bool> {
         Some(true)
     }

@@ -1,4 +1,4 @@
-//! Operators may put back jobs that failed: one more legal change of a job's status.
+//! Operators may queue failed jobs again: one more legal change of a job's status.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
@@ -6,13 +6,13 @@ use sea_orm_migration::sea_orm::DbBackend;
 const LEGAL: &str = "(OLD.status || '>' || NEW.status) IN ('UPLOADED>QUEUED', 'QUEUED>PROCESSING', 'QUEUED>CANCELLED', \
      'PROCESSING>PROCESSING', 'PROCESSING>DONE', 'PROCESSING>FAILED', 'PROCESSING>CANCELLED', 'DONE>EXPIRED', 'FAILED>QUEUED')";
 
-/// Teaches the trigger.
+/// Replaces the trigger `jobs_status`.
 #[derive(DeriveMigrationName)]
 pub struct Migration;
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
-    // SQLite runs a migration outside of a transaction unless it is asked to.
+    // SQLite runs a migration outside of a transaction by default.
     fn use_transaction(&self) -> Option<bool> {
         Some(true)
     }
@@ -28,7 +28,7 @@ impl MigrationTrait for Migration {
             connection.execute_unprepared(&trigger).await?;
             return Ok(());
         }
-        // The trigger calls the function by its name, so nothing runs without it meanwhile.
+        // The trigger calls the function by name, so replacing the function leaves no gap.
         let function = format!(
             "CREATE OR REPLACE FUNCTION refuse_illegal_status() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
              IF NOT {LEGAL} THEN RAISE EXCEPTION 'illegal change of status from % to %', OLD.status, NEW.status; END IF; \

@@ -92,7 +92,7 @@ async fn a_decoder_cannot_leave_its_cell() {
     user.wait_for(&job, &["FAILED"]).await;
     service.signal("TERM");
     let (_, log) = service.wait_for_exit();
-    let failed = log.iter().find(|line| line["event"] == "the job failed").expect("it is logged");
+    let failed = log.iter().find(|line| line["event"] == "job failed").expect("it is logged");
     let nothing = "the video's codec (test) cannot be decoded: possible here [], \
                    on a thread of libav [], open besides [], variables 0";
     assert_eq!(failed["error"], nothing);

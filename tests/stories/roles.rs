@@ -54,7 +54,7 @@ async fn two_apis_and_three_workers_share_the_work() {
         .chain([notifier])
         .map(|process| {
             let log = block_in_place(|| process.terminate());
-            log.iter().filter(|line| line["event"] == "the archive is done").count()
+            log.iter().filter(|line| line["event"] == "archive completed").count()
         })
         .sum();
     assert_eq!(done, CLIPS.len(), "each job is done by one worker");

@@ -26,7 +26,7 @@ async fn rows(service: &Service, user: &User<'_>) -> Vec<Job> {
     let user = user.id.parse().expect("a user's id");
     service
         .database()
-        .jobs_of(user, &Page { limit: 1000, ..Page::default() })
+        .list_jobs(user, &Page { limit: 1000, ..Page::default() })
         .await
         .expect("the database responds")
 }

@@ -1,5 +1,6 @@
 //! A user of the service, over its public HTTP interface.
 
+use std::fs::File;
 use std::io::{Seek, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,57 +14,70 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
-/// A password that keeps all rules.
+/// A password that meets all requirements.
 const PASSWORD: &str = "Praia#2026";
-/// Pause before something is tried again that was refused without a word of when.
+/// Pause before a request is repeated if the service does not state one.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Why something was not done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trouble {
-    /// The service says no, with a status, the problem's code, and perhaps when it is worth trying
-    /// again.
-    Refused(StatusCode, String, Option<Duration>),
-    /// No answer came, or not whole.
-    Unanswered(String),
+/// Why a request failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// The service rejected the request.
+    #[error("status {status}, code {code}")]
+    Rejected {
+        status: StatusCode,
+        /// Code of the problem document.
+        code: String,
+        /// Pause that the service asks for (`Retry-After`).
+        retry_after: Option<Duration>,
+    },
+    /// There was no complete response.
+    #[error("no response: {0}")]
+    NoResponse(String),
 }
 
-impl From<reqwest::Error> for Trouble {
+impl From<reqwest::Error> for RequestError {
+    /// Keep the innermost cause: the outer errors only repeat the URL.
     fn from(error: reqwest::Error) -> Self {
-        let mut said = error.to_string();
         let mut cause: &dyn std::error::Error = &error;
         while let Some(next) = cause.source() {
-            said = next.to_string();
             cause = next;
         }
-        Self::Unanswered(said)
+        Self::NoResponse(cause.to_string())
     }
 }
 
-impl Trouble {
-    /// Whether it may be gone in a moment.
-    pub fn passes(&self) -> bool {
+impl RequestError {
+    /// Whether the same request may succeed later.
+    pub fn is_temporary(&self) -> bool {
         match self {
-            Self::Refused(status, ..) => {
+            Self::Rejected { status, .. } => {
                 *status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
             }
-            Self::Unanswered(_) => true,
+            Self::NoResponse(_) => true,
         }
     }
 
-    /// Wait until it is worth trying again.
-    pub async fn pass(&self) {
-        let told = if let Self::Refused(_, _, told) = self { *told } else { None };
-        sleep(told.unwrap_or(PAUSE)).await;
+    /// Wait until the request may be repeated.
+    pub async fn wait(&self) {
+        let retry_after = match self {
+            Self::Rejected { retry_after, .. } => *retry_after,
+            Self::NoResponse(_) => None,
+        };
+        sleep(retry_after.unwrap_or(PAUSE)).await;
+    }
+
+    fn is_rate_limit(&self) -> bool {
+        matches!(self, Self::Rejected { status: StatusCode::TOO_MANY_REQUESTS, .. })
     }
 }
 
-/// Who sends the requests of all users.
-pub fn http() -> Result<Client> {
-    Client::builder().pool_max_idle_per_host(64).build().context("cannot make connections")
+/// Create the HTTP client of all users.
+pub fn http_client() -> Result<Client> {
+    Client::builder().pool_max_idle_per_host(64).build().context("cannot create an HTTP client")
 }
 
-/// Somebody who is registered for this run.
+/// A user registered for this run.
 pub struct User {
     http: Client,
     base: Arc<str>,
@@ -71,76 +85,95 @@ pub struct User {
     session: Mutex<Session>,
 }
 
-/// An access token, and when another is due.
+/// An access token.
 struct Session {
     token: String,
-    renew: Instant,
+    /// When the token is replaced.
+    renew_at: Instant,
+}
+
+/// A downloaded archive.
+pub struct Download {
+    /// Temporary file without a name, at its start.
+    pub file: File,
+    /// Size that the service stated with the link, in bytes.
+    pub stated_bytes: u64,
+    /// Number of bytes received.
+    pub bytes: u64,
+}
+
+/// A job in a list of jobs.
+pub struct ListedJob {
+    pub id: String,
+    pub filename: String,
 }
 
 impl User {
-    /// Register somebody new at the service with this base URL, and log in; more slowly if the
-    /// service asks for it.
+    /// Register a new user at the service with this base URL, and log in. Waits while the service
+    /// limits the rate.
     pub async fn register(http: &Client, base: &Arc<str>, number: usize) -> Result<Self> {
         let email = format!("load-{:016x}-{number}@example.com", rand::random::<u64>());
         let account =
             json!({ "email": email, "password": PASSWORD, "name": "Load", "language": "en" });
         loop {
-            match answered(http.post(format!("{base}/auth/register")).json(&account)).await {
+            match send(http.post(format!("{base}/auth/register")).json(&account)).await {
                 Ok(_) => break,
-                Err(trouble @ Trouble::Refused(StatusCode::TOO_MANY_REQUESTS, ..)) => {
-                    eprintln!("the service takes no more users at the moment; trying again");
-                    trouble.pass().await;
+                Err(error) if error.is_rate_limit() => {
+                    eprintln!("the service limits registrations; retrying");
+                    error.wait().await;
                 }
-                Err(trouble) => anyhow::bail!("cannot register at {base}: {trouble:?}"),
+                Err(error) => anyhow::bail!("cannot register at {base}: {error}"),
             }
         }
         let session = loop {
             match Session::open(http, base, &email).await {
-                Err(trouble @ Trouble::Refused(StatusCode::TOO_MANY_REQUESTS, ..)) => {
-                    trouble.pass().await;
-                }
-                session => break session,
+                Ok(session) => break session,
+                Err(error) if error.is_rate_limit() => error.wait().await,
+                Err(error) => anyhow::bail!("cannot log in at {base}: {error}"),
             }
         };
-        let session =
-            session.map_err(|trouble| anyhow::anyhow!("cannot log in at {base}: {trouble:?}"))?;
-        ensure!(!session.token.is_empty(), "{base} gives no access token");
+        ensure!(!session.token.is_empty(), "{base} returned no access token");
         Ok(Self { http: http.clone(), base: Arc::clone(base), email, session: Mutex::new(session) })
     }
 
-    async fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, Trouble> {
+    async fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, RequestError> {
         let mut session = self.session.lock().await;
-        if session.renew <= Instant::now() {
+        if session.renew_at <= Instant::now() {
             *session = Session::open(&self.http, &self.base, &self.email).await?;
         }
         Ok(self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&session.token))
     }
 
-    /// Get something as JSON.
-    pub async fn get(&self, path: &str) -> Result<Value, Trouble> {
-        Ok(answered(self.request(Method::GET, path).await?).await?.json().await?)
+    /// Return the JSON response of a GET request.
+    pub async fn get(&self, path: &str) -> Result<Value, RequestError> {
+        Ok(send(self.request(Method::GET, path).await?).await?.json().await?)
     }
 
-    /// Upload a video under a name, and give its job's id. It is sent from memory, so that what it
-    /// takes is the service's time.
-    pub async fn upload(&self, name: String, video: &Bytes) -> Result<String, Trouble> {
-        let part = Part::stream_with_length(video.clone(), video.len() as u64).file_name(name);
+    /// Upload a video and return the ID of its job. The video is sent from memory, so the time is
+    /// the service's.
+    pub async fn upload(&self, filename: String, video: &Bytes) -> Result<String, RequestError> {
+        let length = video.len() as u64;
+        let part = Part::stream_with_length(video.clone(), length).file_name(filename);
         let request = self
             .request(Method::POST, "/videos/upload")
             .await?
             .multipart(Form::new().part("file", part));
-        let accepted: Value = answered(request).await?.json().await?;
+        let accepted: Value = send(request).await?.json().await?;
         let id = accepted["job_id"].as_str();
         id.map(str::to_owned).ok_or_else(|| {
-            Trouble::Unanswered(format!("an upload was accepted without an id: {accepted}"))
+            RequestError::NoResponse(format!("the response has no job id: {accepted}"))
         })
     }
 
-    /// Tell each state of a job that the service tells, until the stream ends (HTML, 9.2.6).
-    pub async fn watch(&self, job: &str, mut told: impl FnMut(&str)) -> Result<(), Trouble> {
-        let mut events = answered(self.request(Method::GET, &format!("/jobs/{job}/events")).await?)
-            .await?
-            .bytes_stream();
+    /// Call `on_state` with each state in the job's event stream, until the stream ends (HTML,
+    /// 9.2.6).
+    pub async fn watch(
+        &self,
+        job: &str,
+        mut on_state: impl FnMut(&str),
+    ) -> Result<(), RequestError> {
+        let request = self.request(Method::GET, &format!("/jobs/{job}/events")).await?;
+        let mut events = send(request).await?.bytes_stream();
         let mut line = Vec::new();
         while let Some(bytes) = events.next().await {
             for byte in bytes? {
@@ -152,7 +185,7 @@ impl User {
                     .strip_prefix(b"data:")
                     .and_then(|data| serde_json::from_slice::<Value>(data).ok());
                 if let Some(status) = event.as_ref().and_then(|event| event["status"].as_str()) {
-                    told(status);
+                    on_state(status);
                 }
                 line.clear();
             }
@@ -160,72 +193,71 @@ impl User {
         Ok(())
     }
 
-    /// Follow the link to an archive into a file without a name; gives it with the size that the
-    /// link promised and the one that came.
-    pub async fn fetch(&self, job: &str) -> Result<(std::fs::File, u64, u64), Trouble> {
+    /// Download the archive of a job.
+    pub async fn download(&self, job: &str) -> Result<Download, RequestError> {
         let link = self.get(&format!("/jobs/{job}/download")).await?;
         let url = link["download_url"].as_str().unwrap_or_default();
-        let promised = link["size_bytes"].as_u64().unwrap_or_default();
-        // Whoever has the link needs no token.
-        let mut archive = answered(self.http.get(url)).await?.bytes_stream();
-        let no_room = |error: std::io::Error| {
-            Trouble::Unanswered(format!("the archive cannot be kept: {error}"))
+        let stated_bytes = link["size_bytes"].as_u64().unwrap_or_default();
+        // The link works without an access token.
+        let mut archive = send(self.http.get(url)).await?.bytes_stream();
+        let file_error = |error: std::io::Error| {
+            RequestError::NoResponse(format!("cannot store the archive: {error}"))
         };
-        let (mut file, mut size) = (tempfile::tempfile().map_err(no_room)?, 0);
+        let (mut file, mut size) = (tempfile::tempfile().map_err(file_error)?, 0);
         while let Some(bytes) = archive.next().await {
             let bytes = bytes?;
-            file.write_all(&bytes).map_err(no_room)?;
+            file.write_all(&bytes).map_err(file_error)?;
             size += bytes.len() as u64;
         }
-        file.rewind().map_err(no_room)?;
-        Ok((file, promised, size))
+        file.rewind().map_err(file_error)?;
+        Ok(Download { file, stated_bytes, bytes: size })
     }
 
-    /// Ids and names of all jobs that the service knows.
-    pub async fn jobs(&self) -> Result<Vec<(String, String)>, Trouble> {
-        let mut jobs: Vec<(String, String)> = Vec::new();
+    /// Return all jobs of the user.
+    pub async fn jobs(&self) -> Result<Vec<ListedJob>, RequestError> {
+        let mut jobs: Vec<ListedJob> = Vec::new();
         loop {
-            let cursor = jobs.last().map(|(id, _)| format!("&cursor={id}")).unwrap_or_default();
+            let cursor = jobs.last().map(|last| format!("&cursor={}", last.id)).unwrap_or_default();
             let page = self.get(&format!("/videos?limit=100{cursor}")).await?;
             let page: Vec<_> = page.as_array().into_iter().flatten().collect();
             if page.is_empty() {
                 return Ok(jobs);
             }
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-            jobs.extend(page.iter().map(|job| (text(&job["id"]), text(&job["filename"]))));
+            jobs.extend(
+                page.iter().map(|job| ListedJob {
+                    id: text(&job["id"]),
+                    filename: text(&job["filename"]),
+                }),
+            );
         }
     }
 }
 
 impl Session {
-    async fn open(http: &Client, base: &str, email: &str) -> Result<Self, Trouble> {
+    async fn open(http: &Client, base: &str, email: &str) -> Result<Self, RequestError> {
         let credentials = json!({ "email": email, "password": PASSWORD });
-        let session: Value = answered(http.post(format!("{base}/auth/login")).json(&credentials))
-            .await?
-            .json()
-            .await?;
+        let session: Value =
+            send(http.post(format!("{base}/auth/login")).json(&credentials)).await?.json().await?;
         let token = session["access_token"].as_str().unwrap_or_default().to_owned();
-        let valid = Duration::from_secs(session["expires_in"].as_u64().unwrap_or_default());
-        Ok(Self { token, renew: Instant::now() + valid / 2 })
+        let lifetime = Duration::from_secs(session["expires_in"].as_u64().unwrap_or_default());
+        Ok(Self { token, renew_at: Instant::now() + lifetime / 2 })
     }
 }
 
-/// The answer to a request that was done.
-async fn answered(request: RequestBuilder) -> Result<Response, Trouble> {
-    let answer = request.send().await?;
-    let status = answer.status();
+/// Send a request and return its response if the status is 2xx.
+async fn send(request: RequestBuilder) -> Result<Response, RequestError> {
+    let response = request.send().await?;
+    let status = response.status();
     if status.is_success() {
-        return Ok(answer);
+        return Ok(response);
     }
-    let told = answer
+    let retry_after = response
         .headers()
         .get("retry-after")
         .and_then(|value| value.to_str().ok()?.parse().ok())
         .map(Duration::from_secs);
-    let problem: Value = answer.json().await.unwrap_or_default();
-    Err(Trouble::Refused(
-        status,
-        problem["code"].as_str().unwrap_or("without a code").to_owned(),
-        told,
-    ))
+    let problem: Value = response.json().await.unwrap_or_default();
+    let code = problem["code"].as_str().unwrap_or("none").to_owned();
+    Err(RequestError::Rejected { status, code, retry_after })
 }

@@ -1,16 +1,17 @@
-//! Sends videos to a service at a rate, watches them, fetches their archives, and accounts for
-//! every one: `make load`.
+//! Load generator: uploads videos to a service at a rate, watches them, downloads their archives
+//! and accounts for every one (`make load`).
 //!
-//! It knows the service by its public HTTP interface alone. Arrivals come as they were planned,
-//! whatever the service does (an open loop), and what they take is measured from the planned moment
-//! on, so that a service that stands still is not measured less often for it (coordinated
-//! omission).
+//! It uses only the public HTTP interface. Uploads start at scheduled times whatever the service
+//! does (an open loop), and times are measured from the scheduled time, so a service that stalls is
+//! not measured less often while it does (coordinated omission).
 
+// In dependency order: a module uses only modules above it.
 mod archive;
 mod client;
-mod drive;
-mod own;
-mod plan;
+mod schedule;
+mod local_service;
+mod upload;
+mod run;
 mod report;
 
 use std::io::Write;
@@ -25,121 +26,122 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use url::Url;
 
 use client::User;
-use drive::{Clip, Drive};
-use own::Own;
-use plan::Arrivals;
+use local_service::LocalService;
 use report::Report;
+use run::Run;
+use schedule::{Arrivals, schedule};
+use upload::Clip;
 
-/// Send videos to a service at a rate, watch them, fetch their archives, and account for every one.
+/// Upload videos to a service at a rate, watch them, download their archives, and account for every
+/// one.
 ///
-/// The exit status is 0 when every accepted video came to its right end, and 1 when one did not, or
+/// The exit status is 0 if every accepted video had the expected outcome, and 1 if one did not or
 /// none was accepted.
 #[derive(Debug, Parser)]
 #[command(name = "load")]
 struct Arguments {
-    /// The service, such as http://localhost:8000. It gets new users, their videos, and has mails
-    /// sent to addresses at example.com. Without it, one is started for the time of the run, on
-    /// loopback and in an empty directory.
+    /// Base URL of the service, such as http://localhost:8000. The run creates users and videos
+    /// there, and mails are sent to addresses at example.com. Without a URL, a service is started
+    /// for the duration of the run, on loopback and in an empty directory.
     #[arg(long)]
     url: Option<Url>,
-    /// The command that the run's own service is started from.
+    /// Program of the service that the run starts.
     #[arg(long, value_name = "FIAPX", default_value = "target/release/fiapx")]
     program: PathBuf,
-    /// A setting of the run's own service, by its name in the environment.
+    /// Setting of the service that the run starts, with its name in the environment.
     #[arg(long = "set", value_name = "NAME=VALUE", conflicts_with = "url")]
     settings: Vec<String>,
-    /// Uploads a second.
+    /// Mean number of uploads per second.
     #[arg(long, value_name = "PER SECOND", default_value_t = 5.0)]
     rate: f64,
-    /// How uploads follow each other.
+    /// Distribution of the uploads over time.
     #[arg(long, value_enum, default_value_t = Arrivals::Poisson)]
     arrivals: Arrivals,
-    /// Repeats the same arrivals.
+    /// Seed of the schedule. The same seed repeats the same schedule.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// For how many seconds uploads begin.
+    /// Number of seconds during which uploads start.
     #[arg(long, default_value_t = 30.0)]
     seconds: f64,
-    /// How many users take turns at uploading.
+    /// Number of users, who upload in turns.
     #[arg(long, default_value_t = 4)]
     users: usize,
-    /// Videos to send, in turns.
+    /// Videos to upload, in turns.
     #[arg(long, value_name = "FILE", num_args = 1.., default_value = "fixtures/sample.mp4")]
     clips: Vec<PathBuf>,
-    /// Videos to send in turns with these, which have to fail.
+    /// Videos to upload in turns with these, whose jobs have to fail.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     failing: Vec<PathBuf>,
-    /// Seconds after the last upload's beginning within which everything has to be over.
+    /// Number of seconds after the last upload within which everything has to finish.
     #[arg(long, value_name = "SECONDS", default_value_t = 120.0)]
     drain: f64,
-    /// Print the result as one line of JSON.
+    /// Print the report as one line of JSON.
     #[arg(long)]
     json: bool,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let done = tokio::runtime::Runtime::new()
+    let result = tokio::runtime::Runtime::new()
         .context("cannot start threads")
-        .and_then(|runtime| runtime.block_on(run(&arguments)));
-    match done {
+        .and_then(|runtime| runtime.block_on(run_and_report(&arguments)));
+    match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            // Whoever closed the error output does not want to know.
+            // Ignore a closed stderr.
             let _ = writeln!(std::io::stderr(), "load: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// Gives whether every video is accounted for.
-async fn run(arguments: &Arguments) -> Result<bool> {
-    ensure!(arguments.rate > 0.0 && arguments.rate.is_finite(), "--rate has to be above zero");
-    ensure!(arguments.users > 0, "--users has to be above zero");
-    let [seconds, drain] =
-        [("--seconds", arguments.seconds), ("--drain", arguments.drain)].map(|(name, seconds)| {
-            Duration::try_from_secs_f64(seconds)
-                .with_context(|| format!("{name} has to be a number of seconds"))
-        });
-    let (seconds, drain) = (seconds?, drain?);
-    let good = arguments.clips.iter().map(|path| Clip::read(path, false));
+/// Execute the run and print its report. Return whether every video is accounted for.
+async fn run_and_report(arguments: &Arguments) -> Result<bool> {
+    ensure!(arguments.rate > 0.0 && arguments.rate.is_finite(), "--rate must be above zero");
+    ensure!(arguments.users > 0, "--users must be above zero");
+    let duration = duration_of("--seconds", arguments.seconds)?;
+    let drain = duration_of("--drain", arguments.drain)?;
+    let succeeding = arguments.clips.iter().map(|path| Clip::read(path, false));
     let failing = arguments.failing.iter().map(|path| Clip::read(path, true));
-    let clips = good.chain(failing).collect::<Result<Vec<_>>>()?;
-    many_connections();
-    let own = if arguments.url.is_none() {
-        Some(Own::start(&arguments.program, &arguments.settings)?)
+    let clips = succeeding.chain(failing).collect::<Result<Vec<_>>>()?;
+    raise_descriptor_limit();
+    // It runs until the end of this function.
+    let local_service;
+    let base: Arc<str> = if let Some(url) = &arguments.url {
+        url.as_str().trim_end_matches('/').into()
     } else {
-        None
+        local_service = LocalService::start(&arguments.program, &arguments.settings)?;
+        local_service.base().into()
     };
-    let base = arguments
-        .url
-        .as_ref()
-        .map_or_else(|| own.as_ref().map(|own| own.base().to_owned()), |url| Some(url.to_string()));
-    let base: Arc<str> = base.context("there is a service")?.trim_end_matches('/').into();
 
-    let http = client::http()?;
+    let http = client::http_client()?;
     let mut users = Vec::new();
     for number in 0..arguments.users {
         users.push(Arc::new(User::register(&http, &base, number).await?));
     }
-    let plan = plan::moments(arguments.arrivals, arguments.rate, seconds, arguments.seed);
-    eprintln!("sending {} videos to {base} in {} s", plan.len(), arguments.seconds);
-    let drive = Drive { users, clips };
-    let report = Report::of(&drive.run(&plan, seconds, drain).await);
-    let line = if arguments.json { report.json().to_string() } else { report.table() };
-    writeln!(std::io::stdout(), "{line}").context("cannot write to standard output")?;
-    for complaint in report.complaints() {
-        eprintln!("load: {complaint}");
+    let schedule = schedule(arguments.arrivals, arguments.rate, duration, arguments.seed);
+    eprintln!("uploading {} videos to {base} in {} s", schedule.len(), arguments.seconds);
+    let report = Report::new(&Run { users, clips }.execute(&schedule, duration, drain).await);
+    let output = if arguments.json { report.json().to_string() } else { report.table() };
+    writeln!(std::io::stdout(), "{output}").context("cannot write to standard output")?;
+    let problems = report.problems();
+    for problem in &problems {
+        eprintln!("load: {problem}");
     }
-    Ok(report.complaints().is_empty())
+    Ok(problems.is_empty())
 }
 
-/// Let this process, and a service that it starts, have as many connections as the system allows:
-/// each video that waits has one.
-fn many_connections() {
-    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // With fewer the run still begins, and tells of each connection that could not be made.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+fn duration_of(argument: &str, seconds: f64) -> Result<Duration> {
+    Duration::try_from_secs_f64(seconds)
+        .with_context(|| format!("{argument} must be a number of seconds, at least zero"))
+}
+
+/// Raise the limit of open descriptors of this process, and of a service that it starts, to the
+/// system's maximum: each video in progress holds a connection.
+fn raise_descriptor_limit() {
+    if let Ok((_, hard_limit)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // With the lower limit, the report lists connections that could not be opened.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard_limit, hard_limit);
     }
 }

@@ -32,7 +32,7 @@ pub struct Surroundings {
     /// How many proxies of ours stand before the service.
     pub proxies: usize,
     /// Tells where in a trace a request is.
-    pub here: jobs::trace::Here,
+    pub here: jobs::trace::CurrentTraceparent,
     /// Turns when the process has to stop. Answers close their connections then, so that the next
     /// request goes to a process that stays.
     pub stop: CancellationToken,
@@ -70,7 +70,7 @@ impl ClientAddress {
 
 /// Where in a trace a request comes from, as its sender says (W3C Trace Context, 3.2).
 pub fn traceparent(request: &Request) -> Option<&str> {
-    request.header("traceparent").filter(|traceparent| jobs::trace::id_of(traceparent).is_some())
+    request.header("traceparent").filter(|traceparent| jobs::trace::trace_id(traceparent).is_some())
 }
 
 /// Do a request, whatever comes of it.

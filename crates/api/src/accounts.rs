@@ -321,13 +321,13 @@ impl Accounts {
         }
         let spoken = headers
             .get(header::ACCEPT_LANGUAGE)
-            .and_then(|value| Language::of_header(value.to_str().ok()?));
+            .and_then(|value| Language::from_accept_language(value.to_str().ok()?));
         let language = language.map(Language::from).or(spoken).unwrap_or_default();
         let hash = service.passwords.hash(password).await?;
         let user =
             service.database().register(&email, name, hash, language).await.map_err(|error| {
                 match error {
-                    database::Error::Taken => Problem::new(
+                    database::Error::AlreadyExists => Problem::new(
                         StatusCode::CONFLICT,
                         "EMAIL_TAKEN",
                         "Somebody is registered with this e-mail address. Log in instead.",
@@ -406,7 +406,7 @@ impl Accounts {
                 )
                 .into())
             }
-            Rotation::Refused => Err(refused(
+            Rotation::Rejected => Err(refused(
                 "TOKEN_INVALID",
                 "The refresh token is unknown or expired. Log in again.",
             )

@@ -107,7 +107,7 @@ pub struct Parts {
     /// The figures, if they are on this port.
     pub metrics: Option<Metrics>,
     /// Tells where in a trace a request is.
-    pub here: jobs::trace::Here,
+    pub here: jobs::trace::CurrentTraceparent,
     /// Turns when the process has to stop. Requests are still taken then, but no connection is kept
     /// for another.
     pub stop: CancellationToken,

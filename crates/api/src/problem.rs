@@ -135,7 +135,7 @@ impl Problem {
 impl From<database::Error> for Problem {
     fn from(error: database::Error) -> Self {
         match error {
-            database::Error::Corrupt(_) | database::Error::Taken => Self::internal(&error),
+            database::Error::Corrupt(_) | database::Error::AlreadyExists => Self::internal(&error),
             _ => Self::unavailable("The database", &error),
         }
     }

@@ -148,7 +148,7 @@ impl Receiver<'_> {
         }
         let unsupported =
             |code, detail| Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, code, detail);
-        let Some(format) = VideoFormat::of_filename(&filename) else {
+        let Some(format) = VideoFormat::from_filename(&filename) else {
             let accepted = VideoFormat::ALL.map(|format| format!(".{}", format.suffix())).join(" ");
             return Err(unsupported(
                 "UNSUPPORTED_FORMAT",
@@ -198,7 +198,14 @@ impl Receiver<'_> {
                 "the store kept {stored} of {size_bytes} bytes of {key}"
             )));
         }
-        Ok(Video { id, filename, format, path: key.to_string(), size_bytes })
+        Ok(Video {
+            id,
+            filename,
+            format,
+            path: key.to_string(),
+            size_bytes,
+            recipe: jobs::Recipe::default(),
+        })
     }
 
     /// The next piece of the body, if it comes in time.

@@ -125,7 +125,7 @@ impl Uploads {
     ) -> Result<Uploaded, Refusal<UploadRefusals>> {
         let key = idempotency_key.0;
         if let Some(key) = &key
-            && let Some(jobs) = service.database().accepted_before(user.0, key).await?
+            && let Some(jobs) = service.database().find_accepted(user.0, key).await?
         {
             return Ok(accepted(jobs)?);
         }
@@ -165,7 +165,7 @@ async fn accept(
     let accepted = service.database().accept(user, &videos, key.as_deref(), Some(&traceparent));
     let jobs = match accepted.instrument(info_span!("accept")).await? {
         Accepted::New(jobs) => jobs,
-        Accepted::Before(jobs) => {
+        Accepted::Repeated(jobs) => {
             receive::remove(Arc::clone(&service.parts.storage), videos).await;
             jobs
         }

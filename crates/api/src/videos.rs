@@ -119,7 +119,7 @@ impl Videos {
         let state = status.0.map(Into::into);
         // One more than asked for tells whether there is another page.
         let page = Page { state, older_than: cursor.0.map(JobId), limit: limit.0 + 1 };
-        let mut jobs = service.database().jobs_of(user.0, &page).await?;
+        let mut jobs = service.database().list_jobs(user.0, &page).await?;
         let more = jobs.len() as u64 > limit.0;
         jobs.truncate(limit.0 as usize);
         let link = jobs.last().filter(|_| more).map(|last| {
@@ -230,7 +230,7 @@ async fn language(
 ) -> Result<Language, Problem> {
     if let Some(asked) = headers
         .get(header::ACCEPT_LANGUAGE)
-        .and_then(|value| Language::of_header(value.to_str().ok()?))
+        .and_then(|value| Language::from_accept_language(value.to_str().ok()?))
     {
         return Ok(asked);
     }

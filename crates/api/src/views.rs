@@ -1,7 +1,7 @@
 //! Jobs as their owners see them.
 
 use database::Job;
-use database::reading::Change;
+use database::reading::HistoryEntry;
 use jobs::{FailureCode, Language, State, Time};
 use poem_openapi::{Enum, Object};
 use uuid::Uuid;
@@ -128,7 +128,9 @@ impl JobView {
             complete: job.complete,
             warnings: job.warnings,
             error_code: job.error_code.map(|code| code.name().to_owned()),
-            error_message: job.error_code.map(|code: FailureCode| code.words(language).to_owned()),
+            error_message: job
+                .error_code
+                .map(|code: FailureCode| code.user_message(language).to_owned()),
             next_attempt_at: job.next_attempt_at,
             created_at: job.created_at,
             started_at: job.started_at,
@@ -156,8 +158,8 @@ pub struct HistoryLine {
     pub error_code: Option<String>,
 }
 
-impl From<Change> for HistoryLine {
-    fn from(change: Change) -> Self {
+impl From<HistoryEntry> for HistoryLine {
+    fn from(change: HistoryEntry) -> Self {
         Self {
             old_state: change.old_state.map(Into::into),
             new_state: change.new_state.into(),

@@ -67,7 +67,7 @@ async fn look(database: Database, watched: Arc<Mutex<Option<Watched>>>) {
             }
             jobs.keys().copied().collect()
         };
-        let mut found: HashMap<JobId, Job> = match database.some_jobs(&ids).await {
+        let mut found: HashMap<JobId, Job> = match database.jobs_by_id(&ids).await {
             Ok(jobs) => jobs.into_iter().map(|job| (job.id, job)).collect(),
             Err(error) => {
                 warn!(%error, "the watched jobs cannot be read; trying again");

@@ -13,8 +13,8 @@ use broker::{Broker, Queue};
 use database::{Database, Rules};
 use jobs::Clock;
 use jobs::retry::RetryPolicy;
-use notifier::files::Files;
-use notifier::smtp::{self, Smtp};
+use notifier::files::FileMailer;
+use notifier::smtp::{Login, Server, SmtpMailer};
 use notifier::{Mailer, Sender};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use storage::Storage;
@@ -188,7 +188,7 @@ impl Parts {
             }
             warn!("{problem}: a hostile video may access everything that this worker can access");
         }
-        Ok(Isolation::Cell(Cells::of(program)))
+        Ok(Isolation::Cell(Cells::new(program)))
     }
 
     /// Return the configured mailer, an SMTP server or a directory, and the sender of mails.
@@ -196,10 +196,11 @@ impl Parts {
         let mail = &settings.mail;
         let sender = Sender::parse(&mail.from)?;
         let Some(host) = mail.host.clone() else {
-            return Ok((Arc::new(Files::new(settings.data_dir.join("mails"))), sender));
+            return Ok((Arc::new(FileMailer::new(settings.data_dir.join("mails"))), sender));
         };
         let login = mail.user.clone().zip(mail.password.clone());
-        Ok((Arc::new(Smtp::new(smtp::Server { host, port: mail.port, login })), sender))
+        let login = login.map(|(user, password)| Login { user, password });
+        Ok((Arc::new(SmtpMailer::new(Server { host, port: mail.port, login })), sender))
     }
 }
 
@@ -300,8 +301,11 @@ async fn open_broker(settings: &Settings) -> Result<Arc<dyn Broker>> {
 fn cell_program(settings: &settings::Worker) -> Option<Program> {
     // The running program itself, even if its file has been replaced since (proc(5)).
     let path = settings.cell_program.clone().unwrap_or_else(|| "/proc/self/exe".into());
-    let program =
-        Program { path, arguments: vec!["cell".into()], confined: settings.require_sandbox };
+    let program = Program {
+        path,
+        arguments: vec!["cell".into()],
+        require_confinement: settings.require_sandbox,
+    };
     (settings.isolation == settings::Isolation::Cell).then_some(program)
 }
 

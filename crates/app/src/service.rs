@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{field, info, warn};
 use url::Url;
-use worker::upkeep::{self, Upkeep};
+use worker::maintenance::{self, Maintenance};
 use worker::{Isolation, Worker, relay};
 
 use crate::connection::ConnectionAcceptor;
@@ -59,7 +59,7 @@ pub struct RunningService {
     /// Cancelled after the HTTP server has stopped, so that the relay publishes what was accepted
     /// last.
     served: CancellationToken,
-    upkeep: Upkeep,
+    upkeep: Maintenance,
     server: Option<ServerTask>,
     tasks: TaskTracker,
     /// Server of metrics and health. It responds until the service is dropped.
@@ -146,7 +146,7 @@ impl RunningService {
 
     /// Return the background maintenance, which can be run at once.
     #[must_use]
-    pub fn upkeep(&self) -> &Upkeep {
+    pub fn upkeep(&self) -> &Maintenance {
         &self.upkeep
     }
 
@@ -222,12 +222,12 @@ fn page_url(settings: &Settings, listen: SocketAddr) -> Result<Url> {
     Url::parse(&url).with_context(|| format!("PUBLIC_URL: `{url}` is not a URL"))
 }
 
-fn upkeep_of(parts: &Parts) -> Upkeep {
-    Upkeep {
+fn upkeep_of(parts: &Parts) -> Maintenance {
+    Maintenance {
         database: parts.database.clone(),
         storage: parts.storage.clone(),
         broker: parts.broker.clone(),
-        settings: upkeep::Settings::default(),
+        settings: maintenance::Settings::default(),
     }
 }
 
@@ -323,15 +323,13 @@ impl HttpServer {
 
 /// Recover at once what an earlier process left behind in embedded parts. No other process can be
 /// using them.
-async fn recover(settings: &Settings, parts: &Parts, upkeep: &Upkeep) -> Result<()> {
+async fn recover(settings: &Settings, parts: &Parts, upkeep: &Maintenance) -> Result<()> {
     if settings.database.url.is_none() {
-        parts.database.end_leases().await?;
-        while parts.database.reap().await? > 0 {}
-        parts.database.end_holds().await?;
+        parts.database.recover_after_restart().await?;
     }
     if settings.broker.url.is_none() {
-        while parts.database.invite_again(Duration::ZERO).await? > 0 {}
-        while parts.database.tell_again(Duration::ZERO).await? > 0 {}
+        while parts.database.republish_invitations(Duration::ZERO).await? > 0 {}
+        while parts.database.republish_outcomes(Duration::ZERO).await? > 0 {}
     }
     if parts.disk.is_some() {
         let orphans = upkeep.sweep(Duration::ZERO).await?;

@@ -390,6 +390,7 @@ pub(crate) fn created(number: usize) -> TracedMessage {
         video_path: format!("videos/{user_id}/{job_id}/input.mp4"),
         filename: format!("vídeo {number}.mp4"),
         video_size_bytes: number as u64,
+        recipe: jobs::Recipe::default(),
     }))
 }
 

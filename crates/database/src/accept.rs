@@ -1,45 +1,47 @@
-//! Accepting videos: what a 202 promises is what this transaction writes.
+//! Acceptance of videos: everything that the response 202 promises is written in one transaction.
 
 use fail::fail_point;
-use jobs::message::{Created, Event};
-use jobs::{JobId, Message, State, Transition, UserId, VideoFormat};
+use jobs::{JobId, Recipe, State, Transition, UserId, VideoFormat};
 use sea_orm::{
     ActiveModelTrait, ActiveValue, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter,
 };
 use serde_json::json;
 
-use crate::job::{change, record, updated};
-use crate::outbox;
+use crate::change::{Change, record};
+use crate::connection::Database;
+use crate::error::Error;
+use crate::job::Job;
 use crate::rows::{idempotency_key, job};
-use crate::{Database, Error, Job};
 
-/// A video that lies in storage, complete.
+/// Video that is completely stored.
 #[derive(Debug, Clone)]
 pub struct Video {
-    /// The job that it will be.
+    /// Id of the job to create.
     pub id: JobId,
-    /// Its name, made safe.
+    /// Safe file name.
     pub filename: String,
-    /// Its format, by its suffix.
+    /// Format, by the suffix of the name.
     pub format: VideoFormat,
-    /// Its key in storage.
+    /// Storage key.
     pub path: String,
-    /// Its bytes.
+    /// Size in bytes.
     pub size_bytes: u64,
+    /// Frames to extract, and their form.
+    pub recipe: Recipe,
 }
 
-/// What became of an upload.
+/// Result of accepting an upload.
 #[derive(Debug, Clone)]
 pub enum Accepted {
-    /// There are jobs now, in the order of the videos.
+    /// Jobs were created, in the order of the videos.
     New(Vec<Job>),
-    /// Another request with the same idempotency key was accepted before; these are its jobs, and
-    /// the new videos are nobody's.
-    Before(Vec<Job>),
+    /// A request with the same idempotency key was accepted earlier. These are its jobs; no job
+    /// uses the new videos.
+    Repeated(Vec<Job>),
 }
 
 impl Database {
-    /// Make jobs of videos, all or none, and put them before the workers.
+    /// Create and queue a job for each video, all or none.
     pub async fn accept(
         &self,
         user: UserId,
@@ -58,19 +60,18 @@ impl Database {
             };
             match row.insert(&transaction).await.map_err(Error::from) {
                 Ok(_) => {}
-                Err(Error::Taken) => {
-                    // PostgreSQL does nothing more in a transaction that met an error.
+                Err(Error::AlreadyExists) => {
+                    // PostgreSQL rejects all further statements of a failed transaction.
                     transaction.rollback().await?;
-                    return Ok(Accepted::Before(
-                        self.accepted_before(user, key).await?.unwrap_or_default(),
-                    ));
+                    let jobs = self.find_accepted(user, key).await?.unwrap_or_default();
+                    return Ok(Accepted::Repeated(jobs));
                 }
                 Err(error) => return Err(error),
             }
         }
         let mut jobs = Vec::with_capacity(videos.len());
         for video in videos {
-            jobs.push(self.enqueue(&transaction, user, video, traceparent).await?);
+            jobs.push(self.create_job(&transaction, user, video, traceparent).await?);
         }
         fail_point!("accept.before-commit");
         transaction.commit().await?;
@@ -79,19 +80,14 @@ impl Database {
         Ok(Accepted::New(jobs))
     }
 
-    /// The jobs that a request with this key made, if there was one. Those that were deleted since
-    /// are not among them.
-    pub async fn accepted_before(
-        &self,
-        user: UserId,
-        key: &str,
-    ) -> Result<Option<Vec<Job>>, Error> {
+    /// Jobs that a request with this idempotency key created, without those deleted since; `None`
+    /// if no such request was accepted.
+    pub async fn find_accepted(&self, user: UserId, key: &str) -> Result<Option<Vec<Job>>, Error> {
         let found =
             idempotency_key::Entity::find_by_id((user.0, key.to_owned())).one(&self.write).await?;
         let Some(found) = found else { return Ok(None) };
-        let ids: Vec<JobId> = serde_json::from_str(&found.job_ids).map_err(|_| {
-            Error::Corrupt(format!("the jobs of an idempotency key of user {user}"))
-        })?;
+        let ids: Vec<JobId> = serde_json::from_str(&found.job_ids)
+            .map_err(|_| Error::Corrupt(format!("jobs of an idempotency key of user {user}")))?;
         let rows = job::Entity::find()
             .filter(job::Column::Id.is_in(ids.iter().map(|id| id.0)))
             .all(&self.write)
@@ -101,7 +97,7 @@ impl Database {
         Ok(Some(jobs))
     }
 
-    async fn enqueue(
+    async fn create_job(
         &self,
         transaction: &DatabaseTransaction,
         user: UserId,
@@ -117,45 +113,18 @@ impl Database {
             video_format: ActiveValue::Set(video.format.suffix().to_owned()),
             video_path: ActiveValue::Set(video.path.clone()),
             video_size_bytes: ActiveValue::Set(video.size_bytes as i64),
+            recipe: ActiveValue::Set(Some(json!(video.recipe).to_string())),
             traceparent: ActiveValue::Set(traceparent.map(str::to_owned)),
             created_at: ActiveValue::Set(now),
             expires_at: ActiveValue::Set(now + self.rules.retention),
             ..Default::default()
         };
         row.insert(transaction).await?;
-        record(
-            transaction,
-            video.id,
-            None,
-            State::Uploaded,
-            &json!({ "size_bytes": video.size_bytes }),
-            now,
-        )
-        .await?;
+        let size = json!({ "size_bytes": video.size_bytes });
+        record(transaction, video.id, None, State::Uploaded, &size, now).await?;
 
-        let queued = updated(change(video.id, Transition::ENQUEUE), transaction).await?;
-        let job =
-            queued.ok_or_else(|| Error::Corrupt(format!("the state of new job {}", video.id)))?;
-        record(transaction, video.id, Some(State::Uploaded), State::Queued, &json!({}), now)
-            .await?;
-        outbox::put(transaction, self.created(&job), job.traceparent.as_deref(), now).await?;
-        Ok(job)
-    }
-
-    /// The message that invites workers to a job.
-    pub(crate) fn created(&self, job: &Job) -> Message {
-        let event = Event::Created(Created {
-            job_id: job.id,
-            user_id: job.user_id,
-            video_path: job.video_path.clone(),
-            filename: job.filename.clone(),
-            video_size_bytes: job.video_size_bytes,
-        });
-        self.message(job, event)
-    }
-
-    /// A message about a job.
-    pub(crate) fn message(&self, job: &Job, event: Event) -> Message {
-        Message::new(event, self.now(), job.retry_count(), self.rules.retries.max_retries())
+        let change = Change::new(video.id, Transition::ENQUEUE);
+        let queued = self.enqueue(transaction, change, json!({}), now, now).await?;
+        queued.ok_or_else(|| Error::Corrupt(format!("state of new job {}", video.id)))
     }
 }

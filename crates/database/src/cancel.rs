@@ -1,50 +1,43 @@
-//! What users do to their jobs: cancel and delete.
+//! Cancellation and deletion of jobs by their users.
 
-use jobs::message::{Cancelled, Event};
 use jobs::{JobId, State, Transition};
-use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use serde_json::json;
 
-use crate::job::{change, record, updated};
-use crate::outbox;
+use crate::change::Change;
+use crate::connection::Database;
+use crate::error::Error;
+use crate::job::Job;
 use crate::rows::job;
-use crate::{Database, Error, Job};
 
 impl Database {
-    /// Cancel a job that was seen in the state `seen`. None if it is in another by now, or in one
-    /// that cannot be cancelled.
+    /// Cancel a job whose last known state is `seen`. Return `None` if it is in another state by
+    /// now, or in one that cannot be canceled.
     ///
-    /// A worker that has the job learns of it when it renews its lease, and its result cannot be
-    /// written any more.
+    /// A worker that holds the job learns of the cancellation when it renews its lease, and cannot
+    /// record a result anymore.
     pub async fn cancel(&self, id: JobId, seen: State) -> Result<Option<Job>, Error> {
         let Some(transition) = Transition::cancel(seen) else { return Ok(None) };
         let (transaction, now) = (self.begin().await?, self.now());
-        let update = change(id, transition)
-            .col_expr(job::Column::Fence, Expr::col(job::Column::Fence).add(1));
-        let Some(job) = updated(self.ended(update, now), &transaction).await? else {
+        let change = Change::new(id, transition)
+            .increment(job::Column::Fence)
+            .end(now, self.rules.retention);
+        let Some(job) = change.apply(&transaction, |_| json!({}), now).await? else {
             return Ok(None);
         };
-        record(&transaction, id, Some(transition.from()), transition.to(), &json!({}), now).await?;
-        let event = Event::Cancelled(Cancelled {
-            job_id: job.id,
-            user_id: job.user_id,
-            filename: job.filename.clone(),
-        });
-        outbox::put(&transaction, self.message(&job, event), job.traceparent.as_deref(), now)
-            .await?;
+        self.write_to_outbox(&transaction, &job, job.outcome_event()?, now).await?;
         transaction.commit().await?;
         self.wake_relay();
         Ok(Some(job))
     }
 
-    /// Delete a job in a final state, with its history. False if it is in no final state, or gone.
-    /// Its files are orphans from then on.
+    /// Delete a job in a final state, with its history. Its files are orphans from then on. Return
+    /// whether the job was deleted: `false` if it is in no final state or does not exist.
     pub async fn delete(&self, id: JobId) -> Result<bool, Error> {
-        let ended = State::ALL.into_iter().filter(|state| state.is_final()).map(State::name);
+        let is_final = State::ALL.into_iter().filter(|state| state.is_final()).map(State::name);
         let deleted = job::Entity::delete_many()
             .filter(job::Column::Id.eq(id.0))
-            .filter(job::Column::Status.is_in(ended))
+            .filter(job::Column::Status.is_in(is_final))
             .exec(&self.write)
             .await?;
         Ok(deleted.rows_affected > 0)

@@ -1,4 +1,4 @@
-//! How the database is reached.
+//! Connection to PostgreSQL or SQLite, and the rules that all transactions follow.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,16 +15,16 @@ use sea_orm_migration::MigratorTrait;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Notify;
 
-use crate::Error;
+use crate::error::Error;
 
-/// The rules of time that the rows follow.
+/// Time limits that the transactions apply.
 #[derive(Debug, Clone)]
 pub struct Rules {
-    /// When a failed attempt is followed by another.
+    /// Number of attempts and the pauses between them.
     pub retries: RetryPolicy,
-    /// How long a worker has a job without a sign of life.
+    /// Time for which a worker holds a job without renewing its lease.
     pub lease: Duration,
-    /// How long files are kept.
+    /// Time for which the files of a finished job are kept.
     pub retention: Duration,
 }
 
@@ -38,62 +38,32 @@ impl Default for Rules {
     }
 }
 
-/// A connected database. Clones share their connections.
+/// Connected database. Clones share their connections.
 #[derive(Debug, Clone)]
 pub struct Database {
-    /// SQLite has one writer at a time: with one connection nobody ever meets a locked database.
+    /// Connection for writes. SQLite allows one writer at a time; with a single connection no task
+    /// of this process meets a locked database.
     pub(crate) write: DatabaseConnection,
+    /// Connections for reads.
     pub(crate) read: DatabaseConnection,
     pub(crate) clock: Clock,
     pub(crate) rules: Arc<Rules>,
+    /// Notified after each commit that wrote into the outbox.
     outbox: Arc<Notify>,
 }
 
 impl Database {
-    /// Open the SQLite database in a file, which is made if it is not there.
+    /// Open the SQLite database in a file, and create the file if it does not exist.
     pub async fn sqlite(file: &Path, clock: Clock, rules: Rules) -> Result<Self, Error> {
         const READERS: u32 = 4;
-        /// How long one process waits for another that writes.
-        const BUSY: Duration = Duration::from_secs(10);
-        let connect = async |readers: Option<u32>| {
-            let mut options = ConnectOptions::new("sqlite::memory:");
-            let file = file.to_owned();
-            options.sqlx_logging(false).max_connections(readers.unwrap_or(1)).map_sqlx_sqlite_opts(
-                move |options| {
-                    // An accepted upload survives a power cut: WAL alone would let the last commits
-                    // go (SQLite, "PRAGMA synchronous").
-                    options
-                        .in_memory(false)
-                        .shared_cache(false)
-                        .filename(&file)
-                        .create_if_missing(true)
-                        .foreign_keys(true)
-                        .pragma("journal_mode", "WAL")
-                        .pragma("synchronous", "FULL")
-                        .busy_timeout(BUSY)
-                        .read_only(false)
-                },
-            );
-            // Two processes that turn the write-ahead log on at once do not wait for each other,
-            // whatever the time-out says.
-            let began = Instant::now();
-            loop {
-                match sea_orm::Database::connect(options.clone()).await {
-                    Err(error) if is_busy(&error) && began.elapsed() < BUSY => {
-                        tokio::time::sleep(Duration::from_millis(10)).await;
-                    }
-                    connected => return connected,
-                }
-            }
-        };
-        let write = connect(None).await?;
-        let read = connect(Some(READERS)).await?;
+        let write = connect_sqlite(file, 1).await?;
+        let read = connect_sqlite(file, READERS).await?;
         Ok(Self { write, read, clock, rules: Arc::new(rules), outbox: Arc::default() })
     }
 
-    /// Connect to PostgreSQL by a URL such as `postgresql://user:password@host:5432/fiapx`.
+    /// Connect to PostgreSQL at a URL such as `postgresql://user:password@host:5432/fiapx`.
     pub async fn postgres(url: &SecretString, clock: Clock, rules: Rules) -> Result<Self, Error> {
-        // SQLAlchemy's URLs name their driver behind a plus sign; the rest is the same.
+        // URLs of SQLAlchemy name a driver after a plus sign; the rest is equal.
         let url = url.expose_secret();
         let url = url.split_once("://").map_or(url.to_owned(), |(scheme, rest)| {
             let scheme = scheme.split('+').next().unwrap_or(scheme);
@@ -105,7 +75,7 @@ impl Database {
             .max_connections(16)
             .acquire_timeout(Duration::from_secs(10))
             .connect_timeout(Duration::from_secs(10));
-        let write = sea_orm::Database::connect(options).await.map_err(of_connecting)?;
+        let write = sea_orm::Database::connect(options).await.map_err(connection_error)?;
         Ok(Self {
             read: write.clone(),
             write,
@@ -115,29 +85,29 @@ impl Database {
         })
     }
 
-    /// Bring the schema up to date, all of it or nothing. Safe to run twice, also by several
-    /// processes at once.
+    /// Apply all pending migrations in one transaction. Several processes may do so at once.
     ///
     /// # Errors
-    /// [`Error::LaterSchema`] if the schema is that of a later program.
+    /// [`Error::LaterSchema`] if a later program has migrated the database.
     pub async fn migrate(&self) -> Result<(), Error> {
         let transaction = self.begin().await?;
         if transaction.get_database_backend() == DbBackend::Postgres {
-            // On SQLite nobody else writes during this transaction; on PostgreSQL its lock keeps
-            // others out. The number names the lock and means nothing.
+            // On SQLite this transaction is the only writer; on PostgreSQL an advisory lock keeps
+            // other processes out. Its number is arbitrary.
             transaction.execute_unprepared("SELECT pg_advisory_xact_lock(7394012658)").await?;
         }
-        Migrator::up(&transaction, None).await.map_err(of_schema)?;
+        Migrator::up(&transaction, None).await.map_err(migration_error)?;
         Ok(transaction.commit().await?)
     }
 
-    /// Whether the database answers and its schema has all that this program needs. That of a later
-    /// program has: while processes are replaced, those of both work on it.
+    /// Check that the database answers and that its schema has everything this program needs. The
+    /// schema of a later program has: both versions run on it while processes are replaced.
     ///
     /// # Errors
-    /// [`Error::Schema`] if the schema is that of an earlier program.
+    /// [`Error::Schema`] if migrations are pending.
     pub async fn check(&self) -> Result<(), Error> {
-        match Migrator::get_pending_migrations_read_only(&self.read).await.map_err(of_schema) {
+        match Migrator::get_pending_migrations_read_only(&self.read).await.map_err(migration_error)
+        {
             Ok(pending) if pending.is_empty() => Ok(()),
             Ok(_) => Err(Error::Schema),
             Err(Error::LaterSchema) => Ok(()),
@@ -145,35 +115,36 @@ impl Database {
         }
     }
 
-    /// The clock that the rows follow.
+    /// Clock that sets all times in the database.
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// The rules that the rows follow.
+    /// Time limits that the transactions apply.
     #[must_use]
     pub fn rules(&self) -> &Rules {
         &self.rules
     }
 
-    /// Wait until this process has put something into the outbox.
+    /// Wait until this process has written into the outbox.
     pub async fn outbox_filled(&self) {
         self.outbox.notified().await;
     }
 
+    /// Current time of the clock.
     pub(crate) fn now(&self) -> Time {
         self.clock.now()
     }
 
-    /// Tell the relay of this process that there is work. To be called after the commit.
+    /// Wake the relay of this process. Must be called after the commit.
     pub(crate) fn wake_relay(&self) {
         self.outbox.notify_one();
     }
 
+    /// Begin a transaction that writes.
     pub(crate) async fn begin(&self) -> Result<DatabaseTransaction, Error> {
-        // A deferred transaction that reads before it writes can fail half-way
-        // (SQLITE_BUSY_SNAPSHOT).
+        // A deferred transaction that reads before it writes can fail with SQLITE_BUSY_SNAPSHOT.
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
@@ -182,8 +153,41 @@ impl Database {
     }
 }
 
-/// While nobody answers, the pool tries again and again, and then tells only that it has given up.
-fn of_connecting(error: DbErr) -> Error {
+/// Time for which a process waits for another one that writes to the same SQLite database.
+const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Open a pool of connections to an SQLite database.
+async fn connect_sqlite(file: &Path, connections: u32) -> Result<DatabaseConnection, DbErr> {
+    let mut options = ConnectOptions::new("sqlite::memory:");
+    let file = file.to_owned();
+    options.sqlx_logging(false).max_connections(connections).map_sqlx_sqlite_opts(move |options| {
+        // `synchronous=FULL` makes a commit survive a power failure; the default of WAL mode
+        // may lose the last ones (SQLite, "PRAGMA synchronous").
+        options
+            .in_memory(false)
+            .shared_cache(false)
+            .filename(&file)
+            .create_if_missing(true)
+            .foreign_keys(true)
+            .pragma("journal_mode", "WAL")
+            .pragma("synchronous", "FULL")
+            .busy_timeout(SQLITE_BUSY_TIMEOUT)
+            .read_only(false)
+    });
+    // The busy timeout does not apply when two processes switch to the write-ahead log at once.
+    let began = Instant::now();
+    loop {
+        match sea_orm::Database::connect(options.clone()).await {
+            Err(error) if is_busy(&error) && began.elapsed() < SQLITE_BUSY_TIMEOUT => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            connected => return connected,
+        }
+    }
+}
+
+/// Map the timeout of the pool, which retries while no server answers and drops the cause.
+fn connection_error(error: DbErr) -> Error {
     match &error {
         DbErr::Conn(RuntimeErr::SqlxError(cause)) if matches!(**cause, SqlxError::PoolTimedOut) => {
             Error::Unreachable
@@ -192,14 +196,14 @@ fn of_connecting(error: DbErr) -> Error {
     }
 }
 
-/// The migrator has an error of its own for one case only: the database knows of changes that this
-/// program does not.
-fn of_schema(error: DbErr) -> Error {
+/// Map errors of the migrator. It uses `DbErr::Custom` only if the database has migrations that
+/// this program does not know.
+fn migration_error(error: DbErr) -> Error {
     if matches!(error, DbErr::Custom(_)) { Error::LaterSchema } else { error.into() }
 }
 
-/// Whether another process has the SQLite database to itself (SQLITE_BUSY, the low byte of SQLite's
-/// result codes).
+/// Whether another process has locked the SQLite database (SQLITE_BUSY is the low byte of SQLite's
+/// extended result codes).
 fn is_busy(error: &DbErr) -> bool {
     let DbErr::Conn(RuntimeErr::SqlxError(error)) = error else { return false };
     let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());

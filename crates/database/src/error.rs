@@ -1,29 +1,31 @@
-//! What can go wrong with the database.
+//! Errors of the database.
 
 use sea_orm::{DbErr, SqlErr};
 
-/// Why a transaction did not happen.
+/// Reason why a transaction was not committed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Something that has to be unique is there already.
-    #[error("there is one already")]
-    Taken,
-    /// The database could not be reached, or refused. Its words are those of the causes, too.
+    /// A unique value exists already.
+    #[error("the entry exists already")]
+    AlreadyExists,
+    /// The database rejected a statement or broke the connection. The message includes the causes,
+    /// so there is no `source()`.
     #[error("the database failed: {0}")]
     Database(DbErr),
-    /// Nobody took a connection in time.
-    #[error("nobody answers at its host and port")]
+    /// No server accepted a connection in time.
+    #[error("no database server answers at this host and port")]
     Unreachable,
-    /// A row holds what no version of this program writes.
-    #[error("the database holds what cannot be understood: {0}")]
+    /// A row holds a value that no version of this program writes.
+    #[error("the database holds an invalid value: {0}")]
     Corrupt(String),
     /// The schema is older than this program.
     #[error("the database's schema is older than this program: run `fiapx migrate`")]
     Schema,
     /// The schema is newer than this program.
     #[error(
-        "the database's schema is newer than this program: run the program that made it, or a later one"
+        "the database's schema is newer than this program: run the program that migrated it, \
+         or a later one"
     )]
     LaterSchema,
 }
@@ -31,7 +33,7 @@ pub enum Error {
 impl From<DbErr> for Error {
     fn from(error: DbErr) -> Self {
         match error.sql_err() {
-            Some(SqlErr::UniqueConstraintViolation(_)) => Self::Taken,
+            Some(SqlErr::UniqueConstraintViolation(_)) => Self::AlreadyExists,
             _ => Self::Database(error),
         }
     }

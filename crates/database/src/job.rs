@@ -1,82 +1,123 @@
-//! A job as its row says, in the words of the vocabulary.
+//! Jobs, and the events that messages announce about them.
 
-use jobs::{FailureCode, JobId, State, Time, Transition, UserId};
-use sea_orm::sea_query::Expr;
-use sea_orm::{
-    ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter,
-    UpdateMany,
-};
-use serde_json::Value;
+use jobs::message::{Cancelled, Completed, Created, Event, Failed};
+use jobs::{FailureCode, JobId, Language, Recipe, State, Time, UserId};
 
-use crate::Error;
-use crate::rows::{job, job_event};
+use crate::error::Error;
+use crate::rows::job;
 
-/// A job.
+/// Job, as its row describes it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
-    /// Its name.
+    /// Id of the job.
     pub id: JobId,
-    /// Whose it is.
+    /// Id of the owner.
     pub user_id: UserId,
-    /// Where it stands.
+    /// State of the job.
     pub state: State,
-    /// The video's name, as its owner knows it.
-    pub filename: String,
-    /// The video's suffix.
-    pub video_format: String,
-    /// Key of the video in storage.
-    pub video_path: String,
-    /// Bytes of the video.
-    pub video_size_bytes: u64,
-    /// Key of the archive in storage.
-    pub zip_path: Option<String>,
-    /// Bytes of the archive.
-    pub zip_size_bytes: Option<u64>,
-    /// Pictures in the archive.
-    pub frame_count: Option<u64>,
-    /// Whether nothing is missing in the archive and nothing damaged.
-    pub complete: Option<bool>,
-    /// What a careful user should know of the archive.
-    pub warnings: Vec<String>,
-    /// Seconds that the successful attempt took.
-    pub processing_time_seconds: Option<f64>,
-    /// Pictures done in the current attempt.
-    pub progress_done: u64,
-    /// Pictures that the video promises.
-    pub progress_expected: Option<u64>,
-    /// Why the last attempt failed.
-    pub error_code: Option<FailureCode>,
-    /// The same in the words of whoever met the error.
-    pub error_message: Option<String>,
-    /// Attempts so far.
+    /// Number of attempts so far.
     pub attempt: u32,
-    /// Rises with every claim and cancellation; what carries an older one has lost the job.
+    /// Fence: raised by every claim, cancellation and requeue. A claim with an older fence has lost
+    /// the job.
     pub fence: i64,
-    /// When the next attempt may begin, if one failed.
+    /// Earliest start of the next attempt after a failure.
     pub next_attempt_at: Option<Time>,
-    /// The W3C trace context of the upload.
-    pub traceparent: Option<String>,
-    /// When the video was accepted.
+    /// Reason why the last attempt failed.
+    pub error_code: Option<FailureCode>,
+    /// Technical message of that failure.
+    pub error_message: Option<String>,
+    /// Time of acceptance.
     pub created_at: Time,
-    /// When the first attempt began.
+    /// Start of the first attempt.
     pub started_at: Option<Time>,
-    /// When the job reached a final state.
+    /// Time at which the job reached a final state.
     pub completed_at: Option<Time>,
-    /// Until when files are kept.
+    /// End of the retention period of the files.
     pub expires_at: Time,
+    /// Number of frames done in the current attempt.
+    pub progress_done: u64,
+    /// Number of frames that the video promises.
+    pub progress_expected: Option<u64>,
+    /// File name of the video.
+    pub filename: String,
+    /// Suffix of the video's file name.
+    pub video_format: String,
+    /// Storage key of the video.
+    pub video_path: String,
+    /// Size of the video in bytes.
+    pub video_size_bytes: u64,
+    /// Frames to extract, and their form.
+    pub recipe: Recipe,
+    /// W3C trace context of the upload.
+    pub traceparent: Option<String>,
+    /// Storage key of the archive.
+    pub zip_path: Option<String>,
+    /// Size of the archive in bytes.
+    pub zip_size_bytes: Option<u64>,
+    /// Number of frames in the archive.
+    pub frame_count: Option<u64>,
+    /// Whether the archive has every frame that the video promises, undamaged.
+    pub complete: Option<bool>,
+    /// Warnings about the archive, as English sentences.
+    pub warnings: Vec<String>,
+    /// Duration of the successful attempt, in seconds.
+    pub processing_time_seconds: Option<f64>,
 }
 
 impl Job {
-    /// Attempts after the first.
+    /// Number of attempts after the first.
     #[must_use]
     pub fn retry_count(&self) -> u32 {
         self.attempt.saturating_sub(1)
     }
 
-    /// The id of the trace that the upload belongs to.
+    /// Id of the trace that the upload belongs to.
     #[must_use]
     pub fn trace_id(&self) -> Option<&str> {
-        jobs::trace::id_of(self.traceparent.as_deref()?)
+        jobs::trace::trace_id(self.traceparent.as_deref()?)
+    }
+
+    /// Event that invites workers to the job.
+    pub(crate) fn created_event(&self) -> Event {
+        Event::Created(Created {
+            job_id: self.id,
+            user_id: self.user_id,
+            video_path: self.video_path.clone(),
+            filename: self.filename.clone(),
+            video_size_bytes: self.video_size_bytes,
+            recipe: self.recipe.clone(),
+        })
+    }
+
+    /// Event that announces the final state of the job.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the job is in no such state, or lacks a value that belongs to it.
+    pub(crate) fn outcome_event(&self) -> Result<Event, Error> {
+        let (job_id, user_id, filename) = (self.id, self.user_id, self.filename.clone());
+        let event = match self.state {
+            State::Done => self.completed().map(Event::Completed),
+            State::Failed => self.error_code.map(|error_code| {
+                let error_message = error_code.user_message(Language::En).to_owned();
+                Event::Failed(Failed { job_id, user_id, filename, error_code, error_message })
+            }),
+            State::Cancelled => Some(Event::Cancelled(Cancelled { job_id, user_id, filename })),
+            _ => None,
+        };
+        event.ok_or_else(|| Error::Corrupt(format!("outcome of job {job_id}")))
+    }
+
+    fn completed(&self) -> Option<Completed> {
+        Some(Completed {
+            job_id: self.id,
+            user_id: self.user_id,
+            filename: self.filename.clone(),
+            zip_path: self.zip_path.clone()?,
+            zip_size_bytes: self.zip_size_bytes?,
+            frame_count: self.frame_count?,
+            complete: self.complete?,
+            processing_time_seconds: self.processing_time_seconds?,
+        })
     }
 }
 
@@ -88,14 +129,18 @@ impl TryFrom<job::Model> for Job {
         Ok(Self {
             id: JobId(row.id),
             user_id: UserId(row.user_id),
-            state: row.status.parse().map_err(|_| corrupt("the state"))?,
-            warnings: serde_json::from_str(&row.warnings).map_err(|_| corrupt("the warnings"))?,
+            state: row.status.parse().map_err(|_| corrupt("state"))?,
+            warnings: serde_json::from_str(&row.warnings).map_err(|_| corrupt("warnings"))?,
             error_code: row
                 .error_code
                 .as_deref()
                 .map(str::parse)
                 .transpose()
-                .map_err(|_| corrupt("the failure code"))?,
+                .map_err(|_| corrupt("failure code"))?,
+            recipe: match &row.recipe {
+                Some(recipe) => serde_json::from_str(recipe).map_err(|_| corrupt("recipe"))?,
+                None => Recipe::default(),
+            },
             filename: row.filename,
             video_format: row.video_format,
             video_path: row.video_path,
@@ -118,42 +163,4 @@ impl TryFrom<job::Model> for Job {
             expires_at: row.expires_at,
         })
     }
-}
-
-/// The beginning of an update that takes a job through a transition, and touches it only if it is
-/// in the state before.
-pub(crate) fn change(id: JobId, transition: Transition) -> UpdateMany<job::Entity> {
-    job::Entity::update_many()
-        .col_expr(job::Column::Status, Expr::value(transition.to().name()))
-        .filter(job::Column::Id.eq(id.0))
-        .filter(job::Column::Status.eq(transition.from().name()))
-}
-
-/// Run an update of at most one job and give the job as it is now.
-pub(crate) async fn updated(
-    update: UpdateMany<job::Entity>,
-    on: &impl ConnectionTrait,
-) -> Result<Option<Job>, Error> {
-    update.exec_with_returning(on).await?.pop().map(Job::try_from).transpose()
-}
-
-/// Write a line into a job's history.
-pub(crate) async fn record(
-    on: &impl ConnectionTrait,
-    id: JobId,
-    old: Option<State>,
-    new: State,
-    metadata: &Value,
-    at: Time,
-) -> Result<(), Error> {
-    let row = job_event::ActiveModel {
-        id: ActiveValue::NotSet,
-        job_id: ActiveValue::Set(id.0),
-        old_state: ActiveValue::Set(old.map(|state| state.name().to_owned())),
-        new_state: ActiveValue::Set(new.name().to_owned()),
-        metadata: ActiveValue::Set(metadata.to_string()),
-        created_at: ActiveValue::Set(at),
-    };
-    row.insert(on).await?;
-    Ok(())
 }

@@ -1,28 +1,29 @@
-//! Rows and transactions, on PostgreSQL or SQLite. The database is the truth about every job;
+//! Rows and transactions, on PostgreSQL or SQLite. The database holds the state of every job;
 //! messages and files follow it.
 //!
-//! Each module is one thing that happens to a job or a user, as one transaction: [`users`],
-//! [`sessions`], [`accept`] an upload, [`outbox`], an [`attempt`] of a worker from claim to finish,
-//! [`cancel`], [`reading`] for users, [`notifications`], [`recovery`], [`retention`], and what an
-//! [`operator`] does. What may follow what is decided by [`jobs::Transition`] and refused by a
-//! trigger of the database besides.
+//! Each module holds the transactions of one topic: [`sessions`] and [`users`], [`accept`] for
+//! uploads, [`attempt`] for workers, [`cancel`] and [`reading`] for users, the [`outbox`],
+//! [`notifications`], [`operator`] requests, [`recovery`] and [`retention`]. [`jobs::Transition`]
+//! decides which changes of state are legal, and a trigger of the database rejects all others.
 
-// In the order in which a job meets them.
-mod connection;
+// In dependency order: a module uses only modules above it.
+mod error;
 mod rows;
+mod connection;
 mod job;
-pub mod users;
-pub mod sessions;
-pub mod accept;
+mod change;
 pub mod outbox;
+mod queue;
+pub mod sessions;
+pub mod users;
+pub mod reading;
+pub mod accept;
 pub mod attempt;
 pub mod cancel;
-pub mod reading;
 pub mod notifications;
+pub mod operator;
 pub mod recovery;
 pub mod retention;
-pub mod operator;
-mod error;
 #[cfg(test)]
 mod conformance;
 

@@ -1,48 +1,52 @@
-//! Notifications: one row for each outcome of a job that a user is told of, whatever the broker
-//! repeats.
+//! Notifications of users about the outcomes of their jobs: one for each outcome, even if the
+//! broker delivers its message several times.
 
 use std::time::Duration;
 
-use jobs::{JobId, State, Time, UserId};
+use jobs::message::Failed;
+use jobs::{JobId, State, Time};
 use sea_orm::sea_query::{Expr, ExprTrait, LockBehavior, LockType, OnConflict, Query};
 use sea_orm::{ActiveValue, ColumnTrait, EntityTrait, Order, QueryFilter, QuerySelect};
 use uuid::Uuid;
 
-use crate::rows::{job, notification, only};
+use crate::connection::Database;
+use crate::error::Error;
+use crate::job::Job;
+use crate::rows::{job, notification, restrict_to};
 use crate::users::User;
-use crate::{Database, Error, Job, operator};
 
+/// Status of a notification that is not sent yet.
 pub(crate) const PENDING: &str = "PENDING";
 const SENT: &str = "SENT";
 const FAILED: &str = "FAILED";
 
-/// A mail that is due.
+/// Notification that is due.
 #[derive(Debug, Clone)]
-pub struct Due {
-    /// Names the notification; the same in every attempt.
+pub struct DueNotification {
+    /// Id of the notification, equal in all attempts.
     pub id: Uuid,
-    /// The job as it is now.
+    /// Current row of the job.
     pub job: Job,
-    /// Who is to be told.
+    /// Recipient.
     pub user: User,
-    /// Attempts so far, this one included.
+    /// Number of attempts to send it, including this one.
     pub attempts: u32,
-    /// When the outcome was noted.
+    /// Time at which the notification was created.
     pub created_at: Time,
 }
 
 impl Database {
-    /// Note that a user has to be told of an outcome. Once is enough: a repetition does nothing.
-    pub async fn notify(&self, job: JobId, event_type: &str) -> Result<(), Error> {
+    /// Create the notification of an outcome. Repetitions have no effect.
+    pub async fn create_notification(&self, job: JobId, event_type: &str) -> Result<(), Error> {
         let (transaction, now) = (self.begin().await?, self.now());
-        // Locked, so that no operator puts the job back between this look and the note.
+        // Locked, so that no operator queues the job again before the notification is created.
         let known = job::Entity::find_by_id(job.0).lock(LockType::Share).one(&transaction).await?;
         let Some(known) = known else {
-            // Its user has deleted it in the meantime and knows.
+            // The user has deleted the job.
             return Ok(());
         };
-        if event_type == operator::OUTCOME && known.status != State::Failed.name() {
-            // An operator has put it back in the meantime, so this is no outcome any more.
+        if event_type == Failed::EVENT_TYPE && known.status != State::Failed.name() {
+            // An operator has queued the job again, which revokes its failure.
             return Ok(());
         }
         let row = notification::ActiveModel {
@@ -67,9 +71,13 @@ impl Database {
         Ok(transaction.commit().await?)
     }
 
-    /// Take mails that are due. Whoever has taken them has `hold` to send them; then they are due
-    /// again.
-    pub async fn take_notifications(&self, most: u64, hold: Duration) -> Result<Vec<Due>, Error> {
+    /// Take at most `limit` notifications that are due. The caller has to send them within `hold`;
+    /// after that they are due again.
+    pub async fn take_notifications(
+        &self,
+        limit: u64,
+        hold: Duration,
+    ) -> Result<Vec<DueNotification>, Error> {
         let now = self.now();
         let due = Query::select()
             .column(notification::Column::Id)
@@ -80,7 +88,7 @@ impl Database {
                     .and(notification::Column::NextAttemptAt.lte(now)),
             )
             .order_by(notification::Column::NextAttemptAt, Order::Asc)
-            .limit(most)
+            .limit(limit)
             .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
             .to_owned();
         let update = notification::Entity::update_many()
@@ -89,13 +97,14 @@ impl Database {
                 notification::Column::Attempts,
                 Expr::col(notification::Column::Attempts).add(1),
             );
-        let rows =
-            only(update, notification::Column::Id, due).exec_with_returning(&self.write).await?;
-        let mut mails = Vec::with_capacity(rows.len());
+        let rows = restrict_to(update, notification::Column::Id, due)
+            .exec_with_returning(&self.write)
+            .await?;
+        let mut taken = Vec::with_capacity(rows.len());
         for row in rows {
             let Some(job) = self.job(JobId(row.job_id)).await? else { continue };
-            let Some(user) = self.user(UserId(job.user_id.0)).await? else { continue };
-            mails.push(Due {
+            let Some(user) = self.user(job.user_id).await? else { continue };
+            taken.push(DueNotification {
                 id: row.id,
                 job,
                 user,
@@ -103,11 +112,11 @@ impl Database {
                 created_at: row.created_at,
             });
         }
-        Ok(mails)
+        Ok(taken)
     }
 
-    /// The mail is out.
-    pub async fn notification_sent(&self, id: Uuid) -> Result<(), Error> {
+    /// Record that a notification was sent.
+    pub async fn mark_notification_sent(&self, id: Uuid) -> Result<(), Error> {
         let now = self.now();
         notification::Entity::update_many()
             .col_expr(notification::Column::Status, Expr::value(SENT))
@@ -118,9 +127,9 @@ impl Database {
         Ok(())
     }
 
-    /// The mail could not be sent. It is tried again after `pause`; without one it is kept as
-    /// failed.
-    pub async fn notification_failed(
+    /// Record that a notification could not be sent. It is due again after `pause`; without a pause
+    /// it has failed and is kept.
+    pub async fn record_notification_failure(
         &self,
         id: Uuid,
         error: &str,

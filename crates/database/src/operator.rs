@@ -1,33 +1,31 @@
-//! What operators do: look at jobs that failed, and put them back once the cause is mended.
+//! Functions for operators: list failed jobs and queue them again.
 
-use jobs::{FailureCode, JobId, State, Time, Transition};
-use sea_orm::sea_query::{Expr, ExprTrait};
+use jobs::message::Failed;
+use jobs::{FailureCode, JobId, State, Transition};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde_json::json;
 
-use crate::job::{change, record, updated};
-use crate::outbox::put;
+use crate::change::Change;
+use crate::connection::Database;
+use crate::error::Error;
+use crate::job::Job;
 use crate::rows::{job, notification, outbox};
-use crate::{Database, Error, Job};
 
-/// The outcome that is undone.
-pub(crate) const OUTCOME: &str = "job.failed";
-
-/// What came of the wish to put a job back.
+/// Result of queueing a failed job again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PutBack {
-    /// It waits for a worker again.
+pub enum Requeue {
+    /// The job waits for a worker again.
     Queued,
-    /// It is in another state than FAILED. Nothing was changed.
-    Is(State),
-    /// Its time is over: its video is removed, or about to be. Nothing was changed.
-    Over,
-    /// There is no such job.
-    Unknown,
+    /// The job is in this state and not in FAILED. Nothing was changed.
+    NotFailed(State),
+    /// The retention period of the video has ended. Nothing was changed.
+    Expired,
+    /// No such job exists.
+    NotFound,
 }
 
 impl Database {
-    /// Jobs that failed for good, by this code if there is one; those that failed last come first.
+    /// Jobs in state FAILED, optionally only those with a certain code; the latest failure first.
     pub async fn failed_jobs(
         &self,
         code: Option<FailureCode>,
@@ -37,13 +35,17 @@ impl Database {
         if let Some(code) = code {
             query = query.filter(job::Column::ErrorCode.eq(code.name()));
         }
-        let last_first =
-            query.order_by_desc(job::Column::CompletedAt).order_by_desc(job::Column::Id);
-        last_first.limit(limit).all(&self.read).await?.into_iter().map(Job::try_from).collect()
+        let rows = query
+            .order_by_desc(job::Column::CompletedAt)
+            .order_by_desc(job::Column::Id)
+            .limit(limit)
+            .all(&self.read)
+            .await?;
+        rows.into_iter().map(Job::try_from).collect()
     }
 
-    /// The jobs that failed by this code and whose time is not over.
-    pub async fn retryable(&self, code: FailureCode) -> Result<Vec<JobId>, Error> {
+    /// Jobs that failed with this code and whose videos are kept.
+    pub async fn requeueable_jobs(&self, code: FailureCode) -> Result<Vec<JobId>, Error> {
         let rows = job::Entity::find()
             .filter(job::Column::Status.eq(State::Failed.name()))
             .filter(job::Column::ErrorCode.eq(code.name()))
@@ -55,60 +57,46 @@ impl Database {
         Ok(rows.into_iter().map(|row| JobId(row.id)).collect())
     }
 
-    /// Put a job that failed before the workers again, as if nobody had tried it: with all
-    /// attempts, at once, its files kept as long as those of a new one. Its user is told of the new
-    /// outcome, and of the old one no more if that has not happened yet.
-    pub async fn put_back(&self, id: JobId) -> Result<PutBack, Error> {
+    /// Queue a failed job again as if it had never been tried: with all attempts, due at once, and
+    /// with a new retention period. Its failure is not announced anymore if that has not happened
+    /// yet; its next outcome is.
+    pub async fn requeue(&self, id: JobId) -> Result<Requeue, Error> {
         let (transaction, now) = (self.begin().await?, self.now());
-        let update = change(id, Transition::PUT_BACK)
-            .col_expr(job::Column::Attempt, Expr::value(0))
-            // What still comes from a worker that lost the job stays stale.
-            .col_expr(job::Column::Fence, Expr::col(job::Column::Fence).add(1))
-            .col_expr(job::Column::Worker, Expr::value(None::<String>))
-            .col_expr(job::Column::NextAttemptAt, Expr::value(now))
-            .col_expr(job::Column::ProgressDone, Expr::value(0))
-            .col_expr(job::Column::ErrorCode, Expr::value(None::<String>))
-            .col_expr(job::Column::ErrorMessage, Expr::value(None::<String>))
-            .col_expr(job::Column::CompletedAt, Expr::value(None::<Time>))
-            .col_expr(job::Column::ExpiresAt, Expr::value(now + self.rules.retention))
-            .filter(job::Column::FilesRemoved.eq(false))
-            .filter(job::Column::ExpiresAt.gt(now));
-        let Some(job) = updated(update, &transaction).await? else {
-            let found = job::Entity::find_by_id(id.0)
-                .one(&transaction)
-                .await?
-                .map(Job::try_from)
-                .transpose()?;
-            return Ok(match found.map(|job| job.state) {
-                None => PutBack::Unknown,
-                Some(State::Failed) => PutBack::Over,
-                Some(state) => PutBack::Is(state),
+        let change = Change::new(id, Transition::REQUEUE)
+            .set(job::Column::Attempt, 0)
+            // Invalidates the claims of all earlier workers.
+            .increment(job::Column::Fence)
+            .clear(job::Column::Worker)
+            .set(job::Column::NextAttemptAt, now)
+            .set(job::Column::ProgressDone, 0)
+            .clear(job::Column::ErrorCode)
+            .clear(job::Column::ErrorMessage)
+            .clear(job::Column::CompletedAt)
+            .set(job::Column::ExpiresAt, now + self.rules.retention)
+            .only_if(job::Column::FilesRemoved.eq(false))
+            .only_if(job::Column::ExpiresAt.gt(now));
+        let metadata = json!({ "by": "operator" });
+        if self.enqueue(&transaction, change, metadata, now, now).await?.is_none() {
+            let row = job::Entity::find_by_id(id.0).one(&transaction).await?;
+            return Ok(match row.map(Job::try_from).transpose()?.map(|job| job.state) {
+                None => Requeue::NotFound,
+                Some(State::Failed) => Requeue::Expired,
+                Some(state) => Requeue::NotFailed(state),
             });
-        };
-        // An outcome is told once. What is noted of this one would keep the next failure from being
-        // told.
+        }
+        // Each outcome is announced once; traces of this failure would suppress the next one.
         outbox::Entity::delete_many()
             .filter(outbox::Column::JobId.eq(id.0))
-            .filter(outbox::Column::EventType.eq(OUTCOME))
+            .filter(outbox::Column::EventType.eq(Failed::EVENT_TYPE))
             .exec(&transaction)
             .await?;
         notification::Entity::delete_many()
             .filter(notification::Column::JobId.eq(id.0))
-            .filter(notification::Column::EventType.eq(OUTCOME))
+            .filter(notification::Column::EventType.eq(Failed::EVENT_TYPE))
             .exec(&transaction)
             .await?;
-        record(
-            &transaction,
-            id,
-            Some(State::Failed),
-            State::Queued,
-            &json!({ "by": "operator" }),
-            now,
-        )
-        .await?;
-        put(&transaction, self.created(&job), job.traceparent.as_deref(), now).await?;
         transaction.commit().await?;
         self.wake_relay();
-        Ok(PutBack::Queued)
+        Ok(Requeue::Queued)
     }
 }

@@ -1,31 +1,34 @@
-//! The outbox: messages that were decided on in a transaction and wait for the broker.
+//! Outbox: messages that a transaction wrote and that wait for their publication by the relay.
 
 use std::time::Duration;
 
-use jobs::{Message, State, Time};
+use jobs::message::Event;
+use jobs::{Message, Time};
 use sea_orm::sea_query::{Expr, ExprTrait, LockBehavior, LockType, Query};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue, ColumnTrait, Condition, ConnectionTrait, EntityTrait,
-    QueryFilter, QueryOrder, QuerySelect,
+    ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter,
+    QueryOrder,
 };
 use uuid::Uuid;
 
-use crate::rows::{job, only, outbox};
-use crate::{Database, Error, Job};
+use crate::connection::Database;
+use crate::error::Error;
+use crate::job::Job;
+use crate::rows::{job, outbox, restrict_to};
 
-/// A message on its way to the broker.
+/// Message on its way to the broker.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
-    /// Names the row.
+    /// Id of the row.
     pub id: Uuid,
-    /// The message.
+    /// Message to publish.
     pub message: Message,
-    /// The W3C trace context that it belongs to.
+    /// W3C trace context of the message.
     pub traceparent: Option<String>,
 }
 
-/// Put a message into the outbox, to be published at `run_after` or later.
-pub(crate) async fn put(
+/// Insert a message that is due at `run_after`.
+pub(crate) async fn insert(
     on: &impl ConnectionTrait,
     message: Message,
     traceparent: Option<&str>,
@@ -47,24 +50,37 @@ pub(crate) async fn put(
 }
 
 impl Database {
-    /// Take messages that are due, the oldest first. Whoever has taken them has `hold` to publish
-    /// them; then they are due again.
-    pub async fn take_outgoing(&self, most: u64, hold: Duration) -> Result<Vec<Outgoing>, Error> {
+    /// Write a message about a job into the outbox, due at `due`.
+    pub(crate) async fn write_to_outbox(
+        &self,
+        on: &impl ConnectionTrait,
+        job: &Job,
+        event: Event,
+        due: Time,
+    ) -> Result<(), Error> {
+        let max_retries = self.rules.retries.max_retries();
+        let message = Message::new(event, self.now(), job.retry_count(), max_retries);
+        insert(on, message, job.traceparent.as_deref(), due).await
+    }
+
+    /// Take at most `limit` messages that are due, oldest first. The caller has to publish them
+    /// within `hold`; after that they are due again.
+    pub async fn take_outgoing(&self, limit: u64, hold: Duration) -> Result<Vec<Outgoing>, Error> {
         let now = self.now();
-        // PostgreSQL passes over rows that another relay is taking; SQLite has no row locks and one
-        // writer.
+        // PostgreSQL skips rows that another relay is taking; SQLite has a single writer and needs
+        // no row locks.
         let due = Query::select()
             .column(outbox::Column::Id)
             .from(outbox::Entity)
             .cond_where(outbox::Column::RunAfter.lte(now))
             .order_by(outbox::Column::RunAfter, sea_orm::Order::Asc)
-            .limit(most)
+            .limit(limit)
             .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
             .to_owned();
         let update = outbox::Entity::update_many()
             .col_expr(outbox::Column::RunAfter, Expr::value(now + hold));
         let mut rows =
-            only(update, outbox::Column::Id, due).exec_with_returning(&self.write).await?;
+            restrict_to(update, outbox::Column::Id, due).exec_with_returning(&self.write).await?;
         rows.sort_by_key(|row| (row.created_at, row.id));
         rows.into_iter()
             .map(|row| {
@@ -75,8 +91,11 @@ impl Database {
             .collect()
     }
 
-    /// The broker has taken responsibility for these.
-    pub async fn published(&self, ids: impl IntoIterator<Item = Uuid> + Send) -> Result<(), Error> {
+    /// Delete messages that the broker has confirmed.
+    pub async fn mark_published(
+        &self,
+        ids: impl IntoIterator<Item = Uuid> + Send,
+    ) -> Result<(), Error> {
         outbox::Entity::delete_many()
             .filter(outbox::Column::Id.is_in(ids))
             .exec(&self.write)
@@ -84,8 +103,8 @@ impl Database {
         Ok(())
     }
 
-    /// The broker would not have these now.
-    pub async fn publish_later(
+    /// Make messages that the broker did not accept due again after a pause.
+    pub async fn postpone(
         &self,
         ids: impl IntoIterator<Item = Uuid> + Send,
         pause: Duration,
@@ -98,16 +117,16 @@ impl Database {
         Ok(())
     }
 
-    /// When the next message is due; none if the outbox is empty.
+    /// Time at which the next message is due; `None` if the outbox is empty.
     pub async fn next_outgoing(&self) -> Result<Option<Time>, Error> {
         let first =
             outbox::Entity::find().order_by_asc(outbox::Column::RunAfter).one(&self.read).await?;
         Ok(first.map(|row| row.run_after))
     }
 
-    /// Since when the message that has been due for longest is not published; none if no message is
-    /// due. However often it was taken and put off meanwhile: that is what an operator wants to
-    /// know of.
+    /// Time at which the message that has been due for longest became due; `None` if no message is
+    /// due. Postponing a message does not change it, so operators see how long a broker has been
+    /// unavailable.
     pub async fn unpublished_since(&self) -> Result<Option<Time>, Error> {
         let (next, created) = (
             (job::Entity, job::Column::NextAttemptAt),
@@ -123,39 +142,5 @@ impl Database {
         Ok(oldest.map(|(message, job)| {
             job.and_then(|job| job.next_attempt_at).unwrap_or(message.created_at)
         }))
-    }
-
-    /// Invite workers again to jobs that have waited for at least `waited` although no message
-    /// about them is in the outbox. To be called when the broker has none either: it may have lost
-    /// them. An invitation too many does no harm.
-    pub async fn invite_again(&self, waited: Duration) -> Result<u64, Error> {
-        let (transaction, now) = (self.begin().await?, self.now());
-        let before = now - waited;
-        let pending = Query::select().column(outbox::Column::JobId).from(outbox::Entity).to_owned();
-        let rows = job::Entity::find()
-            .filter(job::Column::LeaseUntil.is_null())
-            .filter(job::Column::Status.is_in([State::Queued.name(), State::Processing.name()]))
-            .filter(
-                Condition::any().add(job::Column::NextAttemptAt.lte(before)).add(
-                    Condition::all()
-                        .add(job::Column::NextAttemptAt.is_null())
-                        .add(job::Column::CreatedAt.lte(before)),
-                ),
-            )
-            .filter(job::Column::Id.not_in_subquery(pending))
-            .order_by_asc(job::Column::Id)
-            .limit(1000)
-            .all(&transaction)
-            .await?;
-        let count = rows.len() as u64;
-        for row in rows {
-            let job = Job::try_from(row)?;
-            put(&transaction, self.created(&job), job.traceparent.as_deref(), now).await?;
-        }
-        transaction.commit().await?;
-        if count > 0 {
-            self.wake_relay();
-        }
-        Ok(count)
     }
 }

@@ -1,45 +1,47 @@
-//! What users see of their jobs.
+//! Queries for jobs and their histories.
 
 use jobs::{JobId, State, Time, UserId};
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde_json::Value;
 
+use crate::connection::Database;
+use crate::error::Error;
+use crate::job::Job;
 use crate::rows::{job, job_event};
-use crate::{Database, Error, Job};
 
-/// A line of a job's history.
+/// Line of a job's history.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Change {
-    /// The state before; none for the first line.
+pub struct HistoryEntry {
+    /// State before the change; `None` in the first line.
     pub old_state: Option<State>,
-    /// The state after.
+    /// State after the change.
     pub new_state: State,
-    /// What else is to be known of the change.
+    /// Further properties of the change.
     pub metadata: Value,
-    /// When it happened.
+    /// Time of the change.
     pub at: Time,
 }
 
-/// Which of a user's jobs are wanted.
+/// Part of the list of a user's jobs.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Page {
-    /// Only those in this state.
+    /// Only jobs in this state.
     pub state: Option<State>,
-    /// Only those older than this one.
+    /// Only jobs created before this one.
     pub older_than: Option<JobId>,
-    /// At most so many.
+    /// Maximum number of jobs.
     pub limit: u64,
 }
 
 impl Database {
-    /// One job.
+    /// Job with this id.
     pub async fn job(&self, id: JobId) -> Result<Option<Job>, Error> {
         job::Entity::find_by_id(id.0).one(&self.read).await?.map(Job::try_from).transpose()
     }
 
-    /// Several jobs, in no order; those that are not there are left out.
-    pub async fn some_jobs(&self, ids: &[JobId]) -> Result<Vec<Job>, Error> {
+    /// Jobs with these ids, in no particular order. Unknown ids are ignored.
+    pub async fn jobs_by_id(&self, ids: &[JobId]) -> Result<Vec<Job>, Error> {
         let rows = job::Entity::find()
             .filter(job::Column::Id.is_in(ids.iter().map(|id| id.0)))
             .all(&self.read)
@@ -47,8 +49,8 @@ impl Database {
         rows.into_iter().map(Job::try_from).collect()
     }
 
-    /// A user's jobs, newest first.
-    pub async fn jobs_of(&self, user: UserId, page: &Page) -> Result<Vec<Job>, Error> {
+    /// Jobs of a user, newest first.
+    pub async fn list_jobs(&self, user: UserId, page: &Page) -> Result<Vec<Job>, Error> {
         let mut query = job::Entity::find().filter(job::Column::UserId.eq(user.0));
         if let Some(state) = page.state {
             query = query.filter(job::Column::Status.eq(state.name()));
@@ -60,34 +62,29 @@ impl Database {
         rows.into_iter().map(Job::try_from).collect()
     }
 
-    /// A job's history, oldest line first.
-    pub async fn history(&self, id: JobId) -> Result<Vec<Change>, Error> {
+    /// History of a job, oldest line first.
+    pub async fn history(&self, id: JobId) -> Result<Vec<HistoryEntry>, Error> {
         let rows = job_event::Entity::find()
             .filter(job_event::Column::JobId.eq(id.0))
             .order_by_asc(job_event::Column::Id)
             .all(&self.read)
             .await?;
+        let corrupt = || Error::Corrupt(format!("history of job {id}"));
         rows.into_iter()
             .map(|row| {
-                let corrupt = |_| Error::Corrupt(format!("the history of job {id}"));
-                Ok(Change {
-                    old_state: row
-                        .old_state
-                        .as_deref()
-                        .map(str::parse)
-                        .transpose()
-                        .map_err(corrupt)?,
-                    new_state: row.new_state.parse().map_err(corrupt)?,
-                    metadata: serde_json::from_str(&row.metadata)
-                        .map_err(|_| Error::Corrupt(format!("the history of job {id}")))?,
+                let old_state = row.old_state.as_deref().map(str::parse).transpose();
+                Ok(HistoryEntry {
+                    old_state: old_state.map_err(|_| corrupt())?,
+                    new_state: row.new_state.parse().map_err(|_| corrupt())?,
+                    metadata: serde_json::from_str(&row.metadata).map_err(|_| corrupt())?,
                     at: row.created_at,
                 })
             })
             .collect()
     }
 
-    /// Since when the job that has been due for longest waits for an attempt; none if no job is
-    /// due.
+    /// Time since which the job that has been due for longest waits for an attempt; `None` if no
+    /// job is due.
     pub async fn oldest_waiting(&self) -> Result<Option<Time>, Error> {
         let (next, created) = (job::Column::NextAttemptAt, job::Column::CreatedAt);
         let due_since = Expr::col(next).if_null(Expr::col(created));
@@ -101,7 +98,7 @@ impl Database {
         Ok(oldest.map(|job| job.next_attempt_at.unwrap_or(job.created_at)))
     }
 
-    /// How many jobs are in each state.
+    /// Number of jobs in each state.
     pub async fn counts(&self) -> Result<Vec<(State, u64)>, Error> {
         let mut counts = Vec::with_capacity(State::ALL.len());
         for state in State::ALL {

@@ -1,4 +1,4 @@
-//! Sessions: families of refresh tokens, of which only the newest can be used, and only once.
+//! Sessions: families of refresh tokens, of which only the newest is valid, and only once.
 
 use std::time::Duration;
 
@@ -10,22 +10,23 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+use crate::connection::Database;
+use crate::error::Error;
 use crate::rows::{refresh_token, user};
-use crate::{Database, Error};
 
-/// What became of a refresh token that was handed in.
+/// Result of using a refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rotation {
-    /// It is spent, and the new one is in its place.
+    /// The token is spent and replaced by the new one.
     Renewed(UserId),
-    /// It had been spent before: somebody else may have it, so the whole family is revoked.
+    /// The token had been spent before. It may have been stolen, so the whole session is revoked.
     Reused(UserId),
-    /// It is unknown, revoked or expired.
-    Refused,
+    /// The token is unknown, revoked or expired, or its user is disabled.
+    Rejected,
 }
 
 impl Database {
-    /// Begin a session with a first token, of which only the hash is kept.
+    /// Open a session with a first token, of which only the hash is stored.
     pub async fn open_session(
         &self,
         user: UserId,
@@ -35,7 +36,7 @@ impl Database {
         insert(&self.write, self, user, Uuid::now_v7(), token_hash, valid_for).await
     }
 
-    /// Spend a token and put a new one in its place.
+    /// Spend a token and replace it by a new one.
     pub async fn rotate_session(
         &self,
         spent_hash: &str,
@@ -43,15 +44,15 @@ impl Database {
         valid_for: Duration,
     ) -> Result<Rotation, Error> {
         let (now, transaction) = (self.now(), self.begin().await?);
-        let Some(token) = alone(&transaction, spent_hash).await? else {
-            return Ok(Rotation::Refused);
+        let Some(Locked { token, is_active }) = lock(&transaction, spent_hash).await? else {
+            return Ok(Rotation::Rejected);
         };
         let user = UserId(token.user_id);
         let rotation = if token.spent_at.is_some() {
             revoke(&transaction, self, token.family_id).await?;
             Rotation::Reused(user)
-        } else if token.revoked_at.is_some() || token.expires_at <= now {
-            Rotation::Refused
+        } else if !is_active || token.revoked_at.is_some() || token.expires_at <= now {
+            Rotation::Rejected
         } else {
             insert(&transaction, self, user, token.family_id, new_hash, valid_for).await?;
             let spent = refresh_token::ActiveModel {
@@ -65,37 +66,43 @@ impl Database {
         Ok(rotation)
     }
 
-    /// End the session that a token belongs to. An unknown token ends none.
+    /// Close the session of a token. An unknown token has no effect.
     pub async fn close_session(&self, token_hash: &str) -> Result<(), Error> {
         let transaction = self.begin().await?;
-        if let Some(token) = alone(&transaction, token_hash).await? {
+        if let Some(Locked { token, .. }) = lock(&transaction, token_hash).await? {
             revoke(&transaction, self, token.family_id).await?;
         }
         Ok(transaction.commit().await?)
     }
 }
 
-/// A token, if it is known. From then on nobody else touches the sessions of its user until the
-/// transaction ends: of two who hand it in one is the first, and a family does not grow while it is
-/// revoked.
-async fn alone(
-    transaction: &DatabaseTransaction,
-    hash: &str,
-) -> Result<Option<refresh_token::Model>, Error> {
-    let this = refresh_token::Column::TokenHash.eq(hash);
+/// Token, while the row of its user is locked.
+struct Locked {
+    token: refresh_token::Model,
+    /// Whether its user is active.
+    is_active: bool,
+}
+
+/// Find a token and lock its user until the end of the transaction. The lock serializes all changes
+/// of the user's sessions: of two uses of a token one is the first, and a family does not grow
+/// while it is revoked.
+async fn lock(transaction: &DatabaseTransaction, hash: &str) -> Result<Option<Locked>, Error> {
+    let has_hash = refresh_token::Column::TokenHash.eq(hash);
     let owner = Query::select()
         .column(refresh_token::Column::UserId)
         .from(refresh_token::Entity)
-        .cond_where(this.clone())
+        .cond_where(has_hash.clone())
         .to_owned();
-    // SQLite has no row locks and one writer. The weakest lock that keeps its like out lets jobs of
-    // this user be written meanwhile.
-    user::Entity::find()
+    // SQLite has a single writer and needs no row locks. `NO KEY UPDATE` is the weakest lock that
+    // conflicts with itself; it lets other transactions insert jobs of the user.
+    let user = user::Entity::find()
         .filter(user::Column::Id.in_subquery(owner))
         .lock(LockType::NoKeyUpdate)
         .one(transaction)
         .await?;
-    Ok(refresh_token::Entity::find().filter(this).one(transaction).await?)
+    let token = refresh_token::Entity::find().filter(has_hash).one(transaction).await?;
+    let locked = token.zip(user);
+    Ok(locked.map(|(token, user)| Locked { token, is_active: user.is_active }))
 }
 
 async fn insert(
@@ -121,7 +128,7 @@ async fn insert(
     Ok(())
 }
 
-/// End all sessions of a user.
+/// Revoke all sessions of a user.
 pub(crate) async fn revoke_all(
     on: &impl ConnectionTrait,
     database: &Database,

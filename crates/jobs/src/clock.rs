@@ -1,4 +1,4 @@
-//! What time it is.
+//! Time of the service.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -6,26 +6,27 @@ use std::time::Duration;
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
-/// A moment, to the microsecond: the finest that PostgreSQL keeps.
+/// Point in time with microsecond precision, the finest that PostgreSQL stores.
 pub type Time = DateTime<Utc>;
 
-/// The system's clock, which tests can set ahead to see what days do. Clones go ahead together.
+/// System clock with an offset. Tests advance it to see the effect of days at once. Clones share
+/// their offset.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
-    /// Microseconds ahead of the system's clock.
-    ahead: Arc<AtomicI64>,
+    /// Microseconds ahead of the system clock.
+    offset: Arc<AtomicI64>,
 }
 
 impl Clock {
-    /// The time.
+    /// Current time.
     #[must_use]
     pub fn now(&self) -> Time {
-        let now = Utc::now() + TimeDelta::microseconds(self.ahead.load(Ordering::Relaxed));
+        let now = Utc::now() + TimeDelta::microseconds(self.offset.load(Ordering::Relaxed));
         now.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(now)
     }
 
-    /// Let time pass at once.
+    /// Advance the clock and all its clones.
     pub fn advance(&self, by: Duration) {
-        self.ahead.fetch_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX), Ordering::Relaxed);
+        self.offset.fetch_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX), Ordering::Relaxed);
     }
 }

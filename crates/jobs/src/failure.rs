@@ -1,123 +1,154 @@
-//! Why a job failed: one list of codes that never change their names, each with the words that its
-//! user reads.
+//! Failure codes: the reasons why an attempt or a job failed, each with its text for users.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Language;
+use crate::language::Language;
 
-macro_rules! codes {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal, retry: $retry:literal, pt: $pt:literal, en: $en:literal;)*) => {
-        /// Why a job failed.
+/// Use of another attempt at the same video. The retry policy turns it into pauses and limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// Every attempt would fail in the same way.
+    Never,
+    /// The video itself may be the cause, so only a few attempts are made.
+    Limited,
+    /// The cause lies outside of the video and may pass.
+    Full,
+}
+
+macro_rules! failure_codes {
+    ($(
+        $(#[$doc:meta])*
+        $variant:ident = $name:literal, retry: $retry:ident, pt: $pt:literal, en: $en:literal;
+    )*) => {
+        /// Reason why an attempt or a job failed.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum FailureCode {
             $($(#[$doc])* #[serde(rename = $name)] $variant,)*
         }
 
         impl FailureCode {
-            /// All of them.
+            /// All codes.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
-            /// The stable name, in upper snake case.
+            /// Stable name in upper snake case, used in the database, in messages and by the HTTP
+            /// API.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
             }
 
-            /// Whether the same video may succeed at another time or on another machine.
+            /// Use of another attempt at the same video.
             #[must_use]
-            pub const fn retry_may_help(self) -> bool {
-                match self { $(Self::$variant => $retry,)* }
+            pub const fn retry(self) -> Retry {
+                match self { $(Self::$variant => Retry::$retry,)* }
             }
 
-            /// What happened and what the user can do, in one or two sentences.
+            /// Text for the user: the problem and its solution, in one or two sentences.
             #[must_use]
-            pub const fn words(self, language: Language) -> &'static str {
+            pub const fn user_message(self, language: Language) -> &'static str {
                 match (self, language) {
-                    $((Self::$variant, Language::Pt) => $pt, (Self::$variant, Language::En) => $en,)*
+                    $(
+                        (Self::$variant, Language::Pt) => $pt,
+                        (Self::$variant, Language::En) => $en,
+                    )*
                 }
             }
         }
     };
 }
 
-codes! {
+failure_codes! {
     /// The file has no bytes.
-    EmptyFile = "EMPTY_FILE", retry: false,
+    EmptyFile = "EMPTY_FILE", retry: Never,
         pt: "O arquivo está vazio. Verifique o arquivo e envie-o novamente.",
         en: "The file is empty. Check it and upload it again.";
     /// The first bytes are not those of an accepted container.
-    UnsupportedContainer = "UNSUPPORTED_CONTAINER", retry: false,
-        pt: "O arquivo não é um vídeo em formato MP4, MOV, MKV, WebM, AVI, WMV ou FLV. Converta-o para um desses formatos.",
-        en: "The file is not a video in MP4, MOV, MKV, WebM, AVI, WMV or FLV format. Convert it to one of these.";
+    UnsupportedContainer = "UNSUPPORTED_CONTAINER", retry: Never,
+        pt: "O arquivo não é um vídeo em formato MP4, MOV, MKV, WebM, AVI, WMV ou FLV. \
+             Converta-o para um desses formatos.",
+        en: "The file is not a video in MP4, MOV, MKV, WebM, AVI, WMV or FLV format. \
+             Convert it to one of these formats.";
     /// The container cannot be read, or nothing in it can be decoded.
-    VideoDamaged = "VIDEO_DAMAGED", retry: false,
-        pt: "O vídeo está danificado ou incompleto e não pôde ser lido. Verifique se ele abre em um reprodutor e envie-o novamente.",
-        en: "The video is damaged or cut off and could not be read. Check that a player can open it and upload it again.";
-    /// Only sound, subtitles or cover art.
-    NoVideoStream = "NO_VIDEO_STREAM", retry: false,
-        pt: "O arquivo não contém vídeo, apenas som, legendas ou uma capa.",
-        en: "The file holds no video, only sound, subtitles or a cover picture.";
+    VideoDamaged = "VIDEO_DAMAGED", retry: Never,
+        pt: "O vídeo está danificado ou incompleto e não pôde ser lido. \
+             Verifique se ele abre em um reprodutor e envie-o novamente.",
+        en: "The video is damaged or truncated and could not be read. \
+             Check that a player can open it and upload it again.";
+    /// The file contains only audio, subtitles or cover art.
+    NoVideoStream = "NO_VIDEO_STREAM", retry: Never,
+        pt: "O arquivo não contém vídeo, apenas áudio, legendas ou uma capa.",
+        en: "The file contains no video, only audio, subtitles or cover art.";
     /// The container declares too many streams.
-    TooManyStreams = "TOO_MANY_STREAMS", retry: false,
+    TooManyStreams = "TOO_MANY_STREAMS", retry: Never,
         pt: "O arquivo declara faixas demais. Exporte-o apenas com a faixa de vídeo.",
-        en: "The file declares too many streams. Export it with the video alone.";
-    /// The codec is unknown or its stream is refused.
-    FfmpegCodecError = "FFMPEG_CODEC_ERROR", retry: false,
-        pt: "O codec do vídeo não pôde ser decodificado. Converta o vídeo para H.264 e envie-o novamente.",
-        en: "The video's codec could not be decoded. Convert the video to H.264 and upload it again.";
-    /// A picture exceeds the limits.
-    PictureTooLarge = "PICTURE_TOO_LARGE", retry: false,
-        pt: "As imagens do vídeo são grandes demais. Reduza a resolução e envie-o novamente.",
-        en: "The pictures of the video are too large. Reduce its resolution and upload it again.";
-    /// More pictures than one archive may hold.
-    VideoTooLong = "VIDEO_TOO_LONG", retry: false,
+        en: "The file declares too many streams. Export it with the video stream only.";
+    /// The codec is unknown, or its stream is rejected.
+    FfmpegCodecError = "FFMPEG_CODEC_ERROR", retry: Never,
+        pt: "O codec do vídeo não pôde ser decodificado. \
+             Converta o vídeo para H.264 e envie-o novamente.",
+        en: "The codec of the video could not be decoded. \
+             Convert the video to H.264 and upload it again.";
+    /// A frame exceeds the limits on its dimensions.
+    PictureTooLarge = "PICTURE_TOO_LARGE", retry: Never,
+        pt: "Os quadros do vídeo são grandes demais. Reduza a resolução e envie-o novamente.",
+        en: "The frames of the video are too large. Reduce its resolution and upload it again.";
+    /// The archive would have more frames than allowed.
+    VideoTooLong = "VIDEO_TOO_LONG", retry: Never,
         pt: "O vídeo é longo demais. Divida-o em partes e envie cada uma.",
-        en: "The video is too long. Cut it into parts and upload each.";
-    /// The archive would be larger than one may be.
-    ArchiveTooLarge = "ARCHIVE_TOO_LARGE", retry: false,
-        pt: "O arquivo ZIP das imagens seria grande demais. Divida o vídeo em partes ou reduza a resolução.",
-        en: "The archive of the pictures would be too large. Cut the video into parts, or reduce its resolution.";
-    /// An attempt took longer than it may.
-    ProcessingTimeout = "PROCESSING_TIMEOUT", retry: true,
-        pt: "O processamento demorou mais do que o permitido. Divida o vídeo em partes ou tente novamente mais tarde.",
-        en: "Processing took longer than is allowed. Cut the video into parts, or try again later.";
-    /// Memory ran out.
-    OutOfMemory = "OUT_OF_MEMORY", retry: true,
-        pt: "O vídeo precisa de mais memória do que há disponível. Reduza a resolução ou tente novamente mais tarde.",
-        en: "The video needs more memory than there is. Reduce its resolution, or try again later.";
-    /// The decoder crashed, or was taken over.
-    DecoderCrashed = "DECODER_CRASHED", retry: true,
-        pt: "O vídeo interrompe o decodificador. Converta-o para H.264 e envie-o novamente.",
-        en: "The video breaks the decoder. Convert it to H.264 and upload it again.";
-    /// The worker vanished while it had the job.
-    WorkerLost = "WORKER_LOST", retry: true,
-        pt: "O processamento foi interrompido várias vezes. Se isso se repetir, converta o vídeo para H.264 e envie-o novamente.",
-        en: "Processing was interrupted several times. If this happens again, convert the video to H.264 and upload it again.";
-    /// The video could not be read from storage, or the archive not written.
-    StorageError = "STORAGE_ERROR", retry: true,
-        pt: "Os arquivos não puderam ser lidos ou gravados por uma falha nossa. Envie o vídeo novamente mais tarde.",
-        en: "Files could not be read or written, which is our fault. Upload the video again later.";
-    /// The video is not in storage any more.
-    VideoMissing = "VIDEO_MISSING", retry: false,
+        en: "The video is too long. Split it into parts and upload each of them.";
+    /// The archive would be larger than allowed.
+    ArchiveTooLarge = "ARCHIVE_TOO_LARGE", retry: Never,
+        pt: "O arquivo ZIP com os quadros seria grande demais. \
+             Divida o vídeo em partes ou reduza a resolução.",
+        en: "The ZIP archive of the frames would be too large. \
+             Split the video into parts, or reduce its resolution.";
+    /// The attempt exceeded its time limit.
+    ProcessingTimeout = "PROCESSING_TIMEOUT", retry: Limited,
+        pt: "O processamento demorou mais do que o permitido. \
+             Divida o vídeo em partes ou tente novamente mais tarde.",
+        en: "Processing took longer than allowed. \
+             Split the video into parts, or try again later.";
+    /// The attempt exceeded its memory limit, or the machine had no memory left.
+    OutOfMemory = "OUT_OF_MEMORY", retry: Limited,
+        pt: "O vídeo precisa de mais memória do que a disponível. \
+             Reduza a resolução ou tente novamente mais tarde.",
+        en: "The video needs more memory than is available. \
+             Reduce its resolution, or try again later.";
+    /// The decoder crashed, or its process broke its protocol.
+    DecoderCrashed = "DECODER_CRASHED", retry: Limited,
+        pt: "O decodificador falha com este vídeo. Converta-o para H.264 e envie-o novamente.",
+        en: "The decoder crashes on this video. Convert it to H.264 and upload it again.";
+    /// The worker stopped renewing its lease.
+    WorkerLost = "WORKER_LOST", retry: Limited,
+        pt: "O processamento foi interrompido várias vezes. Envie o vídeo novamente; \
+             se isso se repetir, converta-o para H.264.",
+        en: "Processing was interrupted several times. Upload the video again; \
+             if this happens again, convert it to H.264.";
+    /// The video could not be read from storage, or the archive could not be written.
+    StorageError = "STORAGE_ERROR", retry: Full,
+        pt: "Os arquivos não puderam ser lidos ou gravados por um erro no serviço. \
+             Envie o vídeo novamente mais tarde.",
+        en: "Files could not be read or written because of an error in the service. \
+             Upload the video again later.";
+    /// The video is not in storage anymore.
+    VideoMissing = "VIDEO_MISSING", retry: Never,
         pt: "O vídeo enviado não está mais armazenado. Envie-o novamente.",
-        en: "The uploaded video is not stored any more. Upload it again.";
-    /// A fault of the service itself.
-    InternalError = "INTERNAL_ERROR", retry: true,
-        pt: "Houve uma falha nossa no processamento. Envie o vídeo novamente mais tarde.",
-        en: "Something went wrong on our side. Upload the video again later.";
+        en: "The uploaded video is not stored anymore. Upload it again.";
+    /// An error of the service itself.
+    InternalError = "INTERNAL_ERROR", retry: Full,
+        pt: "Ocorreu um erro no serviço durante o processamento. \
+             Envie o vídeo novamente mais tarde.",
+        en: "An error in the service interrupted processing. Upload the video again later.";
 }
 
 impl FailureCode {
-    /// Whether the video itself may have ended the attempt so, and would end every other.
+    /// Whether another attempt at the same video may succeed.
     #[must_use]
-    pub const fn may_be_poison(self) -> bool {
-        matches!(
-            self,
-            Self::DecoderCrashed | Self::OutOfMemory | Self::ProcessingTimeout | Self::WorkerLost
-        )
+    pub fn retry_may_help(self) -> bool {
+        self.retry() != Retry::Never
     }
 }
 
@@ -127,20 +158,20 @@ impl fmt::Display for FailureCode {
     }
 }
 
-/// A word that names no failure.
+/// A name that is not a failure code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no failure code")]
-pub struct UnknownCode(String);
+#[error("`{0}` is not a failure code")]
+pub struct UnknownFailureCode(String);
 
 impl FromStr for FailureCode {
-    type Err = UnknownCode;
+    type Err = UnknownFailureCode;
 
-    fn from_str(name: &str) -> Result<Self, UnknownCode> {
+    fn from_str(name: &str) -> Result<Self, UnknownFailureCode> {
         Self::ALL
             .iter()
             .copied()
             .find(|code| code.name() == name)
-            .ok_or_else(|| UnknownCode(name.to_owned()))
+            .ok_or_else(|| UnknownFailureCode(name.to_owned()))
     }
 }
 
@@ -149,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_never_change() {
+    fn names_are_stable() {
         let names: Vec<&str> = FailureCode::ALL.iter().map(|code| code.name()).collect();
         assert_eq!(
             names,
@@ -175,6 +206,21 @@ mod tests {
         for code in FailureCode::ALL {
             assert_eq!(code.name().parse(), Ok(*code));
             assert_eq!(serde_json::to_value(code).ok(), Some(code.name().into()));
+        }
+    }
+
+    #[test]
+    fn user_messages_name_frames_and_not_pictures() {
+        for code in FailureCode::ALL {
+            for language in [Language::Pt, Language::En] {
+                let message = code.user_message(language);
+                let lower = message.to_lowercase();
+                for word in ["picture", "image", "imag", "fotograma"] {
+                    assert!(!lower.contains(word), "{code}: {message}");
+                }
+                // A line continuation without a space would join two words.
+                assert!(message.ends_with('.') && !message.contains("  "), "{code}: {message}");
+            }
         }
     }
 }

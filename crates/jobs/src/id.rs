@@ -1,5 +1,4 @@
-//! Names of things. Both are UUIDs of version 7 (RFC 9562), which sort by the time at which they
-//! were made.
+//! Ids of jobs and users: UUIDs of version 7 (RFC 9562), which sort by their time of creation.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,7 +14,7 @@ macro_rules! id {
         pub struct $name(pub Uuid);
 
         impl $name {
-            /// A new one.
+            /// Generate a new id.
             #[must_use]
             pub fn generate() -> Self {
                 Self(Uuid::now_v7())
@@ -39,10 +38,10 @@ macro_rules! id {
 }
 
 id! {
-    /// A job: one video on its way to one archive.
+    /// Id of a job, which turns one video into one archive.
     JobId
 }
 id! {
-    /// A registered user.
+    /// Id of a registered user.
     UserId
 }

@@ -1,12 +1,12 @@
-//! The languages in which users are spoken to.
+//! Languages of the texts for users.
 
 use serde::{Deserialize, Serialize};
 
-/// A user's language.
+/// Language of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Language {
-    /// Portuguese, as spoken where the service was first used.
+    /// Brazilian Portuguese.
     #[default]
     Pt,
     /// English.
@@ -14,7 +14,7 @@ pub enum Language {
 }
 
 impl Language {
-    /// The language's tag (BCP 47).
+    /// Language tag (BCP 47).
     #[must_use]
     pub const fn tag(self) -> &'static str {
         match self {
@@ -23,9 +23,9 @@ impl Language {
         }
     }
 
-    /// The language of a tag such as `pt-BR`, if it is one of ours.
+    /// Language of a tag such as `pt-BR`; `None` if it is not supported.
     #[must_use]
-    pub fn of_tag(tag: &str) -> Option<Self> {
+    pub fn from_tag(tag: &str) -> Option<Self> {
         match tag.trim().split(['-', '_']).next()?.to_ascii_lowercase().as_str() {
             "pt" => Some(Self::Pt),
             "en" => Some(Self::En),
@@ -33,11 +33,11 @@ impl Language {
         }
     }
 
-    /// The first of ours in an `Accept-Language` header (RFC 9110, 12.5.4). Browsers list what they
-    /// prefer first, so the weights are not read.
+    /// First supported language in an `Accept-Language` header (RFC 9110, 12.5.4). Weights are
+    /// ignored, because browsers list languages in order of preference.
     #[must_use]
-    pub fn of_header(header: &str) -> Option<Self> {
-        header.split(',').find_map(|item| Self::of_tag(item.split(';').next()?))
+    pub fn from_accept_language(header: &str) -> Option<Self> {
+        header.split(',').find_map(|item| Self::from_tag(item.split(';').next()?))
     }
 }
 
@@ -46,10 +46,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn browsers_are_understood() {
-        assert_eq!(Language::of_header("pt-BR,pt;q=0.9,en;q=0.8"), Some(Language::Pt));
-        assert_eq!(Language::of_header("de, en-GB;q=0.7, pt;q=0.3"), Some(Language::En));
-        assert_eq!(Language::of_header("*"), None);
-        assert_eq!(Language::of_header(""), None);
+    fn parses_accept_language_headers() {
+        let parse = Language::from_accept_language;
+        assert_eq!(parse("pt-BR,pt;q=0.9,en;q=0.8"), Some(Language::Pt));
+        assert_eq!(parse("de, en-GB;q=0.7, pt;q=0.3"), Some(Language::En));
+        assert_eq!(parse("*"), None);
+        assert_eq!(parse(""), None);
     }
 }

@@ -1,10 +1,10 @@
-//! The vocabulary of one job, shared by everything that touches it: [ids](id), [states](state) and
-//! their legal changes, [failures](failure) and whether [another attempt](retry) helps, the
-//! [messages](message) between processes, the [trace], the [clock].
+//! Vocabulary of a job, shared by all crates: [ids](id), [states](state) and their transitions,
+//! [recipes](recipe), [manifests](manifest), [failure codes](failure), [retry rules](retry),
+//! [messages](message) between processes, [trace] contexts and the [clock].
 //!
-//! Nothing here reads, writes or waits.
+//! This crate performs no I/O.
 
-// In dependency order.
+// In dependency order: a module uses only modules above it.
 pub mod clock;
 pub mod language;
 pub mod id;
@@ -14,10 +14,12 @@ pub mod recipe;
 pub mod manifest;
 pub mod failure;
 pub mod retry;
+pub mod attempt;
 pub mod state;
 pub mod trace;
 pub mod message;
 
+pub use attempt::AttemptOutcome;
 pub use clock::{Clock, Time};
 pub use failure::FailureCode;
 pub use id::{JobId, UserId};

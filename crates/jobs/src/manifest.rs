@@ -146,7 +146,7 @@ pub struct MissingRange {
     pub to_s: f64,
 }
 
-/// Part of the video in which the decoder met errors.
+/// Part of the video in which the decoder reported errors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DamagedRange {
     /// Start in seconds.
@@ -174,7 +174,7 @@ pub struct FrameEntry {
     pub height: u32,
     /// Whether the frame is a key frame.
     pub key_frame: bool,
-    /// Whether the decoder met errors in the frame, or in one that it may refer to.
+    /// Whether the decoder reported errors in the frame, or in one that it may refer to.
     pub decode_errors: bool,
     /// SHA-256 of the file, in hexadecimal.
     pub sha256: String,

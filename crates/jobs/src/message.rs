@@ -1,32 +1,36 @@
-//! What processes tell each other about a job, in JSON. The database is the truth; a message only
-//! says where to look.
+//! Messages between processes about a job, in JSON. They only announce what the database has
+//! recorded; a reader takes the state of the job from there.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{FailureCode, JobId, Time, UserId};
+use crate::clock::Time;
+use crate::failure::FailureCode;
+use crate::id::{JobId, UserId};
+use crate::recipe::Recipe;
 
-/// Version of the form below; it grows when a field changes its meaning.
-pub const VERSION: u32 = 1;
+/// Version of the format below. Version 2 added [`Created::recipe`]; version 1 is still readable
+/// and means the default recipe. Programs that know only version 1 ignore the field.
+pub const VERSION: u32 = 2;
 
-/// A message as it stands on the wire.
+/// Message in its wire format.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Message {
-    /// What happened, and to what.
+    /// Event that the message announces.
     #[serde(flatten)]
     pub event: Event,
-    /// Version of the form.
+    /// [`VERSION`] of the writer.
     pub version: u32,
-    /// Names this message; a repetition carries the same.
+    /// Id of the message. A message that is published again keeps it.
     pub event_id: Uuid,
-    /// When it happened.
+    /// Time of the event.
     pub timestamp: Time,
-    /// How often the job was tried, and how to know a repetition.
+    /// Attempts at the job, and the key that identifies repetitions.
     pub metadata: Metadata,
 }
 
 impl Message {
-    /// A new message about something that happens now.
+    /// Create a message about an event.
     #[must_use]
     pub fn new(event: Event, timestamp: Time, retry_count: u32, max_retries: u32) -> Self {
         let idempotency_key = format!("{}:{}", event.job_id(), event.name());
@@ -35,37 +39,37 @@ impl Message {
     }
 }
 
-/// What happened to a job.
+/// Event in the life of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event_type", content = "payload")]
 pub enum Event {
-    /// It waits for a worker.
+    /// The job is queued for an attempt.
     #[serde(rename = "job.created")]
     Created(Created),
-    /// Its archive can be fetched.
+    /// The archive is stored.
     #[serde(rename = "job.completed")]
     Completed(Completed),
-    /// There will be no archive.
+    /// The last attempt failed.
     #[serde(rename = "job.failed")]
     Failed(Failed),
-    /// Its user cancelled it.
+    /// The user canceled the job.
     #[serde(rename = "job.cancelled")]
     Cancelled(Cancelled),
 }
 
 impl Event {
-    /// The name of the event's kind.
+    /// Name of the event type.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Created(_) => "job.created",
-            Self::Completed(_) => "job.completed",
-            Self::Failed(_) => "job.failed",
-            Self::Cancelled(_) => "job.cancelled",
+            Self::Created(_) => Created::EVENT_TYPE,
+            Self::Completed(_) => Completed::EVENT_TYPE,
+            Self::Failed(_) => Failed::EVENT_TYPE,
+            Self::Cancelled(_) => Cancelled::EVENT_TYPE,
         }
     }
 
-    /// The job.
+    /// Id of the job.
     #[must_use]
     pub const fn job_id(&self) -> JobId {
         match self {
@@ -76,7 +80,7 @@ impl Event {
         }
     }
 
-    /// The job's owner.
+    /// Id of the job's owner.
     #[must_use]
     pub const fn user_id(&self) -> UserId {
         match self {
@@ -91,73 +95,96 @@ impl Event {
 /// Payload of `job.created`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Created {
-    /// The job.
+    /// Id of the job.
     pub job_id: JobId,
-    /// Its owner.
+    /// Id of the job's owner.
     pub user_id: UserId,
-    /// Key of the video in storage.
+    /// Storage key of the video.
     pub video_path: String,
-    /// The video's name, as its owner knows it.
+    /// File name of the video.
     pub filename: String,
-    /// Bytes of the video.
+    /// Size of the video in bytes.
     pub video_size_bytes: u64,
+    /// Frames to extract, and their form.
+    #[serde(default)]
+    pub recipe: Recipe,
 }
 
 /// Payload of `job.completed`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Completed {
-    /// The job.
+    /// Id of the job.
     pub job_id: JobId,
-    /// Its owner.
+    /// Id of the job's owner.
     pub user_id: UserId,
-    /// The video's name, as its owner knows it.
+    /// File name of the video.
     pub filename: String,
-    /// Key of the archive in storage.
+    /// Storage key of the archive.
     pub zip_path: String,
-    /// Bytes of the archive.
+    /// Size of the archive in bytes.
     pub zip_size_bytes: u64,
-    /// Pictures in the archive.
+    /// Number of frames in the archive.
     pub frame_count: u64,
-    /// Whether nothing is missing and nothing damaged.
+    /// Whether the archive has every frame that the video promises, undamaged.
     pub complete: bool,
-    /// From the start of the attempt to its end, in seconds.
+    /// Duration of the successful attempt, in seconds.
     pub processing_time_seconds: f64,
 }
 
 /// Payload of `job.failed`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failed {
-    /// The job.
+    /// Id of the job.
     pub job_id: JobId,
-    /// Its owner.
+    /// Id of the job's owner.
     pub user_id: UserId,
-    /// The video's name, as its owner knows it.
+    /// File name of the video.
     pub filename: String,
-    /// Why.
+    /// Reason of the failure.
     pub error_code: FailureCode,
-    /// The same in English words.
+    /// The code's text for users, in English.
     pub error_message: String,
 }
 
 /// Payload of `job.cancelled`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cancelled {
-    /// The job.
+    /// Id of the job.
     pub job_id: JobId,
-    /// Its owner.
+    /// Id of the job's owner.
     pub user_id: UserId,
-    /// The video's name, as its owner knows it.
+    /// File name of the video.
     pub filename: String,
 }
 
-/// How often the job was tried, and how to know a repetition.
+impl Created {
+    /// Name of the event type.
+    pub const EVENT_TYPE: &str = "job.created";
+}
+
+impl Completed {
+    /// Name of the event type.
+    pub const EVENT_TYPE: &str = "job.completed";
+}
+
+impl Failed {
+    /// Name of the event type.
+    pub const EVENT_TYPE: &str = "job.failed";
+}
+
+impl Cancelled {
+    /// Name of the event type.
+    pub const EVENT_TYPE: &str = "job.cancelled";
+}
+
+/// Attempts at the job, and the key that identifies repetitions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metadata {
-    /// Attempts after the first.
+    /// Number of attempts after the first.
     pub retry_count: u32,
-    /// Most attempts that may follow the first.
+    /// Maximum number of attempts after the first.
     pub max_retries: u32,
-    /// The same for every message about the same event of the same job.
+    /// Equal in all messages about the same event of the same job.
     pub idempotency_key: String,
 }
 
@@ -165,28 +192,39 @@ pub struct Metadata {
 mod tests {
     use super::*;
 
-    /// Other programs read these; a change of form needs a new version.
+    fn id(last: u8) -> Uuid {
+        Uuid::from_u128(0x0190_a000_0000_7000_8000_0000_0000_0000 + u128::from(last))
+    }
+
+    /// Message with fixed id and time.
+    fn message(event: Event) -> Message {
+        let time = "2026-01-02T03:04:05.678901Z".parse().expect("a valid time");
+        Message { event_id: id(3), ..Message::new(event, time, 0, 3) }
+    }
+
+    fn created() -> Created {
+        let (job_id, user_id) = (JobId(id(1)), UserId(id(2)));
+        Created {
+            job_id,
+            user_id,
+            video_path: format!("videos/{user_id}/{job_id}/input.mp4"),
+            filename: "férias.mp4".to_owned(),
+            video_size_bytes: 1_048_576,
+            recipe: Recipe::default(),
+        }
+    }
+
+    /// Other programs read this format; a change of the snapshot needs a new version.
     #[test]
-    fn the_form_on_the_wire_stays() -> Result<(), Box<dyn std::error::Error>> {
-        let id = |last: u8| -> Result<Uuid, uuid::Error> {
-            format!("0190a000-0000-7000-8000-0000000000{last:02}").parse()
-        };
-        let (job_id, user_id) = (JobId(id(1)?), UserId(id(2)?));
-        let filename = "férias.mp4".to_owned();
-        let key = format!("videos/{user_id}/{job_id}/");
+    fn wire_format_is_stable() {
+        let Created { job_id, user_id, filename, .. } = created();
         let events = [
-            Event::Created(Created {
-                job_id,
-                user_id,
-                video_path: format!("{key}input.mp4"),
-                filename: filename.clone(),
-                video_size_bytes: 1_048_576,
-            }),
+            Event::Created(created()),
             Event::Completed(Completed {
                 job_id,
                 user_id,
                 filename: filename.clone(),
-                zip_path: format!("{key}output-1.zip"),
+                zip_path: format!("videos/{user_id}/{job_id}/output-1.zip"),
                 zip_size_bytes: 2_097_152,
                 frame_count: 12,
                 complete: true,
@@ -197,22 +235,42 @@ mod tests {
                 user_id,
                 filename: filename.clone(),
                 error_code: FailureCode::NoVideoStream,
-                error_message: "the file holds no video".to_owned(),
+                error_message: "the file contains no video".to_owned(),
             }),
             Event::Cancelled(Cancelled { job_id, user_id, filename }),
         ];
-        let mut written = String::new();
+        let mut written = Vec::new();
         for event in events {
-            let mut message = Message::new(event, "2026-01-02T03:04:05.678901Z".parse()?, 0, 3);
-            message.event_id = id(3)?;
-            written += &serde_json::to_string_pretty(&message)?;
-            written.push('\n');
-            assert_eq!(
-                serde_json::from_str::<Message>(&serde_json::to_string(&message)?)?,
-                message
-            );
+            let message = message(event);
+            let json = serde_json::to_string_pretty(&message).expect("messages are JSON");
+            assert_eq!(serde_json::from_str::<Message>(&json).expect("the same format"), message);
+            written.push(json);
         }
-        assert_eq!(written, include_str!("message.snapshot.json"));
-        Ok(())
+        insta::assert_snapshot!(written.join("\n"));
+    }
+
+    #[test]
+    fn version_1_means_the_default_recipe() {
+        let version_1 = r#"{
+            "event_type": "job.created",
+            "payload": {
+                "job_id": "0190a000-0000-7000-8000-000000000001",
+                "user_id": "0190a000-0000-7000-8000-000000000002",
+                "video_path": "videos/0190a000/input.mp4",
+                "filename": "férias.mp4",
+                "video_size_bytes": 1048576
+            },
+            "version": 1,
+            "event_id": "0190a000-0000-7000-8000-000000000003",
+            "timestamp": "2026-01-02T03:04:05.678901Z",
+            "metadata": {
+                "retry_count": 0,
+                "max_retries": 3,
+                "idempotency_key": "0190a000-0000-7000-8000-000000000001:job.created"
+            }
+        }"#;
+        let read: Message = serde_json::from_str(version_1).expect("version 1 is readable");
+        let created = Created { video_path: "videos/0190a000/input.mp4".to_owned(), ..created() };
+        assert_eq!(read, Message { version: 1, ..message(Event::Created(created)) });
     }
 }

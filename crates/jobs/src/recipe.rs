@@ -167,6 +167,8 @@ impl From<Interval> for Written {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -222,6 +224,31 @@ mod tests {
             r#"{"image":{"format":"bmp"}}"#,
         ] {
             assert!(serde_json::from_str::<Recipe>(json).is_err(), "{json}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn intervals_round_trip_through_text_and_json(num in 1_u32.., den in 1_u32..) {
+            let text = format!("{num}/{den}");
+            let parsed = text.parse::<Interval>();
+            let max = 86_400 * u64::from(den);
+            prop_assert_eq!(parsed.is_ok(), u64::from(num) <= max, "{}", text);
+            let Ok(interval) = parsed else { return Ok(()) };
+            let Ratio { num: reduced, den: denominator } = interval.seconds();
+            prop_assert_eq!(reduced * i64::from(den), i64::from(num) * denominator);
+            prop_assert_eq!(interval.to_string().parse(), Ok(interval));
+            let json = serde_json::to_string(&interval).expect("intervals are JSON");
+            prop_assert_eq!(serde_json::from_str::<Interval>(&json).expect("the same"), interval);
+        }
+
+        #[test]
+        fn parsing_never_panics(text in ".{0,20}", number in r"[0-9./]{0,12}") {
+            for text in [text, number] {
+                if let Ok(interval) = text.parse::<Interval>() {
+                    prop_assert!(interval.seconds().as_f64() > 0.0);
+                }
+            }
         }
     }
 }

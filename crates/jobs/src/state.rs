@@ -1,4 +1,5 @@
-//! The states of a job, and the only place that says which may follow which.
+//! States of a job and the transitions between them. No other module decides which transitions are
+//! legal.
 //!
 //! ```text
 //! UPLOADED -> QUEUED -> PROCESSING -> DONE -> EXPIRED
@@ -13,28 +14,28 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Where a job stands.
+/// State of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum State {
-    /// The video is in storage.
+    /// The video is stored. Lasts only within the transaction that accepts it.
     Uploaded,
-    /// The job waits for a worker.
+    /// The job waits for its first attempt.
     Queued,
-    /// A worker has the job, or it waits for another attempt.
+    /// A worker holds the job, or it waits for another attempt.
     Processing,
-    /// The archive can be fetched.
+    /// The archive is stored.
     Done,
-    /// There will be no archive.
+    /// The last attempt failed.
     Failed,
-    /// The user did not want it any more.
+    /// The user canceled the job.
     Cancelled,
-    /// There was an archive; its time is over.
+    /// The archive was deleted at the end of its retention period.
     Expired,
 }
 
 impl State {
-    /// All of them, in the order in which a job may meet them.
+    /// All states, in the order of a job's life.
     pub const ALL: [Self; 7] = [
         Self::Uploaded,
         Self::Queued,
@@ -45,7 +46,7 @@ impl State {
         Self::Expired,
     ];
 
-    /// The name in the database, in messages and in the HTTP interface.
+    /// Name in the database, in messages and in the HTTP API.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -59,8 +60,8 @@ impl State {
         }
     }
 
-    /// Whether no worker will touch the job again, unless an operator [puts it
-    /// back](Transition::PUT_BACK).
+    /// Whether no worker will process the job again, unless an operator [queues it
+    /// again](Transition::REQUEUE).
     #[must_use]
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Done | Self::Failed | Self::Cancelled | Self::Expired)
@@ -73,9 +74,9 @@ impl fmt::Display for State {
     }
 }
 
-/// A word that names no state.
+/// A name that is not a state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no state of a job")]
+#[error("`{0}` is not a state of a job")]
 pub struct UnknownState(String);
 
 impl FromStr for State {
@@ -89,8 +90,8 @@ impl FromStr for State {
     }
 }
 
-/// A legal change from one state to another. There are no others than the constants below, so an
-/// illegal change cannot be written down.
+/// Legal change from one state to another. The fields are private and the constants below are the
+/// only values, so code cannot express an illegal change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transition {
     from: State,
@@ -98,26 +99,26 @@ pub struct Transition {
 }
 
 impl Transition {
-    /// The job is handed to the workers.
+    /// The job is queued for the workers.
     pub const ENQUEUE: Self = Self { from: State::Uploaded, to: State::Queued };
-    /// A worker begins.
+    /// A worker starts the first attempt.
     pub const START: Self = Self { from: State::Queued, to: State::Processing };
-    /// An attempt ended without an archive and another follows; or the other begins.
+    /// An attempt failed or was released and another follows, or the next attempt starts.
     pub const RETRY: Self = Self { from: State::Processing, to: State::Processing };
-    /// The archive is in storage.
+    /// An attempt stored the archive.
     pub const FINISH: Self = Self { from: State::Processing, to: State::Done };
     /// The last attempt failed.
     pub const FAIL: Self = Self { from: State::Processing, to: State::Failed };
-    /// The user cancels a job that waits.
+    /// The user cancels a queued job.
     pub const CANCEL_QUEUED: Self = Self { from: State::Queued, to: State::Cancelled };
-    /// The user cancels a job that runs.
+    /// The user cancels a job in processing.
     pub const CANCEL_RUNNING: Self = Self { from: State::Processing, to: State::Cancelled };
-    /// The time of the archive is over.
+    /// The retention period of the archive ended.
     pub const EXPIRE: Self = Self { from: State::Done, to: State::Expired };
-    /// What the job failed of is mended, and an operator hands it to the workers again.
-    pub const PUT_BACK: Self = Self { from: State::Failed, to: State::Queued };
+    /// An operator queues a failed job again, after removing the cause of the failure.
+    pub const REQUEUE: Self = Self { from: State::Failed, to: State::Queued };
 
-    /// All of them. The database refuses every other change.
+    /// All transitions. A trigger of the database rejects every other change.
     pub const ALL: [Self; 9] = [
         Self::ENQUEUE,
         Self::START,
@@ -127,22 +128,22 @@ impl Transition {
         Self::CANCEL_QUEUED,
         Self::CANCEL_RUNNING,
         Self::EXPIRE,
-        Self::PUT_BACK,
+        Self::REQUEUE,
     ];
 
-    /// The state before.
+    /// State before the transition.
     #[must_use]
     pub const fn from(self) -> State {
         self.from
     }
 
-    /// The state after.
+    /// State after the transition.
     #[must_use]
     pub const fn to(self) -> State {
         self.to
     }
 
-    /// How a job in this state is cancelled; a final one cannot be.
+    /// Transition that cancels a job in this state; `None` if it cannot be canceled.
     #[must_use]
     pub const fn cancel(state: State) -> Option<Self> {
         match state {
@@ -158,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_can_be_read_back() {
+    fn names_round_trip() {
         for state in State::ALL {
             assert_eq!(state.name().parse(), Ok(state));
             assert_eq!(serde_json::to_value(state).ok(), Some(state.name().into()));
@@ -167,15 +168,15 @@ mod tests {
     }
 
     #[test]
-    fn only_time_and_operators_end_a_final_state() {
+    fn only_expiry_and_requeue_leave_a_final_state() {
         for transition in Transition::ALL {
-            let ends = [Transition::EXPIRE, Transition::PUT_BACK].contains(&transition);
-            assert_eq!(transition.from().is_final(), ends, "{transition:?}");
+            let leaves_final = [Transition::EXPIRE, Transition::REQUEUE].contains(&transition);
+            assert_eq!(transition.from().is_final(), leaves_final, "{transition:?}");
         }
     }
 
     #[test]
-    fn every_state_is_reached_from_uploaded() {
+    fn every_state_is_reachable_from_uploaded() {
         let mut reached = vec![State::Uploaded];
         for _ in State::ALL {
             for transition in Transition::ALL {

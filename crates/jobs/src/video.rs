@@ -1,6 +1,6 @@
-//! Which files are accepted as videos, by their names.
+//! Accepted video formats and safe file names.
 
-/// A kind of video file, named by its suffix.
+/// Format of a video file, identified by its suffix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum VideoFormat {
     /// MPEG-4.
@@ -20,11 +20,11 @@ pub enum VideoFormat {
 }
 
 impl VideoFormat {
-    /// All of them.
+    /// All formats.
     pub const ALL: [Self; 7] =
         [Self::Mp4, Self::Avi, Self::Mov, Self::Mkv, Self::Wmv, Self::Flv, Self::Webm];
 
-    /// The suffix, in lower case and without its dot.
+    /// Suffix of file names, in lower case and without the dot.
     #[must_use]
     pub const fn suffix(self) -> &'static str {
         match self {
@@ -38,17 +38,16 @@ impl VideoFormat {
         }
     }
 
-    /// The format that a file of this name should have; none if its suffix is not accepted.
+    /// Format that the suffix of a file name stands for; `None` if it is not accepted.
     #[must_use]
-    pub fn of_filename(name: &str) -> Option<Self> {
+    pub fn from_filename(name: &str) -> Option<Self> {
         let (stem, suffix) = name.rsplit_once('.')?;
         Self::ALL
             .into_iter()
             .find(|format| !stem.is_empty() && format.suffix().eq_ignore_ascii_case(suffix))
     }
 
-    /// libav's name of the container that such a file holds. Two suffixes that share a container
-    /// may stand for each other.
+    /// libav's name of the container. Formats with the same container are interchangeable.
     #[must_use]
     pub const fn container(self) -> &'static str {
         match self {
@@ -61,28 +60,32 @@ impl VideoFormat {
     }
 }
 
-/// Longest name that is kept, in characters; a longer one loses its middle.
-pub const LONGEST_FILENAME: usize = 200;
+/// Maximum length of a file name in characters. Longer names are shortened in the middle.
+pub const MAX_FILENAME_CHARS: usize = 200;
 
-/// How much of its end a shortened name keeps, in characters.
-const TAIL: usize = 20;
+/// Length of the end that a shortened name keeps, in characters.
+const KEPT_END_CHARS: usize = 20;
 
-/// A file name as a client sent it, made safe to show, to log and to offer for download: without
-/// directories, control characters and characters that change the direction of writing, and not too
-/// long. The suffix stays.
+/// Return a client's file name in a form that is safe to show, log and offer for download: without
+/// directories, control characters and bidirectional formatting, and at most
+/// [`MAX_FILENAME_CHARS`] long. The suffix is kept.
 #[must_use]
 pub fn safe_filename(sent: &str) -> String {
-    // Unicode Standard Annex 9: the explicit formatting characters, which can make `exe.4pm` look
+    // Explicit formatting characters of Unicode Standard Annex 9, which can make `exe.4pm` look
     // like `mp4.exe`.
-    let turns = |char| matches!(char, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    let is_bidi_formatting = |char| {
+        matches!(char, '\u{061C}' | '\u{200E}' | '\u{200F}')
+            || matches!(char, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+    };
     let name = sent.rsplit(['/', '\\']).next().unwrap_or_default();
     let clean: Vec<char> =
-        name.chars().filter(|char| !char.is_control() && !turns(*char)).collect();
-    if clean.len() <= LONGEST_FILENAME {
+        name.chars().filter(|char| !char.is_control() && !is_bidi_formatting(*char)).collect();
+    if clean.len() <= MAX_FILENAME_CHARS {
         return clean.into_iter().collect::<String>().trim().to_owned();
     }
-    let (head, tail) = (&clean[..LONGEST_FILENAME - TAIL - 1], &clean[clean.len() - TAIL..]);
-    head.iter().chain(['…'].iter()).chain(tail).collect::<String>().trim().to_owned()
+    let start = &clean[..MAX_FILENAME_CHARS - KEPT_END_CHARS - 1];
+    let end = &clean[clean.len() - KEPT_END_CHARS..];
+    start.iter().chain(['…'].iter()).chain(end).collect::<String>().trim().to_owned()
 }
 
 #[cfg(test)]
@@ -90,23 +93,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn formats_are_known_by_suffix() {
-        assert_eq!(VideoFormat::of_filename("holiday.mp4"), Some(VideoFormat::Mp4));
-        assert_eq!(VideoFormat::of_filename("a.b.WebM"), Some(VideoFormat::Webm));
-        for refused in ["mp4", ".mp4", "holiday.mp3", "holiday.mp4.exe", "holiday", ""] {
-            assert_eq!(VideoFormat::of_filename(refused), None, "{refused}");
+    fn detects_formats_by_suffix() {
+        assert_eq!(VideoFormat::from_filename("holiday.mp4"), Some(VideoFormat::Mp4));
+        assert_eq!(VideoFormat::from_filename("a.b.WebM"), Some(VideoFormat::Webm));
+        for rejected in ["mp4", ".mp4", "holiday.mp3", "holiday.mp4.exe", "holiday", ""] {
+            assert_eq!(VideoFormat::from_filename(rejected), None, "{rejected}");
         }
     }
 
     #[test]
-    fn names_lose_what_could_deceive() {
+    fn removes_deceptive_parts_of_file_names() {
         assert_eq!(safe_filename("férias na praia.mp4"), "férias na praia.mp4");
         assert_eq!(safe_filename("../../etc/passwd.mp4"), "passwd.mp4");
         assert_eq!(safe_filename("C:\\videos\\a.mov"), "a.mov");
         assert_eq!(safe_filename("a\0b\r\nc.mkv"), "abc.mkv");
         assert_eq!(safe_filename("harmless\u{202E}4pm.exe"), "harmless4pm.exe");
         let long = safe_filename(&format!("{}.webm", "x".repeat(300)));
-        assert_eq!(long.chars().count(), LONGEST_FILENAME);
-        assert_eq!(VideoFormat::of_filename(&long), Some(VideoFormat::Webm));
+        assert_eq!(long.chars().count(), MAX_FILENAME_CHARS);
+        assert_eq!(VideoFormat::from_filename(&long), Some(VideoFormat::Webm));
     }
 }

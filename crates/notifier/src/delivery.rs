@@ -1,81 +1,123 @@
-//! What was noted, told: mails that are due are composed, sent and ticked off.
+//! Delivery: composes due mails, sends them and records the result.
 //!
-//! A mail is sent at least once. It is sent twice only if it went out and the database could not be
-//! told; then both have the same Message-ID.
+//! A mail is sent at least once. It is sent twice only if the database cannot record that it was
+//! sent; then both mails have the same Message-ID.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use database::notifications::Due;
+use database::Database;
+use database::notifications::DueNotification;
 use futures_util::StreamExt;
 use futures_util::stream;
 use jobs::Time;
 use metrics::counter;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, error, field, info, info_span, warn};
 
-use crate::letter::Letter;
-use crate::{Error, Mail, Notifier, smtp};
+use crate::backoff::exponential_backoff;
+use crate::error::Error;
+use crate::mail::{Mail, Sender};
+use crate::mailer::Mailer;
+use crate::smtp;
+use crate::text::MailText;
 
-/// Mails that are sent at the same time.
-const AT_ONCE: u64 = 8;
+/// Number of mails that are sent at the same time.
+const CONCURRENCY: u64 = 8;
 
-/// How long a mail belongs to the notifier that has taken it.
+/// Time for which a notifier reserves a mail.
 const HOLD: Duration = Duration::from_mins(5);
 
-// Whoever sends a mail still has it when it is out, with time left for composing it and for telling
-// the database.
-const _: () = assert!(HOLD.as_secs() > smtp::LONGEST.as_secs() + 60);
+// The reservation has to last until the mail is sent, composed before and recorded after.
+const _: () = assert!(HOLD.as_secs() > smtp::MAX_DURATION.as_secs() + 60);
 
-/// How often the database is asked for mails whose pause is over. New ones of this process are sent
-/// at once.
-const EVERY: Duration = Duration::from_secs(5);
+/// Time between two queries for mails that have to be retried. New mails of this process are sent
+/// immediately.
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The pause after the first attempt.
+/// Pause after the first attempt.
 const FIRST_PAUSE: Duration = Duration::from_mins(1);
 
-/// The longest pause between two attempts.
-const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+/// Maximum pause between two attempts.
+const MAX_PAUSE: Duration = Duration::from_hours(1);
 
-/// For how long a mail is tried.
-const GIVE_UP: TimeDelta = TimeDelta::hours(24);
+/// Time after the outcome of the job at which no further attempt is made.
+const GIVE_UP_AFTER: TimeDelta = TimeDelta::hours(24);
 
-/// The pause after `failures` in a row: each is twice the one before, up to `longest`.
-pub(crate) fn doubled(first: Duration, longest: Duration, failures: u32) -> Duration {
-    first.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1))).min(longest)
+/// Pause after attempt number `attempts`, counted from 1; `None` if the next attempt would be later
+/// than a day after the outcome.
+fn retry_pause(attempts: u32, created_at: Time, now: Time) -> Option<Duration> {
+    let pause = exponential_backoff(FIRST_PAUSE, MAX_PAUSE, attempts);
+    (now + pause <= created_at + GIVE_UP_AFTER).then_some(pause)
 }
 
-/// How long to wait after attempt number `attempts`, counted from 1; none if the next would come
-/// later than a day after the outcome.
-fn pause(attempts: u32, created_at: Time, now: Time) -> Option<Duration> {
-    let pause = doubled(FIRST_PAUSE, LONGEST_PAUSE, attempts);
-    (now + pause <= created_at + GIVE_UP).then_some(pause)
+/// Outcome of an attempt at a mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum MailOutcome {
+    Sent,
+    Retrying,
+    Failed,
 }
 
-impl Notifier {
-    /// Send what is due until `stop` is cancelled.
-    pub(crate) async fn deliver(&self, stop: &CancellationToken) {
+impl MailOutcome {
+    const ALL: [Self; 3] = [Self::Sent, Self::Retrying, Self::Failed];
+
+    /// Value of the label `outcome` in metrics and traces.
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Retrying => "retried",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Initialize all counters of mails with 0: `increase()` in Prometheus misses a series whose first
+/// sample is 1.
+pub(crate) fn initialize_counters() {
+    for outcome in MailOutcome::ALL {
+        counter!("fiapx_mails_total", "outcome" => outcome.label()).increment(0);
+    }
+}
+
+/// Sends the mails that are due.
+pub(crate) struct Delivery {
+    pub database: Database,
+    pub mailer: Arc<dyn Mailer>,
+    pub sender: Sender,
+    /// The page on which users download archives. Mails link to it because a link to the archive
+    /// itself would expire before most mails are read.
+    pub page_url: String,
+    /// Notified when a new mail is due.
+    pub new_mail: Arc<Notify>,
+}
+
+impl Delivery {
+    /// Send due mails until `stop` is canceled.
+    pub(crate) async fn run(&self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
-            match self.database.take_notifications(AT_ONCE, HOLD).await {
+            match self.database.take_notifications(CONCURRENCY, HOLD).await {
                 Ok(due) => {
                     let count = due.len() as u64;
-                    stream::iter(due).for_each_concurrent(None, |due| self.tell(due)).await;
-                    if count >= AT_ONCE {
+                    stream::iter(due).for_each_concurrent(None, |due| self.deliver(due)).await;
+                    if count >= CONCURRENCY {
                         continue;
                     }
                 }
-                Err(error) => warn!(%error, "mails that are due cannot be taken from the database"),
+                Err(error) => warn!(%error, "cannot read due mails from the database; retrying"),
             }
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = self.noted.notified() => {}
-                () = tokio::time::sleep(EVERY) => {}
+                () = self.new_mail.notified() => {}
+                () = tokio::time::sleep(POLL_INTERVAL) => {}
             }
         }
     }
 
-    /// Tell one user of one outcome.
-    async fn tell(&self, due: Due) {
+    /// Make one attempt at a mail.
+    async fn deliver(&self, due: DueNotification) {
         let span = info_span!(
             "mail",
             job_id = %due.job.id,
@@ -91,60 +133,66 @@ impl Notifier {
                 Ok(mail) => self.mailer.send(&mail).await,
                 Err(error) => Err(error),
             };
-            let span = Span::current();
-            if let Err(error) = &sent {
-                span.record("error_code", if error.permanent { "MAIL_REFUSED" } else { "MAIL_NOT_TAKEN" });
-            }
-            let (outcome, written) = match sent {
+            let (outcome, recorded) = match sent {
                 Ok(()) => {
                     info!(attempts = due.attempts, "mail sent");
-                    ("sent", self.database.notification_sent(due.id).await)
+                    (MailOutcome::Sent, self.database.mark_notification_sent(due.id).await)
                 }
-                Err(error) => self.not_sent(&due, &error).await,
+                Err(error) => self.record_failure(&due, &error).await,
             };
-            span.record("outcome", outcome);
-            counter!("fiapx_mails_total", "outcome" => outcome).increment(1);
-            if let Err(error) = written {
-                warn!(%error, hold_s = HOLD.as_secs(), "what became of a mail could not be written down; it is due again after its hold");
+            Span::current().record("outcome", outcome.label());
+            counter!("fiapx_mails_total", "outcome" => outcome.label()).increment(1);
+            if let Err(error) = recorded {
+                warn!(
+                    %error,
+                    hold_s = HOLD.as_secs(),
+                    "cannot record the outcome of a mail; it is due again when its hold ends"
+                );
             }
         }
         .instrument(span)
         .await;
     }
 
-    fn compose(&self, due: &Due) -> Result<Mail, Error> {
+    fn compose(&self, due: &DueNotification) -> Result<Mail, Error> {
         let now = self.database.clock().now();
-        let letter = Letter::about(&due.job, &due.user, &self.page, now)
-            .map_err(|untold| Error::permanent(untold.to_string()))?;
-        Mail::compose(due.id, &self.sender, &due.user, letter, now)
+        let text = MailText::about(&due.job, &due.user, &self.page_url, now)
+            .map_err(|error| Error::permanent(error.to_string()))?;
+        Mail::compose(due.id, &self.sender, &due.user, text, now)
     }
 
-    async fn not_sent(
+    /// Log and record that a mail was not sent.
+    async fn record_failure(
         &self,
-        due: &Due,
+        due: &DueNotification,
         error: &Error,
-    ) -> (&'static str, Result<(), database::Error>) {
-        let pause = pause(due.attempts, due.created_at, self.database.clock().now())
-            .filter(|_| !error.permanent);
-        // Servers repeat the address that they refuse; logs are no place for it.
+    ) -> (MailOutcome, Result<(), database::Error>) {
+        let code = if error.permanent { "MAIL_REFUSED" } else { "MAIL_NOT_TAKEN" };
+        Span::current().record("error_code", code);
+        let now = self.database.clock().now();
+        let pause = retry_pause(due.attempts, due.created_at, now).filter(|_| !error.permanent);
+        // Servers repeat the address that they reject; logs must not contain it.
         let logged = error.to_string().replace(&due.user.email, "(the user's address)");
         let outcome = if let Some(pause) = pause {
             warn!(
                 error = logged,
                 attempts = due.attempts,
                 pause_s = pause.as_secs(),
-                "mail not sent; it is tried again"
+                "mail not sent; another attempt follows"
             );
-            "retried"
+            MailOutcome::Retrying
         } else {
             error!(
                 error = logged,
                 attempts = due.attempts,
-                "mail given up; it is kept as FAILED among the notifications"
+                "mail not sent; no further attempt follows, its notification is FAILED"
             );
-            "failed"
+            MailOutcome::Failed
         };
-        (outcome, self.database.notification_failed(due.id, &error.to_string(), pause).await)
+        (
+            outcome,
+            self.database.record_notification_failure(due.id, &error.to_string(), pause).await,
+        )
     }
 }
 
@@ -158,15 +206,15 @@ mod tests {
         let mut now = created_at;
         let mut minutes = Vec::new();
         for attempt in 1.. {
-            let Some(pause) = pause(attempt, created_at, now) else { break };
+            let Some(pause) = retry_pause(attempt, created_at, now) else { break };
             minutes.push(pause.as_secs() / 60);
             now += pause;
         }
         assert_eq!(minutes[..8], [1, 2, 4, 8, 16, 32, 60, 60]);
         assert!(minutes[8..].iter().all(|pause| *pause == 60));
-        // 63 minutes of growing pauses, and 22 whole hours.
+        // 63 minutes of increasing pauses, and 22 pauses of an hour.
         assert_eq!(now - created_at, TimeDelta::minutes(63 + 22 * 60));
-        assert_eq!(pause(1, created_at, created_at + TimeDelta::hours(24)), None);
-        assert_eq!(pause(u32::MAX, created_at, created_at), Some(LONGEST_PAUSE));
+        assert_eq!(retry_pause(1, created_at, created_at + TimeDelta::hours(24)), None);
+        assert_eq!(retry_pause(u32::MAX, created_at, created_at), Some(MAX_PAUSE));
     }
 }

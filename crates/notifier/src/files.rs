@@ -1,4 +1,5 @@
-//! Mails as files, for those who have no mail server: one `.eml` each, which mail programs open.
+//! Mails as files, for installations without a mail server: one `.eml` file each, which mail
+//! programs can open.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,32 +8,34 @@ use async_trait::async_trait;
 use tokio::fs;
 use tokio::io::AsyncWriteExt;
 
-use crate::{Error, Mail, Mailer};
+use crate::error::Error;
+use crate::mail::Mail;
+use crate::mailer::Mailer;
 
-/// Writes mails into a directory, which is made if it is not there.
+/// Writes mails to a directory, which is created if it does not exist.
 #[derive(Debug, Clone)]
-pub struct Files {
+pub struct FileMailer {
     directory: PathBuf,
 }
 
-impl Files {
-    /// A mailer that writes into `directory`.
+impl FileMailer {
+    /// Mailer that writes to `directory`.
     #[must_use]
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self { directory: directory.into() }
     }
 
-    /// Write a file that is there complete or not at all.
+    /// Write a file atomically.
     async fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         fs::create_dir_all(&self.directory).await?;
-        let part = self.directory.join(format!("{name}.part"));
-        write_durably(&part, bytes).await?;
-        fs::rename(&part, self.directory.join(name)).await
+        let temporary = self.directory.join(format!("{name}.part"));
+        write_durably(&temporary, bytes).await?;
+        fs::rename(&temporary, self.directory.join(name)).await
     }
 
-    fn failed(&self, error: &io::Error) -> Error {
+    fn write_error(&self, error: &io::Error) -> Error {
         Error::transient(format!(
-            "mails cannot be written to the directory {}: {error}",
+            "cannot write mails to the directory {}: {error}",
             self.directory.display()
         ))
     }
@@ -45,20 +48,20 @@ async fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 #[async_trait]
-impl Mailer for Files {
-    /// A repetition takes the place of the first.
+impl Mailer for FileMailer {
+    /// Replaces the file of an earlier attempt.
     async fn send(&self, mail: &Mail) -> Result<(), Error> {
         self.write(&format!("{}.eml", mail.id()), &mail.bytes())
             .await
-            .map_err(|error| self.failed(&error))
+            .map_err(|error| self.write_error(&error))
     }
 
     async fn check(&self) -> Result<(), Error> {
-        let probe = async {
+        let write_test_file = async {
             self.write("check", b"").await?;
             fs::remove_file(self.directory.join("check")).await
         };
-        probe.await.map_err(|error| self.failed(&error))
+        write_test_file.await.map_err(|error| self.write_error(&error))
     }
 }
 
@@ -75,12 +78,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_repetition_is_the_same_file() {
+    async fn sending_again_replaces_the_file() {
         let directory = tempfile::tempdir().expect("a directory");
-        let files = Files::new(directory.path().join("mails"));
+        let files = FileMailer::new(directory.path().join("mails"));
         let mail = sample("ana@example.com", "Ana");
         for _ in 0..2 {
-            files.send(&mail).await.expect("a written mail");
+            files.send(&mail).await.expect("the mail is written");
         }
         let path = directory.path().join("mails");
         assert_eq!(names(&path), [format!("{}.eml", mail.id())]);
@@ -89,15 +92,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_check_leaves_nothing_and_names_what_is_wrong() {
+    async fn check_leaves_no_file_and_names_the_directory() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("mails");
-        Files::new(&path).check().await.expect("a directory to write to");
+        FileMailer::new(&path).check().await.expect("the directory is writable");
         assert_eq!(names(&path), [""; 0]);
 
         std::fs::write(directory.path().join("file"), b"").expect("a file");
         let blocked = directory.path().join("file/mails");
-        let error = Files::new(&blocked).check().await.expect_err("no directory below a file");
+        let error = FileMailer::new(&blocked).check().await.expect_err("no directory below a file");
         assert!(error.to_string().contains(&blocked.display().to_string()), "{error}");
         assert!(!error.permanent);
     }

@@ -1,87 +1,103 @@
-//! What the broker says of jobs, noted in the database.
+//! Listener for the outcomes of jobs: records in the database which users have to be notified.
 
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Delivery, Error, Queue};
+use broker::{Broker, Delivery, Error, Queue};
+use database::Database;
 use jobs::message::Event;
+use tokio::sync::Notify;
 use tracing::{Instrument, Span, field, info, info_span, warn};
 
-use crate::Notifier;
-use crate::delivery::doubled;
+use crate::backoff::exponential_backoff;
 
-/// Messages that are handed out at once. They are handled one by one; the others need not be waited
-/// for.
+/// Number of messages that the broker delivers in advance. They are handled one after another.
 const PREFETCH: u16 = 16;
 
-/// The pause after the broker failed for the first time in a row.
+/// Pause after the first failure of the broker in a row.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
-/// The longest pause while the broker fails.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Maximum pause while the broker fails.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 
-/// The pause before a message goes back that the database did not take: no busy loop, and no long
-/// wait after a restart.
+/// Pause before a message is requeued because the database failed: avoids a busy loop and a long
+/// wait after a restart of the database.
 const DATABASE_PAUSE: Duration = Duration::from_secs(5);
 
-impl Notifier {
-    /// Note outcomes, for ever. May be dropped at any time: a message that was not answered comes
-    /// again, and noting twice is noting once.
-    pub(crate) async fn listen(&self) {
+/// Listens to the outcomes of jobs.
+pub(crate) struct OutcomeListener {
+    pub database: Database,
+    pub broker: Arc<dyn Broker>,
+    /// Notified when a new mail is due.
+    pub new_mail: Arc<Notify>,
+}
+
+impl OutcomeListener {
+    /// Record outcomes; never returns. The future may be dropped at any time: the broker delivers
+    /// unanswered messages again, and recording an outcome twice is harmless.
+    pub(crate) async fn run(&self) {
         let mut failures = 0;
         loop {
-            let error = match self.broker.subscribe(Queue::Notification, PREFETCH).await {
-                Ok(mut subscription) => loop {
-                    match subscription.next().await {
-                        Ok(delivery) => {
-                            failures = 0;
-                            if let Err(error) = self.note(delivery).await {
-                                break error;
-                            }
-                        }
-                        Err(error) => break error,
-                    }
-                },
-                Err(error) => error,
-            };
+            let Err(error) = self.listen(&mut failures).await;
             failures += 1;
-            let pause = doubled(FIRST_PAUSE, LONGEST_PAUSE, failures);
-            warn!(%error, pause_s = pause.as_secs(), "outcomes cannot be heard; subscribing again after a pause");
+            let pause = exponential_backoff(FIRST_PAUSE, MAX_PAUSE, failures);
+            warn!(
+                %error,
+                pause_s = pause.as_secs(),
+                "cannot receive outcomes from the broker; subscribing again after a pause"
+            );
             tokio::time::sleep(pause).await;
         }
     }
 
-    /// Note one outcome. An error is the broker's.
-    pub(crate) async fn note(&self, delivery: Delivery) -> Result<(), Error> {
-        let event = &delivery.message.event;
-        let (job_id, user_id, traceparent) =
-            (event.job_id(), event.user_id(), delivery.traceparent.as_deref());
-        let (queue, message_id) = (Queue::Notification, delivery.message.event_id);
-        let span = info_span!("outcome", %job_id, %user_id, traceparent, %queue, %message_id, error_code = field::Empty);
-        self.note_now(delivery).instrument(span).await
+    /// Record outcomes until the broker fails. Resets `failures` with each message.
+    async fn listen(&self, failures: &mut u32) -> Result<Infallible, Error> {
+        let mut subscription = self.broker.subscribe(Queue::Notification, PREFETCH).await?;
+        loop {
+            let delivery = subscription.next().await?;
+            *failures = 0;
+            self.record(delivery).await?;
+        }
     }
 
-    async fn note_now(&self, delivery: Delivery) -> Result<(), Error> {
+    /// Record one outcome and answer its message. Errors are the broker's.
+    pub(crate) async fn record(&self, delivery: Delivery) -> Result<(), Error> {
+        let event = &delivery.message.event;
+        let span = info_span!(
+            "outcome",
+            job_id = %event.job_id(),
+            user_id = %event.user_id(),
+            traceparent = delivery.traceparent.as_deref(),
+            queue = %Queue::Notification,
+            message_id = %delivery.message.event_id,
+            error_code = field::Empty,
+        );
+        self.record_in_span(delivery).instrument(span).await
+    }
+
+    async fn record_in_span(&self, delivery: Delivery) -> Result<(), Error> {
         let event = &delivery.message.event;
         match event {
             Event::Completed(_) | Event::Failed(_) => {
-                match self.database.notify(event.job_id(), event.name()).await {
+                match self.database.create_notification(event.job_id(), event.name()).await {
                     Ok(()) => {
-                        info!(outcome = event.name(), "a user is to be told");
-                        self.noted.notify_one();
+                        info!(outcome = event.name(), "notification recorded");
+                        self.new_mail.notify_one();
                         delivery.ack().await
                     }
                     Err(error) => {
                         Span::current().record("error_code", "DATABASE_UNAVAILABLE");
-                        warn!(%error, "an outcome could not be noted; the message goes back to the queue");
+                        warn!(%error, "cannot record an outcome; its message is requeued");
                         tokio::time::sleep(DATABASE_PAUSE).await;
                         delivery.requeue().await
                     }
                 }
             }
-            // Nobody is told of what they did themselves.
+            // Users are not notified about their own actions.
             Event::Cancelled(_) => delivery.ack().await,
             Event::Created(_) => {
-                warn!("a message for workers came to the notifier; it is rejected");
+                warn!("received a message for workers; it is rejected");
                 delivery.reject().await
             }
         }

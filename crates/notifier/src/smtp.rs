@@ -1,10 +1,10 @@
 //! Mails by SMTP (RFC 5321).
 //!
-//! Each mail has a connection of its own. There are few, and a connection that was given up in the
-//! middle of a mail cannot come back to spoil the next one, as it could from a pool.
+//! Each mail uses a new connection. Mails are few, and a connection that was abandoned in the
+//! middle of a mail cannot affect the next one, as it could in a pool.
 //!
-//! Port 465 speaks TLS from the beginning (RFC 8314). Elsewhere the connection is encrypted if the
-//! server offers STARTTLS (RFC 3207). A password is sent only to a server that has proved its name,
+//! Port 465 uses TLS from the start (RFC 8314). On other ports the connection is encrypted if the
+//! server offers STARTTLS (RFC 3207). A password is sent only to a server with a valid certificate,
 //! or to this machine.
 
 use std::net::IpAddr;
@@ -19,63 +19,78 @@ use lettre::transport::smtp::response::Category;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::timeout;
 
-use crate::{Error, Mail, Mailer};
+use crate::error::Error;
+use crate::mail::Mail;
+use crate::mailer::Mailer;
 
-/// The port on which TLS begins at once (RFC 8314, 7.3).
+/// Port with TLS from the start (RFC 8314, 7.3).
 const IMPLICIT_TLS: u16 = 465;
 
-/// Longest time until the server is ready for a mail.
-const REACH: Duration = Duration::from_secs(30);
+/// Maximum time until the server is ready for a mail.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Longest time for a mail itself. Servers examine a mail before they answer for it; who gives up
-/// then has often sent it nevertheless and sends it twice, so RFC 5321, 4.5.3.2, counts in minutes.
-const SEND: Duration = Duration::from_mins(2);
+/// Maximum time for sending the mail itself. Servers check a mail before they confirm it. A client
+/// that gives up during that check often sends the mail twice, so the timeouts of RFC 5321, 4.5.3.2
+/// are minutes.
+const SEND_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// Longest time for taking leave.
-const QUIT: Duration = Duration::from_secs(5);
+/// Maximum time for closing the connection.
+const QUIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest that sending a mail takes.
-pub const LONGEST: Duration =
-    Duration::from_secs(REACH.as_secs() + SEND.as_secs() + QUIT.as_secs());
+/// Maximum time for sending a mail, with connecting and closing the connection.
+pub const MAX_DURATION: Duration = Duration::from_secs(
+    CONNECT_TIMEOUT.as_secs() + SEND_TIMEOUT.as_secs() + QUIT_TIMEOUT.as_secs(),
+);
 
-/// A mail server, and who is known there.
+/// Address of a mail server and the login for it.
 #[derive(Debug, Clone)]
 pub struct Server {
-    /// Its name or address.
+    /// Host name or IP address.
     pub host: String,
-    /// Its port.
+    /// Port.
     pub port: u16,
-    /// The user and the password; none for a server that takes mails from anyone.
-    pub login: Option<(String, SecretString)>,
+    /// Login, for a server that requires authentication.
+    pub login: Option<Login>,
+}
+
+/// User name and password for a mail server.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// User name.
+    pub user: String,
+    /// Password.
+    pub password: SecretString,
 }
 
 /// Sends mails to a server.
 #[derive(Debug, Clone)]
-pub struct Smtp {
+pub struct SmtpMailer {
     server: Server,
-    reach: Duration,
-    send: Duration,
+    connect_timeout: Duration,
+    send_timeout: Duration,
 }
 
-impl Smtp {
-    /// A mailer that sends everything to this server.
+impl SmtpMailer {
+    /// Mailer that sends all mails to `server`.
     #[must_use]
     pub fn new(server: Server) -> Self {
-        Self { server, reach: REACH, send: SEND }
+        Self { server, connect_timeout: CONNECT_TIMEOUT, send_timeout: SEND_TIMEOUT }
     }
 
-    /// Connect, encrypt and log in. Whatever goes wrong here is not the mail's fault.
+    /// Connect, encrypt and log in. Errors are transient: the mail did not cause them.
     async fn connect(&self) -> Result<AsyncSmtpConnection, Error> {
-        let failed = |error: &dyn std::fmt::Display| {
-            Error::transient(format!("{} cannot be used: {error}", self.server))
+        let connect_error = |error: &dyn std::fmt::Display| {
+            Error::transient(format!("cannot use {}: {error}", self.server))
         };
-        let connected = timeout(self.reach, self.open()).await;
+        let connected = timeout(self.connect_timeout, self.open()).await;
         connected
-            .map_err(|_| failed(&format!("it was not ready within {:?}", self.reach)))?
-            .map_err(|error| failed(&error))
+            .map_err(|_| {
+                connect_error(&format!("it was not ready within {:?}", self.connect_timeout))
+            })?
+            .map_err(|error| connect_error(&error))
     }
 
-    async fn open(&self) -> Result<AsyncSmtpConnection, Refused> {
+    async fn open(&self) -> Result<AsyncSmtpConnection, ConnectError> {
         let Server { host, port, login } = &self.server;
         let client = ClientId::default();
         let implicit =
@@ -89,16 +104,17 @@ impl Smtp {
         )
         .await?;
         if connection.can_starttls() {
-            // Who needs no password would be spoken to without encryption as well: any certificate
+            // Without a password, mails are also sent unencrypted; encryption with any certificate
             // is better than that (RFC 7435).
-            let any = login.is_none();
-            let tls =
-                TlsParameters::builder(host.clone()).dangerous_accept_invalid_certs(any).build()?;
+            let accept_any = login.is_none();
+            let tls = TlsParameters::builder(host.clone())
+                .dangerous_accept_invalid_certs(accept_any)
+                .build()?;
             connection.starttls(tls, &client).await?;
         }
-        if let Some((user, password)) = login {
+        if let Some(Login { user, password }) = login {
             if !connection.is_encrypted() && !is_this_machine(host) {
-                return Err(Refused::Plain);
+                return Err(ConnectError::NoEncryption);
             }
             let credentials = Credentials::new(user.clone(), password.expose_secret().to_owned());
             connection.auth(DEFAULT_MECHANISMS, &credentials).await?;
@@ -108,51 +124,52 @@ impl Smtp {
 }
 
 #[async_trait]
-impl Mailer for Smtp {
+impl Mailer for SmtpMailer {
     async fn send(&self, mail: &Mail) -> Result<(), Error> {
         let mut connection = self.connect().await?;
         let bytes = mail.bytes();
-        match timeout(self.send, connection.send(mail.envelope(), &bytes)).await {
+        match timeout(self.send_timeout, connection.send(mail.envelope(), &bytes)).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => {
                 let permanent = is_permanent(&error);
                 return Err(Error::new(
                     permanent,
-                    format!("{} did not take the mail: {error}", self.server),
+                    format!("{} rejected the mail: {error}", self.server),
                 ));
             }
             Err(_) => {
                 return Err(Error::transient(format!(
-                    "{} did not take the mail within {:?}",
-                    self.server, self.send
+                    "{} did not accept the mail within {:?}",
+                    self.server, self.send_timeout
                 )));
             }
         }
-        // The mail is the server's by now, however the parting goes.
-        let _ = timeout(QUIT, connection.quit()).await;
+        // The server has accepted the mail; errors of closing the connection do not matter.
+        let _ = timeout(QUIT_TIMEOUT, connection.quit()).await;
         Ok(())
     }
 
     async fn check(&self) -> Result<(), Error> {
         let mut connection = self.connect().await?;
-        let _ = timeout(QUIT, connection.quit()).await;
+        let _ = timeout(QUIT_TIMEOUT, connection.quit()).await;
         Ok(())
     }
 }
 
-/// Why a server is of no use.
+/// Why a server cannot be used.
 #[derive(Debug, thiserror::Error)]
-enum Refused {
+enum ConnectError {
     #[error(transparent)]
     Smtp(#[from] smtp::Error),
     #[error(
-        "it offers no encryption, without which no password is sent: use port 465, or leave SMTP_USER and SMTP_PASSWORD empty"
+        "it offers no encryption, and the password is not sent unencrypted; use port 465, or leave \
+         SMTP_USER and SMTP_PASSWORD empty"
     )]
-    Plain,
+    NoEncryption,
 }
 
-/// Whether the server would refuse the same mail again. What it says of the client's rights (codes
-/// 53x of RFC 4954, 6) is a matter of settings, which can be mended.
+/// Whether the server would reject the same mail again. Authentication errors (codes 53x of
+/// RFC 4954, 6) are not permanent: the operator can correct the settings.
 fn is_permanent(error: &smtp::Error) -> bool {
     error.is_permanent()
         && error.status().is_none_or(|code| code.category != Category::Unspecified3)
@@ -170,3 +187,6 @@ impl std::fmt::Display for Server {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+pub(crate) use tests::server;

@@ -1,14 +1,15 @@
-//! Both loops together, on the in-process queue and SQLite, with mails as files or over a socket.
+//! Both loops together, on the embedded queue and SQLite, with mails to files or over a socket.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use broker::embedded::Embedded;
-use broker::{Queue, TracedMessage};
-use database::Rules;
+use broker::{Broker, Queue, TracedMessage};
 use database::accept::{Accepted, Video};
 use database::attempt::Archive;
+use database::{Database, Rules};
 use jobs::message::{Cancelled, Completed, Event};
 use jobs::{Clock, FailureCode, JobId, Language, Message, UserId, VideoFormat};
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -16,27 +17,23 @@ use servers::Mailbox;
 use servers::mailbox::Behavior;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
-use super::*;
-use crate::files::Files;
-use crate::smtp::{Server, Smtp};
+use crate::files::FileMailer;
+use crate::smtp::{SmtpMailer, server};
+use crate::{Error, Mail, Mailer, Notifier, Sender};
 
-/// How long anything may take before a test counts as hung.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Time after which a test has hung.
+const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// How a mailbox is reached, without a password.
-pub fn server(mailbox: &Mailbox) -> Server {
-    Server { host: mailbox.host(), port: mailbox.port(), login: None }
-}
-
-/// A mailer that says how each sending went.
-struct Heard<M> {
+/// A mailer that reports the result of each mail.
+struct ReportingMailer<M> {
     mailer: M,
     outcomes: UnboundedSender<Result<(), Error>>,
 }
 
 #[async_trait]
-impl<M: Mailer> Mailer for Heard<M> {
+impl<M: Mailer> Mailer for ReportingMailer<M> {
     async fn send(&self, mail: &Mail) -> Result<(), Error> {
         let outcome = self.mailer.send(mail).await;
         let _ = self.outcomes.send(outcome.clone());
@@ -48,7 +45,7 @@ impl<M: Mailer> Mailer for Heard<M> {
     }
 }
 
-/// A notifier at work.
+/// A running notifier.
 struct Running {
     outcomes: UnboundedReceiver<Result<(), Error>>,
     stop: CancellationToken,
@@ -56,18 +53,18 @@ struct Running {
 }
 
 impl Running {
-    /// How the next mail went.
+    /// Result of the next mail.
     async fn next(&mut self) -> Result<(), Error> {
-        tokio::time::timeout(PATIENCE, self.outcomes.recv())
+        tokio::time::timeout(TIMEOUT, self.outcomes.recv())
             .await
             .expect("a mail in time")
             .expect("a mailer")
     }
 
-    /// Stop, and say how the mails went that were not asked for.
+    /// Stop, and return the results of the remaining mails.
     async fn stop(mut self) -> Vec<Result<(), Error>> {
         self.stop.cancel();
-        tokio::time::timeout(PATIENCE, self.task)
+        tokio::time::timeout(TIMEOUT, self.task)
             .await
             .expect("an end in time")
             .expect("an orderly end");
@@ -102,11 +99,11 @@ impl Service {
 
     fn start(&self, mailer: impl Mailer) -> Running {
         let (sender, outcomes) = unbounded_channel();
-        let mailer = Arc::new(Heard { mailer, outcomes: sender });
+        let mailer = Arc::new(ReportingMailer { mailer, outcomes: sender });
         let from = Sender::parse("fiapx@example.com").expect("a sender");
-        let page = "https://fiapx.example.com".parse().expect("a URL");
+        let page_url = "https://fiapx.example.com".parse().expect("a URL");
         let notifier =
-            Notifier::new(self.database.clone(), self.broker.clone(), mailer, from, &page);
+            Notifier::new(self.database.clone(), self.broker.clone(), mailer, from, &page_url);
         let stop = CancellationToken::new();
         Running { outcomes, stop: stop.clone(), task: tokio::spawn(notifier.run(stop)) }
     }
@@ -118,13 +115,14 @@ impl Service {
             format: VideoFormat::Mp4,
             path: "input.mp4".to_owned(),
             size_bytes: 1,
+            recipe: jobs::Recipe::default(),
         };
         let accepted = self.database.accept(self.user, &[video], None, None).await.expect("a job");
         let Accepted::New(jobs) = accepted else { panic!("the job should be new") };
         jobs[0].id
     }
 
-    /// A video that gave an archive, and the message about it.
+    /// Complete a job and return the message about it.
     async fn completed(&self, filename: &str) -> TracedMessage {
         let id = self.accept(filename).await;
         let claim =
@@ -136,13 +134,13 @@ impl Service {
             expected: 12,
             complete: true,
             warnings: vec![],
-            took: Duration::from_secs(1),
+            duration: Duration::from_secs(1),
         };
         self.database.finish(&claim, &archive).await.expect("an end");
         self.outcome_of(id).await
     }
 
-    /// A video that gave none, and the message about it.
+    /// Fail a job and return the message about it.
     async fn failed(&self, filename: &str) -> TracedMessage {
         let id = self.accept(filename).await;
         let claim =
@@ -151,7 +149,7 @@ impl Service {
         self.outcome_of(id).await
     }
 
-    /// The message about the end of a job, out of the outbox.
+    /// Return the message about the outcome of a job from the outbox.
     async fn outcome_of(&self, id: JobId) -> TracedMessage {
         let taken = self.database.take_outgoing(100, Duration::ZERO).await.expect("messages");
         let ended = |event: &Event| event.job_id() == id && !matches!(event, Event::Created(_));
@@ -171,9 +169,8 @@ impl Service {
         self.publish(&TracedMessage { message, traceparent: None }).await;
     }
 
-    /// Whether nothing waits any more, neither in the queue nor, however long one waits, in the
-    /// database.
-    async fn is_quiet(&self) -> bool {
+    /// Whether no message is left in the queue, and no mail is due in the database, now or later.
+    async fn is_idle(&self) -> bool {
         self.database.clock().advance(Duration::from_hours(48));
         let due =
             self.database.take_notifications(100, Duration::ZERO).await.expect("the database");
@@ -182,7 +179,7 @@ impl Service {
     }
 }
 
-/// The mails in a directory, each as its subject and the whole.
+/// Return the mails in a directory.
 fn read(directory: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(directory) else { return vec![] };
     entries
@@ -191,12 +188,13 @@ fn read(directory: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn each_outcome_is_told_once() {
+async fn sends_one_mail_for_each_outcome() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _counting = metrics::set_default_local_recorder(&recorder);
     let service = Service::new().await;
     let (done, failed) = (service.completed("done.mp4").await, service.failed("failed.mp4").await);
-    // Repetitions, before and after the mail, and news to all of which nobody needs a mail.
+    // Messages that lead to no mail: repetitions before and after the mail, a cancellation, and an
+    // outcome of a job that does not exist.
     service.publish(&done).await;
     service.publish(&done).await;
     let (job_id, user_id) = (service.accept("cancelled.mp4").await, service.user);
@@ -217,7 +215,7 @@ async fn each_outcome_is_told_once() {
         }))
         .await;
 
-    let mut running = service.start(Files::new(service.mails()));
+    let mut running = service.start(FileMailer::new(service.mails()));
     assert_eq!(running.next().await, Ok(()));
     service.publish(&done).await;
     service.publish(&failed).await;
@@ -234,12 +232,12 @@ async fn each_outcome_is_told_once() {
     );
     assert!(mails[1].contains("NO_VIDEO_STREAM"), "{}", mails[1]);
     assert!(mails.iter().all(|mail| mail.contains("\r\nTo: Ana <ana@example.com>\r\n")));
-    assert!(service.is_quiet().await);
+    assert!(service.is_idle().await);
     assert!(recorder.handle().render().contains("fiapx_mails_total{outcome=\"sent\"} 2"));
 }
 
 #[tokio::test]
-async fn a_mail_that_is_put_off_goes_out_later_under_the_same_name() {
+async fn a_deferred_mail_is_sent_later() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _counting = metrics::set_default_local_recorder(&recorder);
     let service = Service::new().await;
@@ -250,25 +248,25 @@ async fn a_mail_that_is_put_off_goes_out_later_under_the_same_name() {
     .await;
     service.publish(&service.completed("done.mp4").await).await;
     for pause in [60, 120] {
-        let mut running = service.start(Smtp::new(server(&sink)));
+        let mut running = service.start(SmtpMailer::new(server(&sink)));
         assert!(running.next().await.is_err_and(|error| !error.permanent));
         assert_eq!(running.stop().await, []);
         assert_eq!(sink.received(), []);
         service.database.clock().advance(Duration::from_secs(pause));
     }
-    let mut running = service.start(Smtp::new(server(&sink)));
+    let mut running = service.start(SmtpMailer::new(server(&sink)));
     assert_eq!(running.next().await, Ok(()));
     assert_eq!(running.stop().await, []);
     let [mail] = &sink.received()[..] else { panic!("one mail should have arrived") };
     assert_eq!(mail.to, "TO:<ana@example.com>");
-    assert!(service.is_quiet().await);
+    assert!(service.is_idle().await);
     let counted = recorder.handle().render();
     assert!(counted.contains("fiapx_mails_total{outcome=\"retried\"} 2"), "{counted}");
     assert!(counted.contains("fiapx_mails_total{outcome=\"sent\"} 1"), "{counted}");
 }
 
 #[tokio::test]
-async fn a_mail_that_nobody_will_take_is_given_up() {
+async fn gives_up_on_rejected_mails_and_after_a_day() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _counting = metrics::set_default_local_recorder(&recorder);
     let service = Service::new().await;
@@ -277,36 +275,36 @@ async fn a_mail_that_nobody_will_take_is_given_up() {
     let sink = Mailbox::start(refused).await;
 
     service.publish(&service.completed("refused.mp4").await).await;
-    let mut running = service.start(Smtp::new(server(&sink)));
+    let mut running = service.start(SmtpMailer::new(server(&sink)));
     assert!(running.next().await.is_err_and(|error| error.permanent));
     assert_eq!(running.stop().await, []);
-    assert!(service.is_quiet().await);
+    assert!(service.is_idle().await);
 
-    // A day of a dead server, at once.
+    // A day without a mail server.
     let outcome = service.completed("late.mp4").await;
     service
         .database
-        .notify(outcome.message.event.job_id(), "job.completed")
+        .create_notification(outcome.message.event.job_id(), "job.completed")
         .await
         .expect("a notification");
     service.database.clock().advance(Duration::from_hours(24));
-    let mut running = service.start(Smtp::new(server(&sink)));
+    let mut running = service.start(SmtpMailer::new(server(&sink)));
     assert!(running.next().await.is_err_and(|error| !error.permanent));
     assert_eq!(running.stop().await, []);
-    assert!(service.is_quiet().await);
+    assert!(service.is_idle().await);
     assert_eq!(sink.received(), []);
     assert!(recorder.handle().render().contains("fiapx_mails_total{outcome=\"failed\"} 2"));
 }
 
 #[tokio::test]
-async fn nobody_is_invited_to_what_is_gone() {
+async fn sends_no_mail_about_deleted_archives_and_jobs() {
     let service = Service::new().await;
     let expired = service.completed("expired.mp4").await;
     let deleted = service.completed("deleted.mp4").await;
     for outcome in [&expired, &deleted] {
         service
             .database
-            .notify(outcome.message.event.job_id(), "job.completed")
+            .create_notification(outcome.message.event.job_id(), "job.completed")
             .await
             .expect("a notification");
     }
@@ -314,40 +312,40 @@ async fn nobody_is_invited_to_what_is_gone() {
     service.database.clock().advance(service.database.rules().retention);
     service.publish(&service.completed("there.mp4").await).await;
 
-    let mut running = service.start(Files::new(service.mails()));
+    let mut running = service.start(FileMailer::new(service.mails()));
     assert_eq!(running.next().await, Ok(()));
     assert_eq!(running.stop().await, []);
     let mails = read(&service.mails());
     assert!(mails.len() == 1 && mails[0].contains("there.mp4"), "{mails:?}");
-    assert!(service.is_quiet().await);
+    assert!(service.is_idle().await);
 }
 
 #[tokio::test]
-async fn a_hanging_mail_server_does_not_keep_outcomes_from_being_noted() {
+async fn a_hanging_mail_server_does_not_delay_recording() {
     let service = Service::new().await;
     let sink = Mailbox::start([Behavior::Hang("CONNECT")]).await;
     let first = service.completed("first.mp4").await;
     service
         .database
-        .notify(first.message.event.job_id(), "job.completed")
+        .create_notification(first.message.event.job_id(), "job.completed")
         .await
         .expect("a notification");
-    let running = service.start(Smtp::new(server(&sink)));
-    tokio::time::timeout(PATIENCE, sink.connected()).await.expect("the first mail on its way");
+    let running = service.start(SmtpMailer::new(server(&sink)));
+    tokio::time::timeout(TIMEOUT, sink.connected()).await.expect("the first mail on its way");
     service.publish(&service.completed("second.mp4").await).await;
-    let noted = async {
+    let recorded = async {
         while service.broker.message_count(Queue::Notification).await.expect("the queue") > 0 {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, noted)
+    tokio::time::timeout(TIMEOUT, recorded)
         .await
-        .expect("the second outcome noted while the first mail hangs");
+        .expect("the second outcome is recorded while the first mail hangs");
     running.task.abort();
 }
 
 #[tokio::test]
-async fn an_outcome_that_the_database_does_not_take_stays_in_the_queue() {
+async fn an_outcome_stays_in_the_queue_until_it_is_recorded() {
     let directory = tempfile::tempdir().expect("a directory");
     let database =
         Database::sqlite(&directory.path().join("fiapx.db"), Clock::default(), Rules::default())
@@ -355,9 +353,9 @@ async fn an_outcome_that_the_database_does_not_take_stays_in_the_queue() {
     let database = database.expect("a database without a schema");
     let broker = Arc::new(Embedded::new());
     let from = Sender::parse("fiapx@example.com").expect("a sender");
-    let page = "https://fiapx.example.com".parse().expect("a URL");
-    let mailer = Arc::new(Files::new(directory.path()));
-    let notifier = Notifier::new(database.clone(), broker.clone(), mailer, from, &page);
+    let page_url = "https://fiapx.example.com".parse().expect("a URL");
+    let mailer = Arc::new(FileMailer::new(directory.path()));
+    let notifier = Notifier::new(database.clone(), broker.clone(), mailer, from, &page_url);
 
     let cancelled = Cancelled {
         job_id: JobId::generate(),
@@ -379,11 +377,11 @@ async fn an_outcome_that_the_database_does_not_take_stays_in_the_queue() {
 
     let mut subscription = broker.subscribe(Queue::Notification, 1).await.expect("a subscription");
     for left in [1, 0] {
-        let delivery = tokio::time::timeout(PATIENCE, subscription.next())
+        let delivery = tokio::time::timeout(TIMEOUT, subscription.next())
             .await
             .expect("a message in time")
             .expect("a message");
-        notifier.note(delivery).await.expect("an answer");
+        notifier.listener.record(delivery).await.expect("an answer");
         assert_eq!(broker.message_count(Queue::Notification).await.expect("the queue"), left);
         database.migrate().await.expect("a schema");
     }

@@ -1,254 +1,257 @@
-//! One attempt at one job: from the claim to exactly one end.
+//! One attempt at a job, from the claim to its recorded outcome.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use database::attempt::{Archive, Claim, Ended};
+use database::Database;
+use database::attempt::{Archive, Claim};
 use fail::fail_point;
-use jobs::FailureCode;
-use storage::{Error, Key};
+use jobs::{AttemptOutcome, FailureCode};
+use storage::{Key, Storage};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, error, info, info_span, warn};
 
-use crate::Worker;
-use crate::engine::{Bounds, Ends, Failure};
-use crate::lease::{self, Progress};
+use crate::attempt_io::{AttemptError, AttemptIo, AttemptLimits, ExtractedArchive};
+use crate::lease::renew_until_lost;
+use crate::progress::SharedProgress;
+use crate::settings::Settings;
 
-/// What is to be told to the broker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// The database knows what follows; the message has done its duty.
-    Over,
-    /// The job has failed for good; the message belongs to the dead letters.
-    Failed,
+/// Pause before an outcome is written to the database again.
+const RECORD_RETRY: Duration = Duration::from_millis(500);
+
+/// One attempt at a claimed job.
+pub(crate) struct Attempt<'a> {
+    pub database: &'a Database,
+    pub storage: &'a Arc<dyn Storage>,
+    pub settings: &'a Settings,
+    pub claim: &'a Claim,
 }
 
-/// How the work ended, before the database knows.
-enum Work {
-    Archived(Archive),
-    Failed(Failure),
-    /// The job belongs to somebody else by now, or to nobody.
-    Lost,
-    /// The worker has to go.
-    Left,
+/// Result of an attempt's work, before it is recorded in the database.
+enum WorkResult {
+    Completed(Archive),
+    Failed(AttemptError),
+    /// The lease is lost: the job was canceled or belongs to another worker.
+    LeaseLost,
+    /// The worker has to stop before the work is finished.
+    Interrupted,
 }
 
-impl Worker {
-    /// Work on a claimed job. Ends early when the claim is lost, or when `leave` turns; then the
-    /// job is given back.
-    pub(crate) async fn attempt(&self, claim: &Claim, leave: &CancellationToken) -> Outcome {
-        let started = Instant::now();
-        info!(size_bytes = claim.job.video_size_bytes, "the attempt begins");
-        // The first claim, and not the first attempt after an operator has put the job back.
-        if let (1, Some(begun)) = (claim.job.fence, claim.job.started_at) {
+impl Attempt<'_> {
+    /// Run the attempt and record its outcome. Stops early if the lease is lost, or when `shutdown`
+    /// is canceled; then the job is released.
+    pub(crate) async fn run(&self, shutdown: &CancellationToken) -> AttemptOutcome {
+        let job = &self.claim.job;
+        info!(size_bytes = job.video_size_bytes, "attempt started");
+        // The fence is 1 for the first claim only; `attempt` also is after an operator has requeued
+        // the job.
+        if let (1, Some(started_at)) = (job.fence, job.started_at) {
             metrics::histogram!("fiapx_wait_seconds")
-                .record((begun - claim.job.created_at).as_seconds_f64());
+                .record((started_at - job.created_at).as_seconds_f64());
         }
-        let progress = Arc::new(Progress::default());
-        let stop = CancellationToken::new();
-        let mut work = std::pin::pin!(self.work(claim, &stop, &progress, started));
-        let work = tokio::select! {
-            work = &mut work => work,
-            () = leave.cancelled() => {
-                stop.cancel();
-                match work.await {
-                    Work::Failed(_) => Work::Left,
-                    work => work,
-                }
-            }
-            () = lease::keep(&self.database, claim, &progress) => {
-                // What is being written has to be over before it can be removed.
-                stop.cancel();
-                work.await;
-                Work::Lost
-            }
-        };
+        let progress = Arc::new(SharedProgress::default());
+        let result = self.work(&progress, shutdown).await;
         tokio::select! {
-            outcome = self.conclude(claim, &work) => outcome,
-            () = lease::keep(&self.database, claim, &progress) => self.conclude(claim, &Work::Lost).await,
+            outcome = self.record(&result) => outcome,
+            () = renew_until_lost(self.database, self.claim, &progress) => {
+                self.record(&WorkResult::LeaseLost).await
+            }
         }
     }
 
+    /// Produce the archive while the lease is renewed.
     async fn work(
         &self,
-        claim: &Claim,
-        stop: &CancellationToken,
-        progress: &Arc<Progress>,
-        started: Instant,
-    ) -> Work {
-        match self.make_archive(claim, stop, progress, started).await {
-            Ok(archive) => Work::Archived(archive),
-            Err(failure) => Work::Failed(failure),
+        progress: &Arc<SharedProgress>,
+        shutdown: &CancellationToken,
+    ) -> WorkResult {
+        let stop = CancellationToken::new();
+        let mut work = std::pin::pin!(self.make_archive(&stop, progress));
+        tokio::select! {
+            result = &mut work => {
+                result.map_or_else(WorkResult::Failed, WorkResult::Completed)
+            }
+            () = shutdown.cancelled() => {
+                stop.cancel();
+                // The archive may be complete already.
+                work.await.map_or(WorkResult::Interrupted, WorkResult::Completed)
+            }
+            () = renew_until_lost(self.database, self.claim, progress) => {
+                stop.cancel();
+                // The upload has to be finished before its object can be deleted.
+                let _ = work.await;
+                WorkResult::LeaseLost
+            }
         }
     }
 
-    /// From the video in storage to the archive in storage.
+    /// Extract the frames of the stored video into a stored archive.
     async fn make_archive(
         &self,
-        claim: &Claim,
         stop: &CancellationToken,
-        progress: &Arc<Progress>,
-        started: Instant,
-    ) -> Result<Archive, Failure> {
-        let job = &claim.job;
-        let path: Key = job.video_path.parse().map_err(|_| Failure {
-            code: FailureCode::InternalError,
-            message: format!("`{}` is no key of a video", job.video_path),
-        })?;
-        let video = self.storage.head(&path).await.map_err(|error| match error {
-            Error::NotFound { .. } => {
-                Failure { code: FailureCode::VideoMissing, message: error.to_string() }
-            }
-            _ => Failure::storage("the video cannot be found", &error),
-        })?;
-        let key = archive_key(claim);
-        let upload = self
-            .storage
-            .create(&key)
-            .await
-            .map_err(|error| Failure::storage("the archive cannot be begun", &error))?;
-
-        let ends = Ends {
-            storage: Arc::clone(&self.storage),
-            video,
-            upload,
-            progress: Arc::clone(progress),
-        };
-        let bounds = Bounds {
+        progress: &Arc<SharedProgress>,
+    ) -> Result<Archive, AttemptError> {
+        let started = Instant::now();
+        let io = self.open(progress).await?;
+        let limits = AttemptLimits {
             deadline: started + self.settings.timeout,
             threads: self.settings.threads,
             archive_bytes: self.settings.archive_bytes,
             memory_bytes: self.settings.memory_bytes,
         };
-        let engine = info_span!("engine");
-        let (report, upload) =
-            self.settings.isolation.run(ends, &bounds, stop).instrument(engine).await?;
+        let extraction = self.settings.isolation.run(io, &limits, stop);
+        let ExtractedArchive { report, upload } =
+            extraction.instrument(info_span!("engine")).await?;
         fail_point!("archive.before-complete");
-        let completed = upload.complete().instrument(info_span!("complete")).await;
-        let size = completed
-            .map_err(|error| Failure::storage("the archive cannot be completed", &error))?;
+        let size = upload
+            .complete()
+            .instrument(info_span!("complete"))
+            .await
+            .map_err(|error| AttemptError::storage("cannot complete the archive", &error))?;
         fail_point!("archive.after-complete");
         if size != report.zip_bytes {
-            let message = format!(
-                "the stored archive has {size} bytes where {} were written",
-                report.zip_bytes
-            );
-            return Err(Failure { code: FailureCode::StorageError, message });
+            let written = report.zip_bytes;
+            let message =
+                format!("the stored archive has {size} bytes, but {written} were written");
+            return Err(AttemptError::new(FailureCode::StorageError, message));
         }
-        let took = started.elapsed();
-        metrics::histogram!("fiapx_attempt_seconds").record(took.as_secs_f64());
-        metrics::histogram!("fiapx_decode_seconds").record(report.decode_s);
-        metrics::histogram!("fiapx_encode_seconds").record(report.encode_s);
-        metrics::counter!("fiapx_frames_total").increment(report.frames);
-        metrics::counter!("fiapx_video_bytes_total").increment(job.video_size_bytes);
-        metrics::counter!("fiapx_archive_bytes_total").increment(size);
-        Ok(Archive {
-            path: key.to_string(),
+        let archive = Archive {
+            path: self.archive_key().to_string(),
             size_bytes: size,
             frame_count: report.frames,
             expected: report.expected,
             complete: report.complete,
             warnings: report.warnings,
-            took,
+            duration: started.elapsed(),
+        };
+        metrics::histogram!("fiapx_attempt_seconds").record(archive.duration.as_secs_f64());
+        metrics::histogram!("fiapx_decode_seconds").record(report.decode_s);
+        metrics::histogram!("fiapx_encode_seconds").record(report.encode_s);
+        metrics::counter!("fiapx_frames_total").increment(archive.frame_count);
+        metrics::counter!("fiapx_video_bytes_total").increment(self.claim.job.video_size_bytes);
+        metrics::counter!("fiapx_archive_bytes_total").increment(archive.size_bytes);
+        Ok(archive)
+    }
+
+    /// Find the video and start the upload of the archive.
+    async fn open(&self, progress: &Arc<SharedProgress>) -> Result<AttemptIo, AttemptError> {
+        let path = &self.claim.job.video_path;
+        let key: Key = path.parse().map_err(|_| {
+            let message = format!("`{path}` is not the key of a video");
+            AttemptError::new(FailureCode::InternalError, message)
+        })?;
+        let video = self.storage.head(&key).await.map_err(|error| match error {
+            storage::Error::NotFound { .. } => {
+                AttemptError::new(FailureCode::VideoMissing, error.to_string())
+            }
+            _ => AttemptError::storage("cannot find the video", &error),
+        })?;
+        let upload = self
+            .storage
+            .create(&self.archive_key())
+            .await
+            .map_err(|error| AttemptError::storage("cannot start the archive", &error))?;
+        Ok(AttemptIo {
+            storage: Arc::clone(self.storage),
+            video,
+            recipe: self.claim.job.recipe.clone(),
+            upload,
+            progress: Arc::clone(progress),
         })
     }
 
-    /// Tell the database how the work ended, for as long as it takes: the lease limits that.
-    async fn conclude(&self, claim: &Claim, work: &Work) -> Outcome {
-        let ended = loop {
-            let told = match work {
-                Work::Archived(archive) => self.database.finish(claim, archive).await,
-                Work::Failed(failure) => {
-                    self.database.fail(claim, failure.code, &failure.message).await
+    /// Record the result in the database, log it and count it. Retries until the database answers;
+    /// the lease limits that time.
+    async fn record(&self, result: &WorkResult) -> AttemptOutcome {
+        let outcome = loop {
+            let recorded = match result {
+                WorkResult::Completed(archive) => self.database.finish(self.claim, archive).await,
+                WorkResult::Failed(error) => {
+                    self.database.fail(self.claim, error.code, &error.message).await
                 }
-                Work::Left => self.database.release(claim).await,
-                Work::Lost => Ok(Ended::Lost),
+                WorkResult::Interrupted => self.database.release(self.claim).await,
+                WorkResult::LeaseLost => Ok(AttemptOutcome::Lost),
             };
-            match told {
-                Ok(ended) => break ended,
+            match recorded {
+                Ok(outcome) => break outcome,
                 Err(error) => {
-                    warn!(%error, "the outcome cannot be written to the database; trying again");
+                    warn!(%error, "cannot write the outcome to the database; retrying");
                 }
             }
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            tokio::time::sleep(RECORD_RETRY).await;
         };
-        if ended == Ended::Lost {
-            self.discard(claim).await;
+        if outcome == AttemptOutcome::Lost {
+            self.discard_archive().await;
         }
-        let outcome = match (work, ended) {
-            (Work::Archived(archive), Ended::Accordingly) => {
-                let (frames, size) = (archive.frame_count, archive.size_bytes);
-                info!(
-                    frames,
-                    size_bytes = size,
-                    duration_ms = archive.took.as_millis() as u64,
-                    "the archive is done"
-                );
-                "done"
-            }
-            (Work::Failed(failure), Ended::ToBeRetried) => {
-                warn!(error_code = %failure.code, error = failure.message, "the attempt failed; another follows");
-                count(failure);
-                "retried"
-            }
-            (Work::Failed(failure), Ended::Accordingly) => {
-                warn!(error_code = %failure.code, error = failure.message, "the job failed");
-                count(failure);
-                "failed"
-            }
-            (Work::Left, Ended::Accordingly | Ended::ToBeRetried) => {
-                info!("the worker stops; the job is given back");
-                "released"
-            }
-            _ => {
-                info!("the job is lost to this worker; its work is thrown away");
-                "lost"
-            }
-        };
-        metrics::counter!("fiapx_attempts_total", "outcome" => outcome).increment(1);
-        let span = Span::current();
-        span.record("outcome", outcome);
-        if let Work::Failed(failure) = work {
-            span.record("error_code", failure.code.name());
-        }
-        if outcome == "failed" { Outcome::Failed } else { Outcome::Over }
+        log_outcome(result, outcome);
+        count_outcome(result, outcome);
+        outcome
     }
 
-    /// Remove the archive of an attempt that does not count, unless the database counts it after
-    /// all: a commit may have succeeded although its answer got lost.
-    async fn discard(&self, claim: &Claim) {
-        let key = archive_key(claim);
-        match self.database.job(claim.job.id).await {
+    /// Delete the archive of a lost attempt, unless the job refers to it: the commit may have
+    /// succeeded although its response was lost.
+    async fn discard_archive(&self) {
+        let key = self.archive_key();
+        match self.database.job(self.claim.job.id).await {
             Ok(Some(job)) if job.zip_path.as_deref() == Some(key.as_str()) => {}
             Ok(_) => {
                 if let Err(error) = self.storage.delete(&key).await {
-                    error!(%error, "the archive of a lost attempt could not be removed; the sweep will");
+                    error!(%error, "cannot delete the archive of a lost attempt; the sweep will");
                 }
             }
             Err(error) => {
-                warn!(%error, "whether the archive counts is unknown; the sweep will find out");
+                warn!(%error, "cannot read the lost job; the sweep deletes its archive");
             }
+        }
+    }
+
+    /// Key of the attempt's own archive: a worker that lost the job cannot overwrite the archive of
+    /// the next attempt.
+    fn archive_key(&self) -> Key {
+        let job = &self.claim.job;
+        Key::archive(job.user_id, job.id, job.fence)
+    }
+}
+
+fn log_outcome(result: &WorkResult, outcome: AttemptOutcome) {
+    match (result, outcome) {
+        (WorkResult::Completed(archive), AttemptOutcome::Completed) => info!(
+            frames = archive.frame_count,
+            size_bytes = archive.size_bytes,
+            duration_ms = archive.duration.as_millis() as u64,
+            "archive completed"
+        ),
+        (WorkResult::Failed(error), AttemptOutcome::Retrying) => {
+            let error_code = error.code.name();
+            warn!(error_code, error = error.message, "attempt failed; another one follows");
+        }
+        (WorkResult::Failed(error), AttemptOutcome::Failed) => {
+            warn!(error_code = error.code.name(), error = error.message, "job failed");
+        }
+        (_, AttemptOutcome::Released) => info!("job released because the worker is stopping"),
+        _ => info!("job lost; the result of the attempt is discarded"),
+    }
+}
+
+fn count_outcome(result: &WorkResult, outcome: AttemptOutcome) {
+    metrics::counter!("fiapx_attempts_total", "outcome" => outcome.label()).increment(1);
+    let span = Span::current();
+    span.record("outcome", outcome.label());
+    if let WorkResult::Failed(error) = result {
+        span.record("error_code", error.code.name());
+        if matches!(outcome, AttemptOutcome::Retrying | AttemptOutcome::Failed) {
+            metrics::counter!("fiapx_failures_total", "code" => error.code.name()).increment(1);
         }
     }
 }
 
-/// Show all counters of attempts before the first one ends: what appears with 1 has not grown for
-/// those who watch its growth.
-pub(crate) fn count_from_zero() {
-    for outcome in ["done", "retried", "failed", "released", "lost"] {
-        metrics::counter!("fiapx_attempts_total", "outcome" => outcome).increment(0);
+/// Initialize all counters of attempts with 0: `increase()` in Prometheus misses a series whose
+/// first sample is 1.
+pub(crate) fn initialize_counters() {
+    for outcome in AttemptOutcome::ALL {
+        metrics::counter!("fiapx_attempts_total", "outcome" => outcome.label()).increment(0);
     }
     for code in FailureCode::ALL {
         metrics::counter!("fiapx_failures_total", "code" => code.name()).increment(0);
     }
-}
-
-fn count(failure: &Failure) {
-    metrics::counter!("fiapx_failures_total", "code" => failure.code.name()).increment(1);
-}
-
-/// Each attempt has an archive of its own, so a worker that lost its job cannot touch that of its
-/// successor.
-fn archive_key(claim: &Claim) -> Key {
-    Key::archive(claim.job.user_id, claim.job.id, claim.job.fence)
 }

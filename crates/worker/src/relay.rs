@@ -1,4 +1,4 @@
-//! Brings the outbox to the broker.
+//! Relay: publishes the messages of the outbox to the broker.
 
 use std::time::Duration;
 
@@ -7,87 +7,111 @@ use database::{Database, outbox};
 use fail::fail_point;
 use futures_util::StreamExt;
 use futures_util::stream;
-use jobs::trace::Here;
+use jobs::trace::CurrentTraceparent;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, field, info_span, warn};
 
-use crate::note;
+use crate::background::log_error;
 
-/// Messages that are taken at once.
+/// Maximum number of messages in a batch.
 const BATCH: u64 = 100;
-/// How long a batch may take; afterwards another relay may take it.
+/// Time for publishing a batch. Afterwards another relay may take its messages.
 const HOLD: Duration = Duration::from_mins(1);
-/// How long one message may take.
-const CONFIRM: Duration = Duration::from_secs(10);
-/// How long the broker is left alone after it refused.
-const PAUSE: Duration = Duration::from_secs(2);
-/// How long messages of other processes may lie unnoticed.
-const LOOK: Duration = Duration::from_millis(500);
+/// Maximum time until the broker confirms a message.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause before a message is published again after the broker refused it.
+const RETRY: Duration = Duration::from_secs(2);
+/// Time between two queries for messages that other processes wrote.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Publish what is due until `stop`. Any number of relays may run at once. Messages go on with the
-/// trace that they belong to, `here`.
-pub async fn run(database: &Database, broker: &dyn Broker, here: Here, stop: &CancellationToken) {
+/// Publish due messages until `stop` is canceled. Any number of relays may run at the same time.
+/// `current_traceparent` returns the trace context that a message carries to its receiver.
+pub async fn run(
+    database: &Database,
+    broker: &dyn Broker,
+    current_traceparent: CurrentTraceparent,
+    stop: &CancellationToken,
+) {
     while !stop.is_cancelled() {
-        if note(round(database, broker, here).await, "relaying the outbox").unwrap_or(0) == BATCH {
+        let published = publish_batch(database, broker, current_traceparent).await;
+        if log_error(published, "publishing the outbox").unwrap_or(0) == BATCH {
             continue;
         }
         tokio::select! {
             () = stop.cancelled() => {}
             () = database.outbox_filled() => {}
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
         }
     }
 }
 
-/// Publish what is due now; says how many messages there were.
-async fn round(
+/// Publish a batch of due messages. Return their number, or 0 if the broker refused any.
+async fn publish_batch(
     database: &Database,
     broker: &dyn Broker,
-    here: Here,
+    current_traceparent: CurrentTraceparent,
 ) -> Result<u64, database::Error> {
-    let taken = database.take_outgoing(BATCH, HOLD).await?;
-    let count = taken.len() as u64;
-    // Confirms take a round trip each, so the messages of a batch wait for theirs together.
-    let results: Vec<_> = stream::iter(taken)
-        .map(|row| {
-            let (id, event) = (row.id, &row.message.event);
-            let (job_id, queue, traceparent) = (event.job_id(), Queue::of(event), row.traceparent.as_deref());
-            let span = info_span!("publish", %job_id, %queue, message_id = %id, traceparent, error_code = field::Empty);
-            async move { (id, publish(broker, row, here).await) }.instrument(span)
+    let batch = database.take_outgoing(BATCH, HOLD).await?;
+    let count = batch.len() as u64;
+    // Each confirmation takes a round trip, so the whole batch is published concurrently.
+    let results: Vec<_> = stream::iter(batch)
+        .map(|row| async move {
+            let id = row.id;
+            (id, publish(broker, row, current_traceparent).await)
         })
         .buffer_unordered(BATCH as usize)
         .collect()
         .await;
-    let published: Vec<_> =
-        results.iter().filter(|(_, result)| result.is_ok()).map(|(id, _)| *id).collect();
-    let refused: Vec<_> =
-        results.iter().filter(|(_, result)| result.is_err()).map(|(id, _)| *id).collect();
+    let (mut published, mut refused, mut first_error) = (Vec::new(), Vec::new(), None);
+    for (id, result) in results {
+        match result {
+            Ok(()) => published.push(id),
+            Err(error) => {
+                refused.push(id);
+                first_error.get_or_insert(error);
+            }
+        }
+    }
     if !published.is_empty() {
         metrics::counter!("fiapx_messages_published_total").increment(published.len() as u64);
-        database.published(published).await?;
+        database.mark_published(published).await?;
         fail_point!("relay.after-mark", |_| Ok(count));
     }
-    if let Some(error) = results.into_iter().find_map(|(_, result)| result.err()) {
-        warn!(%error, messages = refused.len(), "the broker does not take messages; they wait in the outbox");
-        database.publish_later(refused, PAUSE).await?;
+    if let Some(error) = first_error {
+        warn!(%error, messages = refused.len(), "cannot publish messages; they stay in the outbox");
+        database.postpone(refused, RETRY).await?;
         return Ok(0);
     }
     Ok(count)
 }
 
-/// Publish one message, whoever handles it being the next of its trace.
+/// Publish one message in a span of its own. Its receiver continues the trace from that span.
 async fn publish(
     broker: &dyn Broker,
     row: outbox::Outgoing,
-    here: Here,
+    current_traceparent: CurrentTraceparent,
 ) -> Result<(), broker::Error> {
-    let outgoing = TracedMessage { message: row.message, traceparent: here().or(row.traceparent) };
-    fail_point!("relay.before-publish", |_| Ok(()));
-    let published = tokio::time::timeout(CONFIRM, broker.publish(&outgoing)).await;
-    fail_point!("relay.after-publish", |_| Ok(()));
-    let published = published.unwrap_or(Err(broker::Error::Timeout));
-    if published.is_err() {
-        Span::current().record("error_code", "BROKER_UNAVAILABLE");
+    let event = &row.message.event;
+    let span = info_span!(
+        "publish",
+        job_id = %event.job_id(),
+        queue = %Queue::of(event),
+        message_id = %row.id,
+        traceparent = row.traceparent.as_deref(),
+        error_code = field::Empty,
+    );
+    async {
+        let traceparent = current_traceparent().or(row.traceparent);
+        let outgoing = TracedMessage { message: row.message, traceparent };
+        fail_point!("relay.before-publish", |_| Ok(()));
+        let published = tokio::time::timeout(CONFIRM_TIMEOUT, broker.publish(&outgoing)).await;
+        fail_point!("relay.after-publish", |_| Ok(()));
+        let published = published.unwrap_or(Err(broker::Error::Timeout));
+        if published.is_err() {
+            Span::current().record("error_code", "BROKER_UNAVAILABLE");
+        }
+        published
     }
-    published
+    .instrument(span)
+    .await
 }

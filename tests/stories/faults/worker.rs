@@ -33,7 +33,7 @@ async fn a_worker_that_continues_after_its_lease_changes_nothing() {
     let archive = user.archive(&job).await;
 
     paused.signal("CONT");
-    let lost = |event: &str| event.starts_with("the job is lost");
+    let lost = |event: &str| event.starts_with("job lost");
     eventually("the worker notices that it lost the job", || async {
         paused.log().iter().any(|line| line["event"].as_str().is_some_and(lost)).then_some(())
     })

@@ -81,7 +81,7 @@ pub async fn audit(service: Service, account: &Account, sent: &[SentVideo]) -> A
     user.log_in_again().await;
     let owner = user.id.parse().expect("a user's id");
     let page = Page { limit: 100_000, ..Page::default() };
-    let jobs = service.database().jobs_of(owner, &page).await.expect("the database responds");
+    let jobs = service.database().list_jobs(owner, &page).await.expect("the database responds");
     let known: BTreeSet<String> = jobs.iter().map(|job| job.id.to_string()).collect();
     for accepted in sent.iter().filter_map(|sent| sent.accepted.as_ref()) {
         assert!(known.contains(accepted), "accepted job {accepted} is lost");

@@ -107,7 +107,7 @@ impl Service {
 
     /// Run the background maintenance once, now.
     pub async fn run_maintenance(&self) {
-        self.running.upkeep().look().await.expect("the maintenance succeeds");
+        self.running.upkeep().reap_and_expire().await.expect("the maintenance succeeds");
     }
 
     /// Remove files that no row refers to and that are older than `age`; return their number.
@@ -208,7 +208,14 @@ impl Service {
         let video = |filename: String| {
             let id = JobId::generate();
             let path = format!("videos/{owner}/{id}/input.mp4");
-            Video { id, filename, format: VideoFormat::Mp4, path, size_bytes: 1 }
+            Video {
+                id,
+                filename,
+                format: VideoFormat::Mp4,
+                path,
+                size_bytes: 1,
+                recipe: jobs::Recipe::default(),
+            }
         };
         let videos: Vec<Video> = filenames.into_iter().map(video).collect();
         for some in videos.chunks(500) {

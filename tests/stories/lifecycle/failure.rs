@@ -95,7 +95,7 @@ async fn invalid_videos_fail_at_once_with_a_message_in_the_users_language(
                 }
                 Ok(code) => code,
             };
-            let message = code.words(language);
+            let message = code.user_message(language);
             let job = expect_failure(&user, name, code, message).await;
             let suffix = name.rsplit('.').next().unwrap_or_default();
             inputs.insert(format!("{job}/input.{suffix}"), size);
@@ -179,7 +179,7 @@ async fn expect_retry(service: &Service, user: &User<'_>, job: &str, attempt: u6
         (&view["status"], &view["error_code"]),
         (&"PROCESSING".into(), &"STORAGE_ERROR".into())
     );
-    assert_eq!(view["error_message"], FailureCode::StorageError.words(Language::En));
+    assert_eq!(view["error_message"], FailureCode::StorageError.user_message(Language::En));
     let history = service.database().history(id(job)).await.expect("the database responds");
     let failed = history.last().expect("a history").at;
     let next: Time = view["next_attempt_at"].as_str().expect("text").parse().expect("a time");
@@ -229,7 +229,7 @@ async fn a_storage_failure_is_retried_three_times(#[values(Embedded, Servers)] p
     let mails = service.expect_mails(1).await;
     assert_eq!(mails[0].subject, "Your video could not be processed: h264_aac.mp4");
     assert!(
-        mails[0].text.contains(FailureCode::StorageError.words(Language::En)),
+        mails[0].text.contains(FailureCode::StorageError.user_message(Language::En)),
         "{}",
         mails[0].text
     );
@@ -275,7 +275,7 @@ async fn a_missing_video_is_not_retried(#[values(Embedded, Servers)] parts: Part
     assert_eq!(files_of(&service, &user).await, BTreeMap::new());
     let mails = service.expect_mails(1).await;
     assert!(
-        mails[0].text.contains(FailureCode::VideoMissing.words(Language::En)),
+        mails[0].text.contains(FailureCode::VideoMissing.user_message(Language::En)),
         "{}",
         mails[0].text
     );
@@ -313,7 +313,7 @@ async fn an_attempt_that_takes_too_long_times_out(#[values(Embedded, Servers)] p
     assert_eq!(unfinished(&service).await, [""; 0]);
     let mails = service.expect_mails(1).await;
     assert!(
-        mails[0].text.contains(FailureCode::ProcessingTimeout.words(Language::En)),
+        mails[0].text.contains(FailureCode::ProcessingTimeout.user_message(Language::En)),
         "{}",
         mails[0].text
     );

@@ -57,7 +57,7 @@ async fn a_video_gives_an_archive_and_a_mail(#[values(Embedded, Servers)] parts:
         (&email, "Your video is ready: h264_aac.mp4")
     );
     for body in [&mails[0].text, &mails[0].html] {
-        assert!(body.contains("6 pictures") && !body.contains("could not be read"), "{body}");
+        assert!(body.contains("6 frames") && !body.contains("could not be read"), "{body}");
     }
 }
 
@@ -131,12 +131,12 @@ async fn a_damaged_video_is_done_with_warnings(#[values(Embedded, Servers)] part
     for (mail, report) in mails.iter().zip(reports.values()) {
         for body in [&mail.text, &mail.html] {
             let mut parts = vec![
-                "a part of the video could not be read".to_owned(),
-                format!("{} pictures", report.frames),
+                "part of the video could not be read".to_owned(),
+                format!("{} frames", report.frames),
             ];
             let lacking = report.frames < report.expected;
             parts.push(if lacking {
-                format!("should have given {}", report.expected)
+                format!("expected total was {}", report.expected)
             } else {
                 "may be damaged".to_owned()
             });

@@ -17,28 +17,23 @@ use crate::harness::process::Process;
 /// Events of a job that is done and then deleted.
 const DONE: [&str; 6] = [
     "a video was accepted",
-    "the attempt begins",
-    "the archive is done",
-    "a user is to be told",
+    "attempt started",
+    "archive completed",
+    "notification recorded",
     "mail sent",
     "a job was deleted",
 ];
 
 /// Events of a job that fails.
-const FAILED: [&str; 5] = [
-    "a video was accepted",
-    "the attempt begins",
-    "the job failed",
-    "a user is to be told",
-    "mail sent",
-];
+const FAILED: [&str; 5] =
+    ["a video was accepted", "attempt started", "job failed", "notification recorded", "mail sent"];
 
 /// Events of a job that is canceled while it is processed.
 const CANCELED: [&str; 4] = [
     "a video was accepted",
-    "the attempt begins",
+    "attempt started",
     "a job was cancelled",
-    "the job is lost to this worker; its work is thrown away",
+    "job lost; the result of the attempt is discarded",
 ];
 
 /// Check that a line has all fields of the log, and no secret.
@@ -85,7 +80,7 @@ async fn all_events_of_a_job_have_its_id_and_its_trace() {
     eventually("both mails", || async { (mails() == 2).then_some(()) }).await;
     user.wait_for(&canceled, &["PROCESSING"]).await;
     user.delete(&format!("/videos/{canceled}")).await;
-    wait_for_event(&process, "the job is lost to this worker").await;
+    wait_for_event(&process, "job lost").await;
     user.delete(&format!("/videos/{done}")).await;
     let secrets =
         [PASSWORD.to_owned(), user.access.clone(), user.refresh.clone(), user.email.clone()];

@@ -67,13 +67,13 @@ async fn running_jobs_finish_before_the_process_exits() {
         "{ready:?}"
     );
     assert!(
-        !has_event(&process.log(), "the archive is done"),
+        !has_event(&process.log(), "archive completed"),
         "the clip is too short for this story"
     );
     let (status, log) = process.wait_for_exit();
     assert!(status.success(), "{status}");
     assert!(
-        has_event(&log, "the archive is done") && has_event(&log, "the service has stopped"),
+        has_event(&log, "archive completed") && has_event(&log, "the service has stopped"),
         "{log:?}"
     );
 
@@ -95,8 +95,8 @@ async fn a_job_that_does_not_finish_in_time_is_returned_without_costing_an_attem
     let (status, log) = process.wait_for_exit();
     assert!(status.success(), "{status}");
     assert!(
-        has_event(&log, "the worker stops; the job is given back")
-            && !has_event(&log, "the archive is done"),
+        has_event(&log, "job released because the worker is stopping")
+            && !has_event(&log, "archive completed"),
         "{log:?}"
     );
     let files: Vec<String> = stored(directory.path()).into_keys().collect();
@@ -128,7 +128,7 @@ async fn a_second_signal_ends_the_process_at_once() {
     let (status, log) = process.wait_for_exit();
     // The code that a shell reports for a process that SIGINT ended.
     assert_eq!(status.code(), Some(130));
-    assert!(!has_event(&log, "the archive is done"), "{log:?}");
+    assert!(!has_event(&log, "archive completed"), "{log:?}");
 
     let process = Process::start(directory.path(), &NO_PAUSES);
     let user = account.at(&process);

@@ -1,7 +1,7 @@
 //! `fiapx jobs`: list failed jobs, and queue them again.
 
 use anyhow::{Context, Result, bail};
-use database::operator::PutBack;
+use database::operator::Requeue;
 use database::{Database, Job};
 use jobs::{Clock, FailureCode, JobId, State};
 use serde_json::json;
@@ -49,7 +49,7 @@ pub(super) fn retry(arguments: &RetryArguments) -> Result<()> {
         let database = Parts::existing_database(&settings, &clock).await?;
         let store = Parts::store(&settings, &clock).await?;
         let ids = match arguments.code {
-            Some(code) => database.retryable(code).await?,
+            Some(code) => database.requeueable_jobs(code).await?,
             None => arguments.ids.clone(),
         };
         let mut rejected = 0;
@@ -95,13 +95,13 @@ async fn requeue(database: &Database, store: &dyn Storage, id: JobId) -> Result<
             }
         }
     }
-    Ok(match database.put_back(id).await? {
-        PutBack::Queued => None,
-        PutBack::Is(state) => Some(format!("it is {state}, not FAILED")),
-        PutBack::Over => {
+    Ok(match database.requeue(id).await? {
+        Requeue::Queued => None,
+        Requeue::NotFailed(state) => Some(format!("it is {state}, not FAILED")),
+        Requeue::Expired => {
             Some("it has expired; its video was removed and has to be uploaded again".to_owned())
         }
-        PutBack::Unknown => Some("no such job".to_owned()),
+        Requeue::NotFound => Some("no such job".to_owned()),
     })
 }
 

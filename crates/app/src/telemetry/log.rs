@@ -85,7 +85,7 @@ where
         }
         // Spans have a traceparent. The log needs the id of the trace only.
         if let Some(Value::String(traceparent)) = fields.remove("traceparent")
-            && let Some(trace) = jobs::trace::id_of(&traceparent)
+            && let Some(trace) = jobs::trace::trace_id(&traceparent)
         {
             fields.insert("trace_id".to_owned(), trace.into());
         }

@@ -1,4 +1,4 @@
-//! Users and their sessions.
+//! Users, their sessions and their access.
 
 use std::time::Duration;
 
@@ -6,26 +6,28 @@ use jobs::{Language, State, UserId};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use super::case::{Case, archive};
+use crate::connection::Database;
+use crate::error::Error;
 use crate::rows::refresh_token;
 use crate::sessions::Rotation;
-use crate::{Database, Error};
+use crate::users::User;
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// Hand in a token and ask for another.
+/// Replace a token by another.
 async fn rotate(database: &Database, old: &str, new: &str) -> Rotation {
     database.rotate_session(old, new, DAY).await.expect("the database answers")
 }
 
-/// A user with a session that begins with the token `first`.
+/// Create a user with a session whose first token is `first`.
 async fn session(case: &Case) -> UserId {
     let user = case.user().await;
-    case.database.open_session(user, "first", DAY).await.expect("the session begins");
+    case.database.open_session(user, "first", DAY).await.expect("a session is opened");
     user
 }
 
-/// How many of a user's tokens can still be used.
-async fn living(case: &Case, user: UserId) -> usize {
+/// Number of a user's tokens that are neither spent nor revoked.
+async fn valid_tokens(case: &Case, user: UserId) -> usize {
     let tokens = refresh_token::Entity::find()
         .filter(refresh_token::Column::UserId.eq(user.0))
         .all(&case.database.read)
@@ -34,14 +36,14 @@ async fn living(case: &Case, user: UserId) -> usize {
     tokens.iter().filter(|token| token.spent_at.is_none() && token.revoked_at.is_none()).count()
 }
 
-pub(super) async fn are_one_for_each_address(case: &Case) {
+pub(super) async fn have_unique_addresses(case: &Case) {
     let register = async |database: &Database, email: &str| {
         database.register(email, "Ana", "hash".to_owned(), Language::En).await
     };
     let user = register(&case.database, "Ana@Example.org").await.expect("the address is new");
     assert_eq!((user.email.as_str(), user.language), ("ana@example.org", Language::En));
     for email in ["ana@example.org", "ANA@example.ORG"] {
-        assert!(matches!(register(&case.database, email).await, Err(Error::Taken)));
+        assert!(matches!(register(&case.database, email).await, Err(Error::AlreadyExists)));
         assert_eq!(
             case.database.user_by_email(email).await.expect("the database answers"),
             Some(user.clone())
@@ -60,61 +62,58 @@ pub(super) async fn are_one_for_each_address(case: &Case) {
     let registered = registered.await;
     assert_eq!(registered.iter().filter(|result| result.is_ok()).count(), 1);
     assert_eq!(
-        registered.iter().filter(|result| matches!(result, Err(Error::Taken))).count(),
+        registered.iter().filter(|result| matches!(result, Err(Error::AlreadyExists))).count(),
         9,
         "{registered:?}"
     );
 }
 
-pub(super) async fn rotate_their_sessions(case: &Case) {
+pub(super) async fn rotate_refresh_tokens(case: &Case) {
     let user = session(case).await;
-    assert_eq!(rotate(&case.database, "unknown", "x").await, Rotation::Refused);
+    assert_eq!(rotate(&case.database, "unknown", "x").await, Rotation::Rejected);
     assert_eq!(rotate(&case.database, "first", "second").await, Rotation::Renewed(user));
     case.pass(24 * 60 * 60 - 60);
     assert_eq!(
         rotate(&case.other, "second", "third").await,
         Rotation::Renewed(user),
-        "each token is valid for a day of its own"
+        "each token is valid for a day"
     );
     case.pass(24 * 60 * 60 - 60);
     assert_eq!(rotate(&case.database, "third", "fourth").await, Rotation::Renewed(user));
     case.pass(24 * 60 * 60);
     assert_eq!(
         rotate(&case.database, "fourth", "fifth").await,
-        Rotation::Refused,
-        "its day is over"
+        Rotation::Rejected,
+        "the token is expired"
     );
     assert_eq!(
         rotate(&case.database, "fifth", "sixth").await,
-        Rotation::Refused,
-        "nothing was put in its place"
+        Rotation::Rejected,
+        "the rejected rotation created no token"
     );
 }
 
-pub(super) async fn lose_a_session_that_was_stolen(case: &Case) {
+pub(super) async fn lose_a_session_on_reuse(case: &Case) {
     let user = session(case).await;
-    case.database.open_session(user, "elsewhere", DAY).await.expect("a second session begins");
-    let neighbour = case.user().await;
-    case.database
-        .open_session(neighbour, "neighbour", DAY)
-        .await
-        .expect("another's session begins");
+    case.database.open_session(user, "elsewhere", DAY).await.expect("a session is opened");
+    let neighbor = case.user().await;
+    case.database.open_session(neighbor, "neighbor", DAY).await.expect("a session is opened");
 
     assert_eq!(rotate(&case.database, "first", "second").await, Rotation::Renewed(user));
     assert_eq!(rotate(&case.database, "second", "third").await, Rotation::Renewed(user));
     assert_eq!(rotate(&case.database, "first", "stolen").await, Rotation::Reused(user));
-    assert_eq!(living(case, user).await, 1, "only the session elsewhere is left");
+    assert_eq!(valid_tokens(case, user).await, 1, "the other session remains");
     assert_eq!(
         rotate(&case.database, "third", "fourth").await,
-        Rotation::Refused,
-        "the newest is revoked too"
+        Rotation::Rejected,
+        "the newest token is revoked"
     );
-    assert_eq!(rotate(&case.database, "stolen", "fourth").await, Rotation::Refused);
+    assert_eq!(rotate(&case.database, "stolen", "fourth").await, Rotation::Rejected);
     assert_eq!(rotate(&case.database, "elsewhere", "there").await, Rotation::Renewed(user));
-    assert_eq!(rotate(&case.database, "neighbour", "next").await, Rotation::Renewed(neighbour));
+    assert_eq!(rotate(&case.database, "neighbor", "next").await, Rotation::Renewed(neighbor));
 }
 
-pub(super) async fn lose_a_session_that_is_used_twice_at_once(case: &Case) {
+pub(super) async fn lose_a_session_on_concurrent_use(case: &Case) {
     let user = session(case).await;
     let tried = case
         .at_once(20, |number, database| async move {
@@ -131,21 +130,21 @@ pub(super) async fn lose_a_session_that_is_used_twice_at_once(case: &Case) {
         19,
         "{tried:?}"
     );
-    assert_eq!(living(case, user).await, 0);
+    assert_eq!(valid_tokens(case, user).await, 0);
     for number in 0..20 {
         assert_eq!(
             rotate(&case.database, &format!("new-{number}"), "next").await,
-            Rotation::Refused
+            Rotation::Rejected
         );
     }
 }
 
-pub(super) async fn lose_a_session_that_is_being_renewed(case: &Case) {
-    // Whoever hands in the spent token meets a family that grows at the same time.
+pub(super) async fn lose_a_session_during_rotation(case: &Case) {
+    // One task rotates the newest token again and again while two others use a spent one.
     for round in 0..10 {
         let user = case.user().await;
         let token = move |number: usize| format!("{round}-{number}");
-        case.database.open_session(user, &token(0), DAY).await.expect("the session begins");
+        case.database.open_session(user, &token(0), DAY).await.expect("a session is opened");
         assert_eq!(rotate(&case.database, &token(0), &token(1)).await, Rotation::Renewed(user));
         let last = case.at_once(3, |task, database| async move {
             if task > 0 {
@@ -156,89 +155,85 @@ pub(super) async fn lose_a_session_that_is_being_renewed(case: &Case) {
                 == Rotation::Renewed(user)
             {
                 number += 1;
-                assert!(number < 10_000, "the session goes on for whoever has its newest token");
+                assert!(number < 10_000, "the reuse does not revoke the newest token");
             }
-            Rotation::Refused
+            Rotation::Rejected
         });
-        assert_eq!(last.await, [Rotation::Refused, Rotation::Reused(user), Rotation::Reused(user)]);
-        assert_eq!(living(case, user).await, 0, "in round {round}");
+        assert_eq!(
+            last.await,
+            [Rotation::Rejected, Rotation::Reused(user), Rotation::Reused(user)]
+        );
+        assert_eq!(valid_tokens(case, user).await, 0, "in round {round}");
     }
 }
 
-pub(super) async fn end_their_sessions(case: &Case) {
+pub(super) async fn close_their_sessions(case: &Case) {
     let user = session(case).await;
-    case.database.open_session(user, "elsewhere", DAY).await.expect("a second session begins");
+    case.database.open_session(user, "elsewhere", DAY).await.expect("a session is opened");
     assert_eq!(rotate(&case.database, "first", "second").await, Rotation::Renewed(user));
     for token in ["unknown", "first", "first"] {
         case.database.close_session(token).await.expect("the database answers");
     }
     assert_eq!(
         rotate(&case.database, "second", "third").await,
-        Rotation::Refused,
-        "any token ends its whole session"
+        Rotation::Rejected,
+        "any token closes its whole session"
     );
     assert_eq!(rotate(&case.database, "elsewhere", "there").await, Rotation::Renewed(user));
 }
 
-pub(super) async fn lose_all_sessions_with_their_password(case: &Case) {
+pub(super) async fn lose_all_sessions_on_password_change(case: &Case) {
     let user = session(case).await;
-    case.database.open_session(user, "elsewhere", DAY).await.expect("a second session begins");
-    let neighbour = case.user().await;
-    case.database
-        .open_session(neighbour, "neighbour", DAY)
-        .await
-        .expect("another's session begins");
+    case.database.open_session(user, "elsewhere", DAY).await.expect("a session is opened");
+    let neighbor = case.user().await;
+    case.database.open_session(neighbor, "neighbor", DAY).await.expect("a session is opened");
     for generation in 1..3 {
         case.database
             .change_password(user, format!("hash {generation}"))
             .await
             .expect("the database answers");
         let changed =
-            case.other.user(user).await.expect("the database answers").expect("the user is there");
+            case.other.user(user).await.expect("the database answers").expect("the user exists");
         assert_eq!(
             (changed.password_hash, changed.generation),
             (format!("hash {generation}"), generation)
         );
-        assert_eq!(living(case, user).await, 0);
+        assert_eq!(valid_tokens(case, user).await, 0);
         case.database
             .open_session(user, &format!("after {generation}"), DAY)
             .await
-            .expect("a session begins");
+            .expect("a session is opened");
     }
-    assert_eq!(rotate(&case.database, "elsewhere", "there").await, Rotation::Refused);
+    assert_eq!(rotate(&case.database, "elsewhere", "there").await, Rotation::Rejected);
     assert_eq!(rotate(&case.database, "after 2", "next").await, Rotation::Renewed(user));
     assert_eq!(
-        rotate(&case.database, "neighbour", "next neighbour").await,
-        Rotation::Renewed(neighbour)
+        rotate(&case.database, "neighbor", "next neighbor").await,
+        Rotation::Renewed(neighbor)
     );
-    let neighbour = case
-        .database
-        .user(neighbour)
-        .await
-        .expect("the database answers")
-        .expect("the user is there");
-    assert_eq!(neighbour.generation, 0);
+    let neighbor =
+        case.database.user(neighbor).await.expect("the database answers").expect("the user exists");
+    assert_eq!(neighbor.generation, 0);
 }
 
-pub(super) async fn know_what_they_take(case: &Case) {
-    let (user, neighbour) = (case.user().await, case.user().await);
+pub(super) async fn know_their_usage(case: &Case) {
+    let (user, neighbor) = (case.user().await, case.user().await);
     let usage = async |user| {
         let usage = case.database.usage(user).await.expect("the database answers");
         (usage.unfinished_jobs, usage.stored_bytes)
     };
     assert_eq!(usage(user).await, (0, 0));
     let (first, second) = (case.queued_for(user).await, case.queued_for(user).await);
-    case.queued_for(neighbour).await;
+    case.queued_for(neighbor).await;
     let size = case
         .database
         .job(first)
         .await
         .expect("the database answers")
-        .expect("the job is there")
+        .expect("the job exists")
         .video_size_bytes;
     assert_eq!(usage(user).await, (2, 2 * size));
     let claim = case.claim(first).await;
-    assert_eq!(usage(user).await, (2, 2 * size), "what runs has not ended");
+    assert_eq!(usage(user).await, (2, 2 * size), "a running job is unfinished");
     let archive = archive(&claim);
     case.database.finish(&claim, &archive).await.expect("the database answers");
     assert_eq!(usage(user).await, (1, 2 * size + archive.size_bytes));
@@ -246,7 +241,60 @@ pub(super) async fn know_what_they_take(case: &Case) {
         .cancel(second, State::Queued)
         .await
         .expect("the database answers")
-        .expect("the job is cancelled");
-    case.database.files_removed(second).await.expect("the database answers");
-    assert_eq!(usage(user).await, (0, size + archive.size_bytes), "what is removed takes nothing");
+        .expect("the job is canceled");
+    case.database.mark_files_removed(second).await.expect("the database answers");
+    assert_eq!(usage(user).await, (0, size + archive.size_bytes), "removed files are not counted");
+}
+
+/// The user with this id, who exists.
+async fn user(database: &Database, id: UserId) -> User {
+    database.user(id).await.expect("the database answers").expect("the user exists")
+}
+
+pub(super) async fn are_disabled_and_enabled(case: &Case) {
+    let id = session(case).await;
+    let neighbor = case.user().await;
+    case.database.open_session(neighbor, "neighbor", DAY).await.expect("a session is opened");
+    let before = user(&case.database, id).await;
+    assert!(before.is_active);
+    assert_eq!(before.updated_at, before.created_at);
+
+    case.pass(60);
+    let email = before.email.to_uppercase();
+    let disabled = case.database.disable_user(&email).await.expect("the database answers");
+    let disabled = disabled.expect("the address is registered");
+    assert!(!disabled.is_active && disabled.generation > before.generation);
+    assert!(disabled.updated_at >= before.updated_at + Duration::from_mins(1));
+    assert_eq!(user(&case.other, id).await, disabled);
+    assert_eq!(valid_tokens(case, id).await, 0);
+    assert_eq!(rotate(&case.database, "first", "second").await, Rotation::Rejected);
+
+    // A login that checked the user before it was disabled opens its session afterwards.
+    case.database.open_session(id, "late", DAY).await.expect("a session is opened");
+    assert_eq!(rotate(&case.database, "late", "later").await, Rotation::Rejected);
+
+    let enabled = case.database.enable_user(&email).await.expect("the database answers");
+    let enabled = enabled.expect("the address is registered");
+    assert!(enabled.is_active && enabled.generation > disabled.generation);
+    assert_eq!(rotate(&case.database, "late", "later").await, Rotation::Rejected);
+    case.database.open_session(id, "again", DAY).await.expect("a session is opened");
+    assert_eq!(rotate(&case.database, "again", "next").await, Rotation::Renewed(id));
+
+    assert_eq!(
+        rotate(&case.database, "neighbor", "next neighbor").await,
+        Rotation::Renewed(neighbor)
+    );
+    let unknown = case.database.disable_user("nobody@example.org").await;
+    assert_eq!(unknown.expect("the database answers"), None);
+}
+
+pub(super) async fn have_the_time_of_their_last_update(case: &Case) {
+    let id = case.user().await;
+    let before = user(&case.database, id).await;
+    case.pass(60);
+    let changed = case.database.change_password(id, "other hash".to_owned()).await;
+    changed.expect("the database answers");
+    let after = user(&case.database, id).await;
+    assert_eq!(after.created_at, before.created_at);
+    assert!(after.updated_at >= before.updated_at + Duration::from_mins(1));
 }

@@ -1,21 +1,20 @@
-//! Cancelling and deleting.
+//! Cancellation and deletion.
 
 use jobs::message::{Cancelled, Event};
-use jobs::{FailureCode, JobId, Message, State};
+use jobs::{AttemptOutcome, FailureCode, JobId, Message, State};
 
 use super::case::{Case, archive};
-use crate::Job;
-use crate::attempt::Ended;
+use crate::job::Job;
 
-/// Cancel a job that was seen in this state.
+/// Cancel a job whose last known state is `seen`.
 async fn cancel(case: &Case, id: JobId, seen: State) -> Option<Job> {
     case.database.cancel(id, seen).await.expect("the database answers")
 }
 
-pub(super) async fn ends_a_job_that_waits(case: &Case) {
-    let (id, neighbour) = (case.queued().await, case.queued().await);
-    let before = case.lines(neighbour).await;
-    let job = cancel(case, id, State::Queued).await.expect("the job waits");
+pub(super) async fn ends_a_queued_job(case: &Case) {
+    let (id, neighbor) = (case.queued().await, case.queued().await);
+    let before = case.lines(neighbor).await;
+    let job = cancel(case, id, State::Queued).await.expect("the job is queued");
     assert_eq!((job.id, job.state), (id, State::Cancelled));
     assert_eq!(
         case.lines(id).await,
@@ -28,25 +27,24 @@ pub(super) async fn ends_a_job_that_waits(case: &Case) {
             "outbox job.cancelled retries=0 due=0s",
         ]
     );
-    assert_eq!(case.lines(neighbour).await, before);
+    assert_eq!(case.lines(neighbor).await, before);
     let rows = case.rows().await;
     let message = rows
         .outbox
         .iter()
         .rfind(|row| row.job_id == id.0)
         .map(|row| serde_json::from_str(&row.message));
-    let message: Message =
-        message.expect("there is a message").expect("a message can be read back");
+    let message: Message = message.expect("there is a message").expect("messages are JSON");
     assert_eq!(
         message.event,
         Event::Cancelled(Cancelled { job_id: id, user_id: job.user_id, filename: job.filename })
     );
 }
 
-pub(super) async fn ends_a_job_that_runs(case: &Case) {
+pub(super) async fn ends_a_running_job(case: &Case) {
     let id = case.queued().await;
     let claim = case.claim(id).await;
-    cancel(case, id, State::Processing).await.expect("the job runs");
+    cancel(case, id, State::Processing).await.expect("the job is in processing");
     let mut lines = vec![
         "job CANCELLED attempt=1 fence=2 files=7d worker=w started=yes ended=yes",
         "event - UPLOADED size_bytes=1000",
@@ -59,21 +57,23 @@ pub(super) async fn ends_a_job_that_runs(case: &Case) {
     assert_eq!(case.lines(id).await, lines);
     assert_eq!(
         case.database.finish(&claim, &archive(&claim)).await.expect("the database answers"),
-        Ended::Lost
+        AttemptOutcome::Lost
     );
     assert_eq!(case.lines(id).await, lines);
 
-    // So does one that waits for its next attempt, which then never comes.
+    // A job between two attempts is canceled, too, and the second attempt never starts.
     let id = case.queued().await;
     case.database
         .fail(&case.claim(id).await, FailureCode::StorageError, "no answer")
         .await
         .expect("the database answers");
     cancel(case, id, State::Processing).await.expect("the job waits for its next attempt");
-    lines[0] = "job CANCELLED attempt=1 fence=2 files=7d worker=w started=yes error=STORAGE_ERROR message=\"no answer\" ended=yes";
+    lines[0] = "job CANCELLED attempt=1 fence=2 files=7d worker=w started=yes \
+                error=STORAGE_ERROR message=\"no answer\" ended=yes";
     lines.insert(
         4,
-        "event PROCESSING PROCESSING attempt=1 error_code=\"STORAGE_ERROR\" error_message=\"no answer\" next_attempt_at=30s",
+        "event PROCESSING PROCESSING attempt=1 error_code=\"STORAGE_ERROR\" \
+         error_message=\"no answer\" next_attempt_at=30s",
     );
     lines.insert(7, "outbox job.created retries=0 due=30s");
     assert_eq!(case.lines(id).await, lines);
@@ -81,7 +81,7 @@ pub(super) async fn ends_a_job_that_runs(case: &Case) {
     assert!(case.database.claim(id, "w").await.expect("the database answers").is_none());
 }
 
-pub(super) async fn leaves_what_has_ended(case: &Case) {
+pub(super) async fn ignores_final_jobs(case: &Case) {
     let mut ids = vec![JobId::generate()];
     for state in [State::Expired, State::Done, State::Failed, State::Cancelled] {
         ids.push(case.job_in(state).await);
@@ -94,19 +94,16 @@ pub(super) async fn leaves_what_has_ended(case: &Case) {
     }
     assert_eq!(case.rows().await, before);
 
-    let (waits, runs) = (case.job_in(State::Queued).await, case.job_in(State::Processing).await);
+    let (queued, running) =
+        (case.job_in(State::Queued).await, case.job_in(State::Processing).await);
     let before = case.rows().await;
-    assert_eq!(
-        cancel(case, waits, State::Processing).await,
-        None,
-        "the job is in another state than was seen"
-    );
-    assert_eq!(cancel(case, runs, State::Queued).await, None, "a worker was quicker");
+    assert_eq!(cancel(case, queued, State::Processing).await, None, "the job is in another state");
+    assert_eq!(cancel(case, running, State::Queued).await, None, "a worker has claimed the job");
     assert_eq!(case.rows().await, before);
 }
 
-pub(super) async fn is_won_by_one(case: &Case) {
-    // A worker that begins, a user that cancels and another request of the same user.
+pub(super) async fn succeeds_once(case: &Case) {
+    // A worker claims the job while two requests cancel it.
     for _ in 0..10 {
         let id = case.queued().await;
         let won = case.at_once(3, move |task, database| async move {
@@ -132,7 +129,7 @@ pub(super) async fn is_won_by_one(case: &Case) {
         );
     }
 
-    // A worker that finishes, and a user that cancels.
+    // A worker finishes the job while a request cancels it.
     for _ in 0..10 {
         let id = case.queued().await;
         let claim = case.claim(id).await;
@@ -145,7 +142,7 @@ pub(super) async fn is_won_by_one(case: &Case) {
                             .finish(&claim, &archive(&claim))
                             .await
                             .expect("the database answers")
-                            == Ended::Accordingly
+                            == AttemptOutcome::Completed
                     }
                     _ => database
                         .cancel(id, State::Processing)
@@ -161,23 +158,27 @@ pub(super) async fn is_won_by_one(case: &Case) {
     }
 }
 
-pub(super) async fn deletes_what_has_ended(case: &Case) {
+pub(super) async fn deletes_final_jobs(case: &Case) {
     let delete = async |id: JobId| case.database.delete(id).await.expect("the database answers");
-    let mut ended = Vec::new();
+    let mut finals = Vec::new();
     for state in [State::Expired, State::Done, State::Failed, State::Cancelled] {
-        ended.push(case.job_in(state).await);
+        finals.push(case.job_in(state).await);
     }
-    let (waits, runs) = (case.job_in(State::Queued).await, case.job_in(State::Processing).await);
-    for id in &ended {
-        case.database.notify(*id, "job.completed").await.expect("the database answers");
+    let (queued, running) =
+        (case.job_in(State::Queued).await, case.job_in(State::Processing).await);
+    for id in &finals {
+        case.database
+            .create_notification(*id, "job.completed")
+            .await
+            .expect("the database answers");
     }
     let before = case.rows().await;
-    assert!(!delete(waits).await);
-    assert!(!delete(runs).await);
+    assert!(!delete(queued).await);
+    assert!(!delete(running).await);
     assert!(!delete(JobId::generate()).await);
     assert_eq!(case.rows().await, before);
 
-    for id in ended {
+    for id in finals {
         let mut expected = case.rows().await;
         assert!(delete(id).await);
         expected.jobs.retain(|job| job.id != id.0);
@@ -186,10 +187,13 @@ pub(super) async fn deletes_what_has_ended(case: &Case) {
         assert_eq!(
             case.rows().await,
             expected,
-            "its history and its notifications are gone, and nothing else"
+            "only the job, its history and its notifications are deleted"
         );
-        assert!(!delete(id).await, "it is gone already");
-        case.database.notify(id, "job.completed").await.expect("a message about it does no harm");
+        assert!(!delete(id).await, "the job is deleted already");
+        case.database
+            .create_notification(id, "job.completed")
+            .await
+            .expect("an event of a deleted job is ignored");
         assert_eq!(case.rows().await, expected);
         assert_eq!(case.database.history(id).await.expect("the database answers"), []);
     }

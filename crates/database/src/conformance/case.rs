@@ -1,20 +1,22 @@
-//! The database of one case, and its rows in a form that can be read.
+//! Database of one case, and its rows in a readable form.
 
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jobs::{Clock, FailureCode, JobId, Language, State, Time, UserId, VideoFormat};
+use jobs::{
+    AttemptOutcome, Clock, FailureCode, JobId, Language, Recipe, State, Time, UserId, VideoFormat,
+};
 use sea_orm::{EntityTrait, QueryOrder};
 use serde_json::Value;
 use tokio::sync::Barrier;
 
 use crate::accept::{Accepted, Video};
-use crate::attempt::{Archive, Claim, Ended};
+use crate::attempt::{Archive, Claim};
+use crate::connection::{Database, Rules};
 use crate::rows::{job, job_event, notification, outbox};
-use crate::{Database, Rules};
 
-/// A database that only one case has, reached by two connections as two processes reach it.
+/// Database of one case, with two connections, as two processes have.
 pub(super) struct Case {
     pub(super) database: Database,
     pub(super) other: Database,
@@ -22,7 +24,7 @@ pub(super) struct Case {
 }
 
 impl Case {
-    /// Both connections bring the schema up at once, as two processes that start together may.
+    /// Open both connections. Both migrate at once, as processes do that start together.
     pub(super) async fn open(
         name: &str,
         open: &impl AsyncFn(&str, Clock, Rules) -> Database,
@@ -31,17 +33,16 @@ impl Case {
         let connect = || open(name, clock.clone(), Rules::default());
         let (database, other) = tokio::join!(connect(), connect());
         let (one, two) = tokio::join!(database.migrate(), other.migrate());
-        one.and(two).expect("two migrations at once both end well");
+        one.and(two).expect("concurrent migrations succeed");
         Self { database, other, clock }
     }
 
-    /// Let seconds pass.
+    /// Advance the clock.
     pub(super) fn pass(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
     }
 
-    /// Run tasks that begin together, on both connections in turn: what they return, in their
-    /// order.
+    /// Start tasks at the same time, on both connections in turn. Return their results in order.
     pub(super) async fn at_once<T, F>(
         &self,
         count: usize,
@@ -67,7 +68,7 @@ impl Case {
         results
     }
 
-    /// A new user.
+    /// Create a user.
     pub(super) async fn user(&self) -> UserId {
         let email = format!("{}@example.org", UserId::generate());
         self.database
@@ -77,13 +78,13 @@ impl Case {
             .id
     }
 
-    /// A new job that waits.
+    /// Create a queued job.
     pub(super) async fn queued(&self) -> JobId {
         let user = self.user().await;
         self.queued_for(user).await
     }
 
-    /// A new job of this user that waits.
+    /// Create a queued job of a user.
     pub(super) async fn queued_for(&self, user: UserId) -> JobId {
         let video = video();
         let accepted = self.database.accept(user, std::slice::from_ref(&video), None, None).await;
@@ -91,7 +92,7 @@ impl Case {
         video.id
     }
 
-    /// A claim to a job that can be claimed.
+    /// Claim a job that can be claimed.
     pub(super) async fn claim(&self, id: JobId) -> Claim {
         self.database
             .claim(id, "w")
@@ -100,18 +101,18 @@ impl Case {
             .expect("the job can be claimed")
     }
 
-    /// A new job that is as far as this state. Other jobs expire with it.
+    /// Create a job in a certain state. `Expired` advances the clock, so other jobs may expire.
     pub(super) async fn job_in(&self, state: State) -> JobId {
         let id = self.queued().await;
         match state {
-            State::Uploaded => panic!("no transaction leaves a job behind that is only uploaded"),
+            State::Uploaded => panic!("no committed job is in this state"),
             State::Queued => {}
             State::Cancelled => {
                 self.database
                     .cancel(id, State::Queued)
                     .await
                     .expect("the database answers")
-                    .expect("the job is cancelled");
+                    .expect("the job is canceled");
             }
             State::Processing => drop(self.claim(id).await),
             State::Failed => {
@@ -119,12 +120,12 @@ impl Case {
                     .database
                     .fail(&self.claim(id).await, FailureCode::NoVideoStream, "only sound")
                     .await;
-                assert_eq!(failed.expect("the database answers"), Ended::Accordingly);
+                assert_eq!(failed.expect("the database answers"), AttemptOutcome::Failed);
             }
             State::Done | State::Expired => {
                 let claim = self.claim(id).await;
                 let finished = self.database.finish(&claim, &archive(&claim)).await;
-                assert_eq!(finished.expect("the database answers"), Ended::Accordingly);
+                assert_eq!(finished.expect("the database answers"), AttemptOutcome::Completed);
                 if state == State::Expired {
                     self.clock.advance(Rules::default().retention);
                     self.database.expire().await.expect("the database answers");
@@ -134,7 +135,7 @@ impl Case {
         id
     }
 
-    /// Every row that belongs to a job.
+    /// All rows that belong to jobs.
     pub(super) async fn rows(&self) -> Rows {
         let read = &self.database.read;
         let rows = tokio::try_join!(
@@ -147,13 +148,13 @@ impl Case {
         Rows { jobs, events, outbox, notifications }
     }
 
-    /// Every row of one job, as [`Rows::of`] tells them.
+    /// Rows of one job, in the form of [`Rows::of`].
     pub(super) async fn lines(&self, id: JobId) -> Vec<String> {
         self.rows().await.of(id)
     }
 }
 
-/// A video that lies in storage, under an id of its own.
+/// Stored video with a new id.
 pub(super) fn video() -> Video {
     let id = JobId::generate();
     Video {
@@ -162,10 +163,11 @@ pub(super) fn video() -> Video {
         format: VideoFormat::Mp4,
         path: format!("{id}/input.mp4"),
         size_bytes: 1000,
+        recipe: Recipe::default(),
     }
 }
 
-/// What a worker with this claim makes.
+/// Archive of an attempt with this claim.
 pub(super) fn archive(claim: &Claim) -> Archive {
     Archive {
         path: format!("output-{}.zip", claim.job.fence),
@@ -174,11 +176,11 @@ pub(super) fn archive(claim: &Claim) -> Archive {
         expected: 4,
         complete: true,
         warnings: Vec::new(),
-        took: Duration::from_millis(1500),
+        duration: Duration::from_millis(1500),
     }
 }
 
-/// Every row that belongs to a job, of all tables.
+/// All rows that belong to jobs, by table.
 #[derive(Debug, PartialEq)]
 pub(super) struct Rows {
     pub(super) jobs: Vec<job::Model>,
@@ -188,15 +190,14 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// The row of a job that is there.
+    /// Row of a job that exists.
     pub(super) fn job(&self, id: JobId) -> &job::Model {
-        self.jobs.iter().find(|job| job.id == id.0).expect("the job is there")
+        self.jobs.iter().find(|job| job.id == id.0).expect("the job exists")
     }
 
-    /// The rows of one job, a line for each: what they say apart from ids, names and what is NULL.
+    /// Rows of one job, one line each, without ids, names and NULL values.
     ///
-    /// Moments are seconds after the change of the job that set them, which was in the same
-    /// transaction and so knew the same time.
+    /// Times are seconds after the last line of the history that the same transaction wrote.
     pub(super) fn of(&self, id: JobId) -> Vec<String> {
         let events: Vec<_> = self.events.iter().filter(|event| event.job_id == id.0).collect();
         let outbox = self.outbox.iter().filter(|row| row.job_id == id.0).map(|row| {
@@ -230,8 +231,8 @@ impl Rows {
 }
 
 fn job_line(job: &job::Model, change: Option<&&job_event::Model>) -> String {
-    let kept = (job.expires_at - job.completed_at.unwrap_or(job.created_at)).num_days();
-    let files = if job.files_removed { "removed".to_owned() } else { format!("{kept}d") };
+    let retention = (job.expires_at - job.completed_at.unwrap_or(job.created_at)).num_days();
+    let files = if job.files_removed { "removed".to_owned() } else { format!("{retention}d") };
     [
         format!("job {} attempt={} fence={} files={files}", job.status, job.attempt, job.fence),
         pair("worker", job.worker.as_ref()),
@@ -255,13 +256,13 @@ fn job_line(job: &job::Model, change: Option<&&job_event::Model>) -> String {
 }
 
 fn event_line(event: &job_event::Model) -> String {
-    let metadata: Value = serde_json::from_str(&event.metadata).expect("metadata are JSON");
+    let metadata: Value = serde_json::from_str(&event.metadata).expect("metadata is JSON");
     let mut pairs: Vec<String> = metadata
         .as_object()
-        .expect("metadata are an object")
+        .expect("metadata is an object")
         .iter()
         .map(|(name, value)| match value.as_str().and_then(|text| text.parse().ok()) {
-            Some(moment) => after(Some(&event), name, Some(moment)),
+            Some(time) => after(Some(&event), name, Some(time)),
             None => pair(name, Some(value)),
         })
         .collect();
@@ -274,12 +275,13 @@ fn event_line(event: &job_event::Model) -> String {
     )
 }
 
+/// ` name=value`; empty without a value.
 fn pair(name: &str, value: Option<impl Display>) -> String {
     value.map_or_else(String::new, |value| format!(" {name}={value}"))
 }
 
-fn after(change: Option<&&job_event::Model>, name: &str, moment: Option<Time>) -> String {
-    let seconds =
-        moment.zip(change).map(|(moment, change)| (moment - change.created_at).num_seconds());
+/// ` name=SECONDSs` after a change; empty without a time or a change.
+fn after(change: Option<&&job_event::Model>, name: &str, time: Option<Time>) -> String {
+    let seconds = time.zip(change).map(|(time, change)| (time - change.created_at).num_seconds());
     pair(name, seconds.map(|seconds| format!("{seconds}s")))
 }

@@ -1,21 +1,21 @@
-//! Who has a job.
+//! Claims of workers to jobs.
 
 use std::time::Duration;
 
-use jobs::{FailureCode, JobId, State};
+use jobs::{AttemptOutcome, FailureCode, JobId, State};
 
 use super::case::{Case, archive};
-use crate::Rules;
-use crate::attempt::{Claim, Ended};
+use crate::attempt::Claim;
+use crate::connection::Rules;
 
 /// Try to claim a job.
 async fn claim(case: &Case, id: JobId) -> Option<Claim> {
     case.database.claim(id, "w").await.expect("the database answers")
 }
 
-pub(super) async fn are_won_by_one(case: &Case) {
-    let (id, neighbour) = (case.queued().await, case.queued().await);
-    let before = case.lines(neighbour).await;
+pub(super) async fn succeed_once(case: &Case) {
+    let (id, neighbor) = (case.queued().await, case.queued().await);
+    let before = case.lines(neighbor).await;
     let claims = case.at_once(20, move |number, database| async move {
         database
             .claim(id, &format!("worker-{number}"))
@@ -31,7 +31,8 @@ pub(super) async fn are_won_by_one(case: &Case) {
         case.lines(id).await,
         [
             &format!(
-                "job PROCESSING attempt=1 fence=1 files=7d worker=worker-{winner} started=yes lease=60s"
+                "job PROCESSING attempt=1 fence=1 files=7d worker=worker-{winner} started=yes \
+                 lease=60s"
             ),
             "event - UPLOADED size_bytes=1000",
             "event UPLOADED QUEUED",
@@ -39,20 +40,20 @@ pub(super) async fn are_won_by_one(case: &Case) {
             "outbox job.created retries=0 due=0s",
         ]
     );
-    assert_eq!(case.lines(neighbour).await, before);
+    assert_eq!(case.lines(neighbor).await, before);
 }
 
-pub(super) async fn wait_until_they_may(case: &Case) {
+pub(super) async fn require_an_available_job(case: &Case) {
     let id = case.queued().await;
-    let first = claim(case, id).await.expect("the job waits");
+    let first = claim(case, id).await.expect("the job is queued");
     let before = case.rows().await;
-    assert!(claim(case, id).await.is_none(), "another worker has it");
+    assert!(claim(case, id).await.is_none(), "another worker holds the job");
     case.pass(3600);
-    assert!(claim(case, id).await.is_none(), "the lease has ended, but nobody has noted it");
+    assert!(claim(case, id).await.is_none(), "the expired lease is not reaped yet");
     assert_eq!(case.rows().await, before);
 
     let failed = case.database.fail(&first, FailureCode::StorageError, "no answer").await;
-    assert_eq!(failed.expect("the database answers"), Ended::ToBeRetried);
+    assert_eq!(failed.expect("the database answers"), AttemptOutcome::Retrying);
     let before = case.rows().await;
     case.pass(29);
     assert!(claim(case, id).await.is_none(), "the next attempt is not due");
@@ -61,12 +62,12 @@ pub(super) async fn wait_until_they_may(case: &Case) {
     let second = claim(case, id).await.expect("the next attempt is due");
     assert_eq!((second.job.attempt, second.job.fence), (2, 2));
 
-    let mut ended = vec![JobId::generate()];
+    let mut finals = vec![JobId::generate()];
     for state in [State::Done, State::Failed, State::Cancelled, State::Expired] {
-        ended.push(case.job_in(state).await);
+        finals.push(case.job_in(state).await);
     }
     let before = case.rows().await;
-    for id in ended {
+    for id in finals {
         assert!(claim(case, id).await.is_none());
     }
     assert_eq!(case.rows().await, before);
@@ -77,7 +78,7 @@ pub(super) async fn are_renewed_until_lost(case: &Case) {
         case.database.renew(claim, 5, Some(9)).await.expect("the database answers")
     };
     let id = case.queued().await;
-    let first = claim(case, id).await.expect("the job waits");
+    let first = claim(case, id).await.expect("the job is queued");
     let before = case.rows().await;
     case.pass(20);
     let now = case.clock.now();
@@ -91,16 +92,16 @@ pub(super) async fn are_renewed_until_lost(case: &Case) {
     assert_eq!((after.jobs[0].progress_done, after.jobs[0].progress_expected), (5, Some(9)));
     after.jobs[0].lease_until = before.jobs[0].lease_until;
     (after.jobs[0].progress_done, after.jobs[0].progress_expected) = (0, None);
-    assert_eq!(after, before, "nothing else is changed");
+    assert_eq!(after, before, "no other column changes");
 
     case.pass(61);
-    assert_eq!(case.database.reap().await.expect("the database answers"), 1);
-    assert!(!renew(&first).await, "the lease has ended");
+    assert_eq!(case.database.reap().await.expect("the database answers").len(), 1);
+    assert!(!renew(&first).await, "the lease is reaped");
     case.pass(30);
     let second = claim(case, id).await.expect("the next attempt is due");
-    assert_eq!(second.job.progress_done, 0, "every attempt counts from the start");
+    assert_eq!(second.job.progress_done, 0, "the progress starts again with each attempt");
     let before = case.rows().await;
-    assert!(!renew(&first).await, "another has it");
+    assert!(!renew(&first).await, "another worker holds the job");
     assert_eq!(case.rows().await, before);
     assert!(renew(&second).await);
 
@@ -108,58 +109,58 @@ pub(super) async fn are_renewed_until_lost(case: &Case) {
         .cancel(id, State::Processing)
         .await
         .expect("the database answers")
-        .expect("the job is cancelled");
+        .expect("the job is canceled");
     let before = case.rows().await;
-    assert!(!renew(&second).await, "its user has cancelled it");
+    assert!(!renew(&second).await, "the user has canceled the job");
     assert_eq!(case.rows().await, before);
     assert!(case.database.delete(id).await.expect("the database answers"));
-    assert!(!renew(&second).await, "it is gone");
+    assert!(!renew(&second).await, "the job is deleted");
 }
 
-/// Try everything with a claim that is lost.
-async fn nothing_changes(case: &Case, stale: &Claim, why: &str) {
+/// Assert that no operation with a lost claim has an effect.
+async fn assert_no_effect(case: &Case, stale: &Claim, why: &str) {
     let before = case.rows().await;
-    let mut ended = vec![
+    let mut outcomes = vec![
         case.database.finish(stale, &archive(stale)).await,
         case.database.release(stale).await,
     ];
     for code in [FailureCode::StorageError, FailureCode::NoVideoStream] {
-        ended.push(case.other.fail(stale, code, "too late").await);
+        outcomes.push(case.other.fail(stale, code, "too late").await);
     }
-    for ended in ended {
-        assert_eq!(ended.expect("the database answers"), Ended::Lost, "{why}");
+    for outcome in outcomes {
+        assert_eq!(outcome.expect("the database answers"), AttemptOutcome::Lost, "{why}");
     }
     assert!(!case.database.renew(stale, 7, None).await.expect("the database answers"), "{why}");
     assert_eq!(case.rows().await, before, "{why}");
 }
 
-pub(super) async fn change_nothing_once_lost(case: &Case) {
+pub(super) async fn have_no_effect_when_lost(case: &Case) {
     case.job_in(State::Processing).await;
     let id = case.queued().await;
     let released = case.claim(id).await;
     case.database.release(&released).await.expect("the database answers");
-    nothing_changes(case, &released, "given back").await;
+    assert_no_effect(case, &released, "released").await;
 
     let failed = case.claim(id).await;
-    nothing_changes(case, &released, "given back, and taken by another").await;
+    assert_no_effect(case, &released, "released and claimed again").await;
     case.database
         .fail(&failed, FailureCode::StorageError, "no answer")
         .await
         .expect("the database answers");
-    nothing_changes(case, &failed, "failed").await;
+    assert_no_effect(case, &failed, "failed").await;
 
     case.pass(30);
     let reaped = case.claim(id).await;
-    nothing_changes(case, &failed, "failed, and taken by another").await;
+    assert_no_effect(case, &failed, "failed and claimed again").await;
     case.clock.advance(Rules::default().lease + Duration::from_secs(1));
     case.database.reap().await.expect("the database answers");
-    nothing_changes(case, &reaped, "reaped").await;
+    assert_no_effect(case, &reaped, "reaped").await;
 
     case.pass(60);
     let finished = case.claim(id).await;
     case.database.finish(&finished, &archive(&finished)).await.expect("the database answers");
     for stale in [&released, &failed, &reaped, &finished] {
-        nothing_changes(case, stale, "finished").await;
+        assert_no_effect(case, stale, "finished").await;
     }
 
     let id = case.queued().await;
@@ -168,8 +169,8 @@ pub(super) async fn change_nothing_once_lost(case: &Case) {
         .cancel(id, State::Processing)
         .await
         .expect("the database answers")
-        .expect("the job is cancelled");
-    nothing_changes(case, &cancelled, "cancelled").await;
+        .expect("the job is canceled");
+    assert_no_effect(case, &cancelled, "canceled").await;
     assert!(case.database.delete(id).await.expect("the database answers"));
-    nothing_changes(case, &cancelled, "deleted").await;
+    assert_no_effect(case, &cancelled, "deleted").await;
 }

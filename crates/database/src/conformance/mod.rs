@@ -1,4 +1,4 @@
-//! What every kind of database must do, as tests that panic where it does not.
+//! Conformance suite: the behavior that PostgreSQL and SQLite have to have.
 
 mod case;
 mod schema;
@@ -7,55 +7,56 @@ mod acceptance;
 mod outbox;
 mod claims;
 mod attempts;
-mod leases;
 mod cancellation;
 mod reading;
 mod notifications;
 mod retention;
 mod operator;
+mod recovery;
 mod model;
-mod storm;
+mod stress;
 
 use std::pin::Pin;
 
 use jobs::Clock;
 
 use self::case::Case;
-use crate::{Database, Rules};
+use crate::connection::{Database, Rules};
 
-/// Hold a kind of database to everything that its methods promise.
+/// Run all cases on one kind of database.
 ///
-/// `open` is given a name, made of at most 50 lower-case letters and underscores, and connects to
-/// the database of that name: to a new one, without tables, when it hears the name for the first
-/// time, perhaps several times at once, and to the same one again after that. Needs a runtime with
-/// several threads.
+/// `open` connects to the database with a name of at most 50 lower-case letters and underscores.
+/// The first call with a name creates an empty database; calls may be concurrent.
+/// Needs a runtime with several threads.
 ///
 /// # Panics
 ///
-/// When the database breaks a promise.
+/// If a case fails.
 pub async fn all(open: impl AsyncFn(&str, Clock, Rules) -> Database) {
-    schema::comes_up_once("schema", &open).await;
+    schema::migrates_once("schema", &open).await;
     for (name, run) in CASES {
         run(&Case::open(name, &open).await).await;
     }
 }
 
-/// A case, boxed so that `all` need not hold room for each.
+/// Case, boxed so that the future of `all` does not contain the futures of all cases.
 type Run = for<'a> fn(&'a Case) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
 
-/// Name every case once: it runs with [`all`], and is a test of its own on SQLite.
+/// Declare the cases. Each runs in [`all`], and as a test of its own on SQLite.
 macro_rules! cases {
     ($($theme:ident { $($case:ident,)* })*) => {
-        /// Every case with its name.
-        const CASES: &[(&str, Run)] =
-            &[$($((concat!(stringify!($theme), "_", stringify!($case)), |case| Box::pin($theme::$case(case)))),*),*];
+        /// All cases with their names.
+        const CASES: &[(&str, Run)] = &[$($((
+            concat!(stringify!($theme), "_", stringify!($case)),
+            |case| Box::pin($theme::$case(case)),
+        )),*),*];
 
         #[cfg(test)]
         mod on_sqlite {
             #[tokio::test(flavor = "multi_thread")]
-            async fn schema_comes_up_once() {
-                let directory = tempfile::tempdir().expect("there is room for a file");
-                super::schema::comes_up_once("schema", &super::files_in(directory.path())).await;
+            async fn schema_migrates_once() {
+                let directory = tempfile::tempdir().expect("a temporary directory");
+                super::schema::migrates_once("schema", &super::files_in(directory.path())).await;
             }
 
             $(
@@ -64,8 +65,9 @@ macro_rules! cases {
                         #[tokio::test(flavor = "multi_thread")]
                         async fn $case() {
                             use super::super::{$theme, Case, files_in};
-                            let directory = tempfile::tempdir().expect("there is room for a file");
-                            $theme::$case(&Case::open(stringify!($case), &files_in(directory.path())).await).await;
+                            let directory = tempfile::tempdir().expect("a temporary directory");
+                            let open = files_in(directory.path());
+                            $theme::$case(&Case::open(stringify!($case), &open).await).await;
                         }
                     )*
                 }
@@ -74,121 +76,128 @@ macro_rules! cases {
     };
 }
 
-/// PostgreSQL's are databases of one server.
+/// Run all cases on PostgreSQL, each in a database of its own.
 #[cfg(test)]
 #[tokio::test(flavor = "multi_thread")]
-async fn all_on_a_server_of_postgresql() {
+async fn all_on_postgresql() {
     let server = servers::Postgres::start();
-    let urls = std::sync::Mutex::new(std::collections::HashMap::<String, String>::new());
+    let urls = parking_lot::Mutex::new(std::collections::HashMap::<String, String>::new());
     let url_of = |name: &str| {
-        let mut urls = urls.lock().expect("nobody panicked");
+        let mut urls = urls.lock();
         urls.entry(name.to_owned()).or_insert_with(|| server.create_database()).clone()
     };
     let open = async |name: &str, clock, rules| {
-        Database::postgres(&url_of(name).into(), clock, rules).await.expect("it is there")
+        Database::postgres(&url_of(name).into(), clock, rules)
+            .await
+            .expect("the server accepts connections")
     };
     Box::pin(all(open)).await;
 }
 
-/// SQLite's databases are files.
+/// Open SQLite databases as files in a directory.
 #[cfg(test)]
 fn files_in(directory: &std::path::Path) -> impl AsyncFn(&str, Clock, Rules) -> Database {
     async |name: &str, clock, rules| {
-        Database::sqlite(&directory.join(name), clock, rules).await.expect("a file can be opened")
+        Database::sqlite(&directory.join(name), clock, rules).await.expect("the file is opened")
     }
 }
 
 cases! {
     schema {
-        follows_the_vocabulary,
-        refuses_impossible_jobs,
-        refuses_impossible_neighbours,
-        tells_moments_apart,
+        allows_exactly_the_legal_transitions,
+        rejects_inconsistent_jobs,
+        rejects_invalid_users_and_notifications,
+        orders_times_by_microsecond,
+        accepts_rows_of_the_previous_release,
     }
     accounts {
-        are_one_for_each_address,
-        rotate_their_sessions,
-        lose_a_session_that_was_stolen,
-        lose_a_session_that_is_used_twice_at_once,
-        lose_a_session_that_is_being_renewed,
-        end_their_sessions,
-        lose_all_sessions_with_their_password,
-        know_what_they_take,
+        have_unique_addresses,
+        rotate_refresh_tokens,
+        lose_a_session_on_reuse,
+        lose_a_session_on_concurrent_use,
+        lose_a_session_during_rotation,
+        close_their_sessions,
+        lose_all_sessions_on_password_change,
+        know_their_usage,
+        are_disabled_and_enabled,
+        have_the_time_of_their_last_update,
     }
     acceptance {
-        makes_a_job,
-        makes_several_jobs,
-        makes_all_or_none,
-        knows_a_repeated_request,
-        knows_requests_made_at_once,
+        creates_a_job,
+        creates_several_jobs,
+        creates_all_jobs_or_none,
+        detects_repeated_requests,
+        detects_concurrent_requests,
+        keeps_the_recipe,
     }
     outbox {
-        holds_what_is_taken,
-        gives_as_many_as_asked,
-        gives_no_message_to_two,
-        tells_since_when_it_waits,
-        waits_as_it_is_told,
-        invites_again,
-        tells_again,
-        lets_go_of_what_was_taken,
+        holds_taken_messages,
+        respects_the_limit,
+        gives_each_message_to_one_relay,
+        reports_the_oldest_unpublished_message,
+        postpones_messages,
     }
     claims {
-        are_won_by_one,
-        wait_until_they_may,
+        succeed_once,
+        require_an_available_job,
         are_renewed_until_lost,
-        change_nothing_once_lost,
+        have_no_effect_when_lost,
     }
     attempts {
         finish,
         are_repeated_after_pauses,
-        end_at_once_where_no_other_helps,
-        are_given_back,
-        forget_their_failure,
-    }
-    leases {
-        that_end_are_reaped,
-        cost_a_job_three_workers_at_most,
-        are_reaped_once,
-        are_ended_together,
+        end_at_once_where_a_retry_cannot_help,
+        are_released,
+        clear_an_earlier_failure,
     }
     cancellation {
-        ends_a_job_that_waits,
-        ends_a_job_that_runs,
-        leaves_what_has_ended,
-        is_won_by_one,
-        deletes_what_has_ended,
+        ends_a_queued_job,
+        ends_a_running_job,
+        ignores_final_jobs,
+        succeeds_once,
+        deletes_final_jobs,
     }
     reading {
-        goes_page_by_page,
-        tells_the_history,
+        lists_jobs_by_page,
+        returns_the_history,
         counts_by_state,
-        tells_the_oldest_that_waits,
+        reports_the_oldest_waiting_job,
     }
     notifications {
-        are_made_once,
+        are_created_once,
         are_held_and_sent,
-        fail_at_last,
-        are_given_as_many_as_asked,
-        are_given_to_one,
+        fail_permanently,
+        respect_the_limit,
+        are_taken_once,
     }
     retention {
         expires_archives,
-        removes_files_of_the_others,
-        is_safe_to_run_at_once,
-        knows_orphans,
-        forgets,
+        returns_other_final_jobs,
+        may_run_concurrently,
+        finds_orphans,
+        purges_expired_rows,
     }
     operator {
-        reads_what_failed,
-        puts_back_what_failed,
-        puts_back_nothing_else,
-        undoes_an_outcome_that_is_told_later,
-        puts_back_once,
+        lists_failed_jobs,
+        requeues_failed_jobs,
+        requeues_no_other_jobs,
+        revokes_a_failure_that_is_announced_later,
+        requeues_once,
+    }
+    recovery {
+        reaps_expired_leases,
+        fails_a_job_that_lost_three_workers,
+        reaps_each_attempt_once,
+        expires_all_leases,
+        recovers_after_restart,
+        republishes_invitations,
+        republishes_outcomes,
+        releases_holds,
     }
     model {
-        keeps_every_promise,
+        keeps_all_invariants,
     }
-    storm {
-        loses_nothing,
+    stress {
+        loses_no_job,
     }
 }

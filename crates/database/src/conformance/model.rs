@@ -1,29 +1,31 @@
-//! Three workers, a relay and a broker do by turns what chance tells them, and after each step
-//! every promise is checked.
+//! Model test: workers, a relay, a broker and users act in random order, and all invariants are
+//! checked after each step.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use jobs::{FailureCode, JobId, State, Transition};
+use jobs::{AttemptOutcome, FailureCode, JobId, State, Transition};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use uuid::Uuid;
 
 use super::case::{Case, Rows, archive};
-use crate::Rules;
-use crate::attempt::{Claim, Ended};
-use crate::operator::PutBack;
+use crate::attempt::Claim;
+use crate::connection::Rules;
+use crate::operator::Requeue;
 use crate::rows::job;
 
-/// Runs, each with the seed of its number.
+/// Number of runs; each has its number as the seed.
 const RUNS: u64 = 6;
 const STEPS: u32 = 250;
-/// As many jobs are under way at once, at most.
+/// Maximum number of unfinished jobs.
 const JOBS: usize = 4;
 const WORKERS: usize = 3;
 
-/// The most attempts that the rules allow: one more than there are pauses.
+/// Maximum number of attempts by the default rules: one more than the number of pauses.
 const ATTEMPTS: i32 = 4;
 
-pub(super) async fn keeps_every_promise(case: &Case) {
+pub(super) async fn keeps_all_invariants(case: &Case) {
     let mut seen = BTreeSet::new();
     for seed in 0..RUNS {
         let mut world = World::new(case, seed).await;
@@ -34,40 +36,39 @@ pub(super) async fn keeps_every_promise(case: &Case) {
             world.check(&rows, &format!("seed {seed}, step {step}: {action}"));
             seen.extend(rows.jobs.iter().map(|job| job.status.clone()));
         }
-        world.come_to_an_end(seed).await;
+        world.finish_all(seed).await;
     }
     assert!(
         seen.iter().eq(["CANCELLED", "DONE", "EXPIRED", "FAILED", "PROCESSING", "QUEUED"]),
-        "chance has led to {seen:?} only"
+        "only the states {seen:?} were reached"
     );
 }
 
-/// Numbers that look like chance: SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom
-/// Number Generators", 2014).
-pub(super) struct Dice(pub(super) u64);
+/// Source of random choices.
+pub(super) struct Dice(StdRng);
 
 impl Dice {
-    /// A number below `sides`.
-    pub(super) fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) as usize % sides
+    pub(super) fn new(seed: u64) -> Self {
+        Self(StdRng::seed_from_u64(seed))
     }
 
-    /// One of several.
+    /// Random number below `sides`.
+    pub(super) fn roll(&mut self, sides: usize) -> usize {
+        self.0.random_range(0..sides)
+    }
+
+    /// Random element of a slice that is not empty.
     pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.roll(from.len())]
     }
 }
 
-/// Whether a claim still holds its job.
+/// Whether a claim holds its job.
 fn holds(claim: &Claim, row: &job::Model) -> bool {
     row.lease_until.is_some() && row.fence == claim.job.fence
 }
 
-/// The messages of which every job that has ended has one.
+/// Event that announces a final state.
 pub(super) fn outcome(state: &str) -> Option<&'static str> {
     match state {
         "DONE" | "EXPIRED" => Some("job.completed"),
@@ -77,8 +78,8 @@ pub(super) fn outcome(state: &str) -> Option<&'static str> {
     }
 }
 
-/// A job's history begins with its upload, goes on by legal transitions only, and ends where the
-/// row says that the job is.
+/// Assert that a job's history starts with its upload, has only legal transitions, and ends in the
+/// state of its row.
 pub(super) fn check_history(rows: &Rows, row: &job::Model, why: &str) {
     let mut state = None;
     for event in rows.events.iter().filter(|event| event.job_id == row.id) {
@@ -94,20 +95,20 @@ pub(super) fn check_history(rows: &Rows, row: &job::Model, why: &str) {
         );
         state = Some(event.new_state.clone());
     }
-    assert_eq!(state.as_ref(), Some(&row.status), "{why}: the history ends elsewhere");
+    assert_eq!(state.as_ref(), Some(&row.status), "{why}: the history ends in another state");
 }
 
-/// Everything around the database that remembers something.
+/// State outside of the database.
 struct World<'a> {
     case: &'a Case,
     dice: Dice,
     jobs: Vec<JobId>,
-    /// Jobs that the broker has messages about.
+    /// Jobs of the messages that the broker holds.
     broker: Vec<JobId>,
     workers: [Option<Claim>; WORKERS],
-    /// The newest claim that was ever given out, of each job.
+    /// Newest fence of each job.
     fences: HashMap<JobId, i64>,
-    /// Every message about an outcome that was ever in the outbox.
+    /// All messages about outcomes that were in the outbox.
     outcomes: HashMap<JobId, BTreeSet<(String, Uuid)>>,
 }
 
@@ -120,7 +121,7 @@ impl<'a> World<'a> {
         let (fences, outcomes) = (HashMap::new(), HashMap::new());
         Self {
             case,
-            dice: Dice(seed),
+            dice: Dice::new(seed),
             jobs,
             broker: Vec::new(),
             workers: [const { None }; WORKERS],
@@ -129,14 +130,14 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Do something, and say what.
+    /// Perform a random action and return its description.
     async fn act(&mut self, before: &Rows) -> String {
         let worker = self.dice.roll(WORKERS);
         let unfinished =
             self.jobs.iter().filter(|id| outcome(&before.job(**id).status).is_none()).count();
         if unfinished < JOBS && self.dice.roll(8) == 0 {
             self.jobs.push(self.case.queued().await);
-            return "a video is accepted".to_owned();
+            return "accept a video".to_owned();
         }
         match self.dice.roll(20) {
             0..=4 => self.deliver(worker, before).await,
@@ -155,13 +156,13 @@ impl<'a> World<'a> {
             }
             18 => {
                 let reaped = self.case.other.reap().await;
-                format!("the reaper finds {}", reaped.expect("the database answers"))
+                format!("the reaper fails {:?}", reaped.expect("the database answers"))
             }
             _ => self.something_rare(before).await,
         }
     }
 
-    /// The broker delivers a message, perhaps not for the last time, to a worker that is idle.
+    /// Deliver a message to an idle worker, possibly not for the last time.
     async fn deliver(&mut self, worker: usize, before: &Rows) -> String {
         if self.broker.is_empty() || self.workers[worker].is_some() {
             return "nothing".to_owned();
@@ -177,28 +178,26 @@ impl<'a> World<'a> {
         let row = before.job(id);
         match &claim {
             Some(claim) => {
-                assert!(row.lease_until.is_none(), "two workers have {row:?}");
+                assert!(row.lease_until.is_none(), "two workers hold {row:?}");
                 let newest = self.fences.insert(id, claim.job.fence);
                 assert!(
                     newest.is_none_or(|newest| newest < claim.job.fence),
                     "the fence of {claim:?} is not new"
                 );
             }
-            None => assert_ne!(row.status, "QUEUED", "nobody gets {row:?}"),
+            None => assert_ne!(row.status, "QUEUED", "no worker gets {row:?}"),
         }
         let again = self.dice.roll(4) == 0;
         if !again {
             self.broker.swap_remove(number);
         }
-        let said = format!(
-            "worker {worker} hears of {id} (again: {again}) and has it: {}",
-            claim.is_some()
-        );
+        let action =
+            format!("worker {worker} receives {id} (again: {again}), claimed: {}", claim.is_some());
         self.workers[worker] = claim;
-        said
+        action
     }
 
-    /// The relay takes some messages; it may crash before it publishes them, and before it says so.
+    /// Let the relay take messages. It may crash before it publishes or deletes them.
     async fn relay(&mut self) -> String {
         let most = 1 + self.dice.roll(3) as u64;
         let taken = self
@@ -216,7 +215,7 @@ impl<'a> World<'a> {
         if crash > 1 {
             self.case
                 .database
-                .published(taken.iter().map(|outgoing| outgoing.id))
+                .mark_published(taken.iter().map(|outgoing| outgoing.id))
                 .await
                 .expect("the database answers");
         }
@@ -232,7 +231,7 @@ impl<'a> World<'a> {
         format!("worker {worker} renews {}: {renewed}", claim.job.id)
     }
 
-    /// A worker ends its attempt in one way or another, and perhaps does not know it.
+    /// End an attempt. The worker may keep the stale claim.
     async fn end(&mut self, worker: usize, before: &Rows) -> String {
         let Some(claim) = self.workers[worker].take() else { return "nothing".to_owned() };
         let held = holds(&claim, before.job(claim.job.id));
@@ -240,15 +239,15 @@ impl<'a> World<'a> {
         let (how, ended) = match self.dice.roll(8) {
             0..=1 => ("finishes", database.finish(&claim, &archive(&claim)).await),
             2..=3 => ("releases", database.release(&claim).await),
-            _ => (code.name(), database.fail(&claim, code, "chance").await),
+            _ => (code.name(), database.fail(&claim, code, "random").await),
         };
         let ended = ended.expect("the database answers");
-        assert_eq!(ended != Ended::Lost, held, "worker {worker} {how} {claim:?}");
-        let said = format!("worker {worker} {how} {}: {ended:?}", claim.job.id);
+        assert_eq!(ended != AttemptOutcome::Lost, held, "worker {worker} {how} {claim:?}");
+        let action = format!("worker {worker} {how} {}: {ended:?}", claim.job.id);
         if self.dice.roll(4) == 0 {
             self.workers[worker] = Some(claim);
         }
-        said
+        action
     }
 
     async fn cancel(&mut self, before: &Rows) -> String {
@@ -269,47 +268,55 @@ impl<'a> World<'a> {
         match self.dice.roll(7) {
             3 => {
                 let id = self.dice.pick(&self.jobs);
-                let back = self.case.other.put_back(id).await.expect("the database answers")
-                    == PutBack::Queued;
+                let queued = self.case.other.requeue(id).await.expect("the database answers")
+                    == Requeue::Queued;
                 let row = before.job(id);
                 let possible = row.status == State::Failed.name()
                     && !row.files_removed
                     && row.expires_at > self.case.clock.now();
-                assert_eq!(back, possible, "{row:?}");
-                if back {
-                    // Its outcome is undone, and there will be another.
+                assert_eq!(queued, possible, "{row:?}");
+                if queued {
+                    // The failure is revoked, and another outcome follows.
                     self.outcomes.remove(&id);
                     let fence = self.fences.insert(id, before.job(id).fence + 1);
                     assert_eq!(fence, Some(row.fence));
                 }
-                format!("{id} is put back: {back}")
+                format!("{id} is queued again: {queued}")
             }
             0 => {
                 self.case.clock.advance(Rules::default().retention);
-                let over = self.case.database.expire().await.expect("the database answers");
-                for job in &over {
-                    self.case.database.files_removed(job.id).await.expect("the database answers");
+                let expired = self.case.database.expire().await.expect("the database answers");
+                for job in &expired {
+                    self.case
+                        .database
+                        .mark_files_removed(job.id)
+                        .await
+                        .expect("the database answers");
                 }
-                format!("{} jobs are over", over.len())
+                format!("{} jobs expire", expired.len())
             }
             1 => {
                 let waited = Duration::from_mins(1);
                 self.broker.clear();
                 self.case.clock.advance(waited);
-                let invited =
-                    self.case.database.invite_again(waited).await.expect("the database answers");
-                format!("the broker loses everything; {invited} invitations are repeated")
+                let invited = self
+                    .case
+                    .database
+                    .republish_invitations(waited)
+                    .await
+                    .expect("the database answers");
+                format!("the broker loses all messages; {invited} are published again")
             }
             2 => {
                 self.workers = [const { None }; WORKERS];
-                self.case.database.end_leases().await.expect("the database answers");
-                "everything is started again".to_owned()
+                self.case.database.expire_leases().await.expect("the database answers");
+                "all processes restart".to_owned()
             }
             _ => "nothing".to_owned(),
         }
     }
 
-    /// What holds after every step.
+    /// Assert the invariants that hold after every step.
     fn check(&mut self, rows: &Rows, why: &str) {
         for message in &rows.outbox {
             if message.event_type != "job.created" {
@@ -330,7 +337,7 @@ impl<'a> World<'a> {
             assert_eq!(
                 outcomes,
                 outcome(&row.status).into_iter().collect::<Vec<_>>(),
-                "{why}: what is told of {row:?}"
+                "{why}: outcomes of {row:?}"
             );
             assert!(row.attempt <= ATTEMPTS, "{why}: {row:?}");
             let holders: BTreeSet<i64> = self
@@ -340,35 +347,35 @@ impl<'a> World<'a> {
                 .filter(|c| c.job.id == *id && holds(c, row))
                 .map(|c| c.job.fence)
                 .collect();
-            assert!(holders.len() <= 1, "{why}: {holders:?} have {row:?}");
+            assert!(holders.len() <= 1, "{why}: {holders:?} hold {row:?}");
             if let Some(zip) = &row.zip_path {
-                let newest = self.fences.get(id).expect("a worker had the job");
+                let newest = self.fences.get(id).expect("a worker claimed the job");
                 assert_eq!(
                     *zip,
                     format!("output-{newest}.zip"),
-                    "{why}: the archive is an older worker's"
+                    "{why}: the archive is that of an earlier worker"
                 );
             }
             let invited = rows.outbox.iter().any(|message| message.job_id == id.0)
                 || self.broker.contains(id);
-            let goes_on = row.lease_until.is_some() || invited;
+            let is_active = row.lease_until.is_some() || invited;
             assert!(
-                goes_on || outcome(&row.status).is_some(),
-                "{why}: nobody will ever do anything about {row:?}"
+                is_active || outcome(&row.status).is_some(),
+                "{why}: no process will continue {row:?}"
             );
         }
     }
 
-    /// Once nothing fails any more, every job ends soon. Then all can be deleted, and nothing is
-    /// left.
-    async fn come_to_an_end(mut self, seed: u64) {
+    /// Assert that every job ends once nothing fails anymore, and that no row is left when all jobs
+    /// are deleted.
+    async fn finish_all(mut self, seed: u64) {
         self.workers = [const { None }; WORKERS];
         for round in 0..3 {
             self.case.pass(130);
             self.case.database.reap().await.expect("the database answers");
             self.check(
                 &self.case.rows().await,
-                &format!("seed {seed}, reaped in round {round} of the end"),
+                &format!("seed {seed}, after reaping in final round {round}"),
             );
             let taken = self
                 .case
@@ -378,36 +385,36 @@ impl<'a> World<'a> {
                 .expect("the database answers");
             self.case
                 .database
-                .published(taken.iter().map(|outgoing| outgoing.id))
+                .mark_published(taken.iter().map(|outgoing| outgoing.id))
                 .await
                 .expect("the database answers");
             self.broker.extend(taken.iter().map(|outgoing| outgoing.message.event.job_id()));
             for id in std::mem::take(&mut self.broker) {
                 if let Some(claim) =
-                    self.case.database.claim(id, "the last").await.expect("the database answers")
+                    self.case.database.claim(id, "last").await.expect("the database answers")
                 {
                     self.fences.insert(id, claim.job.fence);
                     let finished = self.case.database.finish(&claim, &archive(&claim)).await;
-                    assert_eq!(finished.expect("the database answers"), Ended::Accordingly);
+                    assert_eq!(finished.expect("the database answers"), AttemptOutcome::Completed);
                 }
             }
-            self.check(&self.case.rows().await, &format!("seed {seed}, round {round} of the end"));
+            self.check(&self.case.rows().await, &format!("seed {seed}, final round {round}"));
         }
         let rows = self.case.rows().await;
         for id in &self.jobs {
             assert!(
                 outcome(&rows.job(*id).status).is_some(),
-                "seed {seed}: {:?} does not end",
+                "seed {seed}: {:?} is not final",
                 rows.job(*id)
             );
             assert!(self.case.database.delete(*id).await.expect("the database answers"));
         }
-        let nothing = Rows {
+        let no_rows = Rows {
             jobs: Vec::new(),
             events: Vec::new(),
             outbox: Vec::new(),
             notifications: Vec::new(),
         };
-        assert_eq!(self.case.rows().await, nothing, "seed {seed}");
+        assert_eq!(self.case.rows().await, no_rows, "seed {seed}");
     }
 }

@@ -1,31 +1,30 @@
-//! Jobs that failed are read and put back.
+//! Listing and queueing of failed jobs by operators.
 
 use std::time::Duration;
 
-use jobs::{FailureCode, JobId, State};
+use jobs::{AttemptOutcome, FailureCode, JobId, State};
 
 use super::case::{Case, archive};
-use crate::Rules;
-use crate::attempt::Ended;
-use crate::operator::PutBack;
+use crate::connection::Rules;
+use crate::operator::Requeue;
 
-async fn put_back(case: &Case, id: JobId) -> PutBack {
-    case.other.put_back(id).await.expect("the database answers")
+async fn requeue(case: &Case, id: JobId) -> Requeue {
+    case.other.requeue(id).await.expect("the database answers")
 }
 
-/// A new job that failed by this code, however often it had to be tried.
+/// Create a job that failed with this code after all its attempts.
 async fn failed(case: &Case, code: FailureCode) -> JobId {
     let id = case.queued().await;
     fail(case, id, code).await;
     id
 }
 
-/// Try a job until it has failed for good; says how often.
+/// Fail attempts until the job has failed. Return the number of attempts.
 async fn fail(case: &Case, id: JobId, code: FailureCode) -> u32 {
     loop {
         let claim = case.claim(id).await;
         if case.database.fail(&claim, code, "no answer").await.expect("the database answers")
-            == Ended::Accordingly
+            == AttemptOutcome::Failed
         {
             return claim.job.attempt;
         }
@@ -33,24 +32,24 @@ async fn fail(case: &Case, id: JobId, code: FailureCode) -> u32 {
     }
 }
 
-/// The relay brings everything away; gives the names of the events about this job.
-async fn taken(case: &Case, id: JobId) -> Vec<&'static str> {
+/// Publish all messages. Return the names of the events about this job.
+async fn publish_all(case: &Case, id: JobId) -> Vec<&'static str> {
     let taken =
         case.database.take_outgoing(1000, Duration::ZERO).await.expect("the database answers");
     case.database
-        .published(taken.iter().map(|outgoing| outgoing.id))
+        .mark_published(taken.iter().map(|outgoing| outgoing.id))
         .await
         .expect("the database answers");
     let events = taken.iter().map(|outgoing| &outgoing.message.event);
     events.filter(|event| event.job_id() == id).map(jobs::message::Event::name).collect()
 }
 
-/// The lines about the notifications of a job.
+/// Lines about the notifications of a job.
 async fn notifications(case: &Case, id: JobId) -> Vec<String> {
     case.lines(id).await.into_iter().filter(|line| line.starts_with("notification")).collect()
 }
 
-pub(super) async fn reads_what_failed(case: &Case) {
+pub(super) async fn lists_failed_jobs(case: &Case) {
     let first = failed(case, FailureCode::StorageError).await;
     case.pass(1);
     let second = failed(case, FailureCode::NoVideoStream).await;
@@ -67,100 +66,102 @@ pub(super) async fn reads_what_failed(case: &Case) {
     assert_eq!(read(None, 2).await, [third, second]);
     assert_eq!(read(Some(FailureCode::StorageError), 10).await, [third, first]);
     assert_eq!(read(Some(FailureCode::OutOfMemory), 10).await, []);
-    let retryable = async |code| case.database.retryable(code).await.expect("the database answers");
-    assert_eq!(retryable(FailureCode::StorageError).await, [first, third]);
-    case.database.files_removed(first).await.expect("the database answers");
+    let requeueable =
+        async |code| case.database.requeueable_jobs(code).await.expect("the database answers");
+    assert_eq!(requeueable(FailureCode::StorageError).await, [first, third]);
+    case.database.mark_files_removed(first).await.expect("the database answers");
     assert_eq!(
-        retryable(FailureCode::StorageError).await,
+        requeueable(FailureCode::StorageError).await,
         [third],
-        "whose video is gone stays as it is"
+        "the video of the first job is removed"
     );
     assert_eq!(
         read(Some(FailureCode::StorageError), 10).await,
         [third, first],
-        "and has failed nevertheless"
+        "removed files do not change the list"
     );
     case.clock.advance(Rules::default().retention);
-    assert_eq!(retryable(FailureCode::StorageError).await, []);
+    assert_eq!(requeueable(FailureCode::StorageError).await, []);
 }
 
-pub(super) async fn puts_back_what_failed(case: &Case) {
-    let (id, neighbour) = (
+pub(super) async fn requeues_failed_jobs(case: &Case) {
+    let (id, neighbor) = (
         failed(case, FailureCode::StorageError).await,
         failed(case, FailureCode::StorageError).await,
     );
-    taken(case, id).await;
-    let before = case.lines(neighbour).await;
+    publish_all(case, id).await;
+    let before = case.lines(neighbor).await;
     case.clock.advance(Rules::default().retention / 2);
-    assert_eq!(put_back(case, id).await, PutBack::Queued);
+    assert_eq!(requeue(case, id).await, Requeue::Queued);
     let lines = case.lines(id).await;
-    // The time of its files begins anew, three days and a half after it was accepted.
+    // The retention period starts again, three and a half days after the acceptance.
     assert_eq!(lines[0], "job QUEUED attempt=0 fence=5 files=10d started=yes next=0s");
     assert_eq!(
         lines[lines.len() - 2..],
         ["event FAILED QUEUED by=\"operator\"", "outbox job.created retries=0 due=0s"]
     );
-    assert_eq!(case.lines(neighbour).await, before);
+    assert_eq!(case.lines(neighbor).await, before);
 
-    // It has all of its attempts, and what it failed of is told anew.
-    assert_eq!(taken(case, id).await, ["job.created"]);
+    // The job has all its attempts, and its next failure is announced.
+    assert_eq!(publish_all(case, id).await, ["job.created"]);
     assert_eq!(fail(case, id, FailureCode::StorageError).await, 4);
-    assert_eq!(taken(case, id).await.last(), Some(&"job.failed"));
-    assert_eq!(put_back(case, id).await, PutBack::Queued, "it can be put back again");
+    assert_eq!(publish_all(case, id).await.last(), Some(&"job.failed"));
+    assert_eq!(requeue(case, id).await, Requeue::Queued, "a job can be queued again repeatedly");
     let claim = case.claim(id).await;
     assert_eq!(
         case.database.finish(&claim, &archive(&claim)).await.expect("the database answers"),
-        Ended::Accordingly
+        AttemptOutcome::Completed
     );
-    assert_eq!(taken(case, id).await, ["job.created", "job.completed"]);
+    assert_eq!(publish_all(case, id).await, ["job.created", "job.completed"]);
 }
 
-pub(super) async fn puts_back_nothing_else(case: &Case) {
+pub(super) async fn requeues_no_other_jobs(case: &Case) {
     let mut others = Vec::new();
     for state in [State::Expired, State::Queued, State::Processing, State::Done, State::Cancelled] {
-        others.push((case.job_in(state).await, PutBack::Is(state)));
+        others.push((case.job_in(state).await, Requeue::NotFailed(state)));
     }
-    others.push((JobId::generate(), PutBack::Unknown));
+    others.push((JobId::generate(), Requeue::NotFound));
     let removed = failed(case, FailureCode::StorageError).await;
-    case.database.files_removed(removed).await.expect("the database answers");
-    others.push((removed, PutBack::Over));
+    case.database.mark_files_removed(removed).await.expect("the database answers");
+    others.push((removed, Requeue::Expired));
     let before = case.rows().await;
-    for (id, refusal) in others {
-        assert_eq!(put_back(case, id).await, refusal);
+    for (id, expected) in others {
+        assert_eq!(requeue(case, id).await, expected);
     }
     assert_eq!(case.rows().await, before);
 
-    // The upkeep may be removing its video already.
-    let over = failed(case, FailureCode::StorageError).await;
+    // Another process may be removing the video.
+    let expired = failed(case, FailureCode::StorageError).await;
     case.clock.advance(Rules::default().retention);
     let before = case.rows().await;
-    assert_eq!(put_back(case, over).await, PutBack::Over);
+    assert_eq!(requeue(case, expired).await, Requeue::Expired);
     assert_eq!(case.rows().await, before);
 }
 
-/// One mail for each outcome, wherever the message of the old one is when the job is put back.
-pub(super) async fn undoes_an_outcome_that_is_told_later(case: &Case) {
-    let notify =
-        async |id| case.database.notify(id, "job.failed").await.expect("the database answers");
+/// Each outcome is announced once, wherever the message about the failure is at the requeue.
+pub(super) async fn revokes_a_failure_that_is_announced_later(case: &Case) {
+    let notify = async |id| {
+        case.database.create_notification(id, "job.failed").await.expect("the database answers");
+    };
 
-    // Still in the outbox.
+    // The message is in the outbox.
     let id = failed(case, FailureCode::NoVideoStream).await;
-    put_back(case, id).await;
-    assert!(!taken(case, id).await.contains(&"job.failed"));
+    requeue(case, id).await;
+    assert!(!publish_all(case, id).await.contains(&"job.failed"));
 
-    // With the broker.
+    // The broker has the message.
     let id = failed(case, FailureCode::NoVideoStream).await;
-    assert!(taken(case, id).await.contains(&"job.failed"));
-    put_back(case, id).await;
+    assert!(publish_all(case, id).await.contains(&"job.failed"));
+    requeue(case, id).await;
     notify(id).await;
-    assert_eq!(notifications(case, id).await, [""; 0], "it has not failed any more");
+    assert_eq!(notifications(case, id).await, [""; 0], "the job is not failed anymore");
     let claim = case.claim(id).await;
     notify(id).await;
     case.database.finish(&claim, &archive(&claim)).await.expect("the database answers");
     notify(id).await;
     assert_eq!(notifications(case, id).await, [""; 0]);
 
-    // Noted, and then sent: the next failure is another one.
+    // The notification is created, and later sent; the next failure is announced again.
     for sent in [false, true] {
         let id = failed(case, FailureCode::NoVideoStream).await;
         notify(id).await;
@@ -170,10 +171,14 @@ pub(super) async fn undoes_an_outcome_that_is_told_later(case: &Case) {
                 .take_notifications(100, Duration::ZERO)
                 .await
                 .expect("the database answers");
-            let mail = due.iter().find(|due| due.job.id == id).expect("it is due");
-            case.database.notification_sent(mail.id).await.expect("the database answers");
+            let notification =
+                due.iter().find(|due| due.job.id == id).expect("the notification is due");
+            case.database
+                .mark_notification_sent(notification.id)
+                .await
+                .expect("the database answers");
         }
-        put_back(case, id).await;
+        requeue(case, id).await;
         assert_eq!(notifications(case, id).await, [""; 0]);
         fail(case, id, FailureCode::NoVideoStream).await;
         notify(id).await;
@@ -181,20 +186,20 @@ pub(super) async fn undoes_an_outcome_that_is_told_later(case: &Case) {
     }
 }
 
-pub(super) async fn puts_back_once(case: &Case) {
+pub(super) async fn requeues_once(case: &Case) {
     for _ in 0..10 {
         let id = failed(case, FailureCode::NoVideoStream).await;
-        taken(case, id).await;
+        publish_all(case, id).await;
         let answers = case.at_once(4, move |task, database| async move {
             if task == 3 {
-                // A message that comes late, perhaps just now.
-                database.notify(id, "job.failed").await.expect("the database answers");
+                // The message about the failure arrives at the same time.
+                database.create_notification(id, "job.failed").await.expect("the database answers");
                 return false;
             }
-            database.put_back(id).await.expect("the database answers") == PutBack::Queued
+            database.requeue(id).await.expect("the database answers") == Requeue::Queued
         });
-        assert_eq!(answers.await.into_iter().filter(|back| *back).count(), 1);
-        assert_eq!(taken(case, id).await, ["job.created"]);
+        assert_eq!(answers.await.into_iter().filter(|queued| *queued).count(), 1);
+        assert_eq!(publish_all(case, id).await, ["job.created"]);
         assert_eq!(notifications(case, id).await, [""; 0]);
     }
 }

@@ -1,13 +1,13 @@
-//! What users see of their jobs.
+//! Queries for jobs and their histories.
 
 use jobs::{FailureCode, JobId, State, Time, UserId};
 
 use super::case::{Case, archive, video};
 use crate::reading::Page;
 
-/// The ids of one page.
+/// Ids of the jobs of one page.
 async fn page(case: &Case, user: UserId, page: Page) -> Vec<JobId> {
-    let jobs = case.database.jobs_of(user, &page).await.expect("the database answers");
+    let jobs = case.database.list_jobs(user, &page).await.expect("the database answers");
     assert!(
         jobs.iter()
             .all(|job| job.user_id == user && page.state.is_none_or(|state| job.state == state))
@@ -15,35 +15,35 @@ async fn page(case: &Case, user: UserId, page: Page) -> Vec<JobId> {
     jobs.iter().map(|job| job.id).collect()
 }
 
-/// Accept so many videos of one user.
+/// Create `count` jobs of a user.
 async fn accept(case: &Case, user: UserId, count: usize) -> Vec<JobId> {
     let videos: Vec<_> = std::iter::repeat_with(video).take(count).collect();
     case.database.accept(user, &videos, None, None).await.expect("the videos are accepted");
     videos.iter().map(|video| video.id).collect()
 }
 
-pub(super) async fn goes_page_by_page(case: &Case) {
-    let (user, neighbour) = (case.user().await, case.user().await);
+pub(super) async fn lists_jobs_by_page(case: &Case) {
+    let (user, neighbor) = (case.user().await, case.user().await);
     assert_eq!(page(case, user, Page { limit: 10, ..Page::default() }).await, []);
     let mut jobs = Vec::new();
     for _ in 0..5 {
         jobs.extend(accept(case, user, 50).await);
-        accept(case, neighbour, 3).await;
+        accept(case, neighbor, 3).await;
     }
     jobs.reverse();
-    let (cancelled, waiting): (Vec<_>, Vec<_>) =
+    let (cancelled, queued): (Vec<_>, Vec<_>) =
         jobs.iter().enumerate().partition(|(number, _)| number % 3 == 0);
-    let [cancelled, waiting] =
-        [cancelled, waiting].map(|some| some.into_iter().map(|(_, id)| *id).collect::<Vec<_>>());
+    let [cancelled, queued] =
+        [cancelled, queued].map(|some| some.into_iter().map(|(_, id)| *id).collect::<Vec<_>>());
     for id in &cancelled {
         case.database
             .cancel(*id, State::Queued)
             .await
             .expect("the database answers")
-            .expect("the job waits");
+            .expect("the job is queued");
     }
     for (state, expected) in
-        [(None, &jobs), (Some(State::Cancelled), &cancelled), (Some(State::Queued), &waiting)]
+        [(None, &jobs), (Some(State::Cancelled), &cancelled), (Some(State::Queued), &queued)]
     {
         for limit in [1000, 40, expected.len() as u64] {
             let (mut read, mut older_than) = (Vec::new(), None);
@@ -56,38 +56,38 @@ pub(super) async fn goes_page_by_page(case: &Case) {
                 let Some(last) = next.last() else { break };
                 older_than = Some(*last);
                 read.extend(next);
-                // What comes in the meantime is newer than everything that is still to be read.
+                // Jobs that are accepted meanwhile are newer than all jobs still to be read.
                 case.queued_for(user).await;
-                let unwanted = case.queued_for(user).await;
+                let cancelled = case.queued_for(user).await;
                 case.database
-                    .cancel(unwanted, State::Queued)
+                    .cancel(cancelled, State::Queued)
                     .await
                     .expect("the database answers")
-                    .expect("the job waits");
+                    .expect("the job is queued");
             }
             let known = read.iter().filter(|id| expected.contains(id)).copied().collect::<Vec<_>>();
             assert_eq!(&known, expected, "{state:?} by {limit}");
-            let later = read.len() - known.len();
-            assert_eq!(read[later..], known, "newer ones come first");
+            let newer = read.len() - known.len();
+            assert_eq!(read[newer..], known, "newer jobs come first");
         }
     }
     assert_eq!(
         page(case, user, Page { state: Some(State::Done), older_than: None, limit: 10 }).await,
         []
     );
-    assert_eq!(page(case, neighbour, Page { limit: 100, ..Page::default() }).await.len(), 15);
+    assert_eq!(page(case, neighbor, Page { limit: 100, ..Page::default() }).await.len(), 15);
 
     let mut some = case
         .database
-        .some_jobs(&[jobs[7], JobId::generate(), jobs[3]])
+        .jobs_by_id(&[jobs[7], JobId::generate(), jobs[3]])
         .await
         .expect("the database answers");
     some.sort_by_key(|job| std::cmp::Reverse(job.id));
     assert_eq!(some.iter().map(|job| job.id).collect::<Vec<_>>(), [jobs[3], jobs[7]]);
-    assert_eq!(case.database.some_jobs(&[]).await.expect("the database answers"), []);
+    assert_eq!(case.database.jobs_by_id(&[]).await.expect("the database answers"), []);
 }
 
-pub(super) async fn tells_the_history(case: &Case) {
+pub(super) async fn returns_the_history(case: &Case) {
     let (id, began) = (case.queued().await, case.clock.now());
     case.pass(100);
     case.database
@@ -129,7 +129,7 @@ pub(super) async fn tells_the_history(case: &Case) {
 pub(super) async fn counts_by_state(case: &Case) {
     let none = State::ALL.map(|state| (state, 0));
     assert_eq!(case.database.counts().await.expect("the database answers"), none);
-    // What expires first, because others would expire with it.
+    // The expired jobs first, because other jobs would expire with them.
     let made = [
         State::Expired,
         State::Cancelled,
@@ -150,10 +150,15 @@ pub(super) async fn counts_by_state(case: &Case) {
     assert_eq!(case.database.counts().await.expect("the database answers"), expected);
 }
 
-pub(super) async fn tells_the_oldest_that_waits(case: &Case) {
+pub(super) async fn reports_the_oldest_waiting_job(case: &Case) {
     let oldest = async || case.database.oldest_waiting().await.expect("the database answers");
     let since = async |id: JobId| {
-        case.database.job(id).await.expect("the database answers").expect("it is there").created_at
+        case.database
+            .job(id)
+            .await
+            .expect("the database answers")
+            .expect("the job exists")
+            .created_at
     };
     assert_eq!(oldest().await, None);
     let first = case.queued().await;
@@ -161,21 +166,21 @@ pub(super) async fn tells_the_oldest_that_waits(case: &Case) {
     let second = case.queued().await;
     assert_eq!(oldest().await, Some(since(first).await));
     let claim = case.claim(first).await;
-    assert_eq!(oldest().await, Some(since(second).await), "what runs does not wait");
+    assert_eq!(oldest().await, Some(since(second).await), "a running job does not wait");
     case.claim(second).await;
     case.database
         .fail(&claim, FailureCode::StorageError, "no answer")
         .await
         .expect("the database answers");
-    assert_eq!(oldest().await, None, "what pauses does not wait");
+    assert_eq!(oldest().await, None, "a job in its pause does not wait");
     let due = case
         .database
         .job(first)
         .await
         .expect("the database answers")
-        .expect("it is there")
+        .expect("the job exists")
         .next_attempt_at;
     case.pass(31);
     assert!(due.is_some());
-    assert_eq!(oldest().await, due, "it waits from the end of its pause on");
+    assert_eq!(oldest().await, due, "it waits since the end of its pause");
 }

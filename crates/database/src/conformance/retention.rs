@@ -1,19 +1,19 @@
-//! What is over.
+//! Retention of files and rows.
 
 use std::time::Duration;
 
 use jobs::{FailureCode, JobId, State};
 
 use super::case::{Case, archive, video};
-use crate::Database;
 use crate::accept::Accepted;
+use crate::connection::Database;
 use crate::rows::refresh_token;
 use crate::sessions::Rotation;
 use sea_orm::{EntityTrait, PaginatorTrait};
 
 const DAY: u64 = 24 * 60 * 60;
 
-/// Expire what is over: the jobs whose files have to go.
+/// Expire jobs. Return the jobs whose files have to be removed.
 async fn expire(database: &Database) -> Vec<JobId> {
     let mut jobs: Vec<JobId> =
         database.expire().await.expect("the database answers").iter().map(|job| job.id).collect();
@@ -28,61 +28,62 @@ pub(super) async fn expires_archives(case: &Case) {
     case.database.finish(&claim, &archive(&claim)).await.expect("the database answers");
     case.pass(7 * DAY - 60);
     let mut lines = case.lines(id).await;
-    assert_eq!(expire(&case.database).await, [], "the seven days begin with the archive");
+    assert_eq!(expire(&case.database).await, [], "the seven days start with the archive");
     assert_eq!(case.lines(id).await, lines);
 
     case.pass(60);
     lines[0] = lines[0].replace("DONE", "EXPIRED");
     lines.insert(5, "event DONE EXPIRED".to_owned());
     for _ in 0..2 {
-        let over = case.database.expire().await.expect("the database answers");
-        let over: Vec<_> = over.iter().map(|job| (job.id, job.state)).collect();
-        assert_eq!(over, [(id, State::Expired)], "until its files are gone");
-        assert_eq!(case.lines(id).await, lines, "nobody is told of it");
+        let expired = case.database.expire().await.expect("the database answers");
+        let expired: Vec<_> = expired.iter().map(|job| (job.id, job.state)).collect();
+        assert_eq!(expired, [(id, State::Expired)], "until its files are removed");
+        assert_eq!(case.lines(id).await, lines, "the expiry is not announced");
     }
-    case.database.files_removed(id).await.expect("the database answers");
+    case.database.mark_files_removed(id).await.expect("the database answers");
     lines[0] = lines[0].replace("files=7d", "files=removed");
     assert_eq!(expire(&case.database).await, []);
     assert_eq!(case.lines(id).await, lines);
 }
 
-pub(super) async fn removes_files_of_the_others(case: &Case) {
-    let (waits, runs) = (case.job_in(State::Queued).await, case.job_in(State::Processing).await);
-    let ended = [case.job_in(State::Failed).await, case.job_in(State::Cancelled).await];
+pub(super) async fn returns_other_final_jobs(case: &Case) {
+    let (queued, running) =
+        (case.job_in(State::Queued).await, case.job_in(State::Processing).await);
+    let finals = [case.job_in(State::Failed).await, case.job_in(State::Cancelled).await];
     case.pass(7 * DAY - 60);
     assert_eq!(expire(&case.database).await, []);
     case.pass(60);
     let before = case.rows().await;
-    assert_eq!(expire(&case.database).await, ended);
-    assert_eq!(case.rows().await, before, "they stay what they are");
-    case.database.files_removed(ended[0]).await.expect("the database answers");
-    assert_eq!(expire(&case.database).await, ended[1..]);
-    case.database.files_removed(ended[1]).await.expect("the database answers");
+    assert_eq!(expire(&case.database).await, finals);
+    assert_eq!(case.rows().await, before, "their rows do not change");
+    case.database.mark_files_removed(finals[0]).await.expect("the database answers");
+    assert_eq!(expire(&case.database).await, finals[1..]);
+    case.database.mark_files_removed(finals[1]).await.expect("the database answers");
     assert_eq!(expire(&case.database).await, []);
 
-    // However long a job waits or runs, its video is kept.
+    // The video of a waiting or running job is kept for any time.
     case.pass(30 * DAY);
     assert_eq!(expire(&case.database).await, []);
     case.database
-        .cancel(runs, State::Processing)
+        .cancel(running, State::Processing)
         .await
         .expect("the database answers")
-        .expect("the job runs");
-    assert_eq!(expire(&case.database).await, [], "the seven days begin with its end");
+        .expect("the job is in processing");
+    assert_eq!(expire(&case.database).await, [], "the seven days start with the end of the job");
     case.pass(7 * DAY);
-    assert_eq!(expire(&case.database).await, [runs]);
-    assert_eq!(case.rows().await.job(waits).status, "QUEUED");
+    assert_eq!(expire(&case.database).await, [running]);
+    assert_eq!(case.rows().await.job(queued).status, "QUEUED");
 }
 
-pub(super) async fn is_safe_to_run_at_once(case: &Case) {
+pub(super) async fn may_run_concurrently(case: &Case) {
     let mut ids = Vec::new();
     for _ in 0..10 {
         ids.push(case.job_in(State::Done).await);
     }
     case.pass(7 * DAY);
-    let named = case.at_once(6, |_, database| async move { expire(&database).await });
-    for named in named.await {
-        assert_eq!(named, ids);
+    let results = case.at_once(6, |_, database| async move { expire(&database).await });
+    for expired in results.await {
+        assert_eq!(expired, ids);
     }
     for id in ids {
         let lines = case.lines(id).await;
@@ -94,19 +95,19 @@ pub(super) async fn is_safe_to_run_at_once(case: &Case) {
     }
 }
 
-pub(super) async fn knows_orphans(case: &Case) {
+pub(super) async fn finds_orphans(case: &Case) {
     let expired = case.job_in(State::Expired).await;
     let retried = case.queued().await;
     case.database
         .fail(&case.claim(retried).await, FailureCode::StorageError, "no answer")
         .await
         .expect("the database answers");
-    let gone = case.job_in(State::Done).await;
-    assert!(case.database.delete(gone).await.expect("the database answers"));
+    let deleted = case.job_in(State::Done).await;
+    assert!(case.database.delete(deleted).await.expect("the database answers"));
     let mut jobs = vec![
         (expired, "EXPIRED"),
         (retried, "PROCESSING"),
-        (gone, "gone"),
+        (deleted, "deleted"),
         (JobId::generate(), "unknown"),
     ];
     for state in [State::Queued, State::Processing, State::Done, State::Failed, State::Cancelled] {
@@ -125,7 +126,7 @@ pub(super) async fn knows_orphans(case: &Case) {
         assert_eq!(orphans, expected.iter().map(|(_, key)| *key).collect::<Vec<_>>(), "{what}");
     }
 
-    // Another job's key is nothing that a job has a use for.
+    // A job does not use the key of another job.
     let (done, other) = (case.job_in(State::Done).await, case.job_in(State::Done).await);
     let (own, foreign) = (format!("{done}/input.mp4"), format!("{other}/input.mp4"));
     let orphans = case.database.orphans(&[(done, &own), (done, &foreign), (other, &foreign)]).await;
@@ -133,7 +134,7 @@ pub(super) async fn knows_orphans(case: &Case) {
     assert!(case.database.orphans(&[]).await.expect("the database answers").is_empty());
 }
 
-pub(super) async fn forgets(case: &Case) {
+pub(super) async fn purges_expired_rows(case: &Case) {
     let user = case.user().await;
     let tokens = async || {
         refresh_token::Entity::find()
@@ -142,7 +143,10 @@ pub(super) async fn forgets(case: &Case) {
             .expect("tokens can be counted")
     };
     let rotate = async |old: &str, new: &str| {
-        case.database.rotate_session(old, new, Duration::from_secs(DAY)).await.expect("it answers")
+        case.database
+            .rotate_session(old, new, Duration::from_secs(DAY))
+            .await
+            .expect("the database answers")
     };
     let accept = async || {
         case.database
@@ -153,25 +157,21 @@ pub(super) async fn forgets(case: &Case) {
     case.database
         .open_session(user, "first", Duration::from_secs(DAY))
         .await
-        .expect("the session begins");
+        .expect("a session is opened");
     assert_eq!(rotate("first", "second").await, Rotation::Renewed(user));
     assert!(matches!(accept().await, Accepted::New(_)));
 
     case.pass(DAY - 60);
-    case.database.forget().await.expect("the database answers");
-    assert!(matches!(accept().await, Accepted::Before(_)), "its day is not over");
+    case.database.purge_expired().await.expect("the database answers");
+    assert!(matches!(accept().await, Accepted::Repeated(_)), "the key is still valid");
     case.pass(120);
     let before = case.rows().await;
-    case.database.forget().await.expect("the database answers");
-    assert_eq!(case.rows().await, before, "jobs are not forgotten");
-    assert!(matches!(accept().await, Accepted::New(_)), "its day is over");
-    assert_eq!(
-        tokens().await,
-        2,
-        "the tokens have ended, but whoever uses a spent one is still known"
-    );
+    case.database.purge_expired().await.expect("the database answers");
+    assert_eq!(case.rows().await, before, "jobs are not deleted");
+    assert!(matches!(accept().await, Accepted::New(_)), "the key has expired");
+    assert_eq!(tokens().await, 2, "expired tokens are kept for a day to detect reuse");
     assert_eq!(rotate("first", "stolen").await, Rotation::Reused(user));
     case.pass(DAY);
-    case.database.forget().await.expect("the database answers");
+    case.database.purge_expired().await.expect("the database answers");
     assert_eq!(tokens().await, 0);
 }

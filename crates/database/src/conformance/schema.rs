@@ -1,10 +1,10 @@
-//! The schema: it comes up once, whoever asks, and refuses what cannot be.
+//! Migrations and constraints of the schema.
 
 use std::time::Duration;
 
 use chrono::{DurationRound, TimeDelta};
 use jobs::message::{Cancelled, Event};
-use jobs::{Clock, JobId, Message, State, Transition, UserId};
+use jobs::{Clock, JobId, Message, Recipe, State, Transition, UserId};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter,
@@ -12,14 +12,15 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::case::Case;
+use crate::connection::{Database, Rules};
+use crate::error::Error;
 use crate::rows::{job, notification, user};
-use crate::{Database, Error, Rules};
 
-pub(super) async fn comes_up_once(name: &str, open: &impl AsyncFn(&str, Clock, Rules) -> Database) {
+pub(super) async fn migrates_once(name: &str, open: &impl AsyncFn(&str, Clock, Rules) -> Database) {
     let connect = || open(name, Clock::default(), Rules::default());
     let (one, two, three) = tokio::join!(connect(), connect(), connect());
     for database in [&one, &two, &three] {
-        assert!(matches!(database.check().await, Err(Error::Schema)), "there is no schema yet");
+        assert!(matches!(database.check().await, Err(Error::Schema)), "no migration has run");
     }
 
     let migrations = [&one, &two, &three].map(|database| {
@@ -30,24 +31,24 @@ pub(super) async fn comes_up_once(name: &str, open: &impl AsyncFn(&str, Clock, R
         migration
             .await
             .expect("a migration does not panic")
-            .expect("migrations at once all end well");
+            .expect("concurrent migrations succeed");
     }
     let case = Case { database: one, other: two, clock: Clock::default() };
     let job = case.queued().await;
     let before = case.rows().await;
     three.migrate().await.expect("a migration can be repeated");
-    three.check().await.expect("the schema is there");
+    three.check().await.expect("the schema is up to date");
     assert_eq!(case.rows().await, before);
     assert_eq!(before.job(job).status, "QUEUED");
 
     let newer =
         "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m99991231_000001_later', 0)";
-    case.database.write.execute_unprepared(newer).await.expect("a migration can be noted");
-    three.check().await.expect("the schema of a later program has all that this one needs");
-    assert!(matches!(three.migrate().await, Err(Error::LaterSchema)), "and cannot be brought back");
+    case.database.write.execute_unprepared(newer).await.expect("a later migration is recorded");
+    three.check().await.expect("the schema of a later program is accepted");
+    assert!(matches!(three.migrate().await, Err(Error::LaterSchema)), "it is not migrated back");
 }
 
-/// A job that could be in any state, but for its lease.
+/// Row of a job that is valid in every state: it has an archive and an error code, and no lease.
 fn any(user: UserId, state: &str) -> job::ActiveModel {
     let now = Clock::default().now();
     job::ActiveModel {
@@ -66,12 +67,14 @@ fn any(user: UserId, state: &str) -> job::ActiveModel {
     }
 }
 
-pub(super) async fn follows_the_vocabulary(case: &Case) {
+pub(super) async fn allows_exactly_the_legal_transitions(case: &Case) {
     let (user, write) = (case.user().await, &case.database.write);
     for from in State::ALL {
         for to in State::ALL {
-            let before =
-                any(user, from.name()).insert(write).await.expect("a job may be in any state");
+            let before = any(user, from.name())
+                .insert(write)
+                .await
+                .expect("the row is valid in every state");
             let changed = job::Entity::update_many()
                 .col_expr(job::Column::Status, Expr::value(to.name()))
                 .filter(job::Column::Id.eq(before.id))
@@ -83,12 +86,12 @@ pub(super) async fn follows_the_vocabulary(case: &Case) {
             let after = case.rows().await.job(JobId(before.id)).clone();
             match changed {
                 Ok(changed) => {
-                    assert!(legal, "a job went from {from} to {to}");
+                    assert!(legal, "the change from {from} to {to} is illegal");
                     assert_eq!(changed.rows_affected, 1);
                     assert_eq!(after, job::Model { status: to.name().to_owned(), ..before });
                 }
                 Err(error) => {
-                    assert!(!legal, "no job can go from {from} to {to}: {error}");
+                    assert!(!legal, "the change from {from} to {to} is legal: {error}");
                     assert!(error.to_string().contains("illegal change of status"), "{error}");
                     assert_eq!(after, before);
                 }
@@ -97,50 +100,53 @@ pub(super) async fn follows_the_vocabulary(case: &Case) {
     }
 }
 
-/// Assert that a row was refused, and by a rule about its contents.
-fn refused<T: std::fmt::Debug>(inserted: Result<T, sea_orm::DbErr>, why: &str) {
+/// Assert that a check constraint rejected a row.
+fn assert_rejected<T: std::fmt::Debug>(inserted: Result<T, sea_orm::DbErr>, why: &str) {
     let error = inserted.expect_err(why).to_string();
     assert!(error.to_lowercase().contains("check constraint"), "{why}: {error}");
 }
 
-pub(super) async fn refuses_impossible_jobs(case: &Case) {
+pub(super) async fn rejects_inconsistent_jobs(case: &Case) {
     let (user, write) = (case.user().await, &case.database.write);
     for state in State::ALL {
         let mut without_archive = any(user, state.name());
         without_archive.zip_path = ActiveValue::Set(None);
-        let mut without_reason = any(user, state.name());
-        without_reason.error_code = ActiveValue::Set(None);
+        let mut without_code = any(user, state.name());
+        without_code.error_code = ActiveValue::Set(None);
         let mut leased = any(user, state.name());
         leased.lease_until = ActiveValue::Set(Some(case.clock.now()));
-        for (row, possible, what) in [
+        for (row, is_valid, what) in [
             (without_archive, state != State::Done, "without an archive"),
-            (without_reason, state != State::Failed, "without a reason"),
+            (without_code, state != State::Failed, "without a code"),
             (leased, state == State::Processing, "with a lease"),
         ] {
             let inserted = row.insert(write).await;
-            if possible {
-                inserted.expect("the job is possible");
+            if is_valid {
+                inserted.expect("the row is valid");
             } else {
-                refused(inserted, &format!("a job is {state} {what}"));
+                assert_rejected(inserted, &format!("a job in state {state} {what}"));
             }
         }
     }
     for state in ["", "done", "RUNNING"] {
-        refused(any(user, state).insert(write).await, "a job is in no state");
+        assert_rejected(any(user, state).insert(write).await, "an unknown state");
     }
     let mut rows = [(); 3].map(|()| any(user, "QUEUED"));
     rows[0].video_size_bytes = ActiveValue::Set(-1);
     rows[1].attempt = ActiveValue::Set(-1);
     rows[2].fence = ActiveValue::Set(-1);
     for row in rows {
-        refused(row.insert(write).await, "a job counts below zero");
+        assert_rejected(row.insert(write).await, "a negative number");
     }
-    let nobody =
-        any(UserId::generate(), "QUEUED").insert(write).await.expect_err("a job belongs to nobody");
-    assert!(nobody.to_string().to_lowercase().contains("foreign key constraint"), "{nobody}");
+    let unknown_user =
+        any(UserId::generate(), "QUEUED").insert(write).await.expect_err("an unknown user");
+    assert!(
+        unknown_user.to_string().to_lowercase().contains("foreign key constraint"),
+        "{unknown_user}"
+    );
 }
 
-pub(super) async fn refuses_impossible_neighbours(case: &Case) {
+pub(super) async fn rejects_invalid_users_and_notifications(case: &Case) {
     let (job, now, write) = (case.queued().await, case.clock.now(), &case.database.write);
     let account = |email: &str, language: &str| user::ActiveModel {
         id: ActiveValue::Set(Uuid::now_v7()),
@@ -148,14 +154,20 @@ pub(super) async fn refuses_impossible_neighbours(case: &Case) {
         name: ActiveValue::Set("Ana".to_owned()),
         password_hash: ActiveValue::Set("hash".to_owned()),
         language: ActiveValue::Set(language.to_owned()),
-        generation: ActiveValue::Set(0),
         created_at: ActiveValue::Set(now),
+        ..Default::default()
     };
-    account("ana@example.org", "pt").insert(write).await.expect("the user is possible");
-    refused(account("Bea@example.org", "pt").insert(write).await, "an address has capital letters");
-    refused(account("bea@example.org", "tlh").insert(write).await, "a user speaks what we do not");
+    account("ana@example.org", "pt").insert(write).await.expect("the user is valid");
+    assert_rejected(
+        account("Bea@example.org", "pt").insert(write).await,
+        "an address in upper case",
+    );
+    assert_rejected(
+        account("bea@example.org", "tlh").insert(write).await,
+        "an unsupported language",
+    );
 
-    let mail = |status: &str| notification::ActiveModel {
+    let with_status = |status: &str| notification::ActiveModel {
         id: ActiveValue::Set(Uuid::now_v7()),
         job_id: ActiveValue::Set(job.0),
         event_type: ActiveValue::Set(format!("job.{status}")),
@@ -165,20 +177,19 @@ pub(super) async fn refuses_impossible_neighbours(case: &Case) {
         next_attempt_at: ActiveValue::Set(now),
         ..Default::default()
     };
-    mail("SENT").insert(write).await.expect("the notification is possible");
-    refused(mail("LOST").insert(write).await, "a notification is in no state");
+    with_status("SENT").insert(write).await.expect("the notification is valid");
+    assert_rejected(with_status("LOST").insert(write).await, "an unknown status");
 }
 
-pub(super) async fn tells_moments_apart(case: &Case) {
-    // A whole second, and what differs from it in thousandths and millionths: where moments are
-    // text, these differ in length.
+pub(super) async fn orders_times_by_microsecond(case: &Case) {
+    // SQLite stores times as text, whose length depends on the digits of the fraction.
     let second = (case.clock.now() - Duration::from_mins(1))
         .duration_trunc(TimeDelta::seconds(1))
-        .expect("seconds are whole");
+        .expect("the time is in range");
     let microseconds = [0, 1, 10, 999, 1000, 1001, 100_000, 999_999, 1_000_000];
     let mut expected = Vec::new();
     for number in 0..microseconds.len() {
-        // Every other one first, so that they are not put in their order.
+        // Not in ascending order: every other time first.
         let after = microseconds[number * 2 % microseconds.len()];
         let event = Event::Cancelled(Cancelled {
             job_id: JobId::generate(),
@@ -188,9 +199,9 @@ pub(super) async fn tells_moments_apart(case: &Case) {
         let message = Message::new(event, case.clock.now(), 0, 3);
         expected.push((after, message.event_id));
         let at = second + Duration::from_micros(after);
-        crate::outbox::put(&case.database.write, message, None, at)
+        crate::outbox::insert(&case.database.write, message, None, at)
             .await
-            .expect("the message can be put");
+            .expect("the message is inserted");
     }
     expected.sort_unstable();
     for (after, id) in expected {
@@ -206,6 +217,29 @@ pub(super) async fn tells_moments_apart(case: &Case) {
             [id],
             "{after} microseconds after a second"
         );
-        case.database.published([id]).await.expect("the database answers");
+        case.database.mark_published([id]).await.expect("the database answers");
     }
+}
+
+/// A program of the previous release inserts rows without the newest columns.
+pub(super) async fn accepts_rows_of_the_previous_release(case: &Case) {
+    let id = UserId::generate();
+    let now = case.clock.now();
+    let row = user::ActiveModel {
+        id: ActiveValue::Set(id.0),
+        email: ActiveValue::Set("ana@example.org".to_owned()),
+        name: ActiveValue::Set("Ana".to_owned()),
+        password_hash: ActiveValue::Set("hash".to_owned()),
+        language: ActiveValue::Set("pt".to_owned()),
+        created_at: ActiveValue::Set(now),
+        ..Default::default()
+    };
+    row.insert(&case.database.write).await.expect("the user is accepted");
+    let user = case.database.user(id).await.expect("the database answers").expect("it exists");
+    assert_eq!((user.is_active, user.generation, user.updated_at), (true, 0, now));
+
+    let job = any(id, "QUEUED").insert(&case.database.write).await.expect("the job is accepted");
+    assert_eq!(job.recipe, None);
+    let job = case.database.job(JobId(job.id)).await.expect("the database answers");
+    assert_eq!(job.expect("it exists").recipe, Recipe::default());
 }

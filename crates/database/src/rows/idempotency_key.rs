@@ -1,4 +1,4 @@
-//! A key under which a request was made, and the jobs that it made.
+//! Table `idempotency_keys`: keys of accepted requests, and the jobs that they created.
 
 use jobs::Time;
 use sea_orm::entity::prelude::*;

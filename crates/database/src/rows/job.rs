@@ -1,4 +1,4 @@
-//! A job.
+//! Table `jobs`.
 
 use jobs::Time;
 use sea_orm::entity::prelude::*;
@@ -14,6 +14,8 @@ pub struct Model {
     pub video_format: String,
     pub video_path: String,
     pub video_size_bytes: i64,
+    /// [`jobs::Recipe`] as JSON; NULL means the default.
+    pub recipe: Option<String>,
     pub zip_path: Option<String>,
     pub zip_size_bytes: Option<i64>,
     pub frame_count: Option<i64>,

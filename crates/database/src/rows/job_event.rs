@@ -1,4 +1,4 @@
-//! A change of a job's state.
+//! Table `job_events`: history of the states of each job.
 
 use jobs::Time;
 use sea_orm::entity::prelude::*;

@@ -1,4 +1,4 @@
-//! The tables, column by column, as the migrations made them.
+//! Tables as the migrations define them, one module each.
 
 pub(crate) mod user;
 pub(crate) mod refresh_token;
@@ -11,12 +11,12 @@ pub(crate) mod idempotency_key;
 use sea_orm::sea_query::{CommonTableExpression, Query, SelectStatement, WithClause};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryTrait, UpdateMany};
 
-/// Let an update touch only the rows whose ids a query gives.
+/// Restrict an update to the rows whose ids a query returns.
 ///
-/// PostgreSQL may run a subquery once for each row. If it locks rows and passes over those that are
-/// locked, it gives others each time, and its limit limits nothing. A materialized expression runs
+/// PostgreSQL may run a subquery once for each row. If the subquery skips locked rows, it returns
+/// other rows each time and its limit has no effect. A materialized common table expression runs
 /// once (PostgreSQL, "CTE Materialization").
-pub(crate) fn only<E: EntityTrait>(
+pub(crate) fn restrict_to<E: EntityTrait>(
     update: UpdateMany<E>,
     id: impl ColumnTrait,
     chosen: SelectStatement,

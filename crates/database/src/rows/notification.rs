@@ -1,4 +1,4 @@
-//! A mail about an outcome.
+//! Table `notifications`: mails about finished jobs.
 
 use jobs::Time;
 use sea_orm::entity::prelude::*;

@@ -1,4 +1,4 @@
-//! A message that waits for the broker.
+//! Table `outbox`: messages that wait for their publication.
 
 use jobs::Time;
 use sea_orm::entity::prelude::*;
@@ -18,7 +18,7 @@ pub struct Model {
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {
-    /// The job that the message is about, unless its user has deleted it.
+    /// Job of the message; it may have been deleted.
     #[sea_orm(
         belongs_to = "super::job::Entity",
         from = "Column::JobId",

@@ -1,4 +1,4 @@
-//! A refresh token, known by its hash alone.
+//! Table `refresh_tokens`: hashes of refresh tokens.
 
 use jobs::Time;
 use sea_orm::entity::prelude::*;

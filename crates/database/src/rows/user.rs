@@ -1,4 +1,4 @@
-//! A registered user.
+//! Table `users`.
 
 use jobs::Time;
 use sea_orm::entity::prelude::*;
@@ -13,7 +13,10 @@ pub struct Model {
     pub password_hash: String,
     pub language: String,
     pub generation: i32,
+    pub is_active: bool,
     pub created_at: Time,
+    /// NULL if the row was never updated and a program without this column inserted it.
+    pub updated_at: Option<Time>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

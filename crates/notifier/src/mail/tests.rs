@@ -1,8 +1,9 @@
 use jobs::{Language, UserId};
+use proptest::prelude::*;
 
 use super::*;
 
-/// A mail to this user.
+/// Return a mail to this user.
 pub(crate) fn sample(email: &str, name: &str) -> Mail {
     compose(email, name, "Your video is ready: férias.mp4").expect("a mail")
 }
@@ -16,24 +17,26 @@ fn compose(email: &str, name: &str, subject: &str) -> Result<Mail, Error> {
         password_hash: String::new(),
         language: Language::En,
         generation: 0,
+        is_active: true,
         created_at: now,
+        updated_at: now,
     };
-    let letter = Letter {
+    let text = MailText {
         language: "en",
         subject: subject.to_owned(),
-        text: "First line.\n.\n. A line that begins with a dot: férias.\n".to_owned(),
+        plain: "First line.\n.\n. A line that begins with a dot: férias.\n".to_owned(),
         html: "<p>férias</p>\n".to_owned(),
     };
     let sender = Sender::parse("fiapx@mail.example.com").expect("a sender");
     let id = "0190a000-0000-7000-8000-000000000001".parse().expect("an id");
-    Mail::compose(id, &sender, &user, letter, now)
+    Mail::compose(id, &sender, &user, text, now)
 }
 
 fn text(mail: &Mail) -> String {
     String::from_utf8(mail.bytes()).expect("text")
 }
 
-/// Names of the headers, in their order.
+/// Names of the headers, in order.
 fn header_names(mail: &Mail) -> Vec<String> {
     let text = text(mail);
     let (head, _) = text.split_once("\r\n\r\n").expect("a head");
@@ -45,15 +48,33 @@ fn header_names(mail: &Mail) -> Vec<String> {
 }
 
 #[test]
-fn a_mail_goes_out_as_it_is_known() {
+fn message_is_stable() {
     let mail = sample("ana@example.com", "Ana");
-    assert_eq!(text(&mail), include_str!("../../snapshots/mail.eml").replace('\n', "\r\n"));
-    assert!(mail.bytes().is_ascii());
+    let message = text(&mail);
+    assert!(message.is_ascii() && !message.replace("\r\n", "").contains(['\r', '\n']));
+    insta::assert_snapshot!("message", message.replace("\r\n", "\n"));
+}
+
+/// Check that the name of a user adds no header and no recipient.
+fn assert_no_injection(name: &str) {
+    let mail = sample("ana@example.com", name);
+    assert_eq!(header_names(&mail), header_names(&sample("ana@example.com", "Ana")), "{name:?}");
+    let to: Vec<String> = mail.envelope().to().iter().map(ToString::to_string).collect();
+    assert_eq!(to, ["ana@example.com"], "{name:?}");
+    let text = text(&mail);
+    let from_to =
+        text.lines().skip_while(|line| !line.starts_with("To: ")).collect::<Vec<_>>().join("\n");
+    let ends_with_address = from_to
+        .split("Subject:")
+        .next()
+        .is_some_and(|to| to.trim_end().trim_end_matches('>').ends_with("ana@example.com"));
+    assert!(ends_with_address, "{name:?} {from_to}");
+    // Maximum length of a line (RFC 5322, 2.1.1).
+    assert!(text.lines().all(|line| line.len() <= 998 && line.is_ascii()), "{name:?}");
 }
 
 #[test]
-fn names_inject_no_header_and_no_recipient() {
-    let plain = header_names(&sample("ana@example.com", "Ana"));
+fn names_add_no_header_and_no_recipient() {
     for name in [
         "Ana\r\nBcc: eve@example.com",
         "Ana\nBcc: eve@example.com\n\nBody",
@@ -69,56 +90,49 @@ fn names_inject_no_header_and_no_recipient() {
         "   ",
         ",;:<>()[]\\\"@",
     ] {
-        let mail = sample("ana@example.com", name);
-        assert_eq!(header_names(&mail), plain, "{name:?}");
-        let to: Vec<String> = mail.envelope().to().iter().map(ToString::to_string).collect();
-        assert_eq!(to, ["ana@example.com"], "{name:?}");
-        let text = text(&mail);
-        let written = text
-            .lines()
-            .skip_while(|line| !line.starts_with("To: "))
-            .collect::<Vec<_>>()
-            .join("\n");
-        let address_at_the_end = written
-            .split("Subject:")
-            .next()
-            .is_some_and(|to| to.trim_end().trim_end_matches('>').ends_with("ana@example.com"));
-        assert!(address_at_the_end, "{name:?} {written}");
-        // RFC 5322, 2.1.1.
-        assert!(text.lines().all(|line| line.len() <= 998 && line.is_ascii()), "{name:?}");
+        assert_no_injection(name);
+    }
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_names_add_no_header_and_no_recipient(name in any::<String>()) {
+        // `Subject:` marks the end of the name in the check.
+        prop_assume!(!name.contains("Subject:"));
+        assert_no_injection(&name);
     }
 }
 
 #[test]
-fn subjects_inject_no_header() {
+fn subjects_add_no_header() {
     let mail = compose("ana@example.com", "Ana", "Ready\r\nBcc: eve@example.com\r\n\r\nBody")
         .expect("a mail");
     assert_eq!(header_names(&mail), header_names(&sample("ana@example.com", "Ana")));
 }
 
 #[test]
-fn names_are_read_back_as_they_were() {
-    let named = |name: &str| {
+fn encodes_names_in_headers() {
+    let to_header = |name: &str| {
         text(&sample("ana@example.com", name))
             .lines()
             .find(|line| line.starts_with("To: "))
             .map(str::to_owned)
     };
-    assert_eq!(named("Ana").as_deref(), Some("To: Ana <ana@example.com>"));
+    assert_eq!(to_header("Ana").as_deref(), Some("To: Ana <ana@example.com>"));
     assert_eq!(
-        named("Ana \"Nana\" Reis").as_deref(),
+        to_header("Ana \"Nana\" Reis").as_deref(),
         Some("To: \"Ana \\\"Nana\\\" Reis\" <ana@example.com>")
     );
     // Base64 of "Conceição" (RFC 2047).
     assert_eq!(
-        named("Conceição").as_deref(),
+        to_header("Conceição").as_deref(),
         Some("To: =?utf-8?b?Q29uY2Vpw6fDo28=?= <ana@example.com>")
     );
-    assert_eq!(named("").as_deref(), Some("To: ana@example.com"));
+    assert_eq!(to_header("").as_deref(), Some("To: ana@example.com"));
 }
 
 #[test]
-fn an_address_that_is_none_is_refused_for_good() {
+fn invalid_addresses_are_permanent_errors() {
     for address in [
         "",
         "ana",
@@ -132,10 +146,10 @@ fn an_address_that_is_none_is_refused_for_good() {
 }
 
 #[test]
-fn senders_are_addresses_with_or_without_a_name() {
-    let written = |from: &str| Sender::parse(from).map(|sender| sender.0.to_string());
-    assert_eq!(written("fiapx@example.com"), Ok("FIAP X <fiapx@example.com>".to_owned()));
-    assert_eq!(written(" Videos <v@example.com> "), Ok("Videos <v@example.com>".to_owned()));
-    let error = written("nobody").expect_err("no address");
-    assert!(error.to_string().starts_with("EMAIL_FROM is `nobody`"), "{error}");
+fn parses_senders_with_and_without_a_name() {
+    let parsed = |from: &str| Sender::parse(from).map(|sender| sender.0.to_string());
+    assert_eq!(parsed("fiapx@example.com"), Ok("FIAP X <fiapx@example.com>".to_owned()));
+    assert_eq!(parsed(" Videos <v@example.com> "), Ok("Videos <v@example.com>".to_owned()));
+    let error = parsed("nobody").expect_err("not an address");
+    assert!(error.to_string().starts_with("EMAIL_FROM: `nobody`"), "{error}");
 }

@@ -3,20 +3,24 @@ use servers::mailbox::Behavior;
 
 use super::*;
 use crate::mail::sample;
-use crate::tests::server;
 
 /// Base64 of `\0mailer\0open sesame` (RFC 4616).
 const PLAIN: &str = "PLAIN AG1haWxlcgBvcGVuIHNlc2FtZQ==";
 
-fn login() -> (String, SecretString) {
-    ("mailer".to_owned(), "open sesame".into())
+/// Address of a test mail server, without a login.
+pub(crate) fn server(mailbox: &Mailbox) -> Server {
+    Server { host: mailbox.host(), port: mailbox.port(), login: None }
+}
+
+fn login() -> Login {
+    Login { user: "mailer".to_owned(), password: "open sesame".into() }
 }
 
 #[tokio::test]
-async fn a_mail_arrives_as_it_was_written() {
+async fn sends_the_message_unchanged() {
     let sink = Mailbox::start([]).await;
     let mail = sample("ana@example.com", "Ana");
-    Smtp::new(server(&sink)).send(&mail).await.expect("a sent mail");
+    SmtpMailer::new(server(&sink)).send(&mail).await.expect("a sent mail");
     let [received] = &sink.received()[..] else { panic!("one mail should have arrived") };
     assert_eq!(received.from, "FROM:<fiapx@mail.example.com>");
     assert_eq!(received.to, "TO:<ana@example.com>");
@@ -26,9 +30,9 @@ async fn a_mail_arrives_as_it_was_written() {
 }
 
 #[tokio::test]
-async fn what_goes_wrong_is_tried_again_unless_the_mail_itself_is_refused() {
+async fn only_a_rejected_mail_is_a_permanent_error() {
     let mail = sample("ana@example.com", "Ana");
-    for (manner, permanent) in [
+    for (behavior, permanent) in [
         (Behavior::Reply("RCPT", "550 5.1.1 no such user"), true),
         (Behavior::Reply("MAIL", "550 5.7.1 sender refused"), true),
         (Behavior::Reply(".", "554 5.6.0 looks like spam"), true),
@@ -43,39 +47,46 @@ async fn what_goes_wrong_is_tried_again_unless_the_mail_itself_is_refused() {
         (Behavior::Disconnect("RCPT"), false),
         (Behavior::Disconnect("."), false),
     ] {
-        let sink = Mailbox::start([manner]).await;
-        let smtp = Smtp::new(server(&sink));
+        let sink = Mailbox::start([behavior]).await;
+        let smtp = SmtpMailer::new(server(&sink));
         let error = smtp.send(&mail).await.expect_err("no mail");
-        assert_eq!(error.permanent, permanent, "{manner:?} {error}");
-        assert!(error.to_string().starts_with(&server(&sink).to_string()), "{error}");
-        assert_eq!(sink.received(), [], "{manner:?}");
-        smtp.send(&mail).await.expect("the next attempt");
+        assert_eq!(error.permanent, permanent, "{behavior:?} {error}");
+        assert!(error.to_string().contains(&server(&sink).to_string()), "{error}");
+        assert_eq!(sink.received(), [], "{behavior:?}");
+        smtp.send(&mail).await.expect("the next attempt succeeds");
         assert_eq!(sink.received().len(), 1);
     }
 }
 
 #[tokio::test]
-async fn a_silent_server_holds_nobody_up() {
+async fn a_silent_server_is_a_timeout() {
     let mail = sample("ana@example.com", "Ana");
     for verb in ["CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "."] {
         let sink = Mailbox::start([Behavior::Hang(verb)]).await;
-        let moment = Duration::from_millis(300);
-        let impatient = Smtp { reach: moment, send: moment, ..Smtp::new(server(&sink)) };
-        let error = impatient.send(&mail).await.expect_err(verb);
+        let limit = Duration::from_millis(300);
+        let smtp = SmtpMailer {
+            connect_timeout: limit,
+            send_timeout: limit,
+            ..SmtpMailer::new(server(&sink))
+        };
+        let error = smtp.send(&mail).await.expect_err(verb);
         assert!(!error.permanent, "{verb} {error}");
         assert!(error.to_string().contains("within 300ms"), "{verb} {error}");
     }
 }
 
 #[tokio::test]
-async fn a_mail_that_was_taken_is_sent_however_the_parting_goes() {
+async fn an_error_while_quitting_does_not_matter() {
     let sink = Mailbox::start([Behavior::Disconnect("QUIT")]).await;
-    Smtp::new(server(&sink)).send(&sample("ana@example.com", "Ana")).await.expect("a sent mail");
+    SmtpMailer::new(server(&sink))
+        .send(&sample("ana@example.com", "Ana"))
+        .await
+        .expect("a sent mail");
     assert_eq!(sink.received().len(), 1);
 }
 
 #[tokio::test]
-async fn nobody_at_home_is_no_end() {
+async fn an_unreachable_server_is_a_transient_error() {
     let sink = Mailbox::start([]).await;
     let server = server(&sink);
     drop(sink);
@@ -83,22 +94,22 @@ async fn nobody_at_home_is_no_end() {
     while tokio::net::TcpStream::connect((server.host.as_str(), server.port)).await.is_ok() {
         tokio::task::yield_now().await;
     }
-    let smtp = Smtp::new(server.clone());
+    let smtp = SmtpMailer::new(server.clone());
     for error in [
         smtp.send(&sample("ana@example.com", "Ana")).await.expect_err("no server"),
         smtp.check().await.expect_err("no server"),
     ] {
         assert!(!error.permanent);
-        assert!(error.to_string().starts_with(&format!("{server} cannot be used")), "{error}");
+        assert!(error.to_string().starts_with(&format!("cannot use {server}")), "{error}");
     }
 }
 
 #[tokio::test]
-async fn a_login_comes_first_and_a_refused_one_is_a_matter_of_settings() {
+async fn logs_in_first_and_a_rejected_login_is_transient() {
     let sink =
         Mailbox::start([Behavior::Accept, Behavior::Reply("AUTH", "535 5.7.8 wrong password")])
             .await;
-    let smtp = Smtp::new(Server { login: Some(login()), ..server(&sink) });
+    let smtp = SmtpMailer::new(Server { login: Some(login()), ..server(&sink) });
     let mail = sample("ana@example.com", "Ana");
     smtp.send(&mail).await.expect("a sent mail");
     assert_eq!(sink.received()[0].login.as_deref(), Some(PLAIN));
@@ -110,11 +121,14 @@ async fn a_login_comes_first_and_a_refused_one_is_a_matter_of_settings() {
 }
 
 #[tokio::test]
-async fn a_password_does_not_go_to_another_machine_in_plain_text() {
+async fn sends_no_password_unencrypted_to_another_machine() {
     let sink = Mailbox::start([]).await;
-    // Linux connects to itself by this address, which is none of the loopback's.
-    let smtp =
-        Smtp::new(Server { host: "0.0.0.0".to_owned(), login: Some(login()), ..server(&sink) });
+    // Linux connects to itself at this address, which is not a loopback address.
+    let smtp = SmtpMailer::new(Server {
+        host: "0.0.0.0".to_owned(),
+        login: Some(login()),
+        ..server(&sink)
+    });
     let error = smtp.send(&sample("ana@example.com", "Ana")).await.expect_err("no encryption");
     assert!(error.to_string().contains("use port 465"), "{error}");
     assert_eq!(sink.received(), []);
@@ -130,13 +144,13 @@ async fn a_password_does_not_go_to_another_machine_in_plain_text() {
 }
 
 #[tokio::test]
-async fn encryption_that_was_offered_and_fails_is_not_done_without() {
+async fn does_not_continue_unencrypted_when_starttls_fails() {
     let offers = Behavior::Reply("EHLO", "250-sink\r\n250 STARTTLS");
     let sink = Mailbox::start([offers]).await;
-    let error = Smtp::new(server(&sink))
+    let error = SmtpMailer::new(server(&sink))
         .send(&sample("ana@example.com", "Ana"))
         .await
-        .expect_err("no encryption after all");
+        .expect_err("no encryption");
     assert!(!error.permanent, "{error}");
     assert_eq!(sink.received(), []);
 }

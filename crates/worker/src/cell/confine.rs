@@ -1,7 +1,7 @@
-//! How a cell gives up its rights, before it sees the first byte of a video.
+//! Confinement of a cell, before it receives the first byte of a video.
 //!
-//! What is left is to compute, in bounded memory and time, and to read and write the two channels.
-//! Threads that start later, those of libav too, inherit that.
+//! Afterwards the process can only compute, within limits of memory and time, and read and write
+//! its two channels. Threads started later, including libav's, inherit the confinement.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,64 +15,66 @@ use seccompiler::{
     SeccompRule, TargetArch, apply_filter,
 };
 
-use super::wire::Task;
+use super::protocol::CellLimits;
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
-/// Give up all rights. Gives what the kernel could not take, in words.
+/// Drop all privileges. Return what the kernel could not restrict, in plain text; empty if the
+/// confinement is complete.
 ///
 /// # Errors
-/// The limits cannot be set, which no kernel refuses.
-pub(super) fn confine(task: &Task) -> io::Result<Vec<String>> {
+/// A resource limit cannot be set, which no supported kernel refuses.
+pub(super) fn confine(limits: &CellLimits) -> io::Result<Vec<String>> {
     set_no_new_privs()?;
-    let mut lacking = Vec::new();
-    // First, since it opens a file; and last what refuses the calls by which the others are done.
-    if let Err(reason) = shut_files() {
-        lacking.push(format!("Landlock: {reason}"));
+    let mut missing = Vec::new();
+    // Landlock first, because it opens a file; the system call filter last, because it forbids the
+    // calls that the other steps need.
+    if let Err(reason) = restrict_access() {
+        missing.push(format!("Landlock: {reason}"));
     }
-    limit(task)?;
-    if let Err(error) = filter_calls() {
-        lacking.push(format!("seccomp: {error}"));
+    set_resource_limits(limits)?;
+    if let Err(error) = filter_system_calls() {
+        missing.push(format!("seccomp: {error}"));
     }
-    Ok(lacking)
+    Ok(missing)
 }
 
-/// Close all descriptors but the three usual ones. Whoever started the worker may have left some
-/// open for its children.
-pub(super) fn close_what_was_inherited() -> io::Result<()> {
+/// Close all descriptors except standard input, output and error. The process that started the
+/// worker may have left descriptors open that its children inherit.
+pub(super) fn close_inherited_descriptors() -> io::Result<()> {
     let mut open = Vec::new();
     for entry in std::fs::read_dir("/proc/self/fd")? {
         open.extend(entry?.file_name().to_str().and_then(|number| number.parse::<i32>().ok()));
     }
     for descriptor in open.into_iter().filter(|descriptor| *descriptor > libc::STDERR_FILENO) {
-        // The one by which they were listed is closed already.
+        // The descriptor of the directory listing is in the list and closed already.
         let _ = close(descriptor);
     }
     Ok(())
 }
 
-/// Limits that the kernel keeps (getrlimit(2)).
-fn limit(task: &Task) -> io::Result<()> {
+/// Set the limits that the kernel enforces (getrlimit(2)).
+fn set_resource_limits(cell: &CellLimits) -> io::Result<()> {
     let limits = [
-        // What may be written to of its own memory; what allocators only reserve does not count.
-        (Resource::RLIMIT_DATA, task.memory_bytes),
-        (Resource::RLIMIT_CPU, task.cpu_seconds),
-        // The channels and the error output are open, and nothing more ever is.
+        // Private writable memory. Address space that allocators only reserve does not count.
+        (Resource::RLIMIT_DATA, cell.memory_bytes),
+        (Resource::RLIMIT_CPU, cell.cpu_seconds),
+        // The two channels and standard error are open; no other descriptor can be opened.
         (Resource::RLIMIT_NOFILE, 3),
         (Resource::RLIMIT_FSIZE, 0),
         (Resource::RLIMIT_CORE, 0),
     ];
-    for (resource, most) in limits {
-        setrlimit(resource, most, most)?;
+    for (resource, limit) in limits {
+        setrlimit(resource, limit, limit)?;
     }
     Ok(())
 }
 
-/// Shut the file system, TCP ports and other processes. Older kernels know only files; sockets and
-/// signals are refused by the filter of calls as well.
-fn shut_files() -> Result<(), String> {
+/// Forbid access to the file system, TCP ports and other processes (Landlock). Older kernels
+/// restrict files only; the system call filter forbids sockets and signals as well.
+fn restrict_access() -> Result<(), String> {
     let newest = ABI::V6;
-    let shut = || {
+    let restrict = || {
         Ruleset::default()
             .handle_access(AccessFs::from_all(newest))?
             .handle_access(AccessNet::from_all(newest))?
@@ -80,38 +82,39 @@ fn shut_files() -> Result<(), String> {
             .create()?
             .restrict_self()
     };
-    let status = shut().map_err(|error| error.to_string())?;
+    let status = restrict().map_err(|error| error.to_string())?;
     if status.ruleset == RulesetStatus::NotEnforced {
-        return Err("the kernel does not have it, or has it switched off".to_owned());
+        return Err("the kernel does not support it or has it disabled".to_owned());
     }
     Ok(())
 }
 
-/// Refuse all system calls but those that computing needs.
-fn filter_calls() -> Result<(), Box<dyn std::error::Error>> {
+/// Forbid all system calls except those that computing needs.
+fn filter_system_calls() -> Result<(), Box<dyn std::error::Error>> {
     let architecture: TargetArch = std::env::consts::ARCH.try_into()?;
-    let refused = SeccompAction::Errno(libc::EPERM as u32);
-    let allowed = SeccompFilter::new(allowed()?, refused, SeccompAction::Allow, architecture)?;
-    // The flags of clone3 lie in memory, where no filter sees them. Without it, the C library
-    // starts threads by clone.
-    let absent = SeccompAction::Errno(libc::ENOSYS as u32);
-    let old = SeccompFilter::new(
+    let forbidden = SeccompAction::Errno(libc::EPERM as u32);
+    let allow_list =
+        SeccompFilter::new(allowed_calls()?, forbidden, SeccompAction::Allow, architecture)?;
+    // The flags of clone3 are in memory, where a filter cannot read them. With ENOSYS the C library
+    // starts threads by clone instead.
+    let unsupported = SeccompAction::Errno(libc::ENOSYS as u32);
+    let without_clone3 = SeccompFilter::new(
         Rules::from([(libc::SYS_clone3, vec![])]),
         SeccompAction::Allow,
-        absent,
+        unsupported,
         architecture,
     )?;
-    for filter in [old, allowed] {
+    for filter in [without_clone3, allow_list] {
         apply_filter(&BpfProgram::try_from(filter)?)?;
     }
     Ok(())
 }
 
-/// The calls that are left, each under all of its conditions. They open nothing, connect to
-/// nothing, start no process and reach none.
-fn allowed() -> Result<Rules, seccompiler::BackendError> {
+/// The allowed system calls with the conditions on their arguments, all of which have to hold. None
+/// of them can open a file or connection, start a process or affect another one.
+fn allowed_calls() -> Result<Rules, seccompiler::BackendError> {
     let condition = |argument, mask: i32, value: i32| {
-        // Arguments of 32 bits are not negative here.
+        // No 32-bit argument is negative here.
         SeccompCondition::new(
             argument,
             SeccompCmpArgLen::Dword,
@@ -123,7 +126,7 @@ fn allowed() -> Result<Rules, seccompiler::BackendError> {
         SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value as u64)
     };
     let not_executable = condition(2, libc::PROT_EXEC, 0)?;
-    let mut rules: Rules = FREE.iter().map(|call| (*call, vec![])).collect();
+    let mut rules: Rules = UNCONDITIONAL.iter().map(|call| (*call, vec![])).collect();
     let conditional = [
         (
             libc::SYS_mmap,
@@ -132,7 +135,7 @@ fn allowed() -> Result<Rules, seccompiler::BackendError> {
         (libc::SYS_mprotect, vec![not_executable]),
         (libc::SYS_clone, vec![condition(0, libc::CLONE_THREAD, libc::CLONE_THREAD)?]),
         (libc::SYS_prctl, vec![equal(0, libc::PR_SET_NAME)?]),
-        // Aborting is a signal to oneself.
+        // abort() sends a signal to its own process.
         (libc::SYS_tgkill, vec![equal(0, std::process::id() as i32)?]),
     ];
     for (call, conditions) in conditional {
@@ -141,8 +144,8 @@ fn allowed() -> Result<Rules, seccompiler::BackendError> {
     Ok(rules)
 }
 
-/// Calls that are allowed whatever their arguments.
-const FREE: &[i64] = &[
+/// System calls that are allowed with any arguments.
+const UNCONDITIONAL: &[i64] = &[
     // The channels.
     libc::SYS_read,
     libc::SYS_write,
@@ -156,7 +159,7 @@ const FREE: &[i64] = &[
     libc::SYS_mremap,
     libc::SYS_madvise,
     // Threads.
-    // Refused by a filter of its own; of two refusals, that of the later filter would count.
+    // Answered with ENOSYS by the other filter. If both forbade it, the later filter would win.
     libc::SYS_clone3,
     libc::SYS_futex,
     libc::SYS_set_robust_list,
@@ -167,13 +170,13 @@ const FREE: &[i64] = &[
     libc::SYS_getpid,
     libc::SYS_exit,
     libc::SYS_exit_group,
-    // Signals to oneself.
+    // Signals to the own process.
     libc::SYS_rt_sigaction,
     libc::SYS_rt_sigprocmask,
     libc::SYS_rt_sigreturn,
     libc::SYS_sigaltstack,
     libc::SYS_restart_syscall,
-    // Time and chance.
+    // Clocks and random numbers.
     libc::SYS_clock_gettime,
     libc::SYS_clock_nanosleep,
     libc::SYS_nanosleep,

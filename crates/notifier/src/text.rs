@@ -1,0 +1,246 @@
+//! Text of the mails: subject, plain text and HTML, in Portuguese and English.
+
+use askama::Template;
+use chrono::{Datelike, Timelike};
+use database::Job;
+use database::users::User;
+use jobs::video::MAX_FILENAME_CHARS;
+use jobs::{FailureCode, Language, State, Time};
+
+/// Maximum length of a name in a mail, in characters. Anyone can register with somebody else's
+/// address; a longer name could carry a message to its owner.
+const MAX_NAME: usize = 60;
+
+/// Maximum number of warnings in a mail. The manifest in the archive has all of them.
+const MAX_WARNINGS: usize = 10;
+
+/// Maximum length of a warning in a mail, in characters.
+const MAX_WARNING: usize = 200;
+
+/// Text of a mail about the outcome of a job.
+#[derive(Debug)]
+pub(crate) struct MailText {
+    /// Tag of the language (BCP 47).
+    pub(crate) language: &'static str,
+    pub(crate) subject: String,
+    pub(crate) plain: String,
+    pub(crate) html: String,
+}
+
+/// Why there is no text for a mail. Another attempt would fail in the same way.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TextError {
+    /// The mail would offer an archive that is deleted.
+    #[error("the archive expired before the mail could be sent")]
+    Expired,
+    /// The notification refers to a job that is not done and has not failed.
+    #[error("the job is {0}; mails are sent about jobs that are DONE or FAILED")]
+    NotFinished(State),
+    /// A template failed.
+    #[error("cannot render the template of the mail: {0}")]
+    Template(#[from] askama::Error),
+}
+
+/// Values that the templates of all mails use.
+struct Common<'a> {
+    language: &'static str,
+    subject: String,
+    name: Option<String>,
+    filename: String,
+    page_url: &'a str,
+}
+
+/// Values of the mail about a completed job.
+struct Completed<'a> {
+    common: Common<'a>,
+    /// Number of frames with its noun.
+    frames: String,
+    incomplete: bool,
+    /// Expected number of frames with its noun, if it is larger than the actual number.
+    expected_frames: Option<String>,
+    warnings: Vec<String>,
+    expires_at: String,
+}
+
+/// Values of the mail about a failed job.
+struct Failed<'a> {
+    common: Common<'a>,
+    code: FailureCode,
+    user_message: &'static str,
+}
+
+macro_rules! templates {
+    ($($name:ident($mail:ident) = $path:literal;)*) => {
+        $(
+            #[derive(Template)]
+            #[template(path = $path)]
+            struct $name<'a> {
+                mail: &'a $mail<'a>,
+            }
+        )*
+    };
+}
+
+templates! {
+    CompletedPtText(Completed) = "completed.pt.txt";
+    CompletedPtHtml(Completed) = "completed.pt.html";
+    CompletedEnText(Completed) = "completed.en.txt";
+    CompletedEnHtml(Completed) = "completed.en.html";
+    FailedPtText(Failed) = "failed.pt.txt";
+    FailedPtHtml(Failed) = "failed.pt.html";
+    FailedEnText(Failed) = "failed.en.txt";
+    FailedEnHtml(Failed) = "failed.en.html";
+}
+
+impl MailText {
+    /// Render the mail about a finished job to its user. `page_url` is the page on which the user
+    /// finds the job.
+    pub(crate) fn about(
+        job: &Job,
+        user: &User,
+        page_url: &str,
+        now: Time,
+    ) -> Result<Self, TextError> {
+        match job.state {
+            State::Done if job.expires_at > now => completed(job, user, page_url),
+            State::Done | State::Expired => Err(TextError::Expired),
+            State::Failed => failed(job, user, page_url),
+            state => Err(TextError::NotFinished(state)),
+        }
+    }
+}
+
+fn completed(job: &Job, user: &User, page_url: &str) -> Result<MailText, TextError> {
+    let count = job.frame_count.unwrap_or_default();
+    let incomplete = job.complete == Some(false);
+    let subject = match user.language {
+        Language::Pt => "Seu vídeo está pronto",
+        Language::En => "Your video is ready",
+    };
+    let expected = job.progress_expected.filter(|expected| incomplete && *expected > count);
+    let warnings = job.warnings.iter().take(MAX_WARNINGS);
+    let mail = &Completed {
+        common: Common::new(subject, job, user, page_url),
+        frames: frames(count, user.language),
+        incomplete,
+        expected_frames: expected.map(|count| frames(count, user.language)),
+        warnings: warnings.map(|warning| one_line(warning, MAX_WARNING)).collect(),
+        expires_at: date_and_time(job.expires_at, user.language),
+    };
+    match user.language {
+        Language::Pt => render(&mail.common, &CompletedPtText { mail }, &CompletedPtHtml { mail }),
+        Language::En => render(&mail.common, &CompletedEnText { mail }, &CompletedEnHtml { mail }),
+    }
+}
+
+fn failed(job: &Job, user: &User, page_url: &str) -> Result<MailText, TextError> {
+    let code = job.error_code.unwrap_or(FailureCode::InternalError);
+    let subject = match user.language {
+        Language::Pt => "Não foi possível processar seu vídeo",
+        Language::En => "Your video could not be processed",
+    };
+    let mail = &Failed {
+        common: Common::new(subject, job, user, page_url),
+        code,
+        user_message: code.user_message(user.language),
+    };
+    match user.language {
+        Language::Pt => render(&mail.common, &FailedPtText { mail }, &FailedPtHtml { mail }),
+        Language::En => render(&mail.common, &FailedEnText { mail }, &FailedEnHtml { mail }),
+    }
+}
+
+fn render(
+    common: &Common<'_>,
+    plain: &impl Template,
+    html: &impl Template,
+) -> Result<MailText, TextError> {
+    Ok(MailText {
+        language: common.language,
+        subject: common.subject.clone(),
+        // askama omits the newline at the end of a template.
+        plain: plain.render()? + "\n",
+        html: html.render()? + "\n",
+    })
+}
+
+impl<'a> Common<'a> {
+    fn new(subject: &str, job: &Job, user: &User, page_url: &'a str) -> Self {
+        let language = match user.language {
+            Language::Pt => "pt-BR",
+            Language::En => "en",
+        };
+        let filename = one_line(&job.filename, MAX_FILENAME_CHARS);
+        Self {
+            language,
+            subject: format!("{subject}: {filename}"),
+            name: display_name(user),
+            filename,
+            page_url,
+        }
+    }
+}
+
+/// Name of the user for a mail, or `None` if it is empty.
+pub(crate) fn display_name(user: &User) -> Option<String> {
+    Some(one_line(&user.name, MAX_NAME)).filter(|name| !name.is_empty())
+}
+
+/// Return a text from outside as one line of at most `max` characters. Removes line breaks, control
+/// characters and characters that change the writing direction (Unicode Standard Annex 9).
+fn one_line(text: &str, max: usize) -> String {
+    let is_bidi_control = |char| matches!(char, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    let is_allowed =
+        |char: &char| char.is_whitespace() || !(char.is_control() || is_bidi_control(*char));
+    let allowed: String = text.chars().filter(is_allowed).collect();
+    let line = allowed.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() <= max {
+        return line;
+    }
+    line.chars().take(max.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// Number of frames with its noun.
+fn frames(count: u64, language: Language) -> String {
+    let (separator, noun) = match (language, count) {
+        (Language::Pt, 1) => (".", "quadro"),
+        (Language::Pt, _) => (".", "quadros"),
+        (Language::En, 1) => (",", "frame"),
+        (Language::En, _) => (",", "frames"),
+    };
+    let digits = count.to_string();
+    let mut grouped = String::new();
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            grouped.push_str(separator);
+        }
+        grouped.push(digit);
+    }
+    format!("{grouped} {noun}")
+}
+
+/// Date and time to the minute, with the time zone.
+fn date_and_time(time: Time, language: Language) -> String {
+    #[rustfmt::skip]
+    const PT: [&str; 12] = [
+        "janeiro", "fevereiro", "março", "abril", "maio", "junho",
+        "julho", "agosto", "setembro", "outubro", "novembro", "dezembro",
+    ];
+    #[rustfmt::skip]
+    const EN: [&str; 12] = [
+        "January", "February", "March", "April", "May", "June",
+        "July", "August", "September", "October", "November", "December",
+    ];
+    let (day, month, year, hour, minute) =
+        (time.day(), time.month0() as usize, time.year(), time.hour(), time.minute());
+    match language {
+        Language::Pt => {
+            let day = if day == 1 { "1º".to_owned() } else { day.to_string() };
+            format!("{day} de {} de {year}, às {hour:02}h{minute:02} (UTC)", PT[month])
+        }
+        Language::En => format!("{day} {} {year} at {hour:02}:{minute:02} (UTC)", EN[month]),
+    }
+}
+
+#[cfg(test)]
+mod tests;

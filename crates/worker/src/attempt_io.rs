@@ -1,0 +1,65 @@
+//! Inputs, limits and results of one attempt.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Instant;
+
+use frames::Report;
+use jobs::{FailureCode, Recipe};
+use storage::{Object, Storage, Upload};
+
+use crate::progress::SharedProgress;
+
+/// What an attempt reads and writes.
+pub(crate) struct AttemptIo {
+    pub storage: Arc<dyn Storage>,
+    pub video: Object,
+    pub recipe: Recipe,
+    /// Upload of the archive. [`ExtractedArchive`] returns it, not yet completed.
+    pub upload: Box<dyn Upload>,
+    pub progress: Arc<SharedProgress>,
+}
+
+/// Limits of an attempt.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AttemptLimits {
+    pub deadline: Instant,
+    pub threads: NonZeroUsize,
+    /// Maximum size of the archive, in bytes.
+    pub archive_bytes: u64,
+    /// Maximum memory of a cell, in bytes. An attempt in the worker's own process has no limit.
+    pub memory_bytes: u64,
+}
+
+/// An archive that was written completely and whose upload is not completed yet.
+pub(crate) struct ExtractedArchive {
+    pub report: Report,
+    pub upload: Box<dyn Upload>,
+}
+
+/// Why an attempt produced no archive.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct AttemptError {
+    /// Code that the user sees.
+    pub code: FailureCode,
+    /// Cause, for the job's history and the log.
+    pub message: String,
+}
+
+impl AttemptError {
+    pub(crate) fn new(code: FailureCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    /// An error of the storage. `message` says what could not be done.
+    pub(crate) fn storage(message: &str, error: &storage::Error) -> Self {
+        Self::new(FailureCode::StorageError, format!("{message}: {error}"))
+    }
+}
+
+impl From<frames::Error> for AttemptError {
+    fn from(error: frames::Error) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
+}

@@ -1,0 +1,68 @@
+//! Isolation of attempts: in a cell, or in the worker's own process.
+
+use frames::Stop;
+use jobs::FailureCode;
+use storage::blocking::{Reader, Writer};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use crate::attempt_io::{AttemptError, AttemptIo, AttemptLimits, ExtractedArchive};
+use crate::cell::Cells;
+use crate::engine;
+
+/// Where the frame engine runs.
+#[derive(Debug, Clone)]
+pub enum Isolation {
+    /// In a process without privileges for each attempt.
+    Cell(Cells),
+    /// In the worker's process: a video that crashes a decoder crashes the worker. For systems
+    /// without cells, and for debugging.
+    None,
+}
+
+impl Isolation {
+    /// Extract the frames of a video and write their archive. Returns soon after `stop` is
+    /// canceled.
+    pub(crate) async fn run(
+        &self,
+        io: AttemptIo,
+        limits: &AttemptLimits,
+        stop: &CancellationToken,
+    ) -> Result<ExtractedArchive, AttemptError> {
+        match self {
+            Self::Cell(cells) => cells.run(io, limits, stop).await,
+            Self::None => run_in_process(io, limits, stop).await,
+        }
+    }
+}
+
+/// Run the engine on a thread of this process. Reader and writer enter the async runtime from the
+/// engine's threads.
+async fn run_in_process(
+    io: AttemptIo,
+    limits: &AttemptLimits,
+    stop: &CancellationToken,
+) -> Result<ExtractedArchive, AttemptError> {
+    let AttemptIo { storage, video, recipe, upload, progress } = io;
+    let (runtime, engine_stop) = (Handle::current(), Stop::at(limits.deadline));
+    let options =
+        engine::options(recipe, limits.threads, limits.archive_bytes, engine_stop.clone());
+    let mut extraction = tokio::task::spawn_blocking(move || {
+        let source = Reader::new(storage, &video, runtime.clone());
+        let mut sink = Writer::new(upload, runtime);
+        let report = frames::extract(source, &mut sink, &options, |now| progress.set(now))?;
+        let upload = sink.into_upload().map_err(frames::Error::Write)?;
+        Ok(ExtractedArchive { report, upload })
+    });
+    let finished = tokio::select! {
+        finished = &mut extraction => finished,
+        () = stop.cancelled() => {
+            engine_stop.cancel();
+            extraction.await
+        }
+    };
+    finished.unwrap_or_else(|panic| {
+        let message = format!("the frame engine panicked: {panic}");
+        Err(AttemptError::new(FailureCode::InternalError, message))
+    })
+}

@@ -1,0 +1,167 @@
+//! Takes jobs from the broker and runs their attempts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::{Broker, Delivery, Queue, Subscription};
+use database::Database;
+use jobs::AttemptOutcome;
+use storage::Storage;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, field, info, info_span, warn};
+
+use crate::attempt::{self, Attempt};
+use crate::settings::Settings;
+
+/// Pause before another subscription after the broker failed.
+const SUBSCRIBE_RETRY: Duration = Duration::from_secs(2);
+
+/// Pause before a message is requeued because the database failed. Without it, the message would
+/// circulate between broker and worker in a busy loop.
+const CLAIM_RETRY: Duration = Duration::from_secs(1);
+
+/// A worker: turns videos into archives. Clones share everything.
+#[derive(Clone)]
+pub struct Worker {
+    /// Database of the jobs.
+    pub database: Database,
+    /// Storage of videos and archives.
+    pub storage: Arc<dyn Storage>,
+    /// Broker of the messages about new jobs.
+    pub broker: Arc<dyn Broker>,
+    /// Settings.
+    pub settings: Settings,
+}
+
+/// A message, and the worker slot in which it is handled.
+struct Task {
+    delivery: Delivery,
+    slot: OwnedSemaphorePermit,
+}
+
+impl Worker {
+    /// Work until `stop` is canceled, then let running jobs finish within the grace period and
+    /// release the others.
+    pub async fn run(self, stop: CancellationToken) {
+        let slots = Arc::new(Semaphore::new(self.settings.slots));
+        metrics::gauge!("fiapx_worker_slots").set(self.settings.slots as f64);
+        let attempts = metrics::gauge!("fiapx_attempts_running");
+        attempts.set(0.0);
+        attempt::initialize_counters();
+        let running = TaskTracker::new();
+        // Canceled at the end of the grace period.
+        let shutdown = CancellationToken::new();
+        while let Some(mut subscription) = self.subscribe(&stop).await {
+            loop {
+                let next = tokio::select! {
+                    () = stop.cancelled() => break,
+                    next = next_task(&slots, &mut *subscription) => next,
+                };
+                match next {
+                    Ok(Task { delivery, slot }) => {
+                        let (worker, shutdown) = (self.clone(), shutdown.clone());
+                        let attempts = attempts.clone();
+                        running.spawn(async move {
+                            attempts.increment(1.0);
+                            worker.handle(delivery, &shutdown).await;
+                            attempts.decrement(1.0);
+                            drop(slot);
+                        });
+                    }
+                    Err(error) => {
+                        warn!(%error, "the queue of videos failed; subscribing again");
+                        break;
+                    }
+                }
+            }
+        }
+        running.close();
+        if tokio::time::timeout(self.settings.grace, running.wait()).await.is_err() {
+            shutdown.cancel();
+            running.wait().await;
+        }
+    }
+
+    /// Subscribe to the queue of videos; retries until it succeeds. `None` if `stop` is canceled.
+    async fn subscribe(&self, stop: &CancellationToken) -> Option<Box<dyn Subscription>> {
+        let prefetch = u16::try_from(self.settings.slots).unwrap_or(u16::MAX);
+        loop {
+            if stop.is_cancelled() {
+                return None;
+            }
+            match self.broker.subscribe(Queue::Process, prefetch).await {
+                Ok(subscription) => return Some(subscription),
+                Err(error) => {
+                    warn!(%error, "cannot subscribe to the queue of videos; retrying");
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return None,
+                () = tokio::time::sleep(SUBSCRIBE_RETRY) => {}
+            }
+        }
+    }
+
+    /// Claim the job of a message, run an attempt and answer the message.
+    async fn handle(&self, delivery: Delivery, shutdown: &CancellationToken) {
+        let id = delivery.message.event.job_id();
+        let claim = match self.database.claim(id, &self.settings.name).await {
+            Ok(Some(claim)) => claim,
+            Ok(None) => return log_answer(delivery.ack().await),
+            Err(error) => {
+                warn!(job_id = %id, %error, "cannot claim the job; its message is requeued");
+                tokio::select! {
+                    () = shutdown.cancelled() => {}
+                    () = tokio::time::sleep(CLAIM_RETRY) => {}
+                }
+                return log_answer(delivery.requeue().await);
+            }
+        };
+        let job = &claim.job;
+        let span = info_span!(
+            "attempt",
+            job_id = %id,
+            user_id = %job.user_id,
+            attempt = job.attempt,
+            traceparent = delivery.traceparent.as_deref().or(job.traceparent.as_deref()),
+            queue = %Queue::Process,
+            message_id = %delivery.message.event_id,
+            outcome = field::Empty,
+            error_code = field::Empty,
+        );
+        let attempt = Attempt {
+            database: &self.database,
+            storage: &self.storage,
+            settings: &self.settings,
+            claim: &claim,
+        };
+        log_answer(match attempt.run(shutdown).instrument(span).await {
+            // Rejected messages go to the dead letters.
+            AttemptOutcome::Failed => delivery.reject().await,
+            // The database has a new message for the next attempt, if there is one.
+            AttemptOutcome::Completed
+            | AttemptOutcome::Retrying
+            | AttemptOutcome::Released
+            | AttemptOutcome::Lost => delivery.ack().await,
+        });
+    }
+}
+
+/// Wait for a free slot and for the next message.
+async fn next_task(
+    slots: &Arc<Semaphore>,
+    subscription: &mut dyn Subscription,
+) -> Result<Task, broker::Error> {
+    let slot = Arc::clone(slots).acquire_owned().await.map_err(|_| broker::Error::Closed)?;
+    Ok(Task { delivery: subscription.next().await?, slot })
+}
+
+/// Log an answer that did not reach the broker. The broker delivers the message again, and the
+/// claim finds that nothing is left to do.
+fn log_answer(result: Result<(), broker::Error>) {
+    if let Err(error) = result {
+        info!(%error, "cannot answer the message; the broker will deliver it again");
+    }
+}
