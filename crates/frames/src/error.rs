@@ -25,7 +25,7 @@ pub enum Error {
     /// The container holds no video stream. Cover art does not count.
     #[error("the file has no video stream, only audio, subtitles or cover art")]
     NoVideoStream,
-    /// More streams than [`Limits::max_streams`](crate::Limits::max_streams).
+    /// More streams than `Limits::max_streams`.
     #[error("the file has more than {limit} streams: export it with the video stream only")]
     TooManyStreams {
         /// Limit that was exceeded.
@@ -52,12 +52,12 @@ pub enum Error {
         width: u32,
         /// Height in pixels.
         height: u32,
-        /// [`Limits::max_side`](crate::Limits::max_side).
+        /// `Limits::max_side`.
         max_side: u32,
-        /// [`Limits::max_pixels`](crate::Limits::max_pixels).
+        /// `Limits::max_pixels`.
         max_pixels: u64,
     },
-    /// The recipe selects more frames than [`Limits::max_frames`](crate::Limits::max_frames).
+    /// The recipe selects more frames than `Limits::max_frames`.
     #[error(
         "the video is too long: the archive would have more than {limit} frames; \
          choose a longer interval or split the video"
@@ -66,7 +66,7 @@ pub enum Error {
         /// Limit that was exceeded.
         limit: u64,
     },
-    /// The archive exceeds [`Limits::max_archive_bytes`](crate::Limits::max_archive_bytes).
+    /// The archive exceeds `Limits::max_archive_bytes`.
     #[error("the archive would be larger than {} MB: split the video", .limit / 1_000_000)]
     ArchiveTooLarge {
         /// Limit that was exceeded, in bytes.
