@@ -1,5 +1,6 @@
 //! Accounts: registration, login, and secrets that never appear.
 
+mod disabled;
 mod login_limits;
 mod sessions;
 

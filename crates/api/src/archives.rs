@@ -1,173 +1,102 @@
-//! Archives, looked into where they lie: what their manifests say, and single pictures out of them.
+//! Reading archives in the store: their manifests, and single frames.
+//!
+//! An archive is untrusted: it comes from a decoder, which a hostile video may have taken over.
 
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use database::Job;
-use jobs::State;
+use jobs::manifest::{FrameEntry, MANIFEST_NAME};
+use jobs::{Manifest, State, Time};
 use poem::http::StatusCode;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
-use serde::Deserialize;
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use storage::blocking::Reader;
-use storage::{Key, Object};
+use storage::{Key, Object, Storage};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use crate::Service;
 use crate::problem::Problem;
 
-/// Bytes of all manifests that are kept, about as they lie in memory.
-const KEPT: u64 = 64 << 20;
-/// Bytes of the largest manifest that is read. That of a day, which is as long as a video may be,
-/// has half of them.
-const LARGEST: u64 = 64 << 20;
-/// Name of the manifest's entry, which is the last.
-const NAME: &[u8] = b"manifest.json";
+/// Maximum total size of the cached manifests, in bytes.
+const CACHE_BYTES: u64 = 64 << 20;
+/// Maximum size of a manifest, in bytes: twice that of a video of 24 hours, the longest accepted.
+const MAX_MANIFEST_BYTES: u64 = 64 << 20;
+/// Maximum number of warnings, and of libraries. An empty string takes 3 bytes in JSON and 24 in
+/// memory, so these need a bound of their own; all other entries are larger in JSON.
+const MAX_TEXTS: usize = 1000;
 
-/// What an archive holds, by its manifest.
-#[derive(Debug, Deserialize)]
-pub struct Contents {
-    pub source: Source,
-    pub complete: bool,
-    pub expected: u64,
-    pub written: u64,
-    pub missing: Vec<Missing>,
-    /// In the order of their numbers.
-    #[serde(alias = "frames")]
-    pub images: Vec<Picture>,
+/// Manifest of an archive.
+pub struct ArchiveContents {
+    /// The manifest, whose frames are in ascending order and within the archive.
+    pub manifest: Manifest,
+    /// Size of the manifest's JSON in bytes, an upper bound of its size in memory.
+    json_bytes: u64,
 }
 
-/// What the video is.
-#[derive(Debug, Deserialize)]
-pub struct Source {
-    pub container: String,
-    pub codec: String,
-    pub duration_s: Option<f64>,
-    pub width: u32,
-    pub height: u32,
-    pub frame_rate: Option<Ratio>,
-    pub pixel_format: String,
-}
-
-#[derive(Debug, Deserialize)]
-pub struct Ratio {
-    pub num: i64,
-    pub den: i64,
-}
-
-/// Instants without a picture.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Missing {
-    pub first_number: u64,
-    pub last_number: u64,
-    pub from_s: f64,
-    pub to_s: f64,
-}
-
-/// One picture, and where it lies.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Picture {
-    pub number: u64,
-    pub name: String,
-    pub timestamp_s: f64,
-    pub width: u32,
-    pub height: u32,
-    pub decode_errors: bool,
-    pub sha256: String,
-    pub offset: u64,
-    pub length: u64,
-}
-
-impl Picture {
-    /// Its bytes in the archive.
-    pub fn range(&self) -> Range<u64> {
-        self.offset..self.offset + self.length
+impl ArchiveContents {
+    /// Frame with this number, and its bytes in the archive.
+    pub fn frame(&self, number: u64) -> Option<(&FrameEntry, Range<u64>)> {
+        let frames = &self.manifest.frames;
+        let index = frames.binary_search_by_key(&number, |frame| frame.number).ok()?;
+        Some((&frames[index], frames[index].range()?))
     }
-}
-
-impl Contents {
-    /// The picture of this number.
-    pub fn picture(&self, number: u64) -> Option<&Picture> {
-        self.images
-            .binary_search_by_key(&number, |picture| picture.number)
-            .ok()
-            .map(|index| &self.images[index])
-    }
-
-    /// Whether all pictures lie within so many bytes, in order. The archive comes from a decoder,
-    /// which a hostile video may have taken over.
-    fn lies_within(&self, size: u64) -> bool {
-        let inside = |picture: &Picture| {
-            picture.offset.checked_add(picture.length).is_some_and(|end| end <= size)
-        };
-        self.images.is_sorted_by(|one, next| one.number < next.number)
-            && self.images.iter().all(inside)
-    }
-}
-
-/// What was read of archives. They never change, and the key of one is never that of another.
-pub struct Archives {
-    known: Cache<Key, Arc<Contents>, Weight>,
-    /// One for each core: as many archives are looked into at a time.
-    cores: Arc<Semaphore>,
 }
 
 #[derive(Clone)]
-struct Weight;
+struct JsonBytes;
 
-impl Weighter<Key, Arc<Contents>> for Weight {
-    fn weight(&self, _key: &Key, contents: &Arc<Contents>) -> u64 {
-        /// Of a name and a hash, with what an allocation takes besides.
-        const TEXTS: usize = 160;
-        let each = size_of::<Picture>() + TEXTS;
-        (contents.images.len() * each
-            + contents.missing.len() * size_of::<Missing>()
-            + size_of::<Contents>()) as u64
+impl Weighter<Key, Arc<ArchiveContents>> for JsonBytes {
+    fn weight(&self, _key: &Key, contents: &Arc<ArchiveContents>) -> u64 {
+        contents.json_bytes
     }
 }
 
-impl Default for Archives {
-    fn default() -> Self {
-        // In several shards, each takes a part of the whole, and none would take the manifest of a
+/// Reads archives in the store and caches their manifests. Archives never change, and keys are
+/// never reused.
+pub struct ArchiveReader {
+    storage: Arc<dyn Storage>,
+    manifests: Cache<Key, Arc<ArchiveContents>, JsonBytes>,
+    /// Bounds the number of archives that are read at a time.
+    cores: Arc<Semaphore>,
+}
+
+impl ArchiveReader {
+    /// Create a reader with an empty cache.
+    pub fn new(storage: Arc<dyn Storage>) -> Self {
+        // With several shards, each would hold a part of the total, too small for the manifest of a
         // long video.
         let options = OptionsBuilder::new()
             .shards(1)
             .estimated_items_capacity(1000)
-            .weight_capacity(KEPT)
+            .weight_capacity(CACHE_BYTES)
             .build();
-        let options = options.unwrap_or_else(|_| unreachable!("all that has to be said is said"));
-        let known = Cache::with_options(
+        let options = options.unwrap_or_else(|_| unreachable!("all required options are set"));
+        let manifests = Cache::with_options(
             options,
-            Weight,
+            JsonBytes,
             DefaultHashBuilder::default(),
             DefaultLifecycle::default(),
         );
-        Self {
-            known,
-            cores: Arc::new(Semaphore::new(available_parallelism().map_or(1, Into::into))),
-        }
-    }
-}
-
-impl Archives {
-    /// What an archive holds.
-    pub async fn contents(
-        &self,
-        service: &Service,
-        archive: &Object,
-    ) -> Result<Arc<Contents>, Problem> {
-        let read = self
-            .read(service, archive, |mut reader, size| contents(&mut reader, size).map(Arc::new));
-        self.known.get_or_insert_async(&archive.key, read).await
+        let cores = available_parallelism().map_or(1, Into::into);
+        Self { storage, manifests, cores: Arc::new(Semaphore::new(cores)) }
     }
 
-    /// Do something with an archive on a thread of its own, when a core is free for it.
+    /// Manifest of an archive, from the cache or the store.
+    pub async fn contents(&self, archive: &Object) -> Result<Arc<ArchiveContents>, Problem> {
+        let read =
+            self.read(archive, |mut reader, size| read_contents(&mut reader, size).map(Arc::new));
+        self.manifests.get_or_insert_async(&archive.key, read).await
+    }
+
+    /// Run `work` with a reader and the size of an archive, on a thread of its own, as soon as a
+    /// core is free.
     pub async fn read<T: Send + 'static>(
         &self,
-        service: &Service,
         archive: &Object,
         work: impl FnOnce(Reader, u64) -> io::Result<T> + Send + 'static,
     ) -> Result<T, Problem> {
@@ -175,114 +104,168 @@ impl Archives {
             .acquire_owned()
             .await
             .map_err(|error| Problem::internal(&error))?;
-        let (reader, size) = (
-            Reader::new(Arc::clone(&service.parts.storage), archive, Handle::current()),
-            archive.size,
-        );
+        let reader = Reader::new(Arc::clone(&self.storage), archive, Handle::current());
+        let size = archive.size;
         let done = tokio::task::spawn_blocking(move || {
-            // The work goes on when nobody waits for it any more, and takes its core until then.
+            // The work continues after its request was cancelled, and uses its core until it ends.
             let _core = core;
             work(reader, size)
         });
-        done.await.map_err(|error| Problem::internal(&error))?.map_err(|error| match error
-            .downcast::<storage::Error>(
-        ) {
-            Ok(storage::Error::NotFound { .. }) => over(),
+        let result = done.await.map_err(|error| Problem::internal(&error))?;
+        result.map_err(|error| match error.downcast::<storage::Error>() {
+            Ok(storage::Error::NotFound { .. }) => expired(),
             Ok(error) => error.into(),
             Err(error) => Problem::internal(&format!("{} cannot be read: {error}", archive.key)),
         })
     }
+
+    /// Size and age of an archive.
+    pub async fn head(&self, key: &Key) -> Result<Object, Problem> {
+        self.storage.head(key).await.map_err(|error| match error {
+            storage::Error::NotFound { .. } => expired(),
+            error => error.into(),
+        })
+    }
 }
 
-/// The key of a job's archive, if the job is done and its time is not over.
-pub fn key(service: &Service, job: &Job) -> Result<Key, Problem> {
-    if job.state == State::Expired
-        || job.state == State::Done && job.expires_at <= service.database().clock().now()
-    {
-        return Err(over());
+/// Key of a job's archive, if the job is done and has not expired.
+pub fn key(job: &Job, now: Time) -> Result<Key, Problem> {
+    let is_done = job.state == State::Done;
+    if job.state == State::Expired || is_done && job.expires_at <= now {
+        return Err(expired());
     }
-    let Some(path) = job.zip_path.as_ref().filter(|_| job.state == State::Done) else {
-        let detail = format!("The job is {}; there is an archive when it is DONE.", job.state);
+    let Some(path) = job.zip_path.as_ref().filter(|_| is_done) else {
+        let detail = format!("The job is {}; the archive is available when it is DONE.", job.state);
         return Err(Problem::new(StatusCode::BAD_REQUEST, "NOT_DONE", detail));
     };
-    path.parse().map_err(|_| Problem::internal(&format!("`{path}` is no key of an archive")))
+    path.parse().map_err(|_| Problem::internal(&format!("`{path}` is not the key of an archive")))
 }
 
-/// What is known of an archive.
-pub async fn stored(service: &Service, key: &Key) -> Result<Object, Problem> {
-    service.parts.storage.head(key).await.map_err(|error| match error {
-        storage::Error::NotFound { .. } => over(),
-        error => error.into(),
-    })
+fn expired() -> Problem {
+    let detail = "The archive has expired. Upload the video again.";
+    Problem::new(StatusCode::GONE, "ARCHIVE_EXPIRED", detail)
 }
 
-fn over() -> Problem {
-    Problem::new(
-        StatusCode::GONE,
-        "ARCHIVE_EXPIRED",
-        "The archive's time is over. Upload the video again.",
-    )
-}
-
-/// Read the manifest of an archive of so many bytes.
-fn contents(archive: &mut (impl Read + Seek), size: u64) -> io::Result<Contents> {
-    let wrong = |what| io::Error::new(io::ErrorKind::InvalidData, what);
-    let start = size.saturating_sub(TAIL);
+/// Read the manifest of an archive of `size` bytes.
+fn read_contents(archive: &mut (impl Read + Seek), size: u64) -> io::Result<ArchiveContents> {
+    let invalid = |reason| io::Error::new(io::ErrorKind::InvalidData, reason);
+    let start = size.saturating_sub(TAIL_BYTES);
     archive.seek(SeekFrom::Start(start))?;
     let mut tail = Vec::new();
     archive.by_ref().take(size - start).read_to_end(&mut tail)?;
-    let manifest = manifest(&tail, size).ok_or_else(|| wrong("its last entry is no manifest"))?;
-    let length = manifest.end - manifest.start;
-    if length > LARGEST {
-        return Err(wrong("its manifest is too large"));
+    let range =
+        manifest_range(&tail, size).ok_or_else(|| invalid("its last entry is not a manifest"))?;
+    let json_bytes = range.end - range.start;
+    if json_bytes > MAX_MANIFEST_BYTES {
+        return Err(invalid("its manifest is too large"));
     }
-    archive.seek(SeekFrom::Start(manifest.start))?;
-    let contents: Contents = serde_json::from_reader(BufReader::new(archive.take(length)))?;
-    if contents.lies_within(manifest.start) {
-        Ok(contents)
-    } else {
-        Err(wrong("its manifest names bytes that are none of a picture"))
+    archive.seek(SeekFrom::Start(range.start))?;
+    let mut json = Vec::with_capacity(json_bytes as usize);
+    archive.take(json_bytes).read_to_end(&mut json)?;
+    let counts: TextCounts = serde_json::from_slice(&json)?;
+    if counts.warnings.0 > MAX_TEXTS || counts.engine.libraries.0 > MAX_TEXTS {
+        return Err(invalid("its manifest has too many warnings or libraries"));
+    }
+    let manifest: Manifest = serde_json::from_slice(&json)?;
+    if !frames_are_within(&manifest.frames, range.start) {
+        return Err(invalid("its manifest names frames outside of the archive"));
+    }
+    Ok(ArchiveContents { manifest, json_bytes })
+}
+
+/// Return whether frames are in ascending order of their numbers and end before `end`.
+fn frames_are_within(frames: &[FrameEntry], end: u64) -> bool {
+    frames.is_sorted_by(|one, next| one.number < next.number)
+        && frames.iter().all(|frame| frame.range().is_some_and(|range| range.end <= end))
+}
+
+/// Numbers of the texts in a manifest, counted without allocating them.
+#[derive(Deserialize)]
+struct TextCounts {
+    warnings: Count,
+    engine: EngineTextCounts,
+}
+
+#[derive(Deserialize)]
+struct EngineTextCounts {
+    libraries: Count,
+}
+
+/// Number of entries of a sequence or a map.
+struct Count(usize);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Counter;
+
+        impl<'de> Visitor<'de> for Counter {
+            type Value = usize;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+                formatter.write_str("a sequence or a map")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<usize, A::Error> {
+                let mut count = 0;
+                while entries.next_element::<IgnoredAny>()?.is_some() {
+                    count += 1;
+                }
+                Ok(count)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<usize, A::Error> {
+                let mut count = 0;
+                while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
+                    count += 1;
+                }
+                Ok(count)
+            }
+        }
+
+        deserializer.deserialize_any(Counter).map(Count)
     }
 }
 
-/// Bytes of an archive's end in which [`manifest`] finds all that it needs.
-const TAIL: u64 = 256;
+/// Size of the end of an archive in which [`manifest_range`] finds all it needs, in bytes.
+const TAIL_BYTES: u64 = 256;
 
-/// Where the manifest of an archive of `size` bytes lies, by the archive's last bytes: it is the
-/// last entry, so its bytes end where the directory begins, and its record ends where the directory
-/// does. The directory itself, which may be long, is not read.
-fn manifest(tail: &[u8], size: u64) -> Option<Range<u64>> {
-    // The end of the directory (APPNOTE.TXT 6.3.10, 4.3.16), without a comment.
+/// Bytes of the manifest in an archive of `size` bytes, from the archive's last bytes. The manifest
+/// is the last entry: its data ends where the central directory starts, and its directory record
+/// ends where the directory ends. The directory itself may be long and is not read.
+fn manifest_range(tail: &[u8], size: u64) -> Option<Range<u64>> {
+    // End of central directory record without a comment (APPNOTE.TXT 6.3.10, 4.3.16).
     let end = tail.len().checked_sub(22)?;
-    let (mut records_end, mut directory) = (end, u64::from(number32(tail, end + 16)?));
+    let (mut records_end, mut directory) = (end, u64::from(read_u32(tail, end + 16)?));
     if !tail[end..].starts_with(b"PK\x05\x06") {
         return None;
     }
-    if let Some(wide) = end.checked_sub(76).filter(|wide| tail[*wide..].starts_with(b"PK\x06\x06"))
+    if let Some(zip64) =
+        end.checked_sub(76).filter(|zip64| tail[*zip64..].starts_with(b"PK\x06\x06"))
     {
-        // The same in the wide form, behind which its locator stands (4.3.14 and 4.3.15).
-        (records_end, directory) = (wide, number64(tail, wide + 48)?);
+        // ZIP64 end of central directory record, followed by its locator (4.3.14 and 4.3.15).
+        (records_end, directory) = (zip64, read_u64(tail, zip64 + 48)?);
     }
-    // The last record (4.3.12), without or with a wide offset of its entry (4.5.3).
+    // The last directory record (4.3.12), without or with the ZIP64 offset of its entry (4.5.3).
+    let name = MANIFEST_NAME.as_bytes();
     let record = [0, 12].into_iter().find_map(|extra: u16| {
-        let start = records_end.checked_sub(46 + NAME.len() + usize::from(extra))?;
+        let start = records_end.checked_sub(46 + name.len() + usize::from(extra))?;
         let record = &tail[start..records_end];
-        let lengths = [(NAME.len() as u16).to_le_bytes(), extra.to_le_bytes()].concat();
+        let lengths = [(name.len() as u16).to_le_bytes(), extra.to_le_bytes()].concat();
         (record.starts_with(b"PK\x01\x02")
             && record[28..32] == *lengths
-            && record[46..].starts_with(NAME))
+            && record[46..].starts_with(name))
         .then_some(record)
     })?;
-    let length = u64::from(number32(record, 24)?);
+    let length = u64::from(read_u32(record, 24)?);
     let start = directory.checked_sub(length)?;
     (directory <= size).then_some(start..directory)
 }
 
-fn number32(bytes: &[u8], at: usize) -> Option<u32> {
+fn read_u32(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
-fn number64(bytes: &[u8], at: usize) -> Option<u64> {
+fn read_u64(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
 }
 

@@ -1,4 +1,4 @@
-//! Fetching archives: by a link that expires.
+//! Download links of archives.
 
 use std::sync::Arc;
 
@@ -7,122 +7,149 @@ use poem::http::{HeaderMap, StatusCode, header};
 use poem::web::Data;
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
+use poem_openapi::types::Example;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 use tracing::info;
 use uuid::Uuid;
 
-use crate::Service;
-use crate::accounts::{Group, LoggedIn};
 use crate::archives;
-use crate::problem::{Problem, Refusal, refusals};
-use crate::videos::own_job;
+use crate::examples;
+use crate::operation_error::{OperationError, problem_responses};
+use crate::own_job::own_job;
+use crate::problem::Problem;
+use crate::service::Service;
+use crate::sessions::LoggedIn;
+use crate::tags::Tag;
 
-/// A link to an archive.
+/// Download link of an archive.
 #[derive(Object)]
-#[expect(clippy::struct_field_names, reason = "the names are those of the interface")]
-struct Download {
-    /// Gives the archive to whoever has it, until it expires. Ranges are served, so downloads can
-    /// be resumed.
+#[oai(example)]
+struct DownloadLink {
+    /// URL of the archive. Anyone who has it can download the archive until it expires. Range
+    /// requests are supported, so downloads can be resumed.
     download_url: String,
-    /// Seconds until the link expires.
+    /// Lifetime of the link, in seconds.
     expires_in: u64,
-    /// The archive's name.
+    /// File name of the archive.
     filename: String,
-    /// Bytes of the archive.
+    /// Size of the archive, in bytes.
     size_bytes: u64,
 }
 
+impl Example for DownloadLink {
+    fn example() -> Self {
+        Self {
+            download_url: "https://videos.example.com/files/videos/\
+                           0190a000-0000-7000-8000-000000000001/\
+                           0190a000-0000-7000-8000-0000000000aa/output-1.zip?expires=1790000903&\
+                           filename=beach.zip&signature=hL3m0q3Vn1q0bQ8Z5m7rG2Yk4c9T6xWd1sEoPuJfAiM"
+                .to_owned(),
+            expires_in: 900,
+            filename: archive_name(examples::FILENAME),
+            size_bytes: examples::ARCHIVE_BYTES,
+        }
+    }
+}
+
 #[derive(ApiResponse)]
-enum Linked {
+enum LinkResponse {
     /// The link.
     #[oai(status = 200)]
     Link(
-        Json<Download>,
-        /// Downloads that may be begun in a minute.
+        Json<DownloadLink>,
+        /// Maximum number of links per minute.
         #[oai(header = "RateLimit-Limit")]
         u64,
-        /// Downloads that may be begun still.
+        /// Number of links left in this minute.
         #[oai(header = "RateLimit-Remaining")]
         u64,
-        /// Seconds until the oldest of them does not count any more.
+        /// Seconds until the oldest counted link leaves the period of one minute.
         #[oai(header = "RateLimit-Reset")]
         u64,
     ),
 }
 
-refusals! {
-    DownloadRefusals {
-        400: "The id is none, or the job is not done.",
-        401: "The access token is missing, wrong or expired.",
-        403: "The job is somebody else's.",
-        404: "There is no such job.",
-        410: "The archive's time is over.",
-        429: "Too many downloads in a minute.",
-        500: "A fault of the service.",
-        503: "A part of the service is not available.",
+problem_responses! {
+    DownloadProblems {
+        400: "Malformed id, or the job is not finished.", NOT_DONE INVALID_PARAMETER;
+        401: "The access token is missing, invalid or expired.",
+            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
+        403: "The job belongs to another user.", NOT_YOUR_JOB;
+        404: "The job does not exist.", JOB_NOT_FOUND;
+        410: "The archive has expired.", ARCHIVE_EXPIRED;
+        429: "Too many download links in one minute.", TOO_MANY_DOWNLOADS;
+        500: "Internal error.", INTERNAL_ERROR;
+        503: "The database or the file store is unavailable.", UNAVAILABLE;
     }
 }
 
-/// The operation that gives links.
+/// Operation that creates download links.
 pub struct Downloads;
 
-#[OpenApi(tag = "Group::Videos")]
+#[OpenApi(tag = "Tag::Videos")]
 impl Downloads {
-    /// Get a link to the archive
-    #[oai(path = "/jobs/:id/download", method = "get")]
-    async fn download(
+    /// Get a download link
+    ///
+    /// Returns a temporary link to the archive of a finished job.
+    #[oai(path = "/jobs/:id/download", method = "get", operation_id = "getDownloadLink")]
+    async fn link(
         &self,
         service: Data<&Arc<Service>>,
         request: &Request,
         user: LoggedIn,
-        /// The job's id.
+        /// Id of the job.
         id: Path<Uuid>,
-    ) -> Result<Linked, Refusal<DownloadRefusals>> {
+    ) -> Result<LinkResponse, OperationError<DownloadProblems>> {
         let job = own_job(&service, user.0, id.0).await?;
-        let key = archives::key(&service, &job)?;
-        let verdict = service
-            .parts
-            .limits
-            .take(&format!("download:{}", user.0), service.settings.downloads_per_minute)
-            .await;
-        if !verdict.allowed {
+        let key = archives::key(&job, service.database().clock().now())?;
+        let per_minute = service.settings.downloads_per_minute;
+        let limit =
+            service.parts.rate_limiter.acquire(&format!("download:{}", user.0), per_minute).await;
+        if !limit.allowed {
             let detail =
-                format!("{} downloads a minute are allowed. Wait a little.", verdict.limit);
+                format!("At most {per_minute} downloads per minute are allowed. Try again later.");
             return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_DOWNLOADS", detail)
-                .limited(&verdict)
+                .rate_limited(&limit)
                 .into());
         }
-        let object = archives::stored(&service, &key).await?;
+        let object = service.archives.head(&key).await?;
         let filename = archive_name(&job.filename);
-        let link =
-            service.parts.storage.link(&key, &filename, service.settings.link_valid_for).await?;
-        let download_url =
-            if link.starts_with('/') { format!("{}{link}", base(&service, request)) } else { link };
-        let expires_in = service.settings.link_valid_for.as_secs();
-        info!(job_id = %job.id, size_bytes = object.size, "a link to an archive was given");
-        let download = Download { download_url, expires_in, filename, size_bytes: object.size };
-        let [(_, limit), (_, remaining), (_, reset)] = verdict.headers();
-        Ok(Linked::Link(Json(download), limit, remaining, reset))
+        let lifetime = service.settings.link_lifetime;
+        let link = service.parts.storage.link(&key, &filename, lifetime).await?;
+        let is_relative = link.starts_with('/');
+        let link = DownloadLink {
+            download_url: if is_relative { base_url(&service, request) + &link } else { link },
+            expires_in: lifetime.as_secs(),
+            filename,
+            size_bytes: object.size,
+        };
+        info!(job_id = %job.id, size_bytes = object.size, "a download link was created");
+        Ok(LinkResponse::Link(
+            Json(link),
+            limit.limit.into(),
+            limit.remaining.into(),
+            limit.reset_seconds(),
+        ))
     }
 }
 
-/// The archive's name: the video's, with another suffix.
+/// File name of the archive of a video.
 fn archive_name(video: &str) -> String {
     let stem = video.rsplit_once('.').map_or(video, |(stem, _)| stem);
     format!("{stem}.zip")
 }
 
-/// Where this service is reached: as configured, else as this request reached it.
-fn base(service: &Service, request: &Request) -> String {
+/// Base URL of this service: as configured, else as the request addressed it.
+fn base_url(service: &Service, request: &Request) -> String {
     if let Some(url) = &service.settings.public_url {
         return url.trim_end_matches('/').to_owned();
     }
-    let told = |headers: &HeaderMap, name| {
+    let value = |headers: &HeaderMap, name| {
         headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
     };
-    let host = told(request.headers(), header::HOST)
+    let host = value(request.headers(), header::HOST)
         .or_else(|| request.uri().authority().map(ToString::to_string));
-    let scheme = told(request.headers(), header::HeaderName::from_static("x-forwarded-proto"))
+    let scheme = value(request.headers(), header::HeaderName::from_static("x-forwarded-proto"))
         .filter(|scheme| scheme == "https");
     format!(
         "{}://{}",

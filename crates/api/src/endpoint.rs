@@ -1,4 +1,4 @@
-//! Everything behind one port.
+//! Endpoints that a port serves.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,66 +8,43 @@ use poem::middleware::Cors;
 use poem::{Endpoint, EndpointExt, Request, Response, Route, endpoint::make_sync};
 use poem_openapi::{OpenApi, OpenApiService};
 
-use crate::access::Surroundings;
-use crate::accounts::Accounts;
-use crate::downloads::Downloads;
-use crate::events::JobEvents;
-use crate::files::Files;
-use crate::frames::Frames;
-use crate::health::{Healths, Needs};
-use crate::uploads::Uploads;
-use crate::videos::Videos;
-use crate::{Metrics, Service, access, docs};
+use crate::document::{self, Operations};
+use crate::health::{HealthChecks, HealthOperations};
+use crate::middleware::{self, RequestContext};
+use crate::service::{RenderMetrics, Service};
+use crate::swagger_ui;
 
-type Operations = (Accounts, Uploads, Videos, JobEvents, Frames, Downloads, Files, Healths);
-
-fn operations() -> OpenApiService<Operations, ()> {
-    let all = (Accounts, Uploads, Videos, JobEvents, Frames, Downloads, Files, Healths);
-    OpenApiService::new(all, "FIAP X", env!("CARGO_PKG_VERSION")).description(
-        "Turns videos into ZIP archives of one picture a second. Register, log in, upload, watch, download. Errors are problem documents \
-         (RFC 9457) whose `code` never changes.",
-    )
-}
-
-/// The OpenAPI document of all operations, as JSON.
-#[must_use]
-pub fn document() -> String {
-    operations().spec()
-}
-
-/// All operations, the document at `/openapi.json`, Swagger UI at `/docs`, and the figures at
-/// `/metrics` if they are on this port; together with the `page`, which has the path `/` and all
-/// below `/assets`.
+/// All operations, the OpenAPI document at `/openapi.json`, Swagger UI at `/docs`, metrics at
+/// `/metrics` if this port serves them, and `page` at `/` and below `/assets`.
 pub fn endpoint(
     service: Arc<Service>,
     page: impl Endpoint<Output = Response> + 'static,
 ) -> impl Endpoint<Output = Response> + 'static {
-    let operations = operations();
-    let document = operations.spec();
+    let json = document::document();
     let mut routes = Route::new()
         .at(
             "/openapi.json",
             make_sync(move |_| {
-                Response::builder().content_type("application/json").body(document.clone())
+                Response::builder().content_type("application/json").body(json.clone())
             }),
         )
-        .at("/docs", docs::page(operations.swagger_ui_html()));
+        .at("/docs", swagger_ui::page(document::swagger_ui_html()));
     if let Some(metrics) = service.parts.metrics.clone() {
-        routes = routes.at("/metrics", figures(metrics));
+        routes = routes.at("/metrics", metrics_endpoint(metrics));
     }
     let cors = cors(&service.settings.cors_origins);
-    let needs = service.needs();
-    let surroundings = Arc::new(Surroundings {
-        methods: methods(),
-        proxies: service.settings.proxies,
-        here: service.parts.here,
-        stop: needs.stop.clone(),
+    let health = health_checks(&service);
+    let context = Arc::new(RequestContext {
+        allowed_methods: allowed_methods(),
+        trusted_proxies: service.settings.trusted_proxies,
+        current_traceparent: service.parts.current_traceparent,
+        stop: service.parts.stop.clone(),
     });
-    let watched =
-        move |endpoint, request| access::watched(endpoint, request, Arc::clone(&surroundings));
-    // What is nested at `/` takes `/` itself, too, whatever else the router has there.
+    let process =
+        move |endpoint, request| middleware::process(endpoint, request, Arc::clone(&context));
+    // A nested route at `/` would also match `/` itself, so the page is routed before it.
     let page = Arc::new(page);
-    let joined = move |routes: Arc<Route>, request: Request| {
+    let with_page = move |routes: Arc<Route>, request: Request| {
         let page = Arc::clone(&page);
         async move {
             let path = request.uri().path();
@@ -79,68 +56,79 @@ pub fn endpoint(
         }
     };
     let public_url = service.settings.public_url.clone();
-    let at_home = move |mut request: Request| {
-        if is_at_home(request.headers(), public_url.as_deref()) {
+    let without_own_origin = move |mut request: Request| {
+        if is_same_origin(request.headers(), public_url.as_deref()) {
             request.headers_mut().remove(header::ORIGIN);
         }
         async { Ok(request) }
     };
     routes
-        .nest("/", operations)
-        .around(joined)
-        .data(needs)
+        .nest("/", document::operations())
+        .around(with_page)
+        .data(health)
         .data(service)
         .with(cors)
-        .before(at_home)
-        .around(watched)
+        .before(without_own_origin)
+        .around(process)
 }
 
-/// Whether a request comes from a page of this service itself, as browsers tell it with whatever
-/// may change something (Fetch, 3.1). Those are nobody else's to allow.
-fn is_at_home(headers: &HeaderMap, public_url: Option<&str>) -> bool {
-    let told = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let Some(origin) = told(header::ORIGIN) else { return false };
+fn health_checks(service: &Service) -> HealthChecks {
+    let parts = &service.parts;
+    HealthChecks {
+        database: parts.database.clone(),
+        storage: Arc::clone(&parts.storage),
+        broker: Arc::clone(&parts.broker),
+        stop: parts.stop.clone(),
+    }
+}
+
+/// Return whether a request comes from a page of this service, by its `Origin` (Fetch, 3.1). Such
+/// requests need no permission by CORS.
+fn is_same_origin(headers: &HeaderMap, public_url: Option<&str>) -> bool {
+    let value = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let Some(origin) = value(header::ORIGIN) else { return false };
     let host = origin.split_once("://").map(|(_, host)| host);
-    host.is_some_and(|host| told(header::HOST) == Some(host))
+    host.is_some_and(|host| value(header::HOST) == Some(host))
         || public_url.is_some_and(|url| url.trim_end_matches('/') == origin)
 }
 
-/// The figures at `/metrics`, and `/health` and `/ready`, for a port of their own: what operators
-/// ask every role.
+/// Endpoint for operators on a port of its own: `/metrics`, `/health` and `/ready`.
 pub fn operators_endpoint(
-    needs: Needs,
-    metrics: Metrics,
+    health: HealthChecks,
+    metrics: RenderMetrics,
 ) -> impl Endpoint<Output = Response> + 'static {
-    let healths = OpenApiService::new(Healths, "FIAP X", env!("CARGO_PKG_VERSION"));
-    Route::new().at("/metrics", figures(metrics)).nest("/", healths).data(needs).map_to_response()
+    let operations = OpenApiService::new(HealthOperations, "FIAP X", env!("CARGO_PKG_VERSION"));
+    Route::new()
+        .at("/metrics", metrics_endpoint(metrics))
+        .nest("/", operations)
+        .data(health)
+        .map_to_response()
 }
 
-/// The figures in Prometheus's text format, version 0.0.4.
-fn figures(metrics: Metrics) -> impl Endpoint<Output = Response> + 'static {
+/// Metrics in Prometheus's text format, version 0.0.4.
+fn metrics_endpoint(render: RenderMetrics) -> impl Endpoint<Output = Response> + 'static {
     make_sync(move |_| {
-        Response::builder().content_type("text/plain; version=0.0.4; charset=utf-8").body(metrics())
+        Response::builder().content_type("text/plain; version=0.0.4; charset=utf-8").body(render())
     })
 }
 
-/// The methods that each pattern of paths knows, as the header `Allow` lists them (RFC 9110,
-/// 10.2.1).
-fn methods() -> HashMap<String, HeaderValue> {
+/// Methods of each path pattern, as the value of `Allow` (RFC 9110, 10.2.1).
+fn allowed_methods() -> HashMap<String, HeaderValue> {
     let mut methods: HashMap<String, Vec<String>> = HashMap::new();
     for path in Operations::meta().into_iter().flat_map(|group| group.paths) {
-        let known = methods.entry(pattern(&path.path)).or_default();
-        known.extend(path.operations.iter().map(|operation| operation.method.to_string()));
+        let allowed = methods.entry(route_pattern(&path.path)).or_default();
+        allowed.extend(path.operations.iter().map(|operation| operation.method.to_string()));
     }
     methods
         .into_iter()
-        .filter_map(|(pattern, known)| {
-            Some((pattern, HeaderValue::try_from(known.join(", ")).ok()?))
+        .filter_map(|(pattern, allowed)| {
+            Some((pattern, HeaderValue::try_from(allowed.join(", ")).ok()?))
         })
         .collect()
 }
 
-/// The pattern of one of the document's paths, as the router tells it: parameters are counted, not
-/// named.
-fn pattern(path: &str) -> String {
+/// Pattern of a path of the document in the router's form, with numbered parameters.
+fn route_pattern(path: &str) -> String {
     let mut count = 0..;
     let parts =
         path.split('/').map(|part| match part.strip_prefix('{').and_then(|_| count.next()) {
@@ -150,7 +138,7 @@ fn pattern(path: &str) -> String {
     parts.collect::<Vec<_>>().join("/")
 }
 
-/// Who may use the interface from a page of another origin. Without an origin nobody may.
+/// CORS for pages of other origins. Without origins, none is allowed.
 fn cors(origins: &[String]) -> Cors {
     let cors = Cors::new()
         .allow_methods([Method::GET, Method::POST, Method::DELETE])
@@ -172,31 +160,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_of_the_service_itself_is_at_home() {
-        let at_home = |origin: &str, host: &str, public_url| {
+    fn recognizes_the_own_origin() {
+        let is_same = |origin: &str, host: &str, public_url| {
             let mut headers = HeaderMap::new();
             for (name, value) in [(header::ORIGIN, origin), (header::HOST, host)] {
-                headers.insert(name, value.parse().expect("it is a value"));
+                headers.insert(name, value.parse().expect("a valid header value"));
             }
-            is_at_home(&headers, public_url)
+            is_same_origin(&headers, public_url)
         };
-        assert!(at_home("http://localhost:8000", "localhost:8000", None));
-        assert!(at_home(
-            "https://videos.example.com",
-            "10.0.0.7:8000",
-            Some("https://videos.example.com/")
-        ));
-        for foreign in [
+        assert!(is_same("http://localhost:8000", "localhost:8000", None));
+        let public_url = Some("https://videos.example.com/");
+        assert!(is_same("https://videos.example.com", "10.0.0.7:8000", public_url));
+        for other in [
             "https://evil.example.com",
             "http://localhost:8001",
             "null",
             "http://localhost:8000.example.com",
         ] {
-            assert!(
-                !at_home(foreign, "localhost:8000", Some("https://videos.example.com")),
-                "{foreign}"
-            );
+            assert!(!is_same(other, "localhost:8000", public_url), "{other}");
         }
-        assert!(!is_at_home(&HeaderMap::new(), None));
+        assert!(!is_same_origin(&HeaderMap::new(), None));
     }
 }

@@ -1,4 +1,4 @@
-//! Live events of a job.
+//! Events of a job.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,30 +10,45 @@ use poem::web::Data;
 use poem::web::sse::Event;
 use poem_openapi::param::Path;
 use poem_openapi::payload::EventStream;
-use poem_openapi::types::ToJSON;
+use poem_openapi::types::{Example, ToJSON};
 use poem_openapi::{ApiResponse, Object, OpenApi};
 use uuid::Uuid;
 
-use crate::Service;
-use crate::accounts::{Group, LoggedIn};
-use crate::problem::Refusal;
-use crate::videos::{JobRefusals, own_job};
-use crate::views::{Progress, Status};
+use crate::examples;
+use crate::job_view::{Progress, Status};
+use crate::operation_error::OperationError;
+use crate::own_job::{JobProblems, own_job};
+use crate::service::Service;
+use crate::sessions::LoggedIn;
+use crate::tags::Tag;
 
-/// A change of a job.
+/// State of a job after a change.
 #[derive(Debug, Clone, PartialEq, Eq, Object)]
+#[oai(example)]
 struct JobEvent {
-    /// The job's id.
+    /// Id of the job.
     job_id: Uuid,
-    /// Where the job stands.
+    /// State of the job.
     status: Status,
-    /// How far the current attempt is.
+    /// Progress of the current attempt.
     progress: Progress,
-    /// Attempts after the first.
+    /// Number of attempts after the first.
     retry_count: u32,
-    /// Why the last attempt failed.
+    /// Stable code of the last attempt's failure, in upper snake case.
     #[oai(nullable)]
     error_code: Option<String>,
+}
+
+impl Example for JobEvent {
+    fn example() -> Self {
+        Self {
+            job_id: examples::JOB_ID,
+            status: Status::Processing,
+            progress: Progress { done: 12, expected: Some(examples::FRAME_COUNT) },
+            retry_count: 0,
+            error_code: None,
+        }
+    }
 }
 
 impl From<&Job> for JobEvent {
@@ -41,55 +56,55 @@ impl From<&Job> for JobEvent {
         Self {
             job_id: job.id.0,
             status: job.state.into(),
-            progress: Progress { done: job.progress_done, expected: job.progress_expected },
+            progress: job.into(),
             retry_count: job.retry_count(),
             error_code: job.error_code.map(|code| code.name().to_owned()),
         }
     }
 }
 
-type Events = Pin<Box<dyn Stream<Item = JobEvent> + Send>>;
+type JobEventStream = Pin<Box<dyn Stream<Item = JobEvent> + Send>>;
 
 #[derive(ApiResponse)]
-enum Streamed {
-    /// The events, as they happen.
+enum EventsResponse {
+    /// Stream of events, each with the name `job` and a JSON object as its data.
     #[oai(status = 200)]
-    Events(EventStream<Events>),
+    Events(EventStream<JobEventStream>),
 }
 
-/// The operation that streams events.
+/// Operation that streams events.
 pub struct JobEvents;
 
-#[OpenApi(tag = "Group::Videos")]
+#[OpenApi(tag = "Tag::Videos")]
 impl JobEvents {
-    /// Watch a job
+    /// Stream a job's events
     ///
-    /// Server-sent events named `job`: where the job stands now, then every change. The stream ends
-    /// when the job is over or deleted.
-    #[oai(path = "/jobs/:id/events", method = "get")]
+    /// Server-sent events named `job`: the current state first, then every change. The stream ends
+    /// when the job is finished or deleted.
+    #[oai(path = "/jobs/:id/events", method = "get", operation_id = "streamJobEvents")]
     async fn events(
         &self,
         service: Data<&Arc<Service>>,
         user: LoggedIn,
-        /// The job's id.
+        /// Id of the job.
         id: Path<Uuid>,
-    ) -> Result<Streamed, Refusal<JobRefusals>> {
-        /// Proxies close connections on which nothing comes for a minute or so.
+    ) -> Result<EventsResponse, OperationError<JobProblems>> {
+        /// Interval of comments. Proxies close connections that are idle for about a minute.
         const KEEP_ALIVE: Duration = Duration::from_secs(15);
         let job = own_job(&service, user.0, id.0).await?;
-        let mut receiver = service.watch.job(&job);
+        let mut receiver = service.job_watcher.watch(&job);
         receiver.mark_changed();
         let changes = stream::unfold(Some(receiver), |receiver| async move {
             let mut receiver = receiver?;
             receiver.changed().await.ok()?;
             let job = receiver.borrow_and_update().clone()?;
-            let more = !job.state.is_final();
-            Some((JobEvent::from(&job), more.then_some(receiver)))
+            let has_more = !job.state.is_final();
+            Some((JobEvent::from(&job), has_more.then_some(receiver)))
         });
         let closing = service.parts.closing.clone();
-        let events: Events = Box::pin(changes.take_until(closing.cancelled_owned()));
+        let events: JobEventStream = Box::pin(changes.take_until(closing.cancelled_owned()));
         let named = EventStream::new(events)
             .to_event(|event| Event::message(event.to_json_string()).event_type("job"));
-        Ok(Streamed::Events(named.keep_alive(KEEP_ALIVE)))
+        Ok(EventsResponse::Events(named.keep_alive(KEEP_ALIVE)))
     }
 }

@@ -1,305 +1,197 @@
-//! The pictures of an archive, without fetching the archive.
+//! Frames of an archive, without a download of the archive.
 
 use std::io::{BufReader, Seek, SeekFrom};
 use std::sync::Arc;
 
+use jobs::manifest::FrameEntry;
 use poem::Body;
-use poem::http::{HeaderMap, StatusCode};
+use poem::http::{HeaderMap, StatusCode, header};
 use poem::web::Data;
-use poem::web::headers::{ETag, HeaderMapExt, IfNoneMatch};
 use poem_openapi::param::{Path, Query};
-use poem_openapi::payload::{Binary, Json};
-use poem_openapi::{ApiResponse, Object, OpenApi, ResponseContent};
-use storage::content_disposition;
+use poem_openapi::payload::{Binary, Json, Response};
+use poem_openapi::{ApiResponse, OpenApi, ResponseContent};
+use storage::{Object, content_disposition};
 use uuid::Uuid;
 
-use crate::accounts::{Group, LoggedIn};
-use crate::archives::{self, Contents, Missing, Picture};
-use crate::problem::{Problem, Refusal, refusals};
-use crate::videos::own_job;
-use crate::{Service, files, thumbnails};
+use crate::archives::{self, ArchiveContents};
+use crate::frame_view::FrameListView;
+use crate::object_response;
+use crate::operation_error::{OperationError, problem_responses};
+use crate::own_job::own_job;
+use crate::problem::Problem;
+use crate::service::Service;
+use crate::sessions::LoggedIn;
+use crate::tags::Tag;
+use crate::thumbnails::thumbnail;
 
-/// Bytes that are read at once: all of most frames.
-const PIECE: u64 = 4 << 20;
-
-/// What the video is, by its container and its pictures.
-#[derive(Object)]
-struct VideoView {
-    /// libav's name of the container.
-    container: String,
-    /// libav's name of the codec.
-    codec: String,
-    /// The duration that the container states, in seconds.
-    #[oai(nullable)]
-    duration_s: Option<f64>,
-    /// Stored width in pixels, before any turn.
-    width: u32,
-    /// Stored height in pixels, before any turn.
-    height: u32,
-    /// Average pictures a second.
-    #[oai(nullable)]
-    frame_rate: Option<f64>,
-    /// libav's name of the pixel format.
-    pixel_format: String,
-}
-
-/// Instants in a row that have no frame.
-#[derive(Object)]
-struct MissingView {
-    /// Number that the first of the frames would have.
-    first_number: u64,
-    /// Number that the last would have.
-    last_number: u64,
-    /// First instant without a frame, in seconds.
-    from_s: f64,
-    /// Last instant without a frame, in seconds.
-    to_s: f64,
-}
-
-/// A frame: one picture of the archive.
-#[derive(Object)]
-struct FrameView {
-    /// From 1; a number without a frame is named under `missing`.
-    number: u64,
-    /// Name of its file in the archive.
-    name: String,
-    /// The picture's own time, in seconds from the start of the video.
-    timestamp_s: f64,
-    /// Width in pixels.
-    width: u32,
-    /// Height in pixels.
-    height: u32,
-    /// Bytes of the PNG.
-    length: u64,
-    /// SHA-256 of the PNG, in hexadecimal.
-    sha256: String,
-    /// Whether the decoder met errors in the picture, or in one that it may refer to.
-    decode_errors: bool,
-}
-
-/// What an archive holds.
-#[derive(Object)]
-struct FramesView {
-    /// The job's id.
-    job_id: Uuid,
-    /// What the video is.
-    video: VideoView,
-    /// Whether every frame that the video promises is here, undamaged.
-    complete: bool,
-    /// Frames that the video promises.
-    expected: u64,
-    /// Frames in the archive.
-    written: u64,
-    /// Instants without a frame.
-    missing: Vec<MissingView>,
-    /// This page of the frames, in their order.
-    frames: Vec<FrameView>,
-}
-
-impl From<&Missing> for MissingView {
-    fn from(missing: &Missing) -> Self {
-        let Missing { first_number, last_number, from_s, to_s } = *missing;
-        Self { first_number, last_number, from_s, to_s }
-    }
-}
-
-impl From<&Picture> for FrameView {
-    fn from(picture: &Picture) -> Self {
-        let Picture {
-            number, name, timestamp_s, width, height, decode_errors, sha256, length, ..
-        } = picture.clone();
-        Self { number, name, timestamp_s, width, height, length, sha256, decode_errors }
-    }
-}
-
-impl FramesView {
-    fn new(job_id: Uuid, contents: &Contents, page: &[Picture]) -> Self {
-        let source = &contents.source;
-        let rate = source.frame_rate.as_ref().filter(|rate| rate.den != 0);
-        let video = VideoView {
-            container: source.container.clone(),
-            codec: source.codec.clone(),
-            duration_s: source.duration_s,
-            width: source.width,
-            height: source.height,
-            frame_rate: rate.map(|rate| rate.num as f64 / rate.den as f64),
-            pixel_format: source.pixel_format.clone(),
-        };
-        Self {
-            job_id,
-            video,
-            complete: contents.complete,
-            expected: contents.expected,
-            written: contents.written,
-            missing: contents.missing.iter().map(Into::into).collect(),
-            frames: page.iter().map(Into::into).collect(),
-        }
-    }
-}
+/// Size of a chunk in bytes: most frames fit into one.
+const CHUNK_BYTES: u64 = 4 << 20;
+/// Value of `Cache-Control`: frames never change, and only their owner may cache them.
+const CACHE_CONTROL: &str = "private, max-age=604800, immutable";
 
 #[derive(ApiResponse)]
-enum Listed {
-    /// The frames, from the archive's manifest.
+enum ListResponse {
+    /// One page of frames, from the archive's manifest.
     #[oai(status = 200)]
     Page(
-        Json<FramesView>,
-        /// Where the next page is, as `<...>; rel="next"` (RFC 8288); absent on the last.
+        Json<FrameListView>,
+        /// Path of the next page, as `<path>; rel="next"` (RFC 8288). Absent on the last page.
         #[oai(header = "Link")]
         Option<String>,
     ),
 }
 
 #[derive(ResponseContent)]
-enum Image {
-    /// The frame itself, as it is in the archive.
+enum FrameContent {
+    /// The file from the archive.
     #[oai(content_type = "image/png")]
     Frame(Binary<Body>),
-    /// The frame made small.
+    /// The thumbnail.
     #[oai(content_type = "image/jpeg")]
     Thumbnail(Binary<Body>),
 }
 
 #[derive(ApiResponse)]
-enum Shown {
-    /// The frame.
+#[expect(clippy::duplicated_attributes, reason = "headers have the same type")]
+#[oai(
+    header(
+        name = "ETag",
+        ty = "String",
+        description = "SHA-256 of the frame, and the width of the thumbnail."
+    ),
+    header(
+        name = "Cache-Control",
+        ty = "String",
+        description = "Permits caching in the owner's browser."
+    ),
+    header(name = "Vary", ty = "String", description = "Always `Authorization`.")
+)]
+enum FrameResponse {
+    /// The frame, or its thumbnail.
     #[oai(status = 200)]
-    Image(
-        Image,
-        /// The SHA-256 of the frame, and the width if one was asked for.
-        #[oai(header = "ETag")]
-        String,
-        /// For its owner alone; it never changes.
-        #[oai(header = "Cache-Control")]
-        String,
-        /// The name to save it under (RFC 6266).
+    Frame(
+        FrameContent,
+        /// File name of the frame (RFC 6266).
         #[oai(header = "Content-Disposition")]
         String,
-        /// What else it depends on: whose token it is.
-        #[oai(header = "Vary")]
-        String,
-        /// Bytes that follow.
+        /// Size of the body, in bytes.
         #[oai(header = "Content-Length")]
         u64,
     ),
-    /// It is the one that the client has.
+    /// The client has this frame: `If-None-Match` names its entity tag.
     #[oai(status = 304)]
-    Known(
-        /// As with the frame.
-        #[oai(header = "ETag")]
-        String,
-        /// As with the frame.
-        #[oai(header = "Cache-Control")]
-        String,
-        /// As with the frame.
-        #[oai(header = "Vary")]
-        String,
-    ),
+    NotModified,
 }
 
-refusals! {
-    FrameRefusals {
-        400: "A parameter is wrong, or the job is not done.",
-        401: "The access token is missing, wrong or expired.",
-        403: "The job is somebody else's.",
-        404: "There is no such job, or it has no frame of this number.",
-        410: "The archive's time is over.",
-        500: "A fault of the service.",
-        503: "A part of the service is not available.",
+problem_responses! {
+    ListProblems {
+        400: "A parameter is malformed or out of range, or the job is not finished.",
+            NOT_DONE INVALID_PARAMETER;
+        401: "The access token is missing, invalid or expired.",
+            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
+        403: "The job belongs to another user.", NOT_YOUR_JOB;
+        404: "The job does not exist.", JOB_NOT_FOUND;
+        410: "The archive has expired.", ARCHIVE_EXPIRED;
+        500: "Internal error.", INTERNAL_ERROR;
+        503: "The database or the file store is unavailable.", UNAVAILABLE;
+    }
+    FrameProblems {
+        400: "A parameter is malformed or out of range, or the job is not finished.",
+            NOT_DONE INVALID_PARAMETER;
+        401: "The access token is missing, invalid or expired.",
+            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
+        403: "The job belongs to another user.", NOT_YOUR_JOB;
+        404: "The job does not exist, or has no frame with this number.",
+            FRAME_NOT_FOUND JOB_NOT_FOUND;
+        410: "The archive has expired.", ARCHIVE_EXPIRED;
+        500: "Internal error.", INTERNAL_ERROR;
+        503: "The database or the file store is unavailable.", UNAVAILABLE;
     }
 }
 
-/// The operations on frames.
+/// Operations on frames.
 pub struct Frames;
 
-#[OpenApi(tag = "Group::Videos")]
+#[OpenApi(tag = "Tag::Videos")]
 impl Frames {
     /// List frames
     ///
-    /// What the video is, what is missing, and the frames of the archive with their true times.
-    #[oai(path = "/jobs/:id/frames", method = "get")]
+    /// Returns the properties of the video, the missing frames, and the frames in the archive with
+    /// their timestamps, in pages.
+    #[oai(path = "/jobs/:id/frames", method = "get", operation_id = "listFrames")]
     async fn list(
         &self,
         service: Data<&Arc<Service>>,
         user: LoggedIn,
-        /// The job's id.
+        /// Id of the job.
         id: Path<Uuid>,
-        /// Frames on a page.
+        /// Maximum number of frames on a page.
         #[oai(default = "default_limit", validator(minimum(value = "1"), maximum(value = "1000")))]
         limit: Query<u64>,
-        /// Only frames behind this number; the Link header of a page has that of the next.
+        /// Number of a frame: only later ones are listed. The `Link` header of a page contains the
+        /// number for the next.
         #[oai(default, validator(minimum(value = "0"), maximum(value = "4294967295")))]
         after: Query<u64>,
-    ) -> Result<Listed, Refusal<FrameRefusals>> {
-        let contents = of_job(&service, user, id.0).await?.1;
-        let first = contents.images.partition_point(|picture| picture.number <= after.0);
-        let behind = &contents.images[first..];
-        let page = &behind[..behind.len().min(limit.0 as usize)];
-        let last = page.last().filter(|_| page.len() < behind.len());
+    ) -> Result<ListResponse, OperationError<ListProblems>> {
+        let archive = open(&service, user, id.0).await?;
+        let frames = &archive.contents.manifest.frames;
+        let rest = &frames[frames.partition_point(|frame| frame.number <= after.0)..];
+        let page = &rest[..rest.len().min(limit.0 as usize)];
+        let last = page.last().filter(|_| page.len() < rest.len());
         let link = last.map(|last| {
             format!("</jobs/{}/frames?limit={}&after={}>; rel=\"next\"", id.0, limit.0, last.number)
         });
-        Ok(Listed::Page(Json(FramesView::new(id.0, &contents, page)), link))
+        Ok(ListResponse::Page(Json(FrameListView::new(id.0, &archive.contents, page)), link))
     }
 
-    /// Look at a frame
+    /// Get a frame
     ///
-    /// The bytes are those of the file in the archive; with a width, a JPEG of that width, or of
-    /// the frame's own if that is less.
-    #[oai(path = "/jobs/:id/frames/:number", method = "get")]
+    /// Returns the file from the archive or, with `width`, a JPEG thumbnail.
+    #[oai(path = "/jobs/:id/frames/:number", method = "get", operation_id = "getFrame")]
     async fn get(
         &self,
         service: Data<&Arc<Service>>,
         headers: &HeaderMap,
         user: LoggedIn,
-        /// The job's id.
+        /// Id of the job.
         id: Path<Uuid>,
-        /// The frame's number.
+        /// Number of the frame.
         #[oai(validator(minimum(value = "1"), maximum(value = "4294967295")))]
         number: Path<u64>,
-        /// Width of a smaller one, in pixels.
+        /// Maximum width of a thumbnail in pixels, a multiple of 16. A frame that is narrower
+        /// keeps its width.
         #[oai(validator(minimum(value = "16"), maximum(value = "640"), multiple_of = "16"))]
         width: Query<Option<u32>>,
-    ) -> Result<Shown, Refusal<FrameRefusals>> {
-        /// In the browser of its owner, who may look again for as long as there is something to
-        /// look at.
-        const CACHE: &str = "private, max-age=604800, immutable";
-        let (archive, contents) = of_job(&service, user, id.0).await?;
-        let nothing = || {
-            Problem::new(
-                StatusCode::NOT_FOUND,
-                "FRAME_NOT_FOUND",
-                "The archive has no frame of this number.",
-            )
-        };
-        let picture = contents.picture(number.0).ok_or_else(nothing)?;
+    ) -> Result<Response<FrameResponse>, OperationError<FrameProblems>> {
+        let archive = open(&service, user, id.0).await?;
+        let (frame, range) = archive.contents.frame(number.0).ok_or_else(|| {
+            let detail = "The archive has no frame with this number.";
+            Problem::new(StatusCode::NOT_FOUND, "FRAME_NOT_FOUND", detail)
+        })?;
         let etag = match width.0 {
-            Some(width) => format!("\"{}-{width}\"", picture.sha256),
-            None => format!("\"{}\"", picture.sha256),
+            Some(width) => format!("\"{}-{width}\"", frame.sha256),
+            None => format!("\"{}\"", frame.sha256),
         };
-        let (cache, vary) = (CACHE.to_owned(), "Authorization".to_owned());
-        let known = |known: IfNoneMatch| {
-            etag.parse::<ETag>().is_ok_and(|etag| !known.precondition_passes(&etag))
+        let with_validators = |response| {
+            Response::new(response)
+                .header(header::ETAG, &etag)
+                .header(header::CACHE_CONTROL, CACHE_CONTROL)
+                .header(header::VARY, "Authorization")
         };
-        if headers.typed_get().is_some_and(known) {
-            return Ok(Shown::Known(etag, cache, vary));
+        if object_response::is_not_modified(headers, &etag) {
+            return Ok(with_validators(FrameResponse::NotModified));
         }
-        let (image, length, name) = if let Some(width) = width.0 {
-            let range = picture.range();
-            let made = service.archives.read(&service, &archive, move |mut reader, _| {
-                reader.seek(SeekFrom::Start(range.start))?;
-                thumbnails::thumbnail(BufReader::new(reader), width)
-            });
-            let jpeg = made.await?;
-            let (length, name) = (jpeg.len() as u64, picture.name.replace(".png", ".jpg"));
-            (Image::Thumbnail(Binary(jpeg.into())), length, name)
+        let (content, length, name) = if let Some(width) = width.0 {
+            let jpeg = make_thumbnail(&service, &archive.object, frame, width).await?;
+            let (length, name) = (jpeg.len() as u64, frame.name.replace(".png", ".jpg"));
+            (FrameContent::Thumbnail(Binary(jpeg.into())), length, name)
         } else {
-            (
-                Image::Frame(Binary(files::body(&service, &archive, picture.range(), PIECE))),
-                picture.length,
-                picture.name.clone(),
-            )
+            let storage = &service.parts.storage;
+            let body = object_response::body(storage, &archive.object, range, CHUNK_BYTES);
+            (FrameContent::Frame(Binary(body)), frame.length, frame.name.clone())
         };
-        Ok(Shown::Image(image, etag, cache, content_disposition(&name), vary, length))
+        let disposition = content_disposition(&name);
+        Ok(with_validators(FrameResponse::Frame(content, disposition, length)))
     }
 }
 
@@ -307,14 +199,33 @@ fn default_limit() -> u64 {
     200
 }
 
-/// The archive of a user's job, and what is in it.
-async fn of_job(
-    service: &Service,
-    user: LoggedIn,
-    id: Uuid,
-) -> Result<(storage::Object, Arc<Contents>), Problem> {
+/// Archive of a job, and its contents.
+struct OpenArchive {
+    object: Object,
+    contents: Arc<ArchiveContents>,
+}
+
+/// Open the archive of a user's job.
+async fn open(service: &Service, user: LoggedIn, id: Uuid) -> Result<OpenArchive, Problem> {
     let job = own_job(service, user.0, id).await?;
-    let archive = archives::stored(service, &archives::key(service, &job)?).await?;
-    let contents = service.archives.contents(service, &archive).await?;
-    Ok((archive, contents))
+    let key = archives::key(&job, service.database().clock().now())?;
+    let object = service.archives.head(&key).await?;
+    let contents = service.archives.contents(&object).await?;
+    Ok(OpenArchive { object, contents })
+}
+
+/// Thumbnail of a frame in an archive, as a JPEG.
+async fn make_thumbnail(
+    service: &Service,
+    archive: &Object,
+    frame: &FrameEntry,
+    width: u32,
+) -> Result<Vec<u8>, Problem> {
+    let memory = service.thumbnail_memory.reserve(frame.width, frame.height).await?;
+    let offset = frame.offset;
+    let work = move |mut reader: storage::blocking::Reader, _size| {
+        reader.seek(SeekFrom::Start(offset))?;
+        thumbnail(BufReader::new(reader), width, &memory)
+    };
+    service.archives.read(archive, work).await
 }

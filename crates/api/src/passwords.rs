@@ -1,4 +1,4 @@
-//! Passwords: what they must have, and how they are kept.
+//! Rules for passwords, and their hashes.
 
 use std::sync::OnceLock;
 use std::thread::available_parallelism;
@@ -9,90 +9,85 @@ use tokio::sync::Semaphore;
 
 use crate::problem::{FieldError, Problem};
 
-/// Longest password, in bytes: hashing a longer one would be work that anybody can ask for.
-const LONGEST: usize = 128;
+/// Minimum length of a password, in characters.
+const MIN_CHARACTERS: usize = 8;
+/// Maximum length of a password, in bytes. It limits the work that one request can cause.
+const MAX_BYTES: usize = 128;
 
-/// What a password lacks; empty if nothing.
-pub fn lacks(password: &str) -> Vec<FieldError> {
-    let special = |char: char| !char.is_alphanumeric() && !char.is_whitespace();
+/// Check a password for the field `field`. The result is empty for a valid password.
+pub fn check(field: &str, password: &str) -> Vec<FieldError> {
+    let is_special = |char: char| !char.is_alphanumeric() && !char.is_whitespace();
     let rules = [
         (
-            password.chars().count() >= 8,
+            password.chars().count() >= MIN_CHARACTERS,
             "PASSWORD_TOO_SHORT",
-            "The password needs at least 8 characters.",
+            "The password must have at least 8 characters.",
         ),
         (
-            password.len() <= LONGEST,
+            password.len() <= MAX_BYTES,
             "PASSWORD_TOO_LONG",
-            "The password may have 128 bytes at most.",
+            "The password must have at most 128 bytes.",
         ),
         (
             password.chars().any(char::is_uppercase),
             "PASSWORD_NO_UPPER_CASE",
-            "The password needs an upper-case letter.",
+            "The password must contain an upper-case letter.",
         ),
         (
             password.chars().any(|char| char.is_ascii_digit()),
             "PASSWORD_NO_DIGIT",
-            "The password needs a digit.",
+            "The password must contain a digit.",
         ),
         (
-            password.chars().any(special),
+            password.chars().any(is_special),
             "PASSWORD_NO_SPECIAL",
-            "The password needs a special character, such as ! or #.",
+            "The password must contain a special character, such as ! or #.",
         ),
     ];
     rules
         .into_iter()
-        .filter(|(kept, ..)| !kept)
-        .map(|(_, code, message)| FieldError::new("password", code, message))
+        .filter(|(fulfilled, ..)| !fulfilled)
+        .map(|(_, code, message)| FieldError::new(field, code, message))
         .collect()
 }
 
-/// Hashes passwords with Argon2id and its crate's parameters, which are OWASP's least: 19 MiB, two
-/// passes. At most one at a time on each core, so that many at once cannot take all memory.
-pub struct Passwords {
+/// Hashes passwords with Argon2id and the default parameters of its crate, which are OWASP's
+/// minimum: 19 MiB, two passes. Runs at most one hash per core, which bounds the memory.
+pub struct PasswordHashes {
     cores: Semaphore,
 }
 
-impl Default for Passwords {
+impl Default for PasswordHashes {
     fn default() -> Self {
         Self { cores: Semaphore::new(available_parallelism().map_or(1, Into::into)) }
     }
 }
 
-impl Passwords {
-    /// The hash to keep, as a PHC string.
+impl PasswordHashes {
+    /// Hash a password. Returns a PHC string.
     pub async fn hash(&self, password: String) -> Result<String, Problem> {
-        self.work(move || {
-            let hash: Result<PasswordHash, _> =
-                Argon2::default().hash_password(password.as_bytes());
-            hash.map(|hash| hash.to_string()).map_err(|error| Problem::internal(&error))
-        })
-        .await?
+        self.run(move || argon2_hash(&password).map_err(|error| Problem::internal(&error))).await?
     }
 
-    /// Whether a password is the one of this hash. Without a hash the answer is no, after the same
-    /// time: nobody can tell by the clock which users there are.
+    /// Return whether a password matches a hash. Without a hash the result is `false` after the
+    /// same time, so that response times do not reveal which accounts exist.
     pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, Problem> {
-        self.work(move || {
-            static NOBODY: OnceLock<String> = OnceLock::new();
-            let nobody = || {
-                let hash: Result<PasswordHash, _> =
-                    Argon2::default().hash_password(b"nobody's password");
-                hash.map(|hash| hash.to_string()).unwrap_or_default()
-            };
-            let known = hash.is_some();
-            let hash = hash.unwrap_or_else(|| NOBODY.get_or_init(nobody).clone());
-            let password = if password.len() <= LONGEST { password } else { String::new() };
+        self.run(move || {
+            static DUMMY: OnceLock<String> = OnceLock::new();
+            let is_known = hash.is_some();
+            let hash = hash.unwrap_or_else(|| {
+                DUMMY.get_or_init(|| argon2_hash("no account").unwrap_or_default()).clone()
+            });
+            let password = if password.len() <= MAX_BYTES { password } else { String::new() };
             let matches =
                 Argon2::default().verify_password(password.as_bytes(), hash.as_str()).is_ok();
-            matches && known
+            matches && is_known
         })
         .await
     }
 
-    async fn work<T: Send + 'static>(
+    /// Run CPU-bound work on a thread of its own as soon as a core is free.
+    async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Problem> {
@@ -101,14 +96,20 @@ impl Passwords {
     }
 }
 
+fn argon2_hash(password: &str) -> Result<String, argon2::password_hash::Error> {
+    let hash: PasswordHash = Argon2::default().hash_password(password.as_bytes())?;
+    Ok(hash.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_is_lacking_is_named() {
-        let codes =
-            |password| lacks(password).into_iter().map(|lack| lack.code).collect::<Vec<_>>();
+    fn names_every_violated_rule() {
+        let codes = |password| {
+            check("password", password).into_iter().map(|error| error.code).collect::<Vec<_>>()
+        };
         assert_eq!(codes("Senha#2026"), [""; 0]);
         assert_eq!(codes("ÁÉÍÓÚ#12"), [""; 0]);
         assert_eq!(codes("senha#2026"), ["PASSWORD_NO_UPPER_CASE"]);
@@ -127,13 +128,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_the_password_itself_verifies() -> Result<(), Problem> {
-        let passwords = Passwords::default();
-        let hash = passwords.hash("Senha#2026".to_owned()).await?;
+    async fn verifies_only_the_hashed_password() -> Result<(), Problem> {
+        let hashes = PasswordHashes::default();
+        let hash = hashes.hash("Senha#2026".to_owned()).await?;
         assert!(hash.starts_with("$argon2id$"), "{hash}");
-        assert!(passwords.verify("Senha#2026".to_owned(), Some(hash.clone())).await?);
-        assert!(!passwords.verify("Senha#2027".to_owned(), Some(hash)).await?);
-        assert!(!passwords.verify("nobody's password".to_owned(), None).await?);
+        assert!(hashes.verify("Senha#2026".to_owned(), Some(hash.clone())).await?);
+        assert!(!hashes.verify("Senha#2027".to_owned(), Some(hash)).await?);
+        assert!(!hashes.verify("no account".to_owned(), None).await?);
         Ok(())
     }
 }

@@ -1,134 +1,183 @@
-//! Errors as their users see them: problem documents (RFC 9457), each with a code that never
-//! changes.
+//! Problem documents (RFC 9457): the JSON form of every error response.
 
-use std::marker::PhantomData;
 use std::time::Duration;
 
-use poem::http::{HeaderValue, StatusCode, header};
+use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
 use poem::{IntoResponse, Response};
+use poem_openapi::Object;
 use poem_openapi::payload::Payload;
-use poem_openapi::registry::{
-    MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry,
-};
-use poem_openapi::types::{ToJSON, Type};
-use poem_openapi::{ApiResponse, Object};
+use poem_openapi::registry::{MetaSchemaRef, Registry};
+use poem_openapi::types::{Example, ToJSON, Type};
+use storage::unsatisfied_content_range;
 use tracing::error;
 
-use crate::limits::Verdict;
+use crate::rate_limit::RateLimitStatus;
 
-/// What went wrong with one field of a request.
+/// Error in one field of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Object)]
+#[oai(example)]
 pub struct FieldError {
-    /// The field.
+    /// Name of the field.
     #[oai(validator(min_length = 1))]
     pub field: String,
-    /// Stable name of what is wrong with it.
+    /// Stable code of the error, in upper snake case.
     pub code: String,
-    /// The same in words.
+    /// Explanation of the error, in English.
     pub message: String,
 }
 
 impl FieldError {
-    /// What is wrong with a field.
+    /// Create an error of a field.
     pub fn new(field: &str, code: &str, message: &str) -> Self {
         Self { field: field.to_owned(), code: code.to_owned(), message: message.to_owned() }
     }
 }
 
-/// A problem document (RFC 9457).
+/// Problem document (RFC 9457).
 #[derive(Debug, Clone, Object)]
-#[oai(rename = "Problem")]
-pub struct Document {
-    /// Always `about:blank`: the code says what it is.
+#[oai(rename = "Problem", example)]
+pub struct ProblemDocument {
+    /// Always `about:blank`: `code` identifies the problem.
     #[oai(rename = "type")]
     pub kind: String,
-    /// The status in words.
+    /// Reason phrase of the HTTP status.
     pub title: String,
-    /// The HTTP status.
+    /// HTTP status.
     pub status: u16,
-    /// Stable name of the problem, in upper snake case.
+    /// Stable code of the problem, in upper snake case.
     pub code: String,
-    /// What went wrong and what to do.
+    /// Explanation of the problem and what to do, in English.
     pub detail: String,
-    /// What is wrong with which field.
+    /// Errors of the request's fields.
     #[oai(default, skip_serializing_if_is_empty)]
     pub errors: Vec<FieldError>,
 }
 
-/// Why a request was not done.
+impl ProblemDocument {
+    /// Create a document without field errors.
+    pub fn new(status: StatusCode, code: &str, detail: String) -> Self {
+        Self {
+            kind: "about:blank".to_owned(),
+            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: status.as_u16(),
+            code: code.to_owned(),
+            detail,
+            errors: Vec::new(),
+        }
+    }
+}
+
+impl Example for FieldError {
+    fn example() -> Self {
+        Self::new("password", "PASSWORD_NO_DIGIT", "The password must contain a digit.")
+    }
+}
+
+impl Example for ProblemDocument {
+    fn example() -> Self {
+        let detail = "The job does not exist.".to_owned();
+        Self::new(StatusCode::NOT_FOUND, "JOB_NOT_FOUND", detail)
+    }
+}
+
+/// Media type `application/problem+json`.
+pub struct ProblemJson;
+
+impl Payload for ProblemJson {
+    const CONTENT_TYPE: &'static str = "application/problem+json";
+
+    fn schema_ref() -> MetaSchemaRef {
+        ProblemDocument::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        ProblemDocument::register(registry);
+    }
+}
+
+/// Reason why a request failed.
 #[derive(Debug, Clone)]
 pub struct Problem {
     status: StatusCode,
     code: &'static str,
     detail: String,
     errors: Vec<FieldError>,
-    told: Option<Told>,
+    hint: Option<Hint>,
 }
 
-/// What the headers tell besides.
+/// Information for the response headers.
 #[derive(Debug, Clone, Copy)]
-enum Told {
+enum Hint {
     RetryAfter(Duration),
-    Limited(Verdict),
-    Size(u64),
+    RateLimit(RateLimitStatus),
+    /// Size of the representation whose range was requested, in bytes.
+    RepresentationSize(u64),
 }
 
 impl Problem {
-    /// A problem with this status, code and explanation.
+    /// Create a problem.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), errors: Vec::new(), told: None }
+        Self { status, code, detail: detail.into(), errors: Vec::new(), hint: None }
     }
 
-    /// The request is understood and cannot be done as it is, because of these fields.
+    /// Create a problem for invalid fields of the request.
     pub fn fields(errors: Vec<FieldError>) -> Self {
         let detail =
             errors.iter().map(|error| error.message.as_str()).collect::<Vec<_>>().join(" ");
         Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "INVALID_FIELDS", detail) }
     }
 
-    /// One field is wrong.
+    /// Create a problem for one invalid field.
     pub fn field(field: &str, code: &str, message: &str) -> Self {
         Self::fields(vec![FieldError::new(field, code, message)])
     }
 
-    /// The request may succeed after this time.
-    pub fn retry_after(mut self, pause: Duration) -> Self {
-        self.told = Some(Told::RetryAfter(pause));
-        self
-    }
-
-    /// The request came too often.
-    pub fn limited(mut self, verdict: &Verdict) -> Self {
-        self.told = Some(Told::Limited(*verdict));
-        self
-    }
-
-    /// The range that was asked for lies behind the end of what has so many bytes.
-    pub fn behind(mut self, size: u64) -> Self {
-        self.told = Some(Told::Size(size));
-        self
-    }
-
-    /// There is no such job.
-    pub fn no_such_job() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "JOB_NOT_FOUND", "There is no such job.")
-    }
-
-    /// A fault of ours that the user can do nothing about; the reason stays in the log.
+    /// Create a problem for an internal error. The reason is logged and not sent.
     pub fn internal(reason: &dyn std::fmt::Display) -> Self {
-        error!(%reason, "a request failed");
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "INTERNAL_ERROR",
-            "Something went wrong on our side. Try again later.",
-        )
+        error!(%reason, "request failed with an internal error");
+        let detail = "Internal error. Try again later.";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", detail)
     }
 
-    fn unavailable(what: &str, reason: &dyn std::fmt::Display) -> Self {
-        error!(%reason, "{what} is not available");
-        let detail = format!("{what} is not available at the moment. Try again in a few seconds.");
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", detail)
-            .retry_after(Duration::from_secs(5))
+    /// Create a problem for a job that does not exist.
+    pub fn job_not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "JOB_NOT_FOUND", "The job does not exist.")
+    }
+
+    /// Send `Retry-After`.
+    pub fn retry_after(mut self, delay: Duration) -> Self {
+        self.hint = Some(Hint::RetryAfter(delay));
+        self
+    }
+
+    /// Send the `RateLimit` headers and `Retry-After`.
+    pub fn rate_limited(mut self, status: &RateLimitStatus) -> Self {
+        self.hint = Some(Hint::RateLimit(*status));
+        self
+    }
+
+    /// Send `Content-Range` with the size of the representation, in bytes.
+    pub fn representation_size(mut self, size: u64) -> Self {
+        self.hint = Some(Hint::RepresentationSize(size));
+        self
+    }
+
+    /// HTTP status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Stable code.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    fn unavailable(dependency: &str, reason: &dyn std::fmt::Display) -> Self {
+        /// Time in which a dependency usually recovers.
+        const DELAY: Duration = Duration::from_secs(5);
+        error!(%reason, "{dependency} is unavailable");
+        let detail = format!("The {dependency} is unavailable. Try again in a few seconds.");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", detail).retry_after(DELAY)
     }
 }
 
@@ -136,7 +185,7 @@ impl From<database::Error> for Problem {
     fn from(error: database::Error) -> Self {
         match error {
             database::Error::Corrupt(_) | database::Error::AlreadyExists => Self::internal(&error),
-            _ => Self::unavailable("The database", &error),
+            _ => Self::unavailable("database", &error),
         }
     }
 }
@@ -147,53 +196,50 @@ impl From<storage::Error> for Problem {
             storage::Error::Full => Self::new(
                 StatusCode::INSUFFICIENT_STORAGE,
                 "STORAGE_FULL",
-                "There is no room for the video at the moment. Try again later.",
+                "The file store has no space left for the video. Try again later.",
             ),
-            _ => Self::unavailable("The file store", &error),
+            _ => Self::unavailable("file store", &error),
         }
+    }
+}
+
+impl Hint {
+    fn write(self, headers: &mut HeaderMap) {
+        let retry_after = match self {
+            Self::RetryAfter(delay) => delay.as_secs() + u64::from(delay.subsec_nanos() > 0),
+            Self::RateLimit(status) => {
+                headers.insert("ratelimit-limit", HeaderValue::from(status.limit));
+                headers.insert("ratelimit-remaining", HeaderValue::from(status.remaining));
+                headers.insert("ratelimit-reset", HeaderValue::from(status.reset_seconds()));
+                status.reset_seconds()
+            }
+            Self::RepresentationSize(size) => {
+                // RFC 9110, 14.4: clients that resume learn that nothing is left.
+                if let Ok(range) = HeaderValue::from_str(&unsatisfied_content_range(size)) {
+                    headers.insert(header::CONTENT_RANGE, range);
+                }
+                return;
+            }
+        };
+        // Whole seconds, rounded up: an earlier attempt would fail again (RFC 9110, 10.2.3).
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after.max(1)));
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let document = Document {
-            kind: "about:blank".to_owned(),
-            title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
-            status: self.status.as_u16(),
-            code: self.code.to_owned(),
-            detail: self.detail,
-            errors: self.errors,
-        };
+        let mut document = ProblemDocument::new(self.status, self.code, self.detail);
+        document.errors = self.errors;
         let mut response = Response::builder()
             .status(self.status)
             .content_type(ProblemJson::CONTENT_TYPE)
             .body(document.to_json_string());
-        if self.status == StatusCode::UNAUTHORIZED {
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
         let headers = response.headers_mut();
-        if let Some(Told::Limited(verdict)) = self.told {
-            for (name, value) in verdict.headers() {
-                headers.insert(name, HeaderValue::from(value));
-            }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        match self.told {
-            Some(Told::RetryAfter(pause) | Told::Limited(Verdict { reset: pause, .. })) => {
-                // Whole seconds, rounded up: an earlier attempt would fail again (RFC 9110,
-                // 10.2.3).
-                let seconds = pause.as_secs() + u64::from(pause.subsec_nanos() > 0);
-                headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
-            }
-            // For clients that resume, and want to know whether they have everything (RFC 9110,
-            // 14.4).
-            Some(Told::Size(size)) => {
-                if let Ok(size) = HeaderValue::from_str(&format!("bytes */{size}")) {
-                    headers.insert(header::CONTENT_RANGE, size);
-                }
-            }
-            None => {}
+        if let Some(hint) = self.hint {
+            hint.write(headers);
         }
         response
     }
@@ -205,111 +251,8 @@ impl From<Problem> for poem::Error {
     }
 }
 
-/// The media type of a problem document.
-struct ProblemJson;
-
-impl Payload for ProblemJson {
-    const CONTENT_TYPE: &'static str = "application/problem+json";
-
-    fn schema_ref() -> MetaSchemaRef {
-        Document::schema_ref()
-    }
-
-    fn register(registry: &mut Registry) {
-        Document::register(registry);
-    }
-}
-
-/// The statuses with which an operation can refuse, for the OpenAPI document.
-pub trait Statuses: Send + Sync + 'static {
-    /// Status and when it is given.
-    const LIST: &'static [(u16, &'static str)];
-}
-
-/// A problem of an operation that refuses with `S` alone.
-pub struct Refusal<S>(Problem, PhantomData<S>);
-
-impl<S: Statuses, E: Into<Problem>> From<E> for Refusal<S> {
-    fn from(error: E) -> Self {
-        let problem = error.into();
-        debug_assert!(
-            S::LIST.iter().any(|(status, _)| *status == problem.status.as_u16()),
-            "{} is not documented: {problem:?}",
-            problem.status
-        );
-        Self(problem, PhantomData)
-    }
-}
-
-impl<S: Statuses> From<Refusal<S>> for poem::Error {
-    fn from(refusal: Refusal<S>) -> Self {
-        refusal.0.into()
-    }
-}
-
-impl<S: Statuses> ApiResponse for Refusal<S> {
-    fn meta() -> MetaResponses {
-        let number = |name: &str, description: &str| MetaHeader {
-            name: name.to_owned(),
-            description: Some(description.to_owned()),
-            required: true,
-            deprecated: false,
-            schema: u64::schema_ref(),
-        };
-        let responses = S::LIST
-            .iter()
-            .map(|(status, description)| MetaResponse {
-                description,
-                status: Some(*status),
-                status_range: None,
-                content: vec![MetaMediaType {
-                    content_type: ProblemJson::CONTENT_TYPE,
-                    schema: ProblemJson::schema_ref(),
-                }],
-                headers: match status {
-                    429 => vec![
-                        number("Retry-After", "Seconds until it is worth trying again."),
-                        number("RateLimit-Limit", "How often this may be done in a minute."),
-                        number("RateLimit-Remaining", "How often it may be done still."),
-                        number(
-                            "RateLimit-Reset",
-                            "Seconds until the oldest time that counts does not count any more.",
-                        ),
-                    ],
-                    416 => vec![MetaHeader {
-                        schema: String::schema_ref(),
-                        ..number("Content-Range", "How many bytes there are, as `bytes */n`.")
-                    }],
-                    503 => vec![number("Retry-After", "Seconds until it is worth trying again.")],
-                    _ => Vec::new(),
-                },
-            })
-            .collect();
-        MetaResponses { responses }
-    }
-
-    fn register(registry: &mut Registry) {
-        ProblemJson::register(registry);
-    }
-}
-
-/// Name the statuses with which an operation refuses.
-macro_rules! refusals {
-    ($($(#[$doc:meta])* $name:ident { $($status:literal: $when:literal,)* })*) => {
-        $(
-            $(#[$doc])*
-            pub struct $name;
-
-            impl $crate::problem::Statuses for $name {
-                const LIST: &'static [(u16, &'static str)] = &[$(($status, $when),)*];
-            }
-        )*
-    };
-}
-pub(crate) use refusals;
-
-/// What poem itself refuses, as a problem document.
-pub fn of_framework(error: poem::Error) -> Response {
+/// Convert an error of the web framework into a problem document.
+pub fn from_framework(error: poem::Error) -> Response {
     use poem_openapi::error::{
         AuthorizationError, ContentTypeError, ParseParamError, ParsePathError,
         ParseRequestPayloadError,
@@ -326,13 +269,13 @@ pub fn of_framework(error: poem::Error) -> Response {
     } else if error.is::<ContentTypeError>() {
         "UNSUPPORTED_MEDIA_TYPE"
     } else if error.is::<AuthorizationError>() {
-        let detail =
-            "This needs an access token: log in and send it as `Authorization: Bearer ...`.";
+        let detail = "An access token is required. Log in and send it as `Authorization: Bearer \
+                      <access token>`.";
         return Problem::new(status, "NOT_LOGGED_IN", detail).into_response();
     } else {
         match status {
             StatusCode::NOT_FOUND => {
-                return Problem::new(status, "NOT_FOUND", "There is nothing at this address.")
+                return Problem::new(status, "NOT_FOUND", "The path does not exist.")
                     .into_response();
             }
             StatusCode::METHOD_NOT_ALLOWED => "METHOD_NOT_ALLOWED",

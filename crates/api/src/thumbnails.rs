@@ -1,117 +1,118 @@
-//! Pictures made small enough for a page that shows many.
+//! Thumbnails: frames scaled down to JPEGs.
 
 use std::io::{self, BufRead, Seek};
+use std::sync::Arc;
 
-use jpeg_encoder::{ColorType as JpegColor, Encoder};
-use png::{BitDepth, ColorType, Decoder, Limits, Transformations};
+use image::codecs::jpeg::JpegEncoder;
+use image::{DynamicImage, GrayImage, ImageFormat, ImageReader, Limits, RgbImage};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Of 100. Nothing is seen at this size that a higher one keeps.
+use crate::problem::Problem;
+
+/// JPEG quality, of 100. At these sizes a higher one makes no visible difference.
 const QUALITY: u8 = 80;
-/// Bytes that the decoder may take, which holds a few rows of the widest picture.
-const MEMORY: usize = 16 << 20;
+/// Memory per pixel of a decoded frame, in bytes: four channels of 16 bits.
+const BYTES_PER_PIXEL: u64 = 8;
+/// Memory of a decoder besides the frame, in bytes.
+const DECODER_BYTES: u64 = 16 << 20;
+/// Memory for all frames that are decoded at a time, in bytes: enough for one frame of 40
+/// megapixels, the largest that is extracted.
+const TOTAL_BYTES: u64 = 40_000_000 * BYTES_PER_PIXEL + DECODER_BYTES;
+/// Unit in which memory is reserved, in bytes.
+const UNIT: u64 = 1 << 20;
 
-/// A JPEG of a PNG, of this width or the PNG's own if that is less. What shines through stands on
-/// white.
+/// Memory for decoding frames, shared by all thumbnails that are made at a time.
+pub struct ThumbnailMemory(Arc<Semaphore>);
+
+/// Memory for decoding one frame, until it is dropped.
+pub struct ReservedMemory {
+    bytes: u64,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Default for ThumbnailMemory {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(TOTAL_BYTES.div_ceil(UNIT) as usize)))
+    }
+}
+
+impl ThumbnailMemory {
+    /// Reserve the memory for a frame of this size, as soon as it is available. A frame that is
+    /// too large gets all of it, and fails to decode.
+    pub async fn reserve(&self, width: u32, height: u32) -> Result<ReservedMemory, Problem> {
+        let frame = u64::from(width).saturating_mul(height.into()).saturating_mul(BYTES_PER_PIXEL);
+        let bytes = frame.saturating_add(DECODER_BYTES).min(TOTAL_BYTES);
+        let units = bytes.div_ceil(UNIT) as u32;
+        let permit = Arc::clone(&self.0)
+            .acquire_many_owned(units)
+            .await
+            .map_err(|error| Problem::internal(&error))?;
+        Ok(ReservedMemory { bytes, _permit: permit })
+    }
+}
+
+/// Scale a PNG down to a JPEG of this width. A PNG that is narrower keeps its width. Transparent
+/// pixels are shown on white.
 ///
-/// The picture is read row by row, and each row is added to the one of the JPEG that it belongs to:
-/// however large the picture is, little more than the JPEG is in memory.
-pub fn thumbnail(png: impl BufRead + Seek, width: u32) -> io::Result<Vec<u8>> {
-    let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
-    let mut decoder = Decoder::new_with_limits(png, Limits { bytes: MEMORY });
-    decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
-    let mut png = decoder.read_info()?;
-    let (from_width, from_height, interlaced) =
-        (png.info().width, png.info().height, png.info().interlaced);
-    let (color, depth) = png.output_color_type();
-    // The engine writes no others.
-    if interlaced || depth != BitDepth::Eight {
-        return Err(wrong("the picture is none of ours"));
-    }
-    let width = width.min(from_width);
-    let height = (u64::from(from_height) * u64::from(width) / u64::from(from_width))
-        .clamp(1, from_height.into()) as u32;
-    let mut small = Small::new(width, height, color);
-    let columns = bounds(from_width, width);
-    for rows in bounds(from_height, height).windows(2) {
-        for _ in rows[0]..rows[1] {
-            let row = png.next_row()?.ok_or_else(|| wrong("the picture breaks off"))?;
-            small.add(row.data(), &columns);
-        }
-        small.end_row(rows[1] - rows[0], &columns);
-    }
-    small.jpeg()
-}
-
-/// Where each of `to` parts of a side of `from` pixels begins, and where the last one ends.
-fn bounds(from: u32, to: u32) -> Vec<usize> {
-    (0..=u64::from(to)).map(|part| (part * u64::from(from) / u64::from(to)) as usize).collect()
-}
-
-/// A picture that grows row by row, each pixel the mean of those that it stands for.
-struct Small {
+/// # Errors
+/// The input is not a PNG, or decoding it needs more memory than was reserved.
+pub fn thumbnail(
+    png: impl BufRead + Seek,
     width: u32,
-    height: u32,
-    color: ColorType,
-    sums: Vec<u64>,
-    pixels: Vec<u8>,
+    memory: &ReservedMemory,
+) -> io::Result<Vec<u8>> {
+    let mut reader = ImageReader::with_format(png, ImageFormat::Png);
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(memory.bytes);
+    reader.limits(limits);
+    let frame = reader.decode().map_err(invalid_data)?;
+    let width = width.min(frame.width());
+    let height = (u64::from(frame.height()) * u64::from(width) / u64::from(frame.width()))
+        .clamp(1, frame.height().into()) as u32;
+    let small = frame.thumbnail_exact(width, height);
+    drop(frame);
+    let mut jpeg = Vec::new();
+    let encoder = JpegEncoder::new_with_quality(&mut jpeg, QUALITY);
+    opaque(small).write_with_encoder(encoder).map_err(invalid_data)?;
+    Ok(jpeg)
 }
 
-impl Small {
-    fn new(width: u32, height: u32, color: ColorType) -> Self {
-        Self {
-            width,
-            height,
-            color,
-            sums: vec![0; width as usize * color.samples()],
-            pixels: Vec::new(),
+/// Frame with 8 bits per channel and without transparency, as JPEG stores it.
+fn opaque(frame: DynamicImage) -> DynamicImage {
+    /// Show a sample on white.
+    fn blend(sample: u8, alpha: u8) -> u8 {
+        let (sample, alpha) = (u32::from(sample), u32::from(alpha));
+        ((sample * alpha + 255 * (255 - alpha)) / 255) as u8
+    }
+    let (width, height) = (frame.width(), frame.height());
+    let color = frame.color();
+    match (color.has_color(), color.has_alpha()) {
+        (false, false) => frame.into_luma8().into(),
+        (true, false) => frame.into_rgb8().into(),
+        (false, true) => {
+            let frame = frame.into_luma_alpha8();
+            GrayImage::from_fn(width, height, |x, y| {
+                let [luma, alpha] = frame.get_pixel(x, y).0;
+                [blend(luma, alpha)].into()
+            })
+            .into()
+        }
+        (true, true) => {
+            let frame = frame.into_rgba8();
+            RgbImage::from_fn(width, height, |x, y| {
+                let [red, green, blue, alpha] = frame.get_pixel(x, y).0;
+                [red, green, blue].map(|sample| blend(sample, alpha)).into()
+            })
+            .into()
         }
     }
+}
 
-    fn add(&mut self, row: &[u8], columns: &[usize]) {
-        let samples = self.color.samples();
-        for (sums, column) in self.sums.chunks_exact_mut(samples).zip(columns.windows(2)) {
-            for pixel in row[column[0] * samples..column[1] * samples].chunks_exact(samples) {
-                for (sum, sample) in sums.iter_mut().zip(pixel) {
-                    *sum += u64::from(*sample);
-                }
-            }
-        }
-    }
-
-    fn end_row(&mut self, rows: usize, columns: &[usize]) {
-        let colors = if matches!(self.color, ColorType::Grayscale | ColorType::GrayscaleAlpha) {
-            1
-        } else {
-            3
-        };
-        for (sums, column) in
-            self.sums.chunks_exact_mut(self.color.samples()).zip(columns.windows(2))
-        {
-            let pixels = (rows * (column[1] - column[0])) as u64;
-            let alpha = sums.get(colors).map_or(255, |alpha| alpha / pixels);
-            let on_white = |sum: &u64| ((sum / pixels * alpha + 255 * (255 - alpha)) / 255) as u8;
-            self.pixels.extend(sums[..colors].iter().map(on_white));
-            sums.fill(0);
-        }
-    }
-
-    fn jpeg(self) -> io::Result<Vec<u8>> {
-        let color = if self.pixels.len() == (self.width * self.height) as usize {
-            JpegColor::Luma
-        } else {
-            JpegColor::Rgb
-        };
-        let mut jpeg = Vec::new();
-        // Sides are those of a picture of ours or less, which is far below the 65,535 of the
-        // format.
-        let encoded = Encoder::new(&mut jpeg, QUALITY).encode(
-            &self.pixels,
-            self.width as u16,
-            self.height as u16,
-            color,
-        );
-        encoded.map_err(io::Error::other)?;
-        Ok(jpeg)
+fn invalid_data(error: image::ImageError) -> io::Error {
+    match error {
+        // Errors of the store keep their type.
+        image::ImageError::IoError(error) => error,
+        error => io::Error::new(io::ErrorKind::InvalidData, error),
     }
 }
 
@@ -119,34 +120,30 @@ impl Small {
 mod tests {
     use std::io::Cursor;
 
+    use image::{ColorType, GrayAlphaImage, Rgb, Rgba, RgbaImage};
+
     use super::*;
 
-    /// A PNG of these pixels.
-    fn png(width: u32, height: u32, color: ColorType, pixels: &[u8]) -> Cursor<Vec<u8>> {
-        let mut bytes = Vec::new();
-        let mut encoder = png::Encoder::new(&mut bytes, width, height);
-        encoder.set_color(color);
-        encoder.set_depth(BitDepth::Eight);
-        let mut writer = encoder.write_header().expect("memory takes everything");
-        writer.write_image_data(pixels).expect("they are as many as they have to be");
-        writer.finish().expect("memory takes everything");
-        Cursor::new(bytes)
+    fn png(frame: &DynamicImage) -> Cursor<Vec<u8>> {
+        let mut bytes = Cursor::new(Vec::new());
+        frame.write_to(&mut bytes, ImageFormat::Png).expect("memory is writable");
+        bytes.set_position(0);
+        bytes
     }
 
-    /// Width and height, as the header of a frame tells them (ITU-T T.81, B.2.2).
-    fn size(jpeg: &[u8]) -> (u16, u16) {
-        let frame =
-            jpeg.windows(2).position(|marker| marker == [0xFF, 0xC0]).expect("there is a frame");
-        let number = |at: usize| u16::from_be_bytes([jpeg[frame + at], jpeg[frame + at + 1]]);
-        (number(7), number(5))
+    async fn memory(width: u32, height: u32) -> ReservedMemory {
+        ThumbnailMemory::default().reserve(width, height).await.expect("the memory is free")
     }
 
-    #[test]
-    fn pictures_shrink_and_keep_their_form() {
-        let picture = |width, height| {
-            png(width, height, ColorType::Rgb, &vec![90; (width * height * 3) as usize])
-        };
-        for ((width, height), asked, expected) in [
+    async fn jpeg_of(frame: DynamicImage, width: u32) -> DynamicImage {
+        let memory = memory(frame.width(), frame.height()).await;
+        let jpeg = thumbnail(png(&frame), width, &memory).expect("the input is a PNG");
+        image::load_from_memory_with_format(&jpeg, ImageFormat::Jpeg).expect("the output is a JPEG")
+    }
+
+    #[tokio::test]
+    async fn scales_down_and_keeps_the_aspect_ratio() {
+        for ((width, height), max_width, expected) in [
             ((640, 360), 320, (320, 180)),
             ((641, 361), 320, (320, 180)),
             ((10, 3), 320, (10, 3)),
@@ -154,28 +151,47 @@ mod tests {
             ((1, 1000), 16, (1, 1000)),
             ((361, 640), 160, (160, 283)),
         ] {
-            let jpeg = thumbnail(picture(width, height), asked).expect("it is a PNG");
-            assert!(jpeg.starts_with(&[0xFF, 0xD8, 0xFF]));
-            assert_eq!(size(&jpeg), expected, "{width} by {height} at {asked}");
+            let frame = RgbImage::from_pixel(width, height, Rgb([90; 3])).into();
+            let jpeg = jpeg_of(frame, max_width).await;
+            assert_eq!((jpeg.width(), jpeg.height()), expected, "{width}x{height} at {max_width}");
         }
     }
 
-    #[test]
-    fn each_pixel_is_the_mean_of_those_that_it_stands_for() {
-        let mut small = Small::new(2, 1, ColorType::GrayscaleAlpha);
-        let columns = bounds(4, 2);
-        small.add(&[0, 255, 100, 255, 200, 0, 200, 0], &columns);
-        small.add(&[100, 255, 200, 255, 200, 0, 200, 0], &columns);
-        small.end_row(2, &columns);
-        assert_eq!(small.pixels, [100, 255], "the right half shines through altogether");
-        assert_eq!(bounds(10, 3), [0, 3, 6, 10]);
+    #[tokio::test]
+    async fn averages_pixels_and_shows_transparency_on_white() {
+        let stripes = GrayImage::from_fn(64, 64, |x, _| [(x % 2 * 200) as u8].into());
+        let jpeg = jpeg_of(stripes.into(), 32).await;
+        assert_eq!(jpeg.color(), ColorType::L8);
+        assert!(jpeg.into_luma8().pixels().all(|pixel| pixel.0[0].abs_diff(100) <= 2));
+
+        let half = RgbaImage::from_pixel(64, 64, Rgba([0, 100, 200, 128])).into();
+        let [red, green, blue] = jpeg_of(half, 32).await.into_rgb8().get_pixel(9, 9).0;
+        assert!(red.abs_diff(127) <= 3 && green.abs_diff(177) <= 3 && blue.abs_diff(227) <= 3);
+
+        let transparent = GrayAlphaImage::from_pixel(64, 64, [0, 0].into()).into();
+        assert!(jpeg_of(transparent, 32).await.into_luma8().get_pixel(9, 9).0[0] >= 253);
     }
 
-    #[test]
-    fn what_is_no_picture_is_refused() {
-        let whole = png(64, 64, ColorType::Rgb, &vec![7; 64 * 64 * 3]).into_inner();
-        for bytes in [&whole[..whole.len() / 2], b"no picture", b""] {
-            assert!(thumbnail(Cursor::new(bytes), 32).is_err());
+    #[tokio::test]
+    async fn accepts_16_bits_per_channel() {
+        let frame = image::ImageBuffer::<Rgb<u16>, _>::from_pixel(64, 64, Rgb([0x8000; 3]));
+        let [red, ..] = jpeg_of(DynamicImage::from(frame), 32).await.into_rgb8().get_pixel(9, 9).0;
+        assert!(red.abs_diff(128) <= 2, "{red}");
+    }
+
+    #[tokio::test]
+    async fn rejects_what_is_not_a_png() {
+        let whole = png(&RgbImage::from_pixel(64, 64, Rgb([7; 3])).into()).into_inner();
+        let memory = memory(64, 64).await;
+        for bytes in [&whole[..whole.len() / 2], b"no frame", b""] {
+            assert!(thumbnail(Cursor::new(bytes), 32, &memory).is_err());
         }
+    }
+
+    #[tokio::test]
+    async fn rejects_frames_that_need_more_memory_than_reserved() {
+        let large = png(&RgbImage::new(4000, 3000).into());
+        let memory = memory(1, 1).await;
+        assert!(thumbnail(large, 32, &memory).is_err());
     }
 }

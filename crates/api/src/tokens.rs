@@ -1,4 +1,4 @@
-//! Access tokens (JWT, RFC 7519) and refresh tokens (random, kept as a hash).
+//! Access tokens (JWT, RFC 7519) and refresh tokens (random, stored as a hash).
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::Settings;
 use crate::problem::Problem;
+use crate::settings::Settings;
 
 const ISSUER: &str = "fiapx";
 const AUDIENCE: &str = "fiapx-api";
@@ -26,88 +26,96 @@ struct Claims {
     jti: Uuid,
     iat: i64,
     exp: i64,
-    /// The generation of the user's sessions that it belongs to.
+    /// Generation of the user's sessions that the token belongs to.
     #[serde(rename = "gen", default)]
     generation: u32,
-    /// Tells an access token from whatever else may be signed with the same key one day.
+    /// Distinguishes access tokens from other tokens that the same key may sign in the future.
     #[serde(rename = "type")]
     kind: String,
 }
 
-/// Makes and checks tokens.
-pub struct Tokens {
+/// User and session generation that an access token names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AccessToken {
+    /// User of the token.
+    pub user: UserId,
+    /// Generation of the user's sessions when the token was issued.
+    pub generation: u32,
+}
+
+/// Issues and verifies access tokens.
+pub struct AccessTokens {
     encoding: EncodingKey,
     decoding: DecodingKey,
     validation: Validation,
     clock: Clock,
-    access_valid_for: Duration,
+    lifetime: Duration,
 }
 
-impl Tokens {
-    /// Tokens of these settings.
+impl AccessTokens {
+    /// Create an issuer with the key and the lifetime of the settings.
     pub fn new(settings: &Settings, clock: Clock) -> Self {
         let secret = settings.jwt_secret.expose_secret().as_bytes();
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE]);
         validation.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
-        // The library would look at the system's clock; ours is looked at below, to the second and
-        // without leeway.
+        // The library reads the system clock. `verify` checks the expiry by `clock`, without
+        // leeway.
         validation.validate_exp = false;
         Self {
             encoding: EncodingKey::from_secret(secret),
             decoding: DecodingKey::from_secret(secret),
             validation,
             clock,
-            access_valid_for: settings.access_valid_for,
+            lifetime: settings.access_token_lifetime,
         }
     }
 
-    /// An access token for a user, worth something as long as the user's sessions are of this
-    /// generation.
-    pub fn access(&self, user: UserId, generation: u32) -> Result<String, Problem> {
+    /// Issue an access token.
+    pub fn issue(&self, token: AccessToken) -> Result<String, Problem> {
         let now = self.clock.now().timestamp();
         let claims = Claims {
             iss: ISSUER.to_owned(),
             aud: AUDIENCE.to_owned(),
-            sub: user,
+            sub: token.user,
             jti: Uuid::now_v7(),
             iat: now,
-            exp: now + self.access_valid_for.as_secs() as i64,
-            generation,
+            exp: now + self.lifetime.as_secs() as i64,
+            generation: token.generation,
             kind: "access".to_owned(),
         };
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)
             .map_err(|error| Problem::internal(&error))
     }
 
-    /// Whose access token this is, and of which generation.
-    pub fn user(&self, token: &str) -> Result<(UserId, u32), Problem> {
-        let refused = |code, detail| Problem::new(StatusCode::UNAUTHORIZED, code, detail);
+    /// Verify signature, claims and expiry of an access token.
+    pub fn verify(&self, token: &str) -> Result<AccessToken, Problem> {
+        let unauthorized = |code, detail| Problem::new(StatusCode::UNAUTHORIZED, code, detail);
         let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation)
             .map_err(|_| {
-                refused("TOKEN_INVALID", "The access token is not one of ours. Log in again.")
+                unauthorized("TOKEN_INVALID", "The access token is invalid. Log in again.")
             })?
             .claims;
         if claims.kind != "access" {
-            return Err(refused("TOKEN_INVALID", "This is not an access token."));
+            return Err(unauthorized("TOKEN_INVALID", "The token is not an access token."));
         }
         if claims.exp <= self.clock.now().timestamp() {
-            return Err(refused(
+            return Err(unauthorized(
                 "TOKEN_EXPIRED",
-                "The access token has expired. Refresh it or log in again.",
+                "The access token has expired. Refresh the session or log in again.",
             ));
         }
-        Ok((claims.sub, claims.generation))
+        Ok(AccessToken { user: claims.sub, generation: claims.generation })
     }
 }
 
-/// A new refresh token: 256 random bits.
-pub fn refresh_token() -> String {
+/// Generate a refresh token of 256 random bits.
+pub fn new_refresh_token() -> String {
     URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
 }
 
-/// What is kept of a refresh token. It is random, so a fast hash is enough.
-pub fn hash(refresh_token: &str) -> String {
+/// Hash of a refresh token, as it is stored. The token is random, so a fast hash is sufficient.
+pub fn hash_refresh_token(refresh_token: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(refresh_token))
 }

@@ -1,4 +1,4 @@
-//! Uploading.
+//! Upload of videos.
 
 use std::sync::Arc;
 
@@ -10,119 +10,165 @@ use poem::http::{StatusCode, header};
 use poem::web::Data;
 use poem_openapi::param::Header;
 use poem_openapi::payload::Json;
+use poem_openapi::types::Example;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 use tracing::{Instrument, info, info_span};
 use uuid::Uuid;
 
-use crate::accounts::{Group, LoggedIn};
-use crate::problem::{Problem, Refusal, refusals};
-use crate::quotas::Slot;
+use crate::client;
+use crate::examples;
+use crate::job_view::Status;
+use crate::operation_error::{OperationError, problem_responses};
+use crate::problem::Problem;
+use crate::quotas;
 use crate::receive::{self, Form};
-use crate::views::Status;
-use crate::{Service, access};
+use crate::service::Service;
+use crate::sessions::LoggedIn;
+use crate::tags::Tag;
+use crate::upload_slots::UploadSlot;
 
-/// One accepted video.
+/// Accepted video.
 #[derive(Object)]
-struct AcceptedJob {
-    /// The job's id.
+#[oai(example)]
+struct AcceptedVideo {
+    /// Id of the job.
     job_id: Uuid,
-    /// The video's name.
+    /// File name of the video.
     filename: String,
-    /// Where the job stands.
+    /// State of the job.
     status: Status,
 }
 
-/// The accepted videos.
+impl Example for AcceptedVideo {
+    fn example() -> Self {
+        Self {
+            job_id: examples::JOB_ID,
+            filename: examples::FILENAME.to_owned(),
+            status: Status::Queued,
+        }
+    }
+}
+
+/// Accepted videos of an upload.
 #[derive(Object)]
-struct AcceptedVideos {
+#[oai(example)]
+struct AcceptedUpload {
     /// Id of the first job.
     job_id: Uuid,
-    /// Where the first job stands.
+    /// State of the first job.
     status: Status,
     /// All jobs, in the order of the videos.
-    jobs: Vec<AcceptedJob>,
+    jobs: Vec<AcceptedVideo>,
 }
 
-/// What an upload may hold.
+impl Example for AcceptedUpload {
+    fn example() -> Self {
+        Self {
+            job_id: examples::JOB_ID,
+            status: Status::Queued,
+            jobs: vec![AcceptedVideo::example()],
+        }
+    }
+}
+
+/// Limits of an upload.
 #[derive(Object)]
-struct Acceptance {
-    /// Suffixes of the videos that are accepted.
+#[oai(example)]
+struct UploadLimits {
+    /// File name extensions of the supported video formats.
     suffixes: Vec<String>,
-    /// Bytes of the largest video.
+    /// Maximum size of a video, in bytes.
     max_video_bytes: u64,
-    /// Videos in one upload.
+    /// Maximum number of videos in one upload.
     max_videos: u64,
 }
 
-#[derive(ApiResponse)]
-enum Told {
-    /// What an upload may hold.
-    #[oai(status = 200)]
-    Acceptance(Json<Acceptance>),
+impl UploadLimits {
+    fn new(max_video_bytes: u64) -> Self {
+        let suffixes = VideoFormat::ALL.map(|format| format!(".{}", format.suffix())).to_vec();
+        Self { suffixes, max_video_bytes, max_videos: receive::MAX_FILES as u64 }
+    }
+}
+
+impl Example for UploadLimits {
+    fn example() -> Self {
+        Self::new(500 * quotas::MEGABYTE)
+    }
 }
 
 #[derive(ApiResponse)]
-enum Uploaded {
-    /// The videos are stored and wait for a worker. Nothing that was accepted gets lost.
+enum LimitsResponse {
+    /// Limits of an upload.
+    #[oai(status = 200)]
+    Limits(Json<UploadLimits>),
+}
+
+#[derive(ApiResponse)]
+enum UploadResponse {
+    /// All videos are stored and queued.
     #[oai(status = 202)]
     Accepted(
-        Json<AcceptedVideos>,
-        /// Where the first job can be watched.
+        Json<AcceptedUpload>,
+        /// Path of the first job.
         #[oai(header = "Location")]
         String,
     ),
 }
 
-refusals! {
-    UploadRefusals {
-        400: "The upload broke off, or is no form.",
-        401: "The access token is missing, wrong or expired.",
-        408: "Nothing came for too long.",
-        409: "The idempotency key belongs to an upload whose jobs are deleted.",
-        413: "A video is too large, or there are too many.",
-        415: "The form is none, or a file is no accepted video.",
-        422: "The form holds no video, an empty one, or a part of another name.",
-        429: "Too many uploads are under way, or too many videos wait.",
-        500: "A fault of the service.",
-        503: "A part of the service is not available.",
-        507: "There is no room for the video, or the user's is used up.",
+problem_responses! {
+    UploadProblems {
+        400: "Malformed form, interrupted upload or invalid header.",
+            UPLOAD_BROKEN INVALID_PARAMETER;
+        401: "The access token is missing, invalid or expired.",
+            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
+        408: "No data was received within the stall timeout.", UPLOAD_STALLED;
+        409: "The idempotency key was used for an upload whose jobs are deleted.",
+            IDEMPOTENCY_KEY_USED;
+        413: "A video is too large, or there are too many.", VIDEO_TOO_LARGE TOO_MANY_FILES;
+        415: "Not multipart/form-data, or not a supported video format.",
+            UNSUPPORTED_FORMAT CONTENT_MISMATCH UNSUPPORTED_MEDIA_TYPE;
+        422: "The form contains no video, an empty one or an unknown part.", INVALID_FIELDS,
+            ("file", "EMPTY_FILE", "The file `beach.mp4` is empty.");
+        429: "Too many uploads in progress, or too many jobs queued or running.",
+            TOO_MANY_UPLOADS TOO_MANY_JOBS;
+        500: "Internal error.", INTERNAL_ERROR;
+        503: "The database or the file store is unavailable.", UNAVAILABLE;
+        507: "The file store is full, or the quota of the user is used up.",
+            STORAGE_FULL QUOTA_EXCEEDED;
     }
 }
 
-/// The operation that takes videos.
+/// Operations on uploads.
 pub struct Uploads;
 
-#[OpenApi(tag = "Group::Videos")]
+#[OpenApi(tag = "Tag::Videos")]
 impl Uploads {
-    /// What is accepted?
+    /// Get upload limits
     ///
-    /// For clients that tell their users before they send anything.
-    #[oai(path = "/videos/upload", method = "get")]
-    #[expect(clippy::unused_async, reason = "operations have to be async")]
-    async fn acceptance(&self, service: Data<&Arc<Service>>) -> Told {
-        let suffixes = VideoFormat::ALL.map(|format| format!(".{}", format.suffix())).to_vec();
-        let (max_video_bytes, max_videos) =
-            (service.settings.max_video_bytes, receive::MOST_FILES as u64);
-        Told::Acceptance(Json(Acceptance { suffixes, max_video_bytes, max_videos }))
+    /// Returns the supported formats and the limits of an upload, for checks before it is sent.
+    #[oai(path = "/videos/upload", method = "get", operation_id = "getUploadLimits")]
+    #[expect(clippy::unused_async, reason = "operations must be async")]
+    async fn limits(&self, service: Data<&Arc<Service>>) -> LimitsResponse {
+        LimitsResponse::Limits(Json(UploadLimits::new(service.settings.max_video_bytes)))
     }
 
     /// Upload videos
     ///
-    /// One or more parts named `file`: .mp4 .avi .mov .mkv .wmv .flv .webm. All are accepted or
-    /// none.
-    #[oai(path = "/videos/upload", method = "post")]
+    /// Accepts one or more parts named `file`, with videos of the formats .mp4 .avi .mov .mkv .wmv
+    /// .flv and .webm. Either all videos are accepted or none. Each becomes a job.
+    #[oai(path = "/videos/upload", method = "post", operation_id = "uploadVideos")]
     async fn upload(
         &self,
         service: Data<&Arc<Service>>,
         request: &Request,
         user: LoggedIn,
-        /// A name of the client's own for this upload, of up to 255 characters. When the upload is
-        /// repeated with the same one within a day, the jobs of the first are given again instead
-        /// of new ones.
+        /// Key that the client chooses for this upload, of 1 to 255 characters. Repeating the
+        /// upload with the same key within 24 hours returns the jobs of the first upload instead
+        /// of creating new ones.
         #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 255))]
         idempotency_key: Header<Option<String>>,
         form: Form,
-    ) -> Result<Uploaded, Refusal<UploadRefusals>> {
+    ) -> Result<UploadResponse, OperationError<UploadProblems>> {
         let key = idempotency_key.0;
         if let Some(key) = &key
             && let Some(jobs) = service.database().find_accepted(user.0, key).await?
@@ -133,70 +179,77 @@ impl Uploads {
             .headers()
             .get(header::CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok()?.parse().ok());
-        let slot = service.begin_upload(user.0, length).await?;
-        // Without traces of our own, the job belongs to the sender's, or to one that only the log
-        // tells of.
-        let traceparent =
-            (service.parts.here)().or_else(|| access::traceparent(request).map(str::to_owned));
-        let traceparent = traceparent.unwrap_or_else(begun);
-        // The request's future ends with its connection, which may be in the middle of any step.
-        // What is received in a task of its own becomes jobs or is removed, whether or not somebody
-        // still listens.
+        let slot = quotas::begin_upload(&service, user.0, length).await?;
+        // If this process exports no traces, the job belongs to the trace of the sender, or to a
+        // new one that only logs refer to.
+        let traceparent = (service.parts.current_traceparent)()
+            .or_else(|| client::traceparent(request).map(str::to_owned))
+            .unwrap_or_else(new_traceparent);
+        // The request's future is dropped when its connection ends, at any point. The task
+        // continues, so the videos become jobs or are deleted.
         let work = accept(Arc::clone(&service), user.0, key, form, traceparent, slot);
         let jobs = tokio::spawn(work.in_current_span())
             .await
-            .map_err(|stopped| Problem::internal(&stopped))??;
+            .map_err(|error| Problem::internal(&error))??;
         Ok(accepted(jobs)?)
     }
 }
 
-/// Receive the videos of a form and make them jobs.
+/// Receive the videos of a form and create their jobs.
 async fn accept(
     service: Arc<Service>,
     user: UserId,
     key: Option<String>,
     form: Form,
     traceparent: String,
-    _slot: Slot,
+    _slot: UploadSlot,
 ) -> Result<Vec<Job>, Problem> {
-    // Once they are there, the commit may happen although its answer gets lost, so the videos stay;
-    // the sweep removes what became no job.
+    // The commit may succeed although its response is lost. The videos are kept from here on; the
+    // sweep deletes those without a job.
     let videos = form.receive(&service, user).await?.keep();
     let accepted = service.database().accept(user, &videos, key.as_deref(), Some(&traceparent));
     let jobs = match accepted.instrument(info_span!("accept")).await? {
         Accepted::New(jobs) => jobs,
         Accepted::Repeated(jobs) => {
-            receive::remove(Arc::clone(&service.parts.storage), videos).await;
+            receive::delete(Arc::clone(&service.parts.storage), videos).await;
             jobs
         }
     };
     for job in &jobs {
-        info!(job_id = %job.id, user_id = %job.user_id, trace_id = job.trace_id(), size_bytes = job.video_size_bytes, "a video was accepted");
+        info!(
+            job_id = %job.id,
+            user_id = %job.user_id,
+            trace_id = job.trace_id(),
+            size_bytes = job.video_size_bytes,
+            "a video was accepted"
+        );
     }
     metrics::counter!("fiapx_videos_accepted_total").increment(jobs.len() as u64);
     Ok(jobs)
 }
 
-fn accepted(jobs: Vec<Job>) -> Result<Uploaded, Problem> {
+/// Response for accepted jobs. An earlier upload with the same key may have none left.
+fn accepted(jobs: Vec<Job>) -> Result<UploadResponse, Problem> {
     let Some(first) = jobs.first() else {
-        let detail = "The jobs of the upload with this idempotency key are deleted. Upload again with another key.";
+        let detail =
+            "The jobs of the upload with this idempotency key are deleted. Use another key.";
         return Err(Problem::new(StatusCode::CONFLICT, "IDEMPOTENCY_KEY_USED", detail));
     };
     let location = format!("/videos/{}", first.id);
     let (job_id, status) = (first.id.0, first.state.into());
     let jobs = jobs
         .into_iter()
-        .map(|job| AcceptedJob {
+        .map(|job| AcceptedVideo {
             job_id: job.id.0,
             filename: job.filename,
             status: job.state.into(),
         })
         .collect();
-    Ok(Uploaded::Accepted(Json(AcceptedVideos { job_id, status, jobs }), location))
+    Ok(UploadResponse::Accepted(Json(AcceptedUpload { job_id, status, jobs }), location))
 }
 
-/// A new trace (W3C Trace Context, version 00).
-fn begun() -> String {
+/// Generate a `traceparent` of a new trace (W3C Trace Context, version 00).
+fn new_traceparent() -> String {
     let (trace, parent) = (rand::random::<u128>().max(1), rand::random::<u64>().max(1));
     format!("00-{trace:032x}-{parent:016x}-01")
 }

@@ -1,204 +1,227 @@
-//! What became of the videos: list, look, cancel, delete.
+//! Videos and their jobs: list, get, cancel, delete.
 
 use std::sync::Arc;
 
 use database::Job;
 use database::reading::Page;
 use jobs::{JobId, Language, State, UserId};
-use poem::http::{HeaderMap, StatusCode, header};
+use poem::http::{HeaderMap, StatusCode};
 use poem::web::Data;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
+use poem_openapi::types::Example;
 use poem_openapi::{ApiResponse, Object, OpenApi};
-use storage::Key;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use crate::Service;
-use crate::accounts::{Group, LoggedIn};
-use crate::problem::{Problem, Refusal, refusals};
-use crate::views::{HistoryLine, JobView, Progress, Status};
+use crate::examples;
+use crate::job_view::{JobView, Progress, StateChange, Status};
+use crate::language;
+use crate::operation_error::{OperationError, problem_responses};
+use crate::own_job::{JobProblems, own_job};
+use crate::problem::Problem;
+use crate::service::Service;
+use crate::sessions::LoggedIn;
+use crate::tags::Tag;
 
 #[derive(ApiResponse)]
-enum Listed {
-    /// The jobs, newest first.
+enum ListResponse {
+    /// One page of jobs, newest first.
     #[oai(status = 200)]
     Page(
         Json<Vec<JobView>>,
-        /// Where the next page is, as `<...>; rel="next"` (RFC 8288); absent on the last.
+        /// Path of the next page, as `<path>; rel="next"` (RFC 8288). Absent on the last page.
         #[oai(header = "Link")]
         Option<String>,
     ),
 }
 
 #[derive(ApiResponse)]
-enum Found {
+enum JobResponse {
     /// The job.
     #[oai(status = 200)]
     Job(Json<JobView>),
 }
 
 #[derive(ApiResponse)]
-enum Reported {
-    /// Where the job stands and how it got there.
+enum StatusResponse {
+    /// State and history of the job.
     #[oai(status = 200)]
-    Report(Json<StatusReport>),
+    Report(Json<JobHistory>),
 }
 
 #[derive(ApiResponse)]
-#[expect(clippy::large_enum_variant, reason = "there is one for each answer, for a moment")]
-enum Removed {
-    /// The job was waiting or running, and is cancelled. A running one stops within seconds.
+#[expect(clippy::large_enum_variant, reason = "a response exists once per request")]
+enum DeleteResponse {
+    /// The job was queued or running and is cancelled. A running one stops within seconds.
     #[oai(status = 200)]
     Cancelled(Json<JobView>),
-    /// The job was over, and is deleted with its files.
+    /// The job was finished and is deleted with its files.
     #[oai(status = 204)]
     Deleted,
 }
 
-/// Where a job stands and how it got there.
+/// State and history of a job.
 #[derive(Object)]
-struct StatusReport {
-    /// The job's id.
+#[oai(example)]
+struct JobHistory {
+    /// Id of the job.
     job_id: Uuid,
-    /// Where the job stands.
+    /// State of the job.
     status: Status,
-    /// How far the current attempt is.
+    /// Progress of the current attempt.
     progress: Progress,
-    /// What happened so far, oldest first.
-    history: Vec<HistoryLine>,
+    /// Changes of the state, oldest first.
+    history: Vec<StateChange>,
 }
 
-refusals! {
-    /// Of the operations that name a job.
-    JobRefusals {
-        400: "The id is none.",
-        401: "The access token is missing, wrong or expired.",
-        403: "The job is somebody else's.",
-        404: "There is no such job.",
-        500: "A fault of the service.",
-        503: "A part of the service is not available.",
-    }
-    ListRefusals {
-        400: "A parameter is wrong.",
-        401: "The access token is missing, wrong or expired.",
-        500: "A fault of the service.",
-        503: "A part of the service is not available.",
-    }
-    RemoveRefusals {
-        400: "The id is none.",
-        401: "The access token is missing, wrong or expired.",
-        403: "The job is somebody else's.",
-        404: "There is no such job.",
-        409: "The job changed its state at this moment; look again.",
-        500: "A fault of the service.",
-        503: "A part of the service is not available.",
+impl Example for JobHistory {
+    fn example() -> Self {
+        let change = StateChange::example_between;
+        Self {
+            job_id: examples::JOB_ID,
+            status: Status::Done,
+            progress: Progress::example(),
+            history: vec![
+                change(None, Status::Uploaded, 0),
+                change(Some(Status::Uploaded), Status::Queued, 0),
+                change(Some(Status::Queued), Status::Processing, 1),
+                change(Some(Status::Processing), Status::Done, 3),
+            ],
+        }
     }
 }
 
-/// The operations on jobs.
+problem_responses! {
+    ListProblems {
+        400: "A parameter is malformed or out of range.", INVALID_PARAMETER;
+        401: "The access token is missing, invalid or expired.",
+            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
+        500: "Internal error.", INTERNAL_ERROR;
+        503: "The database is unavailable.", UNAVAILABLE;
+    }
+    DeleteProblems {
+        400: "Malformed id.", INVALID_PARAMETER;
+        401: "The access token is missing, invalid or expired.",
+            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
+        403: "The job belongs to another user.", NOT_YOUR_JOB;
+        404: "The job does not exist.", JOB_NOT_FOUND;
+        409: "The state of the job changed during the request.", JOB_CHANGED;
+        500: "Internal error.", INTERNAL_ERROR;
+        503: "The database is unavailable.", UNAVAILABLE;
+    }
+}
+
+/// Operations on videos and their jobs.
 pub struct Videos;
 
-#[OpenApi(tag = "Group::Videos")]
+#[OpenApi(tag = "Tag::Videos")]
 impl Videos {
-    /// List jobs
-    #[oai(path = "/videos", method = "get")]
+    /// List videos
+    ///
+    /// Returns the jobs of the user's videos, newest first, in pages.
+    #[oai(path = "/videos", method = "get", operation_id = "listVideos")]
     async fn list(
         &self,
         service: Data<&Arc<Service>>,
         headers: &HeaderMap,
         user: LoggedIn,
-        /// Only jobs that stand here.
+        /// State of the jobs to list. Default: all.
         status: Query<Option<Status>>,
-        /// Jobs on a page.
+        /// Maximum number of jobs on a page.
         #[oai(default = "default_limit", validator(minimum(value = "1"), maximum(value = "100")))]
         limit: Query<u64>,
-        /// Only jobs older than this one; the Link header of a page has that of the next.
+        /// Id of a job: only older ones are listed. The `Link` header of a page contains the
+        /// cursor of the next.
         cursor: Query<Option<Uuid>>,
-    ) -> Result<Listed, Refusal<ListRefusals>> {
+    ) -> Result<ListResponse, OperationError<ListProblems>> {
         let state = status.0.map(Into::into);
-        // One more than asked for tells whether there is another page.
+        // One more than requested shows whether there is another page.
         let page = Page { state, older_than: cursor.0.map(JobId), limit: limit.0 + 1 };
         let mut jobs = service.database().list_jobs(user.0, &page).await?;
-        let more = jobs.len() as u64 > limit.0;
+        let has_more = jobs.len() as u64 > limit.0;
         jobs.truncate(limit.0 as usize);
-        let link = jobs.last().filter(|_| more).map(|last| {
+        let link = jobs.last().filter(|_| has_more).map(|last| {
             let filter = state.map(|state| format!("status={state}&")).unwrap_or_default();
             format!("</videos?{filter}limit={}&cursor={}>; rel=\"next\"", limit.0, last.id)
         });
-        let language = language(&service, headers, user.0).await?;
-        Ok(Listed::Page(
-            Json(jobs.into_iter().map(|job| JobView::new(job, language)).collect()),
-            link,
-        ))
+        let language = message_language(&service, headers, user.0).await?;
+        let jobs = jobs.into_iter().map(|job| JobView::new(job, language)).collect();
+        Ok(ListResponse::Page(Json(jobs), link))
     }
 
-    /// Look at a job
-    #[oai(path = "/videos/:id", method = "get")]
+    /// Get a video
+    ///
+    /// Returns the job of a video.
+    #[oai(path = "/videos/:id", method = "get", operation_id = "getVideo")]
     async fn get(
         &self,
         service: Data<&Arc<Service>>,
         headers: &HeaderMap,
         user: LoggedIn,
-        /// The job's id.
+        /// Id of the job.
         id: Path<Uuid>,
-    ) -> Result<Found, Refusal<JobRefusals>> {
+    ) -> Result<JobResponse, OperationError<JobProblems>> {
         let job = own_job(&service, user.0, id.0).await?;
-        Ok(Found::Job(Json(JobView::new(job, language(&service, headers, user.0).await?))))
+        let language = message_language(&service, headers, user.0).await?;
+        Ok(JobResponse::Job(Json(JobView::new(job, language))))
     }
 
-    /// Cancel or delete a job
+    /// Cancel or delete a video
     ///
-    /// A job that waits or runs is cancelled; a job that is over is deleted with its files.
-    #[oai(path = "/videos/:id", method = "delete")]
-    async fn remove(
+    /// Cancels a job that is queued or running. Deletes a finished job with its files.
+    #[oai(path = "/videos/:id", method = "delete", operation_id = "deleteVideo")]
+    async fn delete(
         &self,
         service: Data<&Arc<Service>>,
         headers: &HeaderMap,
         user: LoggedIn,
-        /// The job's id.
+        /// Id of the job.
         id: Path<Uuid>,
-    ) -> Result<Removed, Refusal<RemoveRefusals>> {
+    ) -> Result<DeleteResponse, OperationError<DeleteProblems>> {
         let job = own_job(&service, user.0, id.0).await?;
         if job.state.is_final() {
             if service.database().delete(job.id).await? {
-                remove_files(&service, &job).await;
-                info!(job_id = %job.id, user_id = %job.user_id, trace_id = job.trace_id(), "a job was deleted");
-                return Ok(Removed::Deleted);
+                delete_files(&service, &job).await;
+                info!(
+                    job_id = %job.id,
+                    user_id = %job.user_id,
+                    trace_id = job.trace_id(),
+                    "a job was deleted"
+                );
+                return Ok(DeleteResponse::Deleted);
             }
-        } else {
-            let mut cancelled = service.database().cancel(job.id, job.state).await?;
-            if cancelled.is_none() && job.state == State::Queued {
-                // Who cancels a job that waits means it, too, if a worker begins at this moment.
-                cancelled = service.database().cancel(job.id, State::Processing).await?;
-            }
-            if let Some(job) = cancelled {
-                info!(job_id = %job.id, user_id = %job.user_id, trace_id = job.trace_id(), "a job was cancelled");
-                return Ok(Removed::Cancelled(Json(JobView::new(
-                    job,
-                    language(&service, headers, user.0).await?,
-                ))));
-            }
+        } else if let Some(job) = cancel(&service, &job).await? {
+            info!(
+                job_id = %job.id,
+                user_id = %job.user_id,
+                trace_id = job.trace_id(),
+                "a job was cancelled"
+            );
+            let language = message_language(&service, headers, user.0).await?;
+            return Ok(DeleteResponse::Cancelled(Json(JobView::new(job, language))));
         }
-        let detail = "The job changed its state at this moment. Look at it and decide again.";
+        let detail = "The state of the job changed during the request. Get the job and retry.";
         Err(Problem::new(StatusCode::CONFLICT, "JOB_CHANGED", detail).into())
     }
 
-    /// Follow a job's history
-    #[oai(path = "/jobs/:id/status", method = "get")]
+    /// Get a job's status and history
+    ///
+    /// Returns the state of a job, its progress and the changes of its state.
+    #[oai(path = "/jobs/:id/status", method = "get", operation_id = "getJobStatus")]
     async fn status(
         &self,
         service: Data<&Arc<Service>>,
         user: LoggedIn,
-        /// The job's id.
+        /// Id of the job.
         id: Path<Uuid>,
-    ) -> Result<Reported, Refusal<JobRefusals>> {
+    ) -> Result<StatusResponse, OperationError<JobProblems>> {
         let job = own_job(&service, user.0, id.0).await?;
         let history = service.database().history(job.id).await?;
-        Ok(Reported::Report(Json(StatusReport {
+        Ok(StatusResponse::Report(Json(JobHistory {
             job_id: job.id.0,
             status: job.state.into(),
-            progress: Progress { done: job.progress_done, expected: job.progress_expected },
+            progress: (&job).into(),
             history: history.into_iter().map(Into::into).collect(),
         })))
     }
@@ -208,47 +231,36 @@ fn default_limit() -> u64 {
     20
 }
 
-/// A job, if it is this user's.
-pub async fn own_job(service: &Service, user: UserId, id: Uuid) -> Result<Job, Problem> {
-    let job = service.database().job(JobId(id)).await?.ok_or_else(Problem::no_such_job)?;
-    if job.user_id != user {
-        return Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "NOT_YOUR_JOB",
-            "This job is somebody else's.",
-        ));
+/// Cancel a job that is not finished. Returns `None` if its state changed meanwhile.
+async fn cancel(service: &Service, job: &Job) -> Result<Option<Job>, Problem> {
+    let cancelled = service.database().cancel(job.id, job.state).await?;
+    if cancelled.is_none() && job.state == State::Queued {
+        // A worker may have started it meanwhile. That does not change what the user wants.
+        return Ok(service.database().cancel(job.id, State::Processing).await?);
     }
-    Ok(job)
+    Ok(cancelled)
 }
 
-/// The language in which a user is spoken to: the one that the request asks for (RFC 9110, 12.5.4),
-/// else that of the account.
-async fn language(
+/// Language of messages: that of the request, else of the account.
+async fn message_language(
     service: &Service,
     headers: &HeaderMap,
     user: UserId,
 ) -> Result<Language, Problem> {
-    if let Some(asked) = headers
-        .get(header::ACCEPT_LANGUAGE)
-        .and_then(|value| Language::from_accept_language(value.to_str().ok()?))
-    {
-        return Ok(asked);
+    if let Some(language) = language::accepted(headers) {
+        return Ok(language);
     }
     Ok(service.database().user(user).await?.map(|user| user.language).unwrap_or_default())
 }
 
-/// Remove the files of a deleted job. What cannot be removed now is nobody's, and goes with the
-/// next sweep.
-async fn remove_files(service: &Service, job: &Job) {
-    let removed = async {
-        for object in
-            service.parts.storage.list(&Key::job_prefix(job.user_id, job.id), None).await?
-        {
-            service.parts.storage.delete(&object.key).await?;
-        }
-        Ok::<_, storage::Error>(())
-    };
-    if let Err(error) = removed.await {
-        warn!(job_id = %job.id, %error, "the files of a deleted job could not be removed; the sweep will");
+/// Delete the files of a deleted job. The sweep deletes what remains after an error.
+async fn delete_files(service: &Service, job: &Job) {
+    let deleted = storage::delete_job_files(&*service.parts.storage, job.user_id, job.id).await;
+    if let Err(error) = deleted {
+        warn!(
+            job_id = %job.id,
+            %error,
+            "the files of a deleted job could not be deleted; the sweep will delete them"
+        );
     }
 }

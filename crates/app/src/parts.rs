@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use api::{InMemory, Limits, Shared};
+use api::{InMemoryRateLimiter, RateLimiter, RedisRateLimiter};
 use broker::embedded::Embedded;
 use broker::rabbitmq::RabbitMq;
 use broker::{Broker, Queue};
@@ -41,7 +41,7 @@ pub struct Parts {
     /// Message broker.
     pub broker: Arc<dyn Broker>,
     /// Counters of rate limits.
-    pub limits: Arc<dyn Limits>,
+    pub limits: Arc<dyn RateLimiter>,
     /// Key of access tokens and, with storage on disk, of download links.
     pub secret: SecretString,
 }
@@ -319,11 +319,12 @@ async fn confinement_problem(program: &Program) -> Result<Option<String>> {
 }
 
 /// Open the configured counters of rate limits.
-fn open_limits(settings: &Settings, clock: &Clock) -> Result<Arc<dyn Limits>> {
+fn open_limits(settings: &Settings, clock: &Clock) -> Result<Arc<dyn RateLimiter>> {
     Ok(match &settings.limits.redis_url {
         Some(url) => Arc::new(
-            Shared::connect(url, clock.clone()).context("REDIS_URL: not an address of Redis")?,
+            RedisRateLimiter::connect(url, clock.clone())
+                .context("REDIS_URL: not an address of Redis")?,
         ),
-        None => Arc::new(InMemory::new(clock.clone())),
+        None => Arc::new(InMemoryRateLimiter::new(clock.clone())),
     })
 }

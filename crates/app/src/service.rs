@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use api::{Needs, Quotas, Service};
+use api::{HealthChecks, Quotas, Service};
 use frames::source::Container;
 use jobs::Clock;
 use notifier::Notifier;
@@ -105,7 +105,7 @@ impl RunningService {
             stop.clone().run_until_cancelled_owned(metrics::maintain(metrics.clone(), data_dir)),
         );
 
-        let render: api::Metrics = Arc::new(move || metrics.render());
+        let render: api::RenderMetrics = Arc::new(move || metrics.render());
         let operators = match settings.metrics.listen {
             Some(address) => {
                 Some(serve_operators(address, &parts, stop.clone(), render.clone()).await?)
@@ -251,17 +251,17 @@ async fn serve_operators(
     address: SocketAddr,
     parts: &Parts,
     stop: CancellationToken,
-    render: api::Metrics,
+    render: api::RenderMetrics,
 ) -> Result<AbortOnDropHandle<()>> {
     let listener = bind(address, "METRICS_LISTEN: ").await?;
     let server = Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?);
-    let needs = Needs {
+    let health = HealthChecks {
         database: parts.database.clone(),
         storage: parts.storage.clone(),
         broker: parts.broker.clone(),
         stop,
     };
-    let endpoint = api::operators_endpoint(needs, render);
+    let endpoint = api::operators_endpoint(health, render);
     Ok(AbortOnDropHandle::new(tokio::spawn(async move {
         if let Err(error) = server.run(endpoint).await {
             warn!(%error, "the server of metrics and health has stopped");
@@ -274,7 +274,7 @@ struct HttpServer {
     listener: TcpListener,
     parts: Parts,
     /// Renderer for `/metrics`, unless that has an address of its own.
-    metrics: Option<api::Metrics>,
+    metrics: Option<api::RenderMetrics>,
     stop: CancellationToken,
     /// Time for which requests are still accepted after `stop`.
     notice: Duration,
@@ -294,10 +294,10 @@ impl HttpServer {
                 storage: parts.storage,
                 disk: parts.disk,
                 broker: parts.broker,
-                limits: parts.limits,
-                recognise: |head| Container::of(head).map(Container::name),
+                rate_limiter: parts.limits,
+                detect_container: |head| Container::of(head).map(Container::name),
                 metrics,
-                here: telemetry::current_traceparent,
+                current_traceparent: telemetry::current_traceparent,
                 stop: stop.clone(),
                 closing: closing.clone(),
             },
@@ -366,11 +366,11 @@ fn worker_settings(settings: &Settings, isolation: Isolation) -> worker::Setting
 fn api_settings(settings: &Settings, parts: &Parts) -> api::Settings {
     api::Settings {
         jwt_secret: parts.secret.clone(),
-        access_valid_for: Duration::from_mins(settings.accounts.access_minutes),
-        refresh_valid_for: Duration::from_hours(24 * settings.accounts.refresh_days),
+        access_token_lifetime: Duration::from_mins(settings.accounts.access_minutes),
+        refresh_token_lifetime: Duration::from_hours(24 * settings.accounts.refresh_days),
         max_video_bytes: megabytes(settings.upload.max_video_mb),
-        upload_patience: Duration::from_secs(settings.upload.patience_seconds),
-        link_valid_for: Duration::from_secs(settings.storage.link_seconds),
+        stall_timeout: Duration::from_secs(settings.upload.patience_seconds),
+        link_lifetime: Duration::from_secs(settings.storage.link_seconds),
         downloads_per_minute: settings.limits.downloads_per_minute,
         logins_per_minute: settings.limits.logins_per_minute,
         attempts_per_address: settings.limits.attempts_per_address,
@@ -379,7 +379,7 @@ fn api_settings(settings: &Settings, parts: &Parts) -> api::Settings {
             unfinished_jobs: settings.limits.unfinished_jobs,
             stored_bytes: megabytes(settings.limits.stored_mb),
         },
-        proxies: settings.server.proxies,
+        trusted_proxies: settings.server.proxies,
         cors_origins: settings.server.cors_origins.clone(),
         public_url: settings.server.public_url.clone(),
     }

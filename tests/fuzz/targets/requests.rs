@@ -6,7 +6,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use api::{InMemory, Parts, Quotas, Service, Settings};
+use api::{InMemoryRateLimiter, Parts, Quotas, Service, Settings};
 use arbitrary::Arbitrary;
 use broker::embedded::Embedded;
 use database::{Database, Rules};
@@ -94,22 +94,22 @@ static SERVICE: LazyLock<TestService> = LazyLock::new(|| {
             storage: storage.clone(),
             disk: Some(storage.clone()),
             broker: Arc::new(Embedded::new()),
-            limits: Arc::new(InMemory::new(clock)),
-            recognise: |head| {
+            rate_limiter: Arc::new(InMemoryRateLimiter::new(clock)),
+            detect_container: |head| {
                 frames::source::Container::of(head).map(frames::source::Container::name)
             },
-            here: || None,
+            current_traceparent: || None,
             metrics: None,
             stop: CancellationToken::new(),
             closing: CancellationToken::new(),
         };
         let settings = Settings {
             jwt_secret: "a key of the fuzzer, long enough to be valid".to_owned().into(),
-            access_valid_for: Duration::from_hours(24),
-            refresh_valid_for: Duration::from_hours(24),
+            access_token_lifetime: Duration::from_hours(24),
+            refresh_token_lifetime: Duration::from_hours(24),
             max_video_bytes: 1 << 20,
-            upload_patience: Duration::from_secs(5),
-            link_valid_for: Duration::from_secs(900),
+            stall_timeout: Duration::from_secs(5),
+            link_lifetime: Duration::from_secs(900),
             downloads_per_minute: 1_000_000,
             logins_per_minute: 10,
             attempts_per_address: 1_000_000,
@@ -118,7 +118,7 @@ static SERVICE: LazyLock<TestService> = LazyLock::new(|| {
                 unfinished_jobs: 1_000_000,
                 stored_bytes: u64::MAX,
             },
-            proxies: 1,
+            trusted_proxies: 1,
             cors_origins: vec!["https://example.com".to_owned()],
             public_url: None,
         };

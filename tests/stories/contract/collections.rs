@@ -1,37 +1,37 @@
-//! What API clients open: made of the document, and whoever sends all of it one after another gets
-//! through.
+//! Request collections for API clients: up to date, and all of their requests succeed.
 
 use std::process::Command;
 
 use serde_json::Value;
 
 use super::http_file::HttpFile;
-use super::promise::Document;
+use super::specification::Document;
+use crate::harness::archive::Archive;
 use crate::harness::clips::scratch;
 use crate::harness::process::Process;
 use crate::harness::programs::{fiapx, npm_package, output, root, run};
 use crate::harness::service::Service;
 
-/// Where the collections lie, and in which format the command prints each.
+/// Path of each collection, and its format in `fiapx openapi --format`.
 const COLLECTIONS: [(&str, &str); 2] =
     [("docs/api/fiapx.postman_collection.json", "postman"), ("docs/api/fiapx.http", "http")];
 
 #[test]
-fn the_collections_are_those_that_the_command_prints() {
+fn collections_are_up_to_date() {
     for (path, format) in COLLECTIONS {
-        let printed =
-            output(fiapx().args(["openapi", "--format", format])).expect("it needs no service");
-        let kept = std::fs::read(root().join(path)).expect("it is there");
+        let printed = output(fiapx().args(["openapi", "--format", format]))
+            .expect("the command needs no service");
+        let stored = std::fs::read(root().join(path)).expect("the file exists");
         assert!(
-            printed == kept,
-            "run `fiapx openapi --format {format} > {path}`: it prints something else now"
+            printed == stored,
+            "{path} is outdated: run `fiapx openapi --format {format} > {path}`"
         );
     }
 }
 
-/// newman runs what Postman would.
+/// newman runs collections as Postman does.
 #[test]
-fn postman_gets_through_the_walk_and_every_operation() {
+fn postman_collection_succeeds() {
     let newman = npm_package("newman", "6.2.2").join(".bin/newman");
     let (data, work) = (scratch(), scratch());
     let service = Process::start(data.path(), &[]);
@@ -52,48 +52,48 @@ fn postman_gets_through_the_walk_and_every_operation() {
     assert_eq!(run.code, Some(0), "{}\n{}", String::from_utf8_lossy(&run.stdout), run.stderr);
 
     let report = std::fs::read(report).expect("newman wrote a report");
-    let report: Value = serde_json::from_slice(&report).expect("it is JSON");
+    let report: Value = serde_json::from_slice(&report).expect("the output is JSON");
     let executions = report["run"]["executions"].as_array().expect("a list");
-    let answers = executions.iter().map(|execution| {
+    let responses = executions.iter().map(|execution| {
         assert!(
             execution["assertions"].as_array().is_some_and(|checks| !checks.is_empty()),
-            "nothing is checked of {execution}"
+            "no test of {execution}"
         );
         (
             execution["item"]["name"].as_str().expect("a name"),
             execution["response"]["code"].as_u64().expect("a status"),
         )
     });
-    let answers: Vec<(&str, u64)> = answers.collect();
-    // The status is asked for until the video is done; whoever registers twice is refused.
-    let steps: Vec<&str> = answers
+    let responses: Vec<(&str, u64)> = responses.collect();
+    // The status is requested until the job is done; the second registration is a conflict.
+    let steps: Vec<&str> = responses
         .iter()
         .map(|(name, _)| *name)
         .filter(|name| name.starts_with(|digit: char| digit.is_ascii_digit()))
         .collect();
-    let walked = [
+    let quick_start = [
         "1 Register",
         "2 Log in",
         "3 Upload videos",
-        "4 Follow a job's history",
-        "5 Get a link to the archive",
-        "6 Fetch an archive by its link",
+        "4 Get a job's status and history",
+        "5 Get a download link",
+        "6 Download an archive",
     ];
-    assert!(walked.iter().all(|step| steps.contains(step)), "{steps:?}");
-    for (name, status) in &answers {
+    assert!(quick_start.iter().all(|step| steps.contains(step)), "{steps:?}");
+    for (name, status) in &responses {
         assert!(
             (200..300).contains(status) || (*name, *status) == ("Register", 409),
-            "{name} was answered with {status}: {answers:?}"
+            "{name} returned {status}: {responses:?}"
         );
     }
-    let document = output(fiapx().arg("openapi")).expect("it needs no service");
-    let document = Document(serde_json::from_slice(&document).expect("it is JSON"));
-    assert_eq!(answers.len() - steps.len(), document.operations().len(), "{answers:?}");
+    let document = output(fiapx().arg("openapi")).expect("the command needs no service");
+    let document = Document(serde_json::from_slice(&document).expect("the output is JSON"));
+    assert_eq!(responses.len() - steps.len(), document.operations().len(), "{responses:?}");
 }
 
-/// A small reader of the same syntax walks, and then sends all the rest.
+/// The requests of the .http file, sent by a minimal interpreter of its format.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_http_file_gets_through_the_walk_and_every_operation() {
+async fn http_file_succeeds() {
     let service = Service::start().await;
     let document = Document::of(&service).await;
     let mut file = HttpFile::read(&root().join(COLLECTIONS[1].0), service.base());
@@ -102,36 +102,33 @@ async fn the_http_file_gets_through_the_walk_and_every_operation() {
     assert_eq!(names, ["register", "login", "upload", "status", "link", "fetch"]);
     assert_eq!(file.requests().len() - names.len(), document.operations().len());
     for request in file.requests() {
-        let mut answer = file.send(&request).await;
+        let mut response = file.send(&request).await;
         while request.name.as_deref() == Some("status")
-            && ["QUEUED", "PROCESSING"].contains(&answer.status_of_job())
+            && ["QUEUED", "PROCESSING"].contains(&response.job_status())
         {
-            answer = file.send(&request).await;
+            response = file.send(&request).await;
         }
-        let operation = document.operation(&answer.method, &answer.path);
+        let operation = document.operation(&response.method, &response.path);
         assert!(
-            answer.method != reqwest::Method::GET || !answer.sent_body,
+            response.method != reqwest::Method::GET || !response.sent_body,
             "{} has a body",
             request.title
         );
-        let documented = document.keeps(&operation, answer.status, &answer.headers, &answer.body);
-        assert_eq!(documented, Ok(()), "{}", request.title);
-        let again = request.title == "Accounts: Register";
+        let valid =
+            document.validate(&operation, response.status, &response.headers, &response.body);
+        assert_eq!(valid, Ok(()), "{}", request.title);
+        let is_second = request.title == "Accounts: Register";
         assert!(
-            answer.status.is_success() || again && answer.status == 409,
+            response.status.is_success() || is_second && response.status == 409,
             "{}: {}",
             request.title,
-            answer.status
+            response.status
         );
         match request.name.as_deref() {
-            Some("status") => assert_eq!(answer.status_of_job(), "DONE"),
-            Some("fetch") => assert!(
-                crate::harness::archive::Archive::read(answer.body)
-                    .expect("an archive")
-                    .frames
-                    .len()
-                    == 10
-            ),
+            Some("status") => assert_eq!(response.job_status(), "DONE"),
+            Some("fetch") => {
+                assert!(Archive::read(response.body).expect("an archive").frames.len() == 10);
+            }
             _ => {}
         }
     }

@@ -1,13 +1,12 @@
-//! The document itself: whoever reads it alone can use the service.
+//! The OpenAPI document is complete.
 
 use serde_json::{Value, json};
 
-use super::promise::Document;
+use super::specification::Document;
 use crate::harness::programs::{fiapx, output};
 use crate::harness::service::Service;
 
-/// Operations that need no access token: who uses them has none yet, or has a link, or looks after
-/// the service, or asks what is the same for everybody.
+/// Operations that need no access token.
 const PUBLIC: [&str; 8] = [
     "GET /files/videos/{user}/{job}/{name}",
     "GET /health",
@@ -19,29 +18,29 @@ const PUBLIC: [&str; 8] = [
     "POST /auth/register",
 ];
 
-fn said(value: &Value) -> bool {
+fn is_text(value: &Value) -> bool {
     value.as_str().is_some_and(|text| !text.trim().is_empty())
 }
 
-/// Complaints of every object property below that has no description.
-fn silent_properties(at: &str, schema: &Value, complaints: &mut Vec<String>) {
+/// Append a finding for each object property in a schema that has no description.
+fn find_undescribed_properties(at: &str, schema: &Value, findings: &mut Vec<String>) {
     match schema {
         Value::Object(object) => {
             for (name, property) in
                 object.get("properties").and_then(Value::as_object).into_iter().flatten()
             {
-                let inner = property["items"]["description"].clone();
-                if !said(&property["description"]) && !said(&inner) {
-                    complaints.push(format!("{at}.{name} has no description"));
+                if !is_text(&property["description"]) && !is_text(&property["items"]["description"])
+                {
+                    findings.push(format!("{at}.{name} has no description"));
                 }
             }
-            for (name, value) in object.iter().filter(|(name, _)| *name != "example") {
-                silent_properties(&format!("{at}/{name}"), value, complaints);
+            for (name, value) in object.iter().filter(|(name, _)| !name.starts_with("example")) {
+                find_undescribed_properties(&format!("{at}/{name}"), value, findings);
             }
         }
         Value::Array(items) => {
             for item in items {
-                silent_properties(at, item, complaints);
+                find_undescribed_properties(at, item, findings);
             }
         }
         _ => {}
@@ -49,48 +48,51 @@ fn silent_properties(at: &str, schema: &Value, complaints: &mut Vec<String>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_in_the_document_is_described() {
+async fn everything_is_described() {
     let service = Service::start().await;
     let document = Document::of(&service).await;
-    let mut complaints = Vec::new();
-    silent_properties("", &document.0, &mut complaints);
-    let mut public = Vec::new();
+    let mut findings = Vec::new();
+    find_undescribed_properties("", &document.0, &mut findings);
     for operation in document.operations() {
-        let (name, says) = (&operation.name, operation.says);
-        if !said(&says["summary"]) {
-            complaints.push(format!("{name} has no summary"));
-        }
-        for parameter in says["parameters"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter(|parameter| !said(&parameter["description"]))
-        {
-            complaints
-                .push(format!("{name} does not describe its parameter {}", parameter["name"]));
-        }
-        for (status, response) in says["responses"].as_object().expect("an operation has responses")
-        {
-            if !said(&response["description"]) {
-                complaints.push(format!("{name} does not say when it answers {status}"));
+        let (name, definition) = (&operation.name, operation.definition);
+        for field in ["operationId", "summary", "description"] {
+            if !is_text(&definition[field]) {
+                findings.push(format!("{name} has no {field}"));
             }
         }
-        match &says["security"] {
-            Value::Null => public.push(name.clone()),
-            security => assert_eq!(*security, json!([{ "LoggedIn": [] }]), "{name}"),
+        for parameter in definition["parameters"].as_array().into_iter().flatten() {
+            if !is_text(&parameter["description"]) {
+                findings.push(format!("{name}: {} has no description", parameter["name"]));
+            }
         }
-        let statuses = operation.statuses();
-        assert_eq!(
-            statuses.contains(&401),
-            !says["security"].is_null()
-                || name == "POST /auth/login"
-                || name == "POST /auth/refresh",
-            "{name}"
-        );
+        for (status, response) in definition["responses"].as_object().into_iter().flatten() {
+            if !is_text(&response["description"]) {
+                findings.push(format!("{name}: {status} has no description"));
+            }
+        }
+    }
+    assert_eq!(findings, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_declares_its_security() {
+    let service = Service::start().await;
+    let document = Document::of(&service).await;
+    let mut public = Vec::new();
+    for operation in document.operations() {
+        let (name, security) = (&operation.name, &operation.definition["security"]);
+        let is_public = *security == json!([]);
+        if is_public {
+            public.push(name.clone());
+        } else {
+            assert_eq!(*security, json!([{ "bearerAuth": [] }]), "{name}");
+        }
+        let checks_token = ["POST /auth/login", "POST /auth/refresh"].contains(&name.as_str());
+        assert_eq!(operation.statuses().contains(&401), !is_public || checks_token, "{name}");
     }
     public.sort();
-    assert_eq!((complaints, public), (Vec::<String>::new(), PUBLIC.map(str::to_owned).into()));
-    let scheme = &document.0["components"]["securitySchemes"]["LoggedIn"];
+    assert_eq!(public, PUBLIC);
+    let scheme = &document.0["components"]["securitySchemes"]["bearerAuth"];
     assert_eq!(
         (&scheme["type"], &scheme["scheme"], &scheme["bearerFormat"]),
         (&json!("http"), &json!("bearer"), &json!("JWT"))
@@ -98,10 +100,10 @@ async fn everything_in_the_document_is_described() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_command_prints_the_document_that_is_served() {
+async fn the_command_prints_the_served_document() {
     let service = Service::start().await;
     let served = Document::of(&service).await;
-    let printed = output(fiapx().arg("openapi")).expect("it needs no service");
+    let printed = output(fiapx().arg("openapi")).expect("the command needs no service");
     let printed: Value = serde_json::from_slice(&printed).expect("the document is JSON");
     assert_eq!(printed, served.0);
 }

@@ -1,5 +1,5 @@
-//! A small reader of .http files in the syntax of REST Client: variables, names of requests, what
-//! named requests were answered, bodies, and files in bodies.
+//! Minimal interpreter of .http files in the format of REST Client: variables, named requests and
+//! their responses, bodies, and files in bodies.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,28 +11,28 @@ use url::Url;
 
 use crate::harness::checks::TIMEOUT;
 
-/// A file, and what the requests that have names were answered.
+/// File of requests, with the responses of the named ones.
 pub struct HttpFile {
     directory: PathBuf,
     variables: BTreeMap<String, String>,
     requests: Vec<HttpRequest>,
-    answers: BTreeMap<String, Value>,
+    responses: BTreeMap<String, Value>,
 }
 
-/// A request, with variables.
+/// Request that may contain variables.
 #[derive(Clone)]
 pub struct HttpRequest {
-    /// What stands behind `###`.
+    /// Text after `###`.
     pub title: String,
-    /// What stands behind `# @name`.
+    /// Text after `# @name`.
     pub name: Option<String>,
     line: String,
     headers: Vec<(String, String)>,
     body: Vec<String>,
 }
 
-/// An answer, and to which method and path.
-pub struct HttpAnswer {
+/// Response, with the method and path of its request.
+pub struct HttpResponse {
     pub method: Method,
     pub path: String,
     pub sent_body: bool,
@@ -41,9 +41,9 @@ pub struct HttpAnswer {
     pub body: Vec<u8>,
 }
 
-impl HttpAnswer {
-    /// Where the job stands that the body tells of.
-    pub fn status_of_job(&self) -> &'static str {
+impl HttpResponse {
+    /// State of the job in the body.
+    pub fn job_status(&self) -> &'static str {
         let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         let known = ["QUEUED", "PROCESSING", "DONE", "FAILED"];
         known.into_iter().find(|status| body["status"] == *status).unwrap_or_default()
@@ -51,37 +51,37 @@ impl HttpAnswer {
 }
 
 impl HttpFile {
-    /// Read a file, for a service at another place.
+    /// Read a file and replace its base URL.
     pub fn read(path: &Path, base: &str) -> Self {
-        let text = std::fs::read_to_string(path).expect("the file is there");
+        let text = std::fs::read_to_string(path).expect("the file exists");
         let mut blocks = text.split("\n### ");
-        let head = blocks.next().expect("there is a beginning");
+        let head = blocks.next().expect("a text has a first part");
         let variables = head.lines().filter_map(|line| line.strip_prefix('@')?.split_once(" = "));
         let mut variables: BTreeMap<String, String> =
             variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         variables
             .insert("base_url".to_owned(), base.to_owned())
-            .expect("the file has that variable");
-        let directory = path.parent().expect("it lies somewhere").to_owned();
+            .expect("the file has a variable base_url");
+        let directory = path.parent().expect("a file has a directory").to_owned();
         Self {
             directory,
             variables,
             requests: blocks.map(HttpRequest::read).collect(),
-            answers: BTreeMap::new(),
+            responses: BTreeMap::new(),
         }
     }
 
-    /// All requests, in their order.
+    /// All requests, in order.
     pub fn requests(&self) -> Vec<HttpRequest> {
         self.requests.clone()
     }
 
-    /// Send one, as the extension does, and keep its answer if it has a name.
-    pub async fn send(&mut self, request: &HttpRequest) -> HttpAnswer {
-        let line = self.filled(&request.line);
-        let (method, url) = line.split_once(' ').expect("method and address");
+    /// Send a request, as the extension does, and keep its response if it has a name.
+    pub async fn send(&mut self, request: &HttpRequest) -> HttpResponse {
+        let line = self.replace_variables(&request.line);
+        let (method, url) = line.split_once(' ').expect("a method and a URL");
         let (method, url): (Method, Url) =
-            (method.parse().expect("a method"), url.parse().expect("an address"));
+            (method.parse().expect("a method"), url.parse().expect("a URL"));
         let mut body = Vec::new();
         for line in &request.body {
             if let Some(path) = line.strip_prefix("< ") {
@@ -90,46 +90,46 @@ impl HttpFile {
                         .unwrap_or_else(|error| panic!("{path}: {error}")),
                 );
             } else {
-                body.extend(self.filled(line).into_bytes());
+                body.extend(self.replace_variables(line).into_bytes());
             }
-            // Multipart bodies need both (RFC 2046, 5.1.1), and JSON does not mind.
+            // Multipart bodies need CRLF (RFC 2046, 5.1.1), and JSON allows it.
             body.extend(b"\r\n");
         }
         let sent_body = !body.is_empty();
         let mut sending =
             reqwest::Client::new().request(method.clone(), url.clone()).timeout(TIMEOUT).body(body);
         for (name, value) in &request.headers {
-            sending = sending.header(name, self.filled(value));
+            sending = sending.header(name, self.replace_variables(value));
         }
-        let answer = sending.send().await.expect("the service answers");
-        let (status, headers) = (answer.status(), answer.headers().clone());
-        let body = answer.bytes().await.expect("the answer comes whole").to_vec();
+        let response = sending.send().await.expect("the service responds");
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = response.bytes().await.expect("the response is complete").to_vec();
         if let Some(name) = &request.name {
-            self.answers.insert(name.clone(), serde_json::from_slice(&body).unwrap_or_default());
+            self.responses.insert(name.clone(), serde_json::from_slice(&body).unwrap_or_default());
         }
-        HttpAnswer { method, path: url.path().to_owned(), sent_body, status, headers, body }
+        HttpResponse { method, path: url.path().to_owned(), sent_body, status, headers, body }
     }
 
-    /// A text with its variables filled in.
-    fn filled(&self, text: &str) -> String {
+    /// Replace the variables in a text.
+    fn replace_variables(&self, text: &str) -> String {
         let Some((before, rest)) = text.split_once("{{") else { return text.to_owned() };
-        let (name, after) = rest.split_once("}}").expect("a variable ends");
+        let (name, after) = rest.split_once("}}").expect("a variable ends with }}");
         let value = match name.split_once(".response.body.") {
             Some((request, property)) => {
-                let answer = self
-                    .answers
+                let response = self
+                    .responses
                     .get(request)
-                    .unwrap_or_else(|| panic!("{request} was not sent yet"));
-                answer[property]
+                    .unwrap_or_else(|| panic!("{request} has not been sent"));
+                response[property]
                     .as_str()
-                    .unwrap_or_else(|| panic!("no {property} in {answer}"))
+                    .unwrap_or_else(|| panic!("no {property} in {response}"))
                     .to_owned()
             }
-            None => self.filled(
-                self.variables.get(name).unwrap_or_else(|| panic!("there is no variable {name}")),
+            None => self.replace_variables(
+                self.variables.get(name).unwrap_or_else(|| panic!("unknown variable {name}")),
             ),
         };
-        format!("{before}{value}{}", self.filled(after))
+        format!("{before}{value}{}", self.replace_variables(after))
     }
 }
 

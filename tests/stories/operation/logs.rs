@@ -96,7 +96,8 @@ async fn all_events_of_a_job_have_its_id_and_its_trace() {
         assert!(traces.insert(trace), "two uploads have the same trace");
     }
     // No other line mentions a job, except in the path of a request.
-    let others = log.iter().filter(|line| line["event"] != "answered" && line["job_id"].is_null());
+    let others =
+        log.iter().filter(|line| line["event"] != "request completed" && line["job_id"].is_null());
     for line in others {
         let text = line.to_string();
         assert!(
@@ -124,7 +125,7 @@ async fn uploads_and_downloads_are_audited() {
         .header("X-Forwarded-For", "2001:db8::1");
     assert_eq!(fetch_json(link).await.0, StatusCode::OK);
     for (event, client) in
-        [("a video was accepted", "203.0.113.7"), ("a link to an archive was given", "2001:db8::1")]
+        [("a video was accepted", "203.0.113.7"), ("a download link was created", "2001:db8::1")]
     {
         let line = wait_for_event(&process, event).await;
         let fields = ["job_id", "user_id", "client"].map(|field| line[field].as_str());

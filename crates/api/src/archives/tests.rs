@@ -1,19 +1,21 @@
 use std::io::Cursor;
 
+use serde_json::{Value, json};
+
 use super::*;
 
-/// The end of an archive whose directory begins at `directory`: the manifest's record, and the end
-/// record.
-fn tail(length: u32, directory: u64, record_extra: &[u8], wide: bool) -> Vec<u8> {
+/// End of an archive whose directory starts at `directory`: the manifest's directory record and the
+/// end record.
+fn tail(length: u32, directory: u64, record_extra: &[u8], zip64: bool) -> Vec<u8> {
     let mut tail = b"PK\x01\x02".to_vec();
     tail.extend([0; 20]);
     tail.extend(length.to_le_bytes());
-    tail.extend((NAME.len() as u16).to_le_bytes());
+    tail.extend((MANIFEST_NAME.len() as u16).to_le_bytes());
     tail.extend((record_extra.len() as u16).to_le_bytes());
     tail.extend([0; 14]);
-    tail.extend(NAME);
+    tail.extend(MANIFEST_NAME.bytes());
     tail.extend(record_extra);
-    if wide {
+    if zip64 {
         tail.extend(b"PK\x06\x06");
         tail.extend([0; 44]);
         tail.extend(directory.to_le_bytes());
@@ -28,42 +30,41 @@ fn tail(length: u32, directory: u64, record_extra: &[u8], wide: bool) -> Vec<u8>
 }
 
 #[test]
-fn the_manifest_is_found_in_small_archives_and_in_large_ones() {
-    assert_eq!(manifest(&tail(300, 1000, &[], false), 2000), Some(700..1000));
-    // Behind four gibibytes, its record has a wide offset and the end a wide form (APPNOTE.TXT
+fn finds_the_manifest_in_zip_and_zip64_archives() {
+    assert_eq!(manifest_range(&tail(300, 1000, &[], false), 2000), Some(700..1000));
+    // Beyond 4 GiB, the record has a ZIP64 offset and the archive a ZIP64 end record (APPNOTE.TXT
     // 6.3.10, 4.5.3 and 4.3.14).
-    let far = 5_u64 << 30;
-    let bytes = tail(300, far, &[7; 12], true);
-    assert_eq!(manifest(&bytes, far + 1000), Some(far - 300..far));
-    assert!(bytes.len() as u64 <= TAIL);
-    let other: Vec<u8> = [vec![1; 100], tail(300, 1000, &[], false)].concat();
-    assert_eq!(manifest(&other, 2000), Some(700..1000), "whatever stands before it");
+    let directory = 5_u64 << 30;
+    let bytes = tail(300, directory, &[7; 12], true);
+    let range = directory - 300..directory;
+    assert_eq!(manifest_range(&bytes, directory + 1000), Some(range));
+    assert!(bytes.len() as u64 <= TAIL_BYTES);
+    let with_prefix: Vec<u8> = [vec![1; 100], tail(300, 1000, &[], false)].concat();
+    assert_eq!(manifest_range(&with_prefix, 2000), Some(700..1000));
 }
 
 #[test]
-fn what_ends_otherwise_has_no_manifest() {
-    let good = tail(300, 1000, &[], false);
+fn rejects_archives_that_do_not_end_with_a_manifest() {
+    let valid = tail(300, 1000, &[], false);
     let renamed: Vec<u8> =
-        String::from_utf8_lossy(&good).replace("manifest.json", "manifest.jso0").into_bytes();
+        String::from_utf8_lossy(&valid).replace("manifest.json", "manifest.jso0").into_bytes();
     for (bytes, size) in [
-        (&good[1..], 2000),
-        (&good[..good.len() - 1], 2000),
-        (&good, 999),
+        (&valid[1..], 2000),
+        (&valid[..valid.len() - 1], 2000),
+        (&valid, 999),
         (&[], 0),
         (&[0; 22], 22),
         (&renamed, 2000),
     ] {
-        assert_eq!(manifest(bytes, size), None);
+        assert_eq!(manifest_range(bytes, size), None);
     }
-    assert_eq!(
-        manifest(&tail(1001, 1000, &[], false), 2000),
-        None,
-        "it would begin before the archive"
-    );
+    let starts_before_the_archive = tail(1001, 1000, &[], false);
+    assert_eq!(manifest_range(&starts_before_the_archive, 2000), None);
 }
 
-/// An archive with this manifest and nothing else but `before` bytes.
-fn archive(before: usize, manifest: &str) -> (Cursor<Vec<u8>>, u64) {
+/// Archive of `before` bytes, a manifest and the directory.
+fn archive(before: usize, manifest: &Value) -> (Cursor<Vec<u8>>, u64) {
+    let manifest = manifest.to_string();
     let mut bytes = vec![0; before];
     bytes.extend(manifest.as_bytes());
     bytes.extend(tail(manifest.len() as u32, bytes.len() as u64, &[], false));
@@ -71,34 +72,65 @@ fn archive(before: usize, manifest: &str) -> (Cursor<Vec<u8>>, u64) {
     (Cursor::new(bytes), size)
 }
 
-#[test]
-fn only_what_lies_before_the_manifest_is_a_picture() {
-    let manifest = |images: &[(u64, u64, u64)]| {
-        let image = |(number, offset, length): &(u64, u64, u64)| {
-            serde_json::json!({
-                "number": number, "name": "a.png", "timestamp_s": 0.5, "width": 1, "height": 1, "decode_errors": false, "sha256": "",
-                "offset": offset, "length": length,
-            })
-        };
-        serde_json::json!({
-            "source": { "container": "mov", "codec": "h264", "duration_s": null, "width": 1, "height": 1, "frame_rate": null, "pixel_format": "gray" },
-            "complete": true, "expected": 1, "written": 1, "missing": [], "images": images.iter().map(image).collect::<Vec<_>>(),
+/// Manifest with frames of these numbers, offsets and lengths.
+fn manifest(frames: &[(u64, u64, u64)]) -> Value {
+    let frame = |(number, offset, length): &(u64, u64, u64)| {
+        json!({
+            "number": number, "name": "a.png", "instant_s": 0.5, "timestamp": 1,
+            "timestamp_s": 0.5, "width": 1, "height": 1, "key_frame": true,
+            "decode_errors": false, "sha256": "", "offset": offset, "length": length,
         })
-        .to_string()
     };
-    let read = |images: &[(u64, u64, u64)]| {
-        let (mut archive, size) = archive(100, &manifest(images));
-        contents(&mut archive, size)
-    };
-    let good = read(&[(1, 0, 60), (3, 60, 40)]).expect("it is in order");
-    assert_eq!(good.picture(3).map(Picture::range), Some(60..100));
-    assert!(good.picture(2).is_none());
-    for wrong in
+    json!({
+        "manifest_version": 2,
+        "engine": { "name": "fiapx", "version": "0.1.0", "libraries": {} },
+        "source": {
+            "size_bytes": 1, "container": "mov", "codec": "h264", "duration_s": null, "width": 1,
+            "height": 1, "frame_rate": null, "time_base": { "num": 1, "den": 1 },
+            "rotation": "upright", "sample_aspect_ratio": null, "pixel_format": "gray",
+            "color_space": "", "color_range": "", "color_primaries": "", "color_transfer": "",
+            "interlaced": false,
+        },
+        "recipe": { "select": { "every": 1 }, "image": { "format": "png" } },
+        "compression": "fast", "complete": true, "expected": 1, "written": 1, "missing": [],
+        "damaged": [], "warnings": [], "frames": frames.iter().map(frame).collect::<Vec<_>>(),
+    })
+}
+
+fn read(manifest: &Value) -> io::Result<ArchiveContents> {
+    let (mut archive, size) = archive(100, manifest);
+    read_contents(&mut archive, size)
+}
+
+#[test]
+fn accepts_only_ordered_frames_before_the_manifest() {
+    let contents = read(&manifest(&[(1, 0, 60), (3, 60, 40)])).expect("valid frames");
+    assert_eq!(contents.frame(3).map(|(_, range)| range), Some(60..100));
+    assert!(contents.frame(2).is_none());
+    for invalid in
         [&[(1, 60, 41)][..], &[(1, u64::MAX, 2)], &[(2, 0, 1), (1, 1, 1)], &[(1, 0, 1), (1, 1, 1)]]
     {
-        assert!(read(wrong).is_err(), "{wrong:?}");
+        assert!(read(&manifest(invalid)).is_err(), "{invalid:?}");
     }
-    assert!(contents(&mut Cursor::new(b"no archive"), 10).is_err());
-    let (mut bad, size) = archive(0, "{}");
-    assert!(contents(&mut bad, size).is_err());
+}
+
+#[test]
+fn rejects_what_is_not_an_archive_with_a_manifest() {
+    assert!(read_contents(&mut Cursor::new(b"no archive"), 10).is_err());
+    assert!(read(&json!({})).is_err());
+}
+
+#[test]
+fn rejects_texts_that_would_take_more_memory_than_the_manifest() {
+    let with_warnings = |count| {
+        let mut manifest = manifest(&[]);
+        manifest["warnings"] = vec![""; count].into();
+        read(&manifest)
+    };
+    assert!(with_warnings(MAX_TEXTS).is_ok());
+    assert!(with_warnings(MAX_TEXTS + 1).is_err());
+    let mut libraries = manifest(&[]);
+    let names = (0..=MAX_TEXTS).map(|number| (number.to_string(), Value::from("")));
+    libraries["engine"]["libraries"] = Value::Object(names.collect());
+    assert!(read(&libraries).is_err());
 }

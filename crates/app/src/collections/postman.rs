@@ -1,56 +1,60 @@
-//! A Postman Collection, version 2.1.0
-//! (<https://schema.postman.com/collection/json/v2.1.0/docs/index.html>), which Postman opens and
-//! newman runs.
+//! Postman Collection, version 2.1.0
+//! (<https://schema.postman.com/collection/json/v2.1.0/docs/index.html>), for Postman and newman.
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::{ANSWERED, Body, Collection, FETCH, Request, SAMPLE};
+use super::collection::{Body, Collection, FETCH, RESPONSE_VARIABLES, Request, SAMPLE};
 
 const SCHEMA: &str = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json";
-const WALK: &str = "From an account to an archive, as the README shows it. Send these one after another, or run the folder: what an answer \
-    gives goes into the next request by itself. The video that is uploaded is the repository's fixtures/sample.mp4, if Postman's working \
-    directory is the repository, or newman's `--working-dir`; choose any other in the request's form.";
+const QUICK_START: &str = "\
+From an account to an archive. Send these requests one after another, or run the folder: responses \
+provide the values of later requests. The uploaded video is fixtures/sample.mp4 of the repository, \
+if Postman's working directory (newman: `--working-dir`) is the repository; choose any other in \
+the form of the request.";
 
-/// The document as a collection.
+/// Convert an OpenAPI document into a collection.
 pub fn postman(document: &str) -> Result<String> {
-    let value = serde_json::from_str(document).context("the document is no JSON")?;
-    let Collection { title, description, variables, walk, groups } =
-        Collection::of(document, &value)?;
-    let unset = ANSWERED.map(|name| (name, ""));
+    let document = serde_json::from_str(document).context("the document is not JSON")?;
+    let Collection { title, description, variables, quick_start, groups } =
+        Collection::of(&document)?;
+    let unset = RESPONSE_VARIABLES.map(|name| (name, ""));
     let variables = variables
         .into_iter()
         .chain(unset)
         .map(|(key, value)| json!({ "key": key, "value": value, "type": "string" }));
-    let steps = walk.iter().enumerate().map(|(index, (step, request))| {
+    let steps = quick_start.iter().enumerate().map(|(index, (step, request))| {
         let name = format!("{} {}", index + 1, request.name);
-        item(&name, request, &steps_test(step, request))
+        item(&name, request, &step_test(step, request))
     });
-    let mut folders =
-        vec![json!({ "name": "Walk", "description": WALK, "item": steps.collect::<Vec<_>>() })];
+    let mut folders = vec![json!({
+        "name": "Quick start",
+        "description": QUICK_START,
+        "item": steps.collect::<Vec<_>>(),
+    })];
     folders.extend(groups.iter().map(|(name, requests)| {
         let items = requests.iter().map(|request| item(request.name, request, &test(request)));
         json!({ "name": name, "item": items.collect::<Vec<_>>() })
     }));
+    let token = json!({ "key": "token", "value": "{{access_token}}", "type": "string" });
     let collection = json!({
         "info": { "name": title, "description": description, "schema": SCHEMA },
-        "auth": { "type": "bearer", "bearer": [{ "key": "token", "value": "{{access_token}}", "type": "string" }] },
+        "auth": { "type": "bearer", "bearer": [token] },
         "variable": variables.collect::<Vec<_>>(),
         "item": folders,
     });
-    serde_json::to_string_pretty(&collection).context("the collection is no JSON")
+    serde_json::to_string_pretty(&collection).context("the collection is not JSON")
 }
 
+/// Request of a collection with the lines of its test.
 fn item(name: &str, request: &Request, test: &[String]) -> Value {
     let mut sent = json!({
         "method": request.method,
         "description": request.description,
         "url": url(request),
-        "header": request.optional.iter().filter(|optional| optional.place == "header").map(|optional| json!({
-            "key": optional.name, "value": optional.default, "description": optional.description, "disabled": true,
-        })).collect::<Vec<_>>(),
+        "header": optional_parameters(request, "header"),
     });
-    if !request.logged_in {
+    if !request.needs_token {
         sent["auth"] = json!({ "type": "noauth" });
     }
     match &request.body {
@@ -64,7 +68,8 @@ fn item(name: &str, request: &Request, test: &[String]) -> Value {
             }
         }
         Some(Body::Video) => {
-            sent["body"] = json!({ "mode": "formdata", "formdata": [{ "key": "file", "type": "file", "src": SAMPLE }] });
+            let file = json!({ "key": "file", "type": "file", "src": SAMPLE });
+            sent["body"] = json!({ "mode": "formdata", "formdata": [file] });
         }
     }
     json!({
@@ -74,61 +79,80 @@ fn item(name: &str, request: &Request, test: &[String]) -> Value {
     })
 }
 
+/// URL of a request, with its optional query parameters.
 fn url(request: &Request) -> Value {
     if !request.url.contains('/') {
         return request.url.as_str().into();
     }
-    let query = request.optional.iter().filter(|optional| optional.place == "query").map(|optional| {
-        json!({ "key": optional.name, "value": optional.default, "description": optional.description, "disabled": true })
-    });
     let mut parts = request.url.split('/');
     let host = parts.next();
-    json!({ "raw": request.url, "host": [host], "path": parts.collect::<Vec<_>>(), "query": query.collect::<Vec<_>>() })
+    json!({
+        "raw": request.url,
+        "host": [host],
+        "path": parts.collect::<Vec<_>>(),
+        "query": optional_parameters(request, "query"),
+    })
 }
 
-/// Lines that hold an answer against the document, and keep of it what later requests are made of.
+/// Optional parameters of a request, which are sent only when enabled.
+fn optional_parameters(request: &Request, place: &str) -> Vec<Value> {
+    let parameters = request.optional.iter().filter(|parameter| parameter.place == place);
+    let parameters = parameters.map(|parameter| {
+        json!({
+            "key": parameter.name,
+            "value": parameter.default,
+            "description": parameter.description,
+            "disabled": true,
+        })
+    });
+    parameters.collect()
+}
+
+/// Test of a response: its status is documented. Also sets the variables that it provides.
 fn test(request: &Request) -> Vec<String> {
-    let statuses = &request.statuses;
-    let mut lines = vec![format!(
-        "pm.test(\"answers as documented\", () => pm.expect({statuses:?}).to.include(pm.response.code));"
-    )];
-    lines.extend(kept(request));
+    let mut lines = vec![status_test("answers as documented", &request.statuses)];
+    lines.extend(set_variables(request));
     lines
 }
 
-fn kept(request: &Request) -> impl Iterator<Item = String> {
-    request
-        .answered
-        .iter()
-        .map(|name| format!("if (pm.response.code < 300) pm.collectionVariables.set(\"{name}\", pm.response.json().{name});"))
+fn status_test(name: &str, statuses: &[u16]) -> String {
+    format!("pm.test(\"{name}\", () => pm.expect({statuses:?}).to.include(pm.response.code));")
 }
 
-/// The same for a step of the walk, which has to succeed.
-fn steps_test(step: &str, request: &Request) -> Vec<String> {
-    // Whoever walks again has the account already.
-    let good = |status: &&u16| **status < 300 || step == "register" && **status == 409;
-    let statuses: Vec<_> = request.statuses.iter().filter(good).collect();
-    let mut lines = vec![format!(
-        "pm.test(\"succeeds\", () => pm.expect({statuses:?}).to.include(pm.response.code));"
-    )];
-    lines.extend(kept(request));
+fn set_variables(request: &Request) -> impl Iterator<Item = String> {
+    request.provides.iter().map(|name| {
+        format!(
+            "if (pm.response.code < 300) pm.collectionVariables.set(\"{name}\", \
+             pm.response.json().{name});"
+        )
+    })
+}
+
+/// Test of a step of the quick start: it succeeds.
+fn step_test(step: &str, request: &Request) -> Vec<String> {
+    // When the quick start is repeated, the account exists.
+    let is_success = |status: &u16| *status < 300 || step == "register" && *status == 409;
+    let statuses: Vec<u16> = request.statuses.iter().copied().filter(is_success).collect();
+    let mut lines = vec![status_test("succeeds", &statuses)];
+    lines.extend(set_variables(request));
     if step == "status" {
         lines.extend(
             [
-                "// In a run this asks again until the video is over; by hand, send it again.",
+                "// A run repeats this request until the job is finished.",
                 "const { status } = pm.response.json();",
                 "if ([\"UPLOADED\", \"QUEUED\", \"PROCESSING\"].includes(status)) {",
                 "    pm.execution.setNextRequest(pm.info.requestId);",
                 "    setTimeout(() => {}, 500);",
                 "} else {",
-                "    pm.test(\"the video is done\", () => pm.expect(status).to.equal(\"DONE\"));",
+                "    pm.test(\"the job is done\", () => pm.expect(status).to.equal(\"DONE\"));",
                 "}",
             ]
             .map(str::to_owned),
         );
     }
     if request.operation == FETCH {
-        lines.push("pm.test(\"it is a ZIP\", () => pm.expect(pm.response.text().slice(0, 2)).to.equal(\"PK\"));".to_owned());
+        let is_zip = "pm.expect(pm.response.text().slice(0, 2)).to.equal(\"PK\")";
+        lines.push(format!("pm.test(\"the archive is a ZIP\", () => {is_zip});"));
     }
     lines
 }

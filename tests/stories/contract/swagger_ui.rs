@@ -1,4 +1,4 @@
-//! Swagger UI: from this service alone, and no other script runs on its page.
+//! Swagger UI: complete, without other hosts, and only its own scripts run.
 
 use std::collections::BTreeSet;
 
@@ -10,11 +10,11 @@ use sha2::{Digest, Sha256};
 
 use crate::harness::service::Service;
 
-/// Markup and styles of a page, and the texts of its scripts.
+/// Markup of a page without its scripts, and the scripts.
 fn parts(html: &str) -> (String, Vec<String>) {
     let (mut markup, mut scripts, mut rest) = (String::new(), Vec::new(), html);
-    // A script ends at the first closing tag, whatever its text is (HTML, 13.2.5.4); the page has
-    // none that hides one in a comment.
+    // A script ends at the first closing tag (HTML, 13.2.5.4). The page has no closing tag inside
+    // a comment of a script.
     while let Some(start) = rest.find("<script") {
         let text = start + rest[start..].find('>').expect("the tag ends") + 1;
         let end = text + rest[text..].find("</script>").expect("the script ends");
@@ -26,25 +26,28 @@ fn parts(html: &str) -> (String, Vec<String>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_docs_are_complete_and_foreign_to_nobody() {
+async fn swagger_ui_is_complete_and_uses_no_other_host() {
     let service = Service::start().await;
-    let response = service.request(Method::GET, "/docs").send().await.expect("the service answers");
+    let response =
+        service.request(Method::GET, "/docs").send().await.expect("the service responds");
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()[CONTENT_TYPE], "text/html; charset=utf-8");
-    let policy =
-        response.headers()[CONTENT_SECURITY_POLICY].to_str().expect("it is text").to_owned();
-    let html = response.text().await.expect("the page comes whole");
+    let policy = response.headers()[CONTENT_SECURITY_POLICY]
+        .to_str()
+        .expect("the header is text")
+        .to_owned();
+    let html = response.text().await.expect("the page is complete");
 
-    // Browsers hash what they read, and they read a line feed for every other end of a line.
+    // Browsers normalize line ends before they hash a script.
     assert!(!html.contains('\r'));
     let (markup, scripts) = parts(&html);
     assert!(
         scripts.iter().any(|script| script.contains("SwaggerUIBundle({")),
-        "nothing starts the page"
+        "no script starts Swagger UI"
     );
     assert!(
         scripts.iter().any(|script| script.contains("/jobs/{id}/download")),
-        "the page has no document"
+        "the page does not contain the document"
     );
     let directive = |name: &str| -> BTreeSet<String> {
         let found = policy
@@ -60,7 +63,11 @@ async fn the_docs_are_complete_and_foreign_to_nobody() {
     let hashes = scripts
         .iter()
         .map(|script| format!("'sha256-{}'", STANDARD.encode(Sha256::digest(script))));
-    assert_eq!(directive("script-src"), hashes.collect(), "exactly the page's own scripts run");
+    assert_eq!(
+        directive("script-src"),
+        hashes.collect(),
+        "only the page's own scripts are allowed"
+    );
     for (name, only) in [
         ("default-src", "'none'"),
         ("connect-src", "'self'"),
@@ -71,7 +78,7 @@ async fn the_docs_are_complete_and_foreign_to_nobody() {
     }
     assert!(!policy.contains("http"), "another host is allowed: {policy}");
 
-    // The policy stops it, and the page does not try.
+    // Besides the policy, the page itself refers to no other host.
     let lower = markup.to_ascii_lowercase();
     for attribute in [" src=", " href=", " action=", "@import", "url("] {
         for (at, _) in lower.match_indices(attribute) {
@@ -87,10 +94,10 @@ async fn the_docs_are_complete_and_foreign_to_nobody() {
         }
     }
     for script in &scripts {
-        for foreign in
+        for external in
             ["importScripts(", "import(\"http", "import('http", "src=\"http", "href=\"http"]
         {
-            assert!(!script.contains(foreign), "a script has {foreign}");
+            assert!(!script.contains(external), "a script contains {external}");
         }
     }
 }

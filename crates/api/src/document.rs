@@ -1,0 +1,198 @@
+//! OpenAPI document: generated from the operations, and completed with what the generator cannot
+//! express: examples of responses, `security` of public operations and canonical header names.
+
+use poem_openapi::types::ToJSON;
+use poem_openapi::{ContactObject, LicenseObject, OpenApiService, ServerObject};
+use serde_json::{Map, Value, json};
+
+use crate::accounts::Accounts;
+use crate::authentication::Authentication;
+use crate::downloads::Downloads;
+use crate::events::JobEvents;
+use crate::files::Files;
+use crate::frames::Frames;
+use crate::health::{HealthOperations, Readiness};
+use crate::job_view::JobView;
+use crate::uploads::Uploads;
+use crate::videos::Videos;
+
+/// All operations, in the order of the document.
+pub type Operations = (
+    Accounts,
+    Authentication,
+    Uploads,
+    Videos,
+    JobEvents,
+    Frames,
+    Downloads,
+    Files,
+    HealthOperations,
+);
+
+const DESCRIPTION: &str = "\
+Turns videos into ZIP archives of frames, one per second.
+
+Register, log in, upload a video, watch its job and download the archive. Errors are problem \
+documents (RFC 9457) with a stable `code`. Each response has the id of its request in \
+`X-Request-Id`.";
+
+/// Header names in the form of their RFCs. The generator writes them in capitals.
+const HEADER_NAMES: [&str; 14] = [
+    "Accept-Ranges",
+    "Cache-Control",
+    "Content-Disposition",
+    "Content-Length",
+    "Content-Range",
+    "ETag",
+    "Idempotency-Key",
+    "Link",
+    "Location",
+    "RateLimit-Limit",
+    "RateLimit-Remaining",
+    "RateLimit-Reset",
+    "Retry-After",
+    "Vary",
+];
+
+/// First bytes of each binary media type, as examples.
+const BINARY_EXAMPLES: [(&str, &str); 3] = [
+    ("application/zip", "PK\u{3}\u{4}"),
+    ("image/png", "\u{89}PNG\r\n\u{1a}\n"),
+    ("image/jpeg", "\u{ff}\u{d8}\u{ff}"),
+];
+
+/// Service with all operations.
+pub fn operations() -> OpenApiService<Operations, ()> {
+    let all = (
+        Accounts,
+        Authentication,
+        Uploads,
+        Videos,
+        JobEvents,
+        Frames,
+        Downloads,
+        Files,
+        HealthOperations,
+    );
+    OpenApiService::new(all, "FIAP X", env!("CARGO_PKG_VERSION"))
+        .description(DESCRIPTION)
+        .contact(ContactObject::new().name("FIAP X"))
+        .license(LicenseObject::new("MIT").url("https://opensource.org/license/mit"))
+        .server(ServerObject::new("/").description("This service."))
+}
+
+/// OpenAPI document of all operations, as JSON.
+#[must_use]
+pub fn document() -> String {
+    complete(&operations().spec())
+}
+
+/// Page of Swagger UI with the document.
+pub fn swagger_ui_html() -> String {
+    let operations = operations();
+    let generated = operations.spec();
+    operations.swagger_ui_html().replacen(&generated, &complete(&generated), 1)
+}
+
+/// Complete a generated document.
+fn complete(generated: &str) -> String {
+    let mut document: Value = serde_json::from_str(generated)
+        .unwrap_or_else(|error| unreachable!("the generated document is JSON: {error}"));
+    let schemas = document["components"]["schemas"].clone();
+    let paths = document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
+    for operation in paths.filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
+        complete_operation(operation, &schemas);
+    }
+    format!("{document:#}")
+}
+
+fn complete_operation(operation: &mut Value, schemas: &Value) {
+    if operation.get("security").is_none() {
+        operation["security"] = json!([]);
+    }
+    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+    for parameter in parameters.into_iter().flatten() {
+        if parameter["in"] == "header"
+            && let Some(name) = canonical_name(&parameter["name"])
+        {
+            parameter["name"] = name.into();
+        }
+    }
+    if let Some(Value::Object(content)) = operation.pointer_mut("/requestBody/content") {
+        content.values_mut().for_each(|media| add_example(media, schemas));
+    }
+    let id = operation["operationId"].clone();
+    let Some(Value::Object(responses)) = operation.get_mut("responses") else { return };
+    for (status, response) in responses.iter_mut() {
+        if let Some(Value::Object(headers)) = response.get_mut("headers") {
+            *headers = std::mem::take(headers).into_iter().map(with_canonical_name).collect();
+        }
+        let Some(Value::Object(content)) = response.get_mut("content") else { continue };
+        for (media_type, media) in content {
+            if let Some(example) = special_example(&id, status, media_type) {
+                media["example"] = example;
+            } else {
+                add_example(media, schemas);
+            }
+        }
+    }
+    // The HTTP server rejects such requests before they reach an operation.
+    let description = "Too many header fields, or too large ones. The response has no body.";
+    responses.insert("431".to_owned(), json!({ "description": description }));
+}
+
+/// Example of a response that differs from the example of its schema.
+fn special_example(operation_id: &Value, status: &str, media_type: &str) -> Option<Value> {
+    match (operation_id.as_str()?, status) {
+        ("deleteVideo", "200") => JobView::cancelled_example().to_json(),
+        ("getReadiness", "503") => Readiness::not_ready_example().to_json(),
+        _ => {
+            let binary = BINARY_EXAMPLES.iter().find(|(binary, _)| *binary == media_type);
+            binary.map(|(_, bytes)| (*bytes).into())
+        }
+    }
+}
+
+/// Add the example of a media type: the one of its schema, or those of a problem's codes.
+fn add_example(media: &mut Value, schemas: &Value) {
+    let schema = &mut media["schema"];
+    if let Some(problems) = schema["example"].as_array().filter(|_| schema["allOf"].is_array()) {
+        let examples: Map<String, Value> = problems
+            .iter()
+            .map(|problem| (text(&problem["code"]).to_owned(), json!({ "value": problem })))
+            .collect();
+        *schema = schema["allOf"][0].clone();
+        media["examples"] = examples.into();
+    } else if let Some(example) = schema_example(schema, schemas) {
+        media["example"] = example;
+    }
+}
+
+/// Example of a schema, of the schema that it refers to, or of the items of an array.
+fn schema_example(schema: &Value, schemas: &Value) -> Option<Value> {
+    if let Some(example) = schema.get("example") {
+        return Some(example.clone());
+    }
+    if let Some(items) = schema.get("items") {
+        return Some(json!([schema_example(items, schemas)?]));
+    }
+    let name = text(schema.get("$ref")?).rsplit('/').next()?;
+    schemas[name].get("example").cloned()
+}
+
+fn with_canonical_name((name, header): (String, Value)) -> (String, Value) {
+    let name = canonical_name(&Value::String(name.clone())).map_or(name, str::to_owned);
+    (name, header)
+}
+
+fn canonical_name(name: &Value) -> Option<&'static str> {
+    let name = name.as_str()?;
+    HEADER_NAMES.into_iter().find(|canonical| canonical.eq_ignore_ascii_case(name))
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! Processing common to all requests: id, log line, trace, metrics and security headers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use jobs::trace::CurrentTraceparent;
+use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use poem::{Endpoint, IntoResponse, PathPattern, Request, Response, Result};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span, field, info, info_span};
+use uuid::Uuid;
+
+use crate::client::{self, ClientAddress};
+use crate::{drain, problem};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Headers of every response. HTML pages replace the content security policy with their own.
+const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000; includeSubDomains"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+];
+
+/// Context of all requests.
+pub struct RequestContext {
+    /// Methods of each path pattern, as the value of `Allow`.
+    pub allowed_methods: HashMap<String, HeaderValue>,
+    /// Number of own proxies in front of the service.
+    pub trusted_proxies: usize,
+    /// Position of the caller in a trace.
+    pub current_traceparent: CurrentTraceparent,
+    /// Cancelled when the process has to stop. Responses close their connections then, so that
+    /// clients send the next request to another process.
+    pub stop: CancellationToken,
+}
+
+/// Process a request with an endpoint.
+pub async fn process<E: Endpoint>(
+    endpoint: Arc<E>,
+    mut request: Request,
+    context: Arc<RequestContext>,
+) -> Result<Response> {
+    let close_connection = context.stop.is_cancelled();
+    let client = ClientAddress::of(&request, context.trusted_proxies);
+    request.set_data(client);
+    let id = Uuid::now_v7();
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let span = span(&request, id, client, context.current_traceparent);
+    let started = Instant::now();
+    drain::drain_on_drop(&mut request);
+    let result = endpoint.call(request).instrument(span.clone()).await;
+    let (mut response, route) = response_and_route(result, &span);
+    record(&span, &method, &path, &route, response.status(), started);
+
+    let headers = response.headers_mut();
+    if close_connection {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
+        headers.insert(REQUEST_ID, id);
+    }
+    set_default_headers(headers);
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED
+        && let Some(methods) = context.allowed_methods.get(&route)
+    {
+        response.headers_mut().insert(header::ALLOW, methods.clone());
+    }
+    Ok(response)
+}
+
+/// Span of a request, in the trace of its sender if it names one.
+fn span(
+    request: &Request,
+    id: Uuid,
+    client: ClientAddress,
+    current_traceparent: CurrentTraceparent,
+) -> Span {
+    let sender = client::traceparent(request);
+    let span = info_span!(
+        "request",
+        request_id = %id,
+        method = %request.method(),
+        client = client.address().map(field::display),
+        traceparent = sender,
+        user_id = field::Empty,
+        route = field::Empty,
+        status = field::Empty,
+    );
+    if sender.is_none() {
+        span.record("traceparent", span.in_scope(current_traceparent));
+    }
+    span
+}
+
+/// Response of an endpoint, and the pattern of its path, or `none`.
+fn response_and_route<R: IntoResponse>(result: Result<R>, span: &Span) -> (Response, String) {
+    let (response, pattern) = match result {
+        Ok(response) => {
+            let response = response.into_response();
+            let pattern = response.data::<PathPattern>().cloned();
+            (response, pattern)
+        }
+        Err(error) => {
+            let pattern = error.data::<PathPattern>().cloned();
+            (span.in_scope(|| problem::from_framework(error)), pattern)
+        }
+    };
+    let route = pattern.map(|PathPattern(pattern)| pattern.to_string());
+    let route = route.filter(|pattern| !pattern.is_empty()).unwrap_or_else(|| "none".to_owned());
+    (response, route)
+}
+
+/// Record a response in the span, the metrics and the log.
+fn record(
+    span: &Span,
+    method: &Method,
+    path: &str,
+    route: &str,
+    status: StatusCode,
+    started: Instant,
+) {
+    let duration = started.elapsed();
+    span.record("route", route).record("status", status.as_u16());
+    // The pattern instead of the path: ids would create a time series each.
+    let labels = [
+        ("method", method.to_string()),
+        ("route", route.to_owned()),
+        ("status", status.as_u16().to_string()),
+    ];
+    metrics::counter!("fiapx_requests_total", &labels).increment(1);
+    metrics::histogram!("fiapx_request_seconds", &labels[..2]).record(duration.as_secs_f64());
+    let (status, duration_ms) = (status.as_u16(), duration.as_millis() as u64);
+    span.in_scope(|| info!(path, status, duration_ms, "request completed"));
+}
+
+/// Set the security headers, and forbid caching: responses depend on user and time.
+fn set_default_headers(headers: &mut HeaderMap) {
+    for (name, value) in SECURITY_HEADERS {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+}

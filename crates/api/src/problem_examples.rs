@@ -1,0 +1,106 @@
+//! Examples of problem documents for the OpenAPI document.
+
+use poem::http::StatusCode;
+
+use crate::problem::{FieldError, ProblemDocument};
+
+/// Name of a field, code and message of its error.
+pub type FieldExample = (&'static str, &'static str, &'static str);
+
+/// Status, code and an example of the detail of each documented problem.
+const EXAMPLES: &[(u16, &str, &str)] = &[
+    (
+        400,
+        "INVALID_PARAMETER",
+        "failed to parse path `id`: failed to parse \"string(uuid)\": invalid character: found \
+         `x` at 1",
+    ),
+    (400, "INVALID_JSON", "The body is not JSON: expected value at line 1 column 1."),
+    (400, "INVALID_BODY", "The body could not be read: the connection was closed."),
+    (400, "NOT_DONE", "The job is PROCESSING; the archive is available when it is DONE."),
+    (
+        400,
+        "UPLOAD_BROKEN",
+        "The upload is incomplete or not a valid form: incomplete multipart stream. Upload again.",
+    ),
+    (
+        401,
+        "NOT_LOGGED_IN",
+        "An access token is required. Log in and send it as `Authorization: Bearer <access \
+         token>`.",
+    ),
+    (401, "TOKEN_INVALID", "The token is invalid. Log in again."),
+    (401, "TOKEN_EXPIRED", "The access token has expired. Refresh the session or log in again."),
+    (
+        401,
+        "TOKEN_REUSED",
+        "The refresh token was already used. The session is closed; log in again.",
+    ),
+    (401, "WRONG_CREDENTIALS", "The e-mail address or the password is wrong."),
+    (403, "ACCOUNT_DISABLED", "The account is disabled. Contact the operator of the service."),
+    (403, "NOT_YOUR_JOB", "The job belongs to another user."),
+    (403, "LINK_INVALID", "The signature of the link is invalid."),
+    (404, "JOB_NOT_FOUND", "The job does not exist."),
+    (404, "FRAME_NOT_FOUND", "The archive has no frame with this number."),
+    (404, "FILE_NOT_FOUND", "The file does not exist."),
+    (408, "UPLOAD_STALLED", "No data was received for 60 seconds. Upload again."),
+    (409, "EMAIL_TAKEN", "The e-mail address is already registered. Log in instead."),
+    (409, "JOB_CHANGED", "The state of the job changed during the request. Get the job and retry."),
+    (
+        409,
+        "IDEMPOTENCY_KEY_USED",
+        "The jobs of the upload with this idempotency key are deleted. Use another key.",
+    ),
+    (410, "ARCHIVE_EXPIRED", "The archive has expired. Upload the video again."),
+    (410, "LINK_EXPIRED", "The link has expired. Get a new link."),
+    (413, "BODY_TOO_LARGE", "The body is larger than 65536 bytes."),
+    (413, "VIDEO_TOO_LARGE", "`beach.mp4` is larger than 500 MB."),
+    (413, "TOO_MANY_FILES", "A request may contain at most 50 videos. Send the rest separately."),
+    (
+        415,
+        "UNSUPPORTED_MEDIA_TYPE",
+        "the `Content-Type` requested by the client is not supported: text/plain",
+    ),
+    (
+        415,
+        "UNSUPPORTED_FORMAT",
+        "The format of `notes.txt` is not supported. Supported: .mp4 .avi .mov .mkv .wmv .flv \
+         .webm.",
+    ),
+    (415, "CONTENT_MISMATCH", "`beach.mp4` is not a valid .mp4 file. Check the file and its name."),
+    (
+        416,
+        "RANGE_NOT_SATISFIABLE",
+        "The range starts after the end of the archive, which has 10240 bytes.",
+    ),
+    (
+        422,
+        "INVALID_BODY",
+        "The body does not match the schema: Expected input type \"object\", found [].",
+    ),
+    (422, "INVALID_FIELDS", "The password must contain a digit."),
+    (429, "TOO_MANY_ATTEMPTS", "Too many attempts. Try again in a minute."),
+    (429, "TOO_MANY_DOWNLOADS", "At most 10 downloads per minute are allowed. Try again later."),
+    (429, "TOO_MANY_UPLOADS", "4 uploads are in progress. Wait until one is finished."),
+    (429, "TOO_MANY_JOBS", "100 jobs are queued or running. Wait for some or cancel some."),
+    (500, "INTERNAL_ERROR", "Internal error. Try again later."),
+    (503, "UNAVAILABLE", "The database is unavailable. Try again in a few seconds."),
+    (507, "STORAGE_FULL", "The file store has no space left for the video. Try again later."),
+    (
+        507,
+        "QUOTA_EXCEEDED",
+        "Your videos and archives use 10000 of 10000 MB. Delete some or wait until they expire.",
+    ),
+];
+
+/// Example of the problem with this status and code, with an error of this field.
+pub fn example(status: u16, code: &str, field: Option<FieldExample>) -> Option<ProblemDocument> {
+    let (.., detail) = EXAMPLES.iter().find(|example| (example.0, example.1) == (status, code))?;
+    let status = StatusCode::from_u16(status).ok()?;
+    let mut document = ProblemDocument::new(status, code, (*detail).to_owned());
+    if let Some((field, field_code, message)) = field.filter(|_| code == "INVALID_FIELDS") {
+        message.clone_into(&mut document.detail);
+        document.errors = vec![FieldError::new(field, field_code, message)];
+    }
+    Some(document)
+}

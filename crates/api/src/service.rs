@@ -1,0 +1,83 @@
+//! Shared state of all operations.
+
+use std::sync::Arc;
+
+use broker::Broker;
+use database::Database;
+use jobs::trace::CurrentTraceparent;
+use storage::Storage;
+use storage::disk::Disk;
+use tokio_util::sync::CancellationToken;
+
+use crate::archives::ArchiveReader;
+use crate::job_watch::JobWatcher;
+use crate::passwords::PasswordHashes;
+use crate::rate_limit::RateLimiter;
+use crate::settings::Settings;
+use crate::thumbnails::ThumbnailMemory;
+use crate::tokens::AccessTokens;
+use crate::upload_slots::UploadSlots;
+
+/// Detects the container of a file from its first bytes. Returns libav's name of it.
+pub type DetectContainer = fn(&[u8]) -> Option<&'static str>;
+
+/// Renders the metrics of this process in Prometheus's text format.
+pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// Parts that the interface works with.
+pub struct Parts {
+    /// Users and jobs.
+    pub database: Database,
+    /// Videos and archives.
+    pub storage: Arc<dyn Storage>,
+    /// The same store, if this process serves its download links.
+    pub disk: Option<Arc<Disk>>,
+    /// Broker, whose health is reported.
+    pub broker: Arc<dyn Broker>,
+    /// Rate limits.
+    pub rate_limiter: Arc<dyn RateLimiter>,
+    /// Detector of containers.
+    pub detect_container: DetectContainer,
+    /// Metrics, if this port serves them.
+    pub metrics: Option<RenderMetrics>,
+    /// Position of the caller in a trace.
+    pub current_traceparent: CurrentTraceparent,
+    /// Cancelled when the process has to stop. Requests are still accepted then, but connections
+    /// are closed after each response.
+    pub stop: CancellationToken,
+    /// Cancelled when requests are no longer accepted. Event streams end then.
+    pub closing: CancellationToken,
+}
+
+/// Shared state of all operations.
+pub struct Service {
+    pub(crate) parts: Parts,
+    pub(crate) settings: Settings,
+    pub(crate) passwords: PasswordHashes,
+    pub(crate) access_tokens: AccessTokens,
+    pub(crate) job_watcher: JobWatcher,
+    pub(crate) upload_slots: Arc<UploadSlots>,
+    pub(crate) archives: ArchiveReader,
+    pub(crate) thumbnail_memory: ThumbnailMemory,
+}
+
+impl Service {
+    /// Create the state from its parts and settings.
+    #[must_use]
+    pub fn new(parts: Parts, settings: Settings) -> Arc<Self> {
+        Arc::new(Self {
+            passwords: PasswordHashes::default(),
+            access_tokens: AccessTokens::new(&settings, parts.database.clock().clone()),
+            job_watcher: JobWatcher::new(parts.database.clone()),
+            upload_slots: Arc::default(),
+            archives: ArchiveReader::new(Arc::clone(&parts.storage)),
+            thumbnail_memory: ThumbnailMemory::default(),
+            parts,
+            settings,
+        })
+    }
+
+    pub(crate) fn database(&self) -> &Database {
+        &self.parts.database
+    }
+}

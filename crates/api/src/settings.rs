@@ -1,0 +1,49 @@
+//! Settings of the HTTP interface.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+/// Settings of the HTTP interface.
+#[derive(Clone)]
+pub struct Settings {
+    /// Key that signs access tokens, of at least 32 bytes (RFC 7518, 3.2).
+    pub jwt_secret: SecretString,
+    /// Lifetime of an access token.
+    pub access_token_lifetime: Duration,
+    /// Lifetime of a refresh token.
+    pub refresh_token_lifetime: Duration,
+    /// Maximum size of a video, in bytes.
+    pub max_video_bytes: u64,
+    /// Time without a byte after which an upload is aborted.
+    pub stall_timeout: Duration,
+    /// Lifetime of a download link.
+    pub link_lifetime: Duration,
+    /// Maximum download links per user and minute.
+    pub downloads_per_minute: u32,
+    /// Maximum password checks per account and minute.
+    pub logins_per_minute: u32,
+    /// Maximum attempts to register, log in, refresh or change a password per network address and
+    /// minute.
+    pub attempts_per_address: u32,
+    /// Quotas of each user.
+    pub quotas: Quotas,
+    /// Number of own proxies in front of the service, each of which appends to `X-Forwarded-For`.
+    pub trusted_proxies: usize,
+    /// Origins whose pages may call the interface (CORS); `*` allows all.
+    pub cors_origins: Vec<String>,
+    /// Base of download links, such as `https://videos.example.com`. If unset, the host of the
+    /// request is used.
+    pub public_url: Option<String>,
+}
+
+/// Quotas of one user.
+#[derive(Debug, Clone)]
+pub struct Quotas {
+    /// Maximum simultaneous uploads, in this process.
+    pub uploads_at_once: u32,
+    /// Maximum jobs that are queued or running.
+    pub unfinished_jobs: u64,
+    /// Maximum total size of stored videos and archives, in bytes.
+    pub stored_bytes: u64,
+}
