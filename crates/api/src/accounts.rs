@@ -37,7 +37,7 @@ struct Registration {
     /// E-mail address of at most 254 characters. Case is ignored.
     #[oai(deserialize_with = "any_string")]
     email: Email,
-    /// Password of at least 8 characters and at most 128 bytes, with an upper-case letter, a digit
+    /// Password of at least 8 characters and at most 128 bytes, with an uppercase letter, a digit
     /// and a special character.
     password: String,
     /// Name of the user, 1 to 100 characters.
