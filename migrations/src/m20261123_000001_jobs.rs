@@ -109,8 +109,16 @@ async fn jobs(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
                 .col(timestamp_with_time_zone_null("completed_at"))
                 .col(timestamp_with_time_zone("expires_at"))
                 .col(boolean("files_removed").default(false))
-                .foreign_key(ForeignKey::create().from_col("user_id").to("users", "id").on_delete(ForeignKeyAction::Cascade))
-                .check(Expr::cust("status IN ('UPLOADED', 'QUEUED', 'PROCESSING', 'DONE', 'FAILED', 'CANCELLED', 'EXPIRED')"))
+                .foreign_key(
+                    ForeignKey::create()
+                        .from_col("user_id")
+                        .to("users", "id")
+                        .on_delete(ForeignKeyAction::Cascade),
+                )
+                .check(Expr::cust(
+                    "status IN ('UPLOADED', 'QUEUED', 'PROCESSING', 'DONE', 'FAILED', \
+                     'CANCELLED', 'EXPIRED')",
+                ))
                 .check(Expr::cust("status <> 'DONE' OR zip_path IS NOT NULL"))
                 .check(Expr::cust("status <> 'FAILED' OR error_code IS NOT NULL"))
                 .check(Expr::cust("lease_until IS NULL OR status = 'PROCESSING'"))
@@ -248,8 +256,10 @@ async fn index(
 
 /// Create the trigger that rejects illegal changes of a job's status.
 async fn guard_status(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
-    const LEGAL: &str = "(OLD.status || '>' || NEW.status) IN ('UPLOADED>QUEUED', 'QUEUED>PROCESSING', 'QUEUED>CANCELLED', \
-         'PROCESSING>PROCESSING', 'PROCESSING>DONE', 'PROCESSING>FAILED', 'PROCESSING>CANCELLED', 'DONE>EXPIRED')";
+    const LEGAL: &str = "(OLD.status || '>' || NEW.status) IN ('UPLOADED>QUEUED', \
+         'QUEUED>PROCESSING', 'QUEUED>CANCELLED', \
+         'PROCESSING>PROCESSING', 'PROCESSING>DONE', 'PROCESSING>FAILED', 'PROCESSING>CANCELLED', \
+         'DONE>EXPIRED')";
     let connection = manager.get_connection();
     if manager.get_database_backend() == DbBackend::Sqlite {
         let trigger = format!(
@@ -261,13 +271,15 @@ async fn guard_status(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     }
     let function = format!(
         "CREATE FUNCTION refuse_illegal_status() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
-         IF NOT {LEGAL} THEN RAISE EXCEPTION 'illegal change of status from % to %', OLD.status, NEW.status; END IF; \
+         IF NOT {LEGAL} THEN RAISE EXCEPTION \
+         'illegal change of status from % to %', OLD.status, NEW.status; END IF; \
          RETURN NEW; END $$"
     );
     connection.execute_unprepared(&function).await?;
     connection
         .execute_unprepared(
-            "CREATE TRIGGER jobs_status BEFORE UPDATE OF status ON jobs FOR EACH ROW EXECUTE FUNCTION refuse_illegal_status()",
+            "CREATE TRIGGER jobs_status BEFORE UPDATE OF status ON jobs FOR EACH ROW \
+             EXECUTE FUNCTION refuse_illegal_status()",
         )
         .await?;
     Ok(())

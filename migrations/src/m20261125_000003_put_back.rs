@@ -3,8 +3,10 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
-const LEGAL: &str = "(OLD.status || '>' || NEW.status) IN ('UPLOADED>QUEUED', 'QUEUED>PROCESSING', 'QUEUED>CANCELLED', \
-     'PROCESSING>PROCESSING', 'PROCESSING>DONE', 'PROCESSING>FAILED', 'PROCESSING>CANCELLED', 'DONE>EXPIRED', 'FAILED>QUEUED')";
+const LEGAL: &str = "(OLD.status || '>' || NEW.status) IN ('UPLOADED>QUEUED', \
+     'QUEUED>PROCESSING', 'QUEUED>CANCELLED', \
+     'PROCESSING>PROCESSING', 'PROCESSING>DONE', 'PROCESSING>FAILED', 'PROCESSING>CANCELLED', \
+     'DONE>EXPIRED', 'FAILED>QUEUED')";
 
 /// Replaces the trigger `jobs_status`.
 #[derive(DeriveMigrationName)]
@@ -30,8 +32,10 @@ impl MigrationTrait for Migration {
         }
         // The trigger calls the function by name, so replacing the function leaves no gap.
         let function = format!(
-            "CREATE OR REPLACE FUNCTION refuse_illegal_status() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
-             IF NOT {LEGAL} THEN RAISE EXCEPTION 'illegal change of status from % to %', OLD.status, NEW.status; END IF; \
+            "CREATE OR REPLACE FUNCTION refuse_illegal_status() RETURNS trigger LANGUAGE plpgsql \
+             AS $$ BEGIN \
+             IF NOT {LEGAL} THEN RAISE EXCEPTION \
+             'illegal change of status from % to %', OLD.status, NEW.status; END IF; \
              RETURN NEW; END $$"
         );
         connection.execute_unprepared(&function).await?;

@@ -27,5 +27,11 @@ if [ $# -eq 0 ]; then
   set -- --workspace
 fi
 cargo test "$@"
+# Processes that tests start with an empty environment write to their working directory.
+count=0
+while IFS= read -r profile; do
+  count=$((count + 1))
+  mv "$profile" "${LLVM_PROFILE_FILE%%%*}stray-$count.profraw"
+done < <(find . -path ./target -prune -o -name 'default_*.profraw' -print)
 cargo llvm-cov report --json --summary-only --output-path "$CARGO_TARGET_DIR/coverage.json"
 python3 tests/coverage/report.py "$CARGO_TARGET_DIR/coverage.json" "$minimum"

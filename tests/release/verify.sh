@@ -89,8 +89,7 @@ for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY; do
   [ -z "${!name:-}" ] || proxies+=("$name=${!name}")
 done
 echo "Debian $(cat "$root/etc/debian_version"), $(git rev-parse --short=12 HEAD): $command"
-# A new session, so that everything that the tests start can be stopped with it.
-setsid --wait chroot "$root" env -i HOME=/root LANG=C.UTF-8 TERM=dumb "${proxies[@]}" \
+chroot "$root" env -i HOME=/root LANG=C.UTF-8 TERM=dumb "${proxies[@]}" \
   PATH=/rust/cargo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
   RUSTUP_HOME=/rust/rustup CARGO_HOME=/rust/cargo \
   SSL_CERT_FILE="$certificates" NODE_EXTRA_CA_CERTS="$certificates" PIP_CERT="$certificates" \

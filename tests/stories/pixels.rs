@@ -86,21 +86,23 @@ fn the_command_and_the_library_make_the_same_archive() {
 #[test]
 fn a_change_of_size_is_followed() {
     struct Segment {
-        range: [&'static str; 2],
+        /// Second at which it begins.
+        start: &'static str,
         width: u32,
         height: u32,
     }
     const SEGMENTS: [Segment; 2] = [
-        Segment { range: ["-t", "3"], width: 320, height: 180 },
-        Segment { range: ["-ss", "3"], width: 480, height: 270 },
+        Segment { start: "0", width: 320, height: 180 },
+        Segment { start: "3", width: 480, height: 270 },
     ];
     let clip = fixture("changing/size.mkv");
-    let raw = ["-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24"];
+    let raw =
+        ["-frames:v", "90", "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24"];
     let mut expected = Vec::new();
-    for Segment { range, width, height } in SEGMENTS {
-        let frames = ffmpeg_from(&range, &clip, &raw).expect("ffmpeg decodes the clip");
+    for Segment { start, width, height } in SEGMENTS {
+        let frames = ffmpeg_from(&["-ss", start], &clip, &raw).expect("ffmpeg decodes the clip");
         let size = (width * height * 3) as usize;
-        assert_eq!(frames.len(), 90 * size, "{range:?}");
+        assert_eq!(frames.len(), 90 * size, "from second {start}");
         for second in 0..3 {
             // At 30 frames a second, the last one before the half second is the fifteenth.
             let bytes = frames.chunks(size).nth(30 * second + 14).expect("a frame").to_vec();

@@ -44,6 +44,9 @@ pub enum Command {
     /// List failed jobs and queue them again.
     #[command(subcommand)]
     Jobs(JobsCommand),
+    /// Disable and enable users.
+    #[command(subcommand)]
+    Users(UsersCommand),
     /// Print the OpenAPI document, or a request collection generated from it.
     Openapi(OpenapiArguments),
     /// Decode videos for a worker. Started by the worker only.
@@ -127,6 +130,26 @@ pub struct RetryArguments {
     /// Queue all jobs with this failure code whose videos are still stored.
     #[arg(long, value_name = "CODE", value_parser = code, conflicts_with = "ids")]
     pub code: Option<FailureCode>,
+    /// Sources of the settings.
+    #[command(flatten)]
+    pub configured: ConfiguredArguments,
+}
+
+/// Subcommands of `fiapx users`. They may run beside the service.
+#[derive(Debug, Subcommand)]
+pub enum UsersCommand {
+    /// Disable a user: sessions end, and the user cannot log in.
+    Disable(UserArguments),
+    /// Enable a disabled user.
+    Enable(UserArguments),
+}
+
+/// Arguments of `fiapx users disable` and `fiapx users enable`.
+#[derive(Debug, Args)]
+pub struct UserArguments {
+    /// Address that the user registered with.
+    #[arg(value_name = "EMAIL")]
+    pub email: String,
     /// Sources of the settings.
     #[command(flatten)]
     pub configured: ConfiguredArguments,

@@ -9,11 +9,12 @@ mod serve;
 mod migrate;
 mod check;
 mod jobs;
+mod users;
 mod openapi;
 
 use anyhow::Result;
 
-use crate::cli::{Command, JobsCommand};
+use crate::cli::{Command, JobsCommand, UsersCommand};
 use crate::service::Roles;
 
 /// Run one subcommand.
@@ -36,6 +37,8 @@ pub fn run(command: Command) -> Result<()> {
         Command::Check(arguments) => check::run(&arguments),
         Command::Jobs(JobsCommand::Failed(arguments)) => jobs::list_failed(&arguments),
         Command::Jobs(JobsCommand::Retry(arguments)) => jobs::retry(&arguments),
+        Command::Users(UsersCommand::Disable(arguments)) => users::disable(&arguments),
+        Command::Users(UsersCommand::Enable(arguments)) => users::enable(&arguments),
         Command::Openapi(arguments) => openapi::run(&arguments),
         Command::Cell => worker::cell::main().map_err(Into::into),
     }

@@ -30,7 +30,7 @@ fn check_failed_jobs(service: &Service, parts: Parts, user: &str, jobs: [(&str, 
     }
     let dead_letters = match parts {
         Embedded => vec![
-            "dead letters are in the memory of the process that runs: \
+            "dead letters: kept in the memory of the running process; \
              see fiapx_queue_messages at /metrics",
         ],
         Servers => {
@@ -94,7 +94,7 @@ async fn a_failed_job_is_queued_again_and_done(#[values(Embedded, Servers)] part
     let again = operate(&service, &["retry", &job]);
     assert_eq!(
         (again.code, again.stderr.lines().next()),
-        (Some(1), Some(&*format!("{job}: it has not failed but is DONE")))
+        (Some(1), Some(&*format!("{job}: it is DONE, not FAILED")))
     );
     let none = operate(&service, &["retry", "--code", "STORAGE_ERROR"]);
     assert_eq!(

@@ -369,7 +369,7 @@ async fn a_failing_collector_delays_nothing(#[case] behavior: Option<Behavior>) 
     let expected = if matches!(behavior, Some(Behavior::Hang)) {
         "the last traces get lost"
     } else {
-        "the collector does not take traces"
+        "the collector does not accept traces"
     };
     let reports = log
         .iter()

@@ -42,8 +42,8 @@ pub fn jwt_secret(settings: &Settings) -> Result<SecretString> {
             let secret = secret.expose_secret();
             if is_example(secret) {
                 bail!(
-                    "accounts.jwt_secret (JWT_SECRET) is a well-known example, which allows anyone to \
-                     log in as any user: {HELP}"
+                    "accounts.jwt_secret (JWT_SECRET) is a well-known example, which allows anyone \
+                     to log in as any user: {HELP}"
                 );
             }
             if secret.len() < MIN_BYTES {
