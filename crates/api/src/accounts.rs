@@ -85,7 +85,7 @@ struct PasswordChange {
 
 impl Example for PasswordChange {
     fn example() -> Self {
-        Self { current_password: "Praia#2026".to_owned(), new_password: "Montanha#2027".to_owned() }
+        Self { current_password: "Duna#2025".to_owned(), new_password: "Praia#2026".to_owned() }
     }
 }
 
