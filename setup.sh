@@ -8,7 +8,7 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/fiapx
 sudo=()
 [ "$(id -u)" -eq 0 ] || sudo=(sudo)
 
-# Build a tool from crates.io into a cache that outlives the checkout. Its speed does not matter.
+# Build a tool from crates.io into a cache outside of the checkout, without optimizations.
 # usage: cached PROGRAM CRATE VERSION DESCRIPTION
 cached() {
   [ ! -x "$cache/bin/$1" ] || return 0
@@ -51,7 +51,8 @@ promtool() {
   ! apt-cache show promtool >/dev/null 2>&1 || package=promtool
   echo "Extracting promtool from the package $package into $cache (once)"
   work=$(mktemp -d)
-  (cd "$work" && apt-get download -qq -o APT::Sandbox::User=root "$package" && dpkg-deb --extract "$package"_*.deb .)
+  (cd "$work" && apt-get download -qq -o APT::Sandbox::User=root "$package" \
+    && dpkg-deb --extract "$package"_*.deb .)
   mkdir -p "$cache/bin"
   install "$work/usr/bin/promtool" "$cache/bin/promtool"
   rm -rf "$work"

@@ -16,7 +16,7 @@ pub struct User {
     base: String,
     http: reqwest::Client,
     token: String,
-    /// ID of the user.
+    /// Id of the user.
     pub id: UserId,
 }
 

@@ -37,7 +37,7 @@ const CLIPS: [(&str, &[&str]); 5] = [
 /// Return the name and path of each clip.
 ///
 /// # Panics
-/// If the ffmpeg command is missing or fails.
+/// The ffmpeg command is missing or fails.
 #[must_use]
 pub fn all() -> Vec<(&'static str, PathBuf)> {
     // Moving shapes under grain: motion for the decoder, detail for the encoder.
@@ -52,7 +52,7 @@ pub fn all() -> Vec<(&'static str, PathBuf)> {
 /// Return the H.264 clip repeated `times`.
 ///
 /// # Panics
-/// If the ffmpeg command is missing or fails.
+/// The ffmpeg command is missing or fails.
 #[must_use]
 pub fn repeated(times: u32) -> PathBuf {
     let (name, clip) = all().remove(0);
@@ -66,7 +66,7 @@ pub fn repeated(times: u32) -> PathBuf {
 /// Return the first `seconds` of the H.264 clip.
 ///
 /// # Panics
-/// If the ffmpeg command is missing or fails.
+/// The ffmpeg command is missing or fails.
 #[must_use]
 pub fn beginning(seconds: u32) -> PathBuf {
     let (name, clip) = all().remove(0);

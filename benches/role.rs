@@ -66,7 +66,7 @@ fn peak_memory_of(process: &str) -> Option<u64> {
     Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1024)
 }
 
-/// IDs of the processes that any thread of a process has started.
+/// Ids of the processes that any thread of a process has started.
 fn children_of(process: u32) -> Vec<String> {
     let threads = std::fs::read_dir(format!("/proc/{process}/task"));
     threads

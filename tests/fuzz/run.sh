@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Run fuzz targets, each for a number of seconds, starting with the kept inputs and the generated clips.
+# Run fuzz targets, each for a number of seconds. The corpus starts with the kept inputs and the
+# generated clips.
 # usage: run.sh SECONDS [TARGET ...]
 set -euo pipefail
 cd "$(dirname "$0")"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Run `make build` and `make test` on a fresh Debian release: a chroot with a minimal system, a clone
-# of this checkout, and the Rust toolchain of this machine.
+# Run `make build` and `make test` on a fresh Debian release, in a chroot with a minimal system, a
+# clone of this checkout, and the Rust toolchain of this machine.
 # usage: verify.sh RELEASE [COMMAND]
 #
 # COMMAND runs in the clone instead of `make build && make test`. Variables:

@@ -239,7 +239,7 @@ async fn a_wrong_password_and_an_unknown_user_get_the_same_response() {
 /// A lookup takes a millisecond and hashing a password twenty, so a difference in time would reveal
 /// which users exist.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_user_takes_as_long_as_a_wrong_password() {
+async fn the_response_time_does_not_reveal_unknown_users() {
     let service = Service::with(|settings| settings.limits.logins_per_minute = 1000).await;
     let user = service.user().await;
     let quickest = async |email: &str| {

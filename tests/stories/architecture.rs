@@ -99,7 +99,7 @@ fn unsafe_code_is_only_in_the_wrapper_of_libav() {
     assert_eq!(directories_with(word), expected);
 }
 
-/// Hooks for tests are behind features, which no release enables.
+/// Hooks for tests need features that no release enables.
 #[test]
 fn a_release_has_no_hooks_for_tests() {
     for manifest in files(&["crates"], "Cargo.toml") {

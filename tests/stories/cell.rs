@@ -1,5 +1,5 @@
-//! A video that takes over its decoder reaches nothing outside the cell, and costs only attempts of
-//! its own job.
+//! A video that compromises its decoder can access nothing outside of the cell, and costs only
+//! attempts of its own job.
 
 use std::path::Path;
 use std::process::Command;
@@ -93,12 +93,12 @@ async fn a_decoder_cannot_leave_its_cell() {
     service.signal("TERM");
     let (_, log) = service.wait_for_exit();
     let failed = log.iter().find(|line| line["event"] == "job failed").expect("it is logged");
-    let nothing = "the video's codec (test) cannot be decoded: possible here [], \
-                   on a thread of libav [], open besides [], variables 0";
+    let nothing = "the video's codec (test) cannot be decoded: permitted on this \
+                   thread [], on a thread of libav [], other open descriptors [], variables 0";
     assert_eq!(failed["error"], nothing);
 }
 
-/// Without this, the attempts of the decoder might fail everywhere.
+/// Check that the decoder's attempts fail because of the cell and not for another reason.
 #[test]
 fn without_a_cell_the_same_decoder_succeeds() {
     let directory = scratch();
@@ -110,7 +110,7 @@ fn without_a_cell_the_same_decoder_succeeds() {
     for possible in ["open", "socket", "read another's memory", "new code", "variables"] {
         assert!(line.contains(possible), "{possible}: {line}");
     }
-    assert!(!line.contains("here []") && !line.contains("libav []"), "{line}");
+    assert!(!line.contains("this thread []") && !line.contains("libav []"), "{line}");
 }
 
 /// The command under a kernel without these system calls.

@@ -24,7 +24,7 @@ use crate::harness::process::Process;
 use crate::harness::programs::root;
 use crate::harness::service::Service;
 
-/// So many attempts, without pauses, that the kills of a story do not exhaust them.
+/// Settings with enough attempts, without pauses, that the kills of a story do not exhaust them.
 const PATIENT: [(&str, &str); 2] = [
     ("WORKER_RETRY_SECONDS", "0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0"),
     ("LIMIT_DOWNLOADS_PER_MINUTE", "1000000"),

@@ -24,7 +24,7 @@ fn archives_do_not_depend_on_the_number_of_threads() {
                     outcome.as_ref().map(Vec::len).map_err(|code| *code)
                 };
                 return Err(format!(
-                    "1 thread gives {:?} bytes, {number} threads {:?}",
+                    "1 thread writes {:?} bytes, {number} threads {:?}",
                     summary(&one),
                     summary(&other)
                 ));

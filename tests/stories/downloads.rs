@@ -221,7 +221,7 @@ async fn unusual_ranges_are_handled_as_the_standard_requires() {
     let user = service.user().await;
     let Ready { url, etag, bytes: whole } = Ready::of(&user, SHORT).await;
     let size = whole.len();
-    // Several ranges, other units and invalid ranges give the whole archive (RFC 9110, 14.2).
+    // Several ranges, other units and invalid ranges return the whole archive (RFC 9110, 14.2).
     for requested in ["bytes=0-1,5-6", "frames=1-2", "bytes=9-1", "bytes=a-b", "bytes"] {
         let all = follow(&service, &url, &[("Range", requested)]).await;
         assert_eq!(
@@ -364,7 +364,7 @@ async fn ten_downloads_a_minute_are_allowed(#[values(Embedded, Servers)] parts: 
     let (job, others) = (user.upload_clip(ONE_FRAME).await, other.upload_clip(ONE_FRAME).await);
     user.wait_until_done(&job).await;
     other.wait_until_done(&others).await;
-    // Requests that give no link do not count.
+    // Requests that return no link do not count.
     for _ in 0..12 {
         assert_eq!(user.get(&format!("/jobs/{others}/download")).await.0, StatusCode::FORBIDDEN);
     }

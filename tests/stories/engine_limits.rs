@@ -142,17 +142,17 @@ impl Write for Full {
 fn a_failing_sink_is_a_storage_error() {
     let clip = fixture("good/seventy_seconds.mp4");
     let size = extract(&clip, &Options::default()).expect("the clip is valid").len();
-    for room in [0, 100, size / 2, size - 1] {
+    for capacity in [0, 100, size / 2, size - 1] {
         let source = std::fs::File::open(&clip).expect("the clip can be read");
         let result = with_timeout("a full disk", move || {
-            frames::extract(source, Full(room), &Options::default(), |_| {})
+            frames::extract(source, Full(capacity), &Options::default(), |_| {})
         });
         let error = result.expect_err("the sink fails");
         let reported = (error.code().name(), error.to_string());
         assert_eq!(
             reported,
             ("STORAGE_ERROR", "the archive cannot be written: the disk is full".to_owned()),
-            "room for {room}"
+            "capacity of {capacity} bytes"
         );
     }
 }

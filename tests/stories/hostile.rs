@@ -68,7 +68,7 @@ fn broken_files_are_rejected_with_a_code() {
     });
 }
 
-/// Without this, the limits above might be too low for any video.
+/// Check that the limits above are high enough for a valid video.
 #[test]
 fn a_valid_file_is_extracted_within_the_same_limits() {
     let (run, left) = extract_limited(&fixture("good/seventy_seconds.mp4"));
@@ -319,7 +319,7 @@ fn mutate(video: &[u8], random: &mut StdRng) -> Vec<u8> {
 }
 
 #[test]
-fn random_damage_gives_an_archive_or_an_error() {
+fn random_damage_results_in_an_archive_or_an_error() {
     let clips = [
         "h264_no_b.mp4",
         "hevc_radl.mp4",
@@ -356,7 +356,7 @@ fn inputs_that_fuzzing_found_are_harmless() {
     });
 }
 
-/// Check that a video gives a consistent archive or an error that is the video's fault, in time and
+/// Check that a video results in a consistent archive or an error that describes the video, in time and
 /// without a panic.
 fn expect_harmless(name: &str, video: Vec<u8>) -> Result<(), String> {
     let limits =

@@ -34,7 +34,7 @@ async fn unfinished(service: &Service) -> Vec<String> {
     service.files().await.into_keys().filter(|path| path.starts_with("unfinished")).collect()
 }
 
-/// Upload a clip that takes long, and wait until a worker processes it.
+/// Upload a clip whose processing takes long, and wait until a worker processes it.
 async fn occupy(user: &User<'_>) -> String {
     let job = user.upload_clip(LONG).await;
     user.wait_for(&job, &["PROCESSING"]).await;

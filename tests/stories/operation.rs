@@ -25,7 +25,7 @@ async fn wait_for_event(process: &Process, beginning: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn readiness_names_the_part_that_fails() {
+async fn readiness_names_the_failing_part() {
     let service = Service::start().await;
     let (status, health) = fetch_json(service.request(Method::GET, "/health")).await;
     assert_eq!((status, &health["status"]), (StatusCode::OK, &"ok".into()));

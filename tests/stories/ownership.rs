@@ -11,13 +11,13 @@ use crate::harness::clips::{ONE_FRAME, TINY, clip_bytes};
 use crate::harness::parts::Parts::{self, Embedded, Servers};
 use crate::harness::service::Service;
 
-/// Who sends a request.
+/// Sender of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Caller {
     Owner,
     Other,
     Anonymous,
-    /// With an invalid token.
+    /// A client with an invalid token.
     Invalid,
 }
 

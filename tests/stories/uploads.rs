@@ -20,6 +20,8 @@ use crate::harness::parts::Parts::{self, Embedded, Servers};
 use crate::harness::service::Service;
 
 const MIB: usize = 1 << 20;
+/// Unit of the settings.
+const MEGABYTE: usize = 1_000_000;
 
 /// Rows of a user's jobs, newest first.
 async fn rows(service: &Service, user: &User<'_>) -> Vec<Job> {
@@ -163,7 +165,7 @@ fn rejections() -> Vec<Rejection> {
     let (mp4, webm) = (clip_bytes(ONE_FRAME), clip_bytes("good/vp9.webm"));
     let png = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".repeat(40);
     let mut large = mp4.clone();
-    large.resize(MIB + 1, 0);
+    large.resize(MEGABYTE + 1, 0);
     let complete = named("video.mp4", &mp4);
     let half = complete[..complete.len() / 2].to_vec();
     let other_name = body(&[("name=\"video\"; filename=\"video.mp4\"", &mp4)]);
@@ -225,7 +227,7 @@ async fn invalid_uploads_are_rejected_and_leave_nothing(#[values(Embedded, Serve
 
     // One byte less, one file less, and another suffix of the same container are accepted.
     let mut large = clip_bytes(ONE_FRAME);
-    large.resize(MIB, 0);
+    large.resize(MEGABYTE, 0);
     let (status, accepted) = fetch_json(post(&user, FORM, named("video.MOV", &large))).await;
     assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
     let fifty = repeated(&clip_bytes(ONE_FRAME), 50);

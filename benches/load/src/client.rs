@@ -14,12 +14,12 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
-/// A password that meets all requirements.
+/// A password that satisfies all rules.
 const PASSWORD: &str = "Praia#2026";
 /// Pause before a request is repeated if the service does not state one.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Why a request failed.
+/// Reason why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     /// The service rejected the request.
@@ -31,7 +31,7 @@ pub enum RequestError {
         /// Pause that the service asks for (`Retry-After`).
         retry_after: Option<Duration>,
     },
-    /// There was no complete response.
+    /// No complete response was received.
     #[error("no response: {0}")]
     NoResponse(String),
 }
@@ -88,7 +88,7 @@ pub struct User {
 /// An access token.
 struct Session {
     token: String,
-    /// When the token is replaced.
+    /// Time at which the token is replaced.
     renew_at: Instant,
 }
 
@@ -149,7 +149,7 @@ impl User {
         Ok(send(self.request(Method::GET, path).await?).await?.json().await?)
     }
 
-    /// Upload a video and return the ID of its job. The video is sent from memory, so the time is
+    /// Upload a video and return the id of its job. The video is sent from memory, so the time is
     /// the service's.
     pub async fn upload(&self, filename: String, video: &Bytes) -> Result<String, RequestError> {
         let length = video.len() as u64;

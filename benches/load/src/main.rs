@@ -1,5 +1,5 @@
 //! Load generator: uploads videos to a service at a rate, watches them, downloads their archives
-//! and accounts for every one (`make load`).
+//! and reports the outcome of each (`make load`).
 //!
 //! It uses only the public HTTP interface. Uploads start at scheduled times whatever the service
 //! does (an open loop), and times are measured from the scheduled time, so a service that stalls is

@@ -51,7 +51,7 @@ struct Rate {
 /// Times of one kind of request, in microseconds.
 struct Times {
     name: &'static str,
-    /// What the times start and end with.
+    /// Start and end of the times.
     range: &'static str,
     histogram: Histogram<u64>,
 }

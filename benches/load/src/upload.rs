@@ -64,7 +64,7 @@ pub struct Upload {
     pub name: String,
     /// Size of the video, in bytes.
     pub video_bytes: u64,
-    /// ID of the job.
+    /// Id of the job.
     pub job: Option<String>,
     /// Result.
     pub result: UploadResult,
@@ -76,7 +76,7 @@ pub struct Upload {
     pub times: UploadTimes,
 }
 
-/// Times of an upload, as far as it came.
+/// Times of an upload; `None` for steps that it did not reach.
 #[derive(Default)]
 pub struct UploadTimes {
     /// From the scheduled start to the 202.
@@ -137,11 +137,11 @@ impl UploadTask {
     /// Wait for an accepted job and check its outcome.
     async fn finish(&self, job: &str, clip: &Clip, upload: &mut Upload) -> UploadResult {
         let accepted = Instant::now();
-        let last_news = Mutex::new("no event was received".to_owned());
-        let state = timeout_at(self.deadline, self.final_state(job, &last_news)).await;
+        let last_status = Mutex::new("no event was received".to_owned());
+        let state = timeout_at(self.deadline, self.final_state(job, &last_status)).await;
         match state {
             Err(_) => {
-                UploadResult::Lost(format!("did not finish in time: {}", last_news.into_inner()))
+                UploadResult::Lost(format!("did not finish in time: {}", last_status.into_inner()))
             }
             Ok(Err(error)) => UploadResult::Lost(format!("cannot be watched: {error}")),
             Ok(Ok(state)) if state == "DONE" && !clip.must_fail => {
@@ -157,17 +157,17 @@ impl UploadTask {
     }
 
     /// Watch a job until its final state. Opens another event stream when one ends early. Keeps the
-    /// latest news in `last_news`.
+    /// latest status in `last_status`.
     async fn final_state(
         &self,
         job: &str,
-        last_news: &Mutex<String>,
+        last_status: &Mutex<String>,
     ) -> Result<String, RequestError> {
         loop {
             let mut state = String::new();
             let watched = self.user.watch(job, |new_state| {
                 new_state.clone_into(&mut state);
-                *last_news.lock() = format!("the last state was {new_state}");
+                *last_status.lock() = format!("the last state was {new_state}");
             });
             match watched.await {
                 Err(error) if !error.is_temporary() => return Err(error),
@@ -175,7 +175,7 @@ impl UploadTask {
                     return Ok(state);
                 }
                 Err(error) => {
-                    *last_news.lock() = error.to_string();
+                    *last_status.lock() = error.to_string();
                     error.wait().await;
                 }
                 Ok(()) => sleep(WATCH_PAUSE).await,

@@ -37,7 +37,7 @@ struct Registration {
     /// E-mail address of at most 254 characters. Case is ignored.
     #[oai(deserialize_with = "any_string")]
     email: Email,
-    /// Password of at least 8 characters and at most 128 bytes, with an upper-case letter, a digit
+    /// Password of at least 8 characters and at most 128 bytes, with an uppercase letter, a digit
     /// and a special character.
     password: String,
     /// Name of the user, 1 to 100 characters.
@@ -85,7 +85,7 @@ struct PasswordChange {
 
 impl Example for PasswordChange {
     fn example() -> Self {
-        Self { current_password: "Praia#2026".to_owned(), new_password: "Montanha#2027".to_owned() }
+        Self { current_password: "Duna#2025".to_owned(), new_password: "Praia#2026".to_owned() }
     }
 }
 

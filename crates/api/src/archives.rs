@@ -27,7 +27,7 @@ const CACHE_BYTES: u64 = 64 << 20;
 /// Maximum size of a manifest, in bytes: twice that of a video of 24 hours, the longest accepted.
 const MAX_MANIFEST_BYTES: u64 = 64 << 20;
 /// Maximum number of warnings, and of libraries. An empty string takes 3 bytes in JSON and 24 in
-/// memory, so these need a bound of their own; all other entries are larger in JSON.
+/// memory, so their number is limited separately; all other entries are larger in JSON.
 const MAX_TEXTS: usize = 1000;
 
 /// Manifest of an archive.
@@ -93,7 +93,7 @@ impl ArchiveReader {
         self.manifests.get_or_insert_async(&archive.key, read).await
     }
 
-    /// Run `work` with a reader and the size of an archive, on a thread of its own, as soon as a
+    /// Run `work` with a reader and the size of an archive, on a separate thread, as soon as a
     /// core is free.
     pub async fn read<T: Send + 'static>(
         &self,
@@ -107,7 +107,7 @@ impl ArchiveReader {
         let reader = Reader::new(Arc::clone(&self.storage), archive, Handle::current());
         let size = archive.size;
         let done = tokio::task::spawn_blocking(move || {
-            // The work continues after its request was cancelled, and uses its core until it ends.
+            // The work continues after its request was canceled, and uses its core until it ends.
             let _core = core;
             work(reader, size)
         });

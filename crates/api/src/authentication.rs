@@ -163,7 +163,10 @@ impl Authentication {
                 Ok(SessionResponse::Session(Json(Session::new(&service, &user, new)?)))
             }
             Rotation::Reused(user) => {
-                warn!(user_id = %user, "a refresh token was used twice; its session is closed");
+                warn!(
+                    user_id = %user,
+                    "a spent refresh token was used again; its session is closed"
+                );
                 let detail =
                     "The refresh token was already used. The session is closed; log in again.";
                 Err(Problem::new(StatusCode::UNAUTHORIZED, "TOKEN_REUSED", detail).into())

@@ -29,7 +29,7 @@ pub fn drain_on_drop(request: &mut Request) {
     }
 }
 
-/// Body whose rest is read by a task of its own when it is dropped.
+/// Body whose rest is read by a background task when it is dropped.
 struct DrainedBody {
     /// `None` after the end.
     bytes: Option<BoxStream<'static, std::io::Result<Bytes>>>,

@@ -92,7 +92,7 @@ fn is_same_origin(headers: &HeaderMap, public_url: Option<&str>) -> bool {
         || public_url.is_some_and(|url| url.trim_end_matches('/') == origin)
 }
 
-/// Endpoint for operators on a port of its own: `/metrics`, `/health` and `/ready`.
+/// Endpoint for operators on a separate port: `/metrics`, `/health` and `/ready`.
 pub fn operators_endpoint(
     health: HealthChecks,
     metrics: RenderMetrics,
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn recognizes_the_own_origin() {
+    fn recognizes_its_own_origin() {
         let is_same = |origin: &str, host: &str, public_url| {
             let mut headers = HeaderMap::new();
             for (name, value) in [(header::ORIGIN, origin), (header::HOST, host)] {

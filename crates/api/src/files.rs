@@ -136,7 +136,7 @@ fn unsatisfiable(size: u64) -> Problem {
         .representation_size(size)
 }
 
-/// Problem of a link that is not valid (any more).
+/// Problem of a link that is invalid or has expired.
 fn invalid_link(error: LinkError) -> Problem {
     match error {
         LinkError::Expired => {

@@ -103,7 +103,7 @@ pub struct FrameView {
     length: u64,
     /// SHA-256 of the file, in hexadecimal.
     sha256: String,
-    /// Whether the decoder met errors in the frame, or in one that it may refer to.
+    /// Whether the decoder reported errors in the frame, or in one that it may refer to.
     decode_errors: bool,
 }
 

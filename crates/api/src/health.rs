@@ -23,7 +23,7 @@ pub struct HealthChecks {
     pub storage: Arc<dyn Storage>,
     /// Messages.
     pub broker: Arc<dyn Broker>,
-    /// Cancelled when the process has to stop: load balancers should send requests elsewhere.
+    /// Canceled when the process has to stop: load balancers should send requests elsewhere.
     pub stop: CancellationToken,
 }
 

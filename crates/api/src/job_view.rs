@@ -24,7 +24,7 @@ pub enum Status {
     Done,
     /// Processing failed.
     Failed,
-    /// The user cancelled the job.
+    /// The user canceled the job.
     Cancelled,
     /// The archive has expired and was deleted.
     Expired,
@@ -158,8 +158,8 @@ impl JobView {
         }
     }
 
-    /// Example of a cancelled job.
-    pub fn cancelled_example() -> Self {
+    /// Example of a canceled job.
+    pub fn canceled_example() -> Self {
         Self {
             status: Status::Cancelled,
             progress: Progress { done: 12, expected: Some(examples::FRAME_COUNT) },

@@ -1,5 +1,5 @@
-//! Watching jobs: one database query per interval for all watchers of this process, and none while
-//! nobody watches.
+//! Watching jobs: one database query per interval for all watchers of this process, and none
+//! while there are no watchers.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -29,11 +29,11 @@ const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
 pub struct RequestContext {
     /// Methods of each path pattern, as the value of `Allow`.
     pub allowed_methods: HashMap<String, HeaderValue>,
-    /// Number of own proxies in front of the service.
+    /// Number of trusted proxies in front of the service.
     pub trusted_proxies: usize,
     /// Position of the caller in a trace.
     pub current_traceparent: CurrentTraceparent,
-    /// Cancelled when the process has to stop. Responses close their connections then, so that
+    /// Canceled when the process has to stop. Responses close their connections then, so that
     /// clients send the next request to another process.
     pub stop: CancellationToken,
 }

@@ -31,7 +31,7 @@ pub fn check(field: &str, password: &str) -> Vec<FieldError> {
         (
             password.chars().any(char::is_uppercase),
             "PASSWORD_NO_UPPER_CASE",
-            "The password must contain an upper-case letter.",
+            "The password must contain an uppercase letter.",
         ),
         (
             password.chars().any(|char| char.is_ascii_digit()),
@@ -86,7 +86,7 @@ impl PasswordHashes {
         .await
     }
 
-    /// Run CPU-bound work on a thread of its own as soon as a core is free.
+    /// Run CPU-bound work on a separate thread as soon as a core is free.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,

@@ -73,7 +73,7 @@ pub async fn delete(storage: Arc<dyn Storage>, videos: Vec<Video>) {
 }
 
 impl Form {
-    /// Receive all videos of the form into the store. On an error none of them is kept.
+    /// Receive all videos of the form into the store. On an error all of them are discarded.
     pub async fn receive(self, service: &Service, user: UserId) -> Result<ReceivedVideos, Problem> {
         let mut form = Multipart::new(self.body.into_bytes_stream(), self.boundary);
         let mut received =

@@ -9,7 +9,7 @@ use poem_openapi::types::{Example, ParseError, ParseFromJSON, ParseResult, ToJSO
 use poem_openapi::{Enum, Object};
 use serde_json::Value;
 
-/// Which frames of a video, in what form.
+/// Frames to extract from a video, and their form.
 #[derive(Debug, Clone, PartialEq, Object)]
 #[oai(rename = "Recipe", example)]
 pub struct RecipeView {

@@ -18,7 +18,7 @@ use crate::thumbnails::ThumbnailMemory;
 use crate::tokens::AccessTokens;
 use crate::upload_slots::UploadSlots;
 
-/// Detects the container of a file from its first bytes. Returns libav's name of it.
+/// Detects the container of a file from its first bytes. Returns libav's name for it.
 pub type DetectContainer = fn(&[u8]) -> Option<&'static str>;
 
 /// Renders the metrics of this process in Prometheus's text format.
@@ -42,10 +42,10 @@ pub struct Parts {
     pub metrics: Option<RenderMetrics>,
     /// Position of the caller in a trace.
     pub current_traceparent: CurrentTraceparent,
-    /// Cancelled when the process has to stop. Requests are still accepted then, but connections
+    /// Canceled when the process has to stop. Requests are still accepted then, but connections
     /// are closed after each response.
     pub stop: CancellationToken,
-    /// Cancelled when requests are no longer accepted. Event streams end then.
+    /// Canceled when requests are no longer accepted. Event streams end then.
     pub closing: CancellationToken,
 }
 

@@ -13,7 +13,7 @@ use crate::problem::Problem;
 const QUALITY: u8 = 80;
 /// Memory per pixel of a decoded frame, in bytes: four channels of 16 bits.
 const BYTES_PER_PIXEL: u64 = 8;
-/// Memory of a decoder besides the frame, in bytes.
+/// Memory of a decoder in addition to the frame, in bytes.
 const DECODER_BYTES: u64 = 16 << 20;
 /// Memory for all frames that are decoded at a time, in bytes: enough for one frame of 40
 /// megapixels, the largest that is extracted.

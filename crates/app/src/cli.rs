@@ -95,7 +95,7 @@ pub struct CheckArguments {
     pub configured: ConfiguredArguments,
 }
 
-/// Subcommands of `fiapx jobs`. They may run beside the service.
+/// Subcommands of `fiapx jobs`. They may run while the service runs.
 #[derive(Debug, Subcommand)]
 pub enum JobsCommand {
     /// List failed jobs, most recent first, and count the dead letters in the broker.
@@ -135,7 +135,7 @@ pub struct RetryArguments {
     pub configured: ConfiguredArguments,
 }
 
-/// Subcommands of `fiapx users`. They may run beside the service.
+/// Subcommands of `fiapx users`. They may run while the service runs.
 #[derive(Debug, Subcommand)]
 pub enum UsersCommand {
     /// Disable a user: sessions end, and the user cannot log in.

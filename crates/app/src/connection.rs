@@ -1,6 +1,6 @@
 //! Connections that fail once the client has closed them or sends too slowly.
 //!
-//! hyper gives up a connection when the client closes it during a response, but poem's server then
+//! hyper abandons a connection when the client closes it during a response, but poem's server then
 //! asks it to continue until a write fails. Event streams seldom write. Here every write fails
 //! after the client has closed the connection.
 

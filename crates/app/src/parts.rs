@@ -85,7 +85,7 @@ impl Parts {
             .with_context(|| format!("cannot open {}", file.display()))
     }
 
-    /// Open the database of an existing service, for a command that runs beside it. Nothing is
+    /// Open the database of an existing service, for a command that runs at the same time. Nothing is
     /// created, and the lock of the data directory is not needed: SQLite serializes writers.
     ///
     /// # Errors

@@ -56,10 +56,10 @@ impl Roles {
 pub struct RunningService {
     address: Option<SocketAddr>,
     stop: CancellationToken,
-    /// Cancelled after the HTTP server has stopped, so that the relay publishes what was accepted
+    /// Canceled after the HTTP server has stopped, so that the relay publishes what was accepted
     /// last.
     served: CancellationToken,
-    upkeep: Maintenance,
+    maintenance: Maintenance,
     server: Option<ServerTask>,
     tasks: TaskTracker,
     /// Server of metrics and health. It responds until the service is dropped.
@@ -80,8 +80,8 @@ impl RunningService {
         // Installed first, because metrics recorded before are lost.
         let metrics = metrics::install()?;
         let OpenParts { parts, lock } = open_parts(&settings, roles, &clock).await?;
-        let upkeep = upkeep_of(&parts);
-        recover(&settings, &parts, &upkeep).await?;
+        let maintenance = maintenance_of(&parts);
+        recover(&settings, &parts, &maintenance).await?;
 
         let listen = settings.server.listen;
         let listener = if roles.api { Some(bind(listen, "").await?) } else { None };
@@ -92,7 +92,7 @@ impl RunningService {
             (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         if roles.worker {
             tasks.spawn(worker_of(&settings, &parts).await?.run(stop.clone()));
-            tasks.spawn(upkeep.clone().run(stop.clone()));
+            tasks.spawn(maintenance.clone().run(stop.clone()));
         }
         if roles.notifier {
             tasks.spawn(notifier_of(&settings, &parts, &page)?.run(stop.clone()));
@@ -130,7 +130,7 @@ impl RunningService {
             address,
             stop,
             served,
-            upkeep,
+            maintenance,
             server,
             tasks,
             _operators: operators,
@@ -144,19 +144,19 @@ impl RunningService {
         self.address
     }
 
-    /// Return the background maintenance, which can be run at once.
+    /// Return the background maintenance, for running it on demand.
     #[must_use]
-    pub fn upkeep(&self) -> &Maintenance {
-        &self.upkeep
+    pub fn maintenance(&self) -> &Maintenance {
+        &self.maintenance
     }
 
-    /// Return a token that stops the service when it is cancelled.
+    /// Return a token that stops the service when it is canceled.
     #[must_use]
     pub fn stop_token(&self) -> CancellationToken {
         self.stop.clone()
     }
 
-    /// Run until the stop token is cancelled and every running job has finished or was released.
+    /// Run until the stop token is canceled and every running job has finished or was released.
     ///
     /// # Errors
     /// The HTTP server failed.
@@ -203,7 +203,7 @@ async fn open_parts(settings: &Settings, roles: Roles, clock: &Clock) -> Result<
     Ok(OpenParts { parts, lock })
 }
 
-/// Publish the outbox to the broker until `served` is cancelled.
+/// Publish the outbox to the broker until `served` is canceled.
 fn spawn_relay(tasks: &TaskTracker, parts: &Parts, served: CancellationToken) {
     let (database, broker) = (parts.database.clone(), parts.broker.clone());
     tasks.spawn(async move {
@@ -222,7 +222,7 @@ fn page_url(settings: &Settings, listen: SocketAddr) -> Result<Url> {
     Url::parse(&url).with_context(|| format!("PUBLIC_URL: `{url}` is not a URL"))
 }
 
-fn upkeep_of(parts: &Parts) -> Maintenance {
+fn maintenance_of(parts: &Parts) -> Maintenance {
     Maintenance {
         database: parts.database.clone(),
         storage: parts.storage.clone(),
@@ -246,7 +246,7 @@ fn notifier_of(settings: &Settings, parts: &Parts, page: &Url) -> Result<Notifie
     Ok(Notifier::new(parts.database.clone(), parts.broker.clone(), mailer, sender, page))
 }
 
-/// Serve metrics and health on an address of their own.
+/// Serve metrics and health on a separate address.
 async fn serve_operators(
     address: SocketAddr,
     parts: &Parts,
@@ -273,7 +273,7 @@ async fn serve_operators(
 struct HttpServer {
     listener: TcpListener,
     parts: Parts,
-    /// Renderer for `/metrics`, unless that has an address of its own.
+    /// Renderer for `/metrics`, unless it is served on a separate address.
     metrics: Option<api::RenderMetrics>,
     stop: CancellationToken,
     /// Time for which requests are still accepted after `stop`.
@@ -321,20 +321,19 @@ impl HttpServer {
     }
 }
 
-/// Recover at once what an earlier process left behind in embedded parts. No other process can be
-/// using them.
-async fn recover(settings: &Settings, parts: &Parts, upkeep: &Maintenance) -> Result<()> {
+/// Recover what an interrupted process left in embedded parts. No other process can be using them.
+async fn recover(settings: &Settings, parts: &Parts, maintenance: &Maintenance) -> Result<()> {
     if settings.database.url.is_none() {
         parts.database.recover_after_restart().await?;
     }
     if settings.broker.url.is_none() {
-        while parts.database.republish_invitations(Duration::ZERO).await? > 0 {}
+        while parts.database.republish_created(Duration::ZERO).await? > 0 {}
         while parts.database.republish_outcomes(Duration::ZERO).await? > 0 {}
     }
     if parts.disk.is_some() {
-        let orphans = upkeep.sweep(Duration::ZERO).await?;
+        let orphans = maintenance.sweep(Duration::ZERO).await?;
         if orphans > 0 {
-            warn!(files = orphans, "removed files that an interrupted process left behind");
+            warn!(files = orphans, "removed files that an interrupted process left");
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Tests that every adapter must pass, on a broker of its own.
+//! Tests that every adapter must pass, each on a separate broker.
 //!
 //! No test waits to see that nothing arrives. Instead, something else arrives that could not if the
 //! guarantee were violated: another subscription receives a message because the first did not.
@@ -18,7 +18,7 @@ use crate::{Broker, Delivery, Error, Queue, Subscription, TracedMessage};
 /// Timeout after which the broker counts as hanging.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Run the whole suite. The broker must not be used by anybody else meanwhile. Its queues must be
+/// Run the whole suite. Nothing else may use the broker meanwhile. Its queues must be
 /// empty and are empty afterwards, but the suite leaves dead letters.
 ///
 /// # Panics
@@ -44,7 +44,7 @@ pub(crate) async fn all(broker: Arc<dyn Broker>) {
     a_dropped_delivery_is_delivered_again(broker).await;
     a_requeued_message_is_delivered_again(broker).await;
     a_rejected_message_becomes_a_dead_letter(broker).await;
-    settling_makes_room_for_the_next_delivery(broker).await;
+    settling_permits_the_next_delivery(broker).await;
     a_dropped_subscription_returns_its_messages(broker).await;
     two_subscriptions_share_messages_without_repetition(shared).await;
     message_count_includes_ready_messages(broker).await;
@@ -198,7 +198,7 @@ async fn a_requeued_message_is_delivered_again(broker: &dyn Broker) {
     let mut subscription = subscribe(broker, Queue::Process, 1).await;
     let first = next(&mut subscription).await;
     assert_eq!(first.message, messages[0].message);
-    first.requeue().await.expect("the answer is accepted");
+    first.requeue().await.expect("the settlement succeeds");
     // Its position in the queue depends on the broker.
     let mut left = ids(&messages);
     while !left.is_empty() {
@@ -216,10 +216,10 @@ async fn a_rejected_message_becomes_a_dead_letter(broker: &dyn Broker) {
     assert_eq!(first.message, messages[0].message);
     let dead =
         broker.dead_letter_count(Queue::Process).await.expect("the broker reports the number");
-    first.reject().await.expect("the answer is accepted");
+    first.reject().await.expect("the settlement succeeds");
     let second = next(&mut subscription).await;
     assert_eq!(second.message, messages[1].message);
-    // If it were behind the second one, it would be delivered before this one.
+    // If it were queued after the second one, it would be delivered before this one.
     let third = created(2);
     publish(broker, &third).await;
     ack(second).await;
@@ -235,19 +235,19 @@ async fn a_rejected_message_becomes_a_dead_letter(broker: &dyn Broker) {
     becomes_empty(broker, Queue::Process).await;
 }
 
-/// Every kind of settlement makes room for another delivery.
-async fn settling_makes_room_for_the_next_delivery(broker: &dyn Broker) {
+/// Every kind of settlement permits another delivery.
+async fn settling_permits_the_next_delivery(broker: &dyn Broker) {
     let mut subscription = subscribe(broker, Queue::Process, 1).await;
-    for answer in 0..4 {
+    for settlement in 0..4 {
         let messages = publish_many(broker, 2).await;
         let first = next(&mut subscription).await;
-        match answer {
-            0 => first.ack().await.expect("the answer is accepted"),
-            1 => first.reject().await.expect("the answer is accepted"),
-            2 => first.requeue().await.expect("the answer is accepted"),
+        match settlement {
+            0 => first.ack().await.expect("the settlement succeeds"),
+            1 => first.reject().await.expect("the settlement succeeds"),
+            2 => first.requeue().await.expect("the settlement succeeds"),
             _ => drop(first),
         }
-        for _ in if answer < 2 { &messages[1..] } else { &messages[..] } {
+        for _ in if settlement < 2 { &messages[1..] } else { &messages[..] } {
             ack(next(&mut subscription).await).await;
         }
         becomes_empty(broker, Queue::Process).await;
@@ -263,7 +263,7 @@ async fn a_dropped_subscription_returns_its_messages(broker: &dyn Broker) {
     let mut second = subscribe(broker, Queue::Process, 3).await;
     let others = [next(&mut second).await, next(&mut second).await];
     assert_eq!(ids_of(&others), ids(&messages[1..]));
-    // The delivery of the dropped subscription can still be settled, and goes to nobody else.
+    // The delivery of the dropped subscription can still be settled, and is not delivered again.
     ack(held).await;
     for delivery in others {
         ack(delivery).await;
@@ -328,13 +328,13 @@ async fn message_count_includes_ready_messages(broker: &dyn Broker) {
         "queues are counted separately"
     );
     drop(subscription);
-    second.requeue().await.expect("the answer is accepted");
+    second.requeue().await.expect("the settlement succeeds");
     drop(third);
     // Without a subscription, returned messages wait.
     message_count_becomes(broker, Queue::Process, 2..=2).await;
     let mut subscription = subscribe(broker, Queue::Process, 2).await;
     let (second, third) = (next(&mut subscription).await, next(&mut subscription).await);
-    second.reject().await.expect("the answer is accepted");
+    second.reject().await.expect("the settlement succeeds");
     ack(third).await;
     becomes_empty(broker, Queue::Process).await;
 }
@@ -432,7 +432,7 @@ async fn poll_next(subscription: &mut Box<dyn Subscription>) -> Option<Delivery>
 }
 
 async fn ack(delivery: Delivery) {
-    delivery.ack().await.expect("the answer is accepted");
+    delivery.ack().await.expect("the settlement succeeds");
 }
 
 /// Query a count, which may be delayed, until it is as expected.

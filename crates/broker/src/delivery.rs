@@ -26,7 +26,7 @@ impl Delivery {
     /// Remove the message, because it has been handled.
     ///
     /// # Errors
-    /// The broker did not receive the answer, and delivers the message again.
+    /// The broker did not receive the settlement, and delivers the message again.
     pub async fn ack(self) -> Result<(), Error> {
         self.settle.settle(Settlement::Ack).await
     }
@@ -36,7 +36,7 @@ impl Delivery {
     /// also move a message that returns too often to the dead letters.
     ///
     /// # Errors
-    /// The broker did not receive the answer, and delivers the message again as well.
+    /// The broker did not receive the settlement, and delivers the message again as well.
     pub async fn requeue(self) -> Result<(), Error> {
         self.settle.settle(Settlement::Requeue).await
     }
@@ -44,7 +44,7 @@ impl Delivery {
     /// Move the message to the dead letters for inspection, because it can never be handled.
     ///
     /// # Errors
-    /// The broker did not receive the answer, and delivers the message again.
+    /// The broker did not receive the settlement, and delivers the message again.
     pub async fn reject(self) -> Result<(), Error> {
         self.settle.settle(Settlement::Reject).await
     }
@@ -68,7 +68,7 @@ pub(crate) trait Settle: Send + Sync + 'static {
     async fn settle(self: Box<Self>, settlement: Settlement) -> Result<(), Error>;
 }
 
-/// How a delivery is settled.
+/// Kind of settlement of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Settlement {
     /// Remove the message.

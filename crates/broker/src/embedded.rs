@@ -71,8 +71,8 @@ impl Broker for Embedded {
 #[derive(Debug)]
 struct EmbeddedQueue {
     state: Mutex<State>,
-    /// One token per ready message, added after it. Whoever acquires a token may take a message,
-    /// so the fairness of the semaphore is that of the subscriptions.
+    /// One token per ready message, added after it. A subscription takes a message after it has
+    /// acquired a token, so subscriptions are served as fairly as waiters of the semaphore.
     tokens: Semaphore,
 }
 
@@ -106,8 +106,8 @@ impl EmbeddedQueue {
         match settlement {
             Settlement::Ack => {}
             Settlement::Requeue => {
-                // At the end: nobody may be able to handle it for a while, and the others should
-                // not wait for it.
+                // At the end, so that the other messages do not wait for one that cannot be
+                // handled at the moment.
                 state.ready.push_back(message);
                 drop(state);
                 self.tokens.add_permits(1);
@@ -131,7 +131,7 @@ struct EmbeddedSubscription {
 #[async_trait]
 impl Subscription for EmbeddedSubscription {
     async fn next(&mut self) -> Result<Delivery, Error> {
-        // Dropping the future releases what it has acquired, and it does not wait any more once
+        // Dropping the future releases what it has acquired, and it does not wait anymore once
         // the message is taken.
         let permit = Arc::clone(&self.prefetch).acquire_owned().await.map_err(|_| Error::Closed)?;
         self.queue.tokens.acquire().await.map_err(|_| Error::Closed)?.forget();
@@ -198,7 +198,7 @@ mod tests {
                 .await
                 .expect("the queue has a message")
                 .expect("a delivery");
-            delivery.reject().await.expect("the answer is accepted");
+            delivery.reject().await.expect("the settlement succeeds");
         }
         assert_eq!(broker.process.state.lock().dead, &messages[1..]);
         let expected = MAX_DEAD_LETTERS as u64;

@@ -38,7 +38,7 @@ pub trait Broker: Send + Sync + 'static {
     /// Check that messages can be published and received.
     ///
     /// # Errors
-    /// They cannot.
+    /// Messages cannot be published or received.
     async fn check(&self) -> Result<(), Error>;
 }
 
@@ -48,7 +48,8 @@ pub trait Broker: Send + Sync + 'static {
 /// can still be settled.
 #[async_trait]
 pub trait Subscription: Send {
-    /// Wait for the next message. While the maximum number of deliveries is unsettled, none comes.
+    /// Wait for the next message. While the maximum number of deliveries is unsettled, no message is
+    /// delivered.
     ///
     /// Cancel-safe: dropping the future neither loses nor holds back a message.
     ///

@@ -1,4 +1,4 @@
-//! Acceptance of videos: everything that the response 202 promises is written in one transaction.
+//! Acceptance of videos: everything that the response 202 guarantees is written in one transaction.
 
 use fail::fail_point;
 use jobs::{JobId, Recipe, State, Transition, UserId, VideoFormat};

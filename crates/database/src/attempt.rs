@@ -32,9 +32,9 @@ pub struct Archive {
     pub size_bytes: u64,
     /// Number of frames in the archive.
     pub frame_count: u64,
-    /// Number of frames that the video promises.
+    /// Expected number of frames.
     pub expected: u64,
-    /// Whether the archive has every frame that the video promises, undamaged.
+    /// Whether the archive contains every expected frame, decoded without error.
     pub complete: bool,
     /// Warnings about the archive, as English sentences.
     pub warnings: Vec<String>,

@@ -1,4 +1,4 @@
-//! Changes of a job's state, each with a line in the job's history.
+//! Changes of a job's state, each with an entry in the job's history.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::job::Job;
 use crate::rows::{job, job_event};
 
 /// Conditional update of one job that applies a [`Transition`]. It has no effect unless the job is
-/// in the state before the transition and meets all further conditions.
+/// in the state before the transition and satisfies all further conditions.
 pub(crate) struct Change {
     id: JobId,
     transition: Transition,
@@ -93,7 +93,7 @@ pub(crate) fn only_if_held(update: UpdateMany<job::Entity>, held: &Job) -> Updat
         .filter(job::Column::LeaseUntil.is_not_null())
 }
 
-/// Append a line to a job's history.
+/// Append an entry to a job's history.
 pub(crate) async fn record(
     on: &impl ConnectionTrait,
     id: JobId,

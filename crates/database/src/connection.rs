@@ -42,7 +42,7 @@ impl Default for Rules {
 #[derive(Debug, Clone)]
 pub struct Database {
     /// Connection for writes. SQLite allows one writer at a time; with a single connection no task
-    /// of this process meets a locked database.
+    /// of this process finds the database locked.
     pub(crate) write: DatabaseConnection,
     /// Connections for reads.
     pub(crate) read: DatabaseConnection,
@@ -186,7 +186,7 @@ async fn connect_sqlite(file: &Path, connections: u32) -> Result<DatabaseConnect
     }
 }
 
-/// Map the timeout of the pool, which retries while no server answers and drops the cause.
+/// Map the timeout of the pool, which retries while no server responds and drops the cause.
 fn connection_error(error: DbErr) -> Error {
     match &error {
         DbErr::Conn(RuntimeErr::SqlxError(cause)) if matches!(**cause, SqlxError::PoolTimedOut) => {

@@ -14,7 +14,7 @@ pub enum Error {
     #[error("the database failed: {0}")]
     Database(DbErr),
     /// No server accepted a connection in time.
-    #[error("no database server answers at this host and port")]
+    #[error("no database server responds at this host and port")]
     Unreachable,
     /// A row holds a value that no version of this program writes.
     #[error("the database holds an invalid value: {0}")]

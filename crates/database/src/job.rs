@@ -36,7 +36,7 @@ pub struct Job {
     pub expires_at: Time,
     /// Number of frames done in the current attempt.
     pub progress_done: u64,
-    /// Number of frames that the video promises.
+    /// Expected number of frames.
     pub progress_expected: Option<u64>,
     /// File name of the video.
     pub filename: String,
@@ -56,7 +56,7 @@ pub struct Job {
     pub zip_size_bytes: Option<u64>,
     /// Number of frames in the archive.
     pub frame_count: Option<u64>,
-    /// Whether the archive has every frame that the video promises, undamaged.
+    /// Whether the archive contains every expected frame, decoded without error.
     pub complete: Option<bool>,
     /// Warnings about the archive, as English sentences.
     pub warnings: Vec<String>,
@@ -77,7 +77,7 @@ impl Job {
         jobs::trace::trace_id(self.traceparent.as_deref()?)
     }
 
-    /// Event that invites workers to the job.
+    /// Event that announces the job to workers.
     pub(crate) fn created_event(&self) -> Event {
         Event::Created(Created {
             job_id: self.id,

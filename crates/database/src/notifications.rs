@@ -71,7 +71,7 @@ impl Database {
         Ok(transaction.commit().await?)
     }
 
-    /// Take at most `limit` notifications that are due. The caller has to send them within `hold`;
+    /// Reserve at most `limit` notifications that are due and return them. The caller has to send them within `hold`;
     /// after that they are due again.
     pub async fn take_notifications(
         &self,

@@ -63,7 +63,7 @@ impl Database {
         insert(on, message, job.traceparent.as_deref(), due).await
     }
 
-    /// Take at most `limit` messages that are due, oldest first. The caller has to publish them
+    /// Reserve at most `limit` messages that are due and return them, oldest first. The caller has to publish them
     /// within `hold`; after that they are due again.
     pub async fn take_outgoing(&self, limit: u64, hold: Duration) -> Result<Vec<Outgoing>, Error> {
         let now = self.now();

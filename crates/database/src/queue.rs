@@ -12,8 +12,8 @@ use crate::job::Job;
 use crate::rows::job;
 
 impl Database {
-    /// Apply a change at the time `now`, after which the job waits for a worker, and invite workers
-    /// at `due`. Return the changed job; `None` if the change had no effect.
+    /// Apply a change at the time `now`, after which the job waits for a worker, and announce the
+    /// job to workers at `due`. Return the changed job; `None` if the change had no effect.
     pub(crate) async fn enqueue(
         &self,
         on: &impl ConnectionTrait,
@@ -26,13 +26,13 @@ impl Database {
         let Some(job) = change.apply(on, |_| metadata, now).await? else {
             return Ok(None);
         };
-        self.invite_workers(on, &job, due).await?;
+        self.write_created_message(on, &job, due).await?;
         Ok(Some(job))
     }
 
-    /// Write a message that invites workers to a job into the outbox, due at `due`. Redundant
-    /// invitations are harmless, because only one claim succeeds.
-    pub(crate) async fn invite_workers(
+    /// Write a message that announces a job to workers into the outbox, due at `due`. Repeated
+    /// messages are harmless, because only one claim succeeds.
+    pub(crate) async fn write_created_message(
         &self,
         on: &impl ConnectionTrait,
         job: &Job,

@@ -10,10 +10,10 @@ use crate::error::Error;
 use crate::job::Job;
 use crate::rows::{job, job_event};
 
-/// Line of a job's history.
+/// Entry of a job's history.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HistoryEntry {
-    /// State before the change; `None` in the first line.
+    /// State before the change; `None` in the first entry.
     pub old_state: Option<State>,
     /// State after the change.
     pub new_state: State,
@@ -26,9 +26,9 @@ pub struct HistoryEntry {
 /// Part of the list of a user's jobs.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Page {
-    /// Only jobs in this state.
+    /// State of the jobs; all states if `None`.
     pub state: Option<State>,
-    /// Only jobs created before this one.
+    /// Job before which the listed ones were created.
     pub older_than: Option<JobId>,
     /// Maximum number of jobs.
     pub limit: u64,
@@ -62,7 +62,7 @@ impl Database {
         rows.into_iter().map(Job::try_from).collect()
     }
 
-    /// History of a job, oldest line first.
+    /// History of a job, oldest entry first.
     pub async fn history(&self, id: JobId) -> Result<Vec<HistoryEntry>, Error> {
         let rows = job_event::Entity::find()
             .filter(job_event::Column::JobId.eq(id.0))

@@ -58,7 +58,7 @@ impl Database {
         self.release_holds().await
     }
 
-    /// Let all leases expire.
+    /// Expire all leases.
     pub(crate) async fn expire_leases(&self) -> Result<(), Error> {
         job::Entity::update_many()
             .col_expr(job::Column::LeaseUntil, Expr::value(self.now() - Duration::from_secs(1)))
@@ -92,10 +92,10 @@ impl Database {
         Ok(())
     }
 
-    /// Publish invitations again for jobs that have been waiting for at least `waited` without a
-    /// message in the outbox. To be called when the queue of the broker is empty, because the
+    /// Publish `job.created` messages again for jobs that have been waiting for at least `waited`
+    /// without a message in the outbox. To be called when the queue of the broker is empty, because the
     /// broker may have lost their messages. Return the number of jobs.
-    pub async fn republish_invitations(&self, waited: Duration) -> Result<u64, Error> {
+    pub async fn republish_created(&self, waited: Duration) -> Result<u64, Error> {
         let (transaction, now) = (self.begin().await?, self.now());
         let before = now - waited;
         let waiting = Condition::any()
@@ -107,7 +107,7 @@ impl Database {
             .filter(waiting);
         let jobs = without_message(query, &transaction).await?;
         for job in &jobs {
-            self.invite_workers(&transaction, job, now).await?;
+            self.write_created_message(&transaction, job, now).await?;
         }
         self.commit_republished(transaction, jobs.len()).await
     }

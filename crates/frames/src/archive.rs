@@ -4,7 +4,7 @@
 //! final size and CRC in its local header: some readers reject stored entries with a data
 //! descriptor. [`ZipWriter`] fills them in after the data, for which it seeks back; a [`Window`]
 //! over the current entry makes that possible on a stream. Times and attributes are fixed, so the
-//! same entries always give the same bytes.
+//! same entries always produce the same bytes.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Cursor, Seek, SeekFrom, Write};

@@ -18,7 +18,7 @@ pub(crate) struct SelectedFrame {
     pub time: i64,
     /// Ticks for which the frame is selected.
     pub ticks: Vec<i64>,
-    /// Whether the decoder met errors in the frame, or in one that it may refer to.
+    /// Whether the decoder reported errors in the frame, or in one that it may refer to.
     pub has_errors: bool,
 }
 
@@ -33,21 +33,21 @@ pub(crate) struct SpanReport {
     pub damaged: Option<(i64, i64)>,
 }
 
-/// How a pass reacts to the unexpected.
+/// Reaction of a pass to errors and unexpected frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Strictness {
-    /// It ends at the first error, and at the first frame that the timestamps did not promise.
+    /// End at the first error, and at the first frame that the timestamps did not predict.
     Exact,
-    /// It ends at the first error.
+    /// End at the first error.
     ErrorFree,
-    /// It continues, and reports what is damaged.
+    /// Continue, and report what is damaged.
     Lenient,
 }
 
-/// Why a pass over a span ended early.
+/// Reason why a pass over a span ended early.
 pub(crate) enum PassError {
-    /// Something was not as the timestamps promised. The span has to be decoded again, with no
-    /// packet left out, from this tick on.
+    /// The result contradicts the timestamps of the packets. The span has to be decoded again,
+    /// with no packet left out, from this tick on.
     Retry(Option<i64>),
     /// The extraction has failed.
     Fatal(Error),
@@ -79,7 +79,7 @@ pub(crate) struct Pass<'a> {
     /// Whether `wanted` has included every wanted frame so far.
     certain: bool,
     strictness: Strictness,
-    /// Whether an error was met that later frames may refer to.
+    /// Whether an earlier frame had an error that later frames may inherit.
     after_error: bool,
     /// First frame of the span, until a frame is selected.
     first: Option<DecodedFrame>,
@@ -222,7 +222,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Emit a frame for those of its ticks for which it is certainly the right one.
+    /// Emit a frame for those of its ticks for which it is certainly correct.
     fn select(
         &mut self,
         frame: DecodedFrame,
@@ -243,7 +243,9 @@ impl<'a> Pass<'a> {
         }
         let DecodedFrame { frame, time, tick, has_errors } = frame;
         let ticks: Vec<i64> = ticks
-            .filter(|n| self.strictness == Strictness::Exact || self.is_right_frame(*n, time, tick))
+            .filter(|n| {
+                self.strictness == Strictness::Exact || self.is_correct_frame(*n, time, tick)
+            })
             .collect();
         if !ticks.is_empty() {
             emit(SelectedFrame { frame, time, ticks, has_errors })?;
@@ -252,16 +254,16 @@ impl<'a> Pass<'a> {
     }
 
     /// Whether a frame may be selected for tick `n` although later frames before it may be lost: if
-    /// the planner promised it, or if it lies in the same interval.
-    fn is_right_frame(&mut self, n: i64, time: i64, tick: i64) -> bool {
+    /// the planner predicted it, or if it lies in the same interval.
+    fn is_correct_frame(&mut self, n: i64, time: i64, tick: i64) -> bool {
         while self.wanted.front().is_some_and(|wanted| wanted.ticks.end <= n) {
             self.wanted.pop_front();
         }
-        let promised = self
+        let predicted = self
             .wanted
             .front()
             .is_some_and(|wanted| wanted.ticks.contains(&n) && wanted.time == time);
-        promised || tick == n || (!self.certain && self.report.damaged.is_none())
+        predicted || tick == n || (!self.certain && self.report.damaged.is_none())
     }
 
     /// Handle an error at `time`, if that is known.

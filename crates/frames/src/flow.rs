@@ -2,8 +2,8 @@
 //! length.
 //!
 //! Packets are read ahead only as far as decoders can use them, and frames are encoded ahead only
-//! as far as the archive can take them. The span whose frames are next in the archive is never
-//! blocked, so the steps cannot wait for each other in a circle.
+//! as far as the archive can accept them. The span whose frames are next in the archive is never
+//! blocked, so the steps cannot deadlock.
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
@@ -87,7 +87,7 @@ impl Flow {
         Ok(())
     }
 
-    /// A span of `bytes` was decoded.
+    /// Record that a span of `bytes` was decoded.
     pub(crate) fn span_decoded(&self, bytes: usize) {
         let mut state = self.state.lock();
         state.pending_spans -= 1;
@@ -96,7 +96,7 @@ impl Flow {
         self.changed.notify_all();
     }
 
-    /// All packets were read.
+    /// Record that all packets were read.
     pub(crate) fn set_all_read(&self) {
         self.state.lock().all_read = true;
     }
@@ -131,25 +131,25 @@ impl Flow {
             .map(drop)
     }
 
-    /// A frame of `bytes` was encoded.
+    /// Record that a frame of `bytes` was encoded.
     pub(crate) fn frame_encoded(&self, bytes: usize) {
         self.state.lock().encoded_bytes += bytes;
     }
 
-    /// A frame of `bytes` was written.
+    /// Record that a frame of `bytes` was written.
     pub(crate) fn frame_written(&self, bytes: usize) {
         self.state.lock().encoded_bytes -= bytes;
         self.changed.notify_all();
     }
 
-    /// Frames of `span` are written next.
+    /// Set the span whose frames are written next.
     pub(crate) fn set_current_span(&self, span: u64) {
         self.state.lock().current_span = span;
         self.changed.notify_all();
     }
 }
 
-/// Another step has failed. [`Flow::take_error`] returns its error.
+/// Error of a step that ends because another one failed. [`Flow::take_error`] returns the cause.
 #[derive(Debug)]
 pub(crate) struct Aborted;
 

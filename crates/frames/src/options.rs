@@ -11,7 +11,7 @@ use crate::limits::{Limits, Stop};
 /// Options of an extraction.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Which frames, in what form.
+    /// Frames to extract, and their form.
     pub recipe: Recipe,
     /// Effort spent on compressing the frames.
     pub compression: Compression,
@@ -21,7 +21,7 @@ pub struct Options {
     pub threads: NonZeroUsize,
     /// Switch and deadline that end the extraction early.
     pub stop: Stop,
-    /// How much of the video is decoded.
+    /// Part of the video that is decoded.
     pub decoding: Decoding,
 }
 
@@ -39,7 +39,7 @@ impl Default for Options {
     }
 }
 
-/// How much of a video is decoded. The resulting frames are the same.
+/// Part of a video that is decoded. The resulting frames are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Decoding {
     /// The selected frames and those that they depend on.
@@ -63,7 +63,7 @@ pub struct Progress {
 pub struct Report {
     /// Number of frames in the archive.
     pub frames: u64,
-    /// Number of frames that the video promises.
+    /// Expected number of frames, from the timestamps and the duration of the video.
     pub expected: u64,
     /// Whether every expected frame is in the archive and was decoded without error.
     pub complete: bool,

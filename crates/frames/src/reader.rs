@@ -40,9 +40,9 @@ pub(crate) struct ReadSummary {
     pub warnings: Vec<String>,
 }
 
-/// Why reading ended early.
+/// Reason why reading ended early.
 enum ReadFailure {
-    /// Another step has failed, and its error is in the flow.
+    /// Another step has failed. The flow holds its error.
     Aborted,
     Error(Error),
 }

@@ -82,7 +82,7 @@ impl<'a, 'scope> SpanTask<'a, 'scope> {
     }
 
     /// Decode a span that is held as a whole: first only the packets that are needed, and if
-    /// anything is not as promised, again in full.
+    /// the result contradicts the plan, all of them.
     ///
     /// Frame threads conceal damage differently from run to run, and state that a used decoder
     /// keeps can affect its output. The second pass uses a new decoder on one thread, so that the

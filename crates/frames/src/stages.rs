@@ -64,7 +64,7 @@ impl Clip {
         StreamContext { info: &self.info, instants, limits, stop, timing: &self.timing }
     }
 
-    /// Plan `packets`, which stand for those of the clip.
+    /// Plan `packets`, which represent those of the clip.
     fn chunks<P: Clone>(&self, packets: impl Iterator<Item = P>) -> Vec<Chunk<P>> {
         let context = self.context();
         let mut planner = Planner::new(context.instants, self.info.time_base, true);

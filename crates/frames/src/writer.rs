@@ -19,7 +19,7 @@ use crate::options::Report;
 use crate::reader::ReadSummary;
 use crate::span::{EncodedFrame, WriterMessage};
 
-/// Facts about an extraction that the manifest states besides the frames.
+/// Facts about an extraction that the manifest states in addition to the frames.
 pub(crate) struct ManifestInput {
     pub recipe: Recipe,
     pub compression: Compression,

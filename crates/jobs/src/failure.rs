@@ -7,14 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::language::Language;
 
-/// Use of another attempt at the same video. The retry policy turns it into pauses and limits.
+/// Usefulness of another attempt at the same video. [`RetryPolicy`](crate::retry::RetryPolicy)
+/// derives pauses and limits from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
     /// Every attempt would fail in the same way.
     Never,
     /// The video itself may be the cause, so only a few attempts are made.
     Limited,
-    /// The cause lies outside of the video and may pass.
+    /// The cause is not the video and may be temporary.
     Full,
 }
 
@@ -40,7 +41,7 @@ macro_rules! failure_codes {
                 match self { $(Self::$variant => $name,)* }
             }
 
-            /// Use of another attempt at the same video.
+            /// Usefulness of another attempt at the same video.
             #[must_use]
             pub const fn retry(self) -> Retry {
                 match self { $(Self::$variant => Retry::$retry,)* }
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn user_messages_name_frames_and_not_pictures() {
+    fn user_messages_use_frame_as_the_only_term() {
         for code in FailureCode::ALL {
             for language in [Language::Pt, Language::En] {
                 let message = code.user_message(language);

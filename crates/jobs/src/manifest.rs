@@ -30,9 +30,9 @@ pub struct Manifest {
     pub recipe: Recipe,
     /// Compression of PNG frames.
     pub compression: Compression,
-    /// Whether every frame that the video promises is in the archive and was decoded without error.
+    /// Whether every expected frame is in the archive and was decoded without error.
     pub complete: bool,
-    /// Number of frames that the video promises.
+    /// Expected number of frames, from the timestamps and the duration of the video.
     pub expected: u64,
     /// Number of frames in the archive.
     pub written: u64,

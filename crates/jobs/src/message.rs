@@ -1,5 +1,5 @@
 //! Messages between processes about a job, in JSON. They only announce what the database has
-//! recorded; a reader takes the state of the job from there.
+//! recorded; readers load the state of the job from the database.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -125,7 +125,7 @@ pub struct Completed {
     pub zip_size_bytes: u64,
     /// Number of frames in the archive.
     pub frame_count: u64,
-    /// Whether the archive has every frame that the video promises, undamaged.
+    /// Whether the archive contains every expected frame, decoded without error.
     pub complete: bool,
     /// Duration of the successful attempt, in seconds.
     pub processing_time_seconds: f64,

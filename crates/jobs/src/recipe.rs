@@ -1,7 +1,7 @@
-//! Recipe of a job: which frames of a video, in what form.
+//! Recipe of a job: the frames to extract, and their form.
 //!
-//! A recipe is validated when it is parsed, so every value of these types can be carried out. It
-//! travels with its job from the command line or the HTTP API through the database row, the message
+//! A recipe is validated when it is parsed, so every value of these types can be executed. It
+//! is passed with its job from the command line or the HTTP API through the database row, the message
 //! and the cell to the frame engine, which writes it into the manifest.
 
 use std::fmt;
@@ -11,17 +11,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::ratio::Ratio;
 
-/// Which frames of a video, in what form. The default is one PNG per second.
+/// Frames to extract from a video, and their form. The default is one PNG per second.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Recipe {
-    /// Which frames.
+    /// Selection of the frames.
     pub select: Selection,
     /// Form of each frame.
     pub image: Image,
 }
 
-/// Which frames of a video.
+/// Selection of frames.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Selection {
@@ -59,7 +59,7 @@ pub enum ImageFormat {
 ///
 /// In JSON it is a number of seconds or a string: `1`, `0.5`, `"1/3"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Written", into = "Written")]
+#[serde(try_from = "IntervalJson", into = "IntervalJson")]
 pub struct Interval(Ratio);
 
 impl Interval {
@@ -120,7 +120,7 @@ fn greatest_common_divisor(a: i64, b: i64) -> i64 {
     if b == 0 { a } else { greatest_common_divisor(b, a % b) }
 }
 
-/// Why a text is not an [`Interval`].
+/// Reason why a text is not an [`Interval`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidInterval {
     /// Not a number, zero or negative.
@@ -137,26 +137,26 @@ pub enum InvalidInterval {
 /// JSON form of an interval.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
-enum Written {
+enum IntervalJson {
     Whole(u32),
     Decimal(f64),
     Text(String),
 }
 
-impl TryFrom<Written> for Interval {
+impl TryFrom<IntervalJson> for Interval {
     type Error = InvalidInterval;
 
-    fn try_from(written: Written) -> Result<Self, InvalidInterval> {
+    fn try_from(written: IntervalJson) -> Result<Self, InvalidInterval> {
         match written {
-            Written::Whole(seconds) => seconds.to_string().parse(),
+            IntervalJson::Whole(seconds) => seconds.to_string().parse(),
             // The shortest text that reads back as the same number, as it was written.
-            Written::Decimal(seconds) => seconds.to_string().parse(),
-            Written::Text(text) => text.parse(),
+            IntervalJson::Decimal(seconds) => seconds.to_string().parse(),
+            IntervalJson::Text(text) => text.parse(),
         }
     }
 }
 
-impl From<Interval> for Written {
+impl From<Interval> for IntervalJson {
     fn from(interval: Interval) -> Self {
         match (u32::try_from(interval.0.num), interval.0.den) {
             (Ok(seconds), 1) => Self::Whole(seconds),
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_recipes_that_cannot_be_carried_out() {
+    fn rejects_invalid_recipes() {
         for json in [
             r#"{"select":{"every":0}}"#,
             r#"{"select":{"every":-1.5}}"#,

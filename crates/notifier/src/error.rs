@@ -1,6 +1,6 @@
 //! Error of a mail.
 
-/// Why a mail was not sent, in plain text for the operator.
+/// Reason why a mail was not sent, in plain text for the operator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {

@@ -85,7 +85,7 @@ impl Mail {
         Ok(Self { id, message })
     }
 
-    /// ID of the mail, the same in every attempt.
+    /// Id of the mail, the same in every attempt.
     #[must_use]
     pub fn id(&self) -> Uuid {
         self.id

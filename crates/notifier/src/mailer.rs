@@ -1,4 +1,4 @@
-//! Interface of the ways to send mails.
+//! Interface of the mailers.
 
 use async_trait::async_trait;
 

@@ -35,7 +35,7 @@ pub(crate) struct OutcomeListener {
 
 impl OutcomeListener {
     /// Record outcomes; never returns. The future may be dropped at any time: the broker delivers
-    /// unanswered messages again, and recording an outcome twice is harmless.
+    /// unsettled messages again, and recording an outcome twice is harmless.
     pub(crate) async fn run(&self) {
         let mut failures = 0;
         loop {
@@ -61,7 +61,7 @@ impl OutcomeListener {
         }
     }
 
-    /// Record one outcome and answer its message. Errors are the broker's.
+    /// Record one outcome and settle its message. Errors are the broker's.
     pub(crate) async fn record(&self, delivery: Delivery) -> Result<(), Error> {
         let event = &delivery.message.event;
         let span = info_span!(

@@ -381,7 +381,7 @@ async fn an_outcome_stays_in_the_queue_until_it_is_recorded() {
             .await
             .expect("a message in time")
             .expect("a message");
-        notifier.listener.record(delivery).await.expect("an answer");
+        notifier.listener.record(delivery).await.expect("the settlement succeeds");
         assert_eq!(broker.message_count(Queue::Notification).await.expect("the queue"), left);
         database.migrate().await.expect("a schema");
     }

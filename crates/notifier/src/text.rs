@@ -7,8 +7,8 @@ use database::users::User;
 use jobs::video::MAX_FILENAME_CHARS;
 use jobs::{FailureCode, Language, State, Time};
 
-/// Maximum length of a name in a mail, in characters. Anyone can register with somebody else's
-/// address; a longer name could carry a message to its owner.
+/// Maximum length of a name in a mail, in characters. Anyone can register with the address of
+/// another person; a longer name could contain a message to that person.
 const MAX_NAME: usize = 60;
 
 /// Maximum number of warnings in a mail. The manifest in the archive has all of them.
@@ -27,7 +27,7 @@ pub(crate) struct MailText {
     pub(crate) html: String,
 }
 
-/// Why there is no text for a mail. Another attempt would fail in the same way.
+/// Reason why there is no text for a mail. Another attempt would fail in the same way.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TextError {
     /// The mail would offer an archive that is deleted.

@@ -189,7 +189,7 @@ impl Read for Reader {
 }
 
 impl Seek for Reader {
-    /// Like that of a file: a position past the end is valid, and nothing can be read there.
+    /// Seek as in a file: a position past the end is valid, and nothing can be read there.
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let position = match to {
             SeekFrom::Start(position) => Some(position),

@@ -12,7 +12,7 @@ pub enum RequestedRange {
     Whole,
     /// These bytes: a non-empty range within the object.
     Part(Range<u64>),
-    /// Bytes that the object does not have: the answer is the status 416 with
+    /// Bytes that the object does not have: the response has the status 416 and
     /// [`unsatisfied_content_range`].
     Unsatisfiable,
 }

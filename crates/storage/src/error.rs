@@ -12,13 +12,13 @@ pub enum Error {
     /// The object does not exist.
     #[error("{key} does not exist in the storage")]
     NotFound {
-        /// Its key.
+        /// Key of the object.
         key: Key,
     },
     /// The object does not have all the requested bytes.
     #[error("{key} has {size} bytes; the range {}..{} is not within them", range.start, range.end)]
     OutOfRange {
-        /// Its key.
+        /// Key of the object.
         key: Key,
         /// Requested bytes.
         range: Range<u64>,
@@ -37,7 +37,7 @@ pub enum Error {
     /// The object exceeds the maximum size of the storage.
     #[error("{key} exceeds {limit} bytes, the maximum size of an object: split it")]
     TooLarge {
-        /// Its key.
+        /// Key of the object.
         key: Key,
         /// Maximum size in bytes.
         limit: u64,
@@ -45,7 +45,7 @@ pub enum Error {
     /// A setting is invalid.
     #[error("{setting} {problem}")]
     Setting {
-        /// Its name.
+        /// Name of the setting.
         setting: &'static str,
         /// Predicate of the message: `is ...`.
         problem: String,
@@ -53,7 +53,7 @@ pub enum Error {
     /// The key that signs links is too short.
     #[error("the key that signs links has {length} bytes: use at least {minimum} random ones")]
     WeakSigningKey {
-        /// Its length in bytes.
+        /// Length of the key in bytes.
         length: usize,
         /// Minimum length in bytes.
         minimum: usize,
@@ -91,7 +91,7 @@ impl Error {
     }
 }
 
-/// For synchronous readers and writers. [`io::Error::downcast`] restores the original error.
+/// Conversion for synchronous readers and writers. [`io::Error::downcast`] restores the original error.
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match error {

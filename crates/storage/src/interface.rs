@@ -55,7 +55,7 @@ pub trait Storage: Send + Sync + 'static {
     /// objects created or deleted meanwhile may be missing or included, all others are included.
     async fn list(&self, prefix: &str, after: Option<&Key>) -> Result<Vec<Object>, Error>;
 
-    /// Return a link from which anybody can download the object as `filename` for a limited time:
+    /// Return a link from which anyone can download the object as `filename` for a limited time:
     /// a URL, or the absolute path of one on this service. The object need not exist. The limit of
     /// `valid_for` is seven days, which is what S3 signs (Amazon S3 user guide, "Sharing objects
     /// with presigned URLs").

@@ -22,7 +22,7 @@ pub(crate) struct Memory {
 #[derive(Default)]
 struct State {
     objects: BTreeMap<Key, (Object, Bytes)>,
-    /// Uploads in progress, by a number of their own.
+    /// Uploads in progress, by their numbers.
     uploads: BTreeMap<u64, Unfinished>,
     next_upload: u64,
     reads: Vec<Range<u64>>,

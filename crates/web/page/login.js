@@ -74,8 +74,8 @@ function introduction() {
   const frames = Array.from({ length: 12 }, (_, second) =>
     h('i', { 'data-time': `0:${String(second).padStart(2, '0')}.467` }));
   return h('div', { class: 'introduction' },
-    h('h1', { tabindex: -1 }, t('statement')),
-    h('p', {}, t('promise')),
+    h('h1', { tabindex: -1 }, t('tagline')),
+    h('p', {}, t('tagline_details')),
     h('div', { class: 'introduction-frames', 'aria-hidden': 'true' }, frames));
 }
 

@@ -80,7 +80,7 @@ skipLink.addEventListener('click', (event) => {
 });
 addEventListener('hashchange', () => showView());
 sessionEvents.addEventListener('change', ({ detail: { expired } }) => {
-  // Uploads of one user must not go on as those of another.
+  // Uploads of one user must not continue as those of another.
   cancelAll();
   if (user()) {
     history.replaceState(null, '', requestedHash ?? '#/');

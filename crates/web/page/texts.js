@@ -14,13 +14,13 @@ const TEXTS = {
   language: ['Idioma', 'Language'],
   logout: ['Sair', 'Log out'],
   videos: ['Seus vídeos', 'Your videos'],
-  statement: [
+  tagline: [
     'Envie um vídeo. Receba um quadro por segundo.',
     'Upload a video. Get one frame per second.',
   ],
-  promise: [
+  tagline_details: [
     'Um ZIP com quadros em PNG, sem perda e com o tempo exato. Se faltar algum, avisamos.',
-    'One ZIP of lossless PNG frames with exact timestamps. We tell you if any is missing.',
+    'One ZIP of lossless PNG frames with exact timestamps. Missing frames are listed.',
   ],
   login: ['Entrar', 'Log in'],
   register: ['Criar conta', 'Create account'],
@@ -56,7 +56,7 @@ const TEXTS = {
   ],
   upload_storing: ['Verificando…', 'Checking…'],
   upload_received: ['Recebido', 'Received'],
-  upload_cancelled: ['Cancelado', 'Cancelled'],
+  upload_canceled: ['Cancelado', 'Canceled'],
   cancel: ['Cancelar', 'Cancel'],
   retry: ['Tentar de novo', 'Try again'],
   dismiss: ['Dispensar', 'Dismiss'],
@@ -79,14 +79,14 @@ const TEXTS = {
   filter_PROCESSING: ['Em processamento', 'Processing'],
   filter_DONE: ['Prontos', 'Done'],
   filter_FAILED: ['Com falha', 'Failed'],
-  filter_CANCELLED: ['Cancelados', 'Cancelled'],
+  filter_CANCELLED: ['Cancelados', 'Canceled'],
   filter_EXPIRED: ['Expirados', 'Expired'],
   UPLOADED: ['Enviado', 'Uploaded'],
   QUEUED: ['Na fila', 'Queued'],
   PROCESSING: ['Processando', 'Processing'],
   DONE: ['Pronto', 'Done'],
   FAILED: ['Falhou', 'Failed'],
-  CANCELLED: ['Cancelado', 'Cancelled'],
+  CANCELLED: ['Cancelado', 'Canceled'],
   EXPIRED: ['Expirado', 'Expired'],
   INCOMPLETE: ['Incompleto', 'Incomplete'],
   no_videos: ['Nenhum vídeo ainda', 'No videos yet'],
@@ -123,9 +123,9 @@ const TEXTS = {
   ],
   cancel_no: ['Continuar processando', 'Keep processing'],
   job_deleted: [({ name }) => `“${name}” foi excluído.`, ({ name }) => `“${name}” was deleted.`],
-  job_cancelled: [
+  job_canceled: [
     ({ name }) => `“${name}” foi cancelado.`,
-    ({ name }) => `“${name}” was cancelled.`,
+    ({ name }) => `“${name}” was canceled.`,
   ],
   status_of: [
     ({ name, status }) => `${name}: ${status}`,

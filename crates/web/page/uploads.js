@@ -13,7 +13,7 @@ const SPEED_INTERVAL = 200;
 
 /**
  * All uploads on the panel, oldest first. The state is one of `waiting`, `sending`, `storing`,
- * `received`, `cancelled`, `failed` (a retry may help) and `rejected` (it cannot).
+ * `received`, `canceled`, `failed` (a retry may help) and `rejected` (it cannot).
  */
 export const uploads = [];
 
@@ -56,7 +56,7 @@ export async function addFiles(files) {
   startNext();
 }
 
-/** Return a function that gives the reason for a rejection in the current language, or null. */
+/** Return a function that returns the reason for a rejection in the current language, or null. */
 function rejectionText(file, { suffixes, max_video_bytes: maximum }) {
   const name = file.name.toLowerCase();
   if (!suffixes.some((suffix) => name.endsWith(suffix))) {
@@ -75,12 +75,12 @@ function newIdempotencyKey() {
 
 /** Cancel an upload. */
 export function cancel(upload) {
-  upload.state = 'cancelled';
+  upload.state = 'canceled';
   upload.request?.abort();
   startNext();
 }
 
-/** Try an upload again that failed or was cancelled. */
+/** Try an upload again that failed or was canceled. */
 export function retry(upload) {
   Object.assign(upload, {
     state: 'waiting',
@@ -126,7 +126,7 @@ async function send(upload) {
     Object.assign(upload, { state: 'received', jobId, sentBytes: upload.file.size });
     uploadEvents.dispatchEvent(new Event('received'));
   } catch (error) {
-    if (upload.state === 'cancelled') return;
+    if (upload.state === 'canceled') return;
     // The job of this key was deleted; a retry is meant to add a new one.
     if (error.code === 'IDEMPOTENCY_KEY_USED') upload.key = newIdempotencyKey();
     const state = [413, 415, 422].includes(error.status) ? 'rejected' : 'failed';

@@ -25,7 +25,7 @@ export class FrameViewer {
   /**
    * Open the viewer. `source` has the listed `frames`, the number of all frames (`written`),
    * whether some are not listed yet (`hasMore`), and `loadMore()`. `openedByLink` means that the
-   * previous history entry is the page behind the dialog.
+   * previous history entry is the page below the dialog.
    */
   constructor(jobId, source, { openedByLink, onClose }) {
     this.#jobId = jobId;

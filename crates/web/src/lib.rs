@@ -111,7 +111,7 @@ impl Asset {
     }
 }
 
-/// First eight bytes of a hash in hexadecimal, which is enough to tell versions apart.
+/// First eight bytes of a hash in hexadecimal, which is enough to distinguish versions.
 fn short_hash(hash: &[u8]) -> String {
     let head = hash.iter().take(8).fold(0_u64, |head, byte| head << 8 | u64::from(*byte));
     format!("{head:016x}")
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_call_a_frame_a_frame() {
+    fn texts_use_frame_as_the_only_term() {
         let texts = include_str!("../page/texts.js").to_lowercase();
         for word in ["picture", "image", "imagen"] {
             assert!(!texts.contains(word), "{word} instead of frame or quadro");

@@ -10,7 +10,7 @@ use storage::{Object, Storage, Upload};
 
 use crate::progress::SharedProgress;
 
-/// What an attempt reads and writes.
+/// Input and output of an attempt.
 pub(crate) struct AttemptIo {
     pub storage: Arc<dyn Storage>,
     pub video: Object,
@@ -37,7 +37,7 @@ pub(crate) struct ExtractedArchive {
     pub upload: Box<dyn Upload>,
 }
 
-/// Why an attempt produced no archive.
+/// Reason why an attempt produced no archive.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct AttemptError {
@@ -52,7 +52,7 @@ impl AttemptError {
         Self { code, message: message.into() }
     }
 
-    /// An error of the storage. `message` says what could not be done.
+    /// An error of the storage. `message` describes the operation that failed.
     pub(crate) fn storage(message: &str, error: &storage::Error) -> Self {
         Self::new(FailureCode::StorageError, format!("{message}: {error}"))
     }

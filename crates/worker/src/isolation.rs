@@ -10,12 +10,12 @@ use crate::attempt_io::{AttemptError, AttemptIo, AttemptLimits, ExtractedArchive
 use crate::cell::Cells;
 use crate::engine;
 
-/// Where the frame engine runs.
+/// Process in which the frame engine runs.
 #[derive(Debug, Clone)]
 pub enum Isolation {
-    /// In a process without privileges for each attempt.
+    /// A process without privileges for each attempt.
     Cell(Cells),
-    /// In the worker's process: a video that crashes a decoder crashes the worker. For systems
+    /// The worker's process: a video that crashes a decoder crashes the worker. For systems
     /// without cells, and for debugging.
     None,
 }

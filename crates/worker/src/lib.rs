@@ -1,4 +1,4 @@
-//! Worker: turns the video of one job into an archive, and maintains what jobs leave behind.
+//! Worker: turns the video of one job into an archive, and cleans up after jobs.
 //!
 //! [`Worker`] receives messages from the broker, claims the job of each and runs an attempt: the
 //! frame engine in a [`cell`], while the lease on the job is renewed. [`relay`] publishes the

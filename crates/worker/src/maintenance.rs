@@ -92,10 +92,11 @@ impl Maintenance {
         Ok(())
     }
 
-    /// Publish messages again that the broker lost. Only an empty queue can have lost one.
+    /// Publish messages again that the broker may have lost. A queue that is not empty is skipped,
+    /// because it may still hold the messages of all waiting jobs.
     pub async fn republish(&self) -> Result<(), Error> {
         if self.broker.message_count(Queue::Process).await? == 0 {
-            let jobs = self.database.republish_invitations(self.settings.lost_after).await?;
+            let jobs = self.database.republish_created(self.settings.lost_after).await?;
             if jobs > 0 {
                 info!(jobs, "jobs waited without a message; their messages are published again");
             }

@@ -15,7 +15,7 @@ use crate::background::log_error;
 
 /// Maximum number of messages in a batch.
 const BATCH: u64 = 100;
-/// Time for publishing a batch. Afterwards another relay may take its messages.
+/// Time for publishing a batch. Afterwards another relay may claim its messages.
 const HOLD: Duration = Duration::from_mins(1);
 /// Maximum time until the broker confirms a message.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
@@ -85,7 +85,7 @@ async fn publish_batch(
     Ok(count)
 }
 
-/// Publish one message in a span of its own. Its receiver continues the trace from that span.
+/// Publish one message in its own span, from which its receiver continues the trace.
 async fn publish(
     broker: &dyn Broker,
     row: outbox::Outgoing,

@@ -21,7 +21,7 @@ pub struct Settings {
     pub archive_bytes: u64,
     /// Maximum memory of a cell, in bytes.
     pub memory_bytes: u64,
-    /// Where attempts run.
+    /// Process in which attempts run.
     pub isolation: Isolation,
     /// Time for running jobs to finish when the worker stops.
     pub grace: Duration,

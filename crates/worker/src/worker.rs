@@ -1,4 +1,4 @@
-//! Takes jobs from the broker and runs their attempts.
+//! Worker: receives jobs from the broker and runs their attempts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,19 +104,19 @@ impl Worker {
         }
     }
 
-    /// Claim the job of a message, run an attempt and answer the message.
+    /// Claim the job of a message, run an attempt and settle the message.
     async fn handle(&self, delivery: Delivery, shutdown: &CancellationToken) {
         let id = delivery.message.event.job_id();
         let claim = match self.database.claim(id, &self.settings.name).await {
             Ok(Some(claim)) => claim,
-            Ok(None) => return log_answer(delivery.ack().await),
+            Ok(None) => return log_settlement_error(delivery.ack().await),
             Err(error) => {
                 warn!(job_id = %id, %error, "cannot claim the job; its message is requeued");
                 tokio::select! {
                     () = shutdown.cancelled() => {}
                     () = tokio::time::sleep(CLAIM_RETRY) => {}
                 }
-                return log_answer(delivery.requeue().await);
+                return log_settlement_error(delivery.requeue().await);
             }
         };
         let job = &claim.job;
@@ -137,7 +137,7 @@ impl Worker {
             settings: &self.settings,
             claim: &claim,
         };
-        log_answer(match attempt.run(shutdown).instrument(span).await {
+        log_settlement_error(match attempt.run(shutdown).instrument(span).await {
             // Rejected messages go to the dead letters.
             AttemptOutcome::Failed => delivery.reject().await,
             // The database has a new message for the next attempt, if there is one.
@@ -158,10 +158,10 @@ async fn next_task(
     Ok(Task { delivery: subscription.next().await?, slot })
 }
 
-/// Log an answer that did not reach the broker. The broker delivers the message again, and the
-/// claim finds that nothing is left to do.
-fn log_answer(result: Result<(), broker::Error>) {
+/// Log the error of a settlement. The broker delivers the message again, and no claim is possible
+/// then.
+fn log_settlement_error(result: Result<(), broker::Error>) {
     if let Err(error) = result {
-        info!(%error, "cannot answer the message; the broker will deliver it again");
+        info!(%error, "cannot settle the message; the broker will deliver it again");
     }
 }

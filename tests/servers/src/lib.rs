@@ -1,6 +1,6 @@
 //! Real servers for tests, started and stopped by the tests themselves.
 //!
-//! Each server listens on free loopback ports and has a temporary directory of its own. It ends,
+//! Each server listens on free loopback ports and has its own temporary directory. It ends,
 //! and its directory is removed, when its value is dropped or when the test process ends for any
 //! reason. `shared()` is one server per process, for tests that use a database or virtual host of
 //! their own; `start()` is for a test that stops or kills its server.

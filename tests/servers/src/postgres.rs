@@ -26,7 +26,7 @@ pub struct Postgres {
 pub enum ShutdownMode {
     /// Connections are closed, their transactions are rolled back, and all data is written to disk.
     Fast,
-    /// Like a crash: the next start recovers from the log.
+    /// Equivalent to a crash: the next start recovers from the log.
     Immediate,
 }
 

@@ -44,7 +44,7 @@ struct VirtualHosts {
 #[derive(Debug)]
 pub struct RabbitMq {
     /// Erlang's port mapper, by which rabbitmqctl finds the server. The server would start one for
-    /// the whole machine and leave it behind. Declared first, so that it ends before its directory
+    /// the whole machine and not stop it. Declared first, so that it ends before its directory
     /// is removed.
     _port_mapper: Process,
     server: Server,

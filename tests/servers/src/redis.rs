@@ -27,8 +27,8 @@ impl Redis {
         redis
     }
 
-    /// The server that all tests of this process share. Each test should use a
-    /// [database](Self::new_database) of its own.
+    /// The server that all tests of this process share. Each test should use its
+    /// own [database](Self::new_database).
     #[must_use]
     pub fn shared() -> &'static Self {
         static SHARED: LazyLock<Redis> = LazyLock::new(Redis::start);
@@ -41,7 +41,7 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.server.port)
     }
 
-    /// URL of a database that nobody else uses.
+    /// URL of an unused database.
     ///
     /// # Panics
     /// All databases are in use.

@@ -1,4 +1,4 @@
-//! Disabled accounts: nobody can log in, and open sessions end.
+//! Disabled accounts: logins are rejected, and open sessions end.
 
 use reqwest::{Method, StatusCode};
 use rstest::rstest;

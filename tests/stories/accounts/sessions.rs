@@ -115,7 +115,7 @@ async fn tokens_expire(#[values(Embedded, Servers)] parts: Parts) {
     let user = service.user().await;
     let accounts = crate::harness::service::settings(service.directory.path()).accounts;
     let lifetime = Duration::from_mins(accounts.access_minutes);
-    // The story itself takes time, so it keeps a distance from the exact second.
+    // The story itself takes time, so it does not test the exact second.
     service.advance(lifetime.saturating_sub(Duration::from_mins(1)));
     assert_eq!(me(&service, &user.access).await.0, StatusCode::OK);
     service.advance(Duration::from_mins(1));

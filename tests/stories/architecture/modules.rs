@@ -112,7 +112,7 @@ impl Crate {
                     if let Some((_, child)) = children.iter().find(|(name, _)| name == word) {
                         module = *child;
                     } else if let Some(import) = imports.get(word).filter(|import| {
-                        // An import of the path itself leads nowhere else.
+                        // An import of the path itself does not resolve further.
                         module != from || import.as_slice() != path
                     }) {
                         let rest = &path[index + 1..];
@@ -126,11 +126,11 @@ impl Crate {
         Some(module)
     }
 
-    /// Modules that use each other in a circle, each with what it uses in it.
+    /// Cycles of modules, each with the items that it uses.
     pub fn cycles(&self) -> Vec<String> {
         let mut left = self.uses.clone();
         loop {
-            // What nothing uses, or what uses nothing, is in no circle.
+            // A module that nothing uses, or that uses nothing, is in no cycle.
             let users: BTreeSet<Id> = left.iter().map(|(user, _)| *user).collect();
             let used: BTreeSet<Id> = left.iter().map(|(_, used)| *used).collect();
             let before = left.len();
@@ -190,7 +190,7 @@ struct Reference {
 }
 
 /// Read the path at `at`, which may be a tree of a `use` declaration such as `a::{b, c::d as e}`;
-/// return the index behind it.
+/// return the index after it.
 fn expand(
     tokens: &[String],
     mut at: usize,

@@ -135,7 +135,7 @@ fn without_tests(tokens: &[String]) -> Vec<String> {
     kept
 }
 
-/// Index behind the item at `at`, which ends with a semicolon or a block, after any attributes.
+/// Index after the item at `at`, which ends with a semicolon or a block, after any attributes.
 fn end_of_item(tokens: &[String], mut at: usize) -> usize {
     let mut depth = 0;
     while let Some(token) = tokens.get(at) {

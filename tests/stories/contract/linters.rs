@@ -1,5 +1,6 @@
 //! The OpenAPI document passes the recommended rules of Redocly CLI and Spectral without findings.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -8,23 +9,23 @@ use serde_json::Value;
 use crate::harness::clips::scratch;
 use crate::harness::programs::{fiapx, output, root, run, tool};
 
-/// Programs of the packages in tests/contract/package.json, installed if they are missing. The
-/// directory is named by the version of Redocly CLI; a change of the lock file reinstalls it.
+/// Directory of the programs of the packages in tests/contract/package.json. They are installed if
+/// they are missing or the lock file has changed.
 fn npm_programs() -> PathBuf {
     let source = root().join("tests/contract");
     let directory = root().join("target/contract-linters");
     std::fs::create_dir_all(&directory).expect("the directory is writable");
-    let lock = std::fs::read(source.join("package-lock.json")).expect("the lock file exists");
+    // Tests in this and other processes may need the programs at the same time.
+    let guard = File::create(directory.join("lock")).expect("the directory is writable");
+    guard.lock().expect("the file can be locked");
+    let wanted = std::fs::read(source.join("package-lock.json")).expect("the lock file exists");
     let installed = directory.join("installed.json");
-    if std::fs::read(&installed).ok().as_deref() != Some(&lock) {
+    if std::fs::read(&installed).ok().as_deref() != Some(&wanted) {
         for file in ["package.json", "package-lock.json"] {
             std::fs::copy(source.join(file), directory.join(file)).expect("the files are readable");
         }
-        tool("npm");
-        // Tests of one machine may run at the same time.
-        let mut install = tool("flock");
-        install.arg(&directory).args([
-            "npm",
+        let mut install = tool("npm");
+        install.args([
             "ci",
             "--omit=dev",
             "--ignore-scripts",
@@ -34,7 +35,7 @@ fn npm_programs() -> PathBuf {
             "--prefix",
         ]);
         output(install.arg(&directory)).expect("the installation needs the registry of npm");
-        std::fs::write(installed, lock).expect("the directory is writable");
+        std::fs::write(installed, wanted).expect("the directory is writable");
     }
     directory.join("node_modules/.bin")
 }

@@ -28,7 +28,7 @@ async fn a_worker_that_continues_after_its_lease_changes_nothing() {
         "PROCESSING>DONE 2",
     ];
     assert_eq!(user.history(&job).await, changes);
-    // The broker hands the messages of the paused worker to others after two missed heartbeats.
+    // The broker redelivers the messages of the paused worker after two missed heartbeats.
     assert!(paused_at.elapsed() < Duration::from_mins(1), "the job took {:?}", paused_at.elapsed());
     let archive = user.archive(&job).await;
 
@@ -42,7 +42,7 @@ async fn a_worker_that_continues_after_its_lease_changes_nothing() {
     assert_eq!(user.history(&job).await, changes);
     assert!(user.archive(&job).await == archive, "the archive changed");
     assert_eq!(done["retry_count"], json!(1), "{done}");
-    // The worker takes jobs again.
+    // The worker processes jobs again.
     let next = user.upload_clip(LONG).await;
     user.wait_until_done(&next).await;
 

@@ -1,4 +1,4 @@
-//! What a service owes to its clients after any fault: each accepted video reaches a final state
+//! Guarantees of a service to its clients after any fault: each accepted video reaches a final state
 //! with one archive and one mail, an upload that was not accepted leaves everything or nothing, and
 //! no file is left over.
 
@@ -64,7 +64,7 @@ pub struct Audit {
     pub repeated: usize,
 }
 
-/// Files and mails that there should be.
+/// Expected files and mails.
 #[derive(Default)]
 struct Expected {
     files: BTreeMap<String, u64>,

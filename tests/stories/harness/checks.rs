@@ -46,7 +46,7 @@ pub fn expect_equal<T: PartialEq + Debug>(
     }
 }
 
-/// Run `work` on a thread of its own and fail if it does not finish.
+/// Run `work` on a separate thread and fail if it does not finish.
 pub fn with_timeout<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = mpsc::channel();
     let worker = std::thread::spawn(move || sender.send(work()));

@@ -8,11 +8,11 @@ use super::programs::{root, tool};
 
 /// A clip with one frame.
 pub const TINY: &str = "good/short_all_intra.avi";
-/// A clip with a few frames, which takes a moment.
+/// A clip with a few frames, which is processed within a second.
 pub const SHORT: &str = "good/h264_aac.mp4";
 /// A clip with one frame whose file is a few kilobytes.
 pub const ONE_FRAME: &str = "good/shorter_than_half_a_second.mp4";
-/// A clip that takes several seconds.
+/// A clip whose processing takes several seconds.
 pub const LONG: &str = "long/240_frames.mp4";
 /// A clip that fails at once, with `NO_VIDEO_STREAM`.
 pub const WRONG: &str = "broken/audio_only.mp4";
@@ -83,11 +83,11 @@ pub fn scratch() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary directory can be created")
 }
 
-/// Clip whose frames are packets of their own.
+/// Clip with one frame per packet.
 pub const MJPEG: &str = "good/mjpeg.avi";
 
 /// [`MJPEG`] with a command for the decoder in each of its packets, such as `crash`. Only builds
-/// with the feature `failpoints` obey.
+/// with the feature `failpoints` execute it.
 pub fn with_decoder_command(command: &str) -> Vec<u8> {
     let mut clip = clip_bytes(MJPEG);
     let mut changed = 0;

@@ -1,4 +1,4 @@
-//! A service of several processes on servers of its own, which can be stopped.
+//! A service of several processes on its own servers, which can be stopped.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -17,8 +17,8 @@ use super::process::Process;
 use super::programs::{ProgramOutput, fiapx, run};
 use super::service::Service;
 
-/// So many attempts in such quick succession that no fault of a story exhausts them, and no limit
-/// on the number of jobs.
+/// Settings with enough attempts in quick succession that no fault of a story exhausts them, and
+/// without a limit on the number of jobs.
 const PATIENT: [(&str, &str); 4] = [
     ("WORKER_RETRY_SECONDS", "1,1,1,2,2,2,4,4,4,8,8,8,8,8,8,8,8,8,8,8"),
     ("WORKER_LEASE_SECONDS", "5"),

@@ -1,4 +1,4 @@
-//! Helpers of the stories: programs, clips, services, users, and what is left behind.
+//! Helpers of the stories: programs, clips, services, users, and audits of what they leave.
 
 pub mod checks;
 pub mod programs;

@@ -1,5 +1,5 @@
 //! Parts that a service runs on. Most stories run twice: on embedded parts, and on real servers
-//! that all stories of this process share, with namespaces of their own on each. A story that stops
+//! that all stories of this process share, with separate namespaces on each. A story that stops
 //! servers uses a [`Cluster`](super::cluster::Cluster).
 
 use std::collections::BTreeMap;
@@ -31,7 +31,7 @@ impl Parts {
     }
 }
 
-/// What one service has on servers: a database, a virtual host, a bucket and a mailbox.
+/// Namespaces of one service on servers: a database, a virtual host, a bucket and a mailbox.
 pub struct Namespaces {
     /// Environment variables that lead a process to them.
     pub environment: Vec<(&'static str, String)>,

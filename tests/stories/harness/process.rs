@@ -1,4 +1,4 @@
-//! A service as a process of its own, which can be measured, signalled and killed.
+//! A service as a separate process, which can be measured, signaled and killed.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;

@@ -78,7 +78,7 @@ pub fn fiapx() -> Command {
     Command::new(fiapx_path())
 }
 
-/// Path of the command `fiapx`, which is beside the directory of the test's executable.
+/// Path of the command `fiapx`, which is next to the directory of the test's executable.
 pub fn fiapx_path() -> PathBuf {
     let test = std::env::current_exe().expect("the test has a path");
     let command =
@@ -121,8 +121,8 @@ pub fn tool(name: &str) -> Command {
 pub fn npm_package(name: &str, version: &str) -> PathBuf {
     let directory = root().join(format!("target/{name}-{version}"));
     let modules = directory.join("node_modules");
-    // A lock keeps two installations apart, and the marker tells a complete one from one that was
-    // interrupted.
+    // A lock keeps two installations apart, and the marker distinguishes a complete one from one
+    // that was interrupted.
     let complete = directory.join("complete");
     if !complete.is_file() {
         let mut install = tool("flock");

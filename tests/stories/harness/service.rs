@@ -19,7 +19,7 @@ use super::mails::{Mail, distinct, read_mails, write_mails};
 use super::parts::{Namespaces, Parts, objects};
 use super::programs::fiapx_path;
 
-/// A service in this process, on a data directory of its own.
+/// A service in this process, with its own data directory.
 pub struct Service {
     /// Its data directory.
     pub directory: tempfile::TempDir,
@@ -97,22 +97,22 @@ impl Service {
 
     /// Its store.
     pub fn storage(&self) -> &dyn storage::Storage {
-        &*self.running.upkeep().storage
+        &*self.running.maintenance().storage
     }
 
     /// Its database.
     pub fn database(&self) -> &Database {
-        &self.running.upkeep().database
+        &self.running.maintenance().database
     }
 
     /// Run the background maintenance once, now.
     pub async fn run_maintenance(&self) {
-        self.running.upkeep().reap_and_expire().await.expect("the maintenance succeeds");
+        self.running.maintenance().reap_and_expire().await.expect("the maintenance succeeds");
     }
 
     /// Remove files that no row refers to and that are older than `age`; return their number.
     pub async fn sweep(&self, age: Duration) -> u64 {
-        self.running.upkeep().sweep(age).await.expect("the sweep succeeds")
+        self.running.maintenance().sweep(age).await.expect("the sweep succeeds")
     }
 
     /// All files in its store, by path from the store's root, with their sizes. Files that are
@@ -184,7 +184,7 @@ impl Service {
             for queue in Queue::ALL {
                 waiting += self
                     .running
-                    .upkeep()
+                    .maintenance()
                     .broker
                     .message_count(queue)
                     .await

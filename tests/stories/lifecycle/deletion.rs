@@ -92,7 +92,7 @@ async fn a_running_job_stops_within_seconds(#[values(Embedded, Servers)] parts: 
     assert_eq!(service.expect_mails(1).await[0].subject, "Your video is ready: h264_aac.mp4");
 }
 
-/// In any stage of the work, also before the worker has noticed the cancellation.
+/// Covers every stage of the work, also before the worker has noticed the cancellation.
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_can_be_deleted_at_any_moment(#[values(Embedded, Servers)] parts: Parts) {

@@ -16,7 +16,7 @@ use crate::harness::parts::Parts::{self, Embedded, Servers};
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_video_gives_an_archive_and_a_mail(#[values(Embedded, Servers)] parts: Parts) {
+async fn a_video_results_in_an_archive_and_a_mail(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let user = service.user().await;
     let job = user.upload_clip(SHORT).await;

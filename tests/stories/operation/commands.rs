@@ -1,4 +1,4 @@
-//! Commands besides `fiapx serve`.
+//! Commands other than `fiapx serve`.
 
 use reqwest::Method;
 use serde_json::Value;

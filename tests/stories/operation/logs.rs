@@ -1,4 +1,4 @@
-//! The log: one JSON object a line; a job's lines have its id and its trace, and none has a secret.
+//! The log: one JSON object per line; a job's lines have its id and its trace, and none has a secret.
 
 use std::collections::BTreeSet;
 
@@ -32,7 +32,7 @@ const FAILED: [&str; 5] =
 const CANCELED: [&str; 4] = [
     "a video was accepted",
     "attempt started",
-    "a job was cancelled",
+    "a job was canceled",
     "job lost; the result of the attempt is discarded",
 ];
 

@@ -11,7 +11,7 @@ const ESCAPE: &str = "\u{E00C}";
 const RIGHT: &str = "\u{E014}";
 
 /// Whether the focus is visible: as the outline of the focused element, of its `::after`, or of
-/// the label behind a hidden input.
+/// the label of a hidden input.
 const FOCUS_IS_VISIBLE: &str = "
     const focused = document.activeElement;
     const next = focused.nextElementSibling ?? document.body;

@@ -60,7 +60,7 @@ async fn all_tabs_share_a_session_until_logout() {
     let switch_to = async |tab: &fantoccini::wd::WindowHandle| {
         browser.client.switch_to_window(tab.clone()).await.expect("the tab is open");
     };
-    // Only the clock of the service advances, so it rejects tokens that the page takes for valid.
+    // Only the clock of the service advances, so it rejects tokens that the page considers valid.
     // All tabs renew the session at the same time, which must not end it.
     for _ in 0..2 {
         service.advance(Duration::from_mins(61));

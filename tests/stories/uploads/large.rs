@@ -7,7 +7,7 @@ use reqwest::multipart::{Form, Part};
 use reqwest::{Body, Method, StatusCode};
 use serde_json::json;
 
-use super::{MIB, ids};
+use super::{MEGABYTE, MIB, ids};
 use crate::harness::checks::TIMEOUT;
 use crate::harness::client::{User, fetch_json};
 use crate::harness::clips::{ONE_FRAME, clip_bytes, scratch};
@@ -42,11 +42,11 @@ async fn a_video_of_500_mb_needs_little_memory() {
     let directory = scratch();
     let process = Process::start(directory.path(), &[]);
     let user = process.user().await;
-    let job = upload_padded(&user, 500 * MIB).await;
+    let job = upload_padded(&user, 500 * MEGABYTE).await;
     let view = user.wait_until_done(&job).await;
     assert_eq!(
         (&view["video_size_bytes"], &view["frame_count"]),
-        (&json!(500 * MIB), &json!(1)),
+        (&json!(500 * MEGABYTE), &json!(1)),
         "{view}"
     );
     let peak = process.peak_memory() >> 20;
@@ -54,7 +54,7 @@ async fn a_video_of_500_mb_needs_little_memory() {
 
     let request = user
         .request(Method::POST, "/videos/upload")
-        .multipart(Form::new().part("file", padded(500 * MIB + 1)));
+        .multipart(Form::new().part("file", padded(500 * MEGABYTE + 1)));
     let (status, problem) = fetch_json(request).await;
     assert_eq!(
         (status, &problem["code"]),

@@ -12,7 +12,7 @@ use tracing::warn;
 use super::limiter::{RateLimitStatus, RateLimiter, WINDOW};
 use super::memory::InMemoryRateLimiter;
 
-/// Maximum time that a request waits for Redis before this process counts alone.
+/// Maximum time that a request waits for Redis before this process counts on its own.
 const TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Script that counts one event. The allowed events of a key are a sorted set of times in
@@ -32,7 +32,7 @@ local oldest = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
 return {allowed and 1 or 0, count, oldest and (tonumber(oldest) + window - now) or 0}
 ";
 
-/// Rate limiter that counts in Redis. While Redis is unreachable, each process counts alone: the
+/// Rate limiter that counts in Redis. While Redis is unreachable, each process counts on its own: the
 /// effective limit is multiplied by the number of processes, and no request fails.
 pub struct RedisRateLimiter {
     redis: ConnectionManager,

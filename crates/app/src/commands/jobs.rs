@@ -78,8 +78,8 @@ async fn requeue(database: &Database, store: &dyn Storage, id: JobId) -> Result<
     if let Some(job) = database.job(id).await?
         && job.state == State::Failed
     {
-        // The file may have been removed behind the database's back, for example by a lifecycle
-        // rule of the bucket. Without it the job would only fail again.
+        // The file may be missing without the database recording it, for example because of a
+        // lifecycle rule of the bucket. Without it the job would only fail again.
         let key = job
             .video_path
             .parse()

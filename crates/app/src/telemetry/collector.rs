@@ -1,5 +1,5 @@
-//! HTTP client for a collector. It runs on the runtime of the process, because the exporter has a
-//! thread of its own and no runtime.
+//! HTTP client for a collector. It runs on the runtime of the process, because the exporter has its
+//! own thread and no runtime.
 
 use std::error::Error;
 use std::fmt;
@@ -89,7 +89,7 @@ impl<C: Connect + Clone + Send + Sync + 'static> HttpClient for Collector<C> {
                 Limited::new(body, MAX_RESPONSE_BYTES).collect().await?.to_bytes(),
             ))
         };
-        // A task that is cancelled when the process ends is not recorded as an error of the
+        // A task that is canceled when the process ends is not recorded as an error of the
         // collector.
         let result = self
             .runtime

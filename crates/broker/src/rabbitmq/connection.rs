@@ -13,8 +13,8 @@ use tokio::time::timeout;
 use crate::Error;
 use crate::rabbitmq::topology;
 
-/// Timeout of an attempt to connect. A dropped attempt leaves a thread behind until the server
-/// answers or the socket breaks, so an attempt outlasts its callers instead.
+/// Timeout of an attempt to connect. A dropped attempt keeps a thread until the server
+/// responds or the socket breaks, so attempts are not dropped with their callers.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Default interval of heartbeats in seconds. A peer that misses two is disconnected, and its

@@ -1,4 +1,4 @@
-//! Consuming.
+//! Consumption of messages.
 
 use std::time::Duration;
 
@@ -85,7 +85,7 @@ impl Subscription for RabbitMqSubscription {
                         %error,
                         "received an invalid message; moving it to the dead letters"
                     );
-                    // If the answer fails, the subscription has ended, and so does the next turn.
+                    // If this fails, the subscription has ended, and the next iteration returns.
                     let _ = Box::new(settle).settle(Settlement::Reject).await;
                 }
             }
@@ -120,14 +120,14 @@ struct Unsettled {
 #[async_trait]
 impl Settle for Unsettled {
     async fn settle(self: Box<Self>, settlement: Settlement) -> Result<(), Error> {
-        let answer = async {
+        let settled = async {
             match settlement {
                 Settlement::Ack => self.acker.ack(BasicAckOptions { multiple: false }).await,
                 Settlement::Requeue => self.acker.nack(REQUEUE).await,
                 Settlement::Reject => self.acker.reject(DEAD_LETTER).await,
             }
         };
-        match time::timeout(self.timeout, answer).await {
+        match time::timeout(self.timeout, settled).await {
             Ok(Ok(true)) => Ok(()),
             // False: its channel is closed.
             Ok(_) => Err(Error::Closed),

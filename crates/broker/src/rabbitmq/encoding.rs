@@ -38,7 +38,7 @@ pub(super) fn encode(message: &TracedMessage) -> Result<Encoded, Error> {
     Ok(Encoded { body, properties })
 }
 
-/// Decode a message. Fails if it is a foreign one.
+/// Decode a message. Fails if the message is not one of this service.
 pub(super) fn decode(
     body: &[u8],
     properties: &BasicProperties,

@@ -119,7 +119,7 @@ impl Broker for RabbitMq {
     }
 }
 
-/// Without the address, which contains a password.
+/// Omits the address, which contains a password.
 impl fmt::Debug for RabbitMq {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("RabbitMq").field("timeout", &self.timeout).finish_non_exhaustive()

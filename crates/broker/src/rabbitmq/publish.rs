@@ -1,4 +1,4 @@
-//! Publishing.
+//! Publication of messages.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ const MAX_UNCONFIRMED: usize = 32;
 
 /// Publishes many messages simultaneously.
 ///
-/// Each message uses a channel of its own until it is confirmed. The server returns an unroutable
+/// Each message uses a separate channel until it is confirmed. The server returns an unroutable
 /// message before its confirmation, but lapin attributes it to the next confirmation on the
 /// channel, and would report the lost message as safe.
 pub(super) struct Publisher {

@@ -153,7 +153,7 @@ pub(super) async fn detects_repeated_requests(case: &Case) {
 
 pub(super) async fn detects_concurrent_requests(case: &Case) {
     let user = case.user().await;
-    let accepted = case.at_once(20, |_, database| async move {
+    let accepted = case.run_concurrently(20, |_, database| async move {
         let videos = [video(), video()];
         (
             videos.clone().map(|video| video.id),

@@ -56,7 +56,7 @@ pub(super) async fn have_unique_addresses(case: &Case) {
         None
     );
 
-    let registered = case.at_once(10, |_, database| async move {
+    let registered = case.run_concurrently(10, |_, database| async move {
         database.register("bea@example.org", "Bea", String::new(), Language::Pt).await
     });
     let registered = registered.await;
@@ -72,15 +72,15 @@ pub(super) async fn rotate_refresh_tokens(case: &Case) {
     let user = session(case).await;
     assert_eq!(rotate(&case.database, "unknown", "x").await, Rotation::Rejected);
     assert_eq!(rotate(&case.database, "first", "second").await, Rotation::Renewed(user));
-    case.pass(24 * 60 * 60 - 60);
+    case.advance(24 * 60 * 60 - 60);
     assert_eq!(
         rotate(&case.other, "second", "third").await,
         Rotation::Renewed(user),
         "each token is valid for a day"
     );
-    case.pass(24 * 60 * 60 - 60);
+    case.advance(24 * 60 * 60 - 60);
     assert_eq!(rotate(&case.database, "third", "fourth").await, Rotation::Renewed(user));
-    case.pass(24 * 60 * 60);
+    case.advance(24 * 60 * 60);
     assert_eq!(
         rotate(&case.database, "fourth", "fifth").await,
         Rotation::Rejected,
@@ -116,7 +116,7 @@ pub(super) async fn lose_a_session_on_reuse(case: &Case) {
 pub(super) async fn lose_a_session_on_concurrent_use(case: &Case) {
     let user = session(case).await;
     let tried = case
-        .at_once(20, |number, database| async move {
+        .run_concurrently(20, |number, database| async move {
             rotate(&database, "first", &format!("new-{number}")).await
         })
         .await;
@@ -146,7 +146,7 @@ pub(super) async fn lose_a_session_during_rotation(case: &Case) {
         let token = move |number: usize| format!("{round}-{number}");
         case.database.open_session(user, &token(0), DAY).await.expect("a session is opened");
         assert_eq!(rotate(&case.database, &token(0), &token(1)).await, Rotation::Renewed(user));
-        let last = case.at_once(3, |task, database| async move {
+        let last = case.run_concurrently(3, |task, database| async move {
             if task > 0 {
                 return rotate(&database, &token(0), "stolen").await;
             }
@@ -215,7 +215,7 @@ pub(super) async fn lose_all_sessions_on_password_change(case: &Case) {
     assert_eq!(neighbor.generation, 0);
 }
 
-pub(super) async fn know_their_usage(case: &Case) {
+pub(super) async fn report_their_usage(case: &Case) {
     let (user, neighbor) = (case.user().await, case.user().await);
     let usage = async |user| {
         let usage = case.database.usage(user).await.expect("the database answers");
@@ -259,7 +259,7 @@ pub(super) async fn are_disabled_and_enabled(case: &Case) {
     assert!(before.is_active);
     assert_eq!(before.updated_at, before.created_at);
 
-    case.pass(60);
+    case.advance(60);
     let email = before.email.to_uppercase();
     let disabled = case.database.disable_user(&email).await.expect("the database answers");
     let disabled = disabled.expect("the address is registered");
@@ -291,7 +291,7 @@ pub(super) async fn are_disabled_and_enabled(case: &Case) {
 pub(super) async fn have_the_time_of_their_last_update(case: &Case) {
     let id = case.user().await;
     let before = user(&case.database, id).await;
-    case.pass(60);
+    case.advance(60);
     let changed = case.database.change_password(id, "other hash".to_owned()).await;
     changed.expect("the database answers");
     let after = user(&case.database, id).await;

@@ -1,4 +1,4 @@
-//! Ends of attempts.
+//! Outcomes of attempts.
 
 use jobs::message::{Completed, Event, Failed};
 use jobs::{AttemptOutcome, FailureCode, JobId, Language, Message};
@@ -14,7 +14,7 @@ const CLAIMED: [&str; 3] = [
 ];
 
 /// Lines of a job: its row, its history up to the first claim, and further lines.
-fn around(first: &str, more: &[&str]) -> Vec<String> {
+fn lines_after_claim(first: &str, more: &[&str]) -> Vec<String> {
     [first].iter().chain(&CLAIMED).chain(more).map(|line| (*line).to_owned()).collect()
 }
 
@@ -40,7 +40,7 @@ pub(super) async fn finish(case: &Case) {
     );
     assert_eq!(
         case.lines(id).await,
-        around(
+        lines_after_claim(
             "job DONE attempt=1 fence=1 files=7d worker=w started=yes done=3 expected=4 \
              zip=output-1.zip bytes=900 frames=3 complete=false \
              warnings=[\"1 frame is missing\"] took=1.5 ended=yes",
@@ -97,14 +97,14 @@ pub(super) async fn are_repeated_after_pauses(case: &Case) {
             format!("job FAILED {job} {error} ended=yes")
         };
         let more: Vec<&str> = history.iter().chain(&sent).map(String::as_str).collect();
-        assert_eq!(case.lines(id).await, around(&line, &more));
+        assert_eq!(case.lines(id).await, lines_after_claim(&line, &more));
         let Some(pause) = pause else { continue };
-        case.pass(pause - 1);
+        case.advance(pause - 1);
         assert!(
             case.database.claim(id, "w").await.expect("the database answers").is_none(),
             "the pause has not ended"
         );
-        case.pass(1);
+        case.advance(1);
     }
 }
 
@@ -127,7 +127,7 @@ pub(super) async fn end_at_once_where_a_retry_cannot_help(case: &Case) {
              error_message=\"line 1\\n\\\"line 2\\\"\""
         );
         let sent = ["outbox job.created retries=0 due=0s", "outbox job.failed retries=0 due=0s"];
-        assert_eq!(case.lines(id).await, around(&line, &[&event, sent[0], sent[1]]));
+        assert_eq!(case.lines(id).await, lines_after_claim(&line, &[&event, sent[0], sent[1]]));
         let failed = Failed {
             job_id: id,
             user_id: claim.job.user_id,
@@ -149,7 +149,7 @@ pub(super) async fn are_released(case: &Case) {
     );
     assert_eq!(
         case.lines(id).await,
-        around(
+        lines_after_claim(
             "job PROCESSING attempt=0 fence=1 files=7d worker=w started=yes expected=4",
             &[
                 "event PROCESSING PROCESSING released=true",
@@ -173,7 +173,7 @@ pub(super) async fn are_released(case: &Case) {
             case.database.fail(&case.claim(id).await, FailureCode::InternalError, "a fault").await;
         let expected = if attempt < 4 { AttemptOutcome::Retrying } else { AttemptOutcome::Failed };
         assert_eq!(failed.expect("the database answers"), expected);
-        case.pass(120);
+        case.advance(120);
     }
     assert_eq!(case.rows().await.job(id).fence, 25);
 }
@@ -184,7 +184,7 @@ pub(super) async fn clear_an_earlier_failure(case: &Case) {
         .fail(&case.claim(id).await, FailureCode::OutOfMemory, "too much")
         .await
         .expect("the database answers");
-    case.pass(30);
+    case.advance(30);
     let claim = case.claim(id).await;
     assert_eq!(
         claim.job.error_code,

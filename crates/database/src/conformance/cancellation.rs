@@ -77,7 +77,7 @@ pub(super) async fn ends_a_running_job(case: &Case) {
     );
     lines.insert(7, "outbox job.created retries=0 due=30s");
     assert_eq!(case.lines(id).await, lines);
-    case.pass(30);
+    case.advance(30);
     assert!(case.database.claim(id, "w").await.expect("the database answers").is_none());
 }
 
@@ -106,7 +106,7 @@ pub(super) async fn succeeds_once(case: &Case) {
     // A worker claims the job while two requests cancel it.
     for _ in 0..10 {
         let id = case.queued().await;
-        let won = case.at_once(3, move |task, database| async move {
+        let won = case.run_concurrently(3, move |task, database| async move {
             match task {
                 0 => database.claim(id, "w").await.expect("the database answers").is_some(),
                 _ => database
@@ -133,7 +133,7 @@ pub(super) async fn succeeds_once(case: &Case) {
     for _ in 0..10 {
         let id = case.queued().await;
         let claim = case.claim(id).await;
-        let won = case.at_once(2, move |task, database| {
+        let won = case.run_concurrently(2, move |task, database| {
             let claim = claim.clone();
             async move {
                 match task {

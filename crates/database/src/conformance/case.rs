@@ -38,12 +38,12 @@ impl Case {
     }
 
     /// Advance the clock.
-    pub(super) fn pass(&self, seconds: u64) {
+    pub(super) fn advance(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
     }
 
-    /// Start tasks at the same time, on both connections in turn. Return their results in order.
-    pub(super) async fn at_once<T, F>(
+    /// Run tasks at the same time, on both connections in turn. Return their results in order.
+    pub(super) async fn run_concurrently<T, F>(
         &self,
         count: usize,
         task: impl Fn(usize, Database) -> F,

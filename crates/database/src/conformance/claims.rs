@@ -16,7 +16,7 @@ async fn claim(case: &Case, id: JobId) -> Option<Claim> {
 pub(super) async fn succeed_once(case: &Case) {
     let (id, neighbor) = (case.queued().await, case.queued().await);
     let before = case.lines(neighbor).await;
-    let claims = case.at_once(20, move |number, database| async move {
+    let claims = case.run_concurrently(20, move |number, database| async move {
         database
             .claim(id, &format!("worker-{number}"))
             .await
@@ -48,17 +48,17 @@ pub(super) async fn require_an_available_job(case: &Case) {
     let first = claim(case, id).await.expect("the job is queued");
     let before = case.rows().await;
     assert!(claim(case, id).await.is_none(), "another worker holds the job");
-    case.pass(3600);
+    case.advance(3600);
     assert!(claim(case, id).await.is_none(), "the expired lease is not reaped yet");
     assert_eq!(case.rows().await, before);
 
     let failed = case.database.fail(&first, FailureCode::StorageError, "no answer").await;
     assert_eq!(failed.expect("the database answers"), AttemptOutcome::Retrying);
     let before = case.rows().await;
-    case.pass(29);
+    case.advance(29);
     assert!(claim(case, id).await.is_none(), "the next attempt is not due");
     assert_eq!(case.rows().await, before);
-    case.pass(1);
+    case.advance(1);
     let second = claim(case, id).await.expect("the next attempt is due");
     assert_eq!((second.job.attempt, second.job.fence), (2, 2));
 
@@ -80,7 +80,7 @@ pub(super) async fn are_renewed_until_lost(case: &Case) {
     let id = case.queued().await;
     let first = claim(case, id).await.expect("the job is queued");
     let before = case.rows().await;
-    case.pass(20);
+    case.advance(20);
     let now = case.clock.now();
     assert!(renew(&first).await);
     let mut after = case.rows().await;
@@ -94,10 +94,10 @@ pub(super) async fn are_renewed_until_lost(case: &Case) {
     (after.jobs[0].progress_done, after.jobs[0].progress_expected) = (0, None);
     assert_eq!(after, before, "no other column changes");
 
-    case.pass(61);
+    case.advance(61);
     assert_eq!(case.database.reap().await.expect("the database answers").len(), 1);
     assert!(!renew(&first).await, "the lease is reaped");
-    case.pass(30);
+    case.advance(30);
     let second = claim(case, id).await.expect("the next attempt is due");
     assert_eq!(second.job.progress_done, 0, "the progress starts again with each attempt");
     let before = case.rows().await;
@@ -149,14 +149,14 @@ pub(super) async fn have_no_effect_when_lost(case: &Case) {
         .expect("the database answers");
     assert_no_effect(case, &failed, "failed").await;
 
-    case.pass(30);
+    case.advance(30);
     let reaped = case.claim(id).await;
     assert_no_effect(case, &failed, "failed and claimed again").await;
     case.clock.advance(Rules::default().lease + Duration::from_secs(1));
     case.database.reap().await.expect("the database answers");
     assert_no_effect(case, &reaped, "reaped").await;
 
-    case.pass(60);
+    case.advance(60);
     let finished = case.claim(id).await;
     case.database.finish(&finished, &archive(&finished)).await.expect("the database answers");
     for stale in [&released, &failed, &reaped, &finished] {
@@ -164,13 +164,13 @@ pub(super) async fn have_no_effect_when_lost(case: &Case) {
     }
 
     let id = case.queued().await;
-    let cancelled = case.claim(id).await;
+    let canceled = case.claim(id).await;
     case.database
         .cancel(id, State::Processing)
         .await
         .expect("the database answers")
         .expect("the job is canceled");
-    assert_no_effect(case, &cancelled, "canceled").await;
+    assert_no_effect(case, &canceled, "canceled").await;
     assert!(case.database.delete(id).await.expect("the database answers"));
-    assert_no_effect(case, &cancelled, "deleted").await;
+    assert_no_effect(case, &canceled, "deleted").await;
 }

@@ -1,4 +1,4 @@
-//! Conformance suite: the behavior that PostgreSQL and SQLite have to have.
+//! Conformance suite: the required behavior of PostgreSQL and SQLite.
 
 mod case;
 mod schema;
@@ -25,13 +25,13 @@ use crate::connection::{Database, Rules};
 
 /// Run all cases on one kind of database.
 ///
-/// `open` connects to the database with a name of at most 50 lower-case letters and underscores.
+/// `open` connects to the database with a name of at most 50 lowercase letters and underscores.
 /// The first call with a name creates an empty database; calls may be concurrent.
 /// Needs a runtime with several threads.
 ///
 /// # Panics
 ///
-/// If a case fails.
+/// A case fails.
 pub async fn all(open: impl AsyncFn(&str, Clock, Rules) -> Database) {
     schema::migrates_once("schema", &open).await;
     for (name, run) in CASES {
@@ -42,7 +42,7 @@ pub async fn all(open: impl AsyncFn(&str, Clock, Rules) -> Database) {
 /// Case, boxed so that the future of `all` does not contain the futures of all cases.
 type Run = for<'a> fn(&'a Case) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
 
-/// Declare the cases. Each runs in [`all`], and as a test of its own on SQLite.
+/// Declare the cases. Each runs in [`all`], and as a separate test on SQLite.
 macro_rules! cases {
     ($($theme:ident { $($case:ident,)* })*) => {
         /// All cases with their names.
@@ -76,7 +76,7 @@ macro_rules! cases {
     };
 }
 
-/// Run all cases on PostgreSQL, each in a database of its own.
+/// Run all cases on PostgreSQL, each in a separate database.
 #[cfg(test)]
 #[tokio::test(flavor = "multi_thread")]
 async fn all_on_postgresql() {
@@ -118,7 +118,7 @@ cases! {
         lose_a_session_during_rotation,
         close_their_sessions,
         lose_all_sessions_on_password_change,
-        know_their_usage,
+        report_their_usage,
         are_disabled_and_enabled,
         have_the_time_of_their_last_update,
     }
@@ -133,7 +133,7 @@ cases! {
     outbox {
         holds_taken_messages,
         respects_the_limit,
-        gives_each_message_to_one_relay,
+        delivers_each_message_to_one_relay,
         reports_the_oldest_unpublished_message,
         postpones_messages,
     }
@@ -190,7 +190,7 @@ cases! {
         reaps_each_attempt_once,
         expires_all_leases,
         recovers_after_restart,
-        republishes_invitations,
+        republishes_created_messages,
         republishes_outcomes,
         releases_holds,
     }

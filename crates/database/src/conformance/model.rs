@@ -151,14 +151,14 @@ impl<'a> World<'a> {
             14 => self.cancel(before).await,
             15..=17 => {
                 let seconds = self.dice.pick(&[1, 7, 20, 45, 61, 130]);
-                self.case.pass(seconds);
+                self.case.advance(seconds);
                 format!("{seconds} s pass")
             }
             18 => {
                 let reaped = self.case.other.reap().await;
                 format!("the reaper fails {:?}", reaped.expect("the database answers"))
             }
-            _ => self.something_rare(before).await,
+            _ => self.rare_action(before).await,
         }
     }
 
@@ -197,7 +197,7 @@ impl<'a> World<'a> {
         action
     }
 
-    /// Let the relay take messages. It may crash before it publishes or deletes them.
+    /// Run the relay for a batch of messages. It may crash before it publishes or deletes them.
     async fn relay(&mut self) -> String {
         let most = 1 + self.dice.roll(3) as u64;
         let taken = self
@@ -257,14 +257,14 @@ impl<'a> World<'a> {
             before.job(id).status.parse().expect("the state is known"),
         );
         let seen = if self.dice.roll(4) == 0 { current } else { any };
-        let cancelled =
+        let canceled =
             self.case.other.cancel(id, seen).await.expect("the database answers").is_some();
         let possible = before.job(id).status == seen.name() && Transition::cancel(seen).is_some();
-        assert_eq!(cancelled, possible, "{id} is cancelled, seen {seen}");
-        format!("{id} is cancelled: {cancelled}")
+        assert_eq!(canceled, possible, "{id} is canceled, seen {seen}");
+        format!("{id} is canceled: {canceled}")
     }
 
-    async fn something_rare(&mut self, before: &Rows) -> String {
+    async fn rare_action(&mut self, before: &Rows) -> String {
         match self.dice.roll(7) {
             3 => {
                 let id = self.dice.pick(&self.jobs);
@@ -299,13 +299,13 @@ impl<'a> World<'a> {
                 let waited = Duration::from_mins(1);
                 self.broker.clear();
                 self.case.clock.advance(waited);
-                let invited = self
+                let republished = self
                     .case
                     .database
-                    .republish_invitations(waited)
+                    .republish_created(waited)
                     .await
                     .expect("the database answers");
-                format!("the broker loses all messages; {invited} are published again")
+                format!("the broker loses all messages; {republished} are published again")
             }
             2 => {
                 self.workers = [const { None }; WORKERS];
@@ -356,9 +356,9 @@ impl<'a> World<'a> {
                     "{why}: the archive is that of an earlier worker"
                 );
             }
-            let invited = rows.outbox.iter().any(|message| message.job_id == id.0)
+            let announced = rows.outbox.iter().any(|message| message.job_id == id.0)
                 || self.broker.contains(id);
-            let is_active = row.lease_until.is_some() || invited;
+            let is_active = row.lease_until.is_some() || announced;
             assert!(
                 is_active || outcome(&row.status).is_some(),
                 "{why}: no process will continue {row:?}"
@@ -371,7 +371,7 @@ impl<'a> World<'a> {
     async fn finish_all(mut self, seed: u64) {
         self.workers = [const { None }; WORKERS];
         for round in 0..3 {
-            self.case.pass(130);
+            self.case.advance(130);
             self.case.database.reap().await.expect("the database answers");
             self.check(
                 &self.case.rows().await,

@@ -26,7 +26,7 @@ async fn lines(case: &Case, id: JobId) -> Vec<String> {
 pub(super) async fn are_created_once(case: &Case) {
     let (id, neighbor) = (case.job_in(State::Done).await, case.job_in(State::Failed).await);
     let before = case.rows().await;
-    let done = case.at_once(20, move |_, database| async move {
+    let done = case.run_concurrently(20, move |_, database| async move {
         database.create_notification(id, "job.completed").await
     });
     for result in done.await {
@@ -83,16 +83,16 @@ pub(super) async fn are_held_and_sent(case: &Case) {
             Some(&due.user),
             case.database.user(due.job.user_id).await.expect("the database answers").as_ref()
         );
-        case.pass(59);
+        case.advance(59);
         assert!(take(&case.other).await.is_empty(), "another process holds it");
-        case.pass(1);
+        case.advance(1);
     }
     case.database
         .create_notification(neighbor, "job.completed")
         .await
         .expect("the database answers");
     case.database.mark_notification_sent(row.id).await.expect("the database answers");
-    case.pass(3600);
+    case.advance(3600);
     assert_eq!(
         take(&case.database).await.iter().map(|due| due.job.id).collect::<Vec<_>>(),
         [neighbor]
@@ -115,9 +115,9 @@ pub(super) async fn fail_permanently(case: &Case) {
         lines(case, id).await,
         ["notification job.failed PENDING attempts=1 error=no route to host"]
     );
-    case.pass(5 * 60 - 1);
+    case.advance(5 * 60 - 1);
     assert!(take(&case.database).await.is_empty(), "the pause has not ended");
-    case.pass(1);
+    case.advance(1);
     let [due] = &take(&case.database).await[..] else { panic!("the pause has ended") };
     assert_eq!(due.attempts, 2);
     case.database.create_notification(neighbor, "job.failed").await.expect("the database answers");
@@ -127,7 +127,7 @@ pub(super) async fn fail_permanently(case: &Case) {
         ["notification job.failed FAILED attempts=2 error=no route to host"]
     );
     assert_eq!(lines(case, neighbor).await, ["notification job.failed PENDING attempts=0"]);
-    case.pass(24 * 60 * 60);
+    case.advance(24 * 60 * 60);
     let due: Vec<_> = take(&case.database).await.iter().map(|due| due.job.id).collect();
     assert_eq!(due, [neighbor], "a failed notification is kept, but not sent");
 }
@@ -166,7 +166,7 @@ pub(super) async fn are_taken_once(case: &Case) {
         let id = case.job_in(State::Cancelled).await;
         case.database.create_notification(id, "job.cancelled").await.expect("the database answers");
     }
-    let taken = case.at_once(6, |_, database| async move {
+    let taken = case.run_concurrently(6, |_, database| async move {
         let mut all: Vec<Uuid> = Vec::new();
         loop {
             let taken = database.take_notifications(4, HOLD).await.expect("the database answers");

@@ -28,7 +28,7 @@ async fn fail(case: &Case, id: JobId, code: FailureCode) -> u32 {
         {
             return claim.job.attempt;
         }
-        case.pass(120);
+        case.advance(120);
     }
 }
 
@@ -51,9 +51,9 @@ async fn notifications(case: &Case, id: JobId) -> Vec<String> {
 
 pub(super) async fn lists_failed_jobs(case: &Case) {
     let first = failed(case, FailureCode::StorageError).await;
-    case.pass(1);
+    case.advance(1);
     let second = failed(case, FailureCode::NoVideoStream).await;
-    case.pass(1);
+    case.advance(1);
     let third = failed(case, FailureCode::StorageError).await;
     for state in [State::Queued, State::Processing, State::Done, State::Cancelled] {
         case.job_in(state).await;
@@ -190,7 +190,7 @@ pub(super) async fn requeues_once(case: &Case) {
     for _ in 0..10 {
         let id = failed(case, FailureCode::NoVideoStream).await;
         publish_all(case, id).await;
-        let answers = case.at_once(4, move |task, database| async move {
+        let answers = case.run_concurrently(4, move |task, database| async move {
             if task == 3 {
                 // The message about the failure arrives at the same time.
                 database.create_notification(id, "job.failed").await.expect("the database answers");

@@ -33,7 +33,7 @@ pub(super) async fn holds_taken_messages(case: &Case) {
     let mut jobs = Vec::new();
     for _ in 0..3 {
         jobs.push(case.queued_for(user).await);
-        case.pass(1);
+        case.advance(1);
     }
     let created = case.rows().await.job(jobs[0]).created_at;
     assert_eq!(case.database.next_outgoing().await.expect("the database answers"), Some(created));
@@ -42,7 +42,7 @@ pub(super) async fn holds_taken_messages(case: &Case) {
     assert_eq!(take(&case.other, 2).await, jobs[2..]);
     assert_eq!(take(&case.database, 2).await, []);
     let before = case.rows().await;
-    case.pass(30);
+    case.advance(30);
     assert_eq!(case.rows().await, before, "time alone changes nothing");
 
     let again = case.other.take_outgoing(10, HOLD).await.expect("the database answers");
@@ -53,7 +53,7 @@ pub(super) async fn holds_taken_messages(case: &Case) {
     );
     case.database.mark_published([again[1].id]).await.expect("the database answers");
     case.database.mark_published([again[1].id]).await.expect("publishing twice is accepted");
-    case.pass(30);
+    case.advance(30);
     assert_eq!(take(&case.database, 10).await, [jobs[0], jobs[2]]);
     assert_eq!(case.rows().await.outbox.len(), 2);
 }
@@ -76,11 +76,11 @@ pub(super) async fn respects_the_limit(case: &Case) {
     }
 }
 
-pub(super) async fn gives_each_message_to_one_relay(case: &Case) {
+pub(super) async fn delivers_each_message_to_one_relay(case: &Case) {
     let user = case.user().await;
     let videos: Vec<_> = std::iter::repeat_with(video).take(200).collect();
     case.database.accept(user, &videos, None, None).await.expect("the videos are accepted");
-    let taken = case.at_once(8, |_, database| async move {
+    let taken = case.run_concurrently(8, |_, database| async move {
         let mut all: Vec<Uuid> = Vec::new();
         loop {
             let taken = database.take_outgoing(7, HOLD).await.expect("the database answers");
@@ -113,7 +113,7 @@ pub(super) async fn reports_the_oldest_unpublished_message(case: &Case) {
     assert_eq!(since().await, None);
     case.queued().await;
     let created = case.rows().await.outbox[0].created_at;
-    case.pass(5);
+    case.advance(5);
     let retried = case.queued().await;
     assert_eq!(since().await, Some(created));
     // While the broker rejects messages, the relay takes and postpones them repeatedly.
@@ -124,7 +124,7 @@ pub(super) async fn reports_the_oldest_unpublished_message(case: &Case) {
             .postpone(taken.iter().map(|row| row.id), Duration::from_secs(2))
             .await
             .expect("the database answers");
-        case.pass(2);
+        case.advance(2);
     }
     assert_eq!(since().await, Some(created), "a postponed message is not published");
     publish_all(case).await;
@@ -136,7 +136,7 @@ pub(super) async fn reports_the_oldest_unpublished_message(case: &Case) {
         .expect("the database answers");
     assert_eq!(since().await, None, "a message is not due during the pause");
     let due = case.rows().await.job(retried).next_attempt_at;
-    case.pass(31);
+    case.advance(31);
     assert_eq!(since().await, due, "the message is due since the end of the pause");
 }
 
@@ -151,9 +151,9 @@ pub(super) async fn postpones_messages(case: &Case) {
         .postpone([outgoing.id], Duration::from_mins(2))
         .await
         .expect("the database answers");
-    case.pass(60);
+    case.advance(60);
     assert_eq!(take(&case.database, 10).await, []);
-    case.pass(60);
+    case.advance(60);
     assert_eq!(take(&case.database, 10).await, [id]);
     case.database.mark_published([outgoing.id]).await.expect("the database answers");
     case.database.postpone([outgoing.id], Duration::ZERO).await.expect("the database answers");

@@ -31,11 +31,11 @@ pub(super) async fn lists_jobs_by_page(case: &Case) {
         accept(case, neighbor, 3).await;
     }
     jobs.reverse();
-    let (cancelled, queued): (Vec<_>, Vec<_>) =
+    let (canceled, queued): (Vec<_>, Vec<_>) =
         jobs.iter().enumerate().partition(|(number, _)| number % 3 == 0);
-    let [cancelled, queued] =
-        [cancelled, queued].map(|some| some.into_iter().map(|(_, id)| *id).collect::<Vec<_>>());
-    for id in &cancelled {
+    let [canceled, queued] =
+        [canceled, queued].map(|some| some.into_iter().map(|(_, id)| *id).collect::<Vec<_>>());
+    for id in &canceled {
         case.database
             .cancel(*id, State::Queued)
             .await
@@ -43,7 +43,7 @@ pub(super) async fn lists_jobs_by_page(case: &Case) {
             .expect("the job is queued");
     }
     for (state, expected) in
-        [(None, &jobs), (Some(State::Cancelled), &cancelled), (Some(State::Queued), &queued)]
+        [(None, &jobs), (Some(State::Cancelled), &canceled), (Some(State::Queued), &queued)]
     {
         for limit in [1000, 40, expected.len() as u64] {
             let (mut read, mut older_than) = (Vec::new(), None);
@@ -58,9 +58,9 @@ pub(super) async fn lists_jobs_by_page(case: &Case) {
                 read.extend(next);
                 // Jobs that are accepted meanwhile are newer than all jobs still to be read.
                 case.queued_for(user).await;
-                let cancelled = case.queued_for(user).await;
+                let canceled = case.queued_for(user).await;
                 case.database
-                    .cancel(cancelled, State::Queued)
+                    .cancel(canceled, State::Queued)
                     .await
                     .expect("the database answers")
                     .expect("the job is queued");
@@ -89,12 +89,12 @@ pub(super) async fn lists_jobs_by_page(case: &Case) {
 
 pub(super) async fn returns_the_history(case: &Case) {
     let (id, began) = (case.queued().await, case.clock.now());
-    case.pass(100);
+    case.advance(100);
     case.database
         .fail(&case.claim(id).await, FailureCode::StorageError, "no answer")
         .await
         .expect("the database answers");
-    case.pass(30);
+    case.advance(30);
     let claim = case.claim(id).await;
     case.database.finish(&claim, &archive(&claim)).await.expect("the database answers");
     case.job_in(State::Failed).await;
@@ -162,7 +162,7 @@ pub(super) async fn reports_the_oldest_waiting_job(case: &Case) {
     };
     assert_eq!(oldest().await, None);
     let first = case.queued().await;
-    case.pass(10);
+    case.advance(10);
     let second = case.queued().await;
     assert_eq!(oldest().await, Some(since(first).await));
     let claim = case.claim(first).await;
@@ -180,7 +180,7 @@ pub(super) async fn reports_the_oldest_waiting_job(case: &Case) {
         .expect("the database answers")
         .expect("the job exists")
         .next_attempt_at;
-    case.pass(31);
+    case.advance(31);
     assert!(due.is_some());
     assert_eq!(oldest().await, due, "it waits since the end of its pause");
 }

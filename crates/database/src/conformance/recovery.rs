@@ -1,4 +1,4 @@
-//! Recovery of what lost workers, relays and brokers leave unfinished.
+//! Recovery of work that lost workers, relays and brokers leave unfinished.
 
 use std::time::Duration;
 
@@ -21,12 +21,12 @@ pub(super) async fn reaps_expired_leases(case: &Case) {
     let (lost, renewed, waiting) = (case.queued().await, case.queued().await, case.queued().await);
     case.claim(lost).await;
     let claim = case.claim(renewed).await;
-    case.pass(59);
+    case.advance(59);
     let before = case.rows().await;
     assert_eq!(reap(case).await, []);
     assert_eq!(case.rows().await, before);
     assert!(case.database.renew(&claim, 1, None).await.expect("the database answers"));
-    case.pass(2);
+    case.advance(2);
     let (running, queued) = (case.lines(renewed).await, case.lines(waiting).await);
     assert_eq!(reap(case).await, [AttemptOutcome::Retrying]);
     assert_eq!(
@@ -51,9 +51,9 @@ pub(super) async fn fails_a_job_that_lost_three_workers(case: &Case) {
     let (retrying, failed) = (AttemptOutcome::Retrying, AttemptOutcome::Failed);
     for expected in [retrying, retrying, failed] {
         case.claim(id).await;
-        case.pass(61);
+        case.advance(61);
         assert_eq!(reap(case).await, [expected]);
-        case.pass(60);
+        case.advance(60);
     }
     assert!(case.database.claim(id, "w").await.expect("the database answers").is_none());
     assert_eq!(reap(case).await, []);
@@ -84,8 +84,8 @@ pub(super) async fn reaps_each_attempt_once(case: &Case) {
         ids.push(case.queued().await);
         case.claim(ids[ids.len() - 1]).await;
     }
-    case.pass(61);
-    let reaped = case.at_once(6, |_, database| async move {
+    case.advance(61);
+    let reaped = case.run_concurrently(6, |_, database| async move {
         database.reap().await.expect("the database answers").len()
     });
     assert_eq!(reaped.await.iter().sum::<usize>(), 20);
@@ -114,10 +114,10 @@ pub(super) async fn expires_all_leases(case: &Case) {
     assert_eq!(reap(case).await, [], "no lease is left");
 }
 
-pub(super) async fn republishes_invitations(case: &Case) {
+pub(super) async fn republishes_created_messages(case: &Case) {
     let waited = Duration::from_mins(1);
     let republish =
-        async || case.database.republish_invitations(waited).await.expect("the database answers");
+        async || case.database.republish_created(waited).await.expect("the database answers");
     let retried = case.queued().await;
     let claim = case.claim(retried).await;
     case.database
@@ -131,7 +131,7 @@ pub(super) async fn republishes_invitations(case: &Case) {
         case.job_in(state).await;
     }
     let queued = case.queued().await;
-    case.pass(60);
+    case.advance(60);
     assert_eq!(republish().await, 0, "every message is in the outbox");
 
     // Two jobs have waited for a minute, and the retried one for half a minute after its pause.
@@ -140,7 +140,7 @@ pub(super) async fn republishes_invitations(case: &Case) {
     assert_eq!(republish().await, 2);
     assert_eq!(republish().await, 0, "the outbox has their messages now");
     assert_eq!(sorted(take(&case.database, 10).await), sorted(vec![released, queued]));
-    case.pass(30);
+    case.advance(30);
     assert_eq!(republish().await, 1);
     let due = case.rows().await.outbox;
     assert!(
@@ -155,10 +155,10 @@ pub(super) async fn republishes_invitations(case: &Case) {
 
     let recent = case.queued().await;
     publish_all(case).await;
-    case.pass(59);
+    case.advance(59);
     assert_eq!(republish().await, 2, "the recent job has not waited for a minute");
     assert!(case.rows().await.outbox.iter().all(|row| row.job_id != recent.0));
-    case.pass(1);
+    case.advance(1);
     assert_eq!(republish().await, 1);
 
     let claim = case.claim(queued).await;
@@ -185,7 +185,7 @@ pub(super) async fn republishes_outcomes(case: &Case) {
         .create_notification(notified, "job.completed")
         .await
         .expect("the database answers");
-    case.pass(60);
+    case.advance(60);
     assert_eq!(republish().await, 0, "every message is in the outbox");
     let first = case.database.take_outgoing(1000, HOLD).await.expect("the database answers");
     publish_all(case).await;
@@ -217,9 +217,9 @@ pub(super) async fn republishes_outcomes(case: &Case) {
 
     let recent = case.job_in(State::Done).await;
     publish_all(case).await;
-    case.pass(59);
+    case.advance(59);
     assert_eq!(republish().await, 0, "the job has not been done for a minute");
-    case.pass(1);
+    case.advance(1);
     assert_eq!(republish().await, 1);
     publish_all(case).await;
     case.database.mark_files_removed(recent).await.expect("the database answers");
@@ -251,7 +251,7 @@ pub(super) async fn releases_holds(case: &Case) {
         case.rows().await.outbox.iter().all(|row| row.job_id != waiting.0),
         "published messages are not due again"
     );
-    case.pass(30);
+    case.advance(30);
     assert!(take(&case.other, 10).await.contains(&retried), "the pause of the retry has ended");
 }
 
@@ -260,9 +260,9 @@ pub(super) async fn recovers_after_restart(case: &Case) {
         (case.queued().await, case.queued().await, case.queued().await);
     for _ in 0..2 {
         case.claim(exhausted).await;
-        case.pass(61);
+        case.advance(61);
         assert_eq!(reap(case).await, [AttemptOutcome::Retrying]);
-        case.pass(60);
+        case.advance(60);
     }
     case.claim(exhausted).await;
     case.claim(running).await;

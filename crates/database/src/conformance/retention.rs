@@ -23,15 +23,15 @@ async fn expire(database: &Database) -> Vec<JobId> {
 
 pub(super) async fn expires_archives(case: &Case) {
     let id = case.queued().await;
-    case.pass(5 * DAY);
+    case.advance(5 * DAY);
     let claim = case.claim(id).await;
     case.database.finish(&claim, &archive(&claim)).await.expect("the database answers");
-    case.pass(7 * DAY - 60);
+    case.advance(7 * DAY - 60);
     let mut lines = case.lines(id).await;
     assert_eq!(expire(&case.database).await, [], "the seven days start with the archive");
     assert_eq!(case.lines(id).await, lines);
 
-    case.pass(60);
+    case.advance(60);
     lines[0] = lines[0].replace("DONE", "EXPIRED");
     lines.insert(5, "event DONE EXPIRED".to_owned());
     for _ in 0..2 {
@@ -50,9 +50,9 @@ pub(super) async fn returns_other_final_jobs(case: &Case) {
     let (queued, running) =
         (case.job_in(State::Queued).await, case.job_in(State::Processing).await);
     let finals = [case.job_in(State::Failed).await, case.job_in(State::Cancelled).await];
-    case.pass(7 * DAY - 60);
+    case.advance(7 * DAY - 60);
     assert_eq!(expire(&case.database).await, []);
-    case.pass(60);
+    case.advance(60);
     let before = case.rows().await;
     assert_eq!(expire(&case.database).await, finals);
     assert_eq!(case.rows().await, before, "their rows do not change");
@@ -62,7 +62,7 @@ pub(super) async fn returns_other_final_jobs(case: &Case) {
     assert_eq!(expire(&case.database).await, []);
 
     // The video of a waiting or running job is kept for any time.
-    case.pass(30 * DAY);
+    case.advance(30 * DAY);
     assert_eq!(expire(&case.database).await, []);
     case.database
         .cancel(running, State::Processing)
@@ -70,7 +70,7 @@ pub(super) async fn returns_other_final_jobs(case: &Case) {
         .expect("the database answers")
         .expect("the job is in processing");
     assert_eq!(expire(&case.database).await, [], "the seven days start with the end of the job");
-    case.pass(7 * DAY);
+    case.advance(7 * DAY);
     assert_eq!(expire(&case.database).await, [running]);
     assert_eq!(case.rows().await.job(queued).status, "QUEUED");
 }
@@ -80,8 +80,8 @@ pub(super) async fn may_run_concurrently(case: &Case) {
     for _ in 0..10 {
         ids.push(case.job_in(State::Done).await);
     }
-    case.pass(7 * DAY);
-    let results = case.at_once(6, |_, database| async move { expire(&database).await });
+    case.advance(7 * DAY);
+    let results = case.run_concurrently(6, |_, database| async move { expire(&database).await });
     for expired in results.await {
         assert_eq!(expired, ids);
     }
@@ -161,17 +161,17 @@ pub(super) async fn purges_expired_rows(case: &Case) {
     assert_eq!(rotate("first", "second").await, Rotation::Renewed(user));
     assert!(matches!(accept().await, Accepted::New(_)));
 
-    case.pass(DAY - 60);
+    case.advance(DAY - 60);
     case.database.purge_expired().await.expect("the database answers");
     assert!(matches!(accept().await, Accepted::Repeated(_)), "the key is still valid");
-    case.pass(120);
+    case.advance(120);
     let before = case.rows().await;
     case.database.purge_expired().await.expect("the database answers");
     assert_eq!(case.rows().await, before, "jobs are not deleted");
     assert!(matches!(accept().await, Accepted::New(_)), "the key has expired");
     assert_eq!(tokens().await, 2, "expired tokens are kept for a day to detect reuse");
     assert_eq!(rotate("first", "stolen").await, Rotation::Reused(user));
-    case.pass(DAY);
+    case.advance(DAY);
     case.database.purge_expired().await.expect("the database answers");
     assert_eq!(tokens().await, 0);
 }

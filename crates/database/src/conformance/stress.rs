@@ -16,7 +16,7 @@ const JOBS: usize = 12;
 const TASKS: usize = 12;
 const STEPS: usize = 40;
 
-/// State that the tasks share besides the database.
+/// State that the tasks share in addition to the database.
 #[derive(Default)]
 struct Shared {
     /// Jobs of the messages that the broker holds.
@@ -33,7 +33,7 @@ pub(super) async fn loses_no_job(case: &Case) {
     case.database.accept(user, &videos, None, None).await.expect("the videos are accepted");
     let jobs = videos.map(|video| video.id);
     let shared = Arc::new(Mutex::new(Shared::default()));
-    let tasks = case.at_once(TASKS, |number, database| {
+    let tasks = case.run_concurrently(TASKS, |number, database| {
         let (shared, clock) = (Arc::clone(&shared), case.clock.clone());
         async move {
             let mut dice = Dice::new(number as u64);
@@ -51,11 +51,11 @@ pub(super) async fn loses_no_job(case: &Case) {
 
     // From here on nothing fails.
     for _ in 0..3 {
-        case.pass(130);
+        case.advance(130);
         case.database.reap().await.expect("the database answers");
         relay(&case.database, &shared).await;
-        let invited = std::mem::take(&mut shared.lock().broker);
-        for id in invited {
+        let announced = std::mem::take(&mut shared.lock().broker);
+        for id in announced {
             if let Some(claim) =
                 case.database.claim(id, "last").await.expect("the database answers")
             {
@@ -137,7 +137,7 @@ async fn relay(database: &Database, shared: &Mutex<Shared>) {
 async fn maintain(database: &Database, clock: &Clock, dice: &mut Dice) {
     clock.advance(Duration::from_secs(dice.pick(&[1, 10, 31])));
     database.reap().await.expect("the database answers");
-    database.republish_invitations(Duration::from_mins(1)).await.expect("the database answers");
+    database.republish_created(Duration::from_mins(1)).await.expect("the database answers");
     database.purge_expired().await.expect("the database answers");
 }
 

@@ -1,4 +1,4 @@
-//! Table `outbox`: messages that wait for their publication.
+//! Table `outbox`: messages that wait for publication.
 
 use jobs::Time;
 use sea_orm::entity::prelude::*;

@@ -23,7 +23,7 @@ pub(crate) enum Threads {
     Frames(usize),
 }
 
-/// Why a packet was not decoded.
+/// Reason why a packet was not decoded.
 #[derive(Debug)]
 pub(crate) enum DecodeError {
     /// The packet is damaged. Later ones may be decodable.

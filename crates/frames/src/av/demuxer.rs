@@ -63,7 +63,7 @@ pub(crate) struct StreamInfo {
 
 impl StreamInfo {
     /// End that the container states, in microseconds from the start, if the video ends earlier: at
-    /// `end`, in units of the time base. `damaged` is whether truncation or damage was met.
+    /// `end`, in units of the time base. `damaged` is whether truncation or damage was found.
     ///
     /// MP4 and AVI state the length of the video stream. The others state only that of the longest
     /// stream, which is often the audio, so it counts only if there is damage, or if the difference
@@ -82,7 +82,7 @@ impl StreamInfo {
     }
 }
 
-/// Why there is no next packet.
+/// Reason why there is no next packet.
 pub(crate) enum DemuxError {
     /// Regular end of the container.
     End,
@@ -194,9 +194,9 @@ fn open_input(
         (*context).pb = io.as_mut_ptr();
         (*context).flags |= ffi::AVFMT_FLAG_CUSTOM_IO;
         (*context).io_open = Some(reject_open);
-        // `Demuxer::open` checks our limit, with an error of its own. libav's must not be lower.
+        // `Demuxer::open` checks our limit and reports its own error. libav's must not be lower.
         (*context).max_streams = (*context).max_streams.max(limits.max_streams.min(1 << 16) as i32);
-        // Second barrier behind `reject_open`: a list of allowed protocols that has none.
+        // Second barrier after `reject_open`: an allowlist of protocols that contains none of them.
         (*context).protocol_whitelist = ffi::av_strdup(c"none".as_ptr());
         (*context).format_whitelist = ffi::av_strdup((*demuxer).name);
         let opened = ffi::avformat_open_input(

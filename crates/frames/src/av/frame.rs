@@ -133,7 +133,7 @@ impl Frame {
         self.0.is_interlaced()
     }
 
-    /// Whether the decoder met errors in the frame and concealed them.
+    /// Whether the decoder reported errors in the frame, which it conceals.
     pub(crate) fn has_errors(&self) -> bool {
         self.0.is_corrupt() || self.raw().decode_error_flags != 0
     }

@@ -1,6 +1,6 @@
 //! Misbehavior of a decoder on demand, for tests of the isolation around it. In builds with the
 //! feature `injections`, a packet that ends in `fiapx-test:` and a command of five bytes makes the
-//! decoder crash, loop, or try to escape. Builds without the feature contain none of this.
+//! decoder crash, loop, or try to escape. Builds without the feature do not contain this code.
 
 use std::collections::BTreeSet;
 use std::ffi::{c_int, c_long, c_void};
@@ -21,7 +21,7 @@ pub(super) fn run(data: &[u8]) -> Result<(), Error> {
         return Ok(());
     }
     match command {
-        // SAFETY: unsound on purpose: the process has to crash.
+        // SAFETY: unsound on purpose, to crash the process.
         b"crash" => unsafe { ptr::null_mut::<u8>().write_volatile(0) },
         b"spins" => loop {
             std::hint::spin_loop();
@@ -40,18 +40,18 @@ pub(super) fn run(data: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Try to escape from this thread and from one of libav's own. Return what was possible.
+/// Try to access the system from this thread and from a thread of libav. Return what succeeded.
 fn try_to_escape() -> String {
-    let (here, there) = (permitted_calls(), permitted_calls_on_libav_thread());
+    let (this_thread, libav_thread) = (permitted_calls(), permitted_calls_on_libav_thread());
     let variables = std::env::vars_os().count();
     format!(
-        "possible here {here:?}, on a thread of libav {there:?}, open besides {:?}, \
-         variables {variables}",
+        "permitted on this thread {this_thread:?}, on a thread of libav {libav_thread:?}, other open \
+         descriptors {:?}, variables {variables}",
         open_descriptors()
     )
 }
 
-/// Names of the system calls that reach beyond the process and were not refused.
+/// Names of the system calls with effects outside of the process that were not refused.
 fn permitted_calls() -> Vec<&'static str> {
     let (file, nothing) = (c"/etc/passwd".as_ptr(), c"/fiapx/nothing".as_ptr());
     let at = c_long::from(libc::AT_FDCWD);

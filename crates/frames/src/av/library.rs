@@ -14,7 +14,7 @@ pub(super) fn configure(max_allocation: usize) {
     static ONCE: Once = Once::new();
     static LIMIT: AtomicUsize = AtomicUsize::new(0);
     ONCE.call_once(|| {
-        // Registers the descriptions of errors, and what versions before 4.0 require besides.
+        // Registers the descriptions of errors, and what versions before 4.0 require in addition.
         let _ = ff::init();
         ff::log::set_level(ff::log::Level::Quiet);
     });

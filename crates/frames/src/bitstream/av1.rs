@@ -1,6 +1,6 @@
 //! AV1: clean entries, and the reference slots that each temporal unit reads and writes.
 //!
-//! Everything that an AV1 frame takes from others, including entropy contexts, motion vectors and
+//! All state that an AV1 frame inherits from others, including entropy contexts, motion vectors and
 //! film grain, comes from the slots that its header names. Frames that no later header names can be
 //! dropped.
 

@@ -22,7 +22,7 @@ pub(crate) struct ReferenceSlots {
     pub writes: u8,
 }
 
-/// Which frames are correct when decoding starts at a packet.
+/// Set of frames that are correct when decoding starts at a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Entry {
     /// None for certain.

@@ -14,30 +14,30 @@ pub(super) struct PngEncoder {
     pub compression: Compression,
 }
 
-/// How pixels are filtered and compressed.
+/// Filter and compressor of the pixels.
 #[derive(Debug, Clone, Copy)]
 struct Method {
     compression: DeflateCompression,
     filter: Filter,
 }
 
-/// For film: one good filter, and a compressor that does not search for matches. Trying all filters
+/// Method for film: one good filter, and a compressor that does not search for matches. Trying all filters
 /// gains nothing on such frames.
 const FILM: Method =
     Method { compression: DeflateCompression::FdeflateUltraFast, filter: Filter::Paeth };
-/// For flat frames with soft edges, such as surveillance: a match finder after the filter that
+/// Method for flat frames with soft edges, such as surveillance: a match finder after the filter that
 /// leaves most matches.
 const SMOOTH: Method = Method { compression: DeflateCompression::Level(2), filter: Filter::Up };
-/// As [`SMOOTH`], for small frames, which take little time and gain most from a thorough search.
+/// [`SMOOTH`] with a thorough search, for small frames, which need little time.
 const SMALL_SMOOTH: Method =
     Method { compression: DeflateCompression::Level(5), filter: Filter::Adaptive };
-/// For drawn frames, such as screens and palettes: a match finder on the pixels themselves.
+/// Method for drawn frames, such as screens and palettes: a match finder on the pixels themselves.
 const DRAWN: Method =
     Method { compression: DeflateCompression::Level(5), filter: Filter::NoFilter };
-/// For [`Compression::Balanced`].
+/// Method for [`Compression::Balanced`].
 const BALANCED: Method =
     Method { compression: DeflateCompression::Level(6), filter: Filter::Adaptive };
-/// For [`Compression::Small`].
+/// Method for [`Compression::Small`].
 const SMALL: Method =
     Method { compression: DeflateCompression::Level(9), filter: Filter::Adaptive };
 
@@ -108,7 +108,7 @@ fn choose_method(frame: &Frame, pixels: &[u8]) -> Result<Method, Error> {
         |method| write(frame, 3 * rows as u32, None, &strips, method).map(|file| file.len() as f64);
     let smooth = if pixels.len() < SMALL_FRAME { SMALL_SMOOTH } else { SMOOTH };
     let (film_size, smooth_size, drawn_size) = (size(FILM)?, size(smooth)?, size(DRAWN)?);
-    // Of the two with a match finder, the one behind a filter is faster.
+    // Of the two methods with a match finder, the one with a filter is faster.
     let (size, method) = if drawn_size < WORTHWHILE * smooth_size {
         (drawn_size, DRAWN)
     } else {

@@ -51,7 +51,7 @@ pub(crate) struct Chunk<P> {
     pub certain: bool,
     /// First tick after the span, if this is its last chunk and the tick is known.
     pub until: Option<i64>,
-    /// Whether the first frame is selected because the video has a frame for no instant at all: an
+    /// Whether the first frame is selected because the video has no frame for any instant: an
     /// archive is never empty.
     pub select_first: bool,
 }
@@ -92,8 +92,8 @@ impl<P> Plan<P> {
     }
 }
 
-/// For each packet of a span, whether a wanted frame depends on it. Evaluated from the end: a frame
-/// to which no later packet refers is not needed.
+/// Whether a wanted frame depends on each packet of a span. Evaluated from the end: a frame to which
+/// no later packet refers is not needed.
 pub(super) fn needed<P>(
     span: &[(P, PacketInfo)],
     is_wanted: impl Fn(&PacketInfo) -> bool,

@@ -15,7 +15,7 @@ pub(super) const MAX_REORDER: usize = 32;
 /// Minimum number of packets in a chunk.
 pub(super) const CHUNK_PACKETS: usize = 64;
 
-/// What is known about the end of the span.
+/// End of the span, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     /// More packets may follow.

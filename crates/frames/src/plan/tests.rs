@@ -133,7 +133,7 @@ fn selects_the_first_frame_of_a_video_without_instants() {
 struct Gop {
     /// Frames that follow the entry and precede it in time. The entry is open if there are any.
     leading: Vec<Bidirectional>,
-    /// For each P frame the B frames that follow it and precede it in time.
+    /// B frames that follow each P frame and precede it in time.
     groups: Vec<Vec<Bidirectional>>,
 }
 

@@ -1,4 +1,4 @@
-//! Frames that a selection wants, by their timestamps.
+//! Frames that a selection needs, by their timestamps.
 
 use std::ops::Range;
 
@@ -6,7 +6,7 @@ use jobs::Ratio;
 
 use crate::select::Instants;
 
-/// Frame that the timestamps promise, and the ticks for which it is selected.
+/// Frame that the timestamps of the packets predict, and the ticks for which it is selected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WantedFrame {
     pub ticks: Range<i64>,

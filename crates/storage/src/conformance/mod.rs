@@ -16,12 +16,12 @@ pub(crate) use content::content;
 /// Check an adapter against all guarantees of [`Storage`] except its [links](Storage::link), which
 /// only its own tests can follow.
 ///
-/// The storage must not be used by anybody else meanwhile, and has the same objects afterwards as
+/// Nothing else may use the storage meanwhile, which has the same objects afterwards as
 /// before. Needs a multi-threaded runtime.
 ///
 /// # Panics
 ///
-/// When the adapter violates a guarantee.
+/// The adapter violates a guarantee.
 pub(crate) async fn all(storage: Arc<dyn Storage>) {
     let before = list_all(&*storage, Key::ROOT).await;
     storage.check().await.expect("the storage is usable");

@@ -74,9 +74,9 @@ pub(super) async fn run_blocking<T: Send + 'static>(
         Ok(result) => result,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            Err(cancelled) => Err(Error::Unavailable {
+            Err(canceled) => Err(Error::Unavailable {
                 action: "do anything during the shutdown of the service".to_owned(),
-                cause: cancelled.into(),
+                cause: canceled.into(),
             }),
         },
     }

@@ -1,4 +1,4 @@
-//! Signed links, which let anybody download one object for a limited time.
+//! Signed links, with which anyone can download one object for a limited time.
 
 use std::time::Duration;
 
@@ -25,10 +25,10 @@ const SIGNATURE_CONTEXT: &str = "fiapx link 1";
 /// Reason for rejecting a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
-    /// It has expired.
+    /// The link has expired.
     #[error("the link has expired")]
     Expired,
-    /// It was not signed with this key, or it was modified.
+    /// The link was not signed with this key, or was modified.
     #[error("the link is not valid")]
     Invalid,
 }

@@ -16,8 +16,8 @@ use crate::{Error, Key, Upload};
 const BUFFER_SIZE: usize = 1 << 20;
 
 /// Maximum number of times that the directory of an object is created again because others remove
-/// it. Each time, somebody must have deleted another object of the same user at that moment, so
-/// the limit is out of reach.
+/// it. Each time, another object of the same user must have been deleted at that moment, so the
+/// limit is never reached in practice.
 const MAX_ATTEMPTS: usize = 1000;
 
 /// An upload to disk. It holds a buffer of 1 MiB and the bytes that are being written.

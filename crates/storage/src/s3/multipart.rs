@@ -34,7 +34,7 @@ pub(super) struct Multipart {
 }
 
 impl Multipart {
-    /// Start one. If the future is dropped before the store has started it, it is aborted.
+    /// Start an upload. If the future is dropped before the store has started it, it is aborted.
     pub(super) async fn start(store: &Arc<Store>, key: &Key) -> Result<Self, Error> {
         let (store, key, runtime) = (Arc::clone(store), key.clone(), Handle::current());
         let started = runtime.clone().spawn(async move {
@@ -173,13 +173,13 @@ impl Store {
     }
 }
 
-/// Convert the error of a task that the runtime cancelled, or continue the panic of one.
+/// Convert the error of a task that the runtime canceled, or continue the panic of one.
 fn task_error(stopped: JoinError) -> Error {
     match stopped.try_into_panic() {
         Ok(panic) => panic::resume_unwind(panic),
-        Err(cancelled) => Error::Unavailable {
+        Err(canceled) => Error::Unavailable {
             action: "do anything during the shutdown of the service".to_owned(),
-            cause: cancelled.into(),
+            cause: canceled.into(),
         },
     }
 }

@@ -36,7 +36,7 @@ impl Store {
             );
             return Err(Error::Setting { setting: "the memory for uploads", problem });
         }
-        // A larger budget would panic, and is no limit in practice.
+        // A larger budget would panic, and is not a limit in practice.
         let memory = settings.upload_memory.min(Semaphore::MAX_PERMITS);
         let client = client::new(&settings, &endpoint);
         let link_client = public_endpoint

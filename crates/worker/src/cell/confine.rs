@@ -19,8 +19,8 @@ use super::protocol::CellLimits;
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
-/// Drop all privileges. Return what the kernel could not restrict, in plain text; empty if the
-/// confinement is complete.
+/// Drop all privileges. Return the restrictions that the kernel does not support, in plain text;
+/// empty if the confinement is complete.
 ///
 /// # Errors
 /// A resource limit cannot be set, which no supported kernel refuses.

@@ -99,7 +99,7 @@ impl Read for Video {
 }
 
 impl Seek for Video {
-    /// Like that of a file: a position past the end is allowed, and reading there returns nothing.
+    /// Seek as in a file: a position past the end is allowed, and reading there returns nothing.
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let position = match to {
             SeekFrom::Start(position) => Some(position),

@@ -59,8 +59,8 @@ impl Program {
         Ok(RunningCell { process, video, output, stderr })
     }
 
-    /// Start a cell to check whether the kernel can confine it. Return what the kernel cannot
-    /// restrict, in plain text; empty if the confinement is complete.
+    /// Start a cell to check whether the kernel can confine it. Return the restrictions that the
+    /// kernel does not support, in plain text; empty if the confinement is complete.
     ///
     /// # Errors
     /// A cell cannot be started; the message contains the cause.

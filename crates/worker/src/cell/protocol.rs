@@ -21,7 +21,7 @@ pub(super) const MAX_CHUNK: usize = 1 << 20;
 /// Maximum length of a message, in bytes: parts of it reach rows, logs and mails.
 const MAX_MESSAGE: usize = 32 << 10;
 
-/// What a cell has to do.
+/// Task of a cell.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct CellTask {
     /// Size of the video, in bytes.
@@ -50,7 +50,8 @@ pub(super) struct CellLimits {
 pub(super) enum CellMessage {
     /// The cell has dropped its privileges. Always the first message.
     Confined {
-        /// What the kernel could not restrict, in plain text; empty if the confinement is complete.
+        /// Restrictions that the kernel does not support, in plain text; empty if the confinement is
+        /// complete.
         missing: Vec<String>,
     },
     /// Progress of the extraction.
@@ -156,7 +157,7 @@ pub(super) fn receive_range_request(channel: &mut impl Read) -> io::Result<Optio
     Ok(Some(RangeRequest { offset, length }))
 }
 
-/// Answer a range request with the bytes of the range, or with the reason why they cannot be read.
+/// Respond to a range request with the bytes of the range, or with the reason why they cannot be read.
 pub(super) fn send_range(channel: &mut impl Write, range: Result<&[u8], String>) -> io::Result<()> {
     match range {
         Ok(bytes) => send(channel, RANGE, bytes),

@@ -136,7 +136,7 @@ fn serve_video(mut channel: UnixStream, mut video: Reader, task: &CellTask) -> i
     Ok(())
 }
 
-/// Why no archive was received from a cell.
+/// Reason why no archive was received from a cell.
 enum ReceiveError {
     /// The cell, or the worker's side, reported an error.
     Attempt(AttemptError),

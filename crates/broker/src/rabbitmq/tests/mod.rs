@@ -377,7 +377,7 @@ async fn rejects_foreign_messages() {
         let mut subscription = broker.subscribe(queue, 1).await.expect("a subscription");
         let delivery = next(&mut subscription).await;
         assert_eq!(delivery.message, message.message);
-        delivery.ack().await.expect("the answer is accepted");
+        delivery.ack().await.expect("the settlement succeeds");
         let mut dead = consume(&channel, &format!("{queue}.dlq")).await;
         for garbage in GARBAGE {
             assert_eq!(take(&mut dead).await.data, garbage);
@@ -395,7 +395,7 @@ async fn moves_a_rejected_message_to_the_dead_letters() {
         let queue = Queue::of(&message.message.event);
         broker.publish(&message).await.expect("the message is accepted");
         let mut subscription = broker.subscribe(queue, 1).await.expect("a subscription");
-        next(&mut subscription).await.reject().await.expect("the answer is accepted");
+        next(&mut subscription).await.reject().await.expect("the settlement succeeds");
         let dead = take(&mut consume(&channel, &format!("{queue}.dlq")).await).await;
         assert_eq!(
             encoding::decode(&dead.data, &dead.properties).expect("a valid message"),

@@ -38,7 +38,7 @@ async fn survives_stopped_and_killed_servers() {
         }
         let mut subscription = subscribe(&broker, 2).await;
         let (first, second) = (next(&mut subscription).await, next(&mut subscription).await);
-        first.ack().await.expect("the answer is accepted");
+        first.ack().await.expect("the settlement succeeds");
         // The server has received the ack once it delivers the message that exceeded the limit.
         let third = next(&mut subscription).await;
 
@@ -60,7 +60,7 @@ async fn survives_stopped_and_killed_servers() {
         for message in messages[1..].iter().chain([&last]) {
             let delivery = next(&mut subscription).await;
             assert_eq!(delivery.message, message.message);
-            delivery.ack().await.expect("the answer is accepted");
+            delivery.ack().await.expect("the settlement succeeds");
         }
         assert_eq!(broker.check().await, Ok(()));
     }
@@ -95,10 +95,10 @@ async fn survives_a_server_without_memory() {
     }
     assert!(accepted.len() <= 1, "{accepted:?}");
     assert!(broker.check().await.is_err());
-    first.ack().await.expect("the answer is accepted");
+    first.ack().await.expect("the settlement succeeds");
     let second = next(&mut subscription).await;
     assert_eq!(second.message, messages[1].message);
-    second.ack().await.expect("the answer is accepted");
+    second.ack().await.expect("the settlement succeeds");
 
     let _ = server.control(&["set_vm_memory_high_watermark", "0.9"]);
     let last = created(6);
@@ -107,7 +107,7 @@ async fn survives_a_server_without_memory() {
     loop {
         let delivery = next(&mut subscription).await;
         let is_last = delivery.message == last.message;
-        delivery.ack().await.expect("the answer is accepted");
+        delivery.ack().await.expect("the settlement succeeds");
         if is_last {
             break;
         }
