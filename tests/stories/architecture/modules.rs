@@ -98,8 +98,8 @@ impl Crate {
         id
     }
 
-    /// Module that a path leads to from another one: that of the item it names, however often that
-    /// is re-exported. `None` if the path leads to another crate.
+    /// Module that a path leads to from another one: that of the item it names, through any number
+    /// of re-exports. `None` if the path leads to another crate.
     fn resolve(&self, from: Id, path: &[String]) -> Option<Id> {
         let mut module = from;
         for (index, word) in path.iter().enumerate() {
