@@ -8,7 +8,7 @@ use poem_openapi::{Enum, Object};
 use uuid::Uuid;
 
 use crate::examples;
-use crate::recipe_view::RecipeView;
+use crate::recipe_view::StoredRecipeView;
 
 /// State of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
@@ -83,7 +83,7 @@ pub struct JobView {
     /// Progress of the current attempt.
     pub progress: Progress,
     /// Frames that were requested, and their form.
-    pub recipe: RecipeView,
+    pub recipe: StoredRecipeView,
     /// Size of the video, in bytes.
     pub video_size_bytes: u64,
     /// File name extension of the video.
@@ -180,7 +180,7 @@ impl Example for JobView {
             filename: examples::FILENAME.to_owned(),
             status: Status::Done,
             progress: Progress::example(),
-            recipe: RecipeView::example(),
+            recipe: StoredRecipeView::example(),
             video_size_bytes: examples::VIDEO_BYTES,
             video_format: "mp4".to_owned(),
             frame_count: Some(examples::FRAME_COUNT),

@@ -154,7 +154,7 @@ impl Attempt<'_> {
         Ok(AttemptIo {
             storage: Arc::clone(self.storage),
             video,
-            recipe: self.claim.job.recipe.clone(),
+            recipe: self.claim.recipe.clone(),
             upload,
             progress: Arc::clone(progress),
         })

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Broker, Queue};
+use database::reading::StateCount;
 use database::{Database, Job};
 use jobs::{JobId, Time};
 use storage::{Key, Storage, delete_job_files};
@@ -139,8 +140,8 @@ impl Maintenance {
 
     /// Set the gauges of waiting jobs and messages.
     async fn report_gauges(&self) -> Result<(), Error> {
-        for (state, jobs) in self.database.counts().await? {
-            metrics::gauge!("fiapx_jobs", "state" => state.name()).set(jobs as f64);
+        for StateCount { state, count } in self.database.counts().await? {
+            metrics::gauge!("fiapx_jobs", "state" => state.name()).set(count as f64);
         }
         let now = self.database.clock().now();
         let age = |since: Option<Time>| {

@@ -91,11 +91,11 @@ async fn publish(
     row: outbox::Outgoing,
     current_traceparent: CurrentTraceparent,
 ) -> Result<(), broker::Error> {
-    let event = &row.message.event;
+    let message = &row.message;
     let span = info_span!(
         "publish",
-        job_id = %event.job_id(),
-        queue = %Queue::of(event),
+        job_id = %message.job_id,
+        queue = %Queue::of(&message.event_type),
         message_id = %row.id,
         traceparent = row.traceparent.as_deref(),
         error_code = field::Empty,

@@ -109,6 +109,7 @@ impl Worker {
         let id = delivery.message.event.job_id();
         let claim = match self.database.claim(id, &self.settings.name).await {
             Ok(Some(claim)) => claim,
+            // Another message follows if the job has to be claimed by a later version.
             Ok(None) => return log_settlement_error(delivery.ack().await),
             Err(error) => {
                 warn!(job_id = %id, %error, "cannot claim the job; its message is requeued");

@@ -15,7 +15,7 @@ use tokio::time;
 use tracing::warn;
 
 use crate::delivery::{Settle, Settlement};
-use crate::rabbitmq::encoding;
+use crate::rabbitmq::encoding::{self, Decoded};
 use crate::{Delivery, Error, Queue, Subscription};
 
 const REQUEUE: BasicNackOptions = BasicNackOptions { multiple: false, requeue: true };
@@ -76,7 +76,9 @@ impl Subscription for RabbitMqSubscription {
                 runtime: self.runtime.clone(),
             };
             match encoding::decode(&data, &properties) {
-                Ok(message) => return Ok(Delivery::new(message, settle)),
+                Ok(Decoded { message, traceparent }) => {
+                    return Ok(Delivery::new(message, traceparent, settle));
+                }
                 Err(error) => {
                     let message_id = properties.message_id().as_ref().map(ToString::to_string);
                     warn!(

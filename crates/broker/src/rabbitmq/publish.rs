@@ -64,9 +64,9 @@ impl Publisher {
     /// Publish a message and wait for its confirmation without a timeout. Dropping the future
     /// closes its channel.
     pub(super) async fn publish(&self, message: &TracedMessage) -> Result<(), Error> {
-        let queue = Queue::of(&message.message.event);
+        let queue = Queue::of(&message.message.event_type);
         let route = topology::route(queue);
-        let Encoded { body, properties } = encoding::encode(message)?;
+        let Encoded { body, properties } = encoding::encode(message);
         // Mandatory: the server returns an unroutable message instead of dropping and confirming
         // it.
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };

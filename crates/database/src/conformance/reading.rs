@@ -3,7 +3,7 @@
 use jobs::{FailureCode, JobId, State, Time, UserId};
 
 use super::case::{Case, archive, video};
-use crate::reading::Page;
+use crate::reading::{Page, StateCount};
 
 /// Ids of the jobs of one page.
 async fn page(case: &Case, user: UserId, page: Page) -> Vec<JobId> {
@@ -127,7 +127,7 @@ pub(super) async fn returns_the_history(case: &Case) {
 }
 
 pub(super) async fn counts_by_state(case: &Case) {
-    let none = State::ALL.map(|state| (state, 0));
+    let none = State::ALL.map(|state| StateCount { state, count: 0 });
     assert_eq!(case.database.counts().await.expect("the database answers"), none);
     // The expired jobs first, because other jobs would expire with them.
     let made = [
@@ -145,7 +145,7 @@ pub(super) async fn counts_by_state(case: &Case) {
     }
     let expected = State::ALL.map(|state| {
         let number = made.iter().position(|made| *made == state);
-        (state, number.map_or(0, |number| number as u64 + 1))
+        StateCount { state, count: number.map_or(0, |number| number as u64 + 1) }
     });
     assert_eq!(case.database.counts().await.expect("the database answers"), expected);
 }
