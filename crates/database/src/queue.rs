@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jobs::message::Created;
 use jobs::{JobId, Message, Time};
+use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 use serde_json::Value;
 
@@ -12,8 +13,8 @@ use crate::change::Change;
 use crate::connection::Database;
 use crate::error::Error;
 use crate::job::Job;
-use crate::outbox;
-use crate::rows::{job, outbox as outbox_rows};
+use crate::outbox::insert;
+use crate::rows::{job, outbox};
 
 /// Pause before a job is announced again that no worker of this version can process.
 const LATER_VERSION_PAUSE: Duration = Duration::from_mins(1);
@@ -59,12 +60,13 @@ impl Database {
             return Ok(());
         };
         let job = Job::try_from(row)?;
-        // Only a message of this function has a time in the future. The message that was delivered
-        // may still be in the outbox too, until the relay deletes it.
-        let postponed = outbox_rows::Entity::find()
-            .filter(outbox_rows::Column::JobId.eq(job.id.0))
-            .filter(outbox_rows::Column::EventType.eq(Created::EVENT_TYPE))
-            .filter(outbox_rows::Column::CreatedAt.gt(now))
+        // Only messages of this function have a time in the future. The message that was delivered
+        // may be one too, until the relay deletes it, but taking it has changed when it is due.
+        let postponed = outbox::Entity::find()
+            .filter(outbox::Column::JobId.eq(job.id.0))
+            .filter(outbox::Column::EventType.eq(Created::EVENT_TYPE))
+            .filter(outbox::Column::CreatedAt.gt(now))
+            .filter(Expr::col(outbox::Column::RunAfter).eq(Expr::col(outbox::Column::CreatedAt)))
             .one(&transaction)
             .await?;
         if postponed.is_none() {
@@ -73,7 +75,7 @@ impl Database {
             let max_retries = self.rules.retries.max_retries();
             let message = Message::new(job.created_event(), due, job.retry_count(), max_retries);
             let traceparent = job.traceparent.as_deref();
-            outbox::insert(&transaction, &message, traceparent, due).await?;
+            insert(&transaction, &message, traceparent, due).await?;
         }
         Ok(transaction.commit().await?)
     }
