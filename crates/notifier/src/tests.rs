@@ -19,9 +19,12 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::error::Error;
 use crate::files::FileMailer;
+use crate::mail::{Mail, Sender};
+use crate::mailer::Mailer;
+use crate::notifier::Notifier;
 use crate::smtp::{SmtpMailer, server};
-use crate::{Error, Mail, Mailer, Notifier, Sender};
 
 /// Time after which a test has hung.
 const TIMEOUT: Duration = Duration::from_mins(1);

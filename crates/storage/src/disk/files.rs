@@ -7,7 +7,8 @@ use std::path::Path;
 
 use tokio::task;
 
-use crate::{Error, Key};
+use crate::error::Error;
+use crate::key::Key;
 
 /// Directory of unfinished uploads; no key begins like this.
 pub(super) const UNFINISHED: &str = "unfinished";

@@ -12,7 +12,8 @@ use tokio::task::{JoinError, JoinSet};
 use super::client;
 use super::part::Part;
 use super::store::{Store, media_type};
-use crate::{Error, Key};
+use crate::error::Error;
+use crate::key::Key;
 
 /// Maximum number of parts of one object in transit: enough to keep the connection busy while a
 /// response is outstanding, and few, because each of them is in memory.

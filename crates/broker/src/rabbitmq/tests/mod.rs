@@ -20,8 +20,8 @@ use serde_json::{Value, json};
 use super::publish::Publication;
 use super::topology::Route;
 use super::*;
-use crate::Delivery;
 use crate::conformance::{self, TIMEOUT, created};
+use crate::delivery::Delivery;
 
 const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
