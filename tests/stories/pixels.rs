@@ -82,7 +82,7 @@ fn the_command_and_the_library_make_the_same_archive() {
 }
 
 /// Under `fps=1` the ffmpeg command restarts its filters at the change, and it scales all frames to
-/// the size of the first one. So it is asked for every frame, of each size on its own.
+/// the size of the first one. So it extracts every frame here, separately for each size.
 #[test]
 fn a_change_of_size_is_followed() {
     struct Segment {

@@ -63,7 +63,7 @@ async fn upload_with_key(user: &User<'_>, key: &str, files: usize) -> (StatusCod
     fetch_json(request.multipart(form(&vec![("short.mp4", clip_bytes(ONE_FRAME)); files]))).await
 }
 
-/// Files that these jobs should have, if they are done.
+/// Expected files of these jobs, if they are done.
 fn files_of(jobs: &[Job]) -> Vec<String> {
     let archives = jobs.iter().filter_map(|job| job.zip_path.clone());
     let mut files: Vec<String> =

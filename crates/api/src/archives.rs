@@ -1,6 +1,6 @@
 //! Reading archives in the store: their manifests, and single frames.
 //!
-//! An archive is untrusted: it comes from a decoder, which a hostile video may have taken over.
+//! An archive is untrusted: it comes from a decoder, which a hostile video may have compromised.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;

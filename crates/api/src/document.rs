@@ -1,5 +1,6 @@
-//! OpenAPI document: generated from the operations, and completed with parts that the generator cannot
-//! express: examples of responses, `security` of public operations and canonical header names.
+//! OpenAPI document: generated from the operations, and completed with parts that the generator
+//! cannot express: examples of responses, `security` of public operations and canonical header
+//! names.
 
 use poem_openapi::types::ToJSON;
 use poem_openapi::{ContactObject, LicenseObject, OpenApiService, ServerObject};

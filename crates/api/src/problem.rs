@@ -214,7 +214,7 @@ impl Hint {
                 status.reset_seconds()
             }
             Self::RepresentationSize(size) => {
-                // RFC 9110, 14.4: clients that resume learn that nothing is left.
+                // RFC 9110, 14.4: clients that resume a download detect that it was complete.
                 if let Ok(range) = HeaderValue::from_str(&unsatisfied_content_range(size)) {
                     headers.insert(header::CONTENT_RANGE, range);
                 }

@@ -38,7 +38,7 @@ impl Default for ThumbnailMemory {
 
 impl ThumbnailMemory {
     /// Reserve the memory for a frame of this size, as soon as it is available. A frame that is
-    /// too large gets all of it, and fails to decode.
+    /// too large reserves all of it, and fails to decode.
     pub async fn reserve(&self, width: u32, height: u32) -> Result<ReservedMemory, Problem> {
         let frame = u64::from(width).saturating_mul(height.into()).saturating_mul(BYTES_PER_PIXEL);
         let bytes = frame.saturating_add(DECODER_BYTES).min(TOTAL_BYTES);

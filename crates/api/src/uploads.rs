@@ -228,7 +228,7 @@ async fn accept(
     Ok(jobs)
 }
 
-/// Response for accepted jobs. An earlier upload with the same key may have none left.
+/// Response for accepted jobs. All jobs of an earlier upload with the same key may be deleted.
 fn accepted(jobs: Vec<Job>) -> Result<UploadResponse, Problem> {
     let Some(first) = jobs.first() else {
         let detail =

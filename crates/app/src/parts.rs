@@ -85,8 +85,8 @@ impl Parts {
             .with_context(|| format!("cannot open {}", file.display()))
     }
 
-    /// Open the database of an existing service, for a command that runs at the same time. Nothing is
-    /// created, and the lock of the data directory is not needed: SQLite serializes writers.
+    /// Open the database of an existing service, for a command that runs at the same time. Nothing
+    /// is created, and the lock of the data directory is not needed: SQLite serializes writers.
     ///
     /// # Errors
     /// There is no database, or its schema is older than this program.

@@ -1,7 +1,8 @@
 //! Tests that every adapter must pass, each on a separate broker.
 //!
-//! No test waits to see that nothing arrives. Instead, something else arrives that could not if the
-//! guarantee were violated: another subscription receives a message because the first did not.
+//! No test waits for the absence of a message. Instead, another message arrives that could not
+//! arrive if the guarantee were violated: another subscription receives a message because the first
+//! did not.
 
 mod steps;
 

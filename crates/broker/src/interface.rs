@@ -51,8 +51,8 @@ pub trait Broker: Send + Sync + 'static {
 /// can still be settled.
 #[async_trait]
 pub trait Subscription: Send {
-    /// Wait for the next message. While the maximum number of deliveries is unsettled, no message is
-    /// delivered.
+    /// Wait for the next message. While the maximum number of deliveries is unsettled, no message
+    /// is delivered.
     ///
     /// Cancel-safe: dropping the future neither loses nor holds back a message.
     ///

@@ -63,8 +63,8 @@ impl Database {
         insert(on, message, job.traceparent.as_deref(), due).await
     }
 
-    /// Reserve at most `limit` messages that are due and return them, oldest first. The caller has to publish them
-    /// within `hold`; after that they are due again.
+    /// Reserve at most `limit` messages that are due and return them, oldest first. The caller has
+    /// to publish them within `hold`; after that they are due again.
     pub async fn take_outgoing(&self, limit: u64, hold: Duration) -> Result<Vec<Outgoing>, Error> {
         let now = self.now();
         // PostgreSQL skips rows that another relay is taking; SQLite has a single writer and needs

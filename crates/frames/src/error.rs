@@ -1,4 +1,4 @@
-//! Errors of the engine, worded for the owner of the video.
+//! Errors of the engine, with messages for the owner of the video.
 
 use std::io;
 

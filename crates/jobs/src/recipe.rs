@@ -1,7 +1,7 @@
 //! Recipe of a job: the frames to extract, and their form.
 //!
-//! A recipe is validated when it is parsed, so every value of these types can be executed. It
-//! is passed with its job from the command line or the HTTP API through the database row, the message
+//! A recipe is validated when it is parsed, so every value of these types can be executed. It is
+//! passed with its job from the command line or the HTTP API through the database row, the message
 //! and the cell to the frame engine, which writes it into the manifest.
 
 use std::fmt;

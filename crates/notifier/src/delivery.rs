@@ -167,7 +167,7 @@ impl Delivery {
         due: &DueNotification,
         error: &Error,
     ) -> (MailOutcome, Result<(), database::Error>) {
-        let code = if error.permanent { "MAIL_REFUSED" } else { "MAIL_NOT_TAKEN" };
+        let code = if error.permanent { "MAIL_REJECTED" } else { "MAIL_DEFERRED" };
         Span::current().record("error_code", code);
         let now = self.database.clock().now();
         let pause = retry_pause(due.attempts, due.created_at, now).filter(|_| !error.permanent);

@@ -20,7 +20,7 @@ pub struct Notifier {
 }
 
 impl Notifier {
-    /// Notifier whose mails come from `sender` and link to the page at `public_url`.
+    /// Notifier whose mails are from `sender` and link to the page at `public_url`.
     #[must_use]
     pub fn new(
         database: Database,

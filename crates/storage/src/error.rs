@@ -91,7 +91,8 @@ impl Error {
     }
 }
 
-/// Conversion for synchronous readers and writers. [`io::Error::downcast`] restores the original error.
+/// Conversion for synchronous readers and writers. [`io::Error::downcast`] restores the original
+/// error.
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match error {

@@ -42,8 +42,8 @@ struct Task {
 }
 
 impl Worker {
-    /// Work until `stop` is canceled, then let running jobs finish within the grace period and
-    /// release the others.
+    /// Run until `stop` is canceled. Then wait for running jobs to finish within the grace period,
+    /// and release the others.
     pub async fn run(self, stop: CancellationToken) {
         let slots = Arc::new(Semaphore::new(self.settings.slots));
         metrics::gauge!("fiapx_worker_slots").set(self.settings.slots as f64);

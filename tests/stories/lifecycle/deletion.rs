@@ -101,7 +101,7 @@ async fn a_job_can_be_deleted_at_any_moment(#[values(Embedded, Servers)] parts: 
     let mut canceled = 0;
     for moment in 0..12 {
         let job = user.upload_clip(SHORT).await;
-        // The cancellation comes at different stages; nothing depends on the pause.
+        // The cancellation happens at different stages; nothing depends on the pause.
         tokio::time::sleep(Duration::from_millis(40 * moment)).await;
         let (status, view) = user.delete(&format!("/videos/{job}")).await;
         match status {
@@ -169,8 +169,8 @@ async fn a_job_that_waits_for_a_retry_can_be_canceled(#[values(Embedded, Servers
 async fn finished_jobs_can_be_deleted(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.with(|settings| settings.worker.concurrency = 1).await;
     let user = service.user().await;
-    let cancelled = occupy(&user).await;
-    cancel(&user, &cancelled).await;
+    let canceled = occupy(&user).await;
+    cancel(&user, &canceled).await;
     let (done, failed, kept) = (
         user.upload_clip(SHORT).await,
         user.upload_clip(WRONG).await,
@@ -183,7 +183,7 @@ async fn finished_jobs_can_be_deleted(#[values(Embedded, Servers)] parts: Parts)
         .as_str()
         .expect("a link")
         .to_owned();
-    for job in [&cancelled, &done, &failed] {
+    for job in [&canceled, &done, &failed] {
         remove(&user, job).await;
         expect_gone(&service, &user, job).await;
     }

@@ -1,4 +1,5 @@
-//! The log: one JSON object per line; a job's lines have its id and its trace, and none has a secret.
+//! The log: one JSON object per line; a job's lines have its id and its trace, and none has a
+//! secret.
 
 use std::collections::BTreeSet;
 

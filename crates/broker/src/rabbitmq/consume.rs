@@ -46,7 +46,7 @@ pub(super) async fn subscribe(
     let channel = connection.create_channel().await?;
     // 0 would mean no limit. Not global: per consumer.
     channel.basic_qos(prefetch.max(1), BasicQosOptions { global: false }).await?;
-    // An empty tag lets the server choose one.
+    // With an empty tag, the server chooses one.
     let consumer = channel
         .basic_consume(
             queue.name().into(),

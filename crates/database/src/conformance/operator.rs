@@ -138,7 +138,8 @@ pub(super) async fn requeues_no_other_jobs(case: &Case) {
     assert_eq!(case.rows().await, before);
 }
 
-/// Each outcome is announced once, wherever the message about the failure is at the requeue.
+/// Each outcome is announced once, regardless of where the message about the failure is during the
+/// requeue.
 pub(super) async fn revokes_a_failure_that_is_announced_later(case: &Case) {
     let notify = async |id| {
         case.database.create_notification(id, "job.failed").await.expect("the database answers");

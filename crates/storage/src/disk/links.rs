@@ -85,7 +85,7 @@ impl Links {
         format!("{LINK_PREFIX}{key}?expires={expires}&filename={filename}&signature={signature}")
     }
 
-    /// The file name comes last because it alone may contain a line break, so that no two links
+    /// The file name is last because it alone may contain a line break, so that no two links
     /// have the same signed text.
     fn mac_of(&self, key: &Key, expires: i64, filename: &str) -> Hmac<Sha256> {
         self.mac.clone().chain_update(format!("{SIGNATURE_CONTEXT}\n{key}\n{expires}\n{filename}"))

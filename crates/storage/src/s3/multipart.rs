@@ -94,7 +94,7 @@ impl Multipart {
         Ok(())
     }
 
-    /// Wait for all parts and let the store assemble the object.
+    /// Wait for all parts, and request the assembly of the object.
     pub(super) async fn assemble(&mut self) -> Result<(), Error> {
         while let Some(part) = self.in_transit.join_next().await {
             self.record(part)?;

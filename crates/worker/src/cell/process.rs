@@ -30,14 +30,14 @@ pub fn main() -> io::Result<()> {
     let output = Output::new(File::from(io::stdout().as_fd().try_clone_to_owned()?));
     let missing = confine(&task.limits)?;
     output.send(&CellMessage::Confined { missing })?;
-    std::thread::spawn(exit_with_the_worker);
+    std::thread::spawn(exit_when_the_worker_exits);
 
     let stop = Stop::default();
     let options = engine::options(task.recipe, task.threads, task.limits.archive_bytes, stop);
     let video = Video { worker, size: task.video_bytes, position: 0 };
     let mut archive = Archive { output: output.clone(), buffer: Vec::with_capacity(MAX_CHUNK) };
     let report = frames::extract(video, &mut archive, &options, |progress| {
-        // `exit_with_the_worker` handles a closed channel.
+        // `exit_when_the_worker_exits` handles a closed channel.
         let _ = output.send(&CellMessage::Progress(progress));
     });
     output.send(&match report {
@@ -48,7 +48,7 @@ pub fn main() -> io::Result<()> {
 
 /// Exit as soon as the worker's end of standard input is closed. A decoder in an endless loop would
 /// not notice.
-fn exit_with_the_worker() {
+fn exit_when_the_worker_exits() {
     let stdin = io::stdin();
     let mut events = [PollFd::new(stdin.as_fd(), PollFlags::empty())];
     while !events[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP)) {

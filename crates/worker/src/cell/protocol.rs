@@ -50,8 +50,8 @@ pub(super) struct CellLimits {
 pub(super) enum CellMessage {
     /// The cell has dropped its privileges. Always the first message.
     Confined {
-        /// Restrictions that the kernel does not support, in plain text; empty if the confinement is
-        /// complete.
+        /// Restrictions that the kernel does not support, in plain text; empty if the confinement
+        /// is complete.
         missing: Vec<String>,
     },
     /// Progress of the extraction.
@@ -157,7 +157,8 @@ pub(super) fn receive_range_request(channel: &mut impl Read) -> io::Result<Optio
     Ok(Some(RangeRequest { offset, length }))
 }
 
-/// Respond to a range request with the bytes of the range, or with the reason why they cannot be read.
+/// Respond to a range request with the bytes of the range, or with the reason why they cannot be
+/// read.
 pub(super) fn send_range(channel: &mut impl Write, range: Result<&[u8], String>) -> io::Result<()> {
     match range {
         Ok(bytes) => send(channel, RANGE, bytes),
