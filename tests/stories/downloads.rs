@@ -329,7 +329,7 @@ async fn links_are_available_exactly_while_the_archive_exists(
     assert_eq!(
         code(user.get(&download(&running)).await),
         (400, json!("NOT_DONE")),
-        "a canceled job has no archive"
+        "a cancelled job has no archive"
     );
     let failed = user.upload_clip("broken/noise_in_mp4.mp4").await;
     user.wait_for(&failed, &["FAILED"]).await;

@@ -55,15 +55,15 @@ pub(super) async fn lists_jobs_by_page(case: &Case) {
         accept(case, neighbor, 3).await;
     }
     jobs.reverse();
-    let (canceled, queued): (Vec<_>, Vec<_>) =
+    let (cancelled, queued): (Vec<_>, Vec<_>) =
         jobs.iter().enumerate().partition(|(number, _)| number % 3 == 0);
-    let [canceled, queued] =
-        [canceled, queued].map(|some| some.into_iter().map(|(_, id)| *id).collect::<Vec<_>>());
-    for id in &canceled {
+    let [cancelled, queued] =
+        [cancelled, queued].map(|some| some.into_iter().map(|(_, id)| *id).collect::<Vec<_>>());
+    for id in &cancelled {
         cancel_queued(case, *id).await;
     }
     for (state, expected) in
-        [(None, &jobs), (Some(State::Cancelled), &canceled), (Some(State::Queued), &queued)]
+        [(None, &jobs), (Some(State::Cancelled), &cancelled), (Some(State::Queued), &queued)]
     {
         for limit in [1000, 40, expected.len() as u64] {
             let read = read_pages(case, user, state, limit).await;

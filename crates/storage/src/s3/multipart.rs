@@ -174,13 +174,13 @@ impl Store {
     }
 }
 
-/// Convert the error of a task that the runtime canceled, or continue the panic of one.
+/// Convert the error of a task that the runtime cancelled, or continue the panic of one.
 fn task_error(stopped: JoinError) -> Error {
     match stopped.try_into_panic() {
         Ok(panic) => panic::resume_unwind(panic),
-        Err(canceled) => Error::Unavailable {
+        Err(cancelled) => Error::Unavailable {
             action: "do anything during the shutdown of the service".to_owned(),
-            cause: canceled.into(),
+            cause: cancelled.into(),
         },
     }
 }
