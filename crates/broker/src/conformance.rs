@@ -19,8 +19,8 @@ use crate::{Broker, Delivery, Error, Queue, Subscription, TracedMessage};
 /// Timeout after which the broker counts as hanging.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Run the whole suite. Nothing else may use the broker meanwhile. Its queues must be
-/// empty and are empty afterwards, but the suite leaves dead letters.
+/// Run the whole suite. Nothing else may use the broker meanwhile. Its queues must be empty and are
+/// empty afterwards, but the suite leaves dead letters.
 ///
 /// # Panics
 /// The broker violates a guarantee of the traits.
