@@ -47,6 +47,21 @@ fn check_failed_jobs(service: &Service, parts: Parts, user: &str, jobs: [(&str, 
     );
 }
 
+/// Retry a job, and check that jobs that cannot be queued again are named: an unknown one, and
+/// `removed`, whose video was removed.
+fn check_retry(service: &Service, removed: &str, job: &str) {
+    let unknown = JobId::generate().to_string();
+    let retried = run_jobs_command(service, &["retry", &unknown, removed, job]);
+    assert_eq!(retried.code, Some(1), "{retried:?}");
+    assert_eq!(retried.lines(), [format!("{job}: queued")]);
+    let errors = [
+        format!("{unknown}: no such job"),
+        format!("{removed}: its video was removed and has to be uploaded again"),
+        "fiapx: 2 of 3 jobs cannot be queued again".to_owned(),
+    ];
+    assert_eq!(retried.stderr.lines().collect::<Vec<_>>(), errors);
+}
+
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_job_is_queued_again_and_done(#[values(Embedded, Servers)] parts: Parts) {
@@ -69,17 +84,7 @@ async fn a_failed_job_is_queued_again_and_done(#[values(Embedded, Servers)] part
     let failed = [(removed.as_str(), "NO_VIDEO_STREAM"), (job.as_str(), "STORAGE_ERROR")];
     check_failed_jobs(&service, parts, &user.id, failed);
 
-    // Jobs that cannot be queued again are named, and the others are queued.
-    let unknown = JobId::generate().to_string();
-    let retried = run_jobs_command(&service, &["retry", &unknown, &removed, &job]);
-    assert_eq!(retried.code, Some(1), "{retried:?}");
-    assert_eq!(retried.lines(), [format!("{job}: queued")]);
-    let errors = [
-        format!("{unknown}: no such job"),
-        format!("{removed}: its video was removed and has to be uploaded again"),
-        "fiapx: 2 of 3 jobs cannot be queued again".to_owned(),
-    ];
-    assert_eq!(retried.stderr.lines().collect::<Vec<_>>(), errors);
+    check_retry(&service, &removed, &job);
     user.wait_until_done(&job).await;
     let changes = [
         "PROCESSING>FAILED 1 STORAGE_ERROR",
