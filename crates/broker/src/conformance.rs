@@ -23,8 +23,8 @@ use steps::{
 
 pub(crate) use steps::{TIMEOUT, created};
 
-/// Run the whole suite. Nothing else may use the broker meanwhile. Its queues must be
-/// empty and are empty afterwards, but the suite leaves dead letters.
+/// Run the whole suite. Nothing else may use the broker meanwhile. Its queues must be empty and are
+/// empty afterwards, but the suite leaves dead letters.
 ///
 /// # Panics
 /// The broker violates a guarantee of the traits.
