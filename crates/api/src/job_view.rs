@@ -24,7 +24,7 @@ pub enum Status {
     Done,
     /// Processing failed.
     Failed,
-    /// The user canceled the job.
+    /// The user cancelled the job.
     Cancelled,
     /// The archive has expired and was deleted.
     Expired,
@@ -158,8 +158,8 @@ impl JobView {
         }
     }
 
-    /// Example of a canceled job.
-    pub fn canceled_example() -> Self {
+    /// Example of a cancelled job.
+    pub fn cancelled_example() -> Self {
         Self {
             status: Status::Cancelled,
             progress: Progress { done: 12, expected: Some(examples::FRAME_COUNT) },

@@ -4,24 +4,28 @@
 //! arrive if the guarantee were violated: another subscription receives a message because the first
 //! did not.
 
-use std::collections::HashSet;
-use std::ops::RangeInclusive;
+mod steps;
+
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use jobs::message::{Cancelled, Completed, Created, EncodedMessage, Event, Failed};
-use jobs::{Clock, FailureCode, JobId, Message, StoredRecipe, UserId};
+use jobs::message::{Cancelled, Completed, EncodedMessage, Event, Failed};
+use jobs::{FailureCode, JobId, UserId};
 use serde_json::{Value, json};
 use tokio::task::{JoinSet, yield_now};
 
-use crate::{Broker, Delivery, Error, Queue, Subscription, TracedMessage};
+use crate::interface::Broker;
+use crate::message::TracedMessage;
+use crate::queue::Queue;
+use steps::{
+    ack, becomes, becomes_empty, ids, ids_of, message_count_becomes, next, poll_next, publish,
+    publish_many, subscribe, traced,
+};
 
-/// Timeout after which the broker counts as hanging.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) use steps::{TIMEOUT, created};
 
-/// Run the whole suite. Nothing else may use the broker meanwhile. Its queues must be
-/// empty and are empty afterwards, but the suite leaves dead letters.
+/// Run the whole suite. Nothing else may use the broker meanwhile. Its queues must be empty and are
+/// empty afterwards, but the suite leaves dead letters.
 ///
 /// # Panics
 /// The broker violates a guarantee of the traits.
@@ -418,93 +422,4 @@ async fn next_is_cancel_safe(broker: &dyn Broker) {
         .await
         .expect("all messages arrive in time");
     becomes_empty(broker, Queue::Process).await;
-}
-
-/// Message about a new job.
-pub(crate) fn created(number: usize) -> TracedMessage {
-    let (job_id, user_id) = (JobId::generate(), UserId::generate());
-    traced(Event::Created(Created {
-        job_id,
-        user_id,
-        video_path: format!("videos/{user_id}/{job_id}/input.mp4"),
-        filename: format!("vídeo {number}.mp4"),
-        video_size_bytes: number as u64,
-        recipe: StoredRecipe::default(),
-    }))
-}
-
-fn traced(event: Event) -> TracedMessage {
-    let message = Message::new(event, Clock::default().now(), 0, 3);
-    TracedMessage { message: message.encode(), traceparent: None }
-}
-
-async fn publish(broker: &dyn Broker, message: &TracedMessage) {
-    let published = tokio::time::timeout(TIMEOUT, broker.publish(message)).await;
-    published.expect("the broker confirms in time").expect("the message is accepted");
-}
-
-/// Publish messages one after the other, so that their order is known.
-async fn publish_many(broker: &dyn Broker, count: usize) -> Vec<TracedMessage> {
-    let messages: Vec<_> = (0..count).map(created).collect();
-    for message in &messages {
-        publish(broker, message).await;
-    }
-    messages
-}
-
-async fn subscribe(broker: &dyn Broker, queue: Queue, prefetch: u16) -> Box<dyn Subscription> {
-    let subscribed = tokio::time::timeout(TIMEOUT, broker.subscribe(queue, prefetch)).await;
-    subscribed.expect("the broker answers in time").expect("a subscription")
-}
-
-async fn next(subscription: &mut Box<dyn Subscription>) -> Delivery {
-    let delivery = tokio::time::timeout(TIMEOUT, subscription.next()).await;
-    delivery.expect("a message arrives in time").expect("the subscription lasts")
-}
-
-/// Poll once, without waiting.
-async fn poll_next(subscription: &mut Box<dyn Subscription>) -> Option<Delivery> {
-    tokio::select! {
-        biased;
-        delivery = subscription.next() => Some(delivery.expect("the subscription lasts")),
-        () = std::future::ready(()) => None,
-    }
-}
-
-async fn ack(delivery: Delivery) {
-    delivery.ack().await.expect("the settlement succeeds");
-}
-
-/// Query a count, which may be delayed, until it is as expected.
-async fn becomes(
-    description: &str,
-    count: impl AsyncFn() -> Result<u64, Error>,
-    expected: RangeInclusive<u64>,
-) {
-    let mut last = None;
-    let querying = async {
-        while !last.is_some_and(|last| expected.contains(&last)) {
-            last = Some(count().await.expect("the broker reports the number"));
-            yield_now().await;
-        }
-    };
-    let in_time = tokio::time::timeout(TIMEOUT, querying).await.is_ok();
-    assert!(in_time, "{description}: expected {expected:?}, but found {last:?}");
-}
-
-async fn message_count_becomes(broker: &dyn Broker, queue: Queue, expected: RangeInclusive<u64>) {
-    becomes("messages", async || broker.message_count(queue).await, expected).await;
-}
-
-/// Wait until a queue is empty. Requires that no delivery is unsettled.
-async fn becomes_empty(broker: &dyn Broker, queue: Queue) {
-    message_count_becomes(broker, queue, 0..=0).await;
-}
-
-fn ids(messages: &[TracedMessage]) -> HashSet<JobId> {
-    messages.iter().map(|message| message.message.job_id).collect()
-}
-
-fn ids_of(deliveries: &[Delivery]) -> HashSet<JobId> {
-    deliveries.iter().map(|delivery| delivery.message.event.job_id()).collect()
 }

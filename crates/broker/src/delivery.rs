@@ -5,7 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 use jobs::Message;
 
-use crate::Error;
+use crate::error::Error;
 
 /// A delivered message that must be settled. Dropping it returns it to its queue.
 #[must_use = "a dropped delivery returns to its queue"]

@@ -12,8 +12,12 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::warn;
 
+use crate::delivery::Delivery;
 use crate::delivery::{Settle, Settlement};
-use crate::{Broker, Delivery, Error, Queue, Subscription, TracedMessage};
+use crate::error::Error;
+use crate::interface::{Broker, Subscription};
+use crate::message::TracedMessage;
+use crate::queue::Queue;
 
 /// Maximum number of dead letters of each queue; new ones replace the oldest.
 pub const MAX_DEAD_LETTERS: usize = 1000;

@@ -62,7 +62,7 @@ impl Limits {
 /// callback when the caller supplies the reader.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
-    canceled: Arc<AtomicBool>,
+    cancelled: Arc<AtomicBool>,
     deadline: Option<Instant>,
 }
 
@@ -70,17 +70,17 @@ impl Stop {
     /// Return a switch that also ends the extraction at `deadline`, with [`Error::Timeout`].
     #[must_use]
     pub fn at(deadline: Instant) -> Self {
-        Self { canceled: Arc::default(), deadline: Some(deadline) }
+        Self { cancelled: Arc::default(), deadline: Some(deadline) }
     }
 
     /// End the extraction with [`Error::Cancelled`].
     pub fn cancel(&self) {
-        self.canceled.store(true, Ordering::Relaxed);
+        self.cancelled.store(true, Ordering::Relaxed);
     }
 
     /// Return an error if the extraction has to end.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        if self.canceled.load(Ordering::Relaxed) {
+        if self.cancelled.load(Ordering::Relaxed) {
             return Err(Error::Cancelled);
         }
         match self.deadline {

@@ -95,7 +95,7 @@ pub enum Event {
     /// The last attempt failed.
     #[serde(rename = "job.failed")]
     Failed(Failed),
-    /// The user canceled the job.
+    /// The user cancelled the job.
     #[serde(rename = "job.cancelled")]
     Cancelled(Cancelled),
 }

@@ -27,7 +27,7 @@ pub enum State {
     Done,
     /// The last attempt failed.
     Failed,
-    /// The user canceled the job.
+    /// The user cancelled the job.
     Cancelled,
     /// The archive was deleted at the end of its retention period.
     Expired,
@@ -122,7 +122,7 @@ impl Transition {
         self.to
     }
 
-    /// Transition that cancels a job in this state; `None` if it cannot be canceled.
+    /// Transition that cancels a job in this state; `None` if it cannot be cancelled.
     #[must_use]
     pub const fn cancel(state: State) -> Option<Self> {
         match state {

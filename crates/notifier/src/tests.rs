@@ -19,9 +19,12 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::error::Error;
 use crate::files::FileMailer;
+use crate::mail::{Mail, Sender};
+use crate::mailer::Mailer;
+use crate::notifier::Notifier;
 use crate::smtp::{SmtpMailer, server};
-use crate::{Error, Mail, Mailer, Notifier, Sender};
 
 /// Time after which a test has hung.
 const TIMEOUT: Duration = Duration::from_mins(1);
@@ -199,12 +202,12 @@ async fn sends_one_mail_for_each_outcome() {
     // outcome of a job that does not exist.
     service.publish(&done).await;
     service.publish(&done).await;
-    let (job_id, user_id) = (service.accept("canceled.mp4").await, service.user);
+    let (job_id, user_id) = (service.accept("cancelled.mp4").await, service.user);
     service
         .publish_event(Event::Cancelled(Cancelled {
             job_id,
             user_id,
-            filename: "canceled.mp4".to_owned(),
+            filename: "cancelled.mp4".to_owned(),
         }))
         .await;
     let Event::Completed(completed) = done.message.decode().expect("a message").event else {
@@ -356,14 +359,14 @@ async fn an_outcome_stays_in_the_queue_until_it_is_recorded() {
     let mailer = Arc::new(FileMailer::new(directory.path()));
     let notifier = Notifier::new(database.clone(), broker.clone(), mailer, from, &page_url);
 
-    let canceled = Cancelled {
+    let cancelled = Cancelled {
         job_id: JobId::generate(),
         user_id: UserId::generate(),
         filename: String::new(),
     };
     let failed = jobs::message::Failed {
-        job_id: canceled.job_id,
-        user_id: canceled.user_id,
+        job_id: cancelled.job_id,
+        user_id: cancelled.user_id,
         filename: String::new(),
         error_code: FailureCode::EmptyFile,
         error_message: String::new(),

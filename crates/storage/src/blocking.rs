@@ -13,7 +13,9 @@ use bytes::{Bytes, BytesMut};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use crate::{Error, Key, Object, Storage, Upload};
+use crate::error::Error;
+use crate::interface::{Object, Storage, Upload};
+use crate::key::Key;
 
 /// Bytes of the first request at a position: enough for the header of most containers.
 const FIRST_WINDOW: u64 = 256 << 10;

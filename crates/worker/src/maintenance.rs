@@ -55,7 +55,7 @@ pub struct Maintenance {
 }
 
 impl Maintenance {
-    /// Run all steps at their intervals until `stop` is canceled.
+    /// Run all steps at their intervals until `stop` is cancelled.
     pub async fn run(self, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(self.settings.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -24,7 +24,7 @@ const RETRY: Duration = Duration::from_secs(2);
 /// Time between two queries for messages that other processes wrote.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Publish due messages until `stop` is canceled. Any number of relays may run at the same time.
+/// Publish due messages until `stop` is cancelled. Any number of relays may run at the same time.
 /// `current_traceparent` returns the trace context that a message carries to its receiver.
 pub async fn run(
     database: &Database,

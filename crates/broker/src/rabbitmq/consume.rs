@@ -14,9 +14,12 @@ use tokio::runtime::Handle;
 use tokio::time;
 use tracing::warn;
 
+use crate::delivery::Delivery;
 use crate::delivery::{Settle, Settlement};
+use crate::error::Error;
+use crate::interface::Subscription;
+use crate::queue::Queue;
 use crate::rabbitmq::encoding::{self, Decoded};
-use crate::{Delivery, Error, Queue, Subscription};
 
 const REQUEUE: BasicNackOptions = BasicNackOptions { multiple: false, requeue: true };
 

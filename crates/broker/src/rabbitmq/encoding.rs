@@ -4,7 +4,7 @@ use jobs::Message;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 
-use crate::TracedMessage;
+use crate::message::TracedMessage;
 
 /// `delivery-mode` of messages that are written to disk (AMQP 0-9-1, class `basic`).
 const PERSISTENT: u8 = 2;

@@ -8,10 +8,12 @@ use lapin::{BasicProperties, Channel, Confirmation, Connection};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
+use crate::error::Error;
+use crate::message::TracedMessage;
+use crate::queue::Queue;
 use crate::rabbitmq::connection::Reconnecting;
 use crate::rabbitmq::encoding::{self, Encoded};
 use crate::rabbitmq::topology::{self, Route};
-use crate::{Error, Queue, TracedMessage};
 
 /// Maximum number of unconfirmed messages: enough to keep the disk of the server busy. Each uses a
 /// channel, of which a server allows 2047 per connection.

@@ -143,7 +143,7 @@ pub(super) async fn detects_repeated_requests(case: &Case) {
         .cancel(b, State::Queued)
         .await
         .expect("the database answers")
-        .expect("the job is canceled");
+        .expect("the job is cancelled");
     assert_eq!(
         repeated(case.database.accept(user, &[video()], Some("key"), None).await),
         [a, b, c]

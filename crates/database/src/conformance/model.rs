@@ -257,11 +257,11 @@ impl<'a> World<'a> {
             before.job(id).status.parse().expect("the state is known"),
         );
         let seen = if self.dice.roll(4) == 0 { current } else { any };
-        let canceled =
+        let cancelled =
             self.case.other.cancel(id, seen).await.expect("the database answers").is_some();
         let possible = before.job(id).status == seen.name() && Transition::cancel(seen).is_some();
-        assert_eq!(canceled, possible, "{id} is canceled, seen {seen}");
-        format!("{id} is canceled: {canceled}")
+        assert_eq!(cancelled, possible, "{id} is cancelled, seen {seen}");
+        format!("{id} is cancelled: {cancelled}")
     }
 
     async fn rare_action(&mut self, before: &Rows) -> String {

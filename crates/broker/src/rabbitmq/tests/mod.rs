@@ -20,8 +20,8 @@ use serde_json::{Value, json};
 use super::publish::Publication;
 use super::topology::Route;
 use super::*;
-use crate::Delivery;
 use crate::conformance::{self, TIMEOUT, created};
+use crate::delivery::Delivery;
 
 const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
@@ -87,7 +87,7 @@ async fn take(consumer: &mut Consumer) -> lapin::message::Delivery {
     taken.expect("the channel is open").expect("the channel is open")
 }
 
-fn canceled() -> TracedMessage {
+fn cancelled() -> TracedMessage {
     let event = Event::Cancelled(Cancelled {
         job_id: JobId::generate(),
         user_id: UserId::generate(),
@@ -257,7 +257,7 @@ async fn encodes_messages_with_properties() {
     let host = Host::new();
     let (broker, channel) = (host.broker().await, host.channel().await);
     let traced = TracedMessage { traceparent: Some(TRACEPARENT.to_owned()), ..created(1) };
-    for message in [traced, canceled()] {
+    for message in [traced, cancelled()] {
         broker.publish(&message).await.expect("the message is accepted");
         let TracedMessage { message: sent, traceparent } = &message;
         let queue = Queue::of(&sent.event_type);
@@ -294,7 +294,7 @@ async fn encodes_messages_with_properties() {
 async fn an_unroutable_message_is_an_error() {
     let host = Host::new();
     let broker = host.broker().await;
-    for (queue, message) in [(Queue::Process, created(0)), (Queue::Notification, canceled())] {
+    for (queue, message) in [(Queue::Process, created(0)), (Queue::Notification, cancelled())] {
         broker.publish(&message).await.expect("the message is accepted");
         host.control("delete_queue", &[queue.name()]);
         let rejected = broker.publish(&message).await;
@@ -364,7 +364,7 @@ async fn rejects_foreign_messages() {
     let (broker, channel) = (host.broker().await, host.channel().await);
     // The garbage uses another connection, so it arrives first only if it is confirmed first.
     channel.confirm_select(ConfirmSelectOptions::default()).await.expect("the channel is open");
-    for (queue, message) in [(Queue::Process, created(0)), (Queue::Notification, canceled())] {
+    for (queue, message) in [(Queue::Process, created(0)), (Queue::Notification, cancelled())] {
         for garbage in GARBAGE {
             let sent = channel
                 .basic_publish(
@@ -394,7 +394,7 @@ async fn moves_a_rejected_message_to_the_dead_letters() {
     let host = Host::new();
     let (broker, channel) = (host.broker().await, host.channel().await);
     for message in
-        [TracedMessage { traceparent: Some(TRACEPARENT.to_owned()), ..created(0) }, canceled()]
+        [TracedMessage { traceparent: Some(TRACEPARENT.to_owned()), ..created(0) }, cancelled()]
     {
         let queue = Queue::of(&message.message.event_type);
         broker.publish(&message).await.expect("the message is accepted");
