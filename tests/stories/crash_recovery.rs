@@ -132,7 +132,7 @@ async fn kills_at_random_moments_lose_nothing() {
         let within = if round % 2 == 0 { 80 } else { 1500 };
         let moment = Duration::from_millis(random.random_range(0..within));
         let kill = async {
-            // The kill comes at any moment; nothing depends on it.
+            // The kill happens at any moment; nothing depends on it.
             tokio::time::sleep(moment).await;
             service.signal("KILL");
         };

@@ -157,7 +157,7 @@ async fn the_stream_of_a_finished_job_ends_at_once(#[values(Embedded, Servers)] 
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn canceling_and_deleting_end_the_stream(#[values(Embedded, Servers)] parts: Parts) {
+async fn cancelling_and_deleting_end_the_stream(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let user = service.user().await;
     for delete in [false, true] {

@@ -275,7 +275,7 @@ fn references_to_other_files_are_not_followed() {
         let run = extract_opening_nothing_else(file).expect("only the video is opened");
         assert!(matches!(run.code, Some(0 | 1)), "{}: {run:?}", file.display());
     }
-    // The reference is valid: libav follows it if asked to.
+    // The reference is valid: libav follows it if that is enabled.
     let mut careless = tool("ffmpeg");
     careless
         .args(["-v", "error", "-enable_drefs", "1", "-use_absolute_path", "1", "-i"])
@@ -356,8 +356,8 @@ fn inputs_that_fuzzing_found_are_harmless() {
     });
 }
 
-/// Check that a video results in a consistent archive or an error that describes the video, in time and
-/// without a panic.
+/// Check that a video results in a consistent archive or an error that describes the video, in time
+/// and without a panic.
 fn expect_harmless(name: &str, video: Vec<u8>) -> Result<(), String> {
     let limits =
         Limits { max_side: 2_048, max_pixels: 2_000_000, max_frames: 500, ..Limits::default() };

@@ -193,7 +193,7 @@ async fn every_accepted_video_reaches_a_final_state_despite_random_faults() {
             let incident = Incident { victim, fault, duration };
             println!("{:6.1} s: {incident:?}", started.elapsed().as_secs_f64());
             block_in_place(|| soaked.cause(incident));
-            // Faults come at any moment of the work; nothing depends on the pause.
+            // Faults happen at any moment of the work; nothing depends on the pause.
             tokio::time::sleep(Duration::from_secs_f64(random.random_range(0.0..3.0))).await;
         }
         stop.store(true, Ordering::Relaxed);

@@ -28,7 +28,7 @@ pub enum RequestError {
         status: StatusCode,
         /// Code of the problem document.
         code: String,
-        /// Pause that the service asks for (`Retry-After`).
+        /// Pause that the service requests (`Retry-After`).
         retry_after: Option<Duration>,
     },
     /// No complete response was received.

@@ -1,9 +1,9 @@
 //! Load generator: uploads videos to a service at a rate, watches them, downloads their archives
 //! and reports the outcome of each (`make load`).
 //!
-//! It uses only the public HTTP interface. Uploads start at scheduled times whatever the service
-//! does (an open loop), and times are measured from the scheduled time, so a service that stalls is
-//! not measured less often while it does (coordinated omission).
+//! It uses only the public HTTP interface. Uploads start at scheduled times, independently of the
+//! service (an open loop), and times are measured from the scheduled time, so a service that stalls
+//! is not measured less often while it does (coordinated omission).
 
 // In dependency order: a module uses only modules above it.
 mod archive;
@@ -69,7 +69,7 @@ struct Arguments {
     /// Videos to upload, in turns.
     #[arg(long, value_name = "FILE", num_args = 1.., default_value = "fixtures/sample.mp4")]
     clips: Vec<PathBuf>,
-    /// Videos to upload in turns with these, whose jobs have to fail.
+    /// Further videos to upload in turns, whose jobs have to fail.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     failing: Vec<PathBuf>,
     /// Number of seconds after the last upload within which everything has to finish.

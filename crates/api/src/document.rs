@@ -1,5 +1,6 @@
-//! OpenAPI document: generated from the operations, and completed with parts that the generator cannot
-//! express: examples of responses, `security` of public operations and canonical header names.
+//! OpenAPI document: generated from the operations, and completed with parts that the generator
+//! cannot express: examples of responses, `security` of public operations and canonical header
+//! names.
 
 use poem_openapi::types::ToJSON;
 use poem_openapi::{ContactObject, LicenseObject, OpenApiService, ServerObject};
@@ -16,8 +17,16 @@ use crate::job_view::JobView;
 use crate::uploads::Uploads;
 use crate::videos::Videos;
 
-/// All operations, in the order of the document.
-pub type Operations = (
+/// Declare the type and the value of a tuple of unit structs.
+macro_rules! operations {
+    ($($operations:ident),+) => {
+        /// All operations, in the order of the document.
+        pub type Operations = ($($operations),+);
+
+        const OPERATIONS: Operations = ($($operations),+);
+    };
+}
+operations!(
     Accounts,
     Authentication,
     Uploads,
@@ -26,7 +35,7 @@ pub type Operations = (
     Frames,
     Downloads,
     Files,
-    HealthOperations,
+    HealthOperations
 );
 
 const DESCRIPTION: &str = "\
@@ -63,18 +72,7 @@ const BINARY_EXAMPLES: [(&str, &str); 3] = [
 
 /// Service with all operations.
 pub fn operations() -> OpenApiService<Operations, ()> {
-    let all = (
-        Accounts,
-        Authentication,
-        Uploads,
-        Videos,
-        JobEvents,
-        Frames,
-        Downloads,
-        Files,
-        HealthOperations,
-    );
-    OpenApiService::new(all, "FIAP X", env!("CARGO_PKG_VERSION"))
+    OpenApiService::new(OPERATIONS, "FIAP X", env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)
         .contact(ContactObject::new().name("FIAP X"))
         .license(LicenseObject::new("MIT").url("https://opensource.org/license/mit"))
@@ -144,7 +142,7 @@ fn complete_operation(operation: &mut Value, schemas: &Value) {
 /// Example of a response that differs from the example of its schema.
 fn special_example(operation_id: &Value, status: &str, media_type: &str) -> Option<Value> {
     match (operation_id.as_str()?, status) {
-        ("deleteVideo", "200") => JobView::canceled_example().to_json(),
+        ("deleteVideo", "200") => JobView::cancelled_example().to_json(),
         ("getReadiness", "503") => Readiness::not_ready_example().to_json(),
         _ => {
             let binary = BINARY_EXAMPLES.iter().find(|(binary, _)| *binary == media_type);

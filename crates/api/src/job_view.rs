@@ -24,7 +24,7 @@ pub enum Status {
     Done,
     /// Processing failed.
     Failed,
-    /// The user canceled the job.
+    /// The user cancelled the job.
     Cancelled,
     /// The archive has expired and was deleted.
     Expired,
@@ -158,8 +158,8 @@ impl JobView {
         }
     }
 
-    /// Example of a canceled job.
-    pub fn canceled_example() -> Self {
+    /// Example of a cancelled job.
+    pub fn cancelled_example() -> Self {
         Self {
             status: Status::Cancelled,
             progress: Progress { done: 12, expected: Some(examples::FRAME_COUNT) },
@@ -195,7 +195,7 @@ impl Example for JobView {
             created_at: examples::time(0),
             started_at: Some(examples::time(1)),
             completed_at: Some(examples::time(3)),
-            expires_at: examples::time(7 * 24 * 60 * 60),
+            expires_at: examples::time(3 + 7 * 24 * 60 * 60),
             download_available: true,
         }
     }

@@ -1,4 +1,4 @@
-//! Watching jobs: one database query per interval for all watchers of this process, and none
+//! Watcher of jobs: one database query per interval for all watchers of this process, and none
 //! while there are no watchers.
 
 use std::collections::HashMap;

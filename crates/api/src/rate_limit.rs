@@ -1,4 +1,4 @@
-//! Rate limits: at most so many events per key in any period of one minute.
+//! Rate limits: a maximum number of events per key in any period of one minute.
 
 // In dependency order.
 mod limiter;

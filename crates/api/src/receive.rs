@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use database::accept::Video;
 use jobs::video::safe_filename;
-use jobs::{JobId, Recipe, UserId, VideoFormat};
+use jobs::{JobId, MEGABYTE, Recipe, UserId, VideoFormat};
 use multer::{Field, Multipart};
 use poem::http::StatusCode;
 use poem::{Body, Request, RequestBody};
@@ -19,7 +19,6 @@ use tokio::runtime::Handle;
 use tracing::{Instrument, Span, field, info_span, warn};
 
 use crate::problem::Problem;
-use crate::quotas::MEGABYTE;
 use crate::service::Service;
 
 /// Maximum number of videos in one upload.
@@ -73,12 +72,18 @@ pub async fn delete(storage: Arc<dyn Storage>, videos: Vec<Video>) {
 }
 
 impl Form {
-    /// Receive all videos of the form into the store. On an error all of them are discarded.
-    pub async fn receive(self, service: &Service, user: UserId) -> Result<ReceivedVideos, Problem> {
+    /// Receive all videos of the form into the store, for jobs with this recipe. On an error all of
+    /// them are discarded.
+    pub async fn receive(
+        self,
+        service: &Service,
+        user: UserId,
+        recipe: &Recipe,
+    ) -> Result<ReceivedVideos, Problem> {
         let mut form = Multipart::new(self.body.into_bytes_stream(), self.boundary);
         let mut received =
             ReceivedVideos { storage: Arc::clone(&service.parts.storage), videos: Vec::new() };
-        match (Receiver { service, user }).receive(&mut form, &mut received.videos).await {
+        match (Receiver { service, user, recipe }).receive(&mut form, &mut received.videos).await {
             Ok(()) => Ok(received),
             Err(problem) => {
                 received.discard().await;
@@ -93,6 +98,7 @@ impl Form {
 struct Receiver<'a> {
     service: &'a Service,
     user: UserId,
+    recipe: &'a Recipe,
 }
 
 impl Receiver<'_> {
@@ -169,7 +175,7 @@ impl Receiver<'_> {
         let key = Key::input(self.user, id, format);
         let size_bytes = self.store(&key, &filename, head, field).await?;
         Span::current().record("size_bytes", size_bytes);
-        let (path, recipe) = (key.to_string(), Recipe::default());
+        let (path, recipe) = (key.to_string(), self.recipe.clone());
         Ok(Video { id, filename, format, path, size_bytes, recipe })
     }
 

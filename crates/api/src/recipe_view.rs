@@ -1,49 +1,42 @@
-//! Recipes in the OpenAPI document.
+//! Recipes in responses and in the OpenAPI document.
+//!
+//! A response shows a recipe as the job stores it, so that a job of a newer version is shown
+//! completely. The schema describes what this version knows; clients must accept further members.
 
 use std::borrow::Cow;
 
-use jobs::Recipe;
-use jobs::recipe::{ImageFormat, Interval, Selection};
-use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
-use poem_openapi::types::{Example, ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
-use poem_openapi::{Enum, Object};
+use jobs::StoredRecipe;
+use poem_openapi::registry::{MetaSchemaRef, Registry};
+use poem_openapi::types::{Example, ParseFromJSON, ParseResult, ToJSON, Type};
+use poem_openapi::{Object, Union};
 use serde_json::Value;
 
-/// Frames to extract from a video, and their form.
-#[derive(Debug, Clone, PartialEq, Object)]
-#[oai(rename = "Recipe", example)]
-pub struct RecipeView {
-    /// Selection of the frames.
-    pub select: SelectionView,
-    /// Form of each frame.
-    pub image: ImageView,
+/// Frames to extract from a video, and their form: the JSON that the job stores.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecipeView(Value);
+
+impl From<&StoredRecipe> for RecipeView {
+    fn from(recipe: &StoredRecipe) -> Self {
+        Self(recipe.to_json())
+    }
 }
 
-/// Selection of frames.
-#[derive(Debug, Clone, PartialEq, Object)]
-#[oai(rename = "Selection", example)]
-pub struct SelectionView {
-    /// Seconds from one frame to the next: a whole number, or a fraction such as `1/3`.
-    pub every: IntervalView,
-}
-
-/// Interval, as a number of seconds or a fraction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct IntervalView(Interval);
-
-impl Type for IntervalView {
+impl Type for RecipeView {
     const IS_REQUIRED: bool = true;
 
     type RawValueType = Self;
     type RawElementValueType = Self;
 
     fn name() -> Cow<'static, str> {
-        "Interval".into()
+        RecipeSchema::name()
     }
 
     fn schema_ref() -> MetaSchemaRef {
-        let alternatives = vec![f64::schema_ref(), String::schema_ref()];
-        MetaSchemaRef::Inline(Box::new(MetaSchema { one_of: alternatives, ..MetaSchema::ANY }))
+        RecipeSchema::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        RecipeSchema::register(registry);
     }
 
     fn as_raw_value(&self) -> Option<&Self> {
@@ -55,77 +48,85 @@ impl Type for IntervalView {
     }
 }
 
-impl ToJSON for IntervalView {
+impl ToJSON for RecipeView {
     fn to_json(&self) -> Option<Value> {
-        serde_json::to_value(self.0).ok()
+        Some(self.0.clone())
     }
 }
 
-impl ParseFromJSON for IntervalView {
+impl ParseFromJSON for RecipeView {
     fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
-        let interval = serde_json::from_value(value.unwrap_or_default());
-        interval.map(Self).map_err(ParseError::custom)
-    }
-}
-
-/// Form of a frame.
-#[derive(Debug, Clone, PartialEq, Eq, Object)]
-#[oai(rename = "Image", example)]
-pub struct ImageView {
-    /// File format.
-    pub format: FormatView,
-}
-
-/// File format of a frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[oai(rename = "ImageFormat", rename_all = "lowercase")]
-pub enum FormatView {
-    /// PNG.
-    Png,
-}
-
-impl From<&Recipe> for RecipeView {
-    fn from(recipe: &Recipe) -> Self {
-        let Selection::Every(interval) = recipe.select;
-        let format = match recipe.image.format {
-            ImageFormat::Png => FormatView::Png,
-        };
-        Self {
-            select: SelectionView { every: IntervalView(interval) },
-            image: ImageView { format },
-        }
+        Ok(Self(value.unwrap_or_default()))
     }
 }
 
 impl Example for RecipeView {
     fn example() -> Self {
-        Self { select: SelectionView::example(), image: ImageView::example() }
+        (&StoredRecipe::default()).into()
     }
 }
 
-impl Example for SelectionView {
-    fn example() -> Self {
-        Self { every: IntervalView(Interval::ONE_SECOND) }
-    }
+/// Frames to extract from a video, and their form. Later versions may add members.
+#[derive(Debug, Object)]
+#[oai(rename = "Recipe")]
+struct RecipeSchema {
+    /// Selection of the frames, with one member.
+    select: SelectionSchema,
+    /// Form of each frame.
+    image: ImageSchema,
 }
 
-impl Example for ImageView {
-    fn example() -> Self {
-        Self { format: FormatView::Png }
-    }
+/// Selection of frames: exactly one member. Later versions may add alternatives.
+#[derive(Debug, Object)]
+#[oai(rename = "Selection")]
+struct SelectionSchema {
+    /// Seconds from one frame to the next: a whole number, or a fraction such as `1/3`.
+    #[oai(skip_serializing_if_is_none)]
+    every: Option<IntervalSchema>,
+}
+
+/// Interval in seconds.
+#[derive(Debug, Union)]
+#[oai(rename = "Interval", one_of = true)]
+enum IntervalSchema {
+    Whole(u32),
+    Fraction(String),
+}
+
+/// Form of a frame.
+#[derive(Debug, Object)]
+#[oai(rename = "Image")]
+struct ImageSchema {
+    /// File format: `png`. Later versions may add formats.
+    format: String,
 }
 
 #[cfg(test)]
 mod tests {
+    use jobs::Recipe;
+    use jobs::recipe::Selection;
+    use serde_json::json;
+
     use super::*;
 
     #[test]
-    fn shows_recipes_as_they_are_serialized() {
+    fn shows_recipes_as_they_are_stored() {
         for interval in ["1", "30", "1/3", "3/2"] {
             let select = Selection::Every(interval.parse().expect("a valid interval"));
             let recipe = Recipe { select, ..Recipe::default() };
-            let serialized = serde_json::to_value(&recipe).expect("a recipe is serializable");
-            assert_eq!(RecipeView::from(&recipe).to_json(), Some(serialized), "{interval}");
+            let stored = serde_json::to_value(&recipe).ok();
+            let view = RecipeView::from(&StoredRecipe::from(recipe));
+            assert_eq!(view.to_json(), stored, "{interval}");
+            let parsed = RecipeSchema::parse_from_json(stored.clone()).expect("a valid recipe");
+            assert_eq!(parsed.to_json(), stored, "{interval}");
         }
+    }
+
+    #[test]
+    fn shows_and_describes_recipes_of_newer_versions() {
+        let newer = json!({ "select": { "scenes": 5 }, "image": { "format": "avif", "width": 9 } });
+        let view = RecipeView::from(&StoredRecipe::Unknown(newer.clone()));
+        assert_eq!(view.to_json(), Some(newer.clone()));
+        assert!(RecipeSchema::parse_from_json(Some(newer)).is_ok());
     }
 }

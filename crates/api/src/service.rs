@@ -14,7 +14,6 @@ use crate::job_watch::JobWatcher;
 use crate::passwords::PasswordHashes;
 use crate::rate_limit::RateLimiter;
 use crate::settings::Settings;
-use crate::thumbnails::ThumbnailMemory;
 use crate::tokens::AccessTokens;
 use crate::upload_slots::UploadSlots;
 
@@ -42,10 +41,10 @@ pub struct Parts {
     pub metrics: Option<RenderMetrics>,
     /// Position of the caller in a trace.
     pub current_traceparent: CurrentTraceparent,
-    /// Canceled when the process has to stop. Requests are still accepted then, but connections
+    /// Cancelled when the process has to stop. Requests are still accepted then, but connections
     /// are closed after each response.
     pub stop: CancellationToken,
-    /// Canceled when requests are no longer accepted. Event streams end then.
+    /// Cancelled when requests are no longer accepted. Event streams end then.
     pub closing: CancellationToken,
 }
 
@@ -58,7 +57,6 @@ pub struct Service {
     pub(crate) job_watcher: JobWatcher,
     pub(crate) upload_slots: Arc<UploadSlots>,
     pub(crate) archives: ArchiveReader,
-    pub(crate) thumbnail_memory: ThumbnailMemory,
 }
 
 impl Service {
@@ -71,7 +69,6 @@ impl Service {
             job_watcher: JobWatcher::new(parts.database.clone()),
             upload_slots: Arc::default(),
             archives: ArchiveReader::new(Arc::clone(&parts.storage)),
-            thumbnail_memory: ThumbnailMemory::default(),
             parts,
             settings,
         })

@@ -28,7 +28,8 @@ pub struct Settings {
     pub attempts_per_address: u32,
     /// Quotas of each user.
     pub quotas: Quotas,
-    /// Number of trusted proxies in front of the service, each of which appends to `X-Forwarded-For`.
+    /// Number of trusted proxies in front of the service, each of which appends to
+    /// `X-Forwarded-For`.
     pub trusted_proxies: usize,
     /// Origins whose pages may call the interface (CORS); `*` allows all.
     pub cors_origins: Vec<String>,

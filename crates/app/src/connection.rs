@@ -1,7 +1,7 @@
 //! Connections that fail once the client has closed them or sends too slowly.
 //!
 //! hyper abandons a connection when the client closes it during a response, but poem's server then
-//! asks it to continue until a write fails. Event streams seldom write. Here every write fails
+//! makes it continue until a write fails. Event streams seldom write. Here every write fails
 //! after the client has closed the connection.
 
 use std::io::{self, ErrorKind, IoSlice};
@@ -22,8 +22,8 @@ pub(crate) struct ConnectionAcceptor {
 }
 
 impl ConnectionAcceptor {
-    /// Accept the connections of a listener. `stall_timeout` is how far a client may fall behind
-    /// the minimum rate.
+    /// Accept the connections of a listener. `stall_timeout` is the time by which a client may
+    /// fall behind the minimum rate.
     pub(crate) fn new(listener: TcpListener, stall_timeout: Duration) -> io::Result<Self> {
         Ok(Self { acceptor: TcpAcceptor::from_tokio(listener)?, stall_timeout })
     }

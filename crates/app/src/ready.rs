@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(4);
 /// Maximum size of a response body, in bytes.
 const MAX_BODY_BYTES: usize = 64 << 10;
 
-/// Response of `/ready`, as far as it is used here.
+/// Fields of the response of `/ready` that are used here.
 #[derive(Deserialize)]
 struct Readiness {
     ready: bool,

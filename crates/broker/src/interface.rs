@@ -2,7 +2,10 @@
 
 use async_trait::async_trait;
 
-use crate::{Delivery, Error, Queue, TracedMessage};
+use crate::delivery::Delivery;
+use crate::error::Error;
+use crate::message::TracedMessage;
+use crate::queue::Queue;
 
 /// Accepts messages and delivers them.
 #[async_trait]
@@ -48,8 +51,8 @@ pub trait Broker: Send + Sync + 'static {
 /// can still be settled.
 #[async_trait]
 pub trait Subscription: Send {
-    /// Wait for the next message. While the maximum number of deliveries is unsettled, no message is
-    /// delivered.
+    /// Wait for the next message. While the maximum number of deliveries is unsettled, no message
+    /// is delivered.
     ///
     /// Cancel-safe: dropping the future neither loses nor holds back a message.
     ///

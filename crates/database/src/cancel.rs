@@ -11,10 +11,10 @@ use crate::job::Job;
 use crate::rows::job;
 
 impl Database {
-    /// Cancel a job whose last known state is `seen`. Return `None` if it is in another state by
-    /// now, or in one that cannot be canceled.
+    /// Cancel a job whose last known state is `seen`. Return `None` if it is in another state
+    /// now, or in one that cannot be cancelled.
     ///
-    /// A worker that holds the job learns of the cancellation when it renews its lease, and cannot
+    /// A worker that holds the job detects the cancellation when it renews its lease, and cannot
     /// record a result anymore.
     pub async fn cancel(&self, id: JobId, seen: State) -> Result<Option<Job>, Error> {
         let Some(transition) = Transition::cancel(seen) else { return Ok(None) };

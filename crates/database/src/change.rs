@@ -39,7 +39,7 @@ impl Change {
 
     /// Set a column to NULL.
     pub(crate) fn clear(self, column: job::Column) -> Self {
-        // NULL has the same form in SQL, whatever the type of the column.
+        // NULL has the same form in SQL for columns of every type.
         self.set(column, Expr::cust("NULL"))
     }
 

@@ -71,8 +71,8 @@ impl Database {
         Ok(transaction.commit().await?)
     }
 
-    /// Reserve at most `limit` notifications that are due and return them. The caller has to send them within `hold`;
-    /// after that they are due again.
+    /// Reserve at most `limit` notifications that are due and return them. The caller has to send
+    /// them within `hold`; after that they are due again.
     pub async fn take_notifications(
         &self,
         limit: u64,

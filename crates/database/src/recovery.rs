@@ -93,8 +93,8 @@ impl Database {
     }
 
     /// Publish `job.created` messages again for jobs that have been waiting for at least `waited`
-    /// without a message in the outbox. To be called when the queue of the broker is empty, because the
-    /// broker may have lost their messages. Return the number of jobs.
+    /// without a message in the outbox. To be called when the queue of the broker is empty, because
+    /// the broker may have lost their messages. Return the number of jobs.
     pub async fn republish_created(&self, waited: Duration) -> Result<u64, Error> {
         let (transaction, now) = (self.begin().await?, self.now());
         let before = now - waited;

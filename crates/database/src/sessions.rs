@@ -94,7 +94,7 @@ async fn lock(transaction: &DatabaseTransaction, hash: &str) -> Result<Option<Lo
         .cond_where(has_hash.clone())
         .to_owned();
     // SQLite has a single writer and needs no row locks. `NO KEY UPDATE` is the weakest lock that
-    // conflicts with itself; it lets other transactions insert jobs of the user.
+    // conflicts with itself; other transactions can still insert jobs of the user.
     let user = user::Entity::find()
         .filter(user::Column::Id.in_subquery(owner))
         .lock(LockType::NoKeyUpdate)

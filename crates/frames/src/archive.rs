@@ -1,7 +1,7 @@
 //! Archive of stored ZIP entries, written to a stream.
 //!
-//! Entries are stored because PNG and the like cannot be compressed further. Each entry has its
-//! final size and CRC in its local header: some readers reject stored entries with a data
+//! Entries are stored because PNG and similar formats cannot be compressed further. Each entry has
+//! its final size and CRC in its local header: some readers reject stored entries with a data
 //! descriptor. [`ZipWriter`] fills them in after the data, for which it seeks back; a [`Window`]
 //! over the current entry makes that possible on a stream. Times and attributes are fixed, so the
 //! same entries always produce the same bytes.
@@ -65,8 +65,9 @@ impl<W: Write> Archive<W> {
 /// End of a file that is being written, from its first entry on that is not finished.
 ///
 /// The owner of the [`ZipWriter`] releases the bytes of finished entries to the sink. It has only
-/// shared access to the window, hence the cells. The window has no access to the sink, because a
-/// `ZipWriter` that is dropped still writes a directory, which must not follow a failed archive.
+/// shared access to the window, so the fields are cells. The window has no access to the sink,
+/// because a `ZipWriter` that is dropped still writes a directory, which must not follow a failed
+/// archive.
 #[derive(Default)]
 struct Window {
     /// Offset of the buffer in the file.

@@ -1,8 +1,8 @@
-//! Errors of the engine, worded for the owner of the video.
+//! Errors of the engine, with messages for the owner of the video.
 
 use std::io;
 
-use jobs::FailureCode;
+use jobs::{FailureCode, MEGABYTE};
 
 /// Reason why an extraction failed.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +67,7 @@ pub enum Error {
         limit: u64,
     },
     /// The archive exceeds `Limits::max_archive_bytes`.
-    #[error("the archive would be larger than {} MB: split the video", .limit / 1_000_000)]
+    #[error("the archive would be larger than {} MB: split the video", .limit / MEGABYTE)]
     ArchiveTooLarge {
         /// Limit that was exceeded, in bytes.
         limit: u64,
@@ -76,7 +76,7 @@ pub enum Error {
     #[error("processing exceeded the time limit")]
     Timeout,
     /// The caller requested the stop.
-    #[error("canceled")]
+    #[error("cancelled")]
     Cancelled,
     /// The video could not be read from its storage.
     #[error("the video cannot be read: {0}")]
@@ -91,7 +91,7 @@ pub enum Error {
 
 impl Error {
     /// Failure code of a job that ends with this error. Callers handle [`Error::Cancelled`] first:
-    /// a job that was canceled has not failed.
+    /// a job that was cancelled has not failed.
     #[must_use]
     pub fn code(&self) -> FailureCode {
         match self {

@@ -6,8 +6,7 @@ use std::time::Instant;
 
 use crate::error::Error;
 
-/// Limits on what a video may require. The defaults suit videos uploaded by users, except
-/// `max_archive_bytes`, which depends on the free disk space.
+/// Limits on what a video may require.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Maximum number of streams in the container.
@@ -26,19 +25,26 @@ pub struct Limits {
 }
 
 impl Default for Limits {
+    /// Limits of the service, without a limit on the archive.
     fn default() -> Self {
+        Self::of_service(u64::MAX)
+    }
+}
+
+impl Limits {
+    /// Limits for videos that users upload. The size of an archive depends on the free disk space.
+    #[must_use]
+    pub const fn of_service(max_archive_bytes: u64) -> Self {
         Self {
             max_streams: 64,
             max_side: 8192,
             max_pixels: 40_000_000,
             max_frames: 24 * 60 * 60,
-            max_archive_bytes: u64::MAX,
+            max_archive_bytes,
             max_allocation: 512 << 20,
         }
     }
-}
 
-impl Limits {
     /// Reject frames of this size if they exceed the limits.
     pub(crate) fn check_frame(&self, width: u32, height: u32) -> Result<(), Error> {
         let Self { max_side, max_pixels, .. } = *self;

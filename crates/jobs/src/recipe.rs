@@ -1,7 +1,7 @@
 //! Recipe of a job: the frames to extract, and their form.
 //!
-//! A recipe is validated when it is parsed, so every value of these types can be executed. It
-//! is passed with its job from the command line or the HTTP API through the database row, the message
+//! A recipe is validated when it is parsed, so every value of these types can be executed. It is
+//! passed with its job from the command line or the HTTP API through the database row, the message
 //! and the cell to the frame engine, which writes it into the manifest.
 
 use std::fmt;
@@ -236,7 +236,9 @@ mod tests {
             prop_assert_eq!(parsed.is_ok(), u64::from(num) <= max, "{}", text);
             let Ok(interval) = parsed else { return Ok(()) };
             let Ratio { num: reduced, den: denominator } = interval.seconds();
-            prop_assert_eq!(reduced * i64::from(den), i64::from(num) * denominator);
+            let product = |a: i64, b: i64| i128::from(a) * i128::from(b);
+            let (left, right) = (product(reduced, den.into()), product(num.into(), denominator));
+            prop_assert_eq!(left, right);
             prop_assert_eq!(interval.to_string().parse(), Ok(interval));
             let json = serde_json::to_string(&interval).expect("intervals are JSON");
             prop_assert_eq!(serde_json::from_str::<Interval>(&json).expect("the same"), interval);

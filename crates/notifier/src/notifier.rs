@@ -20,7 +20,7 @@ pub struct Notifier {
 }
 
 impl Notifier {
-    /// Notifier whose mails come from `sender` and link to the page at `public_url`.
+    /// Notifier whose mails are from `sender` and link to the page at `public_url`.
     #[must_use]
     pub fn new(
         database: Database,
@@ -41,7 +41,7 @@ impl Notifier {
         }
     }
 
-    /// Run until `stop` is canceled. Mails that are being sent are still completed, which takes at
+    /// Run until `stop` is cancelled. Mails that are being sent are still completed, which takes at
     /// most [`smtp::MAX_DURATION`](crate::smtp::MAX_DURATION).
     pub async fn run(self, stop: CancellationToken) {
         initialize_counters();

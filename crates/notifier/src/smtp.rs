@@ -30,8 +30,8 @@ const IMPLICIT_TLS: u16 = 465;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Maximum time for sending the mail itself. Servers check a mail before they confirm it. A client
-/// that times out during that check often sends the mail twice, so the timeouts of RFC 5321, 4.5.3.2
-/// are minutes.
+/// that times out during that check often sends the mail twice, so the timeouts of RFC 5321,
+/// 4.5.3.2 are minutes.
 const SEND_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Maximum time for closing the connection.

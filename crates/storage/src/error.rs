@@ -3,7 +3,7 @@
 use std::io;
 use std::ops::Range;
 
-use crate::Key;
+use crate::key::Key;
 
 /// Error of an operation on the storage.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +91,8 @@ impl Error {
     }
 }
 
-/// Conversion for synchronous readers and writers. [`io::Error::downcast`] restores the original error.
+/// Conversion for synchronous readers and writers. [`io::Error::downcast`] restores the original
+/// error.
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match error {

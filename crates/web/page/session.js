@@ -1,8 +1,8 @@
 // Session of the user, and requests to the HTTP API.
 //
 // The session is kept in localStorage, so that it outlives the tab and all tabs share it. A script
-// that could read it there could use it wherever it was kept, and the content security policy lets
-// no foreign script run. A stolen refresh token that is used ends the session for both sides.
+// that could read it there could use it wherever it was stored, and the content security policy
+// allows no foreign scripts. A stolen refresh token that is used ends the session for both sides.
 
 import { language } from './texts.js';
 

@@ -1,4 +1,4 @@
-//! The HTTP API: no request causes a server error, whatever its path, headers and body are,
+//! The HTTP API: no request causes a server error, for any path, headers and body,
 //! including forms with videos, and a rejected request leaves no file.
 
 #![no_main]

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use crate::port;
 
 /// Behavior of the server towards one client. A misbehavior happens at an SMTP command; `CONNECT`
-/// stands for the greeting and `.` for the end of a mail.
+/// is the greeting and `.` the end of a mail.
 #[derive(Debug, Clone, Copy)]
 pub enum Behavior {
     /// Accept all mails.

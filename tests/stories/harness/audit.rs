@@ -1,6 +1,6 @@
-//! Guarantees of a service to its clients after any fault: each accepted video reaches a final state
-//! with one archive and one mail, an upload that was not accepted leaves everything or nothing, and
-//! no file is left over.
+//! Guarantees of a service to its clients after any fault: each accepted video reaches a final
+//! state with one archive and one mail, an upload that was not accepted leaves everything or
+//! nothing, and no other file remains.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

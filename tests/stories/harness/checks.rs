@@ -7,8 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 
-/// Longest time that a program or a step may take before it counts as hanging. No story comes near
-/// it.
+/// Time after which a program or a step counts as hanging. No story needs a large part of it.
 pub const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Run `check` on every item, two at a time, and fail with all errors at the end.

@@ -151,7 +151,7 @@ pub struct Survived {
 
 /// Run an API, two workers and a notifier under load while `fault` happens to their servers. All
 /// jobs, including those that `fault` sends itself, have to reach a final state, and all processes
-/// to stop when asked to.
+/// to stop on request.
 pub async fn survive(
     mut cluster: Cluster,
     fault: impl AsyncFnOnce(&mut Cluster, &User<'_>) -> Vec<SentVideo>,

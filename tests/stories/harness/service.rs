@@ -140,8 +140,8 @@ impl Service {
         written.map(|path| std::fs::read_to_string(path).expect("a mail is text")).collect()
     }
 
-    /// Stop it once it has sent `count` mails and has nothing more to do. Return all mails, of
-    /// which there have to be `count`, each sent once.
+    /// Stop it once it has sent `count` mails and has nothing more to do. Return all mails,
+    /// whose number has to be `count`, each sent once.
     pub async fn expect_mails(self, count: usize) -> Vec<Mail> {
         let (mails, repeated) = self.expect_distinct_mails(count).await;
         assert_eq!(repeated, 0, "mails were sent twice: {mails:?}");

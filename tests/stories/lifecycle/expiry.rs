@@ -145,7 +145,7 @@ fn age(path: &Path) {
 }
 
 /// Create a file that no row refers to.
-fn plant(path: &Path) {
+fn create_orphan(path: &Path) {
     fs::create_dir_all(path.parent().expect("it is in a directory")).expect("it can be created");
     fs::write(path, "orphan").expect("it can be written");
 }
@@ -183,12 +183,12 @@ async fn old_files_without_a_row_are_swept() {
         format!("{folder}/{done}/output-9.zip"),
         "unfinished/abandoned".to_owned(),
     ] {
-        plant(&root.join(&old));
+        create_orphan(&root.join(&old));
         age(&root.join(&old));
     }
     // The row of a new video may be written soon.
     let new = format!("{folder}/{}/input.mp4", Uuid::now_v7());
-    plant(&root.join(&new));
+    create_orphan(&root.join(&new));
 
     assert_eq!(service.sweep(Duration::from_hours(1)).await, 2);
     let mut after: Vec<String> = service.files().await.into_keys().collect();

@@ -327,7 +327,7 @@ async fn a_successor_continues_the_trace_of_a_job() {
     );
 }
 
-/// Jobs are done and the process stops, whatever the collector does.
+/// Jobs are done and the process stops, regardless of the collector's behavior.
 #[rstest]
 #[case::down(None)]
 #[case::failing(Some(Behavior::Respond("500 Internal Server Error")))]

@@ -32,8 +32,8 @@ local oldest = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
 return {allowed and 1 or 0, count, oldest and (tonumber(oldest) + window - now) or 0}
 ";
 
-/// Rate limiter that counts in Redis. While Redis is unreachable, each process counts on its own: the
-/// effective limit is multiplied by the number of processes, and no request fails.
+/// Rate limiter that counts in Redis. While Redis is unreachable, each process counts on its own:
+/// the effective limit is multiplied by the number of processes, and no request fails.
 pub struct RedisRateLimiter {
     redis: ConnectionManager,
     acquire: Script,

@@ -14,7 +14,7 @@ const QUICK_START: [(&str, &str); 6] = [
 ];
 /// Operation whose URL, including its signature, is the value of another response.
 pub const FETCH: &str = "GET /files/videos/{user}/{job}/{name}";
-/// Operations that invalidate what others need. They are the last of their groups.
+/// Operations that invalidate values of others. They are the last of their groups.
 const LAST: [&str; 3] = ["DELETE /videos/{id}", "POST /auth/password", "POST /auth/logout"];
 /// Values of path parameters.
 const PATH_PARAMETERS: [(&str, &str); 2] = [("{id}", "{{job_id}}"), ("{number}", "1")];
@@ -109,7 +109,7 @@ impl<'a> Collection<'a> {
         });
         let quick_start = quick_start.collect::<Result<_>>()?;
         let mut groups: Vec<(&str, Vec<Request>)> = Vec::new();
-        // Accounts come last: logging out invalidates what the others need.
+        // Accounts are last, because logging out invalidates the tokens of the others.
         for tag in document["tags"].as_array().into_iter().flatten().rev() {
             let tag = string(&tag["name"]);
             let has_tag = |request: &mut Request| {

@@ -14,9 +14,12 @@ use tokio::runtime::Handle;
 use tokio::time;
 use tracing::warn;
 
+use crate::delivery::Delivery;
 use crate::delivery::{Settle, Settlement};
-use crate::rabbitmq::encoding;
-use crate::{Delivery, Error, Queue, Subscription};
+use crate::error::Error;
+use crate::interface::Subscription;
+use crate::queue::Queue;
+use crate::rabbitmq::encoding::{self, Decoded};
 
 const REQUEUE: BasicNackOptions = BasicNackOptions { multiple: false, requeue: true };
 
@@ -43,7 +46,7 @@ pub(super) async fn subscribe(
     let channel = connection.create_channel().await?;
     // 0 would mean no limit. Not global: per consumer.
     channel.basic_qos(prefetch.max(1), BasicQosOptions { global: false }).await?;
-    // An empty tag lets the server choose one.
+    // With an empty tag, the server chooses one.
     let consumer = channel
         .basic_consume(
             queue.name().into(),
@@ -76,7 +79,9 @@ impl Subscription for RabbitMqSubscription {
                 runtime: self.runtime.clone(),
             };
             match encoding::decode(&data, &properties) {
-                Ok(message) => return Ok(Delivery::new(message, settle)),
+                Ok(Decoded { message, traceparent }) => {
+                    return Ok(Delivery::new(message, traceparent, settle));
+                }
                 Err(error) => {
                     let message_id = properties.message_id().as_ref().map(ToString::to_string);
                     warn!(

@@ -159,7 +159,7 @@ pub(super) async fn are_released(case: &Case) {
         )
     );
 
-    // Releases do not count as attempts: four attempts may fail in spite of them.
+    // Releases do not count as attempts: four further attempts may fail.
     for attempt in 1..=4 {
         for _ in 0..5 {
             let claim = case.claim(id).await;

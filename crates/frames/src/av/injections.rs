@@ -45,8 +45,8 @@ fn try_to_escape() -> String {
     let (this_thread, libav_thread) = (permitted_calls(), permitted_calls_on_libav_thread());
     let variables = std::env::vars_os().count();
     format!(
-        "permitted on this thread {this_thread:?}, on a thread of libav {libav_thread:?}, other open \
-         descriptors {:?}, variables {variables}",
+        "permitted on this thread {this_thread:?}, on a thread of libav {libav_thread:?}, other \
+         open descriptors {:?}, variables {variables}",
         open_descriptors()
     )
 }
@@ -133,7 +133,7 @@ fn permitted_calls_on_libav_thread() -> Vec<&'static str> {
         found.0.push(thread::current().id());
         found.1.extend(calls);
         drop(found);
-        // Keeps this thread from running all jobs, so that the other one gets some.
+        // Keeps this thread from running all jobs, so that the other one runs some.
         thread::sleep(Duration::from_millis(5));
         0
     }

@@ -114,8 +114,8 @@ impl Parser {
             }
         }
         let Some(first) = first else {
-            // Parameter sets and the like yield no frame. Unknown units may be a damaged frame,
-            // which has to be reported as missing.
+            // Parameter sets and similar units yield no frame. Unknown units may be a damaged
+            // frame, which has to be reported as missing.
             return Role { displayed: unknown, ..Role::UNKNOWN };
         };
         // With data partitioning, a damaged partition changes what is decodable. It is not used in

@@ -81,8 +81,8 @@ impl Parser {
             }
         }
         let Some((unit_type, layer)) = first else {
-            // Parameter sets and the like yield no frame. Unknown units may be a damaged frame,
-            // which has to be reported as missing.
+            // Parameter sets and similar units yield no frame. Unknown units may be a damaged
+            // frame, which has to be reported as missing.
             return Role { displayed: unknown, ..Role::UNKNOWN };
         };
         if (FIRST_IRAP..=LAST_IRAP).contains(&unit_type) {

@@ -21,12 +21,12 @@ struct Method {
     filter: Filter,
 }
 
-/// Method for film: one good filter, and a compressor that does not search for matches. Trying all filters
-/// gains nothing on such frames.
+/// Method for film: one good filter, and a compressor that does not search for matches. Trying all
+/// filters gains nothing on such frames.
 const FILM: Method =
     Method { compression: DeflateCompression::FdeflateUltraFast, filter: Filter::Paeth };
-/// Method for flat frames with soft edges, such as surveillance: a match finder after the filter that
-/// leaves most matches.
+/// Method for flat frames with soft edges, such as surveillance: a match finder after the filter
+/// that leaves most matches.
 const SMOOTH: Method = Method { compression: DeflateCompression::Level(2), filter: Filter::Up };
 /// [`SMOOTH`] with a thorough search, for small frames, which need little time.
 const SMALL_SMOOTH: Method =

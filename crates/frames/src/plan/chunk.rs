@@ -70,7 +70,7 @@ impl<P> Chunk<P> {
     }
 }
 
-/// Instruction of the planner. Instructions come in the order of the video.
+/// Instruction of the planner. Instructions are in the order of the video.
 #[derive(Debug)]
 pub(crate) enum Plan<P> {
     /// Decode a whole span. `from` is its first tick, if known.
@@ -92,8 +92,8 @@ impl<P> Plan<P> {
     }
 }
 
-/// Whether a wanted frame depends on each packet of a span. Evaluated from the end: a frame to which
-/// no later packet refers is not needed.
+/// Whether a wanted frame depends on each packet of a span. Evaluated from the end: a frame to
+/// which no later packet refers is not needed.
 pub(super) fn needed<P>(
     span: &[(P, PacketInfo)],
     is_wanted: impl Fn(&PacketInfo) -> bool,

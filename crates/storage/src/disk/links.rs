@@ -9,8 +9,9 @@ use jobs::Clock;
 use secrecy::{ExposeSecret, SecretSlice};
 use sha2::Sha256;
 
+use crate::error::Error;
+use crate::key::Key;
 use crate::percent::percent_encode;
-use crate::{Error, Key};
 
 /// Prefix of the path of every link. The object's key follows.
 pub const LINK_PREFIX: &str = "/files/";
@@ -84,7 +85,7 @@ impl Links {
         format!("{LINK_PREFIX}{key}?expires={expires}&filename={filename}&signature={signature}")
     }
 
-    /// The file name comes last because it alone may contain a line break, so that no two links
+    /// The file name is last because it alone may contain a line break, so that no two links
     /// have the same signed text.
     fn mac_of(&self, key: &Key, expires: i64, filename: &str) -> Hmac<Sha256> {
         self.mac.clone().chain_update(format!("{SIGNATURE_CONTEXT}\n{key}\n{expires}\n{filename}"))

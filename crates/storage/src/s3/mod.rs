@@ -2,8 +2,8 @@
 //!
 //! Uploads send parts to the store while they are written. All uploads of a process share a memory
 //! budget for the parts that are being filled or sent. An upload waits in turn to reserve the
-//! memory of a whole part before it fills the part, and releases it when the store has received
-//! the part. So a part that has been started can always be finished, and none waits for memory that
+//! memory of a whole part before it fills the part, and releases it when the store has received the
+//! part. So a part that has been started can always be finished, and no part waits for memory that
 //! it holds itself. A task that writes several uploads must complete one before it starts the next,
 //! or they may deadlock: the memory of a partly filled part is released only when its upload ends.
 //!
@@ -29,7 +29,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::{Error, Key, Object, Storage, Upload};
+use crate::error::Error;
+use crate::interface::{Object, Storage, Upload};
+use crate::key::Key;
 use store::Store;
 use upload::S3Upload;
 

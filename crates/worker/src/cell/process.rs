@@ -1,7 +1,7 @@
 //! The cell process: drops its privileges and extracts the frames.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use frames::Stop;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use parking_lot::Mutex;
+use storage::blocking::seek_position;
 
 use super::confine::{close_inherited_descriptors, confine};
 use super::protocol::{self, CellMessage, MAX_CHUNK, RangeRequest};
@@ -30,14 +31,14 @@ pub fn main() -> io::Result<()> {
     let output = Output::new(File::from(io::stdout().as_fd().try_clone_to_owned()?));
     let missing = confine(&task.limits)?;
     output.send(&CellMessage::Confined { missing })?;
-    std::thread::spawn(exit_with_the_worker);
+    std::thread::spawn(exit_when_the_worker_exits);
 
     let stop = Stop::default();
     let options = engine::options(task.recipe, task.threads, task.limits.archive_bytes, stop);
     let video = Video { worker, size: task.video_bytes, position: 0 };
     let mut archive = Archive { output: output.clone(), buffer: Vec::with_capacity(MAX_CHUNK) };
     let report = frames::extract(video, &mut archive, &options, |progress| {
-        // `exit_with_the_worker` handles a closed channel.
+        // `exit_when_the_worker_exits` handles a closed channel.
         let _ = output.send(&CellMessage::Progress(progress));
     });
     output.send(&match report {
@@ -48,7 +49,7 @@ pub fn main() -> io::Result<()> {
 
 /// Exit as soon as the worker's end of standard input is closed. A decoder in an endless loop would
 /// not notice.
-fn exit_with_the_worker() {
+fn exit_when_the_worker_exits() {
     let stdin = io::stdin();
     let mut events = [PollFd::new(stdin.as_fd(), PollFlags::empty())];
     while !events[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP)) {
@@ -99,16 +100,8 @@ impl Read for Video {
 }
 
 impl Seek for Video {
-    /// Seek as in a file: a position past the end is allowed, and reading there returns nothing.
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let position = match to {
-            SeekFrom::Start(position) => Some(position),
-            SeekFrom::End(offset) => self.size.checked_add_signed(offset),
-            SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
-        };
-        self.position = position.ok_or_else(|| {
-            io::Error::new(ErrorKind::InvalidInput, "the position is before the start")
-        })?;
+        self.position = seek_position(to, self.position, self.size)?;
         Ok(self.position)
     }
 }

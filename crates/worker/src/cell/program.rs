@@ -49,7 +49,7 @@ impl Program {
             .args(&self.arguments)
             .env_clear()
             .current_dir("/")
-            // A terminal's interrupt goes to the worker only, which lets its jobs finish.
+            // Only the worker receives a terminal's interrupt, so that running jobs can finish.
             .process_group(0)
             .stdin(OwnedFd::from(stdin))
             .stdout(stdout)

@@ -71,7 +71,7 @@ impl Cells {
         self.program.start()
     }
 
-    /// Run an attempt in a cell. Canceling `stop` kills the cell.
+    /// Run an attempt in a cell. Cancelling `stop` kills the cell.
     pub(crate) async fn run(
         &self,
         io: AttemptIo,
@@ -169,7 +169,7 @@ impl Receiver {
             let output =
                 protocol::receive_output(&mut self.output).map_err(|error| match error.kind() {
                     ErrorKind::UnexpectedEof => ReceiveError::EndOfOutput,
-                    _ => misbehaved(format!("the cell sent invalid data: {error}")),
+                    _ => protocol_violation(format!("the cell sent invalid data: {error}")),
                 })?;
             match output {
                 CellOutput::Archive(bytes) => self.write(&bytes)?,
@@ -203,7 +203,7 @@ impl Receiver {
 
     fn finish(self, report: Report) -> Result<ExtractedArchive, ReceiveError> {
         if report.zip_bytes != self.written {
-            return Err(misbehaved(format!(
+            return Err(protocol_violation(format!(
                 "the cell sent {} bytes of an archive of {}",
                 self.written, report.zip_bytes
             )));
@@ -214,7 +214,7 @@ impl Receiver {
 }
 
 /// The error of a cell that violates the protocol.
-fn misbehaved(message: String) -> ReceiveError {
+fn protocol_violation(message: String) -> ReceiveError {
     ReceiveError::Attempt(AttemptError::new(FailureCode::DecoderCrashed, message))
 }
 
