@@ -28,7 +28,7 @@ mod timing;
 mod context;
 mod decode;
 mod convert;
-pub mod encode;
+mod encode;
 mod flow;
 mod span;
 mod preparation;

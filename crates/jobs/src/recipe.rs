@@ -54,6 +54,24 @@ pub enum ImageFormat {
     Png,
 }
 
+impl ImageFormat {
+    /// Suffix of file names, in lower case and without the dot.
+    #[must_use]
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Self::Png => "png",
+        }
+    }
+
+    /// Media type (RFC 6838).
+    #[must_use]
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::Png => "image/png",
+        }
+    }
+}
+
 /// Time from one selected frame to the next: above zero, at most a day, no finer than a
 /// microsecond in decimal notation.
 ///
