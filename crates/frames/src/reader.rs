@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::flow::Aborted;
 use crate::plan::{Continuation, PacketInfo, Plan, Planner};
 use crate::preparation::{Preparation, packet_info};
+use crate::select::Instants;
 use crate::source::ReadError;
 use crate::span::{SharedResources, SpanTask, WriterMessage};
 use crate::time::MICROSECONDS;
@@ -92,7 +93,7 @@ impl<'a, 'scope> Reader<'a, 'scope> {
         let context = self.resources.context;
         let mut planner = Planner::new(context.selector.planning(), context.info.source.time_base);
         let mut preparation = Preparation::new(context.info);
-        let mut extent = Extent::default();
+        let mut extent = Extent::new(context);
         let mut summary = ReadSummary { truncated: input.truncated, ..ReadSummary::default() };
         loop {
             context.stop.check()?;
@@ -104,7 +105,7 @@ impl<'a, 'scope> Reader<'a, 'scope> {
                     let role = preparation.prepare(&mut packet);
                     let info = packet_info(context.info, role, &packet);
                     summary.damaged_packets += u64::from(packet.is_corrupt());
-                    extent.add(context, &packet, &info)?;
+                    extent.add(&packet, &info)?;
                     planner.push(packet, info);
                 }
                 Err(DemuxError::End) => break,
@@ -197,33 +198,29 @@ impl<'a, 'scope> Reader<'a, 'scope> {
 }
 
 /// Part of the video that the packets read so far cover.
-struct Extent {
+struct Extent<'a> {
+    context: &'a StreamContext<'a>,
+    instants: Option<&'a Instants>,
     /// End in units of the time base.
     end: i64,
     first_tick: Option<i64>,
 }
 
-impl Default for Extent {
-    fn default() -> Self {
-        Self { end: i64::MIN, first_tick: None }
+impl<'a> Extent<'a> {
+    fn new(context: &'a StreamContext<'a>) -> Self {
+        Self { context, instants: context.selector.instants(), end: i64::MIN, first_tick: None }
     }
-}
 
-impl Extent {
     /// Add a packet. Return an error if the video has too many ticks.
-    fn add(
-        &mut self,
-        context: &StreamContext<'_>,
-        packet: &Packet,
-        info: &PacketInfo,
-    ) -> Result<(), Error> {
-        let decoding_time =
-            || packet.decoding_time().map(|time| time.saturating_sub(context.info.start));
+    fn add(&mut self, packet: &Packet, info: &PacketInfo) -> Result<(), Error> {
+        let StreamContext { info: stream, limits, .. } = self.context;
+        let decoding_time = || packet.decoding_time().map(|time| time.saturating_sub(stream.start));
         let Some(time) = info.time.or_else(decoding_time) else { return Ok(()) };
-        self.end = self.end.max(context.end(time, info.duration));
-        let Some(tick) = context.tick(time) else { return Ok(()) };
+        self.end = self.end.max(self.context.end(time, info.duration));
+        let Some(instants) = self.instants else { return Ok(()) };
+        let tick = instants.tick(time, stream.source.time_base);
         let first = *self.first_tick.get_or_insert(tick);
-        context.limits.check_frame_count(tick.saturating_sub(first).max(0) as u64)
+        limits.check_frame_count(tick.saturating_sub(first).max(0) as u64)
     }
 }
 
