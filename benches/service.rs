@@ -148,7 +148,7 @@ fn engine_time_for_queue(clip: &[u8]) -> Result<Duration> {
     Ok(started.elapsed())
 }
 
-/// Insert many canceled jobs of a user, which workers ignore.
+/// Insert many cancelled jobs of a user, which workers ignore.
 async fn insert_jobs(file: &Path, user: UserId) -> Result<()> {
     let database = Database::sqlite(file, Clock::default(), Rules::default()).await?;
     for _ in 0..LISTED / 100 {

@@ -2,8 +2,9 @@
 
 mod sources;
 mod modules;
+mod page;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use modules::Crate;
@@ -19,18 +20,22 @@ fn contains_word(path: &Path, word: &str, comment: &str) -> bool {
     code.flat_map(|line| line.split(|char| !is_part(char))).any(|found| found == word)
 }
 
+/// Whether a manifest declares a dependency on a crate, in any form that Cargo accepts.
+fn depends_on(manifest: &str, name: &str) -> bool {
+    let table = format!("dependencies.{name}]");
+    let renamed = format!("package = \"{name}\"");
+    manifest.lines().map(str::trim).any(|line| {
+        let rest = line.strip_prefix(name).unwrap_or_default().trim_start();
+        let is_entry = rest.starts_with('=') || rest.starts_with('.');
+        is_entry || (line.starts_with('[') && line.ends_with(&table)) || line.contains(&renamed)
+    })
+}
+
 /// Directories of the crates that depend on a library.
 fn dependents(library: &str) -> BTreeSet<PathBuf> {
     let found = files(&["crates", "migrations", "tests", "benches"], "Cargo.toml").into_iter();
-    let depends = |path: &PathBuf| {
-        let is_dependency = |line: &str| {
-            let rest = line.strip_prefix(library).unwrap_or_default();
-            rest.starts_with(".workspace") || rest.starts_with(" =")
-        };
-        text(path).lines().any(is_dependency)
-    };
     let directory = |path: PathBuf| path.parent().expect("a file is in a directory").to_owned();
-    found.filter(depends).map(directory).collect()
+    found.filter(|path| depends_on(&text(path), library)).map(directory).collect()
 }
 
 /// Directories with Rust files that contain a word.
@@ -64,12 +69,22 @@ fn cycles_and_upward_uses_are_found() {
     let lower = ("a.rs", "pub struct A; // crate::b\nconst B: &str = \"crate::b::B\";");
     let tests = "#[cfg(test)] mod tests { use crate::c::C; }";
 
-    // Through a re-export of the root.
-    let upper = ("b.rs", format!("use crate::A as Other;\npub struct B; {tests}"));
+    let upper = format!("use crate::a::A as Other;\npub struct B; {tests}");
     let root = ("lib.rs", "mod a;\nmod b;\nmod c;\npub use a::A;");
     let last = ("c.rs", "pub struct C(super::b::B);");
-    let valid = example(directory.path(), &[lower, (upper.0, &upper.1), root, last]);
+    let valid = example(directory.path(), &[lower, ("b.rs", &upper), root, last]);
     assert_eq!((valid.cycles(), valid.upward_uses()), (Vec::new(), Vec::new()));
+    assert_eq!(valid.glob_imports(), [] as [&str; 0]);
+
+    for upper in ["use crate::A;\npub struct B;", "use super::{a, A};\npub struct B;"] {
+        let invalid = example(directory.path(), &[lower, ("b.rs", upper), root, last]);
+        assert_eq!(invalid.upward_uses(), uses(&[("b.rs", "lib.rs")]), "{upper}");
+    }
+    let upper = ("b.rs", "use crate::{a::*, c};\npub struct B;");
+    let invalid = example(directory.path(), &[lower, upper, root, last]);
+    let glob = format!("{} imports crate::a::*", directory.path().join("b.rs").display());
+    assert_eq!(invalid.glob_imports(), [glob]);
+    assert_eq!(invalid.upward_uses(), uses(&[("b.rs", "c.rs")]));
 
     let upper = ("b.rs", "pub fn b(c: &crate::c::C) -> crate::Item { unimplemented!() }");
     let root = ("lib.rs", "mod a;\nmod b;\nmod c;\npub struct Item;");
@@ -85,11 +100,18 @@ fn modules_have_no_cycles() {
 }
 
 /// The order of the `mod` declarations is the order of dependencies: a module uses only modules
-/// that are declared above it, and nothing that the root of its crate defines.
+/// that are declared above it, and nothing that the root of its crate defines or re-exports.
 #[test]
 fn modules_are_declared_in_dependency_order() {
     let upward: Vec<String> = crates().iter().flat_map(Crate::upward_uses).collect();
     assert!(upward.is_empty(), "uses of modules that are declared below:\n{}", upward.join("\n"));
+}
+
+/// An import of everything hides what a module uses.
+#[test]
+fn imports_name_their_items() {
+    let globs: Vec<String> = crates().iter().flat_map(Crate::glob_imports).collect();
+    assert!(globs.is_empty(), "imports of everything:\n{}", globs.join("\n"));
 }
 
 #[test]
@@ -161,6 +183,23 @@ fn libraries_are_dependencies_only_of_their_wrappers() {
     }
 }
 
+#[test]
+fn every_form_of_a_dependency_is_found() {
+    for manifest in [
+        "jobs.workspace = true",
+        "jobs = { path = \"../jobs\", features = [\"x\"] }",
+        "jobs = \"1\"",
+        "jobs={workspace=true}",
+        "[target.'cfg(unix)'.dependencies.jobs]",
+        "vocabulary = { workspace = true, package = \"jobs\" }",
+    ] {
+        assert!(depends_on(manifest, "jobs"), "{manifest}");
+    }
+    for manifest in ["jobs-macros.workspace = true", "name = \"jobs\"", "f = [\"jobs/f\"]"] {
+        assert!(!depends_on(manifest, "jobs"), "{manifest}");
+    }
+}
+
 /// A crate depends only on crates of the layers below its own.
 #[test]
 fn crates_depend_only_on_lower_layers() {
@@ -179,18 +218,13 @@ fn crates_depend_only_on_lower_layers() {
                 PathBuf::from(format!("crates/{name}/Cargo.toml"))
             };
             for other in layers[..=depth].concat().into_iter().filter(|other| other != name) {
-                assert!(
-                    !text(&manifest).contains(&format!("\n{other}.workspace")),
-                    "{name} depends on {other}"
-                );
+                assert!(!depends_on(&text(&manifest), other), "{name} depends on {other}");
             }
         }
     }
     for name in layers.concat() {
-        assert!(
-            !text(Path::new("benches/load/Cargo.toml")).contains(&format!("\n{name}.workspace")),
-            "the load generator depends on {name}"
-        );
+        let manifest = text(Path::new("benches/load/Cargo.toml"));
+        assert!(!depends_on(&manifest, name), "the load generator depends on {name}");
     }
 }
 
@@ -218,28 +252,6 @@ fn the_engine_has_no_async_code() {
     }
 }
 
-/// Fail if modules of the page import each other in a cycle.
-#[test]
-fn modules_of_the_page_have_no_import_cycles() {
-    let mut imports: BTreeMap<PathBuf, Vec<PathBuf>> = files(&["crates/web/page"], ".js")
-        .into_iter()
-        .map(|module| {
-            let text = text(&module).replace('"', "'");
-            let targets =
-                text.split(" from './").skip(1).filter_map(|rest| rest.split('\'').next());
-            let imported = targets.map(|name| module.with_file_name(name)).collect();
-            (module, imported)
-        })
-        .collect();
-    assert!(imports.values().any(|imported| !imported.is_empty()), "no imports were found");
-    // Remove modules whose imports are all removed, until there are none. A cycle stays.
-    while !imports.is_empty() {
-        let known: BTreeSet<PathBuf> = imports.keys().cloned().collect();
-        imports.retain(|_, imported| imported.iter().any(|module| known.contains(module)));
-        assert!(imports.len() < known.len(), "import cycle: {imports:#?}");
-    }
-}
-
 /// A crate with a vague name collects unrelated code.
 #[test]
 fn crate_names_state_a_purpose() {
@@ -256,9 +268,10 @@ fn crate_names_state_a_purpose() {
     }
 }
 
+/// The goal of the design is about 400 lines. A file that reaches the limit should be split.
 #[test]
 fn files_stay_short_enough_to_read() {
-    const LINES: usize = 700;
+    const LINES: usize = 450;
     let lengths = rust_files().into_iter().map(|path| (text(&path).lines().count(), path));
     let long: Vec<_> = lengths.filter(|(lines, _)| *lines > LINES).collect();
     assert_eq!(long, [], "lines of files that are too long");

@@ -123,7 +123,7 @@ fn an_interrupted_command_leaves_no_file() {
             stdout: ended.stdout,
             stderr: String::from_utf8_lossy(&ended.stderr).into_owned(),
         };
-        assert!(failure(&run).ends_with("canceled [CANCELLED]"), "SIG{signal}: {}", run.stderr);
+        assert!(failure(&run).ends_with("cancelled [CANCELLED]"), "SIG{signal}: {}", run.stderr);
         assert_eq!(file_names(directory.path()), Vec::<String>::new(), "SIG{signal}");
     }
 }

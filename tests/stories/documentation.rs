@@ -1,5 +1,7 @@
-//! The commands of the README work, and the manual covers every alert.
+//! The commands of the README work, links lead somewhere, and the manual covers every alert.
 
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::harness::clips::scratch;
@@ -43,13 +45,103 @@ fn the_curl_commands_work_as_printed() {
     }
 }
 
+/// Content of a file of the repository.
+fn text(path: &Path) -> String {
+    std::fs::read_to_string(root().join(path))
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Pages of the documentation, relative to the root of the repository.
+fn pages() -> Vec<PathBuf> {
+    let mut pages: Vec<PathBuf> =
+        ["README", "ARCHITECTURE", "CONTRIBUTING", "SECURITY", "CHANGELOG", "docker/k8s/README"]
+            .map(|page| format!("{page}.md").into())
+            .into();
+    for entry in root().join("docs").read_dir().expect("the directory can be read") {
+        let name = entry.expect("the directory can be read").file_name();
+        if name.to_string_lossy().ends_with(".md") {
+            pages.push(Path::new("docs").join(name));
+        }
+    }
+    pages
+}
+
+/// Lines of a page outside of its code blocks.
+fn prose(page: &str) -> Vec<&str> {
+    let mut in_code = false;
+    let is_prose = |line: &&str| {
+        let is_fence = line.trim_start().starts_with("```");
+        in_code ^= is_fence;
+        !in_code && !is_fence
+    };
+    page.lines().filter(is_prose).collect()
+}
+
+/// Relative links of a page, and the sources of its images.
+fn links(page: &str) -> Vec<String> {
+    let prose = prose(page).join("\n");
+    let after = |start: &'static str, end: char| {
+        let rests = prose.split(start).skip(1);
+        rests.filter_map(move |rest| rest.split(end).next())
+    };
+    let all = after("](", ')').chain(after("src=\"", '"'));
+    all.filter(|link| !link.contains("://")).map(str::to_owned).collect()
+}
+
+/// Anchors of a page's headings, by GitHub's rule: lower case, without punctuation, with hyphens
+/// for spaces, and numbered from the second heading of the same text.
+fn anchors(page: &str) -> Vec<String> {
+    let mut counts = HashMap::new();
+    let headings = prose(page).into_iter().filter_map(|line| {
+        let text = line.trim_start_matches('#');
+        if text.len() < line.len() { text.strip_prefix(' ') } else { None }
+    });
+    let is_kept = |char: &char| char.is_alphanumeric() || " -_".contains(*char);
+    let anchor = |heading: &str| {
+        let lower = heading.trim().to_lowercase();
+        let slug = lower.chars().filter(is_kept).collect::<String>().replace(' ', "-");
+        let count = counts.entry(slug.clone()).or_insert(0);
+        *count += 1;
+        if *count == 1 { slug } else { format!("{slug}-{}", *count - 1) }
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn links_and_anchors_are_found_as_github_does() {
+    let page = "# One: *a* `b_c`\n[x](y.md#z), [w](https://example.com)\n```sh\n# no\n[v](u)\n```\n\
+                ## Ações - 1.0\n## Ações - 1.0\n#no\n<img src=\"i.png\">";
+    assert_eq!(anchors(page), ["one-a-b_c", "ações---10", "ações---10-1"]);
+    assert_eq!(links(page), ["y.md#z", "i.png"]);
+}
+
+#[test]
+fn every_relative_link_leads_somewhere() {
+    let (mut checked, mut dead) = (0, Vec::new());
+    for page in pages() {
+        for link in links(&text(&page)) {
+            checked += 1;
+            let (path, anchor) = link.split_once('#').unwrap_or((&link, ""));
+            let target = match path {
+                "" => page.clone(),
+                path => page.with_file_name(path),
+            };
+            let exists = root().join(&target).exists();
+            let has_anchor = |anchor| anchors(&text(&target)).iter().any(|known| known == anchor);
+            if !exists || !anchor.is_empty() && !has_anchor(anchor) {
+                dead.push(format!("{}: {link}", page.display()));
+            }
+        }
+    }
+    assert!(checked > 100, "only {checked} links were found");
+    assert!(dead.is_empty(), "links without a target:\n{}", dead.join("\n"));
+}
+
 /// Each alert has a section in the operator's manual, and links to it.
 #[test]
 fn every_alert_has_a_section_in_the_manual() {
-    let text = |path: &str| {
-        std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-    };
-    let (alerts, manual) = (text("docker/prometheus/alerts.yml"), text("docs/operations.md"));
+    let [alerts, manual] =
+        ["docker/prometheus/alerts.yml", "docs/operations.md"].map(|path| text(Path::new(path)));
     let named: Vec<&str> =
         alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
     assert!(named.len() >= 10, "{named:?}");

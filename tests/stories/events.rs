@@ -134,11 +134,11 @@ async fn the_stream_of_a_finished_job_ends_at_once(#[values(Embedded, Servers)] 
     let mut user = service.user().await;
     let (done, failed) =
         (user.upload_clip(ONE_FRAME).await, user.upload_clip("broken/noise_in_mp4.mp4").await);
-    let canceled = user.upload_clip(LONG).await;
+    let cancelled = user.upload_clip(LONG).await;
     user.wait_until_done(&done).await;
     user.wait_for(&failed, &["FAILED"]).await;
-    assert_eq!(user.delete(&format!("/videos/{canceled}")).await.0, StatusCode::OK);
-    for (job, state) in [(&done, "DONE"), (&failed, "FAILED"), (&canceled, "CANCELLED")] {
+    assert_eq!(user.delete(&format!("/videos/{cancelled}")).await.0, StatusCode::OK);
+    for (job, state) in [(&done, "DONE"), (&failed, "FAILED"), (&cancelled, "CANCELLED")] {
         let (_, view) = user.get(&format!("/videos/{job}")).await;
         let event = json!({
             "job_id": job,
@@ -157,7 +157,7 @@ async fn the_stream_of_a_finished_job_ends_at_once(#[values(Embedded, Servers)] 
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn canceling_and_deleting_end_the_stream(#[values(Embedded, Servers)] parts: Parts) {
+async fn cancelling_and_deleting_end_the_stream(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let user = service.user().await;
     for delete in [false, true] {

@@ -115,14 +115,14 @@ async fn jobs_can_be_filtered_by_state(#[values(Embedded, Servers)] parts: Parts
     for job in &failed {
         user.wait_for(job, &["FAILED"]).await;
     }
-    let canceled = user.upload_clip(LONG).await;
-    assert_eq!(user.delete(&format!("/videos/{canceled}")).await.0, StatusCode::OK);
+    let cancelled = user.upload_clip(LONG).await;
+    assert_eq!(user.delete(&format!("/videos/{cancelled}")).await.0, StatusCode::OK);
 
     let newest_first = |jobs: &[String]| jobs.iter().rev().cloned().collect::<Vec<_>>();
     let expected = [
         ("DONE", newest_first(&done)),
         ("FAILED", newest_first(&failed)),
-        ("CANCELLED", vec![canceled.clone()]),
+        ("CANCELLED", vec![cancelled.clone()]),
         ("UPLOADED", Vec::new()),
         ("QUEUED", Vec::new()),
         ("PROCESSING", Vec::new()),
@@ -137,7 +137,7 @@ async fn jobs_can_be_filtered_by_state(#[values(Embedded, Servers)] parts: Parts
     }
     assert_eq!(
         ids(&pages(&user, "/videos?limit=3").await),
-        [&[canceled], &*newest_first(&failed), &*newest_first(&done)].concat()
+        [&[cancelled], &*newest_first(&failed), &*newest_first(&done)].concat()
     );
 
     // The list has the same description of a job as the job itself.

@@ -30,6 +30,7 @@ mod operation;
 mod ownership;
 mod page;
 mod pixels;
+mod recipes;
 mod roles;
 mod rolling_restart;
 mod selective_decoding;

@@ -9,14 +9,14 @@ use crate::harness::archive::{Archive, Pixels};
 use crate::harness::checks::{check_all, expect_equal};
 use crate::harness::clips::{SHORT, clips, file_name, fixture, scratch};
 use crate::harness::extraction::{every, extract_and_read};
-use crate::harness::ffmpeg::{ffmpeg, ffmpeg_from, oracle};
+use crate::harness::ffmpeg::{ffmpeg, ffmpeg_from, reference_frames};
 use crate::harness::programs::{fiapx, output};
 
 /// Compare an archive's frames with those of the ffmpeg command.
 fn compare(clip: &Path, archive: &Archive, rate: &str) -> Result<(), String> {
     let ours = archive.pixels()?;
     let layout = ours.first().ok_or("no frame")?.layout;
-    let theirs = oracle(clip, rate, layout)?;
+    let theirs = reference_frames(clip, rate, layout)?;
     let size: usize = ours.iter().map(|frame| frame.bytes.len()).sum();
     expect_equal("bytes of all frames", size, theirs.len())?;
     let mut theirs = theirs.as_slice();

@@ -24,7 +24,7 @@ fn frame_checksums(clip: &Path, options: &Options) -> Result<Vec<(String, String
 }
 
 #[test]
-fn selective_and_linear_decoding_give_the_same_frames() {
+fn selective_and_linear_decoding_extract_the_same_frames() {
     check_all(&clips("good"), |clip| {
         for (num, den) in [(1, 1), (1, 3), (2, 5), (3, 1)] {
             let selective = frame_checksums(clip, &every(num, den))?;

@@ -107,7 +107,7 @@ impl ArchiveReader {
         let reader = Reader::new(Arc::clone(&self.storage), archive, Handle::current());
         let size = archive.size;
         let done = tokio::task::spawn_blocking(move || {
-            // The work continues after its request was canceled, and uses its core until it ends.
+            // The work continues after its request was cancelled, and uses its core until it ends.
             let _core = core;
             work(reader, size)
         });

@@ -145,7 +145,7 @@ fn complete_operation(operation: &mut Value, schemas: &Value) {
 /// Example of a response that differs from the example of its schema.
 fn special_example(operation_id: &Value, status: &str, media_type: &str) -> Option<Value> {
     match (operation_id.as_str()?, status) {
-        ("deleteVideo", "200") => JobView::canceled_example().to_json(),
+        ("deleteVideo", "200") => JobView::cancelled_example().to_json(),
         ("getReadiness", "503") => Readiness::not_ready_example().to_json(),
         _ => {
             let binary = BINARY_EXAMPLES.iter().find(|(binary, _)| *binary == media_type);

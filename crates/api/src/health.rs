@@ -23,7 +23,7 @@ pub struct HealthChecks {
     pub storage: Arc<dyn Storage>,
     /// Messages.
     pub broker: Arc<dyn Broker>,
-    /// Canceled when the process has to stop: load balancers should send requests elsewhere.
+    /// Cancelled when the process has to stop: load balancers should send requests elsewhere.
     pub stop: CancellationToken,
 }
 

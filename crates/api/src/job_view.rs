@@ -8,7 +8,7 @@ use poem_openapi::{Enum, Object};
 use uuid::Uuid;
 
 use crate::examples;
-use crate::recipe_view::RecipeView;
+use crate::recipe_view::StoredRecipeView;
 
 /// State of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
@@ -24,7 +24,7 @@ pub enum Status {
     Done,
     /// Processing failed.
     Failed,
-    /// The user canceled the job.
+    /// The user cancelled the job.
     Cancelled,
     /// The archive has expired and was deleted.
     Expired,
@@ -83,7 +83,7 @@ pub struct JobView {
     /// Progress of the current attempt.
     pub progress: Progress,
     /// Frames that were requested, and their form.
-    pub recipe: RecipeView,
+    pub recipe: StoredRecipeView,
     /// Size of the video, in bytes.
     pub video_size_bytes: u64,
     /// File name extension of the video.
@@ -158,8 +158,8 @@ impl JobView {
         }
     }
 
-    /// Example of a canceled job.
-    pub fn canceled_example() -> Self {
+    /// Example of a cancelled job.
+    pub fn cancelled_example() -> Self {
         Self {
             status: Status::Cancelled,
             progress: Progress { done: 12, expected: Some(examples::FRAME_COUNT) },
@@ -180,7 +180,7 @@ impl Example for JobView {
             filename: examples::FILENAME.to_owned(),
             status: Status::Done,
             progress: Progress::example(),
-            recipe: RecipeView::example(),
+            recipe: StoredRecipeView::example(),
             video_size_bytes: examples::VIDEO_BYTES,
             video_format: "mp4".to_owned(),
             frame_count: Some(examples::FRAME_COUNT),

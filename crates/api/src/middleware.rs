@@ -33,7 +33,7 @@ pub struct RequestContext {
     pub trusted_proxies: usize,
     /// Position of the caller in a trace.
     pub current_traceparent: CurrentTraceparent,
-    /// Canceled when the process has to stop. Responses close their connections then, so that
+    /// Cancelled when the process has to stop. Responses close their connections then, so that
     /// clients send the next request to another process.
     pub stop: CancellationToken,
 }

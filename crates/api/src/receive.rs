@@ -71,12 +71,18 @@ pub async fn delete(storage: Arc<dyn Storage>, videos: Vec<Video>) {
 }
 
 impl Form {
-    /// Receive all videos of the form into the store. On an error all of them are discarded.
-    pub async fn receive(self, service: &Service, user: UserId) -> Result<ReceivedVideos, Problem> {
+    /// Receive all videos of the form into the store, for jobs with this recipe. On an error all of
+    /// them are discarded.
+    pub async fn receive(
+        self,
+        service: &Service,
+        user: UserId,
+        recipe: &Recipe,
+    ) -> Result<ReceivedVideos, Problem> {
         let mut form = Multipart::new(self.body.into_bytes_stream(), self.boundary);
         let mut received =
             ReceivedVideos { storage: Arc::clone(&service.parts.storage), videos: Vec::new() };
-        match (Receiver { service, user }).receive(&mut form, &mut received.videos).await {
+        match (Receiver { service, user, recipe }).receive(&mut form, &mut received.videos).await {
             Ok(()) => Ok(received),
             Err(problem) => {
                 received.discard().await;
@@ -91,6 +97,7 @@ impl Form {
 struct Receiver<'a> {
     service: &'a Service,
     user: UserId,
+    recipe: &'a Recipe,
 }
 
 impl Receiver<'_> {
@@ -167,7 +174,7 @@ impl Receiver<'_> {
         let key = Key::input(self.user, id, format);
         let size_bytes = self.store(&key, &filename, head, field).await?;
         Span::current().record("size_bytes", size_bytes);
-        let (path, recipe) = (key.to_string(), Recipe::default());
+        let (path, recipe) = (key.to_string(), self.recipe.clone());
         Ok(Video { id, filename, format, path, size_bytes, recipe })
     }
 

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use jobs::Recipe;
-use jobs::recipe::{ImageFormat, Interval, Selection};
-use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
+use jobs::StoredRecipe;
+use jobs::recipe::Interval;
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::types::{Example, ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
 use poem_openapi::{Enum, Object};
 use serde_json::Value;
@@ -84,16 +84,59 @@ pub enum FormatView {
     Png,
 }
 
-impl From<&Recipe> for RecipeView {
-    fn from(recipe: &Recipe) -> Self {
-        let Selection::Every(interval) = recipe.select;
-        let format = match recipe.image.format {
-            ImageFormat::Png => FormatView::Png,
-        };
-        Self {
-            select: SelectionView { every: IntervalView(interval) },
-            image: ImageView { format },
-        }
+/// Recipe of a job, in JSON as it is stored. While processes are replaced, it may be a recipe of
+/// the later version, which the schema does not describe.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredRecipeView(Value);
+
+impl From<&StoredRecipe> for StoredRecipeView {
+    fn from(recipe: &StoredRecipe) -> Self {
+        Self(recipe.to_json())
+    }
+}
+
+impl Type for StoredRecipeView {
+    const IS_REQUIRED: bool = true;
+
+    type RawValueType = Self;
+    type RawElementValueType = Self;
+
+    fn name() -> Cow<'static, str> {
+        RecipeView::name()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        RecipeView::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        RecipeView::register(registry);
+    }
+
+    fn as_raw_value(&self) -> Option<&Self> {
+        Some(self)
+    }
+
+    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+        Box::new(std::iter::once(self))
+    }
+}
+
+impl ToJSON for StoredRecipeView {
+    fn to_json(&self) -> Option<Value> {
+        Some(self.0.clone())
+    }
+}
+
+impl ParseFromJSON for StoredRecipeView {
+    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
+        Ok(Self(value.unwrap_or_default()))
+    }
+}
+
+impl Example for StoredRecipeView {
+    fn example() -> Self {
+        Self(RecipeView::example().to_json().unwrap_or_default())
     }
 }
 
@@ -117,15 +160,29 @@ impl Example for ImageView {
 
 #[cfg(test)]
 mod tests {
+    use jobs::Recipe;
+    use jobs::recipe::Selection;
+
     use super::*;
 
     #[test]
-    fn shows_recipes_as_they_are_serialized() {
+    fn shows_recipes_as_they_are_stored() {
         for interval in ["1", "30", "1/3", "3/2"] {
             let select = Selection::Every(interval.parse().expect("a valid interval"));
             let recipe = Recipe { select, ..Recipe::default() };
-            let serialized = serde_json::to_value(&recipe).expect("a recipe is serializable");
-            assert_eq!(RecipeView::from(&recipe).to_json(), Some(serialized), "{interval}");
+            let stored = serde_json::to_value(&recipe).expect("a recipe is serializable");
+            let view = StoredRecipeView::from(&StoredRecipe::from(recipe));
+            assert_eq!(view.to_json(), Some(stored.clone()), "{interval}");
+            let described = RecipeView::parse_from_json(Some(stored.clone()));
+            let described = described.expect("the schema describes it");
+            assert_eq!(described.to_json(), Some(stored), "{interval}");
         }
+    }
+
+    #[test]
+    fn shows_recipes_of_a_later_version_unchanged() {
+        let later = serde_json::json!({ "from": 10, "image": { "format": "jpeg" } });
+        let view = StoredRecipeView::from(&StoredRecipe::Unknown(later.clone()));
+        assert_eq!(view.to_json(), Some(later));
     }
 }

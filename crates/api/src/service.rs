@@ -43,10 +43,10 @@ pub struct Parts {
     pub metrics: Option<RenderMetrics>,
     /// Position of the caller in a trace.
     pub current_traceparent: CurrentTraceparent,
-    /// Canceled when the process has to stop. Requests are still accepted then, but connections
+    /// Cancelled when the process has to stop. Requests are still accepted then, but connections
     /// are closed after each response.
     pub stop: CancellationToken,
-    /// Canceled when requests are no longer accepted. Event streams end then.
+    /// Cancelled when requests are no longer accepted. Event streams end then.
     pub closing: CancellationToken,
 }
 

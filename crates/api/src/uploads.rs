@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use database::Job;
 use database::accept::Accepted;
-use jobs::{UserId, VideoFormat};
+use jobs::{Recipe, UserId, VideoFormat};
 use poem::Request;
 use poem::http::{StatusCode, header};
 use poem::web::Data;
@@ -206,7 +206,7 @@ async fn accept(
 ) -> Result<Vec<Job>, Problem> {
     // The commit may succeed although its response is lost. The videos are kept from here on; the
     // sweep deletes those without a job.
-    let videos = form.receive(&service, user).await?.keep();
+    let videos = form.receive(&service, user, &Recipe::default()).await?.keep();
     let accepted = service.database().accept(user, &videos, key.as_deref(), Some(&traceparent));
     let jobs = match accepted.instrument(info_span!("accept")).await? {
         Accepted::New(jobs) => jobs,

@@ -53,7 +53,7 @@ enum StatusResponse {
 #[derive(ApiResponse)]
 #[expect(clippy::large_enum_variant, reason = "a response exists once per request")]
 enum DeleteResponse {
-    /// The job was queued or running and is canceled. A running one stops within seconds.
+    /// The job was queued or running and is cancelled. A running one stops within seconds.
     #[oai(status = 200)]
     Cancelled(Json<JobView>),
     /// The job was finished and is deleted with its files.
@@ -196,7 +196,7 @@ impl Videos {
                 job_id = %job.id,
                 user_id = %job.user_id,
                 trace_id = job.trace_id(),
-                "a job was canceled"
+                "a job was cancelled"
             );
             let language = message_language(&service, headers, user.0).await?;
             return Ok(DeleteResponse::Cancelled(Json(JobView::new(job, language))));
@@ -233,12 +233,12 @@ fn default_limit() -> u64 {
 
 /// Cancel a job that is not finished. Returns `None` if its state changed meanwhile.
 async fn cancel(service: &Service, job: &Job) -> Result<Option<Job>, Problem> {
-    let canceled = service.database().cancel(job.id, job.state).await?;
-    if canceled.is_none() && job.state == State::Queued {
+    let cancelled = service.database().cancel(job.id, job.state).await?;
+    if cancelled.is_none() && job.state == State::Queued {
         // A worker may have started the job meanwhile. The user wants to cancel it nevertheless.
         return Ok(service.database().cancel(job.id, State::Processing).await?);
     }
-    Ok(canceled)
+    Ok(cancelled)
 }
 
 /// Language of messages: that of the request, else of the account.

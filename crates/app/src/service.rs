@@ -55,7 +55,7 @@ impl Roles {
 pub struct RunningService {
     address: Option<SocketAddr>,
     stop: CancellationToken,
-    /// Canceled after the HTTP server has stopped, so that the relay publishes what was accepted
+    /// Cancelled after the HTTP server has stopped, so that the relay publishes what was accepted
     /// last.
     served: CancellationToken,
     maintenance: Maintenance,
@@ -149,13 +149,13 @@ impl RunningService {
         &self.maintenance
     }
 
-    /// Return a token that stops the service when it is canceled.
+    /// Return a token that stops the service when it is cancelled.
     #[must_use]
     pub fn stop_token(&self) -> CancellationToken {
         self.stop.clone()
     }
 
-    /// Run until the stop token is canceled and every running job has finished or was released.
+    /// Run until the stop token is cancelled and every running job has finished or was released.
     ///
     /// # Errors
     /// The HTTP server failed.
@@ -202,7 +202,7 @@ async fn open_parts(settings: &Settings, roles: Roles, clock: &Clock) -> Result<
     Ok(OpenParts { parts, lock })
 }
 
-/// Publish the outbox to the broker until `served` is canceled.
+/// Publish the outbox to the broker until `served` is cancelled.
 fn spawn_relay(tasks: &TaskTracker, parts: &Parts, served: CancellationToken) {
     let (database, broker) = (parts.database.clone(), parts.broker.clone());
     tasks.spawn(async move {

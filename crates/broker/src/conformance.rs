@@ -4,23 +4,28 @@
 //! arrive if the guarantee were violated: another subscription receives a message because the first
 //! did not.
 
-use std::collections::HashSet;
-use std::ops::RangeInclusive;
+mod steps;
+
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use jobs::message::{Cancelled, Completed, Created, Event, Failed};
-use jobs::{Clock, FailureCode, JobId, Message, UserId};
+use jobs::message::{Cancelled, Completed, EncodedMessage, Event, Failed};
+use jobs::{FailureCode, JobId, UserId};
+use serde_json::{Value, json};
 use tokio::task::{JoinSet, yield_now};
 
-use crate::{Broker, Delivery, Error, Queue, Subscription, TracedMessage};
+use crate::interface::Broker;
+use crate::message::TracedMessage;
+use crate::queue::Queue;
+use steps::{
+    ack, becomes, becomes_empty, ids, ids_of, message_count_becomes, next, poll_next, publish,
+    publish_many, subscribe, traced,
+};
 
-/// Timeout after which the broker counts as hanging.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) use steps::{TIMEOUT, created};
 
-/// Run the whole suite. Nothing else may use the broker meanwhile. Its queues must be
-/// empty and are empty afterwards, but the suite leaves dead letters.
+/// Run the whole suite. Nothing else may use the broker meanwhile. Its queues must be empty and are
+/// empty afterwards, but the suite leaves dead letters.
 ///
 /// # Panics
 /// The broker violates a guarantee of the traits.
@@ -37,6 +42,8 @@ pub(crate) async fn all(broker: Arc<dyn Broker>) {
     // Each leaves the queues empty, so that its messages do not reach the next.
     check(broker).await;
     messages_arrive_unchanged(broker).await;
+    messages_of_a_later_version_arrive(broker).await;
+    an_unreadable_message_becomes_a_dead_letter(broker).await;
     events_are_routed_to_their_queues(broker).await;
     messages_wait_for_a_subscription(broker).await;
     a_single_subscription_receives_messages_in_order(broker).await;
@@ -66,10 +73,44 @@ async fn messages_arrive_unchanged(broker: &dyn Broker) {
     for message in [traced, untraced] {
         publish(broker, &message).await;
         let delivery = next(&mut subscription).await;
-        assert_eq!(delivery.message, message.message);
+        assert_eq!(delivery.message.encode(), message.message);
         assert_eq!(delivery.traceparent, message.traceparent);
         ack(delivery).await;
     }
+    becomes_empty(broker, Queue::Process).await;
+}
+
+async fn messages_of_a_later_version_arrive(broker: &dyn Broker) {
+    let known = created(0);
+    let mut json: Value = serde_json::from_str(&known.message.json).expect("a message is JSON");
+    json["version"] = json!(3);
+    json["priority"] = json!(1);
+    json["payload"]["folder"] = json!("praia");
+    json["payload"]["recipe"] = json!({ "image": { "format": "jpeg" } });
+    let message = EncodedMessage { json: json.to_string(), ..known.message };
+    publish(broker, &TracedMessage { message: message.clone(), traceparent: None }).await;
+    let mut subscription = subscribe(broker, Queue::Process, 1).await;
+    let delivery = next(&mut subscription).await;
+    assert_eq!(delivery.message, message.decode().expect("the message is readable"));
+    let Event::Created(created) = &delivery.message.event else { panic!("{delivery:?}") };
+    assert_eq!(created.recipe.to_json(), json["payload"]["recipe"]);
+    ack(delivery).await;
+    becomes_empty(broker, Queue::Process).await;
+}
+
+async fn an_unreadable_message_becomes_a_dead_letter(broker: &dyn Broker) {
+    let dead = async || broker.dead_letter_count(Queue::Process).await;
+    let before = dead().await.expect("the broker reports the number");
+    let TracedMessage { message, .. } = created(0);
+    let message = EncodedMessage { json: "{}".to_owned(), ..message };
+    publish(broker, &TracedMessage { message, traceparent: None }).await;
+    let readable = created(1);
+    publish(broker, &readable).await;
+    let mut subscription = subscribe(broker, Queue::Process, 1).await;
+    let delivery = next(&mut subscription).await;
+    assert_eq!(delivery.message.encode(), readable.message);
+    ack(delivery).await;
+    becomes("dead letters", dead, before + 1..=before + 1).await;
     becomes_empty(broker, Queue::Process).await;
 }
 
@@ -107,11 +148,11 @@ async fn events_are_routed_to_their_queues(broker: &dyn Broker) {
     let mut notification = subscribe(broker, Queue::Notification, 1).await;
     for outcome in outcomes {
         let delivery = next(&mut notification).await;
-        assert_eq!(delivery.message, outcome.message);
+        assert_eq!(delivery.message.encode(), outcome.message);
         ack(delivery).await;
     }
     let delivery = next(&mut process).await;
-    assert_eq!(delivery.message, task.message);
+    assert_eq!(delivery.message.encode(), task.message);
     ack(delivery).await;
     becomes_empty(broker, Queue::Process).await;
     becomes_empty(broker, Queue::Notification).await;
@@ -123,7 +164,7 @@ async fn messages_wait_for_a_subscription(broker: &dyn Broker) {
     message_count_becomes(broker, Queue::Process, 1..=1).await;
     let mut subscription = subscribe(broker, Queue::Process, 1).await;
     let delivery = next(&mut subscription).await;
-    assert_eq!(delivery.message, message.message);
+    assert_eq!(delivery.message.encode(), message.message);
     ack(delivery).await;
     becomes_empty(broker, Queue::Process).await;
 }
@@ -133,7 +174,7 @@ async fn a_single_subscription_receives_messages_in_order(broker: &dyn Broker) {
     let mut subscription = subscribe(broker, Queue::Process, 4).await;
     for message in &messages {
         let delivery = next(&mut subscription).await;
-        assert_eq!(delivery.message, message.message);
+        assert_eq!(delivery.message.encode(), message.message);
         ack(delivery).await;
     }
     becomes_empty(broker, Queue::Process).await;
@@ -154,7 +195,7 @@ async fn unsettled_deliveries_are_limited_by_prefetch(broker: &dyn Broker) {
             delivery = next(&mut second) => delivery,
         }
     };
-    assert_eq!(delivery.message, messages[2].message);
+    assert_eq!(delivery.message.encode(), messages[2].message);
     for delivery in held.into_iter().chain([delivery]) {
         ack(delivery).await;
     }
@@ -167,7 +208,8 @@ async fn a_prefetch_of_zero_counts_as_one(broker: &dyn Broker) {
     let held = next(&mut first).await;
     let mut second = subscribe(broker, Queue::Process, 1).await;
     let delivery = next(&mut second).await;
-    assert_eq!((&held.message, &delivery.message), (&messages[0].message, &messages[1].message));
+    assert_eq!(held.message.encode(), messages[0].message);
+    assert_eq!(delivery.message.encode(), messages[1].message);
     ack(held).await;
     ack(delivery).await;
     becomes_empty(broker, Queue::Process).await;
@@ -182,14 +224,14 @@ async fn a_dropped_delivery_is_delivered_again(broker: &dyn Broker) {
     let mut subscription = subscribe(broker, Queue::Process, 1).await;
     drop(next(&mut subscription).await);
     let again = next(&mut subscription).await;
-    assert_eq!(again.message, message.message);
+    assert_eq!(again.message.encode(), message.message);
     assert_eq!(again.traceparent, message.traceparent);
     // Also if its subscription is dropped.
     drop(again);
     drop(subscription);
     let mut other = subscribe(broker, Queue::Process, 1).await;
     let again = next(&mut other).await;
-    assert_eq!(again.message, message.message);
+    assert_eq!(again.message.encode(), message.message);
     ack(again).await;
     becomes_empty(broker, Queue::Process).await;
 }
@@ -198,7 +240,7 @@ async fn a_requeued_message_is_delivered_again(broker: &dyn Broker) {
     let messages = publish_many(broker, 2).await;
     let mut subscription = subscribe(broker, Queue::Process, 1).await;
     let first = next(&mut subscription).await;
-    assert_eq!(first.message, messages[0].message);
+    assert_eq!(first.message.encode(), messages[0].message);
     first.requeue().await.expect("the settlement succeeds");
     // Its position in the queue depends on the broker.
     let mut left = ids(&messages);
@@ -214,18 +256,18 @@ async fn a_rejected_message_becomes_a_dead_letter(broker: &dyn Broker) {
     let messages = publish_many(broker, 2).await;
     let mut subscription = subscribe(broker, Queue::Process, 1).await;
     let first = next(&mut subscription).await;
-    assert_eq!(first.message, messages[0].message);
+    assert_eq!(first.message.encode(), messages[0].message);
     let dead =
         broker.dead_letter_count(Queue::Process).await.expect("the broker reports the number");
     first.reject().await.expect("the settlement succeeds");
     let second = next(&mut subscription).await;
-    assert_eq!(second.message, messages[1].message);
+    assert_eq!(second.message.encode(), messages[1].message);
     // If it were queued after the second one, it would be delivered before this one.
     let third = created(2);
     publish(broker, &third).await;
     ack(second).await;
     let delivery = next(&mut subscription).await;
-    assert_eq!(delivery.message, third.message);
+    assert_eq!(delivery.message.encode(), third.message);
     ack(delivery).await;
     becomes(
         "dead letters",
@@ -259,7 +301,7 @@ async fn a_dropped_subscription_returns_its_messages(broker: &dyn Broker) {
     let messages = publish_many(broker, 3).await;
     let mut first = subscribe(broker, Queue::Process, 3).await;
     let held = next(&mut first).await;
-    assert_eq!(held.message, messages[0].message);
+    assert_eq!(held.message.encode(), messages[0].message);
     drop(first);
     let mut second = subscribe(broker, Queue::Process, 3).await;
     let others = [next(&mut second).await, next(&mut second).await];
@@ -307,7 +349,7 @@ async fn two_subscriptions_share_messages_without_repetition(broker: &Arc<dyn Br
         delivery = next(&mut first) => delivery,
         delivery = next(&mut second) => delivery,
     };
-    assert_eq!(delivery.message, last.message);
+    assert_eq!(delivery.message.encode(), last.message);
     ack(delivery).await;
     becomes_empty(broker, Queue::Process).await;
 }
@@ -363,7 +405,7 @@ async fn next_is_cancel_safe(broker: &dyn Broker) {
                 }
                 yield_now().await;
             };
-            assert_eq!(delivery.message, message.message);
+            assert_eq!(delivery.message.encode(), message.message);
             // One delivery is unsettled at any time, and for a moment two, which is the limit.
             if let Some(earlier) = held.replace(delivery) {
                 assert!(
@@ -380,92 +422,4 @@ async fn next_is_cancel_safe(broker: &dyn Broker) {
         .await
         .expect("all messages arrive in time");
     becomes_empty(broker, Queue::Process).await;
-}
-
-/// Message about a new job.
-pub(crate) fn created(number: usize) -> TracedMessage {
-    let (job_id, user_id) = (JobId::generate(), UserId::generate());
-    traced(Event::Created(Created {
-        job_id,
-        user_id,
-        video_path: format!("videos/{user_id}/{job_id}/input.mp4"),
-        filename: format!("vídeo {number}.mp4"),
-        video_size_bytes: number as u64,
-        recipe: jobs::Recipe::default(),
-    }))
-}
-
-fn traced(event: Event) -> TracedMessage {
-    TracedMessage { message: Message::new(event, Clock::default().now(), 0, 3), traceparent: None }
-}
-
-async fn publish(broker: &dyn Broker, message: &TracedMessage) {
-    let published = tokio::time::timeout(TIMEOUT, broker.publish(message)).await;
-    published.expect("the broker confirms in time").expect("the message is accepted");
-}
-
-/// Publish messages one after the other, so that their order is known.
-async fn publish_many(broker: &dyn Broker, count: usize) -> Vec<TracedMessage> {
-    let messages: Vec<_> = (0..count).map(created).collect();
-    for message in &messages {
-        publish(broker, message).await;
-    }
-    messages
-}
-
-async fn subscribe(broker: &dyn Broker, queue: Queue, prefetch: u16) -> Box<dyn Subscription> {
-    let subscribed = tokio::time::timeout(TIMEOUT, broker.subscribe(queue, prefetch)).await;
-    subscribed.expect("the broker answers in time").expect("a subscription")
-}
-
-async fn next(subscription: &mut Box<dyn Subscription>) -> Delivery {
-    let delivery = tokio::time::timeout(TIMEOUT, subscription.next()).await;
-    delivery.expect("a message arrives in time").expect("the subscription lasts")
-}
-
-/// Poll once, without waiting.
-async fn poll_next(subscription: &mut Box<dyn Subscription>) -> Option<Delivery> {
-    tokio::select! {
-        biased;
-        delivery = subscription.next() => Some(delivery.expect("the subscription lasts")),
-        () = std::future::ready(()) => None,
-    }
-}
-
-async fn ack(delivery: Delivery) {
-    delivery.ack().await.expect("the settlement succeeds");
-}
-
-/// Query a count, which may be delayed, until it is as expected.
-async fn becomes(
-    description: &str,
-    count: impl AsyncFn() -> Result<u64, Error>,
-    expected: RangeInclusive<u64>,
-) {
-    let mut last = None;
-    let querying = async {
-        while !last.is_some_and(|last| expected.contains(&last)) {
-            last = Some(count().await.expect("the broker reports the number"));
-            yield_now().await;
-        }
-    };
-    let in_time = tokio::time::timeout(TIMEOUT, querying).await.is_ok();
-    assert!(in_time, "{description}: expected {expected:?}, but found {last:?}");
-}
-
-async fn message_count_becomes(broker: &dyn Broker, queue: Queue, expected: RangeInclusive<u64>) {
-    becomes("messages", async || broker.message_count(queue).await, expected).await;
-}
-
-/// Wait until a queue is empty. Requires that no delivery is unsettled.
-async fn becomes_empty(broker: &dyn Broker, queue: Queue) {
-    message_count_becomes(broker, queue, 0..=0).await;
-}
-
-fn ids(messages: &[TracedMessage]) -> HashSet<JobId> {
-    messages.iter().map(|message| message.message.event.job_id()).collect()
-}
-
-fn ids_of(deliveries: &[Delivery]) -> HashSet<JobId> {
-    deliveries.iter().map(|delivery| delivery.message.event.job_id()).collect()
 }

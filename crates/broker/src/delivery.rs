@@ -5,12 +5,12 @@ use std::fmt;
 use async_trait::async_trait;
 use jobs::Message;
 
-use crate::{Error, TracedMessage};
+use crate::error::Error;
 
 /// A delivered message that must be settled. Dropping it returns it to its queue.
 #[must_use = "a dropped delivery returns to its queue"]
 pub struct Delivery {
-    /// Message, as published.
+    /// Message, without parts that this version does not know.
     pub message: Message,
     /// Trace that it belongs to, as published.
     pub traceparent: Option<String>,
@@ -18,8 +18,7 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    pub(crate) fn new(message: TracedMessage, settle: impl Settle) -> Self {
-        let TracedMessage { message, traceparent } = message;
+    pub(crate) fn new(message: Message, traceparent: Option<String>, settle: impl Settle) -> Self {
         Self { message, traceparent, settle: Box::new(settle) }
     }
 

@@ -10,9 +10,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::warn;
 
+use crate::delivery::Delivery;
 use crate::delivery::{Settle, Settlement};
-use crate::{Broker, Delivery, Error, Queue, Subscription, TracedMessage};
+use crate::error::Error;
+use crate::interface::{Broker, Subscription};
+use crate::message::TracedMessage;
+use crate::queue::Queue;
 
 /// Maximum number of dead letters of each queue; new ones replace the oldest.
 pub const MAX_DEAD_LETTERS: usize = 1000;
@@ -42,7 +47,7 @@ impl Embedded {
 #[async_trait]
 impl Broker for Embedded {
     async fn publish(&self, message: &TracedMessage) -> Result<(), Error> {
-        let queue = self.queue(Queue::of(&message.message.event));
+        let queue = self.queue(Queue::of(&message.message.event_type));
         queue.state.lock().ready.push_back(message.clone());
         queue.tokens.add_permits(1);
         Ok(())
@@ -131,17 +136,29 @@ struct EmbeddedSubscription {
 #[async_trait]
 impl Subscription for EmbeddedSubscription {
     async fn next(&mut self) -> Result<Delivery, Error> {
-        // Dropping the future releases what it has acquired, and it does not wait anymore once
-        // the message is taken.
-        let permit = Arc::clone(&self.prefetch).acquire_owned().await.map_err(|_| Error::Closed)?;
-        self.queue.tokens.acquire().await.map_err(|_| Error::Closed)?.forget();
-        let message = self.queue.take().ok_or(Error::Closed)?;
-        let settle = Unsettled {
-            queue: Arc::clone(&self.queue),
-            message: Some(message.clone()),
-            _permit: permit,
-        };
-        Ok(Delivery::new(message, settle))
+        loop {
+            // Dropping the future releases what it has acquired, and it does not wait anymore once
+            // the message is taken.
+            let prefetch = Arc::clone(&self.prefetch);
+            let permit = prefetch.acquire_owned().await.map_err(|_| Error::Closed)?;
+            self.queue.tokens.acquire().await.map_err(|_| Error::Closed)?.forget();
+            let message = self.queue.take().ok_or(Error::Closed)?;
+            let (decoded, traceparent) = (message.message.decode(), message.traceparent.clone());
+            let message_id = message.message.event_id;
+            let queue = Arc::clone(&self.queue);
+            let mut settle = Unsettled { queue, message: Some(message), _permit: permit };
+            match decoded {
+                Ok(message) => return Ok(Delivery::new(message, traceparent, settle)),
+                Err(error) => {
+                    warn!(
+                        %message_id,
+                        %error,
+                        "received an invalid message; moving it to the dead letters"
+                    );
+                    settle.settle_once(Settlement::Reject);
+                }
+            }
+        }
     }
 }
 
@@ -228,7 +245,7 @@ mod tests {
         let both = async { (next_first.await, next_second.await) };
         let (first, second) =
             tokio::time::timeout(TIMEOUT, both).await.expect("a message for each");
-        assert_eq!(first.expect("a delivery").message, messages[0].message);
-        assert_eq!(second.expect("a delivery").message, messages[1].message);
+        assert_eq!(first.expect("a delivery").message.encode(), messages[0].message);
+        assert_eq!(second.expect("a delivery").message.encode(), messages[1].message);
     }
 }

@@ -2,7 +2,10 @@
 
 use async_trait::async_trait;
 
-use crate::{Delivery, Error, Queue, TracedMessage};
+use crate::delivery::Delivery;
+use crate::error::Error;
+use crate::message::TracedMessage;
+use crate::queue::Queue;
 
 /// Accepts messages and delivers them.
 #[async_trait]

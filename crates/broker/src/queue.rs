@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use jobs::message::Event;
+use jobs::message::Created;
 
 /// A queue. Every message belongs to one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,13 +17,10 @@ impl Queue {
     /// All queues.
     pub const ALL: [Self; 2] = [Self::Process, Self::Notification];
 
-    /// Queue of the messages about an event.
+    /// Queue of the messages with an event type. All types but [`Created`] are outcomes.
     #[must_use]
-    pub const fn of(event: &Event) -> Self {
-        match event {
-            Event::Created(_) => Self::Process,
-            Event::Completed(_) | Event::Failed(_) | Event::Cancelled(_) => Self::Notification,
-        }
+    pub fn of(event_type: &str) -> Self {
+        if event_type == Created::EVENT_TYPE { Self::Process } else { Self::Notification }
     }
 
     /// Name of the queue at the broker.

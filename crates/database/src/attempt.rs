@@ -5,10 +5,11 @@
 use std::time::Duration;
 
 use fail::fail_point;
-use jobs::{AttemptOutcome, FailureCode, JobId, Transition};
+use jobs::{AttemptOutcome, FailureCode, JobId, Recipe, StoredRecipe, Transition};
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait};
 use serde_json::json;
+use tracing::warn;
 
 use crate::change::{Change, only_if_held};
 use crate::connection::Database;
@@ -21,6 +22,8 @@ use crate::rows::job;
 pub struct Claim {
     /// Job at the time of the claim.
     pub job: Job,
+    /// Recipe of the job.
+    pub recipe: Recipe,
 }
 
 /// Archive that a successful attempt stored.
@@ -45,6 +48,9 @@ pub struct Archive {
 impl Database {
     /// Claim a job. Return `None` if it is claimed, final or deleted, or if its next attempt is not
     /// due.
+    ///
+    /// Also return `None` if the recipe of the job is one of a later version, whose workers can
+    /// process it. Then the job does not change, and is announced again after a pause.
     pub async fn claim(&self, id: JobId, worker: &str) -> Result<Option<Claim>, Error> {
         let (transaction, now) = (self.begin().await?, self.now());
         let mut claimed = None;
@@ -62,7 +68,18 @@ impl Database {
                 .only_if(due);
             let metadata = |job: &Job| json!({ "attempt": job.attempt, "worker": worker });
             if let Some(job) = change.apply(&transaction, metadata, now).await? {
-                claimed = Some(Claim { job });
+                match job.recipe.clone() {
+                    StoredRecipe::Known(recipe) => claimed = Some(Claim { job, recipe }),
+                    StoredRecipe::Unknown(_) => {
+                        transaction.rollback().await?;
+                        warn!(
+                            job_id = %id,
+                            "a later version wrote the recipe of the job; left to its workers"
+                        );
+                        self.leave_to_later_version(id).await?;
+                        return Ok(None);
+                    }
+                }
                 break;
             }
         }

@@ -12,7 +12,7 @@ use crate::rows::job;
 
 impl Database {
     /// Cancel a job whose last known state is `seen`. Return `None` if it is in another state
-    /// now, or in one that cannot be canceled.
+    /// now, or in one that cannot be cancelled.
     ///
     /// A worker that holds the job detects the cancellation when it renews its lease, and cannot
     /// record a result anymore.

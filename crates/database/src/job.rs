@@ -1,7 +1,7 @@
 //! Jobs, and the events that messages announce about them.
 
 use jobs::message::{Cancelled, Completed, Created, Event, Failed};
-use jobs::{FailureCode, JobId, Language, Recipe, State, Time, UserId};
+use jobs::{FailureCode, JobId, Language, State, StoredRecipe, Time, UserId};
 
 use crate::error::Error;
 use crate::rows::job;
@@ -47,7 +47,7 @@ pub struct Job {
     /// Size of the video in bytes.
     pub video_size_bytes: u64,
     /// Frames to extract, and their form.
-    pub recipe: Recipe,
+    pub recipe: StoredRecipe,
     /// W3C trace context of the upload.
     pub traceparent: Option<String>,
     /// Storage key of the archive.
@@ -139,7 +139,7 @@ impl TryFrom<job::Model> for Job {
                 .map_err(|_| corrupt("failure code"))?,
             recipe: match &row.recipe {
                 Some(recipe) => serde_json::from_str(recipe).map_err(|_| corrupt("recipe"))?,
-                None => Recipe::default(),
+                None => StoredRecipe::default(),
             },
             filename: row.filename,
             video_format: row.video_format,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use jobs::message::Event;
-use jobs::{Message, Time};
+use jobs::message::{EncodedMessage, Event};
+use jobs::{JobId, Message, Time};
 use sea_orm::sea_query::{Expr, ExprTrait, LockBehavior, LockType, Query};
 use sea_orm::{
     ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter,
@@ -21,28 +21,41 @@ use crate::rows::{job, outbox, restrict_to};
 pub struct Outgoing {
     /// Id of the row.
     pub id: Uuid,
-    /// Message to publish.
-    pub message: Message,
+    /// Message to publish, as it was written.
+    pub message: EncodedMessage,
     /// W3C trace context of the message.
     pub traceparent: Option<String>,
+}
+
+impl From<outbox::Model> for Outgoing {
+    /// The JSON is not parsed: a program of a later version may have written it.
+    fn from(row: outbox::Model) -> Self {
+        let message = EncodedMessage {
+            event_id: row.id,
+            job_id: JobId(row.job_id),
+            event_type: row.event_type,
+            timestamp: row.created_at,
+            json: row.message,
+        };
+        Self { id: row.id, message, traceparent: row.traceparent }
+    }
 }
 
 /// Insert a message that is due at `run_after`.
 pub(crate) async fn insert(
     on: &impl ConnectionTrait,
-    message: Message,
+    message: &Message,
     traceparent: Option<&str>,
     run_after: Time,
 ) -> Result<(), Error> {
-    let document =
-        serde_json::to_string(&message).map_err(|error| Error::Corrupt(error.to_string()))?;
+    let EncodedMessage { event_id, job_id, event_type, timestamp, json } = message.encode();
     let row = outbox::ActiveModel {
-        id: ActiveValue::Set(message.event_id),
-        job_id: ActiveValue::Set(message.event.job_id().0),
-        event_type: ActiveValue::Set(message.event.name().to_owned()),
-        message: ActiveValue::Set(document),
+        id: ActiveValue::Set(event_id),
+        job_id: ActiveValue::Set(job_id.0),
+        event_type: ActiveValue::Set(event_type),
+        message: ActiveValue::Set(json),
         traceparent: ActiveValue::Set(traceparent.map(str::to_owned)),
-        created_at: ActiveValue::Set(message.timestamp),
+        created_at: ActiveValue::Set(timestamp),
         run_after: ActiveValue::Set(run_after),
     };
     row.insert(on).await?;
@@ -60,7 +73,7 @@ impl Database {
     ) -> Result<(), Error> {
         let max_retries = self.rules.retries.max_retries();
         let message = Message::new(event, self.now(), job.retry_count(), max_retries);
-        insert(on, message, job.traceparent.as_deref(), due).await
+        insert(on, &message, job.traceparent.as_deref(), due).await
     }
 
     /// Reserve at most `limit` messages that are due and return them, oldest first. The caller has
@@ -82,13 +95,7 @@ impl Database {
         let mut rows =
             restrict_to(update, outbox::Column::Id, due).exec_with_returning(&self.write).await?;
         rows.sort_by_key(|row| (row.created_at, row.id));
-        rows.into_iter()
-            .map(|row| {
-                let message = serde_json::from_str(&row.message)
-                    .map_err(|_| Error::Corrupt(format!("message {}", row.id)))?;
-                Ok(Outgoing { id: row.id, message, traceparent: row.traceparent })
-            })
-            .collect()
+        Ok(rows.into_iter().map(Outgoing::from).collect())
     }
 
     /// Delete messages that the broker has confirmed.

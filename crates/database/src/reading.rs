@@ -34,6 +34,15 @@ pub struct Page {
     pub limit: u64,
 }
 
+/// Number of jobs in a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StateCount {
+    /// State of the jobs.
+    pub state: State,
+    /// Number of jobs.
+    pub count: u64,
+}
+
 impl Database {
     /// Job with this id.
     pub async fn job(&self, id: JobId) -> Result<Option<Job>, Error> {
@@ -99,14 +108,14 @@ impl Database {
     }
 
     /// Number of jobs in each state.
-    pub async fn counts(&self) -> Result<Vec<(State, u64)>, Error> {
+    pub async fn counts(&self) -> Result<Vec<StateCount>, Error> {
         let mut counts = Vec::with_capacity(State::ALL.len());
         for state in State::ALL {
             let count = job::Entity::find()
                 .filter(job::Column::Status.eq(state.name()))
                 .count(&self.read)
                 .await?;
-            counts.push((state, count));
+            counts.push(StateCount { state, count });
         }
         Ok(counts)
     }

@@ -76,7 +76,7 @@ pub enum Error {
     #[error("processing exceeded the time limit")]
     Timeout,
     /// The caller requested the stop.
-    #[error("canceled")]
+    #[error("cancelled")]
     Cancelled,
     /// The video could not be read from its storage.
     #[error("the video cannot be read: {0}")]
@@ -91,7 +91,7 @@ pub enum Error {
 
 impl Error {
     /// Failure code of a job that ends with this error. Callers handle [`Error::Cancelled`] first:
-    /// a job that was canceled has not failed.
+    /// a job that was cancelled has not failed.
     #[must_use]
     pub fn code(&self) -> FailureCode {
         match self {

@@ -6,8 +6,7 @@ use std::time::Instant;
 
 use crate::error::Error;
 
-/// Limits on what a video may require. The defaults suit videos uploaded by users, except
-/// `max_archive_bytes`, which depends on the free disk space.
+/// Limits on what a video may require.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Maximum number of streams in the container.
@@ -26,19 +25,26 @@ pub struct Limits {
 }
 
 impl Default for Limits {
+    /// Limits of the service, without a limit on the archive.
     fn default() -> Self {
+        Self::of_service(u64::MAX)
+    }
+}
+
+impl Limits {
+    /// Limits for videos that users upload. The size of an archive depends on the free disk space.
+    #[must_use]
+    pub const fn of_service(max_archive_bytes: u64) -> Self {
         Self {
             max_streams: 64,
             max_side: 8192,
             max_pixels: 40_000_000,
             max_frames: 24 * 60 * 60,
-            max_archive_bytes: u64::MAX,
+            max_archive_bytes,
             max_allocation: 512 << 20,
         }
     }
-}
 
-impl Limits {
     /// Reject frames of this size if they exceed the limits.
     pub(crate) fn check_frame(&self, width: u32, height: u32) -> Result<(), Error> {
         let Self { max_side, max_pixels, .. } = *self;
@@ -64,7 +70,7 @@ impl Limits {
 /// callback when the caller supplies the reader.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
-    canceled: Arc<AtomicBool>,
+    cancelled: Arc<AtomicBool>,
     deadline: Option<Instant>,
 }
 
@@ -72,17 +78,17 @@ impl Stop {
     /// Return a switch that also ends the extraction at `deadline`, with [`Error::Timeout`].
     #[must_use]
     pub fn at(deadline: Instant) -> Self {
-        Self { canceled: Arc::default(), deadline: Some(deadline) }
+        Self { cancelled: Arc::default(), deadline: Some(deadline) }
     }
 
     /// End the extraction with [`Error::Cancelled`].
     pub fn cancel(&self) {
-        self.canceled.store(true, Ordering::Relaxed);
+        self.cancelled.store(true, Ordering::Relaxed);
     }
 
     /// Return an error if the extraction has to end.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        if self.canceled.load(Ordering::Relaxed) {
+        if self.cancelled.load(Ordering::Relaxed) {
             return Err(Error::Cancelled);
         }
         match self.deadline {

@@ -13,7 +13,7 @@ pub enum AttemptOutcome {
     Failed,
     /// The worker returned the job to the queue without using up an attempt.
     Released,
-    /// The job had been taken from the worker before: its lease expired, or the user canceled or
+    /// The job had been taken from the worker before: its lease expired, or the user cancelled or
     /// deleted the job. Nothing was changed.
     Lost,
 }

@@ -1,11 +1,9 @@
 //! Failure codes: the reasons why an attempt or a job failed, each with its text for users.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
 use crate::language::Language;
+use crate::names::impl_names;
 
 /// Usefulness of another attempt at the same video. [`RetryPolicy`](crate::retry::RetryPolicy)
 /// derives pauses and limits from it.
@@ -153,28 +151,7 @@ impl FailureCode {
     }
 }
 
-impl fmt::Display for FailureCode {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
-
-/// A name that is not a failure code.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a failure code")]
-pub struct UnknownFailureCode(String);
-
-impl FromStr for FailureCode {
-    type Err = UnknownFailureCode;
-
-    fn from_str(name: &str) -> Result<Self, UnknownFailureCode> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|code| code.name() == name)
-            .ok_or_else(|| UnknownFailureCode(name.to_owned()))
-    }
-}
+impl_names!(FailureCode, UnknownFailureCode, "`{0}` is not a failure code");
 
 #[cfg(test)]
 mod tests {

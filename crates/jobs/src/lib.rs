@@ -5,12 +5,14 @@
 //! This crate performs no I/O.
 
 // In dependency order: a module uses only modules above it.
+mod names;
 pub mod clock;
 pub mod language;
 pub mod id;
 pub mod video;
 pub mod ratio;
 pub mod recipe;
+pub mod stored_recipe;
 pub mod manifest;
 pub mod failure;
 pub mod retry;
@@ -29,4 +31,5 @@ pub use message::Message;
 pub use ratio::Ratio;
 pub use recipe::Recipe;
 pub use state::{State, Transition};
+pub use stored_recipe::StoredRecipe;
 pub use video::VideoFormat;

@@ -2,15 +2,20 @@
 //! recorded; readers load the state of the job from the database.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::clock::Time;
 use crate::failure::FailureCode;
 use crate::id::{JobId, UserId};
-use crate::recipe::Recipe;
+use crate::stored_recipe::StoredRecipe;
 
-/// Version of the format below. Version 2 added [`Created::recipe`]; version 1 is still readable
-/// and means the default recipe. Programs that know only version 1 ignore the field.
+/// Version of the format below. Version 2 added [`Created::recipe`]. Version 1 is still readable and
+/// means the default recipe; programs that know only version 1 ignore the field. A relay of such a
+/// program removes it from a message and leaves the version at 2, which is harmless: workers read
+/// the recipe from the database.
+///
+/// Readers ignore fields that they do not know, so a later version can add some.
 pub const VERSION: u32 = 2;
 
 /// Message in its wire format.
@@ -37,6 +42,44 @@ impl Message {
         let metadata = Metadata { retry_count, max_retries, idempotency_key };
         Self { event, version: VERSION, event_id: Uuid::now_v7(), timestamp, metadata }
     }
+
+    /// Encode the message for its transport.
+    #[must_use]
+    pub fn encode(&self) -> EncodedMessage {
+        EncodedMessage {
+            event_id: self.event_id,
+            job_id: self.event.job_id(),
+            event_type: self.event.name().to_owned(),
+            timestamp: self.timestamp,
+            json: json!(self).to_string(),
+        }
+    }
+}
+
+/// Message as JSON, with the properties that its transport needs. It is forwarded unchanged: it may
+/// be one of a later version, with parts that this version does not know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncodedMessage {
+    /// Id of the message.
+    pub event_id: Uuid,
+    /// Id of the job.
+    pub job_id: JobId,
+    /// [Name](Event::name) of the event type.
+    pub event_type: String,
+    /// Time of the event.
+    pub timestamp: Time,
+    /// The whole message.
+    pub json: String,
+}
+
+impl EncodedMessage {
+    /// Decode the message.
+    ///
+    /// # Errors
+    /// The text is not JSON, or lacks a field that every version has.
+    pub fn decode(&self) -> Result<Message, serde_json::Error> {
+        serde_json::from_str(&self.json)
+    }
 }
 
 /// Event in the life of a job.
@@ -52,7 +95,7 @@ pub enum Event {
     /// The last attempt failed.
     #[serde(rename = "job.failed")]
     Failed(Failed),
-    /// The user canceled the job.
+    /// The user cancelled the job.
     #[serde(rename = "job.cancelled")]
     Cancelled(Cancelled),
 }
@@ -107,7 +150,7 @@ pub struct Created {
     pub video_size_bytes: u64,
     /// Frames to extract, and their form.
     #[serde(default)]
-    pub recipe: Recipe,
+    pub recipe: StoredRecipe,
 }
 
 /// Payload of `job.completed`.
@@ -210,7 +253,7 @@ mod tests {
             video_path: format!("videos/{user_id}/{job_id}/input.mp4"),
             filename: "férias.mp4".to_owned(),
             video_size_bytes: 1_048_576,
-            recipe: Recipe::default(),
+            recipe: StoredRecipe::default(),
         }
     }
 
@@ -244,6 +287,7 @@ mod tests {
             let message = message(event);
             let json = serde_json::to_string_pretty(&message).expect("messages are JSON");
             assert_eq!(serde_json::from_str::<Message>(&json).expect("the same format"), message);
+            assert_eq!(message.encode().decode().expect("the same format"), message);
             written.push(json);
         }
         insta::assert_snapshot!(written.join("\n"));
@@ -272,5 +316,21 @@ mod tests {
         let read: Message = serde_json::from_str(version_1).expect("version 1 is readable");
         let created = Created { video_path: "videos/0190a000/input.mp4".to_owned(), ..created() };
         assert_eq!(read, Message { version: 1, ..message(Event::Created(created)) });
+    }
+
+    #[test]
+    fn a_later_version_may_add_recipes_and_fields() {
+        let known = message(Event::Created(created()));
+        let recipe = json!({ "select": { "scenes": 0.25 }, "image": { "format": "jpeg" } });
+        let mut later = json!(known);
+        later["version"] = json!(3);
+        later["priority"] = json!(1);
+        later["payload"]["recipe"] = recipe.clone();
+        later["payload"]["folder"] = json!({ "name": "praia" });
+        later["metadata"]["region"] = json!(null);
+        let encoded = EncodedMessage { json: later.to_string(), ..known.encode() };
+        let read = encoded.decode().expect("it is readable");
+        let created = Created { recipe: StoredRecipe::Unknown(recipe), ..created() };
+        assert_eq!(read, Message { version: 3, ..message(Event::Created(created)) });
     }
 }

@@ -9,10 +9,9 @@
 //!                +-------+-> CANCELLED
 //! ```
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
+
+use crate::names::impl_names;
 
 /// State of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -28,7 +27,7 @@ pub enum State {
     Done,
     /// The last attempt failed.
     Failed,
-    /// The user canceled the job.
+    /// The user cancelled the job.
     Cancelled,
     /// The archive was deleted at the end of its retention period.
     Expired,
@@ -68,27 +67,7 @@ impl State {
     }
 }
 
-impl fmt::Display for State {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
-
-/// A name that is not a state.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a state of a job")]
-pub struct UnknownState(String);
-
-impl FromStr for State {
-    type Err = UnknownState;
-
-    fn from_str(name: &str) -> Result<Self, UnknownState> {
-        Self::ALL
-            .into_iter()
-            .find(|state| state.name() == name)
-            .ok_or_else(|| UnknownState(name.to_owned()))
-    }
-}
+impl_names!(State, UnknownState, "`{0}` is not a state of a job");
 
 /// Legal change from one state to another. The fields are private and the constants below are the
 /// only values, so code cannot express an illegal change.
@@ -143,7 +122,7 @@ impl Transition {
         self.to
     }
 
-    /// Transition that cancels a job in this state; `None` if it cannot be canceled.
+    /// Transition that cancels a job in this state; `None` if it cannot be cancelled.
     #[must_use]
     pub const fn cancel(state: State) -> Option<Self> {
         match state {

@@ -95,7 +95,7 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    /// Send due mails until `stop` is canceled.
+    /// Send due mails until `stop` is cancelled.
     pub(crate) async fn run(&self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
             match self.database.take_notifications(CONCURRENCY, HOLD).await {

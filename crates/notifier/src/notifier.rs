@@ -41,7 +41,7 @@ impl Notifier {
         }
     }
 
-    /// Run until `stop` is canceled. Mails that are being sent are still completed, which takes at
+    /// Run until `stop` is cancelled. Mails that are being sent are still completed, which takes at
     /// most [`smtp::MAX_DURATION`](crate::smtp::MAX_DURATION).
     pub async fn run(self, stop: CancellationToken) {
         initialize_counters();

@@ -10,7 +10,7 @@ use broker::{Broker, Queue, TracedMessage};
 use database::accept::{Accepted, Video};
 use database::attempt::Archive;
 use database::{Database, Rules};
-use jobs::message::{Cancelled, Completed, Event};
+use jobs::message::{Cancelled, Completed, Created, EncodedMessage, Event};
 use jobs::{Clock, FailureCode, JobId, Language, Message, UserId, VideoFormat};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use servers::Mailbox;
@@ -19,9 +19,12 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::error::Error;
 use crate::files::FileMailer;
+use crate::mail::{Mail, Sender};
+use crate::mailer::Mailer;
+use crate::notifier::Notifier;
 use crate::smtp::{SmtpMailer, server};
-use crate::{Error, Mail, Mailer, Notifier, Sender};
 
 /// Time after which a test has hung.
 const TIMEOUT: Duration = Duration::from_mins(1);
@@ -152,10 +155,12 @@ impl Service {
     /// Return the message about the outcome of a job from the outbox.
     async fn outcome_of(&self, id: JobId) -> TracedMessage {
         let taken = self.database.take_outgoing(100, Duration::ZERO).await.expect("messages");
-        let ended = |event: &Event| event.job_id() == id && !matches!(event, Event::Created(_));
+        let ended = |message: &EncodedMessage| {
+            message.job_id == id && message.event_type != Created::EVENT_TYPE
+        };
         let found = taken
             .into_iter()
-            .find(|outgoing| ended(&outgoing.message.event))
+            .find(|outgoing| ended(&outgoing.message))
             .expect("a message about the end");
         TracedMessage { message: found.message, traceparent: found.traceparent }
     }
@@ -165,7 +170,7 @@ impl Service {
     }
 
     async fn publish_event(&self, event: Event) {
-        let message = Message::new(event, self.database.clock().now(), 0, 3);
+        let message = Message::new(event, self.database.clock().now(), 0, 3).encode();
         self.publish(&TracedMessage { message, traceparent: None }).await;
     }
 
@@ -197,22 +202,19 @@ async fn sends_one_mail_for_each_outcome() {
     // outcome of a job that does not exist.
     service.publish(&done).await;
     service.publish(&done).await;
-    let (job_id, user_id) = (service.accept("canceled.mp4").await, service.user);
+    let (job_id, user_id) = (service.accept("cancelled.mp4").await, service.user);
     service
         .publish_event(Event::Cancelled(Cancelled {
             job_id,
             user_id,
-            filename: "canceled.mp4".to_owned(),
+            filename: "cancelled.mp4".to_owned(),
         }))
         .await;
-    let Event::Completed(completed) = &done.message.event else {
+    let Event::Completed(completed) = done.message.decode().expect("a message").event else {
         panic!("the job should be completed")
     };
     service
-        .publish_event(Event::Completed(Completed {
-            job_id: JobId::generate(),
-            ..completed.clone()
-        }))
+        .publish_event(Event::Completed(Completed { job_id: JobId::generate(), ..completed }))
         .await;
 
     let mut running = service.start(FileMailer::new(service.mails()));
@@ -284,7 +286,7 @@ async fn gives_up_on_rejected_mails_and_after_a_day() {
     let outcome = service.completed("late.mp4").await;
     service
         .database
-        .create_notification(outcome.message.event.job_id(), "job.completed")
+        .create_notification(outcome.message.job_id, "job.completed")
         .await
         .expect("a notification");
     service.database.clock().advance(Duration::from_hours(24));
@@ -304,11 +306,11 @@ async fn sends_no_mail_about_deleted_archives_and_jobs() {
     for outcome in [&expired, &deleted] {
         service
             .database
-            .create_notification(outcome.message.event.job_id(), "job.completed")
+            .create_notification(outcome.message.job_id, "job.completed")
             .await
             .expect("a notification");
     }
-    assert!(service.database.delete(deleted.message.event.job_id()).await.expect("a deletion"));
+    assert!(service.database.delete(deleted.message.job_id).await.expect("a deletion"));
     service.database.clock().advance(service.database.rules().retention);
     service.publish(&service.completed("there.mp4").await).await;
 
@@ -327,7 +329,7 @@ async fn a_hanging_mail_server_does_not_delay_recording() {
     let first = service.completed("first.mp4").await;
     service
         .database
-        .create_notification(first.message.event.job_id(), "job.completed")
+        .create_notification(first.message.job_id, "job.completed")
         .await
         .expect("a notification");
     let running = service.start(SmtpMailer::new(server(&sink)));
@@ -357,19 +359,19 @@ async fn an_outcome_stays_in_the_queue_until_it_is_recorded() {
     let mailer = Arc::new(FileMailer::new(directory.path()));
     let notifier = Notifier::new(database.clone(), broker.clone(), mailer, from, &page_url);
 
-    let canceled = Cancelled {
+    let cancelled = Cancelled {
         job_id: JobId::generate(),
         user_id: UserId::generate(),
         filename: String::new(),
     };
     let failed = jobs::message::Failed {
-        job_id: canceled.job_id,
-        user_id: canceled.user_id,
+        job_id: cancelled.job_id,
+        user_id: cancelled.user_id,
         filename: String::new(),
         error_code: FailureCode::EmptyFile,
         error_message: String::new(),
     };
-    let message = Message::new(Event::Failed(failed), database.clock().now(), 0, 3);
+    let message = Message::new(Event::Failed(failed), database.clock().now(), 0, 3).encode();
     broker
         .publish(&TracedMessage { message, traceparent: None })
         .await

@@ -13,7 +13,9 @@ use bytes::{Bytes, BytesMut};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use crate::{Error, Key, Object, Storage, Upload};
+use crate::error::Error;
+use crate::interface::{Object, Storage, Upload};
+use crate::key::Key;
 
 /// Bytes of the first request at a position: enough for the header of most containers.
 const FIRST_WINDOW: u64 = 256 << 10;
@@ -189,18 +191,26 @@ impl Read for Reader {
 }
 
 impl Seek for Reader {
-    /// Seek as in a file: a position past the end is valid, and nothing can be read there.
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let position = match to {
-            SeekFrom::Start(position) => Some(position),
-            SeekFrom::End(offset) => self.size.checked_add_signed(offset),
-            SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
-        };
-        self.position = position.ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidInput, "the position is before the start")
-        })?;
+        self.position = seek_position(to, self.position, self.size)?;
         Ok(self.position)
     }
+}
+
+/// Position that a seek leads to, from the position `current` of a file of `size` bytes. A position
+/// past the end is valid, and nothing can be read there.
+///
+/// # Errors
+/// `InvalidInput` if the position is before the start or not representable.
+pub fn seek_position(to: SeekFrom, current: u64, size: u64) -> io::Result<u64> {
+    let position = match to {
+        SeekFrom::Start(position) => Some(position),
+        SeekFrom::End(offset) => size.checked_add_signed(offset),
+        SeekFrom::Current(offset) => current.checked_add_signed(offset),
+    };
+    position.ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidInput, "the position is before the start")
+    })
 }
 
 /// Writes an upload. Memory use is a buffer of 1 MiB and as much again in transit, in addition to

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use crate::{Error, Key};
+use crate::error::Error;
+use crate::key::Key;
 
 /// Part of an object that a `Range` header requests.
 #[derive(Debug, Clone, PartialEq, Eq)]

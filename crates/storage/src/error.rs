@@ -3,7 +3,7 @@
 use std::io;
 use std::ops::Range;
 
-use crate::Key;
+use crate::key::Key;
 
 /// Error of an operation on the storage.
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jobs::Time;
 
-use crate::{Error, Key};
+use crate::error::Error;
+use crate::key::Key;
 
 /// Maximum number of objects that [`Storage::list`] returns: the limit of S3 (Amazon S3 API
 /// reference, `ListObjectsV2`, `max-keys`).

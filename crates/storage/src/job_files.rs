@@ -2,7 +2,9 @@
 
 use jobs::{JobId, UserId};
 
-use crate::{Error, Key, Storage};
+use crate::error::Error;
+use crate::interface::Storage;
+use crate::key::Key;
 
 /// Delete all files of a job, which are its video and the archives of its attempts, and return
 /// their number. Repeating the call after an error deletes the rest.
@@ -29,7 +31,7 @@ mod tests {
     use jobs::VideoFormat;
 
     use super::*;
-    use crate::PAGE_SIZE;
+    use crate::interface::PAGE_SIZE;
     use crate::memory::{Memory, put};
 
     #[tokio::test]

@@ -11,7 +11,9 @@ use jobs::Clock;
 use parking_lot::Mutex;
 
 use crate::byte_range::check_bounds;
-use crate::{Error, Key, Object, PAGE_SIZE, Storage, Upload};
+use crate::error::Error;
+use crate::interface::{Object, PAGE_SIZE, Storage, Upload};
+use crate::key::Key;
 
 /// A storage that keeps objects in memory and records the ranges that are read.
 #[derive(Default)]

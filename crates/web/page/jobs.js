@@ -33,7 +33,7 @@ export async function fetchHistory(id, signal) {
 
 /**
  * Cancel a job or, if it is finished, delete it, after the user has confirmed. Returns the job if
- * it was canceled, null if it was deleted, and undefined if the user did not confirm.
+ * it was cancelled, null if it was deleted, and undefined if the user did not confirm.
  */
 export async function removeJob(job) {
   const finished = isFinished(job);
@@ -44,7 +44,7 @@ export async function removeJob(job) {
   if (!confirmed) return undefined;
   const response = await request(`/videos/${job.id}`, { method: 'DELETE' });
   const deleted = response.status === 204;
-  announce(t(deleted ? 'job_deleted' : 'job_canceled', name));
+  announce(t(deleted ? 'job_deleted' : 'job_cancelled', name));
   return deleted ? null : response.json();
 }
 

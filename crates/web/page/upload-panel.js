@@ -133,7 +133,7 @@ class UploadRow {
     const link = { href: `#/jobs/${upload.jobId}`, 'aria-label': this.#label('open') };
     replaceActions(this.#actions,
       active && button('cancel', 'close', () => cancel(upload)),
-      ['failed', 'canceled'].includes(state) && button('retry', 'retry', () => retry(upload)),
+      ['failed', 'cancelled'].includes(state) && button('retry', 'retry', () => retry(upload)),
       state === 'received' && h('a', link, t('open')),
       !active && button('dismiss', 'close', () => dismiss((other) => other === upload)));
   }

@@ -13,7 +13,7 @@ const SPEED_INTERVAL = 200;
 
 /**
  * All uploads on the panel, oldest first. The state is one of `waiting`, `sending`, `storing`,
- * `received`, `canceled`, `failed` (a retry may help) and `rejected` (it cannot).
+ * `received`, `cancelled`, `failed` (a retry may help) and `rejected` (it cannot).
  */
 export const uploads = [];
 
@@ -75,12 +75,12 @@ function newIdempotencyKey() {
 
 /** Cancel an upload. */
 export function cancel(upload) {
-  upload.state = 'canceled';
+  upload.state = 'cancelled';
   upload.request?.abort();
   startNext();
 }
 
-/** Try an upload again that failed or was canceled. */
+/** Try an upload again that failed or was cancelled. */
 export function retry(upload) {
   Object.assign(upload, {
     state: 'waiting',
@@ -126,7 +126,7 @@ async function send(upload) {
     Object.assign(upload, { state: 'received', jobId, sentBytes: upload.file.size });
     uploadEvents.dispatchEvent(new Event('received'));
   } catch (error) {
-    if (upload.state === 'canceled') return;
+    if (upload.state === 'cancelled') return;
     // The job of this key was deleted; a retry is meant to add a new one.
     if (error.code === 'IDEMPOTENCY_KEY_USED') upload.key = newIdempotencyKey();
     const state = [413, 415, 422].includes(error.status) ? 'rejected' : 'failed';

@@ -31,7 +31,7 @@ pub(crate) struct Attempt<'a> {
 enum WorkResult {
     Completed(Archive),
     Failed(AttemptError),
-    /// The lease is lost: the job was canceled or belongs to another worker.
+    /// The lease is lost: the job was cancelled or belongs to another worker.
     LeaseLost,
     /// The worker has to stop before the work is finished.
     Interrupted,
@@ -39,7 +39,7 @@ enum WorkResult {
 
 impl Attempt<'_> {
     /// Run the attempt and record its outcome. Stops early if the lease is lost, or when `shutdown`
-    /// is canceled; then the job is released.
+    /// is cancelled; then the job is released.
     pub(crate) async fn run(&self, shutdown: &CancellationToken) -> AttemptOutcome {
         let job = &self.claim.job;
         info!(size_bytes = job.video_size_bytes, "attempt started");
@@ -154,7 +154,7 @@ impl Attempt<'_> {
         Ok(AttemptIo {
             storage: Arc::clone(self.storage),
             video,
-            recipe: self.claim.job.recipe.clone(),
+            recipe: self.claim.recipe.clone(),
             upload,
             progress: Arc::clone(progress),
         })

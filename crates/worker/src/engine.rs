@@ -17,7 +17,7 @@ pub(crate) fn options(
     Options {
         recipe,
         compression: Compression::Fast,
-        limits: Limits { max_archive_bytes: archive_bytes, ..Limits::default() },
+        limits: Limits::of_service(archive_bytes),
         threads,
         stop,
         decoding: Decoding::Selective,

@@ -22,7 +22,7 @@ pub enum Isolation {
 
 impl Isolation {
     /// Extract the frames of a video and write their archive. Returns soon after `stop` is
-    /// canceled.
+    /// cancelled.
     pub(crate) async fn run(
         &self,
         io: AttemptIo,

@@ -13,7 +13,7 @@ use crate::progress::SharedProgress;
 /// cancellation.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// Renew the lease of a claim until the job is lost: canceled, claimed by another worker, or not
+/// Renew the lease of a claim until the job is lost: cancelled, claimed by another worker, or not
 /// renewed in time.
 pub(crate) async fn renew_until_lost(
     database: &Database,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Broker, Queue};
+use database::reading::StateCount;
 use database::{Database, Job};
 use jobs::{JobId, Time};
 use storage::{Key, Storage, delete_job_files};
@@ -54,7 +55,7 @@ pub struct Maintenance {
 }
 
 impl Maintenance {
-    /// Run all steps at their intervals until `stop` is canceled.
+    /// Run all steps at their intervals until `stop` is cancelled.
     pub async fn run(self, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(self.settings.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -139,8 +140,8 @@ impl Maintenance {
 
     /// Set the gauges of waiting jobs and messages.
     async fn report_gauges(&self) -> Result<(), Error> {
-        for (state, jobs) in self.database.counts().await? {
-            metrics::gauge!("fiapx_jobs", "state" => state.name()).set(jobs as f64);
+        for StateCount { state, count } in self.database.counts().await? {
+            metrics::gauge!("fiapx_jobs", "state" => state.name()).set(count as f64);
         }
         let now = self.database.clock().now();
         let age = |since: Option<Time>| {

@@ -24,7 +24,7 @@ const RETRY: Duration = Duration::from_secs(2);
 /// Time between two queries for messages that other processes wrote.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Publish due messages until `stop` is canceled. Any number of relays may run at the same time.
+/// Publish due messages until `stop` is cancelled. Any number of relays may run at the same time.
 /// `current_traceparent` returns the trace context that a message carries to its receiver.
 pub async fn run(
     database: &Database,
@@ -91,11 +91,11 @@ async fn publish(
     row: outbox::Outgoing,
     current_traceparent: CurrentTraceparent,
 ) -> Result<(), broker::Error> {
-    let event = &row.message.event;
+    let message = &row.message;
     let span = info_span!(
         "publish",
-        job_id = %event.job_id(),
-        queue = %Queue::of(event),
+        job_id = %message.job_id,
+        queue = %Queue::of(&message.event_type),
         message_id = %row.id,
         traceparent = row.traceparent.as_deref(),
         error_code = field::Empty,

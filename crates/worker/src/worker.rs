@@ -42,7 +42,7 @@ struct Task {
 }
 
 impl Worker {
-    /// Run until `stop` is canceled. Then wait for running jobs to finish within the grace period,
+    /// Run until `stop` is cancelled. Then wait for running jobs to finish within the grace period,
     /// and release the others.
     pub async fn run(self, stop: CancellationToken) {
         let slots = Arc::new(Semaphore::new(self.settings.slots));
@@ -51,7 +51,7 @@ impl Worker {
         attempts.set(0.0);
         attempt::initialize_counters();
         let running = TaskTracker::new();
-        // Canceled at the end of the grace period.
+        // Cancelled at the end of the grace period.
         let shutdown = CancellationToken::new();
         while let Some(mut subscription) = self.subscribe(&stop).await {
             loop {
@@ -84,7 +84,7 @@ impl Worker {
         }
     }
 
-    /// Subscribe to the queue of videos; retries until it succeeds. `None` if `stop` is canceled.
+    /// Subscribe to the queue of videos; retries until it succeeds. `None` if `stop` is cancelled.
     async fn subscribe(&self, stop: &CancellationToken) -> Option<Box<dyn Subscription>> {
         let prefetch = u16::try_from(self.settings.slots).unwrap_or(u16::MAX);
         loop {
@@ -109,6 +109,7 @@ impl Worker {
         let id = delivery.message.event.job_id();
         let claim = match self.database.claim(id, &self.settings.name).await {
             Ok(Some(claim)) => claim,
+            // Another message follows if the job has to be claimed by a later version.
             Ok(None) => return log_settlement_error(delivery.ack().await),
             Err(error) => {
                 warn!(job_id = %id, %error, "cannot claim the job; its message is requeued");

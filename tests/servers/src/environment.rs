@@ -1,6 +1,6 @@
 //! Environment of a process that uses the servers.
 
-use crate::Garage;
+use crate::garage::Garage;
 
 /// Environment variables of a process of the service: the URLs of a database, a virtual host and a
 /// Redis database, and a bucket of `garage`.

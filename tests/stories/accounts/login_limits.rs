@@ -39,7 +39,7 @@ async fn attempts_are_limited_for_each_network(#[values(Embedded, Servers)] part
         assert_eq!(guess(number, "203.0.113.7").await, StatusCode::UNAUTHORIZED);
     }
     assert_eq!(guess(3, "203.0.113.7").await, StatusCode::TOO_MANY_REQUESTS);
-    // Only the last hop counts, which our proxy adds: the client can forge the others.
+    // Only the last hop counts, which the trusted proxy adds: the client can forge the others.
     assert_eq!(guess(4, "198.51.100.1, 203.0.113.7").await, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(
         guess(5, "203.0.113.7, 198.51.100.1").await,

@@ -13,6 +13,9 @@ type Id = usize;
 /// The root of the crate.
 const ROOT: Id = 0;
 
+/// Imports everything from a module.
+const GLOB: &str = "*";
+
 /// A module that is a file.
 struct Module {
     file: PathBuf,
@@ -24,6 +27,8 @@ struct Module {
     imports: BTreeMap<String, Vec<String>>,
     /// Paths to modules of the crate or to items in them.
     paths: Vec<Vec<String>>,
+    /// Modules of the crate from which it imports everything (`use module::*`).
+    globs: Vec<Vec<String>>,
 }
 
 /// The modules of a crate.
@@ -57,6 +62,7 @@ impl Crate {
             children: Vec::new(),
             imports: BTreeMap::new(),
             paths: Vec::new(),
+            globs: Vec::new(),
         });
         for declaration in tokens.windows(3).filter(|tokens| tokens[0] == "mod" && tokens[2] == ";")
         {
@@ -86,7 +92,9 @@ impl Crate {
                 let mut found = Vec::new();
                 at = expand(&tokens, start, &[], &mut found);
                 for Reference { path, name } in found {
-                    if in_use {
+                    if name == GLOB {
+                        module.globs.push(path.clone());
+                    } else if in_use {
                         module.imports.insert(name, path.clone());
                     }
                     module.paths.push(path);
@@ -98,8 +106,9 @@ impl Crate {
         id
     }
 
-    /// Module that a path leads to from another one: that of the item it names, through any number
-    /// of re-exports. `None` if the path leads to another crate.
+    /// Module that a path leads to from another one: that of the item it names, even if another
+    /// module re-exports it. The root's own re-exports are for other crates, so a path to one leads
+    /// to the root. `None` if the path leads to another crate.
     fn resolve(&self, from: Id, path: &[String]) -> Option<Id> {
         let mut module = from;
         for (index, word) in path.iter().enumerate() {
@@ -113,7 +122,7 @@ impl Crate {
                         module = *child;
                     } else if let Some(import) = imports.get(word).filter(|import| {
                         // An import of the path itself does not resolve further.
-                        module != from || import.as_slice() != path
+                        module != ROOT && (module != from || import.as_slice() != path)
                     }) {
                         let rest = &path[index + 1..];
                         return self.resolve(module, &[import, rest].concat());
@@ -142,7 +151,17 @@ impl Crate {
         left.iter().map(|(user, used)| self.describe(*user, *used)).collect()
     }
 
-    /// Uses of a module that is declared below its user, and of what the root itself defines.
+    /// Imports of everything from a module of the crate.
+    pub fn glob_imports(&self) -> Vec<String> {
+        let globs = self.modules.iter().flat_map(|module| {
+            let file = module.file.display();
+            module.globs.iter().map(move |path| format!("{file} imports {}::*", path.join("::")))
+        });
+        globs.collect()
+    }
+
+    /// Uses of a module that is declared below its user, and of what the root defines or
+    /// re-exports.
     pub fn upward_uses(&self) -> Vec<String> {
         let upward = self.uses.iter().filter(|(user, used)| {
             let (user, used) = (self.ancestry(*user), self.ancestry(*used));
@@ -183,7 +202,7 @@ fn directory_of_children(file: &Path) -> PathBuf {
     if is_root { file.with_file_name("") } else { file.with_extension("") }
 }
 
-/// A path, and the name that it has after an import.
+/// A path, and the name that it has after an import, or [`GLOB`].
 struct Reference {
     path: Vec<String>,
     name: String,
@@ -208,7 +227,10 @@ fn expand(
                 }
                 return at + 1;
             }
-            Some("*") => return at + 1,
+            Some(GLOB) => {
+                found.push(Reference { path, name: GLOB.to_owned() });
+                return at + 1;
+            }
             Some(word) if word.starts_with(|char: char| char.is_alphabetic() || char == '_') => {
                 path.push(word.to_owned());
                 at += 1;

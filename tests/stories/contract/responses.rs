@@ -297,7 +297,7 @@ async fn jobs(client: &CheckedClient<'_>) {
     frames(client, &user, &jobs[1]).await;
     links(client, link["download_url"].as_str().expect("a link")).await;
 
-    // An unfinished job is canceled, a finished one is deleted.
+    // An unfinished job is cancelled, a finished one is deleted.
     let running = user.upload_clip("long/240_frames.mp4").await;
     let (_, view) =
         client.expect(200, user.request(Method::DELETE, &format!("/videos/{running}"))).await;

@@ -24,7 +24,7 @@ pub fn ffmpeg_from(
 
 /// Raw frames that the ffmpeg command selects at a rate, one after another, in the pixel format
 /// that it would write to a PNG. If it selects none, the first frame.
-pub fn oracle(clip: &Path, rate: &str, layout: &str) -> Result<Vec<u8>, String> {
+pub fn reference_frames(clip: &Path, rate: &str, layout: &str) -> Result<Vec<u8>, String> {
     let raw = ["-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", layout];
     let selected = ffmpeg(clip, &[&["-vf", &format!("fps={rate}")], raw.as_slice()].concat())?;
     if selected.is_empty() {

@@ -1,4 +1,4 @@
-//! Canceling jobs that wait or run, and deleting finished ones.
+//! Cancelling jobs that wait or run, and deleting finished ones.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::harness::clips::{LONG, SHORT, WRONG};
 use crate::harness::parts::Parts::{self, Embedded, Servers};
 use crate::harness::service::Service;
 
-/// Longest time until a canceled job stops.
+/// Longest time until a cancelled job stops.
 const STOP_TIME: Duration = Duration::from_secs(5);
 
 /// Check that a job, its history and its files are gone.
@@ -40,7 +40,7 @@ async fn expect_gone(service: &Service, user: &User<'_>, job: &str) {
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_canceled_waiting_job_is_never_processed(#[values(Embedded, Servers)] parts: Parts) {
+async fn a_cancelled_waiting_job_is_never_processed(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.with(|settings| settings.worker.concurrency = 1).await;
     let (neighbor, user) = (service.user().await, service.user().await);
     let blocking = occupy(&neighbor).await;
@@ -48,7 +48,7 @@ async fn a_canceled_waiting_job_is_never_processed(#[values(Embedded, Servers)] 
     assert_eq!(user.get(&format!("/videos/{job}")).await.1["status"], "QUEUED");
     cancel(&user, &job).await;
     cancel(&neighbor, &blocking).await;
-    // When the next job is done, the message of the canceled one has been handled.
+    // When the next job is done, the message of the cancelled one has been handled.
     let next = user.upload_clip(SHORT).await;
     user.wait_until_done(&next).await;
     assert_eq!(user.history(&job).await, ["->UPLOADED", "UPLOADED>QUEUED", "QUEUED>CANCELLED"]);
@@ -72,10 +72,10 @@ async fn a_running_job_stops_within_seconds(#[values(Embedded, Servers)] parts: 
     let job = occupy(&user).await;
     user.wait_for_first_frames(&job).await;
     let next = user.upload_clip(SHORT).await;
-    let canceled = Instant::now();
+    let cancelled = Instant::now();
     cancel(&user, &job).await;
     user.wait_for(&next, &["PROCESSING", "DONE"]).await;
-    let elapsed = canceled.elapsed();
+    let elapsed = cancelled.elapsed();
     assert!(elapsed < STOP_TIME, "the worker slot was free after {elapsed:?}");
     eventually("the archive is discarded", || async {
         unfinished(&service).await.is_empty().then_some(())
@@ -98,7 +98,7 @@ async fn a_running_job_stops_within_seconds(#[values(Embedded, Servers)] parts: 
 async fn a_job_can_be_deleted_at_any_moment(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let user = service.user().await;
-    let mut canceled = 0;
+    let mut cancelled = 0;
     for moment in 0..12 {
         let job = user.upload_clip(SHORT).await;
         // The cancellation happens at different stages; nothing depends on the pause.
@@ -106,7 +106,7 @@ async fn a_job_can_be_deleted_at_any_moment(#[values(Embedded, Servers)] parts: 
         let (status, view) = user.delete(&format!("/videos/{job}")).await;
         match status {
             StatusCode::OK => {
-                canceled += 1;
+                cancelled += 1;
                 assert_eq!(view["status"], "CANCELLED");
                 remove(&user, &job).await;
             }
@@ -121,7 +121,7 @@ async fn a_job_can_be_deleted_at_any_moment(#[values(Embedded, Servers)] parts: 
         }
         wait_until_gone(&service, &user, &job).await;
     }
-    assert!(canceled > 0, "each job was done before it could be canceled");
+    assert!(cancelled > 0, "each job was done before it could be cancelled");
     eventually("no file is left", || async { service.files().await.is_empty().then_some(()) })
         .await;
     assert_eq!(user.get("/videos").await.1, Value::Array(Vec::new()));
@@ -141,7 +141,7 @@ async fn wait_until_gone(service: &Service, user: &User<'_>, job: &str) {
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_waits_for_a_retry_can_be_canceled(#[values(Embedded, Servers)] parts: Parts) {
+async fn a_job_that_waits_for_a_retry_can_be_cancelled(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.with(|settings| settings.worker.timeout_seconds = 0).await;
     let user = service.user().await;
     let job = user.upload_clip(LONG).await;
@@ -169,8 +169,8 @@ async fn a_job_that_waits_for_a_retry_can_be_canceled(#[values(Embedded, Servers
 async fn finished_jobs_can_be_deleted(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.with(|settings| settings.worker.concurrency = 1).await;
     let user = service.user().await;
-    let canceled = occupy(&user).await;
-    cancel(&user, &canceled).await;
+    let cancelled = occupy(&user).await;
+    cancel(&user, &cancelled).await;
     let (done, failed, kept) = (
         user.upload_clip(SHORT).await,
         user.upload_clip(WRONG).await,
@@ -183,7 +183,7 @@ async fn finished_jobs_can_be_deleted(#[values(Embedded, Servers)] parts: Parts)
         .as_str()
         .expect("a link")
         .to_owned();
-    for job in [&canceled, &done, &failed] {
+    for job in [&cancelled, &done, &failed] {
         remove(&user, job).await;
         expect_gone(&service, &user, job).await;
     }

@@ -72,8 +72,8 @@ async fn videos_without_an_archive_are_removed_after_seven_days(
 ) {
     let service = parts.with(long_sessions).await;
     let user = service.user().await;
-    let canceled = occupy(&user).await;
-    cancel(&user, &canceled).await;
+    let cancelled = occupy(&user).await;
+    cancel(&user, &cancelled).await;
     let failed = user.upload_clip(WRONG).await;
     user.wait_for(&failed, &["FAILED"]).await;
     eventually("the engine has stopped", || async {
@@ -82,14 +82,14 @@ async fn videos_without_an_archive_are_removed_after_seven_days(
     .await;
     let descriptions = async || {
         let mut jobs = Vec::new();
-        for job in [&canceled, &failed] {
+        for job in [&cancelled, &failed] {
             jobs.push((user.get(&format!("/videos/{job}")).await.1, user.history(job).await));
         }
         jobs
     };
     let before = descriptions().await;
     let names: Vec<String> = files_of(&service, &user).await.into_keys().collect();
-    assert_eq!(names, [format!("{canceled}/input.mp4"), format!("{failed}/input.mp4")]);
+    assert_eq!(names, [format!("{cancelled}/input.mp4"), format!("{failed}/input.mp4")]);
 
     service.advance(days(7));
     service.run_maintenance().await;
@@ -145,7 +145,7 @@ fn age(path: &Path) {
 }
 
 /// Create a file that no row refers to.
-fn plant(path: &Path) {
+fn create_orphan(path: &Path) {
     fs::create_dir_all(path.parent().expect("it is in a directory")).expect("it can be created");
     fs::write(path, "orphan").expect("it can be written");
 }
@@ -183,12 +183,12 @@ async fn old_files_without_a_row_are_swept() {
         format!("{folder}/{done}/output-9.zip"),
         "unfinished/abandoned".to_owned(),
     ] {
-        plant(&root.join(&old));
+        create_orphan(&root.join(&old));
         age(&root.join(&old));
     }
     // The row of a new video may be written soon.
     let new = format!("{folder}/{}/input.mp4", Uuid::now_v7());
-    plant(&root.join(&new));
+    create_orphan(&root.join(&new));
 
     assert_eq!(service.sweep(Duration::from_hours(1)).await, 2);
     let mut after: Vec<String> = service.files().await.into_keys().collect();

@@ -13,7 +13,7 @@ use crate::harness::programs::{ProgramOutput, error_line, fiapx, run};
 use crate::harness::service::Service;
 
 /// Run `fiapx jobs` on the data of a service.
-fn operate(service: &Service, arguments: &[&str]) -> ProgramOutput {
+fn run_jobs_command(service: &Service, arguments: &[&str]) -> ProgramOutput {
     let environment =
         service.namespaces.iter().flat_map(|namespaces| namespaces.environment.iter().cloned());
     let data = ["--data-dir".as_ref(), service.directory.path().as_os_str()];
@@ -22,7 +22,7 @@ fn operate(service: &Service, arguments: &[&str]) -> ProgramOutput {
 
 /// Check the output of `fiapx jobs failed` for these jobs of the user, newest first.
 fn check_failed_jobs(service: &Service, parts: Parts, user: &str, jobs: [(&str, &str); 2]) {
-    let listed = operate(service, &["failed"]);
+    let listed = run_jobs_command(service, &["failed"]);
     assert_eq!((listed.code, listed.stderr.as_str()), (Some(0), ""));
     let printed = listed.lines();
     for (line, (job, code)) in printed.iter().zip(jobs) {
@@ -39,12 +39,27 @@ fn check_failed_jobs(service: &Service, parts: Parts, user: &str, jobs: [(&str, 
     };
     assert_eq!(printed[2..], dead_letters);
     let (job, code) = jobs[1];
-    let narrow = operate(service, &["failed", "--code", code, "--limit", "1", "--json"]);
+    let narrow = run_jobs_command(service, &["failed", "--code", code, "--limit", "1", "--json"]);
     let document: serde_json::Value = serde_json::from_slice(&narrow.stdout).expect("JSON");
     assert_eq!(
         (document["jobs"].as_array().map(Vec::len), &document["jobs"][0]["job_id"]),
         (Some(1), &job.into())
     );
+}
+
+/// Retry a job, and check that jobs that cannot be queued again are named: an unknown one, and
+/// `removed`, whose video was removed.
+fn check_retry(service: &Service, removed: &str, job: &str) {
+    let unknown = JobId::generate().to_string();
+    let retried = run_jobs_command(service, &["retry", &unknown, removed, job]);
+    assert_eq!(retried.code, Some(1), "{retried:?}");
+    assert_eq!(retried.lines(), [format!("{job}: queued")]);
+    let errors = [
+        format!("{unknown}: no such job"),
+        format!("{removed}: its video was removed and has to be uploaded again"),
+        "fiapx: 2 of 3 jobs cannot be queued again".to_owned(),
+    ];
+    assert_eq!(retried.stderr.lines().collect::<Vec<_>>(), errors);
 }
 
 #[rstest]
@@ -69,17 +84,7 @@ async fn a_failed_job_is_queued_again_and_done(#[values(Embedded, Servers)] part
     let failed = [(removed.as_str(), "NO_VIDEO_STREAM"), (job.as_str(), "STORAGE_ERROR")];
     check_failed_jobs(&service, parts, &user.id, failed);
 
-    // Jobs that cannot be queued again are named, and the others are queued.
-    let unknown = JobId::generate().to_string();
-    let retried = operate(&service, &["retry", &unknown, &removed, &job]);
-    assert_eq!(retried.code, Some(1), "{retried:?}");
-    assert_eq!(retried.lines(), [format!("{job}: queued")]);
-    let errors = [
-        format!("{unknown}: no such job"),
-        format!("{removed}: its video was removed and has to be uploaded again"),
-        "fiapx: 2 of 3 jobs cannot be queued again".to_owned(),
-    ];
-    assert_eq!(retried.stderr.lines().collect::<Vec<_>>(), errors);
+    check_retry(&service, &removed, &job);
     user.wait_until_done(&job).await;
     let changes = [
         "PROCESSING>FAILED 1 STORAGE_ERROR",
@@ -91,12 +96,12 @@ async fn a_failed_job_is_queued_again_and_done(#[values(Embedded, Servers)] part
     assert!(!user.archive(&job).await.is_empty());
 
     // A job that has not failed is rejected.
-    let again = operate(&service, &["retry", &job]);
+    let again = run_jobs_command(&service, &["retry", &job]);
     assert_eq!(
         (again.code, again.stderr.lines().next()),
         (Some(1), Some(&*format!("{job}: it is DONE, not FAILED")))
     );
-    let none = operate(&service, &["retry", "--code", "STORAGE_ERROR"]);
+    let none = run_jobs_command(&service, &["retry", "--code", "STORAGE_ERROR"]);
     assert_eq!(
         (none.code, none.lines()),
         (Some(0), vec!["no failed job matches whose video is still stored".to_owned()])

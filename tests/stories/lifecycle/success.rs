@@ -77,6 +77,7 @@ fn check_description(mut view: Value, job: &str, input: u64, output: u64) {
         "filename": "h264_aac.mp4",
         "status": "DONE",
         "progress": { "done": 6, "expected": 6 },
+        "recipe": { "select": { "every": 1 }, "image": { "format": "png" } },
         "video_size_bytes": input,
         "video_format": "mp4",
         "frame_count": 6,

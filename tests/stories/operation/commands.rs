@@ -100,7 +100,7 @@ fn version_names_the_commit_and_the_libraries() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn check_ready_asks_a_running_process() {
+async fn check_ready_queries_a_running_process() {
     let directory = scratch();
     let (own, metrics) = (free_address(), free_address());
     let data = directory.path().join("data");

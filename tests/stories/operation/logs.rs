@@ -29,11 +29,11 @@ const DONE: [&str; 6] = [
 const FAILED: [&str; 5] =
     ["a video was accepted", "attempt started", "job failed", "notification recorded", "mail sent"];
 
-/// Events of a job that is canceled while it is processed.
-const CANCELED: [&str; 4] = [
+/// Events of a job that is cancelled while it is processed.
+const CANCELLED: [&str; 4] = [
     "a video was accepted",
     "attempt started",
-    "a job was canceled",
+    "a job was cancelled",
     "job lost; the result of the attempt is discarded",
 ];
 
@@ -70,7 +70,7 @@ async fn all_events_of_a_job_have_its_id_and_its_trace() {
     let process = Process::start(directory.path(), &[]);
     let user = process.user().await;
     let owner = user.id.clone();
-    let (done, failed, canceled) = (
+    let (done, failed, cancelled) = (
         user.upload_clip(SHORT).await,
         user.upload_clip(WRONG).await,
         user.upload_clip(LONG).await,
@@ -79,8 +79,8 @@ async fn all_events_of_a_job_have_its_id_and_its_trace() {
     user.wait_for(&failed, &["FAILED"]).await;
     let mails = || read_mails(directory.path()).len();
     eventually("both mails", || async { (mails() == 2).then_some(()) }).await;
-    user.wait_for(&canceled, &["PROCESSING"]).await;
-    user.delete(&format!("/videos/{canceled}")).await;
+    user.wait_for(&cancelled, &["PROCESSING"]).await;
+    user.delete(&format!("/videos/{cancelled}")).await;
     wait_for_event(&process, "job lost").await;
     user.delete(&format!("/videos/{done}")).await;
     let secrets =
@@ -90,7 +90,7 @@ async fn all_events_of_a_job_have_its_id_and_its_trace() {
     for line in &log {
         check_line(line, &secrets);
     }
-    let jobs = [(&done, &DONE[..]), (&failed, &FAILED), (&canceled, &CANCELED)];
+    let jobs = [(&done, &DONE[..]), (&failed, &FAILED), (&cancelled, &CANCELLED)];
     let mut traces = BTreeSet::new();
     for (job, events) in jobs {
         let trace = check_job(&log, job, &owner, events);
@@ -102,7 +102,7 @@ async fn all_events_of_a_job_have_its_id_and_its_trace() {
     for line in others {
         let text = line.to_string();
         assert!(
-            ![&done, &failed, &canceled].iter().any(|job| text.contains(job.as_str())),
+            ![&done, &failed, &cancelled].iter().any(|job| text.contains(job.as_str())),
             "{line}"
         );
     }

@@ -108,7 +108,7 @@ async fn waiting_jobs_are_counted() {
     let (status, accepted) = user.upload(&videos).await;
     assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
     let job = |index: usize| accepted["jobs"][index]["job_id"].as_str().expect("an id").to_owned();
-    // The last job is canceled while it waits, the others while they wait or run.
+    // The last job is cancelled while it waits, the others while they wait or run.
     let waiting =
         [("fiapx_jobs{state=\"PROCESSING\"}", 1.0), ("fiapx_jobs{state=\"CANCELLED\"}", 1.0)];
     user.delete(&format!("/videos/{}", job(15))).await;

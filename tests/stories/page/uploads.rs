@@ -1,4 +1,4 @@
-//! Uploads: several at a time, rejected, canceled and retried ones.
+//! Uploads: several at a time, rejected, cancelled and retried ones.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -77,14 +77,14 @@ async fn does_not_send_files_outside_the_limits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn retries_a_canceled_upload() {
+async fn retries_a_cancelled_upload() {
     let service = Service::start().await;
     let browser = Browser::registered(&service, Preferences::default()).await;
     browser.limit_uploads(20_000).await;
     browser.choose_sample().await;
     browser.wait_until("document.querySelector('#uploads progress')?.value > 0").await;
     browser.click("#uploads [title=Cancel]").await;
-    browser.wait_for_text("Canceled").await;
+    browser.wait_for_text("Cancelled").await;
     browser.limit_uploads(-1).await;
     browser.click("#uploads [title='Try again']").await;
     browser.find(".jobs [data-state=DONE]").await;

@@ -5,7 +5,8 @@ use jobs::Clock;
 
 use super::console::{print, runtime};
 use crate::cli::CheckArguments;
-use crate::{Parts, ready, settings};
+use crate::parts::Parts;
+use crate::{ready, settings};
 
 /// Check every part, or print the defaults, or query the readiness of a running process.
 pub(super) fn run(arguments: &CheckArguments) -> Result<()> {

@@ -8,8 +8,8 @@ use serde_json::json;
 use storage::Storage;
 
 use super::console::{print, print_error, runtime};
-use crate::Parts;
 use crate::cli::{FailedArguments, RetryArguments};
+use crate::parts::Parts;
 
 /// List failed jobs, and count the dead letters.
 pub(super) fn list_failed(arguments: &FailedArguments) -> Result<()> {

@@ -4,8 +4,8 @@ use anyhow::{Context, Result};
 use jobs::Clock;
 
 use super::console::{print, runtime};
-use crate::Parts;
 use crate::cli::ConfiguredArguments;
+use crate::parts::Parts;
 
 /// Apply all pending migrations.
 pub(super) fn run(configured: &ConfiguredArguments) -> Result<()> {

@@ -4,8 +4,8 @@ use anyhow::{Result, bail};
 use jobs::Clock;
 
 use super::console::{print, runtime};
-use crate::Parts;
 use crate::cli::UserArguments;
+use crate::parts::Parts;
 
 /// Disable a user. Sessions end, and the user cannot log in. Accepted jobs are still processed.
 pub(super) fn disable(arguments: &UserArguments) -> Result<()> {

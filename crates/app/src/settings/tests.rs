@@ -1,5 +1,7 @@
+mod example;
+mod jwt_secret;
+
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 use secrecy::{ExposeSecret, SecretString};
 use tempfile::TempDir;
@@ -335,99 +337,6 @@ fn never_shows_secrets() {
     }
 }
 
-fn settings_with_secret(secret: Option<&str>, data_dir: &Path) -> Settings {
-    let mut settings = load(None, |_| None, Overrides::default()).expect("valid defaults");
-    settings.accounts.jwt_secret = secret.map(SecretString::from);
-    data_dir.clone_into(&mut settings.data_dir);
-    settings
-}
-
-#[test]
-fn stores_and_reuses_a_generated_key() {
-    let directory = TempDir::new().expect("a directory");
-    let settings = settings_with_secret(None, directory.path());
-    let first = jwt_secret(&settings).expect("a key");
-    // 32 bytes in base64 without padding.
-    assert_eq!(first.expose_secret().len(), 43);
-    assert_eq!(jwt_secret(&settings).expect("a key").expose_secret(), first.expose_secret());
-    let file = directory.path().join("jwt-secret");
-    assert_eq!(fs::metadata(&file).expect("a file").permissions().mode() & 0o777, 0o600);
-    assert_eq!(
-        fs::read_dir(directory.path()).expect("a directory").count(),
-        1,
-        "temporary files remain"
-    );
-
-    let other = TempDir::new().expect("a directory");
-    assert_ne!(
-        jwt_secret(&settings_with_secret(None, other.path())).expect("a key").expose_secret(),
-        first.expose_secret()
-    );
-
-    fs::write(&file, "truncated").expect("a written file");
-    let line = format!("{:#}", jwt_secret(&settings).expect_err("a damaged key"));
-    assert!(line.contains("jwt-secret is damaged"), "{line}");
-    let line = format!(
-        "{:#}",
-        jwt_secret(&settings_with_secret(None, Path::new("/nowhere"))).expect_err("no directory")
-    );
-    assert!(line.contains("/nowhere/jwt-secret"), "{line}");
-}
-
-#[test]
-fn concurrent_processes_generate_one_key() {
-    let directory = TempDir::new().expect("a directory");
-    let settings = settings_with_secret(None, directory.path());
-    let keys: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            (0..8).map(|_| scope.spawn(|| jwt_secret(&settings).expect("a key"))).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().expect("a finished thread").expose_secret().to_owned())
-            .collect()
-    });
-    assert!(keys.iter().all(|key| *key == keys[0]));
-}
-
-#[test]
-fn rejects_known_and_short_keys() {
-    let directory = TempDir::new().expect("a directory");
-    let error = |secret| {
-        format!(
-            "{:#}",
-            jwt_secret(&settings_with_secret(Some(secret), directory.path())).expect_err(secret)
-        )
-    };
-    for example in [
-        "secret",
-        "changeme",
-        "change-me",
-        "CHANGE_ME_CHANGE_ME_CHANGE_ME_CHANGE_ME",
-        "your-secret-key",
-        "your-secret-key-change-in-production",
-        "your-super-secret-jwt-key-of-32-characters",
-        "dev-secret-key-that-is-long-enough-for-hmac",
-    ] {
-        let line = error(example);
-        assert!(line.contains("JWT_SECRET") && line.contains("well-known"), "{line}");
-        assert!(example == "secret" || !line.contains(example), "{line}");
-    }
-    let line = error("q8Zt5LwX0aRk7VbN2mHy4cEu9JsPf1D");
-    assert!(line.contains("JWT_SECRET") && line.contains("too short"), "{line}");
-    assert!(
-        fs::read_dir(directory.path()).expect("a directory").next().is_none(),
-        "no key is generated if one is configured"
-    );
-
-    let random = "q8Zt5LwX0aRk7VbN2mHy4cEu9JsPf1Dg";
-    assert_eq!(
-        jwt_secret(&settings_with_secret(Some(random), directory.path()))
-            .expect("a key")
-            .expose_secret(),
-        random
-    );
-}
-
 #[test]
 fn reads_the_value_of_a_variable_from_a_file() {
     let directory = TempDir::new().expect("a directory");
@@ -454,94 +363,6 @@ fn reads_the_value_of_a_variable_from_a_file() {
     );
     let missing = load_error("", &[("DATABASE_URL_FILE", "/nowhere/url")]);
     assert!(missing.contains("DATABASE_URL_FILE") && missing.contains("/nowhere/url"), "{missing}");
-}
-
-/// Parse the variables of `.env.example`.
-fn example_variables() -> Vec<(&'static str, &'static str)> {
-    include_str!("../../../../.env.example")
-        .lines()
-        .filter(|line| !line.starts_with('#') && !line.is_empty())
-        .map(|line| line.split_once('=').expect("NAME=VALUE"))
-        .collect()
-}
-
-/// Return a valid value that differs from the value of a variable in `.env.example`.
-fn other_value(name: &str, value: &str) -> String {
-    match name {
-        "API_HOST" => "127.0.0.2".to_owned(),
-        "MINIO_ENDPOINT" => "other:9000".to_owned(),
-        "EMAIL_FROM" => "other@example.com".to_owned(),
-        _ => match value.parse::<u64>() {
-            Ok(number) => (number + 1).to_string(),
-            Err(_) if value == "false" => "true".to_owned(),
-            Err(_) => format!("{value}x"),
-        },
-    }
-}
-
-/// Settings as text, secrets included.
-fn exposed_settings(settings: &Settings) -> String {
-    let secrets = [
-        &settings.accounts.jwt_secret,
-        &settings.database.url,
-        &settings.limits.redis_url,
-        &settings.broker.url,
-        &settings.storage.access_key,
-        &settings.storage.secret_key,
-        &settings.mail.password,
-    ]
-    .map(|secret| exposed(secret.as_ref()));
-    format!("{settings:?} {secrets:?}")
-}
-
-#[test]
-fn every_variable_of_the_example_changes_a_setting() {
-    let example = example_variables();
-    let original = load_from("", &example).expect("valid settings");
-    for (index, (name, value)) in example.iter().enumerate() {
-        let mut changed = example.clone();
-        let other = other_value(name, value);
-        changed[index].1 = &other;
-        let settings = load_from("", &changed).unwrap_or_else(|error| panic!("{name}: {error:#}"));
-        assert_ne!(
-            exposed_settings(&settings),
-            exposed_settings(&original),
-            "{name} has no effect"
-        );
-    }
-}
-
-#[test]
-fn the_example_has_every_variable_of_the_original_system() {
-    let example = example_variables();
-    for name in [
-        "API_HOST",
-        "API_PORT",
-        "CORS_ORIGINS",
-        "DATABASE_URL",
-        "DEBUG",
-        "EMAIL_FROM",
-        "JWT_ACCESS_TOKEN_EXPIRE_MINUTES",
-        "JWT_REFRESH_TOKEN_EXPIRE_DAYS",
-        "JWT_SECRET",
-        "MAX_VIDEO_SIZE_MB",
-        "MINIO_ACCESS_KEY",
-        "MINIO_BUCKET",
-        "MINIO_ENDPOINT",
-        "MINIO_SECRET_KEY",
-        "PRESIGNED_URL_EXPIRY_SECONDS",
-        "RABBITMQ_URL",
-        "REDIS_URL",
-        "SMTP_HOST",
-        "SMTP_PASSWORD",
-        "SMTP_PORT",
-        "SMTP_USER",
-        "VIDEO_RETENTION_DAYS",
-        "WORKER_CONCURRENCY",
-        "WORKER_TIMEOUT_SECONDS",
-    ] {
-        assert!(example.iter().any(|(known, _)| *known == name), "{name} is missing");
-    }
 }
 
 #[test]

@@ -89,7 +89,7 @@ impl<C: Connect + Clone + Send + Sync + 'static> HttpClient for Collector<C> {
                 Limited::new(body, MAX_RESPONSE_BYTES).collect().await?.to_bytes(),
             ))
         };
-        // A task that is canceled when the process ends is not recorded as an error of the
+        // A task that is cancelled when the process ends is not recorded as an error of the
         // collector.
         let result = self
             .runtime

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::Error;
+use crate::error::Error;
 use crate::rabbitmq::topology;
 
 /// Timeout of an attempt to connect. A dropped attempt keeps a thread until the server

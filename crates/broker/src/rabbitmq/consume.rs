@@ -14,9 +14,12 @@ use tokio::runtime::Handle;
 use tokio::time;
 use tracing::warn;
 
+use crate::delivery::Delivery;
 use crate::delivery::{Settle, Settlement};
-use crate::rabbitmq::encoding;
-use crate::{Delivery, Error, Queue, Subscription};
+use crate::error::Error;
+use crate::interface::Subscription;
+use crate::queue::Queue;
+use crate::rabbitmq::encoding::{self, Decoded};
 
 const REQUEUE: BasicNackOptions = BasicNackOptions { multiple: false, requeue: true };
 
@@ -76,7 +79,9 @@ impl Subscription for RabbitMqSubscription {
                 runtime: self.runtime.clone(),
             };
             match encoding::decode(&data, &properties) {
-                Ok(message) => return Ok(Delivery::new(message, settle)),
+                Ok(Decoded { message, traceparent }) => {
+                    return Ok(Delivery::new(message, traceparent, settle));
+                }
                 Err(error) => {
                     let message_id = properties.message_id().as_ref().map(ToString::to_string);
                     warn!(

@@ -4,7 +4,7 @@ use jobs::Message;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 
-use crate::{Error, TracedMessage};
+use crate::message::TracedMessage;
 
 /// `delivery-mode` of messages that are written to disk (AMQP 0-9-1, class `basic`).
 const PERSISTENT: u8 = 2;
@@ -18,12 +18,9 @@ pub(super) struct Encoded {
     pub(super) properties: BasicProperties,
 }
 
-/// Encode a message.
-pub(super) fn encode(message: &TracedMessage) -> Result<Encoded, Error> {
+/// Return the body and the properties of a message.
+pub(super) fn encode(message: &TracedMessage) -> Encoded {
     let TracedMessage { message, traceparent } = message;
-    let body = serde_json::to_vec(message).map_err(|error| Error::Rejected {
-        reason: format!("the message cannot be encoded: {error}"),
-    })?;
     let mut headers = FieldTable::default();
     if let Some(traceparent) = traceparent {
         headers.insert(TRACEPARENT.into(), AMQPValue::LongString(traceparent.as_str().into()));
@@ -32,17 +29,24 @@ pub(super) fn encode(message: &TracedMessage) -> Result<Encoded, Error> {
         .with_content_type("application/json".into())
         .with_delivery_mode(PERSISTENT)
         .with_message_id(message.event_id.to_string().into())
-        .with_type(message.event.name().into())
+        .with_type(message.event_type.as_str().into())
         .with_timestamp(message.timestamp.timestamp().try_into().unwrap_or_default())
         .with_headers(headers);
-    Ok(Encoded { body, properties })
+    Encoded { body: message.json.clone().into_bytes(), properties }
+}
+
+/// A received message.
+#[derive(Debug)]
+pub(super) struct Decoded {
+    pub(super) message: Message,
+    pub(super) traceparent: Option<String>,
 }
 
 /// Decode a message. Fails if the message is not one of this service.
 pub(super) fn decode(
     body: &[u8],
     properties: &BasicProperties,
-) -> Result<TracedMessage, serde_json::Error> {
+) -> Result<Decoded, serde_json::Error> {
     let message: Message = serde_json::from_slice(body)?;
     let headers = properties.headers().as_ref().map(FieldTable::inner);
     let traceparent = headers.and_then(|headers| match headers.get(TRACEPARENT)? {
@@ -50,5 +54,5 @@ pub(super) fn decode(
         AMQPValue::ShortString(value) => Some(value.to_string()),
         _ => None,
     });
-    Ok(TracedMessage { message, traceparent })
+    Ok(Decoded { message, traceparent })
 }

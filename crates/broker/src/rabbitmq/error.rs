@@ -3,7 +3,7 @@
 use lapin::ErrorKind;
 use lapin::protocol::{AMQPErrorKind, AMQPHardError};
 
-use crate::Error;
+use crate::error::Error;
 
 impl From<lapin::Error> for Error {
     fn from(error: lapin::Error) -> Self {

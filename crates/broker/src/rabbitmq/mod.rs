@@ -25,7 +25,10 @@ use lapin::types::FieldTable;
 use secrecy::SecretString;
 use tokio::time;
 
-use crate::{Broker, Error, Queue, Subscription, TracedMessage};
+use crate::error::Error;
+use crate::interface::{Broker, Subscription};
+use crate::message::TracedMessage;
+use crate::queue::Queue;
 use connection::Reconnecting;
 use publish::Publisher;
 

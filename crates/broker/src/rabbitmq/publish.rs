@@ -8,10 +8,12 @@ use lapin::{BasicProperties, Channel, Confirmation, Connection};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
+use crate::error::Error;
+use crate::message::TracedMessage;
+use crate::queue::Queue;
 use crate::rabbitmq::connection::Reconnecting;
 use crate::rabbitmq::encoding::{self, Encoded};
 use crate::rabbitmq::topology::{self, Route};
-use crate::{Error, Queue, TracedMessage};
 
 /// Maximum number of unconfirmed messages: enough to keep the disk of the server busy. Each uses a
 /// channel, of which a server allows 2047 per connection.
@@ -64,9 +66,9 @@ impl Publisher {
     /// Publish a message and wait for its confirmation without a timeout. Dropping the future
     /// closes its channel.
     pub(super) async fn publish(&self, message: &TracedMessage) -> Result<(), Error> {
-        let queue = Queue::of(&message.message.event);
+        let queue = Queue::of(&message.message.event_type);
         let route = topology::route(queue);
-        let Encoded { body, properties } = encoding::encode(message)?;
+        let Encoded { body, properties } = encoding::encode(message);
         // Mandatory: the server returns an unroutable message instead of dropping and confirming
         // it.
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };

@@ -25,7 +25,8 @@ use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 
-use crate::{Error, Queue};
+use crate::error::Error;
+use crate::queue::Queue;
 
 /// Time to live of outcomes to notify users about.
 pub const NOTIFICATION_TTL: Duration = Duration::from_hours(24);

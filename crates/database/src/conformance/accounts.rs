@@ -241,7 +241,7 @@ pub(super) async fn report_their_usage(case: &Case) {
         .cancel(second, State::Queued)
         .await
         .expect("the database answers")
-        .expect("the job is canceled");
+        .expect("the job is cancelled");
     case.database.mark_files_removed(second).await.expect("the database answers");
     assert_eq!(usage(user).await, (0, size + archive.size_bytes), "removed files are not counted");
 }

@@ -61,7 +61,7 @@ pub(super) async fn ends_a_running_job(case: &Case) {
     );
     assert_eq!(case.lines(id).await, lines);
 
-    // A job between two attempts is canceled, too, and the second attempt never starts.
+    // A job between two attempts is cancelled, too, and the second attempt never starts.
     let id = case.queued().await;
     case.database
         .fail(&case.claim(id).await, FailureCode::StorageError, "no answer")

@@ -112,7 +112,7 @@ impl Case {
                     .cancel(id, State::Queued)
                     .await
                     .expect("the database answers")
-                    .expect("the job is canceled");
+                    .expect("the job is cancelled");
             }
             State::Processing => drop(self.claim(id).await),
             State::Failed => {

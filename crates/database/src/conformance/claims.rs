@@ -109,9 +109,9 @@ pub(super) async fn are_renewed_until_lost(case: &Case) {
         .cancel(id, State::Processing)
         .await
         .expect("the database answers")
-        .expect("the job is canceled");
+        .expect("the job is cancelled");
     let before = case.rows().await;
-    assert!(!renew(&second).await, "the user has canceled the job");
+    assert!(!renew(&second).await, "the user has cancelled the job");
     assert_eq!(case.rows().await, before);
     assert!(case.database.delete(id).await.expect("the database answers"));
     assert!(!renew(&second).await, "the job is deleted");
@@ -164,13 +164,13 @@ pub(super) async fn have_no_effect_when_lost(case: &Case) {
     }
 
     let id = case.queued().await;
-    let canceled = case.claim(id).await;
+    let cancelled = case.claim(id).await;
     case.database
         .cancel(id, State::Processing)
         .await
         .expect("the database answers")
-        .expect("the job is canceled");
-    assert_no_effect(case, &canceled, "canceled").await;
+        .expect("the job is cancelled");
+    assert_no_effect(case, &cancelled, "cancelled").await;
     assert!(case.database.delete(id).await.expect("the database answers"));
-    assert_no_effect(case, &canceled, "deleted").await;
+    assert_no_effect(case, &cancelled, "deleted").await;
 }

@@ -13,6 +13,7 @@ mod notifications;
 mod retention;
 mod operator;
 mod recovery;
+mod later_version;
 mod model;
 mod stress;
 
@@ -193,6 +194,12 @@ cases! {
         republishes_created_messages,
         republishes_outcomes,
         releases_holds,
+    }
+    later_version {
+        recipes_are_read_and_kept,
+        recipes_do_not_stop_maintenance,
+        recipes_are_left_to_later_workers,
+        messages_are_forwarded_unchanged,
     }
     model {
         keeps_all_invariants,

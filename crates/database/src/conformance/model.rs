@@ -209,8 +209,8 @@ impl<'a> World<'a> {
         let crash = self.dice.roll(6);
         if crash > 0 {
             let created =
-                taken.iter().filter(|outgoing| outgoing.message.event.name() == "job.created");
-            self.broker.extend(created.map(|outgoing| outgoing.message.event.job_id()));
+                taken.iter().filter(|outgoing| outgoing.message.event_type == "job.created");
+            self.broker.extend(created.map(|outgoing| outgoing.message.job_id));
         }
         if crash > 1 {
             self.case
@@ -257,11 +257,11 @@ impl<'a> World<'a> {
             before.job(id).status.parse().expect("the state is known"),
         );
         let seen = if self.dice.roll(4) == 0 { current } else { any };
-        let canceled =
+        let cancelled =
             self.case.other.cancel(id, seen).await.expect("the database answers").is_some();
         let possible = before.job(id).status == seen.name() && Transition::cancel(seen).is_some();
-        assert_eq!(canceled, possible, "{id} is canceled, seen {seen}");
-        format!("{id} is canceled: {canceled}")
+        assert_eq!(cancelled, possible, "{id} is cancelled, seen {seen}");
+        format!("{id} is cancelled: {cancelled}")
     }
 
     async fn rare_action(&mut self, before: &Rows) -> String {
@@ -388,7 +388,7 @@ impl<'a> World<'a> {
                 .mark_published(taken.iter().map(|outgoing| outgoing.id))
                 .await
                 .expect("the database answers");
-            self.broker.extend(taken.iter().map(|outgoing| outgoing.message.event.job_id()));
+            self.broker.extend(taken.iter().map(|outgoing| outgoing.message.job_id));
             for id in std::mem::take(&mut self.broker) {
                 if let Some(claim) =
                     self.case.database.claim(id, "last").await.expect("the database answers")

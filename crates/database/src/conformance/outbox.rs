@@ -15,7 +15,7 @@ pub(super) const HOLD: Duration = Duration::from_secs(30);
 /// Take messages. Return the ids of their jobs.
 pub(super) async fn take(database: &Database, most: u64) -> Vec<JobId> {
     let taken = database.take_outgoing(most, HOLD).await.expect("the database answers");
-    taken.iter().map(|outgoing| outgoing.message.event.job_id()).collect()
+    taken.iter().map(|outgoing| outgoing.message.job_id).collect()
 }
 
 /// Publish all messages that are due.
@@ -47,7 +47,7 @@ pub(super) async fn holds_taken_messages(case: &Case) {
 
     let again = case.other.take_outgoing(10, HOLD).await.expect("the database answers");
     assert_eq!(
-        again.iter().map(|outgoing| outgoing.message.event.job_id()).collect::<Vec<_>>(),
+        again.iter().map(|outgoing| outgoing.message.job_id).collect::<Vec<_>>(),
         jobs,
         "they were not published"
     );

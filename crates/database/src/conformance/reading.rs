@@ -3,7 +3,7 @@
 use jobs::{FailureCode, JobId, State, Time, UserId};
 
 use super::case::{Case, archive, video};
-use crate::reading::Page;
+use crate::reading::{Page, StateCount};
 
 /// Ids of the jobs of one page.
 async fn page(case: &Case, user: UserId, page: Page) -> Vec<JobId> {
@@ -22,6 +22,30 @@ async fn accept(case: &Case, user: UserId, count: usize) -> Vec<JobId> {
     videos.iter().map(|video| video.id).collect()
 }
 
+async fn cancel_queued(case: &Case, id: JobId) {
+    let cancelled = case.database.cancel(id, State::Queued).await;
+    cancelled.expect("the database answers").expect("the job is queued");
+}
+
+/// Read all jobs of a user in a state, by pages of at most `limit`, while further jobs are accepted
+/// and cancelled.
+async fn read_pages(case: &Case, user: UserId, state: Option<State>, limit: u64) -> Vec<JobId> {
+    let (mut read, mut older_than) = (Vec::new(), None);
+    loop {
+        let next = page(case, user, Page { state, older_than, limit }).await;
+        assert!(
+            next.len() as u64 <= limit
+                && next.iter().all(|id| older_than.is_none_or(|last| *id < last))
+        );
+        let Some(last) = next.last() else { return read };
+        older_than = Some(*last);
+        read.extend(next);
+        // Jobs that are accepted meanwhile are newer than all jobs still to be read.
+        case.queued_for(user).await;
+        cancel_queued(case, case.queued_for(user).await).await;
+    }
+}
+
 pub(super) async fn lists_jobs_by_page(case: &Case) {
     let (user, neighbor) = (case.user().await, case.user().await);
     assert_eq!(page(case, user, Page { limit: 10, ..Page::default() }).await, []);
@@ -31,40 +55,18 @@ pub(super) async fn lists_jobs_by_page(case: &Case) {
         accept(case, neighbor, 3).await;
     }
     jobs.reverse();
-    let (canceled, queued): (Vec<_>, Vec<_>) =
+    let (cancelled, queued): (Vec<_>, Vec<_>) =
         jobs.iter().enumerate().partition(|(number, _)| number % 3 == 0);
-    let [canceled, queued] =
-        [canceled, queued].map(|some| some.into_iter().map(|(_, id)| *id).collect::<Vec<_>>());
-    for id in &canceled {
-        case.database
-            .cancel(*id, State::Queued)
-            .await
-            .expect("the database answers")
-            .expect("the job is queued");
+    let [cancelled, queued] =
+        [cancelled, queued].map(|some| some.into_iter().map(|(_, id)| *id).collect::<Vec<_>>());
+    for id in &cancelled {
+        cancel_queued(case, *id).await;
     }
     for (state, expected) in
-        [(None, &jobs), (Some(State::Cancelled), &canceled), (Some(State::Queued), &queued)]
+        [(None, &jobs), (Some(State::Cancelled), &cancelled), (Some(State::Queued), &queued)]
     {
         for limit in [1000, 40, expected.len() as u64] {
-            let (mut read, mut older_than) = (Vec::new(), None);
-            loop {
-                let next = page(case, user, Page { state, older_than, limit }).await;
-                assert!(
-                    next.len() as u64 <= limit
-                        && next.iter().all(|id| older_than.is_none_or(|last| *id < last))
-                );
-                let Some(last) = next.last() else { break };
-                older_than = Some(*last);
-                read.extend(next);
-                // Jobs that are accepted meanwhile are newer than all jobs still to be read.
-                case.queued_for(user).await;
-                let canceled = case.queued_for(user).await;
-                case.database
-                    .cancel(canceled, State::Queued)
-                    .await
-                    .expect("the database answers")
-                    .expect("the job is queued");
-            }
+            let read = read_pages(case, user, state, limit).await;
             let known = read.iter().filter(|id| expected.contains(id)).copied().collect::<Vec<_>>();
             assert_eq!(&known, expected, "{state:?} by {limit}");
             let newer = read.len() - known.len();
@@ -127,7 +129,7 @@ pub(super) async fn returns_the_history(case: &Case) {
 }
 
 pub(super) async fn counts_by_state(case: &Case) {
-    let none = State::ALL.map(|state| (state, 0));
+    let none = State::ALL.map(|state| StateCount { state, count: 0 });
     assert_eq!(case.database.counts().await.expect("the database answers"), none);
     // The expired jobs first, because other jobs would expire with them.
     let made = [
@@ -145,7 +147,7 @@ pub(super) async fn counts_by_state(case: &Case) {
     }
     let expected = State::ALL.map(|state| {
         let number = made.iter().position(|made| *made == state);
-        (state, number.map_or(0, |number| number as u64 + 1))
+        StateCount { state, count: number.map_or(0, |number| number as u64 + 1) }
     });
     assert_eq!(case.database.counts().await.expect("the database answers"), expected);
 }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use jobs::message::Event;
+use jobs::message::{Completed, EncodedMessage};
 use jobs::{AttemptOutcome, FailureCode, JobId, State};
 
 use super::case::{Case, archive};
 use super::outbox::{HOLD, publish_all, take};
+use crate::outbox::Outgoing;
 
 /// Fail attempts whose lease has expired.
 async fn reap(case: &Case) -> Vec<AttemptOutcome> {
@@ -164,9 +165,10 @@ pub(super) async fn republishes_created_messages(case: &Case) {
     let claim = case.claim(queued).await;
     case.database.finish(&claim, &archive(&claim)).await.expect("the database answers");
     let last = case.database.take_outgoing(1000, HOLD).await.expect("the database answers");
-    let is_completion =
-        |event: &Event| matches!(event, Event::Completed(done) if done.job_id == queued);
-    assert!(last.iter().any(|outgoing| is_completion(&outgoing.message.event)));
+    let is_completion = |message: &EncodedMessage| {
+        (message.job_id, message.event_type.as_str()) == (queued, Completed::EVENT_TYPE)
+    };
+    assert!(last.iter().any(|outgoing| is_completion(&outgoing.message)));
 }
 
 pub(super) async fn republishes_outcomes(case: &Case) {
@@ -198,12 +200,13 @@ pub(super) async fn republishes_outcomes(case: &Case) {
 
     let again = case.database.take_outgoing(1000, HOLD).await.expect("the database answers");
     assert_eq!(
-        sorted(again.iter().map(|outgoing| outgoing.message.event.job_id()).collect()),
+        sorted(again.iter().map(|outgoing| outgoing.message.job_id).collect()),
         sorted(vec![done, failed])
     );
+    let event = |outgoing: &Outgoing| outgoing.message.decode().expect("it is readable").event;
     for outgoing in &again {
         assert!(
-            first.iter().any(|first| first.message.event == outgoing.message.event),
+            first.iter().any(|first| event(first) == event(outgoing)),
             "{outgoing:?} differs from the first message"
         );
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DurationRound, TimeDelta};
 use jobs::message::{Cancelled, Event};
-use jobs::{Clock, JobId, Message, Recipe, State, Transition, UserId};
+use jobs::{Clock, JobId, Message, State, StoredRecipe, Transition, UserId};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter,
@@ -199,7 +199,7 @@ pub(super) async fn orders_times_by_microsecond(case: &Case) {
         let message = Message::new(event, case.clock.now(), 0, 3);
         expected.push((after, message.event_id));
         let at = second + Duration::from_micros(after);
-        crate::outbox::insert(&case.database.write, message, None, at)
+        crate::outbox::insert(&case.database.write, &message, None, at)
             .await
             .expect("the message is inserted");
     }
@@ -241,5 +241,5 @@ pub(super) async fn accepts_rows_of_the_previous_release(case: &Case) {
     let job = any(id, "QUEUED").insert(&case.database.write).await.expect("the job is accepted");
     assert_eq!(job.recipe, None);
     let job = case.database.job(JobId(job.id)).await.expect("the database answers");
-    assert_eq!(job.expect("it exists").recipe, Recipe::default());
+    assert_eq!(job.expect("it exists").recipe, StoredRecipe::default());
 }

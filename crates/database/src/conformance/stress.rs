@@ -119,7 +119,7 @@ async fn relay(database: &Database, shared: &Mutex<Shared>) {
     {
         let mut shared = shared.lock();
         for outgoing in &taken {
-            let (id, kind) = (outgoing.message.event.job_id(), outgoing.message.event.name());
+            let (id, kind) = (outgoing.message.job_id, &outgoing.message.event_type);
             if kind == "job.created" {
                 shared.broker.push(id);
             } else {

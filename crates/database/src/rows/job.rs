@@ -14,7 +14,7 @@ pub struct Model {
     pub video_format: String,
     pub video_path: String,
     pub video_size_bytes: i64,
-    /// [`jobs::Recipe`] as JSON; NULL means the default.
+    /// [`jobs::StoredRecipe`] as JSON; NULL means the default.
     pub recipe: Option<String>,
     pub zip_path: Option<String>,
     pub zip_size_bytes: Option<i64>,

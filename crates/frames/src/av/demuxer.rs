@@ -1,4 +1,4 @@
-//! Demuxer: opens a container over our own reader and returns the packets of its video stream.
+//! Demuxer: opens a container over a custom reader and returns the packets of its video stream.
 
 use std::ffi::{CStr, CString};
 use std::ptr;
@@ -184,7 +184,7 @@ fn open_input(
         (*context).pb = io.as_mut_ptr();
         (*context).flags |= ffi::AVFMT_FLAG_CUSTOM_IO;
         (*context).io_open = Some(reject_open);
-        // `Demuxer::open` checks our limit and reports its own error. libav's must not be lower.
+        // `Demuxer::open` checks the engine's limit with its own error; libav's must not be lower.
         (*context).max_streams = (*context).max_streams.max(limits.max_streams.min(1 << 16) as i32);
         // Second barrier after `reject_open`: an allowlist of protocols that contains none of them.
         (*context).protocol_whitelist = ffi::av_strdup(c"none".as_ptr());

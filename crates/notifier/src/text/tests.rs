@@ -1,4 +1,4 @@
-use jobs::{JobId, Recipe, UserId};
+use jobs::{JobId, StoredRecipe, UserId};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -31,7 +31,7 @@ fn job(state: State) -> Job {
         video_format: "mp4".to_owned(),
         video_path: "videos/u/j/input.mp4".to_owned(),
         video_size_bytes: 1,
-        recipe: Recipe::default(),
+        recipe: StoredRecipe::default(),
         zip_path: Some("videos/u/j/output-1.zip".to_owned()),
         zip_size_bytes: Some(1),
         frame_count: Some(1234),

@@ -12,7 +12,8 @@ use tokio::task::spawn_blocking;
 
 use super::content::{content, get, list_all, new_key, put, user_prefix};
 use crate::blocking::{Reader, Writer};
-use crate::{Error, Storage};
+use crate::error::Error;
+use crate::interface::Storage;
 
 /// Size of several windows of the reader.
 const SIZE: usize = (13 << 20) + 5;

@@ -5,7 +5,9 @@ use jobs::{JobId, UserId};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-use crate::{Error, Key, Object, Storage};
+use crate::error::Error;
+use crate::interface::{Object, Storage};
+use crate::key::Key;
 
 /// A new key.
 pub(super) fn new_key() -> Key {

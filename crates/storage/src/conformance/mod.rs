@@ -8,7 +8,8 @@ mod blocking;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Key, Storage};
+use crate::interface::Storage;
+use crate::key::Key;
 use content::list_all;
 
 pub(crate) use content::content;

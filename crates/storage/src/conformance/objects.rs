@@ -7,7 +7,9 @@ use jobs::{JobId, UserId, VideoFormat};
 use tokio::task::JoinSet;
 
 use super::content::{assert_missing, content, get, list_all, new_key, put, user_prefix};
-use crate::{Error, Key, Object, PAGE_SIZE, Storage};
+use crate::error::Error;
+use crate::interface::{Object, PAGE_SIZE, Storage};
+use crate::key::Key;
 
 pub(super) async fn are_read_by_ranges(storage: &dyn Storage) {
     const SIZE: u64 = 1000;

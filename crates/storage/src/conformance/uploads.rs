@@ -8,7 +8,9 @@ use jobs::JobId;
 use tokio::task::JoinSet;
 
 use super::content::{assert_missing, content, get, list_all, new_key, put, user_prefix};
-use crate::{Error, Key, Object, Storage};
+use crate::error::Error;
+use crate::interface::{Object, Storage};
+use crate::key::Key;
 
 /// More bytes than an adapter buffers before it sends or writes them.
 const LARGE: usize = (12 << 20) + 1;

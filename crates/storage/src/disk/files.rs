@@ -7,7 +7,8 @@ use std::path::Path;
 
 use tokio::task;
 
-use crate::{Error, Key};
+use crate::error::Error;
+use crate::key::Key;
 
 /// Directory of unfinished uploads; no key begins like this.
 pub(super) const UNFINISHED: &str = "unfinished";
@@ -74,9 +75,9 @@ pub(super) async fn run_blocking<T: Send + 'static>(
         Ok(result) => result,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            Err(canceled) => Err(Error::Unavailable {
+            Err(cancelled) => Err(Error::Unavailable {
                 action: "do anything during the shutdown of the service".to_owned(),
-                cause: canceled.into(),
+                cause: cancelled.into(),
             }),
         },
     }

@@ -9,8 +9,9 @@ use jobs::Clock;
 use secrecy::{ExposeSecret, SecretSlice};
 use sha2::Sha256;
 
+use crate::error::Error;
+use crate::key::Key;
 use crate::percent::percent_encode;
-use crate::{Error, Key};
 
 /// Prefix of the path of every link. The object's key follows.
 pub const LINK_PREFIX: &str = "/files/";

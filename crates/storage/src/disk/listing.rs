@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use jobs::Time;
 
 use super::files::if_exists;
-use crate::{Key, Object, PAGE_SIZE};
+use crate::interface::{Object, PAGE_SIZE};
+use crate::key::Key;
 
 /// One page of objects.
 pub(super) struct Listing {

@@ -26,7 +26,9 @@ use jobs::Clock;
 use secrecy::SecretSlice;
 
 use crate::byte_range::check_bounds;
-use crate::{Error, Key, Object, Storage, Upload};
+use crate::error::Error;
+use crate::interface::{Object, Storage, Upload};
+use crate::key::Key;
 use files::{
     UNFINISHED, create_directory, if_exists, is_absence, open, read_error,
     remove_empty_directories, run_blocking, sync_directory,

@@ -10,7 +10,9 @@ use tempfile::NamedTempFile;
 use super::files::{
     UNFINISHED, create_directory, remove_empty_directories, run_blocking, sync_directory,
 };
-use crate::{Error, Key, Upload};
+use crate::error::Error;
+use crate::interface::Upload;
+use crate::key::Key;
 
 /// Bytes that are buffered before a thread writes them.
 const BUFFER_SIZE: usize = 1 << 20;

@@ -11,7 +11,8 @@ use aws_sdk_s3::types::{
 
 use super::response::ErrorResponse;
 use super::store::Store;
-use crate::{Error, Key};
+use crate::error::Error;
+use crate::key::Key;
 
 /// Name of the upload that the check starts and aborts. It is not a valid [`Key`], but has the same
 /// prefix, so that the sweep removes its remains.

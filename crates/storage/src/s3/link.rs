@@ -5,7 +5,9 @@ use std::time::Duration;
 use aws_sdk_s3::presigning::PresigningConfig;
 
 use super::store::Store;
-use crate::{Error, Key, content_disposition};
+use crate::content_disposition::content_disposition;
+use crate::error::Error;
+use crate::key::Key;
 
 impl Store {
     /// Sign a link. The clock of the store decides when it expires.

@@ -29,7 +29,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::{Error, Key, Object, Storage, Upload};
+use crate::error::Error;
+use crate::interface::{Object, Storage, Upload};
+use crate::key::Key;
 use store::Store;
 use upload::S3Upload;
 

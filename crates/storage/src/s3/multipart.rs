@@ -12,7 +12,8 @@ use tokio::task::{JoinError, JoinSet};
 use super::client;
 use super::part::Part;
 use super::store::{Store, media_type};
-use crate::{Error, Key};
+use crate::error::Error;
+use crate::key::Key;
 
 /// Maximum number of parts of one object in transit: enough to keep the connection busy while a
 /// response is outstanding, and few, because each of them is in memory.
@@ -173,13 +174,13 @@ impl Store {
     }
 }
 
-/// Convert the error of a task that the runtime canceled, or continue the panic of one.
+/// Convert the error of a task that the runtime cancelled, or continue the panic of one.
 fn task_error(stopped: JoinError) -> Error {
     match stopped.try_into_panic() {
         Ok(panic) => panic::resume_unwind(panic),
-        Err(canceled) => Error::Unavailable {
+        Err(cancelled) => Error::Unavailable {
             action: "do anything during the shutdown of the service".to_owned(),
-            cause: canceled.into(),
+            cause: cancelled.into(),
         },
     }
 }

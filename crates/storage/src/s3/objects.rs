@@ -10,7 +10,9 @@ use jobs::Time;
 use super::response::{ErrorResponse, root_cause};
 use super::store::Store;
 use crate::byte_range::{check_bounds, range_header};
-use crate::{Error, Key, Object, PAGE_SIZE};
+use crate::error::Error;
+use crate::interface::{Object, PAGE_SIZE};
+use crate::key::Key;
 
 /// Maximum number of requests for bytes whose response breaks off. The SDK only repeats requests
 /// until a response starts.

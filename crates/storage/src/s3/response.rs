@@ -5,7 +5,8 @@ use std::error::Error as StdError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use super::store::Store;
-use crate::{Error, Key};
+use crate::error::Error;
+use crate::key::Key;
 
 /// Codes of a full store: that of Ceph for a quota, and those of MinIO for a quota and for its
 /// disks.

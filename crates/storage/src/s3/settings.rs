@@ -4,7 +4,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::part_size;
-use crate::Error;
+use crate::error::Error;
 
 /// Minimum of [`S3Settings::upload_memory`] in bytes: the largest part, which only very large
 /// objects have.

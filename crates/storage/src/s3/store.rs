@@ -7,7 +7,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::client;
 use super::settings::{MIN_UPLOAD_MEMORY, S3Settings, parse_endpoint};
-use crate::{Error, Key};
+use crate::error::Error;
+use crate::key::Key;
 
 /// Client and memory budget.
 #[derive(Debug)]

@@ -16,8 +16,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::*;
-use crate::PAGE_SIZE;
 use crate::conformance::{self, content};
+use crate::interface::PAGE_SIZE;
 
 /// Timeout of anything that happens in the background.
 const TIMEOUT: Duration = Duration::from_mins(1);

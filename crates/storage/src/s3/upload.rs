@@ -10,7 +10,9 @@ use super::multipart::Multipart;
 use super::part::Part;
 use super::store::{Store, media_type};
 use super::{client, part_size};
-use crate::{Error, Key, Upload};
+use crate::error::Error;
+use crate::interface::Upload;
+use crate::key::Key;
 
 /// An upload to S3. An object of a single part is sent with one request on completion. The parts of
 /// a larger one are sent while others are filled.

@@ -1,7 +1,7 @@
 //! The cell process: drops its privileges and extracts the frames.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use frames::Stop;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use parking_lot::Mutex;
+use storage::blocking::seek_position;
 
 use super::confine::{close_inherited_descriptors, confine};
 use super::protocol::{self, CellMessage, MAX_CHUNK, RangeRequest};
@@ -99,16 +100,8 @@ impl Read for Video {
 }
 
 impl Seek for Video {
-    /// Seek as in a file: a position past the end is allowed, and reading there returns nothing.
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let position = match to {
-            SeekFrom::Start(position) => Some(position),
-            SeekFrom::End(offset) => self.size.checked_add_signed(offset),
-            SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
-        };
-        self.position = position.ok_or_else(|| {
-            io::Error::new(ErrorKind::InvalidInput, "the position is before the start")
-        })?;
+        self.position = seek_position(to, self.position, self.size)?;
         Ok(self.position)
     }
 }

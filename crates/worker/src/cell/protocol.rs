@@ -100,8 +100,8 @@ pub(super) fn send_task(to: &mut impl Write, task: &CellTask) -> io::Result<()> 
 /// Receive the task from the worker.
 pub(super) fn receive_task(from: &mut impl Read) -> io::Result<CellTask> {
     match receive(from)? {
-        (TASK, task) => Ok(serde_json::from_slice(&task)?),
-        (kind, _) => Err(unexpected(kind)),
+        Record { kind: TASK, content } => Ok(serde_json::from_slice(&content)?),
+        record => Err(unexpected(record.kind)),
     }
 }
 
@@ -122,9 +122,11 @@ pub(super) fn send_message(to: &mut impl Write, message: &CellMessage) -> io::Re
 /// this protocol.
 pub(super) fn receive_output(from: &mut impl Read) -> io::Result<CellOutput> {
     match receive(from)? {
-        (ARCHIVE, bytes) => Ok(CellOutput::Archive(bytes)),
-        (MESSAGE, message) => Ok(CellOutput::Message(serde_json::from_slice(&message)?)),
-        (kind, _) => Err(unexpected(kind)),
+        Record { kind: ARCHIVE, content } => Ok(CellOutput::Archive(content)),
+        Record { kind: MESSAGE, content } => {
+            Ok(CellOutput::Message(serde_json::from_slice(&content)?))
+        }
+        record => Err(unexpected(record.kind)),
     }
 }
 
@@ -137,11 +139,11 @@ pub(super) fn request_range(
     channel
         .write_all(&[offset.to_le_bytes().as_slice(), &(length as u32).to_le_bytes()].concat())?;
     match receive(channel)? {
-        (RANGE, bytes) if bytes.len() == length => Ok(bytes),
-        (READ_ERROR, reason) => {
-            Err(io::Error::other(String::from_utf8_lossy(&reason).into_owned()))
+        Record { kind: RANGE, content } if content.len() == length => Ok(content),
+        Record { kind: READ_ERROR, content } => {
+            Err(io::Error::other(String::from_utf8_lossy(&content).into_owned()))
         }
-        (kind, _) => Err(unexpected(kind)),
+        record => Err(unexpected(record.kind)),
     }
 }
 
@@ -166,21 +168,27 @@ pub(super) fn send_range(channel: &mut impl Write, range: Result<&[u8], String>)
     }
 }
 
+/// A record: its kind and its content.
+struct Record {
+    kind: u8,
+    content: Vec<u8>,
+}
+
 fn send(to: &mut impl Write, kind: u8, content: &[u8]) -> io::Result<()> {
     let [a, b, c, d] = (content.len() as u32).to_le_bytes();
     to.write_all(&[kind, a, b, c, d])?;
     to.write_all(content)
 }
 
-/// Receive a record: its kind and its content.
-fn receive(from: &mut impl Read) -> io::Result<(u8, Vec<u8>)> {
+/// Receive a record.
+fn receive(from: &mut impl Read) -> io::Result<Record> {
     let mut header = [0; 5];
     from.read_exact(&mut header)?;
     let [kind, length @ ..] = header;
     let max = if kind == MESSAGE { MAX_MESSAGE } else { MAX_CHUNK };
     let mut content = vec![0; checked_length(max, length)?];
     from.read_exact(&mut content)?;
-    Ok((kind, content))
+    Ok(Record { kind, content })
 }
 
 fn checked_length(max: usize, length: [u8; 4]) -> io::Result<usize> {

@@ -71,7 +71,7 @@ impl Cells {
         self.program.start()
     }
 
-    /// Run an attempt in a cell. Canceling `stop` kills the cell.
+    /// Run an attempt in a cell. Cancelling `stop` kills the cell.
     pub(crate) async fn run(
         &self,
         io: AttemptIo,
