@@ -186,7 +186,7 @@ impl<'a, W: Write> Writer<'a, W> {
             manifest_version: MANIFEST_VERSION,
             engine: engine(),
             source,
-            recipe: self.form.recipe.clone(),
+            recipe: Some(self.form.recipe.clone()),
             compression: self.form.compression,
             complete: missing.is_empty()
                 && damaged.is_empty()

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ratio::Ratio;
 use crate::recipe::{Interval, Recipe, Selection};
@@ -26,9 +27,10 @@ pub struct Manifest {
     pub engine: Engine,
     /// The video.
     pub source: Source,
-    /// Frames that were requested, and their form.
-    #[serde(deserialize_with = "recipe_of_any_version")]
-    pub recipe: Recipe,
+    /// Frames that were requested, and their form. `None` if the recipe is one of a later version,
+    /// which this version does not know.
+    #[serde(default, deserialize_with = "recipe_of_any_version")]
+    pub recipe: Option<Recipe>,
     /// Compression of PNG frames; `None` for other formats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<Compression>,
@@ -213,20 +215,22 @@ impl FrameEntry {
     }
 }
 
-/// Read a recipe as version 1 or a later version wrote it.
-fn recipe_of_any_version<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Recipe, D::Error> {
+/// Read a recipe as any version wrote it.
+fn recipe_of_any_version<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Recipe>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum AnyVersion {
         One { every: Ratio },
         Current(Recipe),
+        Later(IgnoredAny),
     }
     match AnyVersion::deserialize(from)? {
-        AnyVersion::Current(recipe) => Ok(recipe),
+        AnyVersion::Current(recipe) => Ok(Some(recipe)),
+        AnyVersion::Later(_) => Ok(None),
         AnyVersion::One { every: Ratio { num, den } } => {
             let interval: Interval =
                 format!("{num}/{den}").parse().map_err(serde::de::Error::custom)?;
-            Ok(Recipe { select: Selection::Every(interval), ..Recipe::default() })
+            Ok(Some(Recipe { select: Selection::Every(interval), ..Recipe::default() }))
         }
     }
 }
@@ -265,13 +269,15 @@ mod tests {
     #[test]
     fn reads_recipes_of_all_versions() {
         #[derive(Deserialize)]
-        struct Holder(#[serde(deserialize_with = "recipe_of_any_version")] Recipe);
+        struct Holder(#[serde(deserialize_with = "recipe_of_any_version")] Option<Recipe>);
         let read = |json: &str| serde_json::from_str::<Holder>(json).map(|holder| holder.0);
         let half = Selection::Every("1/2".parse().expect("a valid interval"));
-        let half = Recipe { select: half, ..Recipe::default() };
+        let half = Some(Recipe { select: half, ..Recipe::default() });
         assert_eq!(read(r#"{"every":{"num":5,"den":10}}"#).expect("version 1"), half);
         let current = r#"{"select":{"every":"1/2"},"image":{"format":"png"}}"#;
         assert_eq!(read(current).expect("version 2"), half);
+        let later = r#"{"select":{"scenes":0.25},"image":{"format":"jpeg"}}"#;
+        assert_eq!(read(later).expect("a later version"), None);
         assert!(read(r#"{"every":{"num":0,"den":1}}"#).is_err());
     }
 }
