@@ -30,8 +30,8 @@ pub(crate) struct SpanReport {
     pub damage: Option<Damage>,
 }
 
-/// Part of a span in which errors were found. Times are in units of the stream's time base, from the
-/// start of the video.
+/// Part of a span in which errors were found. Times are in units of the stream's time base, from
+/// the start of the video.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Damage {
     /// Timestamp of the first error.

@@ -5,8 +5,8 @@ use std::ptr;
 use ffmpeg_next as ff;
 use ffmpeg_next::ffi;
 
-/// Packet of the video stream. Times are in units of the stream's time base, as the container states
-/// them.
+/// Packet of the video stream. Times are in units of the stream's time base, as the container
+/// states them.
 #[derive(Clone)]
 pub(crate) struct Packet(ff::Packet);
 

@@ -1,5 +1,5 @@
-//! Span that is too long to be held in memory as a whole, such as a stream with one key frame, or of
-//! which nothing is planned. It is decoded while it is read.
+//! Span that is decoded while it is read: because it is too long to be held in memory as a whole,
+//! such as a stream with one key frame, or because nothing is planned.
 
 use std::collections::BTreeSet;
 
@@ -16,6 +16,8 @@ use super::wanted::Timeline;
 pub(super) const MAX_REORDER: usize = 32;
 /// Minimum number of packets in a chunk.
 pub(super) const CHUNK_PACKETS: usize = 64;
+/// Size from which packets that are all kept form a chunk, in bytes.
+const CHUNK_BYTES: usize = 4 << 20;
 
 /// End of the span, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub(super) struct LongSpan<'a, P> {
     timeline: Option<Timeline<'a>>,
     /// Packets that are not in a chunk yet.
     packets: Vec<ClassifiedPacket<P>>,
+    /// Size of the packets that were read since the latest chunk, in bytes.
+    new_bytes: usize,
     /// Last frame of the latest chunk.
     last_of_chunk: Option<LastFrame>,
     /// Number of these whose timestamps were added to `pending`.
@@ -54,6 +58,7 @@ impl<'a, P> LongSpan<'a, P> {
         Self {
             timeline: timeline.filter(|_| certain),
             packets,
+            new_bytes: 0,
             last_of_chunk: None,
             counted: 0,
             pending: Vec::new(),
@@ -63,6 +68,7 @@ impl<'a, P> LongSpan<'a, P> {
     }
 
     pub(super) fn push(&mut self, classified: ClassifiedPacket<P>) {
+        self.new_bytes += classified.info.size;
         self.packets.push(classified);
     }
 
@@ -79,12 +85,13 @@ impl<'a, P> LongSpan<'a, P> {
 
     /// Next chunk, if enough packets were read.
     pub(super) fn next_chunk(&mut self) -> Option<Chunk<P>> {
-        let enough = self.packets.len() >= CHUNK_PACKETS + 2 * MAX_REORDER;
+        let enough = self.packets.len() >= CHUNK_PACKETS + 2 * MAX_REORDER
+            || self.timeline.is_none() && self.new_bytes >= CHUNK_BYTES;
         enough.then(|| self.chunk(End::Open))
     }
 
-    /// All remaining packets. `until` is the timestamp of the first frame after the span, or the end
-    /// of the video, if known.
+    /// All remaining packets. `until` is the timestamp of the first frame after the span, or the
+    /// end of the video, if known.
     pub(super) fn last_chunk(mut self, until: Option<i64>) -> Chunk<P> {
         let chunk = self.chunk(until.map_or(End::Unknown, End::At));
         Chunk { until, ..chunk }
@@ -92,6 +99,7 @@ impl<'a, P> LongSpan<'a, P> {
 
     /// The packets about which all is certain; all packets at the end of the span.
     fn chunk(&mut self, end: End) -> Chunk<P> {
+        self.new_bytes = 0;
         self.last_of_chunk = LastFrame::of(&self.packets);
         if end == End::Unknown || self.timeline.is_some() && !self.add_times() {
             self.timeline = None;
@@ -136,8 +144,8 @@ impl<'a, P> LongSpan<'a, P> {
         is_wanted || !info.role.disposable
     }
 
-    /// Add the timestamps of further frames. Return `false` if they are unknown, contradict what was
-    /// decided, or are not unique.
+    /// Add the timestamps of further frames. Return `false` if they are unknown, contradict what
+    /// was decided, or are not unique.
     fn add_times(&mut self) -> bool {
         let Some(times) = ascending_times(&self.packets[self.counted..]) else { return false };
         self.pending.extend(times);

@@ -145,8 +145,8 @@ impl<'a, P: Clone> Planner<'a, P> {
         }
     }
 
-    /// Plan a span that is held as a whole. `until` is the timestamp of the first frame after it, or
-    /// the end of the video, if known.
+    /// Plan a span that is held as a whole. `until` is the timestamp of the first frame after it,
+    /// or the end of the video, if known.
     fn plan_whole(&mut self, span: Vec<ClassifiedPacket<P>>, until: Option<i64>) {
         let times = ascending_times(&span);
         let from = first(times.as_deref());
