@@ -122,6 +122,14 @@ fn splits_a_long_span_into_chunks_without_losing_wanted_frames() {
 }
 
 #[test]
+fn without_instants_large_packets_are_decoded_before_the_next_is_read() {
+    let large = |time| PacketInfo { size: 8 << 20, ..packet(time, Entry::Clean, false) };
+    let packets: Vec<_> = (0..5).map(large).collect();
+    let plans = plan_for(None, &packets);
+    assert!(plans.into_iter().all(|plan| plan.into_chunk().packets.len() <= 1));
+}
+
+#[test]
 fn selects_the_first_frame_of_a_video_without_instants() {
     let plans = plan(&[packet(0, Entry::Clean, false), packet(1, Entry::Clean, false)]);
     let [Plan::Whole { chunk, .. }] = plans.as_slice() else { panic!("one plan, not {plans:?}") };
