@@ -2,6 +2,7 @@
 //!
 //! An archive is untrusted: it comes from a decoder, which a hostile video may have compromised.
 
+use std::fmt::Display;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::sync::Arc;
@@ -26,6 +27,16 @@ use crate::problem::Problem;
 const CACHE_BYTES: u64 = 64 << 20;
 /// Maximum size of a manifest, in bytes: twice that of a video of 24 hours, the longest accepted.
 const MAX_MANIFEST_BYTES: u64 = 64 << 20;
+/// Memory for all archives that are read at a time, in bytes: enough for the largest manifest, as
+/// JSON and parsed, and for the thumbnail of the largest frame.
+const MEMORY_BYTES: u64 = 160 << 20;
+/// Memory of the reader of an archive, in bytes ([`Reader`]).
+const READER_BYTES: u64 = 12 << 20;
+/// Unit in which memory is reserved, in bytes.
+const MEMORY_UNIT: u64 = 1 << 20;
+
+// A larger manifest could never be read.
+const _: () = assert!(2 * MAX_MANIFEST_BYTES + READER_BYTES <= MEMORY_BYTES);
 /// Maximum number of warnings, and of libraries. An empty string takes 3 bytes in JSON and 24 in
 /// memory, so their number is limited separately; all other entries are larger in JSON.
 const MAX_TEXTS: usize = 1000;
@@ -39,12 +50,20 @@ pub struct ArchiveContents {
 }
 
 impl ArchiveContents {
-    /// Frame with this number, and its bytes in the archive.
-    pub fn frame(&self, number: u64) -> Option<(&FrameEntry, Range<u64>)> {
+    /// Frame with this number.
+    pub fn frame(&self, number: u64) -> Option<StoredFrame<'_>> {
         let frames = &self.manifest.frames;
         let index = frames.binary_search_by_key(&number, |frame| frame.number).ok()?;
-        Some((&frames[index], frames[index].range()?))
+        Some(StoredFrame { entry: &frames[index], range: frames[index].range()? })
     }
+}
+
+/// Frame in an archive.
+pub struct StoredFrame<'a> {
+    /// Its entry in the manifest.
+    pub entry: &'a FrameEntry,
+    /// Its bytes in the archive.
+    pub range: Range<u64>,
 }
 
 #[derive(Clone)]
@@ -61,6 +80,8 @@ impl Weighter<Key, Arc<ArchiveContents>> for JsonBytes {
 pub struct ArchiveReader {
     storage: Arc<dyn Storage>,
     manifests: Cache<Key, Arc<ArchiveContents>, JsonBytes>,
+    /// Bounds the memory for archives that are read at a time, in units.
+    memory: Arc<Semaphore>,
     /// Bounds the number of archives that are read at a time.
     cores: Arc<Semaphore>,
 }
@@ -83,48 +104,67 @@ impl ArchiveReader {
             DefaultLifecycle::default(),
         );
         let cores = available_parallelism().map_or(1, Into::into);
-        Self { storage, manifests, cores: Arc::new(Semaphore::new(cores)) }
+        Self {
+            storage,
+            manifests,
+            memory: Arc::new(Semaphore::new((MEMORY_BYTES / MEMORY_UNIT) as usize)),
+            cores: Arc::new(Semaphore::new(cores)),
+        }
     }
 
     /// Manifest of an archive, from the cache or the store.
     pub async fn contents(&self, archive: &Object) -> Result<Arc<ArchiveContents>, Problem> {
-        let read =
-            self.read(archive, |mut reader, size| read_contents(&mut reader, size).map(Arc::new));
+        let read = async {
+            let tail = archive.size.saturating_sub(TAIL_BYTES)..archive.size;
+            let tail = self.storage.read(&archive.key, tail).await.map_err(read_problem)?;
+            let range = checked_manifest_range(&tail, archive.size)
+                .map_err(|error| invalid_archive(&archive.key, &error))?;
+            // The JSON, and at most as much for the manifest.
+            let bytes = 2 * (range.end - range.start);
+            self.read(archive, bytes, |mut reader| read_contents(&mut reader, range).map(Arc::new))
+                .await
+        };
         self.manifests.get_or_insert_async(&archive.key, read).await
     }
 
-    /// Run `work` with a reader and the size of an archive, on a separate thread, as soon as a
-    /// core is free.
+    /// Run `work` with a reader of an archive, on a separate thread, as soon as the memory that it
+    /// needs and a core are free. `bytes` is its memory without that of the reader.
     pub async fn read<T: Send + 'static>(
         &self,
         archive: &Object,
-        work: impl FnOnce(Reader, u64) -> io::Result<T> + Send + 'static,
+        bytes: u64,
+        work: impl FnOnce(Reader) -> io::Result<T> + Send + 'static,
     ) -> Result<T, Problem> {
+        let bytes = bytes.saturating_add(READER_BYTES);
+        if bytes > MEMORY_BYTES {
+            let error = format!("{bytes} bytes of memory would be needed");
+            return Err(invalid_archive(&archive.key, &error));
+        }
+        let memory = Arc::clone(&self.memory)
+            .acquire_many_owned(bytes.div_ceil(MEMORY_UNIT) as u32)
+            .await
+            .map_err(|error| Problem::internal(&error))?;
         let core = Arc::clone(&self.cores)
             .acquire_owned()
             .await
             .map_err(|error| Problem::internal(&error))?;
         let reader = Reader::new(Arc::clone(&self.storage), archive, Handle::current());
-        let size = archive.size;
         let done = tokio::task::spawn_blocking(move || {
-            // The work continues after its request was cancelled, and uses its core until it ends.
-            let _core = core;
-            work(reader, size)
+            // The work continues after its request was cancelled, and uses its memory and its core
+            // until it ends.
+            let _reserved = (memory, core);
+            work(reader)
         });
         let result = done.await.map_err(|error| Problem::internal(&error))?;
         result.map_err(|error| match error.downcast::<storage::Error>() {
-            Ok(storage::Error::NotFound { .. }) => expired(),
-            Ok(error) => error.into(),
-            Err(error) => Problem::internal(&format!("{} cannot be read: {error}", archive.key)),
+            Ok(error) => read_problem(error),
+            Err(error) => invalid_archive(&archive.key, &error),
         })
     }
 
     /// Size and age of an archive.
     pub async fn head(&self, key: &Key) -> Result<Object, Problem> {
-        self.storage.head(key).await.map_err(|error| match error {
-            storage::Error::NotFound { .. } => expired(),
-            error => error.into(),
-        })
+        self.storage.head(key).await.map_err(read_problem)
     }
 }
 
@@ -146,19 +186,38 @@ fn expired() -> Problem {
     Problem::new(StatusCode::GONE, "ARCHIVE_EXPIRED", detail)
 }
 
-/// Read the manifest of an archive of `size` bytes.
-fn read_contents(archive: &mut (impl Read + Seek), size: u64) -> io::Result<ArchiveContents> {
-    let invalid = |reason| io::Error::new(io::ErrorKind::InvalidData, reason);
-    let start = size.saturating_sub(TAIL_BYTES);
-    archive.seek(SeekFrom::Start(start))?;
-    let mut tail = Vec::new();
-    archive.by_ref().take(size - start).read_to_end(&mut tail)?;
+/// Problem of a store that cannot read an archive.
+fn read_problem(error: storage::Error) -> Problem {
+    match error {
+        storage::Error::NotFound { .. } => expired(),
+        error => error.into(),
+    }
+}
+
+fn invalid_archive(key: &Key, error: &dyn Display) -> Problem {
+    Problem::internal(&format!("{key} cannot be read: {error}"))
+}
+
+fn invalid(reason: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason)
+}
+
+/// Bytes of the manifest in an archive of `size` bytes, which end with `tail`.
+fn checked_manifest_range(tail: &[u8], size: u64) -> io::Result<Range<u64>> {
     let range =
-        manifest_range(&tail, size).ok_or_else(|| invalid("its last entry is not a manifest"))?;
-    let json_bytes = range.end - range.start;
-    if json_bytes > MAX_MANIFEST_BYTES {
+        manifest_range(tail, size).ok_or_else(|| invalid("its last entry is not a manifest"))?;
+    if range.end - range.start > MAX_MANIFEST_BYTES {
         return Err(invalid("its manifest is too large"));
     }
+    Ok(range)
+}
+
+/// Read the manifest at these bytes of an archive.
+fn read_contents(
+    archive: &mut (impl Read + Seek),
+    range: Range<u64>,
+) -> io::Result<ArchiveContents> {
+    let json_bytes = range.end - range.start;
     archive.seek(SeekFrom::Start(range.start))?;
     let mut json = Vec::with_capacity(json_bytes as usize);
     archive.take(json_bytes).read_to_end(&mut json)?;
@@ -235,7 +294,10 @@ const TAIL_BYTES: u64 = 256;
 
 /// Bytes of the manifest in an archive of `size` bytes, from the archive's last bytes. The manifest
 /// is the last entry: its data ends where the central directory starts, and its directory record
-/// ends where the directory ends. The directory itself may be long and is not read.
+/// ends where the directory ends.
+///
+/// The crate `zip` would read the whole directory instead, which has up to 9 MB for the 86,400
+/// frames of a day, and hold several times that in memory, for each archive.
 fn manifest_range(tail: &[u8], size: u64) -> Option<Range<u64>> {
     // End of central directory record without a comment (APPNOTE.TXT 6.3.10, 4.3.16).
     let end = tail.len().checked_sub(22)?;

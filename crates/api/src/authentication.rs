@@ -15,6 +15,7 @@ use crate::client::ClientAddress;
 use crate::input::Input;
 use crate::operation_error::{OperationError, problem_responses};
 use crate::problem::Problem;
+use crate::problem_examples::FieldExample;
 use crate::service::Service;
 use crate::sessions::{self, Session};
 use crate::tags::Tag;
@@ -64,8 +65,10 @@ enum LogOutResponse {
     LoggedOut,
 }
 
-const MISSING_TOKEN: (&str, &str, &str) =
-    ("refresh_token", "FIELD_MISSING", "The field `refresh_token` is missing.");
+const MISSING_PASSWORD: FieldExample =
+    FieldExample::new("password", "FIELD_MISSING", "The field `password` is missing.");
+const MISSING_TOKEN: FieldExample =
+    FieldExample::new("refresh_token", "FIELD_MISSING", "The field `refresh_token` is missing.");
 
 problem_responses! {
     LogInProblems {
@@ -75,7 +78,7 @@ problem_responses! {
         413: "The body is too large.", BODY_TOO_LARGE;
         415: "The content type is not JSON.", UNSUPPORTED_MEDIA_TYPE;
         422: "A field is missing or has the wrong type.", INVALID_FIELDS INVALID_BODY,
-            ("password", "FIELD_MISSING", "The field `password` is missing.");
+            MISSING_PASSWORD;
         429: "Too many attempts at this account or from this network address.", TOO_MANY_ATTEMPTS;
         500: "Internal error.", INTERNAL_ERROR;
         503: "The database is unavailable.", UNAVAILABLE;

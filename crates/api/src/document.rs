@@ -17,8 +17,16 @@ use crate::job_view::JobView;
 use crate::uploads::Uploads;
 use crate::videos::Videos;
 
-/// All operations, in the order of the document.
-pub type Operations = (
+/// Declare the type and the value of a tuple of unit structs.
+macro_rules! operations {
+    ($($operations:ident),+) => {
+        /// All operations, in the order of the document.
+        pub type Operations = ($($operations),+);
+
+        const OPERATIONS: Operations = ($($operations),+);
+    };
+}
+operations!(
     Accounts,
     Authentication,
     Uploads,
@@ -27,7 +35,7 @@ pub type Operations = (
     Frames,
     Downloads,
     Files,
-    HealthOperations,
+    HealthOperations
 );
 
 const DESCRIPTION: &str = "\
@@ -64,18 +72,7 @@ const BINARY_EXAMPLES: [(&str, &str); 3] = [
 
 /// Service with all operations.
 pub fn operations() -> OpenApiService<Operations, ()> {
-    let all = (
-        Accounts,
-        Authentication,
-        Uploads,
-        Videos,
-        JobEvents,
-        Frames,
-        Downloads,
-        Files,
-        HealthOperations,
-    );
-    OpenApiService::new(all, "FIAP X", env!("CARGO_PKG_VERSION"))
+    OpenApiService::new(OPERATIONS, "FIAP X", env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)
         .contact(ContactObject::new().name("FIAP X"))
         .license(LicenseObject::new("MIT").url("https://opensource.org/license/mit"))

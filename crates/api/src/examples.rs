@@ -11,7 +11,7 @@ pub const FILENAME: &str = "beach.mp4";
 /// Size of the example video, in bytes.
 pub const VIDEO_BYTES: u64 = 18_345_210;
 /// Size of the example archive, in bytes.
-pub const ARCHIVE_BYTES: u64 = 9_462_778;
+pub const ARCHIVE_BYTES: u64 = 92_627_780;
 /// Number of frames in the example archive.
 pub const FRAME_COUNT: u64 = 60;
 /// SHA-256 of the example frame.

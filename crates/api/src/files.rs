@@ -21,6 +21,7 @@ use crate::tags::Tag;
 /// Size of a chunk in bytes, which bounds the memory of a slow download.
 const CHUNK_BYTES: u64 = 256 << 10;
 
+// Each response type declares its headers as literals: the derive accepts no shared declaration.
 #[derive(ApiResponse)]
 #[expect(clippy::duplicated_attributes, reason = "headers have the same type")]
 #[oai(

@@ -126,11 +126,11 @@ impl Example for FrameView {
     fn example() -> Self {
         Self {
             number: 1,
-            name: "frame_000001_00-00-00.466.png".to_owned(),
+            name: "frame_00001_00h00m00.467s.png".to_owned(),
             timestamp_s: 0.466_667,
             width: 1920,
             height: 1080,
-            length: 154_321,
+            length: 1_543_210,
             sha256: examples::SHA256.to_owned(),
             decode_errors: false,
         }

@@ -1,19 +1,20 @@
 //! Frames of an archive, without a download of the archive.
 
 use std::io::{BufReader, Seek, SeekFrom};
+use std::path::Path;
 use std::sync::Arc;
 
 use jobs::manifest::FrameEntry;
 use poem::Body;
 use poem::http::{HeaderMap, StatusCode, header};
 use poem::web::Data;
-use poem_openapi::param::{Path, Query};
+use poem_openapi::param::{self, Query};
 use poem_openapi::payload::{Binary, Json, Response};
 use poem_openapi::{ApiResponse, OpenApi, ResponseContent};
 use storage::{Object, content_disposition};
 use uuid::Uuid;
 
-use crate::archives::{self, ArchiveContents};
+use crate::archives::{self, ArchiveContents, StoredFrame};
 use crate::frame_view::FrameListView;
 use crate::object_response;
 use crate::operation_error::{OperationError, problem_responses};
@@ -22,7 +23,7 @@ use crate::problem::Problem;
 use crate::service::Service;
 use crate::sessions::LoggedIn;
 use crate::tags::Tag;
-use crate::thumbnails::thumbnail;
+use crate::thumbnails;
 
 /// Size of a chunk in bytes: most frames fit into one.
 const CHUNK_BYTES: u64 = 4 << 20;
@@ -43,14 +44,26 @@ enum ListResponse {
 
 #[derive(ResponseContent)]
 enum FrameContent {
-    /// The file from the archive.
+    /// A frame.
     #[oai(content_type = "image/png")]
-    Frame(Binary<Body>),
-    /// The thumbnail.
+    Png(Binary<Body>),
+    /// A thumbnail, or a frame.
     #[oai(content_type = "image/jpeg")]
-    Thumbnail(Binary<Body>),
+    Jpeg(Binary<Body>),
 }
 
+impl FrameContent {
+    /// Body with the media type of a file name's suffix; `None` if it is not one of a frame.
+    fn new(name: &str, body: Body) -> Option<Self> {
+        match Path::new(name).extension()?.to_str()? {
+            "png" => Some(Self::Png(Binary(body))),
+            "jpg" => Some(Self::Jpeg(Binary(body))),
+            _ => None,
+        }
+    }
+}
+
+// Each response type declares its headers as literals: the derive accepts no shared declaration.
 #[derive(ApiResponse)]
 #[expect(clippy::duplicated_attributes, reason = "headers have the same type")]
 #[oai(
@@ -124,7 +137,7 @@ impl Frames {
         service: Data<&Arc<Service>>,
         user: LoggedIn,
         /// Id of the job.
-        id: Path<Uuid>,
+        id: param::Path<Uuid>,
         /// Maximum number of frames on a page.
         #[oai(default = "default_limit", validator(minimum(value = "1"), maximum(value = "1000")))]
         limit: Query<u64>,
@@ -154,20 +167,21 @@ impl Frames {
         headers: &HeaderMap,
         user: LoggedIn,
         /// Id of the job.
-        id: Path<Uuid>,
+        id: param::Path<Uuid>,
         /// Number of the frame.
         #[oai(validator(minimum(value = "1"), maximum(value = "4294967295")))]
-        number: Path<u64>,
+        number: param::Path<u64>,
         /// Maximum width of a thumbnail in pixels, a multiple of 16. A frame that is narrower
         /// keeps its width.
         #[oai(validator(minimum(value = "16"), maximum(value = "640"), multiple_of = "16"))]
         width: Query<Option<u32>>,
     ) -> Result<Response<FrameResponse>, OperationError<FrameProblems>> {
         let archive = open(&service, user, id.0).await?;
-        let (frame, range) = archive.contents.frame(number.0).ok_or_else(|| {
-            let detail = "The archive has no frame with this number.";
-            Problem::new(StatusCode::NOT_FOUND, "FRAME_NOT_FOUND", detail)
-        })?;
+        let StoredFrame { entry: frame, range } =
+            archive.contents.frame(number.0).ok_or_else(|| {
+                let detail = "The archive has no frame with this number.";
+                Problem::new(StatusCode::NOT_FOUND, "FRAME_NOT_FOUND", detail)
+            })?;
         let etag = match width.0 {
             Some(width) => format!("\"{}-{width}\"", frame.sha256),
             None => format!("\"{}\"", frame.sha256),
@@ -181,15 +195,18 @@ impl Frames {
         if object_response::is_not_modified(headers, &etag) {
             return Ok(with_validators(FrameResponse::NotModified));
         }
-        let (content, length, name) = if let Some(width) = width.0 {
+        let (name, body, length) = if let Some(width) = width.0 {
             let jpeg = make_thumbnail(&service, &archive.object, frame, width).await?;
-            let (length, name) = (jpeg.len() as u64, frame.name.replace(".png", ".jpg"));
-            (FrameContent::Thumbnail(Binary(jpeg.into())), length, name)
+            let length = jpeg.len() as u64;
+            (Path::new(&frame.name).with_extension("jpg"), jpeg.into(), length)
         } else {
             let storage = &service.parts.storage;
             let body = object_response::body(storage, &archive.object, range, CHUNK_BYTES);
-            (FrameContent::Frame(Binary(body)), frame.length, frame.name.clone())
+            (Path::new(&frame.name).to_owned(), body, frame.length)
         };
+        let name = name.to_string_lossy();
+        let content = FrameContent::new(&name, body)
+            .ok_or_else(|| Problem::internal(&format!("`{name}` is not the name of a frame")))?;
         let disposition = content_disposition(&name);
         Ok(with_validators(FrameResponse::Frame(content, disposition, length)))
     }
@@ -221,11 +238,10 @@ async fn make_thumbnail(
     frame: &FrameEntry,
     width: u32,
 ) -> Result<Vec<u8>, Problem> {
-    let memory = service.thumbnail_memory.reserve(frame.width, frame.height).await?;
-    let offset = frame.offset;
-    let work = move |mut reader: storage::blocking::Reader, _size| {
-        reader.seek(SeekFrom::Start(offset))?;
-        thumbnail(BufReader::new(reader), width, &memory)
+    let (memory, frame) = (thumbnails::memory(frame, width), frame.clone());
+    let work = move |mut reader: storage::blocking::Reader| {
+        reader.seek(SeekFrom::Start(frame.offset))?;
+        thumbnails::thumbnail(BufReader::new(reader), &frame, width)
     };
-    service.archives.read(archive, work).await
+    service.archives.read(archive, memory, work).await
 }

@@ -8,7 +8,7 @@ use poem_openapi::{Enum, Object};
 use uuid::Uuid;
 
 use crate::examples;
-use crate::recipe_view::StoredRecipeView;
+use crate::recipe_view::RecipeView;
 
 /// State of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
@@ -83,7 +83,7 @@ pub struct JobView {
     /// Progress of the current attempt.
     pub progress: Progress,
     /// Frames that were requested, and their form.
-    pub recipe: StoredRecipeView,
+    pub recipe: RecipeView,
     /// Size of the video, in bytes.
     pub video_size_bytes: u64,
     /// File name extension of the video.
@@ -180,7 +180,7 @@ impl Example for JobView {
             filename: examples::FILENAME.to_owned(),
             status: Status::Done,
             progress: Progress::example(),
-            recipe: StoredRecipeView::example(),
+            recipe: RecipeView::example(),
             video_size_bytes: examples::VIDEO_BYTES,
             video_format: "mp4".to_owned(),
             frame_count: Some(examples::FRAME_COUNT),
@@ -195,7 +195,7 @@ impl Example for JobView {
             created_at: examples::time(0),
             started_at: Some(examples::time(1)),
             completed_at: Some(examples::time(3)),
-            expires_at: examples::time(7 * 24 * 60 * 60),
+            expires_at: examples::time(3 + 7 * 24 * 60 * 60),
             download_available: true,
         }
     }

@@ -54,7 +54,7 @@ pub async fn process<E: Endpoint>(
     let started = Instant::now();
     drain::drain_on_drop(&mut request);
     let result = endpoint.call(request).instrument(span.clone()).await;
-    let (mut response, route) = response_and_route(result, &span);
+    let RoutedResponse { mut response, route } = routed_response(result, &span);
     record(&span, &method, &path, &route, response.status(), started);
 
     let headers = response.headers_mut();
@@ -97,8 +97,14 @@ fn span(
     span
 }
 
-/// Response of an endpoint, and the pattern of its path, or `none`.
-fn response_and_route<R: IntoResponse>(result: Result<R>, span: &Span) -> (Response, String) {
+/// Response of an endpoint.
+struct RoutedResponse {
+    response: Response,
+    /// Pattern of the endpoint's path, or `none`.
+    route: String,
+}
+
+fn routed_response<R: IntoResponse>(result: Result<R>, span: &Span) -> RoutedResponse {
     let (response, pattern) = match result {
         Ok(response) => {
             let response = response.into_response();
@@ -112,7 +118,7 @@ fn response_and_route<R: IntoResponse>(result: Result<R>, span: &Span) -> (Respo
     };
     let route = pattern.map(|PathPattern(pattern)| pattern.to_string());
     let route = route.filter(|pattern| !pattern.is_empty()).unwrap_or_else(|| "none".to_owned());
-    (response, route)
+    RoutedResponse { response, route }
 }
 
 /// Record a response in the span, the metrics and the log.

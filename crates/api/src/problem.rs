@@ -261,7 +261,11 @@ pub fn from_framework(error: poem::Error) -> Response {
         return error.into_response();
     }
     let status = error.status();
-    let detail = error.to_string();
+    let detail = match error.downcast_ref::<ParsePathError>() {
+        // The framework gives parameters in the path other names than the document.
+        Some(error) => format!("A parameter in the path is invalid: {}", error.reason),
+        None => error.to_string(),
+    };
     let code = if error.is::<ParseParamError>() || error.is::<ParsePathError>() {
         "INVALID_PARAMETER"
     } else if error.is::<ParseRequestPayloadError>() {

@@ -4,16 +4,28 @@ use poem::http::StatusCode;
 
 use crate::problem::{FieldError, ProblemDocument};
 
-/// Name of a field, code and message of its error.
-pub type FieldExample = (&'static str, &'static str, &'static str);
+/// Example of an error of a field.
+#[derive(Clone, Copy)]
+pub struct FieldExample {
+    field: &'static str,
+    code: &'static str,
+    message: &'static str,
+}
+
+impl FieldExample {
+    /// Create an example of the error `code` of `field`.
+    pub const fn new(field: &'static str, code: &'static str, message: &'static str) -> Self {
+        Self { field, code, message }
+    }
+}
 
 /// Status, code and an example of the detail of each documented problem.
 const EXAMPLES: &[(u16, &str, &str)] = &[
     (
         400,
         "INVALID_PARAMETER",
-        "failed to parse path `id`: failed to parse \"string(uuid)\": invalid character: found \
-         `x` at 1",
+        "A parameter in the path is invalid: failed to parse \"string_uuid\": invalid character: \
+         found `x` at 0",
     ),
     (400, "INVALID_JSON", "The body is not JSON: expected value at line 1 column 1."),
     (400, "INVALID_BODY", "The body could not be read: the connection was closed."),
@@ -76,7 +88,7 @@ const EXAMPLES: &[(u16, &str, &str)] = &[
     (
         422,
         "INVALID_BODY",
-        "The body does not match the schema: Expected input type \"object\", found [].",
+        "The body does not match the schema: Expected input type \"Credentials\", found [].",
     ),
     (422, "INVALID_FIELDS", "The password must contain a digit."),
     (429, "TOO_MANY_ATTEMPTS", "Too many attempts. Try again in a minute."),
@@ -98,9 +110,9 @@ pub fn example(status: u16, code: &str, field: Option<FieldExample>) -> Option<P
     let (.., detail) = EXAMPLES.iter().find(|example| (example.0, example.1) == (status, code))?;
     let status = StatusCode::from_u16(status).ok()?;
     let mut document = ProblemDocument::new(status, code, (*detail).to_owned());
-    if let Some((field, field_code, message)) = field.filter(|_| code == "INVALID_FIELDS") {
-        message.clone_into(&mut document.detail);
-        document.errors = vec![FieldError::new(field, field_code, message)];
+    if let Some(example) = field.filter(|_| code == "INVALID_FIELDS") {
+        example.message.clone_into(&mut document.detail);
+        document.errors = vec![FieldError::new(example.field, example.code, example.message)];
     }
     Some(document)
 }

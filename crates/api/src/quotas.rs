@@ -2,16 +2,13 @@
 
 use std::time::Duration;
 
-use jobs::UserId;
+use jobs::{MEGABYTE, UserId};
 use poem::http::StatusCode;
 
 use crate::problem::Problem;
 use crate::rate_limit::RateLimitStatus;
 use crate::service::Service;
 use crate::upload_slots::UploadSlot;
-
-/// Bytes per megabyte.
-pub const MEGABYTE: u64 = 1_000_000;
 
 /// Start an upload of a user if the quotas allow it. `bytes` is its size, if the client states it.
 /// Other uploads in progress are not counted yet, so simultaneous uploads may exceed the stored

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use database::accept::Video;
 use jobs::video::{Container, safe_filename};
-use jobs::{JobId, Recipe, UserId, VideoFormat};
+use jobs::{JobId, MEGABYTE, Recipe, UserId, VideoFormat};
 use multer::{Field, Multipart};
 use poem::http::StatusCode;
 use poem::{Body, Request, RequestBody};
@@ -19,7 +19,6 @@ use tokio::runtime::Handle;
 use tracing::{Instrument, Span, field, info_span, warn};
 
 use crate::problem::Problem;
-use crate::quotas::MEGABYTE;
 use crate::service::Service;
 
 /// Maximum number of videos in one upload.

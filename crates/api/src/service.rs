@@ -15,7 +15,6 @@ use crate::job_watch::JobWatcher;
 use crate::passwords::PasswordHashes;
 use crate::rate_limit::RateLimiter;
 use crate::settings::Settings;
-use crate::thumbnails::ThumbnailMemory;
 use crate::tokens::AccessTokens;
 use crate::upload_slots::UploadSlots;
 
@@ -59,7 +58,6 @@ pub struct Service {
     pub(crate) job_watcher: JobWatcher,
     pub(crate) upload_slots: Arc<UploadSlots>,
     pub(crate) archives: ArchiveReader,
-    pub(crate) thumbnail_memory: ThumbnailMemory,
 }
 
 impl Service {
@@ -72,7 +70,6 @@ impl Service {
             job_watcher: JobWatcher::new(parts.database.clone()),
             upload_slots: Arc::default(),
             archives: ArchiveReader::new(Arc::clone(&parts.storage)),
-            thumbnail_memory: ThumbnailMemory::default(),
             parts,
             settings,
         })

@@ -1,80 +1,153 @@
 //! Thumbnails: frames scaled down to JPEGs.
 
-use std::io::{self, BufRead, Seek};
-use std::sync::Arc;
+use std::io::{self, BufRead, Cursor, Read, Seek};
 
 use image::codecs::jpeg::JpegEncoder;
-use image::{DynamicImage, GrayImage, ImageFormat, ImageReader, Limits, RgbImage};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-use crate::problem::Problem;
+use image::{
+    DynamicImage, GrayAlphaImage, GrayImage, ImageFormat, ImageReader, Limits, RgbImage, RgbaImage,
+};
+use jobs::manifest::FrameEntry;
+use png::{ColorType, Transformations};
 
 /// JPEG quality, of 100. At these sizes a higher one makes no visible difference.
 const QUALITY: u8 = 80;
-/// Memory per pixel of a decoded frame, in bytes: four channels of 16 bits.
-const BYTES_PER_PIXEL: u64 = 8;
-/// Memory of a decoder in addition to the frame, in bytes.
-const DECODER_BYTES: u64 = 16 << 20;
-/// Memory for all frames that are decoded at a time, in bytes: enough for one frame of 40
-/// megapixels, the largest that is extracted.
-const TOTAL_BYTES: u64 = 40_000_000 * BYTES_PER_PIXEL + DECODER_BYTES;
-/// Unit in which memory is reserved, in bytes.
-const UNIT: u64 = 1 << 20;
+/// Memory of a PNG decoder without its rows, in bytes.
+const DECODER_BYTES: usize = 4 << 20;
+/// Memory per pixel of a row, in bytes: the decoder holds several rows of up to 8 bytes per pixel,
+/// and rows that are scaled down to the width of the thumbnail wait for each other.
+const ROW_PIXEL_BYTES: u64 = 64;
+/// Memory per pixel of a decoded JPEG, in bytes.
+const JPEG_PIXEL_BYTES: u64 = 3;
+/// Memory per pixel of a thumbnail, in bytes: with transparency and without.
+const THUMBNAIL_PIXEL_BYTES: u64 = 4 + 3;
 
-/// Memory for decoding frames, shared by all thumbnails that are made at a time.
-pub struct ThumbnailMemory(Arc<Semaphore>);
+const OTHER_SIZE: &str = "the frame has another size than in the manifest";
 
-/// Memory for decoding one frame, until it is dropped.
-pub struct ReservedMemory {
-    bytes: u64,
-    _permit: OwnedSemaphorePermit,
+/// Maximum memory for making a thumbnail of this width, in bytes, without that of the reader.
+pub fn memory(frame: &FrameEntry, max_width: u32) -> u64 {
+    let (width, height) = thumbnail_size(frame.width, frame.height, max_width);
+    let thumbnail = u64::from(width).saturating_mul(height.into());
+    let decoder = if has_format(frame, ImageFormat::Png) {
+        DECODER_BYTES as u64 + u64::from(frame.width) * ROW_PIXEL_BYTES
+    } else {
+        jpeg_bytes(frame).saturating_add(frame.length)
+    };
+    thumbnail.saturating_mul(THUMBNAIL_PIXEL_BYTES).saturating_add(decoder)
 }
 
-impl Default for ThumbnailMemory {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(TOTAL_BYTES.div_ceil(UNIT) as usize)))
-    }
-}
-
-impl ThumbnailMemory {
-    /// Reserve the memory for a frame of this size, as soon as it is available. A frame that is
-    /// too large reserves all of it, and fails to decode.
-    pub async fn reserve(&self, width: u32, height: u32) -> Result<ReservedMemory, Problem> {
-        let frame = u64::from(width).saturating_mul(height.into()).saturating_mul(BYTES_PER_PIXEL);
-        let bytes = frame.saturating_add(DECODER_BYTES).min(TOTAL_BYTES);
-        let units = bytes.div_ceil(UNIT) as u32;
-        let permit = Arc::clone(&self.0)
-            .acquire_many_owned(units)
-            .await
-            .map_err(|error| Problem::internal(&error))?;
-        Ok(ReservedMemory { bytes, _permit: permit })
-    }
-}
-
-/// Scale a PNG down to a JPEG of this width. A PNG that is narrower keeps its width. Transparent
-/// pixels are shown on white.
+/// Scale a frame, a PNG or a JPEG, down to a JPEG of this width. A frame that is narrower keeps its
+/// width. Transparent pixels are shown on white.
+///
+/// A PNG is decoded row by row. A JPEG is decoded whole.
 ///
 /// # Errors
-/// The input is not a PNG, or decoding it needs more memory than was reserved.
+/// The file is not a frame as the manifest describes it.
 pub fn thumbnail(
-    png: impl BufRead + Seek,
-    width: u32,
-    memory: &ReservedMemory,
+    mut file: impl BufRead + Seek,
+    frame: &FrameEntry,
+    max_width: u32,
 ) -> io::Result<Vec<u8>> {
-    let mut reader = ImageReader::with_format(png, ImageFormat::Png);
-    let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(memory.bytes);
-    reader.limits(limits);
-    let frame = reader.decode().map_err(invalid_data)?;
-    let width = width.min(frame.width());
-    let height = (u64::from(frame.height()) * u64::from(width) / u64::from(frame.width()))
-        .clamp(1, frame.height().into()) as u32;
-    let small = frame.thumbnail_exact(width, height);
-    drop(frame);
+    let format = image::guess_format(file.fill_buf()?).map_err(invalid_data)?;
+    if !has_format(frame, format) {
+        return Err(invalid("the file has another format than its name"));
+    }
+    let (width, height) = thumbnail_size(frame.width, frame.height, max_width);
+    let thumbnail = match format {
+        ImageFormat::Png => shrink_png(file, frame, width, height)?,
+        ImageFormat::Jpeg => decode_jpeg(file, frame)?.thumbnail_exact(width, height),
+        _ => return Err(invalid("the format is not supported")),
+    };
     let mut jpeg = Vec::new();
     let encoder = JpegEncoder::new_with_quality(&mut jpeg, QUALITY);
-    opaque(small).write_with_encoder(encoder).map_err(invalid_data)?;
+    opaque(thumbnail).write_with_encoder(encoder).map_err(invalid_data)?;
     Ok(jpeg)
+}
+
+/// Return whether the suffix of a frame's name is one of this format.
+fn has_format(frame: &FrameEntry, format: ImageFormat) -> bool {
+    ImageFormat::from_path(&frame.name).is_ok_and(|named| named == format)
+}
+
+/// Width and height of a thumbnail, at least 1.
+fn thumbnail_size(width: u32, height: u32, max_width: u32) -> (u32, u32) {
+    let small_width = width.clamp(1, max_width);
+    let small_height = u64::from(height) * u64::from(small_width) / u64::from(width.max(1));
+    (small_width, small_height.clamp(1, height.max(1).into()) as u32)
+}
+
+fn jpeg_bytes(frame: &FrameEntry) -> u64 {
+    JPEG_PIXEL_BYTES.saturating_mul(frame.width.into()).saturating_mul(frame.height.into())
+}
+
+fn decode_jpeg(file: impl Read, frame: &FrameEntry) -> io::Result<DynamicImage> {
+    let mut bytes = Vec::new();
+    file.take(frame.length).read_to_end(&mut bytes)?;
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), ImageFormat::Jpeg);
+    let mut limits = Limits::no_limits();
+    limits.max_image_width = Some(frame.width);
+    limits.max_image_height = Some(frame.height);
+    limits.max_alloc = Some(jpeg_bytes(frame));
+    reader.limits(limits);
+    let decoded = reader.decode().map_err(invalid_data)?;
+    if (decoded.width(), decoded.height()) != (frame.width, frame.height) {
+        return Err(invalid(OTHER_SIZE));
+    }
+    Ok(decoded)
+}
+
+/// Decode a PNG and scale it down to this size at the same time. Each row is scaled to the width of
+/// the thumbnail, and then the rows that belong to one row of the thumbnail to one row.
+fn shrink_png(
+    file: impl BufRead + Seek,
+    frame: &FrameEntry,
+    width: u32,
+    height: u32,
+) -> io::Result<DynamicImage> {
+    let mut decoder = png::Decoder::new_with_limits(file, png::Limits { bytes: DECODER_BYTES });
+    decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
+    let mut reader = decoder.read_info().map_err(invalid_png)?;
+    if reader.info().size() != (frame.width, frame.height) {
+        return Err(invalid(OTHER_SIZE));
+    }
+    if reader.info().interlaced {
+        return Err(invalid("the frame is interlaced"));
+    }
+    let (color, _) = reader.output_color_type();
+    let mut thumbnail = Vec::new();
+    for y in 0..height {
+        let row_at = |y: u32| u64::from(y) * u64::from(frame.height) / u64::from(height);
+        let row_count = (row_at(y + 1) - row_at(y)) as u32;
+        let mut rows = Vec::new();
+        for _ in 0..row_count {
+            let row = reader.next_row().map_err(invalid_png)?;
+            let row = row.ok_or_else(|| invalid("rows are missing"))?.data().to_vec();
+            let row = image_of(color, row, frame.width, 1)?.thumbnail_exact(width, 1);
+            rows.extend(row.into_bytes());
+        }
+        let rows = image_of(color, rows, width, row_count)?.thumbnail_exact(width, 1);
+        thumbnail.extend(rows.into_bytes());
+    }
+    image_of(color, thumbnail, width, height)
+}
+
+/// Image of these samples, of 8 bits each.
+fn image_of(
+    color: ColorType,
+    samples: Vec<u8>,
+    width: u32,
+    height: u32,
+) -> io::Result<DynamicImage> {
+    let image = match color {
+        ColorType::Grayscale => GrayImage::from_raw(width, height, samples).map(Into::into),
+        ColorType::GrayscaleAlpha => {
+            GrayAlphaImage::from_raw(width, height, samples).map(Into::into)
+        }
+        ColorType::Rgb => RgbImage::from_raw(width, height, samples).map(Into::into),
+        ColorType::Rgba => RgbaImage::from_raw(width, height, samples).map(Into::into),
+        // Palettes are expanded.
+        ColorType::Indexed => None,
+    };
+    image.ok_or_else(|| invalid("the rows have another length than the header states"))
 }
 
 /// Frame with 8 bits per channel and without transparency, as JPEG stores it.
@@ -108,6 +181,10 @@ fn opaque(frame: DynamicImage) -> DynamicImage {
     }
 }
 
+fn invalid(reason: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason)
+}
+
 fn invalid_data(error: image::ImageError) -> io::Error {
     match error {
         // Errors of the store keep their type.
@@ -116,82 +193,13 @@ fn invalid_data(error: image::ImageError) -> io::Error {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::io::Cursor;
-
-    use image::{ColorType, GrayAlphaImage, Rgb, Rgba, RgbaImage};
-
-    use super::*;
-
-    fn png(frame: &DynamicImage) -> Cursor<Vec<u8>> {
-        let mut bytes = Cursor::new(Vec::new());
-        frame.write_to(&mut bytes, ImageFormat::Png).expect("memory is writable");
-        bytes.set_position(0);
-        bytes
-    }
-
-    async fn memory(width: u32, height: u32) -> ReservedMemory {
-        ThumbnailMemory::default().reserve(width, height).await.expect("the memory is free")
-    }
-
-    async fn jpeg_of(frame: DynamicImage, width: u32) -> DynamicImage {
-        let memory = memory(frame.width(), frame.height()).await;
-        let jpeg = thumbnail(png(&frame), width, &memory).expect("the input is a PNG");
-        image::load_from_memory_with_format(&jpeg, ImageFormat::Jpeg).expect("the output is a JPEG")
-    }
-
-    #[tokio::test]
-    async fn scales_down_and_keeps_the_aspect_ratio() {
-        for ((width, height), max_width, expected) in [
-            ((640, 360), 320, (320, 180)),
-            ((641, 361), 320, (320, 180)),
-            ((10, 3), 320, (10, 3)),
-            ((1000, 1), 16, (16, 1)),
-            ((1, 1000), 16, (1, 1000)),
-            ((361, 640), 160, (160, 283)),
-        ] {
-            let frame = RgbImage::from_pixel(width, height, Rgb([90; 3])).into();
-            let jpeg = jpeg_of(frame, max_width).await;
-            assert_eq!((jpeg.width(), jpeg.height()), expected, "{width}x{height} at {max_width}");
-        }
-    }
-
-    #[tokio::test]
-    async fn averages_pixels_and_shows_transparency_on_white() {
-        let stripes = GrayImage::from_fn(64, 64, |x, _| [(x % 2 * 200) as u8].into());
-        let jpeg = jpeg_of(stripes.into(), 32).await;
-        assert_eq!(jpeg.color(), ColorType::L8);
-        assert!(jpeg.into_luma8().pixels().all(|pixel| pixel.0[0].abs_diff(100) <= 2));
-
-        let half = RgbaImage::from_pixel(64, 64, Rgba([0, 100, 200, 128])).into();
-        let [red, green, blue] = jpeg_of(half, 32).await.into_rgb8().get_pixel(9, 9).0;
-        assert!(red.abs_diff(127) <= 3 && green.abs_diff(177) <= 3 && blue.abs_diff(227) <= 3);
-
-        let transparent = GrayAlphaImage::from_pixel(64, 64, [0, 0].into()).into();
-        assert!(jpeg_of(transparent, 32).await.into_luma8().get_pixel(9, 9).0[0] >= 253);
-    }
-
-    #[tokio::test]
-    async fn accepts_16_bits_per_channel() {
-        let frame = image::ImageBuffer::<Rgb<u16>, _>::from_pixel(64, 64, Rgb([0x8000; 3]));
-        let [red, ..] = jpeg_of(DynamicImage::from(frame), 32).await.into_rgb8().get_pixel(9, 9).0;
-        assert!(red.abs_diff(128) <= 2, "{red}");
-    }
-
-    #[tokio::test]
-    async fn rejects_what_is_not_a_png() {
-        let whole = png(&RgbImage::from_pixel(64, 64, Rgb([7; 3])).into()).into_inner();
-        let memory = memory(64, 64).await;
-        for bytes in [&whole[..whole.len() / 2], b"no frame", b""] {
-            assert!(thumbnail(Cursor::new(bytes), 32, &memory).is_err());
-        }
-    }
-
-    #[tokio::test]
-    async fn rejects_frames_that_need_more_memory_than_reserved() {
-        let large = png(&RgbImage::new(4000, 3000).into());
-        let memory = memory(1, 1).await;
-        assert!(thumbnail(large, 32, &memory).is_err());
+fn invalid_png(error: png::DecodingError) -> io::Error {
+    match error {
+        // Errors of the store keep their type.
+        png::DecodingError::IoError(error) => error,
+        error => io::Error::new(io::ErrorKind::InvalidData, error),
     }
 }
+
+#[cfg(test)]
+mod tests;

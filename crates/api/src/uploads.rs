@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use database::Job;
 use database::accept::Accepted;
-use jobs::{Recipe, UserId, VideoFormat};
+use jobs::{MEGABYTE, Recipe, UserId, VideoFormat};
 use poem::Request;
 use poem::http::{StatusCode, header};
 use poem::web::Data;
@@ -20,6 +20,7 @@ use crate::examples;
 use crate::job_view::Status;
 use crate::operation_error::{OperationError, problem_responses};
 use crate::problem::Problem;
+use crate::problem_examples::FieldExample;
 use crate::quotas;
 use crate::receive::{self, Form};
 use crate::service::Service;
@@ -92,7 +93,7 @@ impl UploadLimits {
 
 impl Example for UploadLimits {
     fn example() -> Self {
-        Self::new(500 * quotas::MEGABYTE)
+        Self::new(500 * MEGABYTE)
     }
 }
 
@@ -128,7 +129,7 @@ problem_responses! {
         415: "Not multipart/form-data, or not a supported video format.",
             UNSUPPORTED_FORMAT CONTENT_MISMATCH UNSUPPORTED_MEDIA_TYPE;
         422: "The form contains no video, an empty one or an unknown part.", INVALID_FIELDS,
-            ("file", "EMPTY_FILE", "The file `beach.mp4` is empty.");
+            FieldExample::new("file", "EMPTY_FILE", "The file `beach.mp4` is empty.");
         429: "Too many uploads in progress, or too many jobs queued or running.",
             TOO_MANY_UPLOADS TOO_MANY_JOBS;
         500: "Internal error.", INTERNAL_ERROR;

@@ -244,7 +244,7 @@ pub struct SelectionArguments {
     /// Interval between frames, in seconds: 1, 0.5, 1/3.
     #[arg(long, default_value = "1", value_name = "SECONDS")]
     pub every: Interval,
-    /// Compression effort of the images. The pixels are the same for all levels.
+    /// Compression effort of the frames. The pixels are the same for all levels.
     #[arg(long, value_enum, default_value_t = Compression::Fast)]
     pub compression: Compression,
 }
@@ -265,7 +265,7 @@ impl SelectionArguments {
     }
 }
 
-/// Compression effort of the images.
+/// Compression effort of the frames.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum Compression {
     /// Fastest. On film, output is smaller than with the default level of zlib.

@@ -1,7 +1,6 @@
 //! The parts of the system, chosen by the settings: embedded in this process, or shared servers.
 
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -120,8 +119,8 @@ impl Parts {
         Ok(Some(counts))
     }
 
-    /// Test the connection to every part. Return the result of each by name.
-    pub async fn check(settings: &Settings, clock: &Clock) -> Vec<(&'static str, Result<()>)> {
+    /// Test the connection to every part.
+    pub async fn check(settings: &Settings, clock: &Clock) -> Vec<PartCheck> {
         let database = async {
             let database = Self::database(settings, clock).await?;
             if settings.database.url.is_none() {
@@ -142,7 +141,7 @@ impl Parts {
                 .await
                 .map_err(|error| anyhow!("REDIS_URL: cannot reach Redis: {error}"))
         };
-        let mail = async { Ok(Self::mailer(settings)?.0.check().await?) };
+        let mail = async { Ok(Self::mailer(settings)?.mailer.check().await?) };
         let decoders = async {
             let problem = match cell_program(&settings.worker) {
                 Some(program) => confinement_problem(&program).await?,
@@ -151,15 +150,15 @@ impl Parts {
             problem.map_or(Ok(()), |problem| bail!("{problem}"))
         };
         let mut results = vec![
-            ("database", with_timeout(Box::pin(database)).await),
-            ("file store", with_timeout(Box::pin(storage)).await),
-            ("broker", with_timeout(Box::pin(broker)).await),
-            ("limits", with_timeout(Box::pin(limits)).await),
-            ("mail", with_timeout(Box::pin(mail)).await),
-            ("decoders", with_timeout(Box::pin(decoders)).await),
+            PartCheck::run("database", database).await,
+            PartCheck::run("file store", storage).await,
+            PartCheck::run("broker", broker).await,
+            PartCheck::run("limits", limits).await,
+            PartCheck::run("mail", mail).await,
+            PartCheck::run("decoders", decoders).await,
         ];
         if let Some(endpoint) = &settings.telemetry.otlp_endpoint {
-            results.push(("collector", with_timeout(Box::pin(telemetry::check(endpoint))).await));
+            results.push(PartCheck::run("collector", telemetry::check(endpoint)).await);
         }
         results
     }
@@ -192,15 +191,45 @@ impl Parts {
     }
 
     /// Return the configured mailer, an SMTP server or a directory, and the sender of mails.
-    pub fn mailer(settings: &Settings) -> Result<(Arc<dyn Mailer>, Sender)> {
+    pub fn mailer(settings: &Settings) -> Result<ConfiguredMailer> {
         let mail = &settings.mail;
         let sender = Sender::parse(&mail.from)?;
-        let Some(host) = mail.host.clone() else {
-            return Ok((Arc::new(FileMailer::new(settings.data_dir.join("mails"))), sender));
+        let mailer: Arc<dyn Mailer> = if let Some(host) = mail.host.clone() {
+            let login = mail.user.clone().zip(mail.password.clone());
+            let login = login.map(|(user, password)| Login { user, password });
+            Arc::new(SmtpMailer::new(Server { host, port: mail.port, login }))
+        } else {
+            Arc::new(FileMailer::new(settings.data_dir.join("mails")))
         };
-        let login = mail.user.clone().zip(mail.password.clone());
-        let login = login.map(|(user, password)| Login { user, password });
-        Ok((Arc::new(SmtpMailer::new(Server { host, port: mail.port, login })), sender))
+        Ok(ConfiguredMailer { mailer, sender })
+    }
+}
+
+/// Mailer, and the sender of its mails.
+pub struct ConfiguredMailer {
+    /// SMTP server or directory.
+    pub mailer: Arc<dyn Mailer>,
+    /// Sender of all mails.
+    pub sender: Sender,
+}
+
+/// Result of the check of a part.
+pub struct PartCheck {
+    /// Name of the part.
+    pub part: &'static str,
+    /// Error of the part, if it does not work.
+    pub result: Result<()>,
+}
+
+impl PartCheck {
+    /// Run the check of a part, with a time limit.
+    async fn run(part: &'static str, check: impl Future<Output = Result<()>>) -> Self {
+        const TIMEOUT: Duration = Duration::from_secs(20);
+        // On the heap, because the checks are large.
+        let result = tokio::time::timeout(TIMEOUT, Box::pin(check))
+            .await
+            .unwrap_or_else(|_| bail!("timed out after {} seconds", TIMEOUT.as_secs()));
+        Self { part, result }
     }
 }
 
@@ -214,14 +243,6 @@ pub(crate) fn embedded(settings: &Settings) -> Vec<&'static str> {
         ("JWT_SECRET", settings.accounts.jwt_secret.is_some()),
     ];
     parts.into_iter().filter(|(_, shared)| !shared).map(|(name, _)| name).collect()
-}
-
-/// Run the check of a part, with a time limit.
-async fn with_timeout(check: Pin<Box<dyn Future<Output = Result<()>> + '_>>) -> Result<()> {
-    const TIMEOUT: Duration = Duration::from_secs(20);
-    tokio::time::timeout(TIMEOUT, check)
-        .await
-        .unwrap_or_else(|_| bail!("timed out after {} seconds", TIMEOUT.as_secs()))
 }
 
 /// Return the time for which files are kept.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use api::{HealthChecks, Quotas, Service};
-use jobs::Clock;
+use jobs::{Clock, MEGABYTE};
 use notifier::Notifier;
 use poem::Server;
 use poem::listener::TcpAcceptor;
@@ -25,7 +25,7 @@ use crate::connection::ConnectionAcceptor;
 use crate::data_dir;
 use crate::instance;
 use crate::metrics;
-use crate::parts::{self, Parts};
+use crate::parts::{self, ConfiguredMailer, Parts};
 use crate::settings::Settings;
 use crate::telemetry;
 
@@ -87,15 +87,8 @@ impl RunningService {
         let address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
         let page = page_url(&settings, address.unwrap_or(listen))?;
 
-        let (stop, served, tasks) =
-            (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
-        if roles.worker {
-            tasks.spawn(worker_of(&settings, &parts).await?.run(stop.clone()));
-            tasks.spawn(maintenance.clone().run(stop.clone()));
-        }
-        if roles.notifier {
-            tasks.spawn(notifier_of(&settings, &parts, &page)?.run(stop.clone()));
-        }
+        let (stop, served) = (CancellationToken::new(), CancellationToken::new());
+        let tasks = spawn_tasks(&settings, roles, &parts, &page, &maintenance, &stop).await?;
         if roles.api || roles.worker {
             spawn_relay(&tasks, &parts, served.clone());
         }
@@ -202,6 +195,26 @@ async fn open_parts(settings: &Settings, roles: Roles, clock: &Clock) -> Result<
     Ok(OpenParts { parts, lock })
 }
 
+/// Start the tasks of the worker and of the notifier, which run until `stop` is cancelled.
+async fn spawn_tasks(
+    settings: &Settings,
+    roles: Roles,
+    parts: &Parts,
+    page: &Url,
+    maintenance: &Maintenance,
+    stop: &CancellationToken,
+) -> Result<TaskTracker> {
+    let tasks = TaskTracker::new();
+    if roles.worker {
+        tasks.spawn(worker_of(settings, parts).await?.run(stop.clone()));
+        tasks.spawn(maintenance.clone().run(stop.clone()));
+    }
+    if roles.notifier {
+        tasks.spawn(notifier_of(settings, parts, page)?.run(stop.clone()));
+    }
+    Ok(tasks)
+}
+
 /// Publish the outbox to the broker until `served` is cancelled.
 fn spawn_relay(tasks: &TaskTracker, parts: &Parts, served: CancellationToken) {
     let (database, broker) = (parts.database.clone(), parts.broker.clone());
@@ -241,7 +254,7 @@ async fn worker_of(settings: &Settings, parts: &Parts) -> Result<Worker> {
 }
 
 fn notifier_of(settings: &Settings, parts: &Parts, page: &Url) -> Result<Notifier> {
-    let (mailer, sender) = Parts::mailer(settings)?;
+    let ConfiguredMailer { mailer, sender } = Parts::mailer(settings)?;
     Ok(Notifier::new(parts.database.clone(), parts.broker.clone(), mailer, sender, page))
 }
 
@@ -340,7 +353,7 @@ async fn recover(settings: &Settings, parts: &Parts, maintenance: &Maintenance) 
 
 /// Bytes of a number of megabytes (10^6 bytes).
 const fn megabytes(count: u64) -> u64 {
-    count * 1_000_000
+    count * MEGABYTE
 }
 
 fn worker_settings(settings: &Settings, isolation: Isolation) -> worker::Settings {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use jobs::FailureCode;
+use jobs::{FailureCode, MEGABYTE};
 
 /// Reason why an extraction failed.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +67,7 @@ pub enum Error {
         limit: u64,
     },
     /// The archive exceeds `Limits::max_archive_bytes`.
-    #[error("the archive would be larger than {} MB: split the video", .limit / 1_000_000)]
+    #[error("the archive would be larger than {} MB: split the video", .limit / MEGABYTE)]
     ArchiveTooLarge {
         /// Limit that was exceeded, in bytes.
         limit: u64,

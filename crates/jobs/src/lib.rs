@@ -6,6 +6,7 @@
 
 // In dependency order: a module uses only modules above it.
 mod names;
+mod units;
 pub mod clock;
 pub mod language;
 pub mod id;
@@ -32,4 +33,5 @@ pub use ratio::Ratio;
 pub use recipe::Recipe;
 pub use state::{State, Transition};
 pub use stored_recipe::StoredRecipe;
+pub use units::MEGABYTE;
 pub use video::VideoFormat;

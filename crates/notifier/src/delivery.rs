@@ -74,6 +74,13 @@ impl MailOutcome {
     }
 }
 
+/// Finished attempt at a mail.
+struct Attempt {
+    outcome: MailOutcome,
+    /// Whether the database recorded the outcome.
+    recorded: Result<(), database::Error>,
+}
+
 /// Initialize all counters of mails with 0: `increase()` in Prometheus misses a series whose first
 /// sample is 1.
 pub(crate) fn initialize_counters() {
@@ -133,10 +140,11 @@ impl Delivery {
                 Ok(mail) => self.mailer.send(&mail).await,
                 Err(error) => Err(error),
             };
-            let (outcome, recorded) = match sent {
+            let Attempt { outcome, recorded } = match sent {
                 Ok(()) => {
                     info!(attempts = due.attempts, "mail sent");
-                    (MailOutcome::Sent, self.database.mark_notification_sent(due.id).await)
+                    let recorded = self.database.mark_notification_sent(due.id).await;
+                    Attempt { outcome: MailOutcome::Sent, recorded }
                 }
                 Err(error) => self.record_failure(&due, &error).await,
             };
@@ -162,11 +170,7 @@ impl Delivery {
     }
 
     /// Log and record that a mail was not sent.
-    async fn record_failure(
-        &self,
-        due: &DueNotification,
-        error: &Error,
-    ) -> (MailOutcome, Result<(), database::Error>) {
+    async fn record_failure(&self, due: &DueNotification, error: &Error) -> Attempt {
         let code = if error.permanent { "MAIL_REJECTED" } else { "MAIL_DEFERRED" };
         Span::current().record("error_code", code);
         let now = self.database.clock().now();
@@ -189,10 +193,9 @@ impl Delivery {
             );
             MailOutcome::Failed
         };
-        (
-            outcome,
-            self.database.record_notification_failure(due.id, &error.to_string(), pause).await,
-        )
+        let recorded =
+            self.database.record_notification_failure(due.id, &error.to_string(), pause).await;
+        Attempt { outcome, recorded }
     }
 }
 

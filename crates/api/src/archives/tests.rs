@@ -99,13 +99,16 @@ fn manifest(frames: &[(u64, u64, u64)]) -> Value {
 
 fn read(manifest: &Value) -> io::Result<ArchiveContents> {
     let (mut archive, size) = archive(100, manifest);
-    read_contents(&mut archive, size)
+    let bytes = archive.get_ref();
+    let tail = &bytes[bytes.len().saturating_sub(TAIL_BYTES as usize)..];
+    let range = checked_manifest_range(tail, size)?;
+    read_contents(&mut archive, range)
 }
 
 #[test]
 fn accepts_only_ordered_frames_before_the_manifest() {
     let contents = read(&manifest(&[(1, 0, 60), (3, 60, 40)])).expect("valid frames");
-    assert_eq!(contents.frame(3).map(|(_, range)| range), Some(60..100));
+    assert_eq!(contents.frame(3).map(|frame| frame.range), Some(60..100));
     assert!(contents.frame(2).is_none());
     for invalid in
         [&[(1, 60, 41)][..], &[(1, u64::MAX, 2)], &[(2, 0, 1), (1, 1, 1)], &[(1, 0, 1), (1, 1, 1)]]
@@ -116,7 +119,9 @@ fn accepts_only_ordered_frames_before_the_manifest() {
 
 #[test]
 fn rejects_what_is_not_an_archive_with_a_manifest() {
-    assert!(read_contents(&mut Cursor::new(b"no archive"), 10).is_err());
+    assert!(checked_manifest_range(b"no archive", 10).is_err());
+    let large = tail(MAX_MANIFEST_BYTES as u32 + 1, 1 << 30, &[], false);
+    assert!(checked_manifest_range(&large, 2 << 30).is_err());
     assert!(read(&json!({})).is_err());
 }
 

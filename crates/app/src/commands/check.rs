@@ -5,7 +5,7 @@ use jobs::Clock;
 
 use super::console::{print, runtime};
 use crate::cli::CheckArguments;
-use crate::parts::Parts;
+use crate::parts::{PartCheck, Parts};
 use crate::{ready, settings};
 
 /// Check every part, or print the defaults, or query the readiness of a running process.
@@ -20,7 +20,7 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<()> {
     }
     let results = runtime()?.block_on(Parts::check(&settings, &Clock::default()));
     let mut problems = Vec::new();
-    for (part, result) in results {
+    for PartCheck { part, result } in results {
         match result {
             Ok(()) => print(&format!("{part}: ok"))?,
             Err(problem) => problems.push(format!("{part}: {problem:#}")),

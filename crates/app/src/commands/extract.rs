@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::console::{print, print_error};
 use super::output::Output;
@@ -46,7 +46,7 @@ pub(super) fn run(arguments: &ExtractArguments) -> Result<()> {
     if name == Path::new("-") {
         return Ok(());
     }
-    let (frames, size) = (report.frames, HumanBytes(report.zip_bytes));
+    let (frames, size) = (report.frames, DecimalBytes(report.zip_bytes));
     print(&format!("{}: {frames} frames, {size}, {elapsed:.2} s", name.display()))
 }
 

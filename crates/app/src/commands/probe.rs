@@ -1,7 +1,7 @@
 //! `fiapx probe`: properties of a video and a forecast of its archive.
 
 use anyhow::Result;
-use indicatif::HumanBytes;
+use indicatif::DecimalBytes;
 
 use super::console::print;
 use super::video;
@@ -23,7 +23,7 @@ pub(super) fn run(arguments: &ProbeArguments) -> Result<()> {
         forecast.frames.map_or("unknown number of".to_owned(), |frames| frames.to_string());
     let size = forecast
         .zip_bytes
-        .map_or("unknown size".to_owned(), |bytes| format!("about {}", HumanBytes(bytes)));
+        .map_or("unknown size".to_owned(), |bytes| format!("about {}", DecimalBytes(bytes)));
     print(&format!(
         "{}: {} in {}, {}x{} {}, {duration}\n{frames} frames, {size}",
         path.display(),

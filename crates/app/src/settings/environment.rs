@@ -11,7 +11,7 @@ use super::layers::Layers;
 
 /// Type of the value of a variable.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Kind {
+enum Kind {
     Text,
     Number,
     Flag,
@@ -27,62 +27,74 @@ pub(super) enum Kind {
     Store,
 }
 
-/// Name of each variable, the setting that it overrides, and its type. If two variables for the
-/// same setting are set, the later one wins.
-pub(super) const VARIABLES: &[(&str, &str, Kind)] = &[
-    ("DATA_DIR", "data_dir", Kind::Text),
-    ("GRACE_PERIOD_SECONDS", "grace_seconds", Kind::Number),
-    ("NOTICE_PERIOD_SECONDS", "notice_seconds", Kind::Number),
-    ("API_HOST", "server.listen", Kind::Host),
-    ("API_PORT", "server.listen", Kind::Port),
-    ("PUBLIC_URL", "server.public_url", Kind::Text),
-    ("CORS_ORIGINS", "server.cors_origins", Kind::Texts),
-    ("TRUSTED_PROXIES", "server.proxies", Kind::Number),
-    ("DEBUG", "server.debug", Kind::Flag),
-    ("JWT_SECRET", "accounts.jwt_secret", Kind::Text),
-    ("JWT_ACCESS_TOKEN_EXPIRE_MINUTES", "accounts.access_minutes", Kind::Number),
-    ("JWT_REFRESH_TOKEN_EXPIRE_DAYS", "accounts.refresh_days", Kind::Number),
-    ("DATABASE_URL", "database.url", Kind::Text),
-    ("RABBITMQ_URL", "broker.url", Kind::Text),
-    ("REDIS_URL", "limits.redis_url", Kind::Text),
-    ("LIMIT_DOWNLOADS_PER_MINUTE", "limits.downloads_per_minute", Kind::Number),
-    ("LIMIT_LOGINS_PER_MINUTE", "limits.logins_per_minute", Kind::Number),
-    ("LIMIT_ATTEMPTS_PER_ADDRESS", "limits.attempts_per_address", Kind::Number),
-    ("LIMIT_UPLOADS_AT_ONCE", "limits.uploads_at_once", Kind::Number),
-    ("LIMIT_UNFINISHED_JOBS", "limits.unfinished_jobs", Kind::Number),
-    ("LIMIT_STORED_MB", "limits.stored_mb", Kind::Number),
-    ("MINIO_ENDPOINT", "storage.endpoint", Kind::Store),
-    ("MINIO_ACCESS_KEY", "storage.access_key", Kind::Text),
-    ("MINIO_SECRET_KEY", "storage.secret_key", Kind::Text),
-    ("MINIO_BUCKET", "storage.bucket", Kind::Text),
-    ("S3_ENDPOINT", "storage.endpoint", Kind::Text),
-    ("S3_PUBLIC_ENDPOINT", "storage.public_endpoint", Kind::Text),
-    ("S3_ACCESS_KEY", "storage.access_key", Kind::Text),
-    ("S3_SECRET_KEY", "storage.secret_key", Kind::Text),
-    ("S3_BUCKET", "storage.bucket", Kind::Text),
-    ("S3_REGION", "storage.region", Kind::Text),
-    ("VIDEO_RETENTION_DAYS", "storage.retention_days", Kind::Number),
-    ("PRESIGNED_URL_EXPIRY_SECONDS", "storage.link_seconds", Kind::Number),
-    ("MAX_VIDEO_SIZE_MB", "upload.max_video_mb", Kind::Number),
-    ("UPLOAD_PATIENCE_SECONDS", "upload.patience_seconds", Kind::Number),
-    ("WORKER_CONCURRENCY", "worker.concurrency", Kind::Number),
-    ("WORKER_TIMEOUT_SECONDS", "worker.timeout_seconds", Kind::Number),
-    ("WORKER_RETRY_SECONDS", "worker.retry_seconds", Kind::Numbers),
-    ("WORKER_LEASE_SECONDS", "worker.lease_seconds", Kind::Number),
-    ("WORKER_ISOLATION", "worker.isolation", Kind::Text),
-    ("WORKER_REQUIRE_SANDBOX", "worker.require_sandbox", Kind::Flag),
-    ("WORKER_CELL_PROGRAM", "worker.cell_program", Kind::Text),
-    ("WORKER_MEMORY_MB", "worker.memory_mb", Kind::Number),
-    ("WORKER_MAX_ARCHIVE_MB", "worker.max_archive_mb", Kind::Number),
-    ("SMTP_HOST", "mail.host", Kind::Text),
-    ("SMTP_PORT", "mail.port", Kind::Number),
-    ("SMTP_USER", "mail.user", Kind::Text),
-    ("SMTP_PASSWORD", "mail.password", Kind::Text),
-    ("EMAIL_FROM", "mail.from", Kind::Text),
-    ("LOG_LEVEL", "log.level", Kind::Text),
-    ("LOG_FORMAT", "log.format", Kind::Text),
-    ("METRICS_LISTEN", "metrics.listen", Kind::Text),
-    ("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry.otlp_endpoint", Kind::Text),
+/// Variable that overrides a setting.
+pub(super) struct Variable {
+    pub name: &'static str,
+    pub setting: &'static str,
+    kind: Kind,
+}
+
+impl Variable {
+    const fn new(name: &'static str, setting: &'static str, kind: Kind) -> Self {
+        Self { name, setting, kind }
+    }
+}
+
+/// All variables. If two variables for the same setting are set, the later one wins.
+pub(super) const VARIABLES: &[Variable] = &[
+    Variable::new("DATA_DIR", "data_dir", Kind::Text),
+    Variable::new("GRACE_PERIOD_SECONDS", "grace_seconds", Kind::Number),
+    Variable::new("NOTICE_PERIOD_SECONDS", "notice_seconds", Kind::Number),
+    Variable::new("API_HOST", "server.listen", Kind::Host),
+    Variable::new("API_PORT", "server.listen", Kind::Port),
+    Variable::new("PUBLIC_URL", "server.public_url", Kind::Text),
+    Variable::new("CORS_ORIGINS", "server.cors_origins", Kind::Texts),
+    Variable::new("TRUSTED_PROXIES", "server.proxies", Kind::Number),
+    Variable::new("DEBUG", "server.debug", Kind::Flag),
+    Variable::new("JWT_SECRET", "accounts.jwt_secret", Kind::Text),
+    Variable::new("JWT_ACCESS_TOKEN_EXPIRE_MINUTES", "accounts.access_minutes", Kind::Number),
+    Variable::new("JWT_REFRESH_TOKEN_EXPIRE_DAYS", "accounts.refresh_days", Kind::Number),
+    Variable::new("DATABASE_URL", "database.url", Kind::Text),
+    Variable::new("RABBITMQ_URL", "broker.url", Kind::Text),
+    Variable::new("REDIS_URL", "limits.redis_url", Kind::Text),
+    Variable::new("LIMIT_DOWNLOADS_PER_MINUTE", "limits.downloads_per_minute", Kind::Number),
+    Variable::new("LIMIT_LOGINS_PER_MINUTE", "limits.logins_per_minute", Kind::Number),
+    Variable::new("LIMIT_ATTEMPTS_PER_ADDRESS", "limits.attempts_per_address", Kind::Number),
+    Variable::new("LIMIT_UPLOADS_AT_ONCE", "limits.uploads_at_once", Kind::Number),
+    Variable::new("LIMIT_UNFINISHED_JOBS", "limits.unfinished_jobs", Kind::Number),
+    Variable::new("LIMIT_STORED_MB", "limits.stored_mb", Kind::Number),
+    Variable::new("MINIO_ENDPOINT", "storage.endpoint", Kind::Store),
+    Variable::new("MINIO_ACCESS_KEY", "storage.access_key", Kind::Text),
+    Variable::new("MINIO_SECRET_KEY", "storage.secret_key", Kind::Text),
+    Variable::new("MINIO_BUCKET", "storage.bucket", Kind::Text),
+    Variable::new("S3_ENDPOINT", "storage.endpoint", Kind::Text),
+    Variable::new("S3_PUBLIC_ENDPOINT", "storage.public_endpoint", Kind::Text),
+    Variable::new("S3_ACCESS_KEY", "storage.access_key", Kind::Text),
+    Variable::new("S3_SECRET_KEY", "storage.secret_key", Kind::Text),
+    Variable::new("S3_BUCKET", "storage.bucket", Kind::Text),
+    Variable::new("S3_REGION", "storage.region", Kind::Text),
+    Variable::new("VIDEO_RETENTION_DAYS", "storage.retention_days", Kind::Number),
+    Variable::new("PRESIGNED_URL_EXPIRY_SECONDS", "storage.link_seconds", Kind::Number),
+    Variable::new("MAX_VIDEO_SIZE_MB", "upload.max_video_mb", Kind::Number),
+    Variable::new("UPLOAD_PATIENCE_SECONDS", "upload.patience_seconds", Kind::Number),
+    Variable::new("WORKER_CONCURRENCY", "worker.concurrency", Kind::Number),
+    Variable::new("WORKER_TIMEOUT_SECONDS", "worker.timeout_seconds", Kind::Number),
+    Variable::new("WORKER_RETRY_SECONDS", "worker.retry_seconds", Kind::Numbers),
+    Variable::new("WORKER_LEASE_SECONDS", "worker.lease_seconds", Kind::Number),
+    Variable::new("WORKER_ISOLATION", "worker.isolation", Kind::Text),
+    Variable::new("WORKER_REQUIRE_SANDBOX", "worker.require_sandbox", Kind::Flag),
+    Variable::new("WORKER_CELL_PROGRAM", "worker.cell_program", Kind::Text),
+    Variable::new("WORKER_MEMORY_MB", "worker.memory_mb", Kind::Number),
+    Variable::new("WORKER_MAX_ARCHIVE_MB", "worker.max_archive_mb", Kind::Number),
+    Variable::new("SMTP_HOST", "mail.host", Kind::Text),
+    Variable::new("SMTP_PORT", "mail.port", Kind::Number),
+    Variable::new("SMTP_USER", "mail.user", Kind::Text),
+    Variable::new("SMTP_PASSWORD", "mail.password", Kind::Text),
+    Variable::new("EMAIL_FROM", "mail.from", Kind::Text),
+    Variable::new("LOG_LEVEL", "log.level", Kind::Text),
+    Variable::new("LOG_FORMAT", "log.format", Kind::Text),
+    Variable::new("METRICS_LISTEN", "metrics.listen", Kind::Text),
+    Variable::new("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry.otlp_endpoint", Kind::Text),
 ];
 
 /// Variable that selects TLS for an address of a store without a scheme.
@@ -117,7 +129,7 @@ pub(super) fn add(layers: &mut Layers, environment: impl Fn(&str) -> Option<Stri
     let secure = lookup(SECURE)?
         .map_or(Ok(false), |text| flag(&text))
         .map_err(|reason| invalid(SECURE, reason))?;
-    for (name, setting, kind) in VARIABLES {
+    for Variable { name, setting, kind } in VARIABLES {
         let Some(text) = lookup(name)? else { continue };
         let value = value(*kind, &text, layers.settings().server.listen, secure)
             .map_err(|reason| invalid(name, reason))?;

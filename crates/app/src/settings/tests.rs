@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tempfile::TempDir;
 use toml::{Table, Value};
 
-use super::environment::VARIABLES;
+use super::environment::{VARIABLES, Variable};
 use super::*;
 
 /// Load settings from the text of a file and an environment.
@@ -78,9 +78,12 @@ fn documents_every_setting_and_its_variable() {
     let mut settings = Vec::new();
     names(&DEFAULTS.parse().expect("valid TOML"), "", &mut settings);
     for setting in &settings {
-        assert!(VARIABLES.iter().any(|(_, set, _)| set == setting), "{setting} has no variable");
+        assert!(
+            VARIABLES.iter().any(|variable| variable.setting == setting),
+            "{setting} has no variable"
+        );
     }
-    for (name, setting, _) in VARIABLES {
+    for Variable { name, setting, .. } in VARIABLES {
         assert!(
             settings.iter().any(|known| known == setting),
             "{name} overrides {setting}, which does not exist"

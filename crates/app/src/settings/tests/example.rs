@@ -3,13 +3,26 @@
 use super::super::Settings;
 use super::{exposed, load_from};
 
-/// Parse the variables of `.env.example`.
+/// Parse the variables of `.env.example`, which shells and Docker Compose can read, too: values with
+/// special characters are quoted.
 fn example_variables() -> Vec<(&'static str, &'static str)> {
     include_str!("../../../../../.env.example")
         .lines()
         .filter(|line| !line.starts_with('#') && !line.is_empty())
         .map(|line| line.split_once('=').expect("NAME=VALUE"))
+        .map(|(name, value)| (name, unquoted(value)))
         .collect()
+}
+
+/// Return a value without its quotes.
+fn unquoted(value: &'static str) -> &'static str {
+    if let Some(quoted) = value.strip_prefix('"') {
+        let text = quoted.strip_suffix('"').expect("a closing quote");
+        assert!(!text.contains(['"', '$', '`', '\\']), "quotes do not protect {text}");
+        return text;
+    }
+    assert!(!value.contains([' ', '<', '>', ';', '&', '$', '#', '\'']), "no quotes: {value}");
+    value
 }
 
 /// Return a valid value that differs from the value of a variable in `.env.example`.
