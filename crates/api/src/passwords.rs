@@ -1,6 +1,6 @@
 //! Rules for passwords, and their hashes.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::thread::available_parallelism;
 
 use argon2::Argon2;
@@ -54,12 +54,12 @@ pub fn check(field: &str, password: &str) -> Vec<FieldError> {
 /// Hashes passwords with Argon2id and the default parameters of its crate, which are OWASP's
 /// minimum: 19 MiB, two passes. Runs at most one hash per core, which bounds the memory.
 pub struct PasswordHashes {
-    cores: Semaphore,
+    cores: Arc<Semaphore>,
 }
 
 impl Default for PasswordHashes {
     fn default() -> Self {
-        Self { cores: Semaphore::new(available_parallelism().map_or(1, Into::into)) }
+        Self { cores: Arc::new(Semaphore::new(available_parallelism().map_or(1, Into::into))) }
     }
 }
 
@@ -91,7 +91,13 @@ impl PasswordHashes {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Problem> {
-        let _core = self.cores.acquire().await.map_err(|error| Problem::internal(&error))?;
+        let cores = Arc::clone(&self.cores);
+        let core = cores.acquire_owned().await.map_err(|error| Problem::internal(&error))?;
+        // The work continues if its request is dropped, so the permit belongs to the work.
+        let work = move || {
+            let _core = core;
+            work()
+        };
         tokio::task::spawn_blocking(work).await.map_err(|error| Problem::internal(&error))
     }
 }

@@ -213,7 +213,7 @@ async fn accept(
         Accepted::New(jobs) => jobs,
         Accepted::Repeated(jobs) => {
             receive::delete(Arc::clone(&service.parts.storage), videos).await;
-            jobs
+            return Ok(jobs);
         }
     };
     for job in &jobs {

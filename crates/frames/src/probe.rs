@@ -45,7 +45,9 @@ pub fn probe(source: impl Source, options: &Options) -> Result<Forecast, Error> 
     let selector = selector(&recipe.select, *decoding, info.source.time_base, info.duration_us);
     let frames = selector.expected_count();
     let mean = sizes.iter().sum::<u64>() / sizes.len() as u64;
-    Ok(Forecast { source: info.source, frames, zip_bytes: frames.map(|frames| frames * mean) })
+    // The container states the duration, so the number of frames may be anything.
+    let zip_bytes = frames.map(|frames| frames.saturating_mul(mean));
+    Ok(Forecast { source: info.source, frames, zip_bytes })
 }
 
 /// Sizes of the first frames when encoded, in bytes.

@@ -101,7 +101,10 @@ export function dismiss(predicate) {
 
 /** Cancel and remove all uploads, because their user has logged out. */
 export function cancelAll() {
-  uploads.filter(isActive).forEach(cancel);
+  const active = uploads.filter(isActive);
+  // First all of them, so that no waiting upload starts with the token of the next user.
+  for (const upload of active) upload.state = 'cancelled';
+  for (const upload of active) upload.request?.abort();
   uploads.length = 0;
   notifyChange();
 }
@@ -140,8 +143,10 @@ async function send(upload) {
 /** Send the file once. `fetch` does not report the progress of a request, `XMLHttpRequest` does. */
 function post(upload, token) {
   return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest();
     const fail = () => reject(new Problem({ code: 'NETWORK' }));
+    // Cancelled while the token was fetched.
+    if (upload.state === 'cancelled') return fail();
+    const request = new XMLHttpRequest();
     request.upload.onprogress = progressHandler(upload);
     request.upload.onload = () => {
       if (upload.state === 'sending') upload.state = 'storing';
