@@ -139,6 +139,13 @@ fn a_release_has_no_hooks_for_tests() {
     );
 }
 
+/// Only the wrapper of libav names its bindings.
+#[test]
+fn bindings_of_libav_are_used_only_in_their_wrapper() {
+    let expected = BTreeSet::from(["crates/frames/src/av".into()]);
+    assert_eq!(directories_with(concat!("ffmpeg", "_next")), expected);
+}
+
 #[test]
 fn only_the_engine_depends_on_libav() {
     let expected = BTreeSet::from(["crates/frames".into()]);

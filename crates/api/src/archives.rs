@@ -241,16 +241,20 @@ fn frames_are_within(frames: &[FrameEntry], end: u64) -> bool {
 /// Numbers of the texts in a manifest, counted without allocating them.
 #[derive(Deserialize)]
 struct TextCounts {
+    #[serde(default)]
     warnings: Count,
+    #[serde(default)]
     engine: EngineTextCounts,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct EngineTextCounts {
+    #[serde(default)]
     libraries: Count,
 }
 
 /// Number of entries of a sequence or a map.
+#[derive(Default)]
 struct Count(usize);
 
 impl<'de> Deserialize<'de> for Count {

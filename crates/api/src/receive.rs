@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use database::accept::Video;
-use jobs::video::safe_filename;
+use jobs::video::{Container, safe_filename};
 use jobs::{JobId, MEGABYTE, Recipe, UserId, VideoFormat};
 use multer::{Field, Multipart};
 use poem::http::StatusCode;
@@ -23,8 +23,6 @@ use crate::service::Service;
 
 /// Maximum number of videos in one upload.
 pub const MAX_FILES: usize = 50;
-/// Size of the start of a file that identifies its container, in bytes.
-const HEAD_BYTES: usize = 256;
 
 /// Body of type `multipart/form-data` (RFC 7578) that has not been read yet.
 pub struct Form {
@@ -154,7 +152,7 @@ impl Receiver<'_> {
             return Err(unsupported("UNSUPPORTED_FORMAT", detail));
         };
         let mut head = BytesMut::new();
-        while head.len() < HEAD_BYTES {
+        while head.len() < Container::HEAD_BYTES {
             match self.before_stall(field.chunk()).await? {
                 Some(chunk) => head.extend_from_slice(&chunk),
                 None => break,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use broker::Broker;
 use database::Database;
 use jobs::trace::CurrentTraceparent;
+use jobs::video::Container;
 use storage::Storage;
 use storage::disk::Disk;
 use tokio_util::sync::CancellationToken;
@@ -17,8 +18,8 @@ use crate::settings::Settings;
 use crate::tokens::AccessTokens;
 use crate::upload_slots::UploadSlots;
 
-/// Detects the container of a file from its first bytes. Returns libav's name for it.
-pub type DetectContainer = fn(&[u8]) -> Option<&'static str>;
+/// Detects the container of a file from its first [`Container::HEAD_BYTES`] bytes.
+pub type DetectContainer = fn(&[u8]) -> Option<Container>;
 
 /// Renders the metrics of this process in Prometheus's text format.
 pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use api::{HealthChecks, Quotas, Service};
-use frames::source::Container;
 use jobs::{Clock, MEGABYTE};
 use notifier::Notifier;
 use poem::Server;
@@ -308,7 +307,7 @@ impl HttpServer {
                 disk: parts.disk,
                 broker: parts.broker,
                 rate_limiter: parts.limits,
-                detect_container: |head| Container::of(head).map(Container::name),
+                detect_container: frames::source::detect_container,
                 metrics,
                 current_traceparent: telemetry::current_traceparent,
                 stop: stop.clone(),

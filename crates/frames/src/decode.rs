@@ -1,15 +1,12 @@
 //! Decoding of one span: from its packets to the selected frames.
 
 use std::collections::VecDeque;
-use std::ops::Range;
 
-use ffmpeg_next as ff;
-
-use crate::av::{DecodeError, Decoder, Frame};
+use crate::av::{DecodeError, Decoder, Frame, Packet};
 use crate::context::StreamContext;
 use crate::error::Error;
 use crate::plan::{Chunk, WantedFrame};
-use crate::select::TickSelector;
+use crate::select::{DecodedFrame, Selected, SelectionPass, SpanEnd};
 
 /// Frame for the archive.
 pub(crate) struct SelectedFrame {
@@ -29,8 +26,25 @@ pub(crate) struct SpanReport {
     pub from: Option<i64>,
     /// First tick after the span, if known.
     pub until: Option<i64>,
-    /// Timestamps of the first and the last error.
-    pub damaged: Option<(i64, i64)>,
+    /// Part of the span with errors, if there are any.
+    pub damage: Option<Damage>,
+}
+
+/// Part of a span in which errors were found. Times are in units of the stream's time base, from
+/// the start of the video.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Damage {
+    /// Timestamp of the first error.
+    pub from: i64,
+    /// Timestamp of the last error.
+    pub to: i64,
+}
+
+/// Last frame that was decoded, in units of the stream's time base.
+#[derive(Debug, Clone, Copy)]
+struct LastFrame {
+    time: i64,
+    duration: i64,
 }
 
 /// Reaction of a pass to errors and unexpected frames.
@@ -73,7 +87,7 @@ impl PassError {
 pub(crate) struct Pass<'a> {
     context: &'a StreamContext<'a>,
     decoder: Decoder,
-    selector: TickSelector<DecodedFrame>,
+    selection: Box<dyn SelectionPass + 'a>,
     /// Frames that the planner wants and that were not decoded yet.
     wanted: VecDeque<WantedFrame>,
     /// Whether `wanted` has included every wanted frame so far.
@@ -81,18 +95,8 @@ pub(crate) struct Pass<'a> {
     strictness: Strictness,
     /// Whether an earlier frame had an error that later frames may inherit.
     after_error: bool,
-    /// First frame of the span, until a frame is selected.
-    first: Option<DecodedFrame>,
-    /// Timestamp and duration of the last frame.
-    last: Option<(i64, i64)>,
+    last: Option<LastFrame>,
     report: SpanReport,
-}
-
-struct DecodedFrame {
-    frame: Frame,
-    time: i64,
-    tick: i64,
-    has_errors: bool,
 }
 
 impl<'a> Pass<'a> {
@@ -106,19 +110,18 @@ impl<'a> Pass<'a> {
         Self {
             context,
             decoder,
-            selector: TickSelector::new(from),
+            selection: context.selector.start(from),
             wanted: VecDeque::new(),
             certain: true,
             strictness,
             after_error: false,
-            first: None,
             last: None,
             report: SpanReport { from, ..SpanReport::default() },
         }
     }
 
     /// Add the frames that are wanted from the packets that follow.
-    pub(crate) fn expect(&mut self, chunk: &Chunk<ff::Packet>) {
+    pub(crate) fn expect(&mut self, chunk: &Chunk<Packet>) {
         self.certain &= chunk.certain;
         self.wanted.extend(chunk.wanted.iter().cloned());
     }
@@ -126,12 +129,13 @@ impl<'a> Pass<'a> {
     /// Decode one packet. `emit` receives each frame that is selected.
     pub(crate) fn decode(
         &mut self,
-        packet: &ff::Packet,
+        packet: &Packet,
         emit: &mut impl FnMut(SelectedFrame) -> Result<(), Error>,
     ) -> Result<(), PassError> {
         self.context.stop.check()?;
         let start = self.context.info.start;
-        let time = packet.pts().or(packet.dts()).map(|time| time.saturating_sub(start));
+        let time = packet.presentation_time().or(packet.decoding_time());
+        let time = time.map(|time| time.saturating_sub(start));
         // The container marks packets that are cut short. Some decoders do not report them.
         if packet.is_corrupt() {
             self.handle_error(DecodeError::Damaged, time)?;
@@ -148,8 +152,7 @@ impl<'a> Pass<'a> {
         self.decoder
     }
 
-    /// End the span at tick `until`, or at the end of its last frame. `select_first` is
-    /// [`Chunk::select_first`].
+    /// End the span. `until` is [`Chunk::until`], `select_first` is [`Chunk::select_first`].
     pub(crate) fn finish(
         &mut self,
         until: Option<i64>,
@@ -158,23 +161,16 @@ impl<'a> Pass<'a> {
     ) -> Result<SpanReport, PassError> {
         self.context.timing.decoding.measure(|| self.decoder.drain());
         self.receive_frames(emit)?;
-        let end = until.or_else(|| {
-            self.last.map(|(time, duration)| self.context.tick(self.context.end(time, duration)))
-        });
-        if let Some(end) = end {
-            if let Some((frame, ticks)) = self.selector.finish(end) {
-                self.select(frame, ticks, emit)?;
-            } else if let Some(DecodedFrame { frame, time, tick, has_errors }) = self.first.take()
-                && (select_first || (until.is_none() && end <= tick))
-            {
-                emit(SelectedFrame { frame, time, ticks: vec![tick], has_errors })?;
-                self.report.until = Some(tick + 1);
-            }
+        let last_frame_end =
+            self.last.map(|LastFrame { time, duration }| self.context.end(time, duration));
+        let last = self.selection.finish(SpanEnd { until, last_frame_end, select_first });
+        if let Some(selected) = last.selected {
+            self.select(selected, emit)?;
         }
         if self.strictness == Strictness::Exact && !self.wanted.is_empty() {
-            return Err(PassError::Retry(self.selector.next()));
+            return Err(PassError::Retry(self.selection.next_tick()));
         }
-        self.report.until = self.report.until.or(end);
+        self.report.until = last.until;
         Ok(std::mem::take(&mut self.report))
     }
 
@@ -207,44 +203,33 @@ impl<'a> Pass<'a> {
         // A frame that decodes without error may still copy from one that did not. A key frame
         // copies nothing, but the key frames of H.264 and HEVC within a span are only recovery
         // points.
-        let resets = frame.is_key() && !matches!(info.codec.as_str(), "h264" | "hevc");
+        let resets = frame.is_key() && !matches!(info.source.codec.as_str(), "h264" | "hevc");
         self.after_error &= !resets || frame.has_errors();
         let has_errors = self.after_error;
-        let tick = self.context.tick(time);
-        self.report.from.get_or_insert(tick);
-        if self.last.is_none() {
-            self.first = frame.share().map(|frame| DecodedFrame { frame, time, tick, has_errors });
-        }
-        self.last = Some((time, frame.duration()));
-        match self.selector.push(tick, DecodedFrame { frame, time, tick, has_errors }) {
-            Some((frame, ticks)) => self.select(frame, ticks, emit),
-            None => Ok(()),
-        }
+        self.last = Some(LastFrame { time, duration: frame.duration() });
+        let selected = self.selection.push(DecodedFrame { frame, time, has_errors });
+        self.report.from = self.report.from.or(self.selection.next_tick());
+        selected.map_or(Ok(()), |selected| self.select(selected, emit))
     }
 
     /// Emit a frame for those of its ticks for which it is certainly correct.
     fn select(
         &mut self,
-        frame: DecodedFrame,
-        ticks: Range<i64>,
+        selected: Selected<DecodedFrame>,
         emit: &mut impl FnMut(SelectedFrame) -> Result<(), Error>,
     ) -> Result<(), PassError> {
-        self.first = None;
+        let Selected { frame: DecodedFrame { frame, time, has_errors }, own_tick, ticks } =
+            selected;
         if self.strictness == Strictness::Exact {
-            if self.wanted.front() != Some(&WantedFrame { ticks: ticks.clone(), time: frame.time })
-            {
+            if self.wanted.front() != Some(&WantedFrame { ticks: ticks.clone(), time }) {
                 return Err(PassError::Retry(Some(ticks.start)));
             }
             self.wanted.pop_front();
         }
-        let limit = self.context.limits.max_frames;
-        if ticks.end.saturating_sub(ticks.start) as u64 > limit {
-            return Err(Error::TooLong { limit }.into());
-        }
-        let DecodedFrame { frame, time, tick, has_errors } = frame;
+        self.context.limits.check_frame_count(ticks.end.saturating_sub(ticks.start) as u64)?;
         let ticks: Vec<i64> = ticks
             .filter(|n| {
-                self.strictness == Strictness::Exact || self.is_correct_frame(*n, time, tick)
+                self.strictness == Strictness::Exact || self.is_correct_frame(*n, time, own_tick)
             })
             .collect();
         if !ticks.is_empty() {
@@ -255,7 +240,7 @@ impl<'a> Pass<'a> {
 
     /// Whether a frame may be selected for tick `n` although later frames before it may be lost: if
     /// the planner predicted it, or if it lies in the same interval.
-    fn is_correct_frame(&mut self, n: i64, time: i64, tick: i64) -> bool {
+    fn is_correct_frame(&mut self, n: i64, time: i64, own_tick: i64) -> bool {
         while self.wanted.front().is_some_and(|wanted| wanted.ticks.end <= n) {
             self.wanted.pop_front();
         }
@@ -263,7 +248,7 @@ impl<'a> Pass<'a> {
             .wanted
             .front()
             .is_some_and(|wanted| wanted.ticks.contains(&n) && wanted.time == time);
-        predicted || tick == n || (!self.certain && self.report.damaged.is_none())
+        predicted || own_tick == n || (!self.certain && self.report.damage.is_none())
     }
 
     /// Handle an error at `time`, if that is known.
@@ -271,18 +256,19 @@ impl<'a> Pass<'a> {
         match error {
             DecodeError::Fatal(error) => Err(PassError::Fatal(error)),
             DecodeError::Damaged if self.strictness != Strictness::Lenient => {
-                Err(PassError::Retry(self.selector.next()))
+                Err(PassError::Retry(self.selection.next_tick()))
             }
             DecodeError::Damaged => {
                 self.after_error = true;
                 // Frame threads report an error late and without its timestamp. After a first error
                 // that adds no information.
-                let last = self.last.filter(|_| self.report.damaged.is_none());
-                if let Some(time) = time.or(last.map(|(time, _)| time)) {
-                    let (from, to) = self.report.damaged.unwrap_or((time, time));
-                    self.report.damaged = Some((from.min(time), to.max(time)));
+                let last = self.last.filter(|_| self.report.damage.is_none());
+                if let Some(time) = time.or(last.map(|last| last.time)) {
+                    let Damage { from, to } =
+                        self.report.damage.unwrap_or(Damage { from: time, to: time });
+                    self.report.damage = Some(Damage { from: from.min(time), to: to.max(time) });
                 } else {
-                    self.report.damaged.get_or_insert((0, 0));
+                    self.report.damage.get_or_insert(Damage { from: 0, to: 0 });
                 }
                 Ok(())
             }

@@ -7,19 +7,18 @@ use std::sync::mpsc;
 use parking_lot::Mutex;
 
 use crate::archive::Archive;
-use crate::av::Demuxer;
+use crate::av::{Demuxer, OpenedStream};
 use crate::context::StreamContext;
 use crate::encode::encoder;
 use crate::error::Error;
 use crate::flow::Flow;
-use crate::manifest;
-use crate::options::{Decoding, Options, Progress, Report};
+use crate::options::{Options, Progress, Report};
 use crate::reader::{Input, Reader};
-use crate::select::Instants;
+use crate::select::selector;
 use crate::source::{GuardedReader, OpenedSource, Source};
 use crate::span::{SharedResources, WriterMessage};
 use crate::timing::Timing;
-use crate::writer::{ManifestInput, Writer};
+use crate::writer::{ArchiveForm, Writer};
 
 /// Extract frames from `source` and write their archive to `sink`, in order, starting with the
 /// first frame.
@@ -37,16 +36,19 @@ pub fn extract(
 ) -> Result<Report, Error> {
     let OpenedSource { reader, read_error, container, size, truncated } =
         GuardedReader::open(Box::new(source), options.stop.clone())?;
-    let opened = Demuxer::open(reader, container, &options.limits);
+    let opened = Demuxer::open(reader, container, size, &options.limits);
     options.stop.check()?;
-    let (demuxer, info) = opened.map_err(|error| read_error.take().unwrap_or(error))?;
+    let OpenedStream { demuxer, info } =
+        opened.map_err(|error| read_error.take().unwrap_or(error))?;
 
     let threads = options.threads.get();
     let flow = &Flow::new(threads);
     let timing = Timing::default();
+    let Options { recipe, decoding, .. } = options;
+    let selector = selector(&recipe.select, *decoding, info.source.time_base, info.duration_us);
     let context = StreamContext {
         info: &info,
-        instants: Instants::of(&options.recipe.select),
+        selector: selector.as_ref(),
         limits: &options.limits,
         stop: &options.stop,
         timing: &timing,
@@ -66,25 +68,21 @@ pub fn extract(
         .build()
         .map_err(|error| Error::OutOfMemory(format!("no threads can be started: {error}")))?;
     let (sender, messages) = mpsc::channel();
-    let expected = info.duration_us.map(|us| context.instants.frame_count(us));
-    let writer = Writer::new(&context, flow, Archive::new(sink), encoder.file_type().suffix);
+    let expected = selector.expected_count();
+    let form = ArchiveForm { recipe: options.recipe.clone(), compression: encoder.compression() };
+    let writer = Writer::new(&context, flow, Archive::new(sink), form);
 
     let (read, written) = std::thread::scope(|scope| {
         let writing = scope.spawn(move || write_frames(writer, flow, messages, expected, progress));
         let input = Input { demuxer, read_error: read_error.clone(), truncated };
-        let selective = options.decoding == Decoding::Selective;
-        let read = pool
-            .in_place_scope(|scope| Reader::new(&resources, scope, sender, selective).read(input));
+        let read = pool.in_place_scope(|scope| Reader::new(&resources, scope, sender).read(input));
         (read, writing.join())
     });
     let writer = written.map_err(|panic| std::panic::resume_unwind(panic))?;
     if let Some(error) = flow.take_error() {
         return Err(read_error.take().unwrap_or(error));
     }
-    let source = manifest::source(&info, size);
-    let input =
-        ManifestInput { recipe: options.recipe.clone(), compression: options.compression, source };
-    writer.finish(read, input)
+    writer.finish(read)
 }
 
 /// Write frames until the last sender of messages is dropped or an error occurs.

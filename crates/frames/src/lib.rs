@@ -2,8 +2,8 @@
 //! these are one per second, pixel for pixel those of `ffmpeg -vf fps=1`.
 //!
 //! One module per step: `source` detects the container and guards reading, `av` demuxes,
-//! `bitstream` determines the role of each packet, `select` maps timestamps to the requested
-//! instants, `plan` cuts the packets into spans and leaves out those that no selected frame depends
+//! `bitstream` determines the role of each packet, `select` decides which frames are
+//! selected, `plan` cuts the packets into spans and leaves out those that no selected frame depends
 //! on, `decode` decodes a span, `convert` rotates and converts its frames, `encode` encodes them,
 //! `archive` writes the ZIP and `manifest` describes it. `extract` runs these steps in parallel:
 //! `reader` on one thread, `span` on the threads of a pool, `writer` on another thread; `flow`
@@ -28,7 +28,7 @@ mod timing;
 mod context;
 mod decode;
 mod convert;
-pub mod encode;
+mod encode;
 mod flow;
 mod span;
 mod preparation;

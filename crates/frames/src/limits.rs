@@ -54,6 +54,14 @@ impl Limits {
         }
         Ok(())
     }
+
+    /// Reject a number of frames if it exceeds the limit.
+    pub(crate) fn check_frame_count(&self, count: u64) -> Result<(), Error> {
+        if count > self.max_frames {
+            return Err(Error::TooLong { limit: self.max_frames });
+        }
+        Ok(())
+    }
 }
 
 /// Ends an extraction from outside: by a call or at a deadline. Clones share one switch.

@@ -1,19 +1,17 @@
 //! Preparation of packets for planning, and for decoders that have not received earlier packets.
 
-use ffmpeg_next as ff;
-
-use crate::av::{self, StreamInfo};
+use crate::av::{Packet, StreamInfo};
 use crate::bitstream::{Classifier, Entry, Role};
 use crate::plan::PacketInfo;
 
 /// Properties of `packet` that planning depends on.
-pub(crate) fn packet_info(info: &StreamInfo, role: Role, packet: &ff::Packet) -> PacketInfo {
+pub(crate) fn packet_info(info: &StreamInfo, role: Role, packet: &Packet) -> PacketInfo {
     PacketInfo {
         role,
-        time: packet.pts().map(|time| time.saturating_sub(info.start)),
-        duration: packet.duration().max(0),
+        time: packet.presentation_time().map(|time| time.saturating_sub(info.start)),
+        duration: packet.duration(),
         size: packet.size(),
-        hidden: av::is_hidden(packet),
+        hidden: packet.is_hidden(),
     }
 }
 
@@ -31,11 +29,8 @@ impl Preparation {
 
     /// Determine the role of `packet`. If decoding can start there, add the parameter sets and the
     /// configuration that earlier packets held.
-    pub(crate) fn prepare(&mut self, packet: &mut ff::Packet) -> Role {
-        let changed = packet
-            .side_data()
-            .find(|data| data.kind() == ff::packet::side_data::Type::NewExtraData)
-            .map(|data| data.data().to_vec());
+    pub(crate) fn prepare(&mut self, packet: &mut Packet) -> Role {
+        let changed = packet.extradata();
         let role = self.classifier.role(packet);
         if role.entry != Entry::None {
             let sets = self.classifier.parameter_sets();
@@ -43,10 +38,10 @@ impl Preparation {
                 && let Some(data) = packet.data()
             {
                 let whole = [&sets, data].concat();
-                *packet = av::with_data(packet, &whole);
+                *packet = packet.with_data(&whole);
             }
             if let (None, Some(extradata)) = (&changed, &self.extradata) {
-                av::set_extradata(packet, extradata);
+                packet.set_extradata(extradata);
             }
         }
         self.extradata = changed.or(self.extradata.take());

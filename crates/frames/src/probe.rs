@@ -3,13 +3,12 @@
 use jobs::manifest;
 use serde::Serialize;
 
-use crate::av::{Decoder, Demuxer, StreamInfo, Threads};
+use crate::av::{Decoder, Demuxer, OpenedStream, StreamInfo, Threads};
 use crate::convert::Converter;
 use crate::encode::encoder;
 use crate::error::Error;
-use crate::manifest::source as source_info;
 use crate::options::Options;
-use crate::select::Instants;
+use crate::select::selector;
 use crate::source::{GuardedReader, OpenedSource, Source};
 
 /// Number of frames that are encoded to estimate the size of the archive.
@@ -34,21 +33,19 @@ pub struct Forecast {
 pub fn probe(source: impl Source, options: &Options) -> Result<Forecast, Error> {
     let OpenedSource { reader, read_error, container, size, .. } =
         GuardedReader::open(Box::new(source), options.stop.clone())?;
-    let opened = Demuxer::open(reader, container, &options.limits);
+    let opened = Demuxer::open(reader, container, size, &options.limits);
     options.stop.check()?;
-    let (demuxer, info) = opened.map_err(|error| read_error.take().unwrap_or(error))?;
+    let OpenedStream { demuxer, info } =
+        opened.map_err(|error| read_error.take().unwrap_or(error))?;
     let sizes = sample_sizes(demuxer, &info, options)?;
     if sizes.is_empty() {
         return Err(read_error.take().unwrap_or(Error::NothingDecodable));
     }
-    let instants = Instants::of(&options.recipe.select);
-    let frames = info.duration_us.map(|us| instants.frame_count(us));
+    let Options { recipe, decoding, .. } = options;
+    let selector = selector(&recipe.select, *decoding, info.source.time_base, info.duration_us);
+    let frames = selector.expected_count();
     let mean = sizes.iter().sum::<u64>() / sizes.len() as u64;
-    Ok(Forecast {
-        source: source_info(&info, size),
-        frames,
-        zip_bytes: frames.map(|frames| frames * mean),
-    })
+    Ok(Forecast { source: info.source, frames, zip_bytes: frames.map(|frames| frames * mean) })
 }
 
 /// Sizes of the first frames when encoded, in bytes.
@@ -73,7 +70,7 @@ fn sample_sizes(
         }
         while let Ok(Some(frame)) = decoder.receive() {
             options.limits.check_frame(frame.width(), frame.height())?;
-            let frame = converter.convert(frame, info.orientation, encoder.pixel_formats())?;
+            let frame = converter.convert(frame, info.source.rotation, encoder.pixel_formats())?;
             sizes.push(encoder.encode(&frame, None)?.len() as u64);
         }
     }

@@ -3,17 +3,16 @@
 
 use std::sync::mpsc;
 
-use ffmpeg_next as ff;
 use rayon::Scope;
 
-use crate::av::{DemuxError, Demuxer};
-use crate::bitstream::Role;
+use crate::av::{DemuxError, Demuxer, Packet};
 use crate::context::StreamContext;
 use crate::decode::SpanReport;
 use crate::error::Error;
 use crate::flow::Aborted;
-use crate::plan::{Chunk, PacketInfo, Plan, Planner};
+use crate::plan::{Continuation, PacketInfo, Plan, Planner};
 use crate::preparation::{Preparation, packet_info};
+use crate::select::Instants;
 use crate::source::ReadError;
 use crate::span::{SharedResources, SpanTask, WriterMessage};
 use crate::time::MICROSECONDS;
@@ -64,11 +63,9 @@ pub(crate) struct Reader<'a, 'scope> {
     resources: &'scope SharedResources<'scope>,
     scope: &'a Scope<'scope>,
     sender: mpsc::Sender<WriterMessage>,
-    /// Whether only the needed packets are decoded.
-    selective: bool,
     next_span: u64,
     /// Receiver of the chunks of the long span that is being decoded.
-    long_span: Option<mpsc::SyncSender<(Chunk<ff::Packet>, bool)>>,
+    long_span: Option<mpsc::SyncSender<Continuation<Packet>>>,
 }
 
 impl<'a, 'scope> Reader<'a, 'scope> {
@@ -76,9 +73,8 @@ impl<'a, 'scope> Reader<'a, 'scope> {
         resources: &'scope SharedResources<'scope>,
         scope: &'a Scope<'scope>,
         sender: mpsc::Sender<WriterMessage>,
-        selective: bool,
     ) -> Self {
-        Self { resources, scope, sender, selective, next_span: 0, long_span: None }
+        Self { resources, scope, sender, next_span: 0, long_span: None }
     }
 
     /// Read the video to its end. Errors are stored in the flow.
@@ -95,9 +91,9 @@ impl<'a, 'scope> Reader<'a, 'scope> {
 
     fn read_packets(&mut self, mut input: Input) -> Result<ReadSummary, ReadFailure> {
         let context = self.resources.context;
-        let mut planner = Planner::new(context.instants, context.info.time_base, self.selective);
+        let mut planner = Planner::new(context.selector.planning(), context.info.source.time_base);
         let mut preparation = Preparation::new(context.info);
-        let mut extent = Extent::default();
+        let mut extent = Extent::new(context);
         let mut summary = ReadSummary { truncated: input.truncated, ..ReadSummary::default() };
         loop {
             context.stop.check()?;
@@ -107,10 +103,9 @@ impl<'a, 'scope> Reader<'a, 'scope> {
             match input.demuxer.read() {
                 Ok(mut packet) => {
                     let role = preparation.prepare(&mut packet);
-                    let role = if self.selective { role } else { Role::UNKNOWN };
                     let info = packet_info(context.info, role, &packet);
                     summary.damaged_packets += u64::from(packet.is_corrupt());
-                    extent.add(context, &packet, &info)?;
+                    extent.add(&packet, &info)?;
                     planner.push(packet, info);
                 }
                 Err(DemuxError::End) => break,
@@ -130,39 +125,45 @@ impl<'a, 'scope> Reader<'a, 'scope> {
         if let Some(error) = input.read_error.take() {
             return Err(error.into());
         }
-        summary.until = planner.finish(|time, duration| context.end(time, duration));
+        let end = planner.finish(|time, duration| context.end(time, duration));
+        summary.until = end.and_then(|end| context.tick(end));
         self.start(planner.take_plans())?;
         summary.add_shortfall(context, extent.end);
         Ok(summary)
     }
 
     /// Start the tasks of planned spans.
-    fn start(&mut self, plans: Vec<Plan<ff::Packet>>) -> Result<(), Aborted> {
+    fn start(&mut self, plans: Vec<Plan<Packet>>) -> Result<(), Aborted> {
+        let context = self.resources.context;
+        let first_tick = |from: Option<i64>| context.tick(from?);
         for plan in plans {
             if self.next_span == 0
                 && let Plan::Whole { from, .. } | Plan::Begin { from, .. } = plan
             {
                 // The writer drops its receiver only after a failure.
-                let _ = self.sender.send(WriterMessage::Start { from });
+                let _ = self.sender.send(WriterMessage::Start { from: first_tick(from) });
             }
             match plan {
                 Plan::Whole { from, chunk } => {
+                    let from = first_tick(from);
                     let bytes: usize =
                         chunk.packets.iter().map(|planned| planned.packet.size()).sum();
                     self.resources.flow.admit_span(bytes)?;
                     self.spawn(bytes, move |task| task.decode_whole(from, &chunk));
                 }
                 Plan::Begin { from, chunk } => {
+                    let from = first_tick(from);
                     self.resources.flow.admit_span(0)?;
                     let (sender, chunks) = mpsc::sync_channel(1);
                     self.long_span = Some(sender);
                     self.spawn(0, move |task| task.decode_long(from, chunk, &chunks));
                 }
-                Plan::Continue { chunk, last } => {
+                Plan::Continue(continuation) => {
                     let Some(sender) = self.long_span.as_ref() else { continue };
+                    let is_last = continuation.is_last;
                     // The task drops its receiver early only after a failure.
-                    sender.send((chunk, last)).map_err(|_| Aborted)?;
-                    if last {
+                    sender.send(continuation).map_err(|_| Aborted)?;
+                    if is_last {
                         self.long_span = None;
                     }
                 }
@@ -197,36 +198,29 @@ impl<'a, 'scope> Reader<'a, 'scope> {
 }
 
 /// Part of the video that the packets read so far cover.
-struct Extent {
+struct Extent<'a> {
+    context: &'a StreamContext<'a>,
+    instants: Option<&'a Instants>,
     /// End in units of the time base.
     end: i64,
     first_tick: Option<i64>,
 }
 
-impl Default for Extent {
-    fn default() -> Self {
-        Self { end: i64::MIN, first_tick: None }
+impl<'a> Extent<'a> {
+    fn new(context: &'a StreamContext<'a>) -> Self {
+        Self { context, instants: context.selector.instants(), end: i64::MIN, first_tick: None }
     }
-}
 
-impl Extent {
     /// Add a packet. Return an error if the video has too many ticks.
-    fn add(
-        &mut self,
-        context: &StreamContext<'_>,
-        packet: &ff::Packet,
-        info: &PacketInfo,
-    ) -> Result<(), Error> {
-        let decoding_time = || packet.dts().map(|time| time.saturating_sub(context.info.start));
+    fn add(&mut self, packet: &Packet, info: &PacketInfo) -> Result<(), Error> {
+        let StreamContext { info: stream, limits, .. } = self.context;
+        let decoding_time = || packet.decoding_time().map(|time| time.saturating_sub(stream.start));
         let Some(time) = info.time.or_else(decoding_time) else { return Ok(()) };
-        self.end = self.end.max(context.end(time, info.duration));
-        let tick = context.tick(time);
+        self.end = self.end.max(self.context.end(time, info.duration));
+        let Some(instants) = self.instants else { return Ok(()) };
+        let tick = instants.tick(time, stream.source.time_base);
         let first = *self.first_tick.get_or_insert(tick);
-        let limit = context.limits.max_frames;
-        if tick.saturating_sub(first) > limit as i64 {
-            return Err(Error::TooLong { limit });
-        }
-        Ok(())
+        limits.check_frame_count(tick.saturating_sub(first).max(0) as u64)
     }
 }
 
@@ -238,8 +232,9 @@ impl ReadSummary {
         }
         let damaged = self.damaged_packets > 0 || self.truncated;
         let stated_end = context.info.missing_end(end, damaged);
-        self.stated_until = stated_end.map(|end| context.instants.tick(end, MICROSECONDS));
-        if self.truncated || self.stated_until.is_some() {
+        let tick = |end| Some(context.selector.instants()?.tick(end, MICROSECONDS));
+        self.stated_until = stated_end.and_then(tick);
+        if self.truncated || stated_end.is_some() {
             self.truncated = true;
             self.warnings
                 .push("the video ends before the end that its container states".to_owned());

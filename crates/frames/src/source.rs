@@ -3,6 +3,7 @@
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
+use jobs::video::Container;
 use parking_lot::Mutex;
 
 use crate::error::Error;
@@ -13,85 +14,52 @@ pub trait Source: Read + Seek + Send + 'static {}
 
 impl<T: Read + Seek + Send + 'static> Source for T {}
 
-/// Accepted container formats. libav never opens any other, so its playlist demuxers are
-/// unreachable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Container {
-    /// ISO base media and `QuickTime`: .mp4, .mov.
-    Mov,
-    /// Matroska and `WebM`: .mkv, .webm.
-    Matroska,
-    /// RIFF AVI: .avi.
-    Avi,
-    /// Advanced Systems Format: .wmv.
-    Asf,
-    /// Flash Video: .flv.
-    Flv,
+/// Container of a file that starts with `head`; `None` if it is not an accepted one.
+///
+/// libav never opens any other, so its playlist demuxers are unreachable.
+///
+/// Sources: ISO/IEC 14496-12 (box type at offset 4) and the `QuickTime` File Format for older
+/// first atoms; RFC 8794 for EBML; the ASF specification 1.20 for its header GUID; the FLV
+/// specification 10.1.
+#[must_use]
+pub fn detect_container(head: &[u8]) -> Option<Container> {
+    const ASF: [u8; 16] = [
+        0x30, 0x26, 0xB2, 0x75, 0x8E, 0x66, 0xCF, 0x11, 0xA6, 0xD9, 0x00, 0xAA, 0x00, 0x62, 0xCE,
+        0x6C,
+    ];
+    match head {
+        [_, _, _, _, b'f', b't', b'y', b'p', ..]
+        | [_, _, _, _, b'm', b'o', b'o', b'v', ..]
+        | [_, _, _, _, b'm', b'd', b'a', b't', ..]
+        | [_, _, _, _, b'w', b'i', b'd', b'e', ..]
+        | [_, _, _, _, b'f', b'r', b'e', b'e', ..]
+        | [_, _, _, _, b's', b'k', b'i', b'p', ..]
+        | [_, _, _, _, b'p', b'n', b'o', b't', ..] => Some(Container::Mov),
+        [0x1A, 0x45, 0xDF, 0xA3, ..] => Some(Container::Matroska),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'A', b'V', b'I', b' ', ..] => Some(Container::Avi),
+        [b'F', b'L', b'V', 1, ..] => Some(Container::Flv),
+        _ if head.starts_with(&ASF) => Some(Container::Asf),
+        _ => None,
+    }
 }
 
-impl Container {
-    /// Number of bytes from the start of a file that [`Container::of`] and
-    /// [`Container::declared_end`] need.
-    pub const HEAD: usize = 256;
-
-    /// Container of a file that starts with `head`; `None` if it is not an accepted one.
-    ///
-    /// Sources: ISO/IEC 14496-12 (box type at offset 4) and the `QuickTime` File Format for older
-    /// first atoms; RFC 8794 for EBML; the ASF specification 1.20 for its header GUID; the FLV
-    /// specification 10.1.
-    #[must_use]
-    pub fn of(head: &[u8]) -> Option<Self> {
-        const ASF: [u8; 16] = [
-            0x30, 0x26, 0xB2, 0x75, 0x8E, 0x66, 0xCF, 0x11, 0xA6, 0xD9, 0x00, 0xAA, 0x00, 0x62,
-            0xCE, 0x6C,
-        ];
-        match head {
-            [_, _, _, _, b'f', b't', b'y', b'p', ..]
-            | [_, _, _, _, b'm', b'o', b'o', b'v', ..]
-            | [_, _, _, _, b'm', b'd', b'a', b't', ..]
-            | [_, _, _, _, b'w', b'i', b'd', b'e', ..]
-            | [_, _, _, _, b'f', b'r', b'e', b'e', ..]
-            | [_, _, _, _, b's', b'k', b'i', b'p', ..]
-            | [_, _, _, _, b'p', b'n', b'o', b't', ..] => Some(Self::Mov),
-            [0x1A, 0x45, 0xDF, 0xA3, ..] => Some(Self::Matroska),
-            [b'R', b'I', b'F', b'F', _, _, _, _, b'A', b'V', b'I', b' ', ..] => Some(Self::Avi),
-            [b'F', b'L', b'V', 1, ..] => Some(Self::Flv),
-            _ if head.starts_with(&ASF) => Some(Self::Asf),
-            _ => None,
+/// Size in bytes that the file header declares; `None` if it declares none.
+///
+/// Sources: RFC 9559 for the Segment of Matroska; the AVI RIFF file reference for the first
+/// RIFF chunk, which larger files follow with more chunks. Live recordings and the other
+/// containers declare no size.
+fn declared_end(container: Container, head: &[u8]) -> Option<u64> {
+    match container {
+        Container::Avi => Some(u64::from(u32::from_le_bytes(head.get(4..8)?.try_into().ok()?)) + 8),
+        Container::Matroska => {
+            let header = ebml_element(head, 4)?;
+            let segment = header.data_start + usize::try_from(header.size).ok()?;
+            let id = head.get(segment..segment + 4)?;
+            let element = ebml_element(head, segment + 4)?;
+            (id == [0x18, 0x53, 0x80, 0x67])
+                .then(|| element.size.saturating_add(element.data_start as u64))
         }
-    }
-
-    /// Size in bytes that the file header declares; `None` if it declares none.
-    ///
-    /// Sources: RFC 9559 for the Segment of Matroska; the AVI RIFF file reference for the first
-    /// RIFF chunk, which larger files follow with more chunks. Live recordings and the other
-    /// containers declare no size.
-    #[must_use]
-    pub fn declared_end(self, head: &[u8]) -> Option<u64> {
-        match self {
-            Self::Avi => Some(u64::from(u32::from_le_bytes(head.get(4..8)?.try_into().ok()?)) + 8),
-            Self::Matroska => {
-                let header = ebml_element(head, 4)?;
-                let segment = header.data_start + usize::try_from(header.size).ok()?;
-                let id = head.get(segment..segment + 4)?;
-                let element = ebml_element(head, segment + 4)?;
-                (id == [0x18, 0x53, 0x80, 0x67])
-                    .then(|| element.size.saturating_add(element.data_start as u64))
-            }
-            Self::Mov | Self::Asf | Self::Flv => None,
-        }
-    }
-
-    /// libav's name of the demuxer.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Mov => "mov",
-            Self::Matroska => "matroska",
-            Self::Avi => "avi",
-            Self::Asf => "asf",
-            Self::Flv => "flv",
-        }
+        Container::Mov | Container::Asf | Container::Flv => None,
     }
 }
 
@@ -151,13 +119,17 @@ impl GuardedReader {
             return Err(Error::EmptyFile);
         }
         inner.rewind().map_err(Error::Read)?;
-        let mut head = Vec::with_capacity(Container::HEAD);
-        inner.by_ref().take(Container::HEAD as u64).read_to_end(&mut head).map_err(Error::Read)?;
+        let mut head = Vec::with_capacity(Container::HEAD_BYTES);
+        inner
+            .by_ref()
+            .take(Container::HEAD_BYTES as u64)
+            .read_to_end(&mut head)
+            .map_err(Error::Read)?;
         inner.rewind().map_err(Error::Read)?;
-        let container = Container::of(&head).ok_or(Error::UnsupportedContainer)?;
+        let container = detect_container(&head).ok_or(Error::UnsupportedContainer)?;
         let error = Arc::default();
         let reader = Self { inner, stop, error: Arc::clone(&error) };
-        let truncated = container.declared_end(&head).is_some_and(|end| end > size);
+        let truncated = declared_end(container, &head).is_some_and(|end| end > size);
         Ok(OpenedSource { reader, read_error: ReadError(error), container, size, truncated })
     }
 
@@ -211,32 +183,32 @@ mod tests {
             b"RIFF\0\0\0\0WAVEfmt ",
         ];
         for head in rejected {
-            assert_eq!(Container::of(head), None);
+            assert_eq!(detect_container(head), None);
         }
     }
 
     #[test]
     fn reads_the_declared_size() {
         let riff = b"RIFF\x10\0\0\0AVI LIST";
-        assert_eq!(Container::Avi.declared_end(riff), Some(24));
+        assert_eq!(declared_end(Container::Avi, riff), Some(24));
         let mut segment = b"\x1A\x45\xDF\xA3\x82ab\x18\x53\x80\x67\x01\0\0\0\0\0\x10\0".to_vec();
-        assert_eq!(Container::Matroska.declared_end(&segment), Some(19 + 0x1000));
+        assert_eq!(declared_end(Container::Matroska, &segment), Some(19 + 0x1000));
         segment[12..].fill(0xFF);
-        let live = Container::Matroska.declared_end(&segment);
+        let live = declared_end(Container::Matroska, &segment);
         assert_eq!(live, None, "a live recording declares no size");
-        assert_eq!(Container::Matroska.declared_end(b"\x1A\x45\xDF\xA3"), None);
+        assert_eq!(declared_end(Container::Matroska, b"\x1A\x45\xDF\xA3"), None);
     }
 
     #[test]
     fn detects_each_accepted_container() {
-        assert_eq!(Container::of(b"\0\0\0\x20ftypisom\0\0\0\0"), Some(Container::Mov));
-        assert_eq!(Container::of(b"\x1A\x45\xDF\xA3\x01\0\0\0"), Some(Container::Matroska));
-        assert_eq!(Container::of(b"RIFF\x10\0\0\0AVI LIST"), Some(Container::Avi));
-        assert_eq!(Container::of(b"FLV\x01\x05\0\0\0\x09"), Some(Container::Flv));
+        assert_eq!(detect_container(b"\0\0\0\x20ftypisom\0\0\0\0"), Some(Container::Mov));
+        assert_eq!(detect_container(b"\x1A\x45\xDF\xA3\x01\0\0\0"), Some(Container::Matroska));
+        assert_eq!(detect_container(b"RIFF\x10\0\0\0AVI LIST"), Some(Container::Avi));
+        assert_eq!(detect_container(b"FLV\x01\x05\0\0\0\x09"), Some(Container::Flv));
         let asf = [
             0x30, 0x26, 0xB2, 0x75, 0x8E, 0x66, 0xCF, 0x11, 0xA6, 0xD9, 0x00, 0xAA, 0x00, 0x62,
             0xCE, 0x6C,
         ];
-        assert_eq!(Container::of(&asf), Some(Container::Asf));
+        assert_eq!(detect_container(&asf), Some(Container::Asf));
     }
 }

@@ -2,12 +2,11 @@
 
 use std::sync::mpsc;
 
-use ffmpeg_next as ff;
 use parking_lot::Mutex;
 use rayon::Scope;
 use sha2::{Digest, Sha256};
 
-use crate::av::{Decoder, Threads};
+use crate::av::{Decoder, Packet, Threads};
 use crate::context::StreamContext;
 use crate::convert::Converter;
 use crate::decode::{Pass, PassError, SelectedFrame, SpanReport, Strictness};
@@ -15,7 +14,7 @@ use crate::encode::Encoder;
 use crate::error::Error;
 use crate::flow::Flow;
 use crate::orientation::displayed_aspect;
-use crate::plan::Chunk;
+use crate::plan::{Chunk, Continuation};
 
 /// Data shared by all threads of an extraction.
 pub(crate) struct SharedResources<'a> {
@@ -32,11 +31,27 @@ pub(crate) struct SharedResources<'a> {
 /// Message from the reader and the span tasks to the writer.
 pub(crate) enum WriterMessage {
     /// First message: the first tick of the video, if known from its packets.
-    Start { from: Option<i64> },
-    /// Frame number `order` of a span.
-    Frame { span: u64, order: usize, frame: EncodedFrame },
+    Start {
+        from: Option<i64>,
+    },
+    Frame {
+        position: FramePosition,
+        frame: EncodedFrame,
+    },
     /// All frames of a span were sent.
-    SpanEnd { span: u64, frame_count: usize, report: SpanReport },
+    SpanEnd {
+        span: u64,
+        frame_count: usize,
+        report: SpanReport,
+    },
+}
+
+/// Position of a frame in the archive: spans in order, and their frames in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FramePosition {
+    pub span: u64,
+    /// Number of frames of the span before this one.
+    pub order: usize,
 }
 
 /// Frame ready for the archive.
@@ -90,7 +105,7 @@ impl<'a, 'scope> SpanTask<'a, 'scope> {
     pub(crate) fn decode_whole(
         &mut self,
         from: Option<i64>,
-        chunk: &Chunk<ff::Packet>,
+        chunk: &Chunk<Packet>,
     ) -> Result<SpanReport, Error> {
         let context = self.resources.context;
         let (threads, strictness) = if chunk.certain {
@@ -115,8 +130,8 @@ impl<'a, 'scope> SpanTask<'a, 'scope> {
     fn run<'p>(
         &mut self,
         pass: &mut Pass<'_>,
-        chunk: &Chunk<ff::Packet>,
-        packets: impl Iterator<Item = &'p ff::Packet>,
+        chunk: &Chunk<Packet>,
+        packets: impl Iterator<Item = &'p Packet>,
     ) -> Result<SpanReport, PassError> {
         pass.expect(chunk);
         for packet in packets {
@@ -125,18 +140,19 @@ impl<'a, 'scope> SpanTask<'a, 'scope> {
         pass.finish(chunk.until, chunk.select_first, &mut |selected| self.process(selected))
     }
 
-    /// Decode a long span in order with one decoder, while its packets are read. `chunks` receives
-    /// each further chunk, and whether it is the last.
+    /// Decode a long span in order with one decoder, while its packets are read. `further`
+    /// receives its other chunks.
     pub(crate) fn decode_long(
         &mut self,
         from: Option<i64>,
-        first: Chunk<ff::Packet>,
-        chunks: &mpsc::Receiver<(Chunk<ff::Packet>, bool)>,
+        first: Chunk<Packet>,
+        further: &mpsc::Receiver<Continuation<Packet>>,
     ) -> Result<SpanReport, Error> {
         let decoder = self.resources.decoder(self.all_threads())?;
         let mut pass = Pass::new(self.resources.context, decoder, from, Strictness::Lenient);
-        let (mut chunk, mut last) = (first, false);
+        let mut next = Continuation { chunk: first, is_last: false };
         let result = loop {
+            let Continuation { chunk, is_last } = next;
             pass.expect(&chunk);
             let decoded = chunk
                 .kept()
@@ -144,13 +160,13 @@ impl<'a, 'scope> SpanTask<'a, 'scope> {
             if let Err(error) = decoded {
                 break Err(error);
             }
-            if last {
+            if is_last {
                 break pass.finish(chunk.until, false, &mut |selected| self.process(selected));
             }
             // The reader drops the sender before the last chunk only after a failure, which it
             // reports.
-            let Ok(next) = chunks.recv() else { return Ok(SpanReport::default()) };
-            (chunk, last) = next;
+            let Ok(received) = further.recv() else { return Ok(SpanReport::default()) };
+            next = received;
         };
         self.resources.return_decoder(pass.into_decoder());
         result.map_err(PassError::into_error)
@@ -158,7 +174,7 @@ impl<'a, 'scope> SpanTask<'a, 'scope> {
 
     /// Threads of the decoder for a span. Spans are decoded in parallel on one thread each, which
     /// is faster than libav's frame threads, but the last spans share the cores.
-    fn threads_for(&self, chunk: &Chunk<ff::Packet>) -> Threads {
+    fn threads_for(&self, chunk: &Chunk<Packet>) -> Threads {
         /// Minimum number of packets for which frame threads pay off.
         const MIN_PACKETS: usize = 16;
         let threads = self.resources.threads;
@@ -182,7 +198,7 @@ impl<'a, 'scope> SpanTask<'a, 'scope> {
     /// one.
     fn process(&mut self, selected: SelectedFrame) -> Result<(), Error> {
         let Self { resources, span, .. } = *self;
-        let order = self.frame_count;
+        let position = FramePosition { span, order: self.frame_count };
         self.frame_count += 1;
         if resources.flow.admit_frame(span).is_err() {
             return Err(Error::Cancelled);
@@ -192,13 +208,13 @@ impl<'a, 'scope> SpanTask<'a, 'scope> {
             self.scope.spawn(move |_| {
                 let _guard = resources.flow.abort_on_panic();
                 let _working = resources.flow.start_work();
-                if let Err(error) = resources.encode(selected, span, order, &sender) {
+                if let Err(error) = resources.encode(selected, position, &sender) {
                     resources.flow.fail(error);
                 }
             });
             return Ok(());
         }
-        resources.encode(selected, span, order, &sender)
+        resources.encode(selected, position, &sender)
     }
 }
 
@@ -224,8 +240,7 @@ impl SharedResources<'_> {
     fn encode(
         &self,
         selected: SelectedFrame,
-        span: u64,
-        order: usize,
+        position: FramePosition,
         sender: &mpsc::Sender<WriterMessage>,
     ) -> Result<(), Error> {
         if self.flow.has_failed() {
@@ -234,14 +249,14 @@ impl SharedResources<'_> {
         let frame = self.context.timing.encoding.measure(|| self.encoded_frame(selected))?;
         self.flow.frame_encoded(frame.file.len());
         // The writer drops its receiver only after a failure.
-        let _ = sender.send(WriterMessage::Frame { span, order, frame });
+        let _ = sender.send(WriterMessage::Frame { position, frame });
         Ok(())
     }
 
     fn encoded_frame(&self, selected: SelectedFrame) -> Result<EncodedFrame, Error> {
         let SelectedFrame { frame, time, ticks, has_errors } = selected;
         let (key_frame, interlaced) = (frame.is_key(), frame.is_interlaced());
-        let orientation = self.context.info.orientation;
+        let orientation = self.context.info.source.rotation;
         let aspect = self.context.info.sample_aspect_ratio.or(frame.sample_aspect_ratio());
         let aspect = aspect.map(|aspect| displayed_aspect(orientation, aspect));
         let mut converter = self.converters.lock().pop().unwrap_or_default();
@@ -250,7 +265,7 @@ impl SharedResources<'_> {
         let frame = converted?;
         let file = self.encoder.encode(&frame, aspect)?;
         Ok(EncodedFrame {
-            sha256: hexadecimal(&Sha256::digest(&file)),
+            sha256: hex::encode(Sha256::digest(&file)),
             file,
             time,
             ticks,
@@ -261,10 +276,4 @@ impl SharedResources<'_> {
             has_errors,
         })
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |half: u8| char::from(DIGITS[usize::from(half)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

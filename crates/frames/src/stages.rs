@@ -3,12 +3,11 @@
 use std::fmt::Display;
 use std::io::{self, Cursor, Write};
 
-use ffmpeg_next as ff;
 use jobs::recipe::Image;
 use rayon::prelude::*;
 
 use crate::archive::Archive;
-use crate::av::{Decoder, Demuxer, Frame, StreamInfo, Threads};
+use crate::av::{Decoder, Demuxer, Frame, OpenedStream, Packet, StreamInfo, Threads};
 use crate::context::StreamContext;
 use crate::convert::Converter;
 use crate::decode::{Pass, PassError, SelectedFrame, Strictness};
@@ -16,23 +15,24 @@ use crate::encode::{Encoder, encoder};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::options::Options;
-use crate::plan::{Chunk, PacketInfo, Plan, Planner};
+use crate::plan::{Chunk, ClassifiedPacket, Plan, Planner};
 use crate::preparation::{Preparation, packet_info};
-use crate::select::Instants;
+use crate::select::{FrameSelector, selector};
 use crate::source::{GuardedReader, OpenedSource};
 use crate::timing::Timing;
 
 /// Video whose packets are in memory.
 pub struct Clip {
     info: StreamInfo,
-    packets: Vec<(ff::Packet, PacketInfo)>,
+    packets: Vec<ClassifiedPacket<Packet>>,
     options: Options,
     timing: Timing,
+    selector: Box<dyn FrameSelector>,
     encoder: Box<dyn Encoder>,
 }
 
 /// Planned spans of a clip.
-pub struct Plans(Vec<Chunk<ff::Packet>>);
+pub struct Plans(Vec<Chunk<Packet>>);
 
 /// Decoded or converted frames.
 pub struct Frames(Vec<Frame>);
@@ -44,31 +44,34 @@ impl Clip {
     /// Those of [`extract`](crate::extract()).
     pub fn load(video: Vec<u8>) -> Result<Self, Error> {
         let options = Options::default();
-        let OpenedSource { reader, container, .. } =
+        let OpenedSource { reader, container, size, .. } =
             GuardedReader::open(Box::new(Cursor::new(video)), options.stop.clone())?;
-        let (mut demuxer, info) = Demuxer::open(reader, container, &options.limits)?;
+        let OpenedStream { mut demuxer, info } =
+            Demuxer::open(reader, container, size, &options.limits)?;
         let mut preparation = Preparation::new(&info);
         let mut packets = Vec::new();
         while let Ok(mut packet) = demuxer.read() {
             let role = preparation.prepare(&mut packet);
-            let packet_info = packet_info(&info, role, &packet);
-            packets.push((packet, packet_info));
+            let info = packet_info(&info, role, &packet);
+            packets.push(ClassifiedPacket { packet, info });
         }
         let encoder = encoder(&Image::default(), options.compression);
-        Ok(Self { info, packets, options, timing: Timing::default(), encoder })
+        let Options { recipe, decoding, .. } = &options;
+        let selector = selector(&recipe.select, *decoding, info.source.time_base, info.duration_us);
+        let timing = Timing::default();
+        Ok(Self { info, packets, options, timing, selector, encoder })
     }
 
     fn context(&self) -> StreamContext<'_> {
-        let Options { recipe, limits, stop, .. } = &self.options;
-        let instants = Instants::of(&recipe.select);
-        StreamContext { info: &self.info, instants, limits, stop, timing: &self.timing }
+        let Self { info, options: Options { limits, stop, .. }, timing, .. } = self;
+        StreamContext { info, selector: self.selector.as_ref(), limits, stop, timing }
     }
 
     /// Plan `packets`, which represent those of the clip.
     fn chunks<P: Clone>(&self, packets: impl Iterator<Item = P>) -> Vec<Chunk<P>> {
         let context = self.context();
-        let mut planner = Planner::new(context.instants, self.info.time_base, true);
-        for (packet, (_, info)) in packets.zip(&self.packets) {
+        let mut planner = Planner::new(self.selector.planning(), self.info.source.time_base);
+        for (packet, ClassifiedPacket { info, .. }) in packets.zip(&self.packets) {
             planner.push(packet, *info);
         }
         planner.finish(|time, duration| context.end(time, duration));
@@ -85,7 +88,7 @@ impl Clip {
     /// Plan the packets. The chunks of a long span cannot be decoded independently.
     #[must_use]
     pub fn plan(&self) -> Plans {
-        Plans(self.chunks(self.packets.iter().map(|(packet, _)| packet.clone())))
+        Plans(self.chunks(self.packets.iter().map(|classified| classified.packet.clone())))
     }
 
     /// Decode the selected frames of all spans on one thread.
@@ -119,7 +122,7 @@ impl Clip {
     /// # Errors
     /// Those of [`extract`](crate::extract()).
     pub fn floor(&self, plans: &Plans) -> Result<usize, Error> {
-        let decode = |chunk: &Chunk<ff::Packet>| {
+        let decode = |chunk: &Chunk<Packet>| {
             let mut decoder = Decoder::open(&self.info, Threads::One, &Limits::default())?;
             let mut frames = 0;
             let mut receive = |decoder: &mut Decoder| {
@@ -147,7 +150,7 @@ impl Clip {
         let formats = self.encoder.pixel_formats();
         let shared = frames.0.iter().filter_map(Frame::share);
         shared
-            .map(|frame| converter.convert(frame, self.info.orientation, formats))
+            .map(|frame| converter.convert(frame, self.info.source.rotation, formats))
             .collect::<Result<_, _>>()
             .map(Frames)
     }

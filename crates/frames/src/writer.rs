@@ -1,29 +1,37 @@
 //! Writer: puts the encoded frames in order and writes the archive with its manifest.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::Write;
 
 use jobs::Recipe;
 use jobs::manifest::{
-    Compression, DamagedRange, FrameEntry, MANIFEST_NAME, MANIFEST_VERSION, Manifest, MissingRange,
-    Orientation, Source,
+    Compression, DamagedRange, FrameEntry, MANIFEST_NAME, MANIFEST_VERSION, Manifest, Orientation,
+    Source,
 };
 
 use crate::archive::Archive;
 use crate::context::StreamContext;
-use crate::decode::SpanReport;
+use crate::decode::{Damage, SpanReport};
 use crate::error::Error;
 use crate::flow::Flow;
-use crate::manifest::{engine, entry_name};
+use crate::manifest::engine;
 use crate::options::Report;
 use crate::reader::ReadSummary;
-use crate::span::{EncodedFrame, WriterMessage};
+use crate::select::{Coverage, Numbering};
+use crate::span::{EncodedFrame, FramePosition, WriterMessage};
 
-/// Facts about an extraction that the manifest states in addition to the frames.
-pub(crate) struct ManifestInput {
+/// Form of the frames in an archive, as its manifest states it.
+pub(crate) struct ArchiveForm {
     pub recipe: Recipe,
-    pub compression: Compression,
-    pub source: Source,
+    /// Compression, if the file format has a choice.
+    pub compression: Option<Compression>,
+}
+
+/// Span that has ended.
+struct EndedSpan {
+    frame_count: usize,
+    report: SpanReport,
 }
 
 /// Writer of one archive.
@@ -31,24 +39,16 @@ pub(crate) struct Writer<'a, W> {
     context: &'a StreamContext<'a>,
     flow: &'a Flow,
     archive: Archive<W>,
-    /// Suffix of the frames' entries.
-    suffix: &'static str,
+    form: ArchiveForm,
     frames: Vec<FrameEntry>,
     /// Frames that arrived before their turn.
-    early_frames: BTreeMap<(u64, usize), EncodedFrame>,
-    /// Number of frames, and report, of spans that ended before their turn.
-    ended_spans: BTreeMap<u64, (usize, SpanReport)>,
-    /// Span whose frames are written next.
-    span: u64,
-    /// Number of frames of this span that are written.
-    order: usize,
-    /// First tick of the video.
-    first_tick: Option<i64>,
-    /// First tick after the video, according to its frames.
-    until: Option<i64>,
-    damaged: Vec<(i64, i64)>,
-    /// Ticks of the frames in the archive.
-    ticks: Vec<i64>,
+    early_frames: BTreeMap<FramePosition, EncodedFrame>,
+    /// Spans that ended before their turn.
+    ended_spans: BTreeMap<u64, EndedSpan>,
+    /// Position of the frame that is written next.
+    next: FramePosition,
+    numbering: Numbering<'a>,
+    damage: Vec<Damage>,
     interlaced: bool,
 }
 
@@ -57,22 +57,19 @@ impl<'a, W: Write> Writer<'a, W> {
         context: &'a StreamContext<'a>,
         flow: &'a Flow,
         archive: Archive<W>,
-        suffix: &'static str,
+        form: ArchiveForm,
     ) -> Self {
         Self {
             context,
             flow,
             archive,
-            suffix,
+            form,
             frames: Vec::new(),
             early_frames: BTreeMap::new(),
             ended_spans: BTreeMap::new(),
-            span: 0,
-            order: 0,
-            first_tick: None,
-            until: None,
-            damaged: Vec::new(),
-            ticks: Vec::new(),
+            next: FramePosition { span: 0, order: 0 },
+            numbering: Numbering::new(context.selector, context.limits),
+            damage: Vec::new(),
             interlaced: false,
         }
     }
@@ -80,31 +77,27 @@ impl<'a, W: Write> Writer<'a, W> {
     /// Handle a message, and write all frames that are next in order.
     pub(crate) fn handle(&mut self, message: WriterMessage) -> Result<(), Error> {
         match message {
-            WriterMessage::Start { from } => self.first_tick = from,
-            WriterMessage::Frame { span, order, frame } => {
-                self.early_frames.insert((span, order), frame);
+            WriterMessage::Start { from } => self.numbering.start_at(from),
+            WriterMessage::Frame { position, frame } => {
+                self.early_frames.insert(position, frame);
             }
             WriterMessage::SpanEnd { span, frame_count, report } => {
-                self.ended_spans.insert(span, (frame_count, report));
+                self.ended_spans.insert(span, EndedSpan { frame_count, report });
             }
         }
         loop {
-            if let Some(frame) = self.early_frames.remove(&(self.span, self.order)) {
-                self.order += 1;
+            if let Some(frame) = self.early_frames.remove(&self.next) {
+                self.next.order += 1;
                 self.write(&frame)?;
-            } else if self
-                .ended_spans
-                .get(&self.span)
-                .is_some_and(|(count, _)| *count == self.order)
+            } else if let Entry::Occupied(ended) = self.ended_spans.entry(self.next.span)
+                && ended.get().frame_count == self.next.order
             {
-                if let Some((_, report)) = self.ended_spans.remove(&self.span) {
-                    self.first_tick = self.first_tick.or(report.from);
-                    self.until = report.until.or(self.until);
-                    self.damaged.extend(report.damaged);
-                }
-                self.span += 1;
-                self.order = 0;
-                self.flow.set_current_span(self.span);
+                let SpanReport { from, until, damage } = ended.remove().report;
+                self.numbering.start_at(from);
+                self.numbering.end_at(until);
+                self.damage.extend(damage);
+                self.next = FramePosition { span: self.next.span + 1, order: 0 };
+                self.flow.set_current_span(self.next.span);
             } else {
                 return Ok(());
             }
@@ -118,30 +111,21 @@ impl<'a, W: Write> Writer<'a, W> {
 
     /// Write a frame once for each of its ticks.
     fn write(&mut self, frame: &EncodedFrame) -> Result<(), Error> {
-        let first = *self.first_tick.get_or_insert(frame.ticks[0]);
-        let seconds = self.context.info.time_base.as_f64() * frame.time as f64;
+        let seconds = self.context.info.source.time_base.as_f64() * frame.time as f64;
         self.interlaced |= frame.interlaced;
         let length = frame.file.len() as u64;
         for tick in &frame.ticks {
-            // In a damaged stream ticks may repeat. The first frame for a tick is kept.
-            if *tick < first || self.ticks.last().is_some_and(|last| last >= tick) {
-                continue;
-            }
-            let number = tick.saturating_sub(first) as u64 + 1;
-            if number > self.context.limits.max_frames {
-                return Err(Error::TooLong { limit: self.context.limits.max_frames });
-            }
+            let Some(number) = self.numbering.number(*tick)? else { continue };
             let limit = self.context.limits.max_archive_bytes;
             if self.archive.size() + length > limit {
                 return Err(Error::ArchiveTooLarge { limit });
             }
-            let name = entry_name(number, seconds, self.suffix);
+            let name = number.entry_name(seconds, self.form.recipe.image.format.suffix());
             let offset = self.archive.add(&name, &frame.file).map_err(Error::Write)?;
-            self.ticks.push(*tick);
             self.frames.push(FrameEntry {
-                number,
+                number: number.number,
                 name,
-                instant_s: self.context.instants.instant(*tick),
+                instant_s: number.instant_s,
                 timestamp: frame.time,
                 timestamp_s: seconds,
                 width: frame.width,
@@ -158,12 +142,8 @@ impl<'a, W: Write> Writer<'a, W> {
     }
 
     /// Write the manifest and the directory of the archive.
-    pub(crate) fn finish(
-        mut self,
-        read: ReadSummary,
-        input: ManifestInput,
-    ) -> Result<Report, Error> {
-        let mut manifest = self.manifest(read, input)?;
+    pub(crate) fn finish(mut self, read: ReadSummary) -> Result<Report, Error> {
+        let mut manifest = self.manifest(read)?;
         manifest.frames = std::mem::take(&mut self.frames);
         let document = serde_json::to_vec(&manifest).map_err(|error| Error::Write(error.into()))?;
         self.archive.add(MANIFEST_NAME, &document).map_err(Error::Write)?;
@@ -182,65 +162,42 @@ impl<'a, W: Write> Writer<'a, W> {
     }
 
     /// Manifest without the list of frames.
-    fn manifest(&self, read: ReadSummary, input: ManifestInput) -> Result<Manifest, Error> {
-        let Some(first) = self.first_tick.filter(|_| !self.frames.is_empty()) else {
+    fn manifest(&self, read: ReadSummary) -> Result<Manifest, Error> {
+        let ends = [read.until, read.stated_until];
+        let Some(Coverage { expected, missing }) = self.numbering.coverage(ends) else {
             return Err(Error::NothingDecodable);
         };
-        let written_until = self.ticks.last().map_or(first, |tick| tick + 1);
-        let until = [read.until, self.until, read.stated_until]
-            .into_iter()
-            .flatten()
-            .fold(written_until, i64::max);
-        let until = until.min(first.saturating_add(self.context.limits.max_frames as i64));
-        let missing = self.missing(first, until);
+        let source = Source { interlaced: self.interlaced, ..self.context.info.source.clone() };
         let mut warnings = read.warnings;
-        if input.source.rotation == Orientation::Skewed {
+        if source.rotation == Orientation::Skewed {
             warnings.push(
                 "the video is to be rotated by an angle that is not a multiple of 90 degrees; \
                  the frames are stored without rotation"
                     .to_owned(),
             );
         }
-        let base = self.context.info.time_base.as_f64();
+        let seconds = |time: i64| time as f64 * source.time_base.as_f64();
         let damaged: Vec<_> = self
-            .damaged
+            .damage
             .iter()
-            .map(|(from, to)| DamagedRange { from_s: *from as f64 * base, to_s: *to as f64 * base })
+            .map(|damage| DamagedRange { from_s: seconds(damage.from), to_s: seconds(damage.to) })
             .collect();
         Ok(Manifest {
             manifest_version: MANIFEST_VERSION,
             engine: engine(),
-            source: Source { interlaced: self.interlaced, ..input.source },
-            recipe: input.recipe,
-            compression: input.compression,
+            source,
+            recipe: Some(self.form.recipe.clone()),
+            compression: self.form.compression,
             complete: missing.is_empty()
                 && damaged.is_empty()
                 && !read.truncated
                 && read.damaged_packets == 0,
-            expected: (until - first) as u64,
+            expected,
             written: self.frame_count(),
             missing,
             damaged,
             warnings,
             frames: Vec::new(),
         })
-    }
-
-    /// Ranges of ticks from `first` to `until` without a frame.
-    fn missing(&self, first: i64, until: i64) -> Vec<MissingRange> {
-        let mut missing = Vec::new();
-        let mut next = first;
-        for tick in self.ticks.iter().copied().chain([until]) {
-            if tick > next {
-                missing.push(MissingRange {
-                    first_number: (next - first) as u64 + 1,
-                    last_number: (tick - first) as u64,
-                    from_s: self.context.instants.instant(next),
-                    to_s: self.context.instants.instant(tick - 1),
-                });
-            }
-            next = next.max(tick + 1);
-        }
-        missing
     }
 }

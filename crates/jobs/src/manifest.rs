@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ratio::Ratio;
 use crate::recipe::{Interval, Recipe, Selection};
@@ -22,14 +23,17 @@ pub struct Manifest {
     /// [`MANIFEST_VERSION`] of the writer.
     pub manifest_version: u32,
     /// Program that wrote the archive.
+    #[serde(default)]
     pub engine: Engine,
     /// The video.
     pub source: Source,
-    /// Frames that were requested, and their form.
-    #[serde(deserialize_with = "recipe_of_any_version")]
-    pub recipe: Recipe,
-    /// Compression of PNG frames.
-    pub compression: Compression,
+    /// Frames that were requested, and their form. `None` if the recipe is one of a later version,
+    /// which this version does not know.
+    #[serde(default, deserialize_with = "recipe_of_any_version")]
+    pub recipe: Option<Recipe>,
+    /// Compression of PNG frames; `None` for other formats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compression: Option<Compression>,
     /// Whether every expected frame is in the archive and was decoded without error.
     pub complete: bool,
     /// Expected number of frames, from the timestamps and the duration of the video.
@@ -37,10 +41,13 @@ pub struct Manifest {
     /// Number of frames in the archive.
     pub written: u64,
     /// Ranges of instants without a frame.
+    #[serde(default)]
     pub missing: Vec<MissingRange>,
     /// Damaged parts of the video, whether or not they affect a selected frame.
+    #[serde(default)]
     pub damaged: Vec<DamagedRange>,
     /// Other facts that affect the use of the archive, as English sentences.
+    #[serde(default)]
     pub warnings: Vec<String>,
     /// Frames in ascending order of their numbers.
     #[serde(alias = "images")]
@@ -48,7 +55,8 @@ pub struct Manifest {
 }
 
 /// Name and version of the program that wrote an archive, and of the libraries it used.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Engine {
     /// Name of the program.
     pub name: String,
@@ -78,28 +86,40 @@ pub struct Source {
     /// Unit of the timestamps, in seconds.
     pub time_base: Ratio,
     /// Rotation that was applied to display the frames upright.
+    #[serde(default)]
     pub rotation: Orientation,
     /// Width to height of one sample, if samples are not square.
     pub sample_aspect_ratio: Option<Ratio>,
     /// libav's name of the pixel format.
     pub pixel_format: String,
     /// Matrix coefficients, as tagged.
+    #[serde(default = "unknown")]
     pub color_space: String,
     /// Range of the samples, as tagged.
+    #[serde(default = "unknown")]
     pub color_range: String,
     /// Primaries, as tagged.
+    #[serde(default = "unknown")]
     pub color_primaries: String,
     /// Transfer characteristics, as tagged.
+    #[serde(default = "unknown")]
     pub color_transfer: String,
     /// Whether a selected frame is interlaced. Both fields are in the frame, unaltered.
+    #[serde(default)]
     pub interlaced: bool,
 }
 
+/// libav's name of a property that is not tagged.
+fn unknown() -> String {
+    "unknown".to_owned()
+}
+
 /// Rotation of a video's frames for display, from the display matrix of its container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Orientation {
     /// No rotation.
+    #[default]
     Upright,
     /// Quarter turn clockwise.
     Clockwise,
@@ -162,8 +182,10 @@ pub struct FrameEntry {
     pub number: u64,
     /// Name of the entry in the archive.
     pub name: String,
-    /// Requested instant in seconds. The frame is the last one before it.
-    pub instant_s: f64,
+    /// Requested instant in seconds. The frame is the last one before it. `None` if the recipe
+    /// selects by content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instant_s: Option<f64>,
     /// Presentation timestamp from the start of the video, in [`Source::time_base`].
     pub timestamp: i64,
     /// Presentation timestamp in seconds.
@@ -173,6 +195,7 @@ pub struct FrameEntry {
     /// Height in pixels.
     pub height: u32,
     /// Whether the frame is a key frame.
+    #[serde(default)]
     pub key_frame: bool,
     /// Whether the decoder reported errors in the frame, or in one that it may refer to.
     pub decode_errors: bool,
@@ -192,20 +215,22 @@ impl FrameEntry {
     }
 }
 
-/// Read a recipe as version 1 or a later version wrote it.
-fn recipe_of_any_version<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Recipe, D::Error> {
+/// Read a recipe as any version wrote it.
+fn recipe_of_any_version<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Recipe>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum AnyVersion {
         One { every: Ratio },
         Current(Recipe),
+        Later(IgnoredAny),
     }
     match AnyVersion::deserialize(from)? {
-        AnyVersion::Current(recipe) => Ok(recipe),
+        AnyVersion::Current(recipe) => Ok(Some(recipe)),
+        AnyVersion::Later(_) => Ok(None),
         AnyVersion::One { every: Ratio { num, den } } => {
             let interval: Interval =
                 format!("{num}/{den}").parse().map_err(serde::de::Error::custom)?;
-            Ok(Recipe { select: Selection::Every(interval), ..Recipe::default() })
+            Ok(Some(Recipe { select: Selection::Every(interval), ..Recipe::default() }))
         }
     }
 }
@@ -214,16 +239,45 @@ fn recipe_of_any_version<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Re
 mod tests {
     use super::*;
 
+    /// Manifests of other versions may lack what their readers do not need.
+    #[test]
+    fn reads_a_manifest_without_optional_fields() {
+        let json = r#"{
+            "manifest_version": 3, "recipe": {}, "complete": true, "expected": 1, "written": 1,
+            "source": {
+                "size_bytes": 1, "container": "mov", "codec": "h264", "duration_s": null,
+                "width": 2, "height": 2, "frame_rate": null, "time_base": { "num": 1, "den": 1 },
+                "pixel_format": "yuv420p"
+            },
+            "frames": [{
+                "number": 1, "name": "a.png", "timestamp": 0, "timestamp_s": 0.0, "width": 2,
+                "height": 2, "decode_errors": false, "sha256": "", "offset": 35, "length": 1,
+                "score": 0.5
+            }]
+        }"#;
+        let manifest: Manifest = serde_json::from_str(json).expect("a valid manifest");
+        assert_eq!(manifest.compression, None);
+        assert_eq!(manifest.source.rotation, Orientation::Upright);
+        assert_eq!(manifest.source.color_space, "unknown");
+        let frame = &manifest.frames[0];
+        assert_eq!((frame.instant_s, frame.key_frame), (None, false));
+        assert_eq!(frame.range(), Some(35..36));
+        let written = serde_json::to_string(&manifest).expect("it can be written");
+        assert!(!written.contains("compression") && !written.contains("instant_s"), "{written}");
+    }
+
     #[test]
     fn reads_recipes_of_all_versions() {
         #[derive(Deserialize)]
-        struct Holder(#[serde(deserialize_with = "recipe_of_any_version")] Recipe);
+        struct Holder(#[serde(deserialize_with = "recipe_of_any_version")] Option<Recipe>);
         let read = |json: &str| serde_json::from_str::<Holder>(json).map(|holder| holder.0);
         let half = Selection::Every("1/2".parse().expect("a valid interval"));
-        let half = Recipe { select: half, ..Recipe::default() };
+        let half = Some(Recipe { select: half, ..Recipe::default() });
         assert_eq!(read(r#"{"every":{"num":5,"den":10}}"#).expect("version 1"), half);
         let current = r#"{"select":{"every":"1/2"},"image":{"format":"png"}}"#;
         assert_eq!(read(current).expect("version 2"), half);
+        let later = r#"{"select":{"scenes":0.25},"image":{"format":"jpeg"}}"#;
+        assert_eq!(read(later).expect("a later version"), None);
         assert!(read(r#"{"every":{"num":0,"den":1}}"#).is_err());
     }
 }

@@ -10,10 +10,10 @@ use crate::failure::FailureCode;
 use crate::id::{JobId, UserId};
 use crate::stored_recipe::StoredRecipe;
 
-/// Version of the format below. Version 2 added [`Created::recipe`]. Version 1 is still readable and
-/// means the default recipe; programs that know only version 1 ignore the field. A relay of such a
-/// program removes it from a message and leaves the version at 2, which is harmless: workers read
-/// the recipe from the database.
+/// Version of the format below. Version 2 added [`Created::recipe`]. Version 1 is still readable
+/// and means the default recipe; programs that know only version 1 ignore the field. A relay of
+/// such a program removes it from a message and leaves the version at 2, which is harmless: workers
+/// read the recipe from the database.
 ///
 /// Readers ignore fields that they do not know, so a later version can add some.
 pub const VERSION: u32 = 2;

@@ -54,6 +54,24 @@ pub enum ImageFormat {
     Png,
 }
 
+impl ImageFormat {
+    /// Suffix of file names, in lower case and without the dot.
+    #[must_use]
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Self::Png => "png",
+        }
+    }
+
+    /// Media type (RFC 6838).
+    #[must_use]
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::Png => "image/png",
+        }
+    }
+}
+
 /// Time from one selected frame to the next: above zero, at most a day, no finer than a
 /// microsecond in decimal notation.
 ///
@@ -236,7 +254,8 @@ mod tests {
             prop_assert_eq!(parsed.is_ok(), u64::from(num) <= max, "{}", text);
             let Ok(interval) = parsed else { return Ok(()) };
             let Ratio { num: reduced, den: denominator } = interval.seconds();
-            prop_assert_eq!(reduced * i64::from(den), i64::from(num) * denominator);
+            let product = |a: i64, b: u32| i128::from(a) * i128::from(b);
+            prop_assert_eq!(product(reduced, den), product(denominator, num));
             prop_assert_eq!(interval.to_string().parse(), Ok(interval));
             let json = serde_json::to_string(&interval).expect("intervals are JSON");
             prop_assert_eq!(serde_json::from_str::<Interval>(&json).expect("the same"), interval);

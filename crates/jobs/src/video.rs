@@ -1,4 +1,36 @@
-//! Accepted video formats and safe file names.
+//! Accepted video formats, their containers, and safe file names.
+
+/// Container of a video file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Container {
+    /// ISO base media and `QuickTime`: .mp4, .mov.
+    Mov,
+    /// Matroska and `WebM`: .mkv, .webm.
+    Matroska,
+    /// RIFF AVI: .avi.
+    Avi,
+    /// Advanced Systems Format: .wmv.
+    Asf,
+    /// Flash Video: .flv.
+    Flv,
+}
+
+impl Container {
+    /// Number of bytes from the start of a file that identify its container.
+    pub const HEAD_BYTES: usize = 256;
+
+    /// libav's name of the demuxer.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mov => "mov",
+            Self::Matroska => "matroska",
+            Self::Avi => "avi",
+            Self::Asf => "asf",
+            Self::Flv => "flv",
+        }
+    }
+}
 
 /// Format of a video file, identified by its suffix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,15 +79,15 @@ impl VideoFormat {
             .find(|format| !stem.is_empty() && format.suffix().eq_ignore_ascii_case(suffix))
     }
 
-    /// libav's name of the container. Formats with the same container are interchangeable.
+    /// Container of the format. Formats with the same container are interchangeable.
     #[must_use]
-    pub const fn container(self) -> &'static str {
+    pub const fn container(self) -> Container {
         match self {
-            Self::Mp4 | Self::Mov => "mov",
-            Self::Mkv | Self::Webm => "matroska",
-            Self::Avi => "avi",
-            Self::Wmv => "asf",
-            Self::Flv => "flv",
+            Self::Mp4 | Self::Mov => Container::Mov,
+            Self::Mkv | Self::Webm => Container::Matroska,
+            Self::Avi => Container::Avi,
+            Self::Wmv => Container::Asf,
+            Self::Flv => Container::Flv,
         }
     }
 }

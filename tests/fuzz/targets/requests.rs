@@ -95,9 +95,7 @@ static SERVICE: LazyLock<TestService> = LazyLock::new(|| {
             disk: Some(storage.clone()),
             broker: Arc::new(Embedded::new()),
             rate_limiter: Arc::new(InMemoryRateLimiter::new(clock)),
-            detect_container: |head| {
-                frames::source::Container::of(head).map(frames::source::Container::name)
-            },
+            detect_container: frames::source::detect_container,
             current_traceparent: || None,
             metrics: None,
             stop: CancellationToken::new(),

@@ -1,7 +1,5 @@
 //! Decoder of packets into frames.
 
-use std::ptr;
-
 use ffmpeg_next as ff;
 use ffmpeg_next::ffi;
 
@@ -13,6 +11,7 @@ use super::frame::Frame;
 #[cfg(feature = "injections")]
 use super::injections;
 use super::library;
+use super::packet::Packet;
 
 /// Threads of a decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +45,10 @@ impl Decoder {
         threads: Threads,
         limits: &Limits,
     ) -> Result<Self, Error> {
-        let codec_error =
-            |error| Error::Codec { codec: info.codec.clone(), reason: library::describe(error) };
+        let codec_error = |error| Error::Codec {
+            codec: info.source.codec.clone(),
+            reason: library::describe(error),
+        };
         let mut context =
             ff::codec::Context::from_parameters(info.parameters.0.clone()).map_err(codec_error)?;
         let (kind, count) = match threads {
@@ -63,11 +64,13 @@ impl Decoder {
             context.thread_type = kind;
             context.thread_count = count as i32;
             context.max_pixels = limits.max_pixels as i64;
-            context.pkt_timebase =
-                ffi::AVRational { num: info.time_base.num as i32, den: info.time_base.den as i32 };
+            context.pkt_timebase = ffi::AVRational {
+                num: info.source.time_base.num as i32,
+                den: info.source.time_base.den as i32,
+            };
         }
         let video = context.decoder().video().map_err(codec_error)?;
-        Ok(Self { video, codec: info.codec.clone(), threads })
+        Ok(Self { video, codec: info.source.codec.clone(), threads })
     }
 
     pub(crate) fn threads(&self) -> Threads {
@@ -75,10 +78,10 @@ impl Decoder {
     }
 
     /// Send the next packet. The caller must have received all finished frames first.
-    pub(crate) fn send(&mut self, packet: &ff::Packet) -> Result<(), DecodeError> {
+    pub(crate) fn send(&mut self, packet: &Packet) -> Result<(), DecodeError> {
         #[cfg(feature = "injections")]
         injections::run(packet.data().unwrap_or_default()).map_err(DecodeError::Fatal)?;
-        self.video.send_packet(packet).map_err(|error| self.error(error))
+        self.video.send_packet(packet.raw()).map_err(|error| self.error(error))
     }
 
     /// Signal the end of the packets, so that the remaining frames can be received.
@@ -117,35 +120,6 @@ impl Decoder {
                 })
             }
             _ => DecodeError::Damaged,
-        }
-    }
-}
-
-/// Copy of `packet` with its data replaced.
-pub(crate) fn with_data(packet: &ff::Packet, data: &[u8]) -> ff::Packet {
-    let mut copy = ff::Packet::copy(data);
-    // SAFETY: both packets are valid; only times, flags and side data are copied.
-    unsafe {
-        ffi::av_packet_copy_props(
-            ff::packet::Mut::as_mut_ptr(&mut copy),
-            ff::packet::Ref::as_ptr(packet),
-        )
-    };
-    copy
-}
-
-/// Attach codec configuration that replaces the stream's own from this packet on.
-pub(crate) fn set_extradata(packet: &mut ff::Packet, extradata: &[u8]) {
-    // SAFETY: libav allocates the side data with the requested size; the bytes are copied into it
-    // before anything reads them.
-    unsafe {
-        let data = ffi::av_packet_new_side_data(
-            ff::packet::Mut::as_mut_ptr(packet),
-            ffi::AVPacketSideDataType::AV_PKT_DATA_NEW_EXTRADATA,
-            extradata.len(),
-        );
-        if !data.is_null() {
-            ptr::copy_nonoverlapping(extradata.as_ptr(), data, extradata.len());
         }
     }
 }

@@ -6,15 +6,17 @@ use std::ptr;
 use ffmpeg_next as ff;
 use ffmpeg_next::ffi;
 use jobs::Ratio;
-use jobs::manifest::Orientation;
+use jobs::manifest::Source;
+use jobs::video::Container;
 
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::orientation;
-use crate::source::{Container, GuardedReader};
+use crate::source::GuardedReader;
 use crate::time::{MICROSECONDS, rescale};
 
 use super::library;
+use super::packet::Packet;
 
 /// Size of libav's read buffer in bytes. Its default of 32 KiB costs one call per frame.
 const READ_BUFFER: usize = 1 << 20;
@@ -29,35 +31,23 @@ unsafe impl Sync for Parameters {}
 /// Properties of the video stream that are known before its first packet.
 #[derive(Clone)]
 pub(crate) struct StreamInfo {
+    /// What the manifest states about the video.
+    pub source: Source,
     pub container: Container,
-    /// libav's name of the codec, such as `h264`.
-    pub codec: String,
     pub(super) parameters: Parameters,
-    /// Unit of the packets' timestamps, in seconds.
-    pub time_base: Ratio,
     /// Start of the container in units of the time base. Timestamps count from here.
     pub start: i64,
-    /// Average frames per second, if the container or the first packets state it.
-    pub frame_rate: Option<Ratio>,
-    pub width: u32,
-    pub height: u32,
     /// Duration from the start that the container states, in microseconds: that of the video stream
     /// if stated, else that of the longest stream.
     pub duration_us: Option<i64>,
     /// Whether `duration_us` is that of the video stream.
     pub duration_is_own: bool,
-    pub orientation: Orientation,
     /// Codec configuration out of band (`avcC`, `hvcC`, sequence headers).
     pub extradata: Vec<u8>,
     /// Whether the codec has only intra-coded frames.
     pub intra_only: bool,
-    pub pixel_format: String,
-    pub color_space: &'static str,
-    pub color_range: &'static str,
-    pub color_primaries: &'static str,
-    pub color_transfer: &'static str,
-    /// Sample aspect ratio that the container states. It takes precedence over the codec's, as in
-    /// the ffmpeg command.
+    /// Sample aspect ratio that the container states, even if samples are square. It takes
+    /// precedence over the codec's, as in the ffmpeg command.
     pub sample_aspect_ratio: Option<Ratio>,
 }
 
@@ -77,7 +67,7 @@ impl StreamInfo {
             (false, Container::Flv | Container::Asf) => LARGE_US,
             (false, _) => return None,
         };
-        let actual = rescale(end, self.time_base, MICROSECONDS);
+        let actual = rescale(end, self.source.time_base, MICROSECONDS);
         (actual.saturating_add(tolerance) <= stated).then_some(stated)
     }
 }
@@ -96,6 +86,12 @@ pub(crate) struct Demuxer {
     stream: usize,
 }
 
+/// An opened video stream.
+pub(crate) struct OpenedStream {
+    pub demuxer: Demuxer,
+    pub info: StreamInfo,
+}
+
 /// Callback that libav calls to open a file or connection. Rejects all of them.
 unsafe extern "C" fn reject_open(
     _: *mut ffi::AVFormatContext,
@@ -108,19 +104,20 @@ unsafe extern "C" fn reject_open(
 }
 
 impl Demuxer {
-    /// Open `source` as a `container` and find its video stream: the one that the ffmpeg command
-    /// would choose.
+    /// Open a file of `size_bytes` as a `container` and find its video stream: the one that the
+    /// ffmpeg command would choose.
     pub(crate) fn open(
-        source: GuardedReader,
+        file: GuardedReader,
         container: Container,
+        size_bytes: u64,
         limits: &Limits,
-    ) -> Result<(Self, StreamInfo), Error> {
+    ) -> Result<OpenedStream, Error> {
         library::configure(limits.max_allocation);
         let unreadable = |error| Error::UnreadableContainer {
             container: container.name(),
             reason: library::describe(error),
         };
-        let mut input = open_input(source, container, limits).map_err(|error| match error {
+        let mut input = open_input(file, container, limits).map_err(|error| match error {
             // libav reports values beyond its own limits as a lack of memory. A retry would not
             // help.
             ff::Error::Other { errno: libc::ENOMEM } => Error::UnreadableContainer {
@@ -138,8 +135,8 @@ impl Demuxer {
             return Err(Error::TooManyStreams { limit: limits.max_streams });
         }
         let stream = choose_stream(&input).ok_or(Error::NoVideoStream)?;
-        let info = stream_info(&input, stream, container);
-        limits.check_frame(info.width, info.height)?;
+        let info = stream_info(&input, stream, container, size_bytes);
+        limits.check_frame(info.source.width, info.source.height)?;
         for (index, mut other) in input.streams_mut().enumerate() {
             if index != stream {
                 // SAFETY: the stream belongs to the open context; callers may change `discard` at
@@ -147,15 +144,15 @@ impl Demuxer {
                 unsafe { (*other.as_mut_ptr()).discard = ffi::AVDiscard::AVDISCARD_ALL };
             }
         }
-        Ok((Self { input, stream }, info))
+        Ok(OpenedStream { demuxer: Self { input, stream }, info })
     }
 
     /// Return the next packet of the video stream, in decoding order.
-    pub(crate) fn read(&mut self) -> Result<ff::Packet, DemuxError> {
+    pub(crate) fn read(&mut self) -> Result<Packet, DemuxError> {
         loop {
             let mut packet = ff::Packet::empty();
             match packet.read(&mut self.input) {
-                Ok(()) if packet.stream() == self.stream => return Ok(packet),
+                Ok(()) if packet.stream() == self.stream => return Ok(Packet::new(packet)),
                 Ok(()) => {}
                 Err(ff::Error::Eof) => return Err(DemuxError::End),
                 Err(error) => return Err(DemuxError::Damaged(library::describe(error))),
@@ -164,19 +161,12 @@ impl Demuxer {
     }
 }
 
-/// Whether the container marks the packet's frame as decoded but not displayed (edit lists; FFmpeg,
-/// libavcodec/packet.h).
-pub(crate) fn is_hidden(packet: &ff::Packet) -> bool {
-    // SAFETY: the packet is valid and only one number is read.
-    unsafe { (*ff::packet::Ref::as_ptr(packet)).flags & ffi::AV_PKT_FLAG_DISCARD != 0 }
-}
-
 fn open_input(
-    source: GuardedReader,
+    file: GuardedReader,
     container: Container,
     limits: &Limits,
 ) -> Result<ff::format::context::Input, ff::Error> {
-    let mut io = ff::format::context::StreamIo::from_read_seek_with_capacity(source, READ_BUFFER)?;
+    let mut io = ff::format::context::StreamIo::from_read_seek_with_capacity(file, READ_BUFFER)?;
     let name = CString::new(container.name()).map_err(|_| ff::Error::InvalidData)?;
     // SAFETY: the name is a C string that outlives the call.
     let demuxer = unsafe { ffi::av_find_input_format(name.as_ptr()) };
@@ -218,7 +208,7 @@ fn open_input(
 fn choose_stream(input: &ff::format::context::Input) -> Option<usize> {
     const HAS_PACKETS: i64 = 100_000_000;
     const IS_DEFAULT: i64 = 5_000_000;
-    let mut best = (0, None);
+    let (mut best_score, mut best) = (0, None);
     for stream in input.streams() {
         // SAFETY: the stream belongs to the open context; these fields are public and only read.
         let (medium, pixels, events, disposition) = unsafe {
@@ -243,17 +233,18 @@ fn choose_stream(input: &ff::format::context::Input) -> Option<usize> {
         if disposition & ffi::AV_DISPOSITION_DEFAULT != 0 {
             score += IS_DEFAULT;
         }
-        if score > best.0 {
-            best = (score, Some(stream.index()));
+        if score > best_score {
+            (best_score, best) = (score, Some(stream.index()));
         }
     }
-    best.1
+    best
 }
 
 fn stream_info(
     input: &ff::format::context::Input,
     index: usize,
     container: Container,
+    size_bytes: u64,
 ) -> StreamInfo {
     // SAFETY: `index` is a stream of the open context; every pointer read here is owned by it and
     // only read. Names are static C strings of libav or null.
@@ -271,29 +262,38 @@ fn stream_info(
             .then_some(context.duration);
         let descriptor = ffi::avcodec_descriptor_get(codec.codec_id);
         let format = std::mem::transmute::<i32, ffi::AVPixelFormat>(codec.format.max(-1));
-        StreamInfo {
-            container,
-            codec: name(ffi::avcodec_get_name(codec.codec_id)).to_owned(),
-            parameters: Parameters(
-                input.stream(index).map(|stream| stream.parameters().clone()).unwrap_or_default(),
-            ),
-            time_base,
-            start,
-            frame_rate: positive(stream.avg_frame_rate),
+        let duration_us = own_duration.or(whole_duration);
+        let sample_aspect_ratio = positive(stream.sample_aspect_ratio);
+        let source = Source {
+            size_bytes,
+            container: container.name().to_owned(),
+            codec: name(ffi::avcodec_get_name(codec.codec_id)),
+            duration_s: duration_us.map(|duration| duration as f64 / 1e6),
             width: codec.width.max(0) as u32,
             height: codec.height.max(0) as u32,
-            duration_us: own_duration.or(whole_duration),
-            duration_is_own: own_duration.is_some(),
-            orientation: orientation::from_display_matrix(display_matrix(stream)),
-            extradata: extradata(codec),
-            intra_only: !descriptor.is_null()
-                && (*descriptor).props & ffi::AV_CODEC_PROP_INTRA_ONLY != 0,
-            pixel_format: name(ffi::av_get_pix_fmt_name(format)).to_owned(),
+            frame_rate: positive(stream.avg_frame_rate),
+            time_base,
+            rotation: orientation::from_display_matrix(display_matrix(stream)),
+            sample_aspect_ratio: sample_aspect_ratio.filter(|aspect| aspect.num != aspect.den),
+            pixel_format: name(ffi::av_get_pix_fmt_name(format)),
             color_space: name(ffi::av_color_space_name(codec.color_space)),
             color_range: name(ffi::av_color_range_name(codec.color_range)),
             color_primaries: name(ffi::av_color_primaries_name(codec.color_primaries)),
             color_transfer: name(ffi::av_color_transfer_name(codec.color_trc)),
-            sample_aspect_ratio: positive(stream.sample_aspect_ratio),
+            interlaced: false,
+        };
+        let parameters = input.stream(index).map(|stream| stream.parameters().clone());
+        StreamInfo {
+            source,
+            container,
+            parameters: Parameters(parameters.unwrap_or_default()),
+            start,
+            duration_us,
+            duration_is_own: own_duration.is_some(),
+            extradata: extradata(codec),
+            intra_only: !descriptor.is_null()
+                && (*descriptor).props & ffi::AV_CODEC_PROP_INTRA_ONLY != 0,
+            sample_aspect_ratio,
         }
     }
 }
@@ -326,12 +326,12 @@ fn positive(ratio: ffi::AVRational) -> Option<Ratio> {
 ///
 /// # Safety
 /// `text` is null or a C string that is never freed.
-unsafe fn name(text: *const libc::c_char) -> &'static str {
+unsafe fn name(text: *const libc::c_char) -> String {
     if text.is_null() {
-        return "unknown";
+        return "unknown".to_owned();
     }
     // SAFETY: the caller guarantees a valid string.
-    unsafe { CStr::from_ptr(text) }.to_str().unwrap_or("unknown")
+    unsafe { CStr::from_ptr(text) }.to_str().unwrap_or("unknown").to_owned()
 }
 
 /// Display matrix of a stream: nine 32-bit numbers in native byte order (FFmpeg,

@@ -1,22 +1,24 @@
 //! Safe interface to libav. This module holds all `unsafe` code of the project, each block with the
 //! reason why it is sound.
 //!
-//! `demuxer` reads packets, `decoder` decodes them into frames, `frame` gives access to their
-//! pixels, `scaler` converts these.
+//! `demuxer` reads the packets of a stream, `decoder` decodes them into frames, `packet` and
+//! `frame` give access to their content, `scaler` converts frames.
 
 #![expect(unsafe_code, reason = "libav is a C library; this module makes it safe")]
 
 // In dependency order.
 mod library;
 mod frame;
+mod packet;
 mod demuxer;
 #[cfg(feature = "injections")]
 mod injections;
 mod decoder;
 mod scaler;
 
-pub(crate) use decoder::{DecodeError, Decoder, Threads, set_extradata, with_data};
-pub(crate) use demuxer::{DemuxError, Demuxer, StreamInfo, is_hidden};
+pub(crate) use decoder::{DecodeError, Decoder, Threads};
+pub(crate) use demuxer::{DemuxError, Demuxer, OpenedStream, StreamInfo};
 pub(crate) use frame::{Frame, PixelFormat, Plane, is_transposable};
 pub use library::versions;
+pub(crate) use packet::Packet;
 pub(crate) use scaler::{Scaler, closest_format};

@@ -1,8 +1,6 @@
 //! Classifier of the packets of a stream.
 
-use ffmpeg_next as ff;
-
-use crate::av::StreamInfo;
+use crate::av::{Packet, StreamInfo};
 
 use super::role::Role;
 use super::{av1, h264, hevc, vpx};
@@ -31,7 +29,7 @@ const SELF_CONTAINED: [&str; 10] = [
 
 impl Classifier {
     pub(crate) fn new(info: &StreamInfo) -> Self {
-        let codec = match info.codec.as_str() {
+        let codec = match info.source.codec.as_str() {
             "h264" => Codec::H264(h264::Parser::new(&info.extradata)),
             "hevc" => Codec::Hevc(hevc::Parser::new(&info.extradata)),
             "vp8" => Codec::Vp8,
@@ -44,7 +42,7 @@ impl Classifier {
     }
 
     /// Role of the next packet.
-    pub(crate) fn role(&mut self, packet: &ff::Packet) -> Role {
+    pub(crate) fn role(&mut self, packet: &Packet) -> Role {
         let Some(data) = packet.data() else { return Role::UNKNOWN };
         match &mut self.codec {
             Codec::H264(parser) => parser.role(data),

@@ -1,22 +1,17 @@
 //! Interface of the encoders.
 
 use jobs::Ratio;
+use jobs::manifest::Compression;
 
 use crate::av::{Frame, PixelFormat};
 use crate::error::Error;
 
-/// File type of encoded frames.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FileType {
-    /// Suffix of file names, without the dot.
-    pub suffix: &'static str,
-    /// Media type (RFC 6838).
-    pub media_type: &'static str,
-}
-
 /// Encoder of frames in one file format.
 pub(crate) trait Encoder: Send + Sync {
-    fn file_type(&self) -> FileType;
+    /// Compression, if the file format has a choice.
+    fn compression(&self) -> Option<Compression> {
+        None
+    }
 
     /// Pixel formats that [`Encoder::encode`] accepts. The closest to the decoded format is used.
     fn pixel_formats(&self) -> &'static [PixelFormat];

@@ -7,7 +7,7 @@ use png::{BitDepth, ColorType, DeflateCompression, Filter, PixelDimensions, Unit
 use crate::av::{Frame, PixelFormat, Plane};
 use crate::error::Error;
 
-use super::encoder::{Encoder, FileType};
+use super::encoder::Encoder;
 
 /// Encoder for PNG.
 pub(super) struct PngEncoder {
@@ -42,8 +42,8 @@ const SMALL: Method =
     Method { compression: DeflateCompression::Level(9), filter: Filter::Adaptive };
 
 impl Encoder for PngEncoder {
-    fn file_type(&self) -> FileType {
-        FileType { suffix: "png", media_type: "image/png" }
+    fn compression(&self) -> Option<Compression> {
+        Some(self.compression)
     }
 
     /// Formats of FFmpeg's PNG encoder (libavcodec/pngenc.c).

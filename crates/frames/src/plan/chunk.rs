@@ -30,8 +30,12 @@ impl PacketInfo {
     }
 }
 
-/// Packets with their properties, in decoding order.
-pub(super) type Packets<P> = Vec<(P, PacketInfo)>;
+/// Packet with its properties.
+#[derive(Debug, Clone)]
+pub(crate) struct ClassifiedPacket<P> {
+    pub packet: P,
+    pub info: PacketInfo,
+}
 
 /// Packet with the decision about it.
 #[derive(Debug)]
@@ -49,7 +53,8 @@ pub(crate) struct Chunk<P> {
     /// Whether `wanted` is complete. If not, everything is decoded and the timestamps of the
     /// decoded frames decide.
     pub certain: bool,
-    /// First tick after the span, if this is its last chunk and the tick is known.
+    /// Timestamp of the first frame after the span, or end of the video, if this is the last chunk
+    /// of the span and the time is known.
     pub until: Option<i64>,
     /// Whether the first frame is selected because the video has no frame for any instant: an
     /// archive is never empty.
@@ -58,9 +63,11 @@ pub(crate) struct Chunk<P> {
 
 impl<P> Chunk<P> {
     /// Chunk of which nothing is known in advance.
-    pub(super) fn uncertain(span: Packets<P>, until: Option<i64>) -> Self {
-        let packets =
-            span.into_iter().map(|(packet, _)| PlannedPacket { packet, keep: true }).collect();
+    pub(super) fn uncertain(span: Vec<ClassifiedPacket<P>>, until: Option<i64>) -> Self {
+        let packets = span
+            .into_iter()
+            .map(|classified| PlannedPacket { packet: classified.packet, keep: true })
+            .collect();
         Self { packets, wanted: Vec::new(), certain: false, until, select_first: false }
     }
 
@@ -73,12 +80,20 @@ impl<P> Chunk<P> {
 /// Instruction of the planner. Instructions are in the order of the video.
 #[derive(Debug)]
 pub(crate) enum Plan<P> {
-    /// Decode a whole span. `from` is its first tick, if known.
+    /// Decode a whole span. `from` is its first timestamp, if known.
     Whole { from: Option<i64>, chunk: Chunk<P> },
-    /// Start to decode a long span. `from` is its first tick, if known.
+    /// Start to decode a long span. `from` is its first timestamp, if known.
     Begin { from: Option<i64>, chunk: Chunk<P> },
     /// Continue to decode the long span.
-    Continue { chunk: Chunk<P>, last: bool },
+    Continue(Continuation<P>),
+}
+
+/// Further part of a long span.
+#[derive(Debug)]
+pub(crate) struct Continuation<P> {
+    pub chunk: Chunk<P>,
+    /// Whether the span ends with this chunk.
+    pub is_last: bool,
 }
 
 impl<P> Plan<P> {
@@ -87,7 +102,7 @@ impl<P> Plan<P> {
         match self {
             Self::Whole { chunk, .. }
             | Self::Begin { chunk, .. }
-            | Self::Continue { chunk, .. } => chunk,
+            | Self::Continue(Continuation { chunk, .. }) => chunk,
         }
     }
 }
@@ -95,13 +110,13 @@ impl<P> Plan<P> {
 /// Whether a wanted frame depends on each packet of a span. Evaluated from the end: a frame to
 /// which no later packet refers is not needed.
 pub(super) fn needed<P>(
-    span: &[(P, PacketInfo)],
+    span: &[ClassifiedPacket<P>],
     is_wanted: impl Fn(&PacketInfo) -> bool,
 ) -> Vec<bool> {
     let mut keep = vec![false; span.len()];
     let mut wanted_later = false;
     let mut read_later = 0_u8;
-    for (keep, (_, info)) in keep.iter_mut().zip(span).rev() {
+    for (keep, ClassifiedPacket { info, .. }) in keep.iter_mut().zip(span).rev() {
         wanted_later |= is_wanted(info);
         *keep = match info.role.slots {
             Some(slots) => is_wanted(info) || slots.writes & read_later != 0,
@@ -117,9 +132,27 @@ pub(super) fn needed<P>(
 
 /// Timestamps of the frames that can be selected, in ascending order; `None` if one is unknown or
 /// not unique, so that they are unreliable.
-pub(super) fn ascending_times<P>(span: &[(P, PacketInfo)]) -> Option<Vec<i64>> {
-    let displayed = span.iter().filter(|(_, info)| info.is_displayed());
-    let mut times = displayed.map(|(_, info)| info.time).collect::<Option<Vec<_>>>()?;
+pub(super) fn ascending_times<P>(span: &[ClassifiedPacket<P>]) -> Option<Vec<i64>> {
+    let displayed = span.iter().filter(|classified| classified.info.is_displayed());
+    let mut times = displayed.map(|classified| classified.info.time).collect::<Option<Vec<_>>>()?;
     times.sort_unstable();
     times.windows(2).all(|pair| pair[0] < pair[1]).then_some(times)
+}
+
+/// Last frame of some packets in presentation order, as far as their timestamps are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct LastFrame {
+    /// Timestamp in units of the stream's time base, from the start of the video.
+    pub time: i64,
+    /// Duration in the same units; 0 if unknown.
+    pub duration: i64,
+}
+
+impl LastFrame {
+    pub(super) fn of<P>(packets: &[ClassifiedPacket<P>]) -> Option<Self> {
+        let frame = |ClassifiedPacket { info, .. }: &ClassifiedPacket<P>| {
+            Some(Self { time: info.displayed_time()?, duration: info.duration })
+        };
+        packets.iter().filter_map(frame).max()
+    }
 }

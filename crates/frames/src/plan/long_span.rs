@@ -1,12 +1,14 @@
-//! Span that is too long to be held in memory as a whole, such as a stream with one key frame. It
-//! is decoded while it is read.
+//! Span that is decoded while it is read: because it is too long to be held in memory as a whole,
+//! such as a stream with one key frame, or because nothing is planned.
 
 use std::collections::BTreeSet;
 
 use crate::bitstream::Entry;
 
-use super::chunk::{Chunk, PacketInfo, Packets, PlannedPacket, ascending_times};
-use super::wanted::StreamSelection;
+use super::chunk::{
+    Chunk, ClassifiedPacket, LastFrame, PacketInfo, PlannedPacket, ascending_times,
+};
+use super::wanted::Timeline;
 
 /// Maximum number of frames that precede a frame in decoding order and follow it in presentation
 /// order: the 16 frames of the largest decoded picture buffer (ITU-T H.264, A.3.1; H.265, A.4.2),
@@ -14,25 +16,30 @@ use super::wanted::StreamSelection;
 pub(super) const MAX_REORDER: usize = 32;
 /// Minimum number of packets in a chunk.
 pub(super) const CHUNK_PACKETS: usize = 64;
+/// Size from which packets that are all kept form a chunk, in bytes.
+const CHUNK_BYTES: usize = 4 << 20;
 
 /// End of the span, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     /// More packets may follow.
     Open,
-    /// First tick after the span.
+    /// Timestamp of the first frame after the span, or end of the video.
     At(i64),
     /// The span has ended, and the packets do not state when.
     Unknown,
 }
 
 /// Planner of a long span.
-pub(super) struct LongSpan<P> {
-    selection: StreamSelection,
-    /// Whether packets that no wanted frame depends on are left out.
-    skipping: bool,
+pub(super) struct LongSpan<'a, P> {
+    /// Timeline, as long as the timestamps are reliable. Without it, all packets are kept.
+    timeline: Option<Timeline<'a>>,
     /// Packets that are not in a chunk yet.
-    packets: Packets<P>,
+    packets: Vec<ClassifiedPacket<P>>,
+    /// Size of the packets that were read since the latest chunk, in bytes.
+    new_bytes: usize,
+    /// Last frame of the latest chunk.
+    last_of_chunk: Option<LastFrame>,
     /// Number of these whose timestamps were added to `pending`.
     counted: usize,
     /// Timestamps of frames whose successor is not certain, ascending.
@@ -41,33 +48,34 @@ pub(super) struct LongSpan<P> {
     horizon: i64,
     /// Timestamps of wanted frames whose packets are not in a chunk yet, or were kept anyway.
     wanted: BTreeSet<i64>,
-    /// Whether the timestamps are reliable.
-    certain: bool,
 }
 
-impl<P> LongSpan<P> {
+impl<'a, P> LongSpan<'a, P> {
     /// Start with the packets that were read so far.
-    pub(super) fn new(selection: StreamSelection, skipping: bool, packets: Packets<P>) -> Self {
-        let certain = ascending_times(&packets).is_some() && packets[0].1.role.entry != Entry::None;
+    pub(super) fn new(timeline: Option<Timeline<'a>>, packets: Vec<ClassifiedPacket<P>>) -> Self {
+        let certain =
+            ascending_times(&packets).is_some() && packets[0].info.role.entry != Entry::None;
         Self {
-            selection,
-            skipping,
+            timeline: timeline.filter(|_| certain),
             packets,
+            new_bytes: 0,
+            last_of_chunk: None,
             counted: 0,
             pending: Vec::new(),
             horizon: i64::MIN,
             wanted: BTreeSet::new(),
-            certain,
         }
     }
 
-    pub(super) fn push(&mut self, packet: P, info: PacketInfo) {
-        self.packets.push((packet, info));
+    pub(super) fn push(&mut self, classified: ClassifiedPacket<P>) {
+        self.new_bytes += classified.info.size;
+        self.packets.push(classified);
     }
 
-    /// Packets that are not in a chunk yet.
-    pub(super) fn packets(&self) -> &[(P, PacketInfo)] {
-        &self.packets
+    /// Last frame of the packets that were read latest, which are more than any frame is reordered
+    /// by.
+    pub(super) fn last_frame(&self) -> Option<LastFrame> {
+        self.last_of_chunk.max(LastFrame::of(&self.packets))
     }
 
     /// First chunk: the packets about which all is certain.
@@ -77,11 +85,13 @@ impl<P> LongSpan<P> {
 
     /// Next chunk, if enough packets were read.
     pub(super) fn next_chunk(&mut self) -> Option<Chunk<P>> {
-        let enough = self.packets.len() >= CHUNK_PACKETS + 2 * MAX_REORDER;
+        let enough = self.packets.len() >= CHUNK_PACKETS + 2 * MAX_REORDER
+            || self.timeline.is_none() && self.new_bytes >= CHUNK_BYTES;
         enough.then(|| self.chunk(End::Open))
     }
 
-    /// All remaining packets. `until` is the first tick after the span, if known.
+    /// All remaining packets. `until` is the timestamp of the first frame after the span, or the
+    /// end of the video, if known.
     pub(super) fn last_chunk(mut self, until: Option<i64>) -> Chunk<P> {
         let chunk = self.chunk(until.map_or(End::Unknown, End::At));
         Chunk { until, ..chunk }
@@ -89,13 +99,15 @@ impl<P> LongSpan<P> {
 
     /// The packets about which all is certain; all packets at the end of the span.
     fn chunk(&mut self, end: End) -> Chunk<P> {
-        let new_times = ascending_times(&self.packets[self.counted..]);
-        self.certain &=
-            end != End::Unknown && new_times.is_some_and(|times| self.add_times(&times));
-        if !self.certain {
+        self.new_bytes = 0;
+        self.last_of_chunk = LastFrame::of(&self.packets);
+        if end == End::Unknown || self.timeline.is_some() && !self.add_times() {
+            self.timeline = None;
+        }
+        let Some(timeline) = self.timeline else {
             self.counted = 0;
             return Chunk::uncertain(std::mem::take(&mut self.packets), None);
-        }
+        };
         let (decided, until) = if let End::At(until) = end {
             self.horizon = i64::MAX;
             (self.pending.len(), until)
@@ -104,34 +116,38 @@ impl<P> LongSpan<P> {
             // successors.
             let decided = self.pending.len().saturating_sub(1 + MAX_REORDER);
             self.horizon = self.pending.get(decided).copied().unwrap_or(i64::MIN);
-            (decided, self.selection.tick(self.horizon))
+            (decided, self.horizon)
         };
         let times: Vec<i64> = self.pending.drain(..decided).collect();
-        let wanted = self.selection.wanted(&times, until);
+        let wanted = timeline.wanted(&times, until);
         self.wanted.extend(wanted.iter().map(|wanted| wanted.time));
 
         let undecided =
             |info: &PacketInfo| info.role.disposable && info.displayed_time() >= Some(self.horizon);
-        let ready =
-            self.packets.iter().position(|(_, info)| undecided(info)).unwrap_or(self.packets.len());
+        let ready = self.packets.iter().position(|classified| undecided(&classified.info));
+        let ready = ready.unwrap_or(self.packets.len());
         let rest = self.packets.split_off(ready);
         let ready = std::mem::replace(&mut self.packets, rest);
         self.counted = self.packets.len();
         let packets = ready
             .into_iter()
-            .map(|(packet, info)| PlannedPacket { packet, keep: self.is_kept(&info) })
+            .map(|ClassifiedPacket { packet, info }| {
+                let keep = self.is_kept(&info);
+                PlannedPacket { packet, keep }
+            })
             .collect();
         Chunk { packets, wanted, certain: true, until: None, select_first: false }
     }
 
     fn is_kept(&mut self, info: &PacketInfo) -> bool {
         let is_wanted = info.displayed_time().is_some_and(|time| self.wanted.remove(&time));
-        !self.skipping || is_wanted || !info.role.disposable
+        is_wanted || !info.role.disposable
     }
 
-    /// Add the timestamps of further frames. Return `false` if they contradict what was decided or
-    /// are not unique.
-    fn add_times(&mut self, times: &[i64]) -> bool {
+    /// Add the timestamps of further frames. Return `false` if they are unknown, contradict what
+    /// was decided, or are not unique.
+    fn add_times(&mut self) -> bool {
+        let Some(times) = ascending_times(&self.packets[self.counted..]) else { return false };
         self.pending.extend(times);
         self.pending.sort_unstable();
         let ascending = self.pending.windows(2).all(|pair| pair[0] < pair[1]);

@@ -4,6 +4,9 @@
 //! A span starts at a clean entry and ends before the next. The frames that are wanted from it are
 //! known from the timestamps of the packets before anything is decoded: a frame is selected for the
 //! ticks from its own up to that of its successor in presentation order.
+//!
+//! If the selection depends on the content of the frames, the stream is one span whose packets are
+//! all decoded, in order.
 
 // In dependency order.
 mod wanted;
@@ -13,6 +16,8 @@ mod planner;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use chunk::{Chunk, PacketInfo, Plan};
+#[cfg(feature = "stages")]
+pub(crate) use chunk::ClassifiedPacket;
+pub(crate) use chunk::{Chunk, Continuation, PacketInfo, Plan};
 pub(crate) use planner::Planner;
 pub(crate) use wanted::WantedFrame;

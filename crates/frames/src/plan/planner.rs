@@ -5,9 +5,12 @@ use jobs::Ratio;
 use crate::bitstream::Entry;
 use crate::select::Instants;
 
-use super::chunk::{Chunk, PacketInfo, Packets, Plan, PlannedPacket, ascending_times, needed};
+use super::chunk::{
+    Chunk, ClassifiedPacket, Continuation, LastFrame, PacketInfo, Plan, PlannedPacket,
+    ascending_times, needed,
+};
 use super::long_span::LongSpan;
-use super::wanted::StreamSelection;
+use super::wanted::Timeline;
 
 /// Maximum number of packets of a span that is held as a whole. Longer spans are decoded while they
 /// are read.
@@ -17,28 +20,27 @@ const MAX_BYTES: usize = 24 << 20;
 
 /// Planner of a stream. It receives packets in decoding order and returns plans in the order of the
 /// video.
-pub(crate) struct Planner<P> {
-    selection: StreamSelection,
-    /// Whether packets that no wanted frame depends on are left out.
-    skipping: bool,
+pub(crate) struct Planner<'a, P> {
+    /// Requested instants. Without them, the stream is one span of which all packets are kept.
+    timeline: Option<Timeline<'a>>,
     /// Complete span whose successor's first timestamp is not known yet.
-    closed: Option<Packets<P>>,
+    closed: Option<Vec<ClassifiedPacket<P>>>,
     /// Frames that follow an open entry and precede it in time: they depend on the span before.
-    leading: Packets<P>,
-    current: Packets<P>,
+    leading: Vec<ClassifiedPacket<P>>,
+    current: Vec<ClassifiedPacket<P>>,
     current_bytes: usize,
-    long: Option<LongSpan<P>>,
+    long: Option<LongSpan<'a, P>>,
     /// First span, as long as nothing was wanted.
-    first: Option<Packets<P>>,
+    first: Option<Vec<ClassifiedPacket<P>>>,
     nothing_wanted: bool,
     ready: Vec<Plan<P>>,
 }
 
-impl<P: Clone> Planner<P> {
-    pub(crate) fn new(instants: Instants, time_base: Ratio, skipping: bool) -> Self {
+impl<'a, P: Clone> Planner<'a, P> {
+    /// Plan a stream for these instants, or decode all of it in order.
+    pub(crate) fn new(instants: Option<&'a Instants>, time_base: Ratio) -> Self {
         Self {
-            selection: StreamSelection { instants, time_base },
-            skipping,
+            timeline: instants.map(|instants| Timeline { instants, time_base }),
             closed: None,
             leading: Vec::new(),
             current: Vec::new(),
@@ -55,17 +57,16 @@ impl<P: Clone> Planner<P> {
         if self.starts_span(&info) {
             self.finish_closed();
             if let Some(long) = self.long.take() {
-                let until = info.time.map(|time| self.selection.tick(time));
-                self.end_long(long, until);
+                self.end_long(long, info.time);
             } else {
                 self.closed = Some(std::mem::take(&mut self.current));
             }
             self.current_bytes = 0;
         }
         if let Some(long) = &mut self.long {
-            long.push(packet, info);
+            long.push(ClassifiedPacket { packet, info });
             if let Some(chunk) = long.next_chunk() {
-                self.ready.push(Plan::Continue { chunk, last: false });
+                self.ready.push(Plan::Continue(Continuation { chunk, is_last: false }));
             }
             return;
         }
@@ -73,24 +74,25 @@ impl<P: Clone> Planner<P> {
         // Leading frames directly follow their entry and precede it in time. The first frame that
         // is later in time ends them.
         if self.closed.is_some()
-            && let Some((_, entry)) = self.current.first()
+            && let Some(ClassifiedPacket { info: entry, .. }) = self.current.first()
         {
             if info.displayed_time() > entry.displayed_time() {
                 self.finish_closed();
             } else if entry.role.entry == Entry::Open && info.displayed_time().is_some() {
-                self.leading.push((packet, info));
+                self.leading.push(ClassifiedPacket { packet, info });
                 return;
             }
         }
-        self.current.push((packet, info));
-        if self.current.len() > MAX_PACKETS || self.current_bytes > MAX_BYTES {
+        self.current.push(ClassifiedPacket { packet, info });
+        let is_long = self.current.len() > MAX_PACKETS || self.current_bytes > MAX_BYTES;
+        if is_long || self.timeline.is_none() {
             self.finish_closed();
             self.begin_long();
         }
     }
 
     fn starts_span(&self, info: &PacketInfo) -> bool {
-        if info.displayed_time().is_none() {
+        if self.timeline.is_none() || info.displayed_time().is_none() {
             return false;
         }
         match info.role.entry {
@@ -103,15 +105,12 @@ impl<P: Clone> Planner<P> {
     }
 
     /// End the stream. `end` computes the end of the video from the timestamp and the duration of
-    /// its last frame. Return the first tick after the video, if the timestamps are known.
+    /// its last frame. Return the end of the video, if the timestamps are known.
     pub(crate) fn finish(&mut self, end: impl Fn(i64, i64) -> i64) -> Option<i64> {
         self.finish_closed();
-        let remaining = self.long.as_ref().map_or(self.current.as_slice(), LongSpan::packets);
-        let last = remaining
-            .iter()
-            .filter_map(|(_, info)| Some((info.displayed_time()?, info.duration)))
-            .max();
-        let until = last.map(|(time, duration)| self.selection.tick(end(time, duration)));
+        let last =
+            self.long.as_ref().map_or_else(|| LastFrame::of(&self.current), LongSpan::last_frame);
+        let until = last.map(|LastFrame { time, duration }| end(time, duration));
         if let Some(long) = self.long.take() {
             self.end_long(long, until);
         } else if !self.current.is_empty() {
@@ -139,22 +138,24 @@ impl<P: Clone> Planner<P> {
                 span.push(self.current[0].clone());
                 span.append(&mut self.leading);
             }
-            let next = self.current.iter().filter_map(|(_, info)| info.displayed_time()).min();
-            let until = next.map(|time| self.selection.tick(time));
+            let times =
+                self.current.iter().filter_map(|classified| classified.info.displayed_time());
+            let until = times.min();
             self.plan_whole(span, until);
         }
     }
 
-    /// Plan a span that is held as a whole. `until` is the first tick after it, if known.
-    fn plan_whole(&mut self, span: Packets<P>, until: Option<i64>) {
+    /// Plan a span that is held as a whole. `until` is the timestamp of the first frame after it,
+    /// or the end of the video, if known.
+    fn plan_whole(&mut self, span: Vec<ClassifiedPacket<P>>, until: Option<i64>) {
         let times = ascending_times(&span);
-        let from = self.first_tick(times.as_deref());
-        let (Some(times), Some(until)) = (times, until) else {
+        let from = first(times.as_deref());
+        let (Some(timeline), Some(times), Some(until)) = (self.timeline, times, until) else {
             self.nothing_wanted = false;
             self.ready.push(Plan::Whole { from, chunk: Chunk::uncertain(span, until) });
             return;
         };
-        let wanted = self.selection.wanted(&times, until);
+        let wanted = timeline.wanted(&times, until);
         if wanted.is_empty() {
             self.first.get_or_insert(span);
             return;
@@ -166,12 +167,12 @@ impl<P: Clone> Planner<P> {
                 wanted.binary_search_by_key(&time, |wanted| wanted.time).is_ok()
             })
         };
-        let skipping = self.skipping && span[0].1.role.entry != Entry::None;
-        let keep = if skipping { needed(&span, is_wanted) } else { vec![true; span.len()] };
+        let starts_clean = span[0].info.role.entry != Entry::None;
+        let keep = if starts_clean { needed(&span, is_wanted) } else { vec![true; span.len()] };
         let packets = span
             .into_iter()
             .zip(keep)
-            .map(|((packet, _), keep)| PlannedPacket { packet, keep })
+            .map(|(classified, keep)| PlannedPacket { packet: classified.packet, keep })
             .collect();
         let chunk =
             Chunk { packets, wanted, certain: true, until: Some(until), select_first: false };
@@ -181,20 +182,21 @@ impl<P: Clone> Planner<P> {
     fn begin_long(&mut self) {
         self.nothing_wanted = false;
         let span = std::mem::take(&mut self.current);
-        let from = self.first_tick(ascending_times(&span).as_deref());
-        let mut long = LongSpan::new(self.selection, self.skipping, span);
+        // The timestamp of a single packet does not tell which frame is first.
+        let from = self.timeline.and_then(|_| first(ascending_times(&span).as_deref()));
+        let mut long = LongSpan::new(self.timeline, span);
         let chunk = long.first_chunk();
         self.long = Some(long);
         self.ready.push(Plan::Begin { from, chunk });
     }
 
-    fn end_long(&mut self, long: LongSpan<P>, until: Option<i64>) {
+    fn end_long(&mut self, long: LongSpan<'a, P>, until: Option<i64>) {
         let chunk = long.last_chunk(until);
-        self.ready.push(Plan::Continue { chunk, last: true });
+        self.ready.push(Plan::Continue(Continuation { chunk, is_last: true }));
     }
+}
 
-    /// Tick of the first of these times.
-    fn first_tick(&self, times: Option<&[i64]>) -> Option<i64> {
-        Some(self.selection.tick(*times?.first()?))
-    }
+/// First of these times, if they are known.
+fn first(times: Option<&[i64]>) -> Option<i64> {
+    times?.first().copied()
 }

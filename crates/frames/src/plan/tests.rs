@@ -1,15 +1,15 @@
 use std::ops::Range;
 
 use jobs::Ratio;
-use jobs::recipe::Selection;
 use proptest::prelude::*;
 
 use crate::bitstream::{Entry, ReferenceSlots, Role};
-use crate::select::{Instants, TickSelector};
+use crate::select::{Instants, Selected, TickSelector};
 
-use super::chunk::{Chunk, PacketInfo, Plan};
+use super::chunk::{Chunk, Continuation, PacketInfo, Plan};
 use super::long_span::{CHUNK_PACKETS, MAX_REORDER};
 use super::planner::Planner;
+use super::wanted::WantedFrame;
 
 const TENTHS: Ratio = Ratio::new(1, 10);
 
@@ -24,12 +24,16 @@ fn clean_at_0(time: i64) -> Entry {
 }
 
 fn instants() -> Instants {
-    Instants::of(&Selection::default())
+    Instants::every(Ratio::new(1, 1), None)
 }
 
-/// Plan packets, which are named by their positions.
-fn plan(packets: &[PacketInfo], skipping: bool) -> Vec<Plan<usize>> {
-    let mut planner = Planner::new(instants(), TENTHS, skipping);
+/// Plan packets, which are named by their positions, for one frame per second.
+fn plan(packets: &[PacketInfo]) -> Vec<Plan<usize>> {
+    plan_for(Some(&instants()), packets)
+}
+
+fn plan_for(instants: Option<&Instants>, packets: &[PacketInfo]) -> Vec<Plan<usize>> {
+    let mut planner = Planner::new(instants, TENTHS);
     let mut plans = Vec::new();
     for (name, info) in packets.iter().enumerate() {
         planner.push(name, *info);
@@ -43,10 +47,7 @@ fn plan(packets: &[PacketInfo], skipping: bool) -> Vec<Plan<usize>> {
 /// Timestamps of the packets that are kept in each plan.
 fn kept(packets: &[PacketInfo]) -> Vec<Vec<i64>> {
     let time = |name: &usize| packets[*name].time.expect("all timestamps are known");
-    plan(packets, true)
-        .into_iter()
-        .map(|plan| plan.into_chunk().kept().map(time).collect())
-        .collect()
+    plan(packets).into_iter().map(|plan| plan.into_chunk().kept().map(time).collect()).collect()
 }
 
 #[test]
@@ -107,9 +108,9 @@ fn splits_a_long_span_into_chunks_without_losing_wanted_frames() {
         packets.push(packet(2 * group + 2, Entry::None, false));
         packets.push(packet(2 * group + 1, Entry::None, true));
     }
-    let plans = plan(&packets, true);
+    let plans = plan(&packets);
     assert!(matches!(plans.first(), Some(Plan::Begin { .. })));
-    assert!(matches!(plans.last(), Some(Plan::Continue { last: true, .. })));
+    assert!(matches!(plans.last(), Some(Plan::Continue(Continuation { is_last: true, .. }))));
     let chunks: Vec<_> = plans.into_iter().map(Plan::into_chunk).collect();
     let max = CHUNK_PACKETS + 3 * MAX_REORDER;
     assert!(chunks[1..].iter().all(|chunk| chunk.packets.len() <= max));
@@ -121,8 +122,16 @@ fn splits_a_long_span_into_chunks_without_losing_wanted_frames() {
 }
 
 #[test]
+fn without_instants_large_packets_are_decoded_before_the_next_is_read() {
+    let large = |time| PacketInfo { size: 8 << 20, ..packet(time, Entry::Clean, false) };
+    let packets: Vec<_> = (0..5).map(large).collect();
+    let plans = plan_for(None, &packets);
+    assert!(plans.into_iter().all(|plan| plan.into_chunk().packets.len() <= 1));
+}
+
+#[test]
 fn selects_the_first_frame_of_a_video_without_instants() {
-    let plans = plan(&[packet(0, Entry::Clean, false), packet(1, Entry::Clean, false)], true);
+    let plans = plan(&[packet(0, Entry::Clean, false), packet(1, Entry::Clean, false)]);
     let [Plan::Whole { chunk, .. }] = plans.as_slice() else { panic!("one plan, not {plans:?}") };
     assert!(chunk.select_first);
     assert_eq!(chunk.packets.len(), 1);
@@ -190,7 +199,7 @@ fn add_group(
 }
 
 /// Frames that decoding everything in order selects, with their ticks.
-fn linear_selection(packets: &[PacketInfo]) -> Vec<(i64, Range<i64>)> {
+fn linear_selection(packets: &[PacketInfo]) -> Vec<WantedFrame> {
     let tick = |time| instants().tick(time, TENTHS);
     let mut times: Vec<i64> = packets.iter().filter_map(|info| info.time).collect();
     times.sort_unstable();
@@ -198,13 +207,13 @@ fn linear_selection(packets: &[PacketInfo]) -> Vec<(i64, Range<i64>)> {
     let mut selected: Vec<_> =
         times.iter().filter_map(|time| selector.push(tick(*time), *time)).collect();
     selected.extend(selector.finish(tick(times[times.len() - 1] + 1)));
-    selected
+    let wanted = |Selected { frame: time, ticks, .. }| WantedFrame { ticks, time };
+    selected.into_iter().map(wanted).collect()
 }
 
 /// Frames that the plans want, with their ticks.
-fn planned_selection(plans: &[Chunk<usize>]) -> Vec<(i64, Range<i64>)> {
-    let wanted = plans.iter().flat_map(|chunk| &chunk.wanted);
-    wanted.map(|wanted| (wanted.time, wanted.ticks.clone())).collect()
+fn planned_selection(plans: &[Chunk<usize>]) -> Vec<WantedFrame> {
+    plans.iter().flat_map(|chunk| &chunk.wanted).cloned().collect()
 }
 
 /// Chunks of each span.
@@ -212,7 +221,9 @@ fn spans(plans: Vec<Plan<usize>>) -> Vec<Vec<Chunk<usize>>> {
     let mut spans: Vec<Vec<Chunk<usize>>> = Vec::new();
     for plan in plans {
         match plan {
-            Plan::Continue { chunk, .. } => spans.last_mut().expect("a long span").push(chunk),
+            Plan::Continue(Continuation { chunk, .. }) => {
+                spans.last_mut().expect("a long span").push(chunk);
+            }
             plan => spans.push(vec![plan.into_chunk()]),
         }
     }
@@ -221,8 +232,8 @@ fn spans(plans: Vec<Plan<usize>>) -> Vec<Vec<Chunk<usize>>> {
 
 /// Check a plan of packets: it selects what linear decoding selects, keeps what the selected frames
 /// depend on, and holds every packet up to the last selected frame in decoding order.
-fn check(packets: &[PacketInfo], skipping: bool) -> Result<(), TestCaseError> {
-    let spans = spans(plan(packets, skipping));
+fn check(packets: &[PacketInfo]) -> Result<(), TestCaseError> {
+    let spans = spans(plan(packets));
     let expected = linear_selection(packets);
     let planned: Vec<_> = spans.iter().flat_map(|span| planned_selection(span)).collect();
     prop_assert_eq!(&planned, &expected);
@@ -230,13 +241,12 @@ fn check(packets: &[PacketInfo], skipping: bool) -> Result<(), TestCaseError> {
         let planned: Vec<_> = span.iter().flat_map(|chunk| &chunk.packets).collect();
         let wanted = planned_selection(span);
         let is_wanted =
-            |name: usize| wanted.iter().any(|(time, _)| Some(*time) == packets[name].time);
+            |name: usize| wanted.iter().any(|wanted| Some(wanted.time) == packets[name].time);
         let last = planned.iter().rposition(|planned| is_wanted(planned.packet));
         for (n, planned) in planned.iter().enumerate() {
             let needed = is_wanted(planned.packet)
                 || (Some(n) <= last && !packets[planned.packet].role.disposable);
             prop_assert!(planned.keep || !needed, "packet {} is missing", planned.packet);
-            prop_assert!(planned.keep || skipping, "packet {} is left out", planned.packet);
         }
         let names: Vec<usize> = planned.iter().map(|planned| planned.packet).collect();
         prop_assert!(names.windows(2).all(|pair| pair[0] < pair[1]), "not in order: {names:?}");
@@ -246,12 +256,12 @@ fn check(packets: &[PacketInfo], skipping: bool) -> Result<(), TestCaseError> {
 
 /// Packets of spans without wanted frames are not planned; all others are.
 fn check_coverage(packets: &[PacketInfo]) -> Result<(), TestCaseError> {
-    let chunks: Vec<_> = plan(packets, false).into_iter().map(Plan::into_chunk).collect();
+    let chunks: Vec<_> = plan(packets).into_iter().map(Plan::into_chunk).collect();
     let planned: Vec<usize> =
         chunks.iter().flat_map(|chunk| &chunk.packets).map(|planned| planned.packet).collect();
     let selected = linear_selection(packets);
     for (name, info) in packets.iter().enumerate() {
-        let is_selected = selected.iter().any(|(time, _)| Some(*time) == info.time);
+        let is_selected = selected.iter().any(|wanted| Some(wanted.time) == info.time);
         prop_assert!(planned.contains(&name) || !is_selected, "packet {name} is not planned");
     }
     Ok(())
@@ -266,11 +276,26 @@ proptest! {
     fn selective_plans_equal_linear_selection(
         gops in prop::collection::vec(gop(0..8), 1..12),
         gaps in gaps(),
-        skipping: bool,
     ) {
         let packets = packets(&gops, &gaps);
-        check(&packets, skipping)?;
+        check(&packets)?;
         check_coverage(&packets)?;
+    }
+
+    #[test]
+    fn without_instants_all_packets_are_decoded_in_order_as_one_span(
+        gops in prop::collection::vec(gop(0..60), 1..12),
+        gaps in gaps(),
+    ) {
+        let packets = packets(&gops, &gaps);
+        let [span] = spans(plan_for(None, &packets)).try_into().expect("one span");
+        prop_assert!(span.iter().all(|chunk| !chunk.certain && chunk.wanted.is_empty()));
+        let kept: Vec<usize> = span.iter().flat_map(Chunk::kept).copied().collect();
+        prop_assert!(kept.into_iter().eq(0..packets.len()));
+        let end = packets.iter().filter_map(|info| info.time).max().map(|time| time + 1);
+        let until: Vec<_> = span.iter().map(|chunk| chunk.until).collect();
+        prop_assert_eq!(until.last(), Some(&end));
+        prop_assert!(until[..until.len() - 1].iter().all(Option::is_none));
     }
 
     #[test]
@@ -288,7 +313,7 @@ proptest! {
                 info
             })
             .collect();
-        for plan in plan(&packets, true) {
+        for plan in plan(&packets) {
             let (mut all, mut pruned) = ([0; 8], [0; 8]);
             for planned in plan.into_chunk().packets {
                 let (reads, writes) = slots[planned.packet];
@@ -317,8 +342,7 @@ proptest! {
     fn long_spans_equal_linear_selection(
         gops in prop::collection::vec(gop(400..700), 1..3),
         gaps in gaps(),
-        skipping: bool,
     ) {
-        check(&packets(&gops, &gaps), skipping)?;
+        check(&packets(&gops, &gaps))?;
     }
 }

@@ -14,22 +14,23 @@ pub(crate) struct WantedFrame {
     pub time: i64,
 }
 
-/// Selection in a stream's time base. Planning depends on the selection only through this type.
+/// Requested instants, in a stream's time base. Planning depends on the selection only through this
+/// type.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct StreamSelection {
-    pub instants: Instants,
+pub(super) struct Timeline<'a> {
+    pub instants: &'a Instants,
     pub time_base: Ratio,
 }
 
-impl StreamSelection {
-    pub(super) fn tick(self, time: i64) -> i64 {
+impl Timeline<'_> {
+    fn tick(self, time: i64) -> i64 {
         self.instants.tick(time, self.time_base)
     }
 
-    /// Frames that are selected, of those at `times`, which ascend, if their successor has tick
-    /// `until`.
+    /// Frames that are selected, of those at `times`, which ascend, if the time of their successor
+    /// is `until`.
     pub(super) fn wanted(self, times: &[i64], until: i64) -> Vec<WantedFrame> {
-        let ticks: Vec<i64> = times.iter().map(|time| self.tick(*time)).chain([until]).collect();
+        let ticks: Vec<i64> = times.iter().chain([&until]).map(|time| self.tick(*time)).collect();
         times
             .iter()
             .zip(ticks.windows(2))

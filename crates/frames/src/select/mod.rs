@@ -1,16 +1,57 @@
 //! Selection of frames.
 //!
-//! A selection is *by time* if timestamps alone decide which frames it selects. It has
-//! [`Instants`], which number the requested times by ticks. The planner knows the selected frames
-//! from the timestamps of the packets, before anything is decoded, and leaves out the packets that
-//! no selected frame depends on; [`TickSelector`] makes the same selection from decoded frames.
+//! A [`FrameSelector`] decides which frames of a video are selected. There are two kinds:
 //!
-//! A selection *by content* needs the decoded frames in order. The planner already supports spans
-//! of which nothing is known in advance, and keeps all of their packets.
+//! - *By time*, timestamps alone decide. The selection has [`Instants`], which number the requested
+//!   times by ticks. The planner knows the selected frames from the timestamps of the packets,
+//!   before anything is decoded, and leaves out the packets that no selected frame depends on; a
+//!   [`SelectionPass`] makes the same selection from decoded frames.
+//! - *By content*, the decoded frames decide. Nothing is planned: one pass decodes all packets in
+//!   order, so its [`SelectionPass`] may keep any state from the first frame to the last.
+//!   [`Decoding::Linear`] decodes a selection by time in the same way.
+//!
+//! [`Numbering`] derives the numbers, names and missing ranges of both kinds from ticks.
+//!
+//! # How to add a selection
+//!
+//! 1. Add a variant to [`Selection`].
+//! 2. By time: add a rule to [`Instants`], with a constructor that calculates the expected number
+//!    of frames. By content: add a file with a [`FrameSelector`] whose `instants` and `planning`
+//!    are `None`, and whose pass selects each frame for the range of one tick, counted from 0.
+//! 3. Add an arm to [`selector`].
 
 // In dependency order.
+mod instants;
+mod frame_selector;
+mod tick_selector;
 mod by_time;
-mod selector;
+mod numbering;
 
-pub(crate) use by_time::Instants;
-pub(crate) use selector::TickSelector;
+use jobs::Ratio;
+use jobs::recipe::Selection;
+
+use crate::options::Decoding;
+
+use by_time::ByTime;
+
+pub(crate) use frame_selector::{DecodedFrame, FrameSelector, Selected, SelectionPass, SpanEnd};
+pub(crate) use instants::Instants;
+pub(crate) use numbering::{Coverage, Numbering};
+#[cfg(test)]
+pub(crate) use tick_selector::TickSelector;
+
+/// Selector of the frames that a recipe requests from a stream. Its timestamps are in units of
+/// `time_base`; `duration_us` is the duration that its container states, in microseconds.
+pub(crate) fn selector(
+    selection: &Selection,
+    decoding: Decoding,
+    time_base: Ratio,
+    duration_us: Option<i64>,
+) -> Box<dyn FrameSelector> {
+    match selection {
+        Selection::Every(interval) => {
+            let instants = Instants::every(interval.seconds(), duration_us);
+            Box::new(ByTime { instants, time_base, decoding })
+        }
+    }
+}

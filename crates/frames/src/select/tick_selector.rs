@@ -1,6 +1,6 @@
-//! Selection by time from decoded frames.
+//! Selection by time from frames in presentation order.
 
-use std::ops::Range;
+use super::frame_selector::Selected;
 
 /// Assigns ticks to frames that arrive in presentation order.
 ///
@@ -9,7 +9,14 @@ use std::ops::Range;
 #[derive(Debug)]
 pub(crate) struct TickSelector<F> {
     next: Option<i64>,
-    held: Option<F>,
+    held: Option<Held<F>>,
+}
+
+/// Frame whose successor is not known yet.
+#[derive(Debug)]
+struct Held<F> {
+    frame: F,
+    tick: i64,
 }
 
 impl<F> TickSelector<F> {
@@ -23,40 +30,44 @@ impl<F> TickSelector<F> {
         self.next
     }
 
-    /// Add the next frame. Return its predecessor and the ticks it is selected for, if any.
-    pub(crate) fn push(&mut self, tick: i64, frame: F) -> Option<(F, Range<i64>)> {
+    /// Whether no frame was added yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.held.is_none()
+    }
+
+    /// Add the next frame, whose timestamp has this tick. Return its predecessor if it is selected
+    /// for any ticks.
+    pub(crate) fn push(&mut self, tick: i64, frame: F) -> Option<Selected<F>> {
         let next = *self.next.get_or_insert(tick);
-        let previous = self.held.replace(frame);
+        let previous = self.held.replace(Held { frame, tick });
         if tick <= next {
             return None;
         }
         self.next = Some(tick);
-        previous.map(|frame| (frame, next..tick))
+        previous.map(|held| Selected { frame: held.frame, own_tick: held.tick, ticks: next..tick })
     }
 
-    /// End the frames at tick `until`. Return the last frame and the ticks it is selected for, if
-    /// any.
-    pub(crate) fn finish(&mut self, until: i64) -> Option<(F, Range<i64>)> {
+    /// End the frames at tick `until`. Return the last frame if it is selected for any ticks.
+    pub(crate) fn finish(&mut self, until: i64) -> Option<Selected<F>> {
         let next = self.next?;
         self.next = Some(next.max(until));
-        let last = self.held.take()?;
-        (until > next).then_some((last, next..until))
+        let Held { frame, tick } = self.held.take()?;
+        (until > next).then_some(Selected { frame, own_tick: tick, ticks: next..until })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use jobs::Ratio;
-    use jobs::recipe::Selection;
     use proptest::prelude::*;
 
-    use super::super::by_time::Instants;
+    use super::super::instants::Instants;
     use super::*;
 
     const MILLISECONDS: Ratio = Ratio::new(1, 1000);
 
     fn tick(ms: i64) -> i64 {
-        Instants::of(&Selection::default()).tick(ms, MILLISECONDS)
+        Instants::every(Ratio::new(1, 1), None).tick(ms, MILLISECONDS)
     }
 
     /// The rule as documented: for each tick n from that of the first frame to the end, the last
@@ -72,11 +83,11 @@ mod tests {
         let mut selector = TickSelector::new(None);
         let mut frames = Vec::new();
         for (i, p) in times.iter().enumerate() {
-            if let Some((frame, ticks)) = selector.push(tick(*p), i) {
+            if let Some(Selected { frame, ticks, .. }) = selector.push(tick(*p), i) {
                 frames.extend(ticks.map(|n| (n, frame)));
             }
         }
-        if let Some((frame, ticks)) = selector.finish(tick(end)) {
+        if let Some(Selected { frame, ticks, .. }) = selector.finish(tick(end)) {
             frames.extend(ticks.map(|n| (n, frame)));
         }
         frames
