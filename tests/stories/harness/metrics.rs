@@ -26,15 +26,25 @@ pub async fn metrics(client: &Client) -> BTreeMap<String, f64> {
 
 /// Wait until these metrics have these values; return all metrics.
 pub async fn wait_for_metrics(client: &Client, expected: &[(&str, f64)]) -> BTreeMap<String, f64> {
+    wait_until_metrics(client, |all| {
+        let wrong: Vec<_> =
+            expected.iter().filter(|(name, value)| all.get(*name) != Some(value)).collect();
+        if wrong.is_empty() { Ok(()) } else { Err(format!("{wrong:?} are not reached")) }
+    })
+    .await
+}
+
+/// Wait until `check` accepts the metrics; return them. Metrics of one round of maintenance are set
+/// one after the other, so one response may show a part of a round.
+pub async fn wait_until_metrics(
+    client: &Client,
+    check: impl Fn(&BTreeMap<String, f64>) -> Result<(), String>,
+) -> BTreeMap<String, f64> {
     let deadline = Instant::now() + TIMEOUT;
     loop {
         let all = metrics(client).await;
-        let wrong: Vec<_> =
-            expected.iter().filter(|(name, value)| all.get(*name) != Some(value)).collect();
-        if wrong.is_empty() {
-            return all;
-        }
-        assert!(Instant::now() < deadline, "{wrong:?} are not reached: {all:#?}");
+        let Err(wrong) = check(&all) else { return all };
+        assert!(Instant::now() < deadline, "{wrong}: {all:#?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

@@ -76,8 +76,10 @@ impl Process {
         environment: &[(&str, &str)],
     ) -> Self {
         command.args(arguments).arg("--data-dir").arg(data_directory).env_clear();
+        // The profile file is the one of coverage measurements.
+        let inherited = ["PATH", "LLVM_PROFILE_FILE"];
         command
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .envs(inherited.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
             .envs(environment.iter().copied());
         let mut child = command.stdout(Stdio::piped()).spawn().expect("fiapx can be started");
         let mut lines = BufReader::new(child.stdout.take().expect("its output is piped")).lines();

@@ -7,7 +7,7 @@ use reqwest::{Method, StatusCode};
 
 use crate::harness::client::Client;
 use crate::harness::clips::{LONG, SHORT, WRONG, clip_bytes, scratch};
-use crate::harness::metrics::wait_for_metrics;
+use crate::harness::metrics::{wait_for_metrics, wait_until_metrics};
 use crate::harness::process::{Process, free_address};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,17 +109,25 @@ async fn waiting_jobs_are_counted() {
     assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
     let job = |index: usize| accepted["jobs"][index]["job_id"].as_str().expect("an id").to_owned();
     // The last job is cancelled while it waits, the others while they wait or run.
-    let waiting =
-        [("fiapx_jobs{state=\"PROCESSING\"}", 1.0), ("fiapx_jobs{state=\"CANCELLED\"}", 1.0)];
     user.delete(&format!("/videos/{}", job(15))).await;
-    let all = wait_for_metrics(&process, &waiting).await;
-    let (queued, messages) =
-        (all["fiapx_jobs{state=\"QUEUED\"}"], all["fiapx_queue_messages{queue=\"video.process\"}"]);
-    assert!(queued > 0.0 && messages > queued, "{all:?}");
-    assert!(
-        all["fiapx_oldest_waiting_job_seconds"] > 0.0 && all["fiapx_attempts_running"] > 0.0,
-        "{all:?}"
-    );
+    wait_until_metrics(&process, |all| {
+        let value = |name: &str| all.get(name).copied().unwrap_or_default();
+        let is_one = |name: &str| all.get(name) == Some(&1.0);
+        let queued = value("fiapx_jobs{state=\"QUEUED\"}");
+        let reached = [
+            ("running", is_one("fiapx_jobs{state=\"PROCESSING\"}")),
+            ("cancelled", is_one("fiapx_jobs{state=\"CANCELLED\"}")),
+            ("queued", queued > 0.0),
+            ("messages", value("fiapx_queue_messages{queue=\"video.process\"}") > queued),
+            ("oldest", value("fiapx_oldest_waiting_job_seconds") > 0.0),
+            ("attempts", value("fiapx_attempts_running") > 0.0),
+        ];
+        match reached.iter().find(|(_, reached)| !reached) {
+            None => Ok(()),
+            Some((name, _)) => Err(format!("unexpected number: {name}")),
+        }
+    })
+    .await;
     for index in 0..15 {
         user.delete(&format!("/videos/{}", job(index))).await;
     }
