@@ -68,7 +68,7 @@ impl Example for RecipeView {
 
 /// Frames to extract from a video, and their form. Later versions may add members.
 #[derive(Debug, Object)]
-#[oai(rename = "Recipe")]
+#[oai(rename = "Recipe", example)]
 struct RecipeSchema {
     /// Selection of the frames, with one member.
     select: SelectionSchema,
@@ -78,7 +78,7 @@ struct RecipeSchema {
 
 /// Selection of frames: exactly one member. Later versions may add alternatives.
 #[derive(Debug, Object)]
-#[oai(rename = "Selection")]
+#[oai(rename = "Selection", example)]
 struct SelectionSchema {
     /// Seconds from one frame to the next: a whole number, or a fraction such as `1/3`.
     #[oai(skip_serializing_if_is_none)]
@@ -95,10 +95,28 @@ enum IntervalSchema {
 
 /// Form of a frame.
 #[derive(Debug, Object)]
-#[oai(rename = "Image")]
+#[oai(rename = "Image", example)]
 struct ImageSchema {
     /// File format: `png`. Later versions may add formats.
     format: String,
+}
+
+impl Example for RecipeSchema {
+    fn example() -> Self {
+        Self { select: SelectionSchema::example(), image: ImageSchema::example() }
+    }
+}
+
+impl Example for SelectionSchema {
+    fn example() -> Self {
+        Self { every: Some(IntervalSchema::Whole(1)) }
+    }
+}
+
+impl Example for ImageSchema {
+    fn example() -> Self {
+        Self { format: "png".to_owned() }
+    }
 }
 
 #[cfg(test)]

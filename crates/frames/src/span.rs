@@ -161,7 +161,9 @@ impl<'a, 'scope> SpanTask<'a, 'scope> {
                 break Err(error);
             }
             if is_last {
-                break pass.finish(chunk.until, false, &mut |selected| self.process(selected));
+                break pass.finish(chunk.until, chunk.select_first, &mut |selected| {
+                    self.process(selected)
+                });
             }
             // The reader drops the sender before the last chunk only after a failure, which it
             // reports.

@@ -191,7 +191,9 @@ impl<'a, P: Clone> Planner<'a, P> {
     }
 
     fn end_long(&mut self, long: LongSpan<'a, P>, until: Option<i64>) {
-        let chunk = long.last_chunk(until);
+        // Without a timeline the span is the whole video.
+        let select_first = self.timeline.is_none();
+        let chunk = Chunk { select_first, ..long.last_chunk(until) };
         self.ready.push(Plan::Continue(Continuation { chunk, is_last: true }));
     }
 }

@@ -296,6 +296,7 @@ proptest! {
         let until: Vec<_> = span.iter().map(|chunk| chunk.until).collect();
         prop_assert_eq!(until.last(), Some(&end));
         prop_assert!(until[..until.len() - 1].iter().all(Option::is_none));
+        prop_assert!(span.last().is_some_and(|chunk| chunk.select_first));
     }
 
     #[test]
