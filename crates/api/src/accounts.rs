@@ -154,7 +154,11 @@ problem_responses! {
         415: "The content type is not JSON.", UNSUPPORTED_MEDIA_TYPE;
         422: "A field is missing or invalid. All invalid fields are listed.",
             INVALID_FIELDS INVALID_BODY,
-            FieldExample::new("password", "PASSWORD_NO_DIGIT", "The password must contain a digit.");
+            FieldExample::new(
+                "password",
+                "PASSWORD_NO_DIGIT",
+                "The password must contain a digit.",
+            );
         429: "Too many attempts from this network address.", TOO_MANY_ATTEMPTS;
         500: "Internal error.", INTERNAL_ERROR;
         503: "The database is unavailable.", UNAVAILABLE;
@@ -167,7 +171,11 @@ problem_responses! {
         415: "The content type is not JSON.", UNSUPPORTED_MEDIA_TYPE;
         422: "The current password is wrong or the new one is invalid.",
             INVALID_FIELDS INVALID_BODY,
-            FieldExample::new("current_password", "PASSWORD_WRONG", "The current password is wrong.");
+            FieldExample::new(
+                "current_password",
+                "PASSWORD_WRONG",
+                "The current password is wrong.",
+            );
         429: "Too many attempts at this account or from this network address.", TOO_MANY_ATTEMPTS;
         500: "Internal error.", INTERNAL_ERROR;
         503: "The database is unavailable.", UNAVAILABLE;

@@ -6,9 +6,10 @@
 use std::borrow::Cow;
 
 use jobs::StoredRecipe;
-use poem_openapi::registry::{MetaSchemaRef, Registry};
-use poem_openapi::types::{Example, ParseFromJSON, ParseResult, ToJSON, Type};
-use poem_openapi::{Object, Union};
+use jobs::recipe::Interval;
+use poem_openapi::Object;
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
+use poem_openapi::types::{Example, ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
 use serde_json::Value;
 
 /// Frames to extract from a video, and their form: the JSON that the job stores.
@@ -85,12 +86,45 @@ struct SelectionSchema {
     every: Option<IntervalSchema>,
 }
 
-/// Interval in seconds.
-#[derive(Debug, Union)]
-#[oai(rename = "Interval", one_of = true)]
-enum IntervalSchema {
-    Whole(u32),
-    Fraction(String),
+/// Interval in seconds: a number, or a string with a fraction.
+#[derive(Debug)]
+struct IntervalSchema(Interval);
+
+impl Type for IntervalSchema {
+    const IS_REQUIRED: bool = true;
+
+    type RawValueType = Self;
+    type RawElementValueType = Self;
+
+    fn name() -> Cow<'static, str> {
+        "Interval".into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        let one_of = vec![u32::schema_ref(), String::schema_ref()];
+        MetaSchemaRef::Inline(Box::new(MetaSchema { one_of, ..MetaSchema::ANY }))
+    }
+
+    fn as_raw_value(&self) -> Option<&Self> {
+        Some(self)
+    }
+
+    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+        Box::new(std::iter::once(self))
+    }
+}
+
+impl ToJSON for IntervalSchema {
+    fn to_json(&self) -> Option<Value> {
+        serde_json::to_value(self.0).ok()
+    }
+}
+
+impl ParseFromJSON for IntervalSchema {
+    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
+        let interval = serde_json::from_value(value.unwrap_or_default());
+        interval.map(Self).map_err(ParseError::custom)
+    }
 }
 
 /// Form of a frame.
@@ -109,7 +143,7 @@ impl Example for RecipeSchema {
 
 impl Example for SelectionSchema {
     fn example() -> Self {
-        Self { every: Some(IntervalSchema::Whole(1)) }
+        Self { every: Some(IntervalSchema(Interval::ONE_SECOND)) }
     }
 }
 

@@ -236,8 +236,8 @@ pub struct Worker {
     /// (Amazon S3 User Guide, multipart upload limits).
     #[serde(deserialize_with = "values::within::<_, _, 1, 5_000_000>")]
     pub max_archive_mb: u64,
-    /// Duration of a lease, in seconds. Leases are renewed every 500 milliseconds, and some renewals
-    /// may fail.
+    /// Duration of a lease, in seconds. Leases are renewed every 500 milliseconds, and some
+    /// renewals may fail.
     #[serde(deserialize_with = "values::within::<_, _, 5, { values::DAY }>")]
     pub lease_seconds: u64,
 }

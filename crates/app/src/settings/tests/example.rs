@@ -3,8 +3,8 @@
 use super::super::Settings;
 use super::{exposed, load_from};
 
-/// Parse the variables of `.env.example`, which shells and Docker Compose can read, too: values with
-/// special characters are quoted.
+/// Parse the variables of `.env.example`, which shells and Docker Compose can read, too: values
+/// with special characters are quoted.
 fn example_variables() -> Vec<(&'static str, &'static str)> {
     include_str!("../../../../../.env.example")
         .lines()
