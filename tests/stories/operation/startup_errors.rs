@@ -77,9 +77,10 @@ fn an_impossible_data_directory_is_reported() {
 fn invalid_secrets_and_senders_are_reported() {
     let directory = scratch();
     let path = directory.path().to_str().expect("a plain path");
-    for (name, value, reason) in
-        [("JWT_SECRET", "a-short-secret", "bytes"), ("EMAIL_FROM", "nobody", "is no address")]
-    {
+    for (name, value, reason) in [
+        ("JWT_SECRET", "a-short-secret", "bytes"),
+        ("EMAIL_FROM", "nobody", "is not a mail address"),
+    ] {
         let rejected =
             with(&[(name, value)], &["serve", "--listen", "127.0.0.1:0", "--data-dir", path]);
         let line = failure(&rejected);
