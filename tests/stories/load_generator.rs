@@ -84,7 +84,7 @@ fn without_a_url_it_starts_its_own_service() {
     let table = String::from_utf8_lossy(&run.stdout);
     assert_eq!(run.code, Some(0), "{run:?}");
     assert!(
-        table.contains("4 accepted = 4 done + 0 failed as they had to + 0 lost + 0 wrong"),
+        table.contains("4 accepted = 4 done + 0 failed as expected + 0 lost + 0 wrong"),
         "{table}"
     );
     assert!(run.stderr.contains("LIMIT_DOWNLOADS_PER_MINUTE"), "{run:?}");

@@ -22,7 +22,7 @@ pub enum Error {
         /// libav's description of the error.
         reason: String,
     },
-    /// The container holds no video stream. Cover art does not count.
+    /// The container contains no video stream. Cover art does not count.
     #[error("the file has no video stream, only audio, subtitles or cover art")]
     NoVideoStream,
     /// More streams than `Limits::max_streams`.

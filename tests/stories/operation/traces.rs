@@ -367,7 +367,7 @@ async fn a_failing_collector_delays_nothing(#[case] behavior: Option<Behavior>) 
     // The failure is logged once, not for each batch. A collector that hangs is noticed after ten
     // seconds, or at the end.
     let expected = if matches!(behavior, Some(Behavior::Hang)) {
-        "the last traces get lost"
+        "the last traces could not be sent"
     } else {
         "the collector does not accept traces"
     };

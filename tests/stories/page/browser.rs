@@ -230,11 +230,21 @@ impl Browser {
             .unwrap_or_else(|error| panic!("{selector} cannot be clicked: {error}"));
     }
 
-    /// Replace the content of a field.
+    /// Replace the content of a field. If the page renders the field again meanwhile, the new one is
+    /// filled.
     pub async fn fill(&self, selector: &str, text: &str) {
-        let field = self.find(selector).await;
-        field.clear().await.expect("the field can be cleared");
-        field.send_keys(text).await.expect("the field accepts text");
+        eventually(selector, async || {
+            let field = self.find(selector).await;
+            let filled = async {
+                field.clear().await?;
+                field.send_keys(text).await
+            };
+            match filled.await {
+                Err(error) if error.is_stale_element_reference() => None,
+                filled => Some(filled.expect("the field accepts text")),
+            }
+        })
+        .await;
     }
 
     /// Press keys on the focused element.

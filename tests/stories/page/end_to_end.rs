@@ -72,7 +72,7 @@ async fn shows_the_reason_of_a_failure_in_the_language_of_the_page() {
         .choose(&[fixture("broken/noise_in_mp4.mp4"), fixture("broken/cover_art_only.mp4")])
         .await;
     browser.wait_for_count(".jobs [data-state=FAILED]", 2).await;
-    browser.wait_for_text("The file holds no video").await;
+    browser.wait_for_text("The file contains no video").await;
     browser.assert_accessible("failed").await;
     // The account is in English.
     browser.click(".languages [lang=pt]").await;
