@@ -240,8 +240,9 @@ impl Browser {
                 field.send_keys(text).await
             };
             match filled.await {
+                Ok(()) => Some(()),
                 Err(error) if error.is_stale_element_reference() => None,
-                filled => Some(filled.expect("the field accepts text")),
+                Err(error) => panic!("{selector} cannot be filled: {error}"),
             }
         })
         .await;
