@@ -230,8 +230,8 @@ impl Browser {
             .unwrap_or_else(|error| panic!("{selector} cannot be clicked: {error}"));
     }
 
-    /// Replace the content of a field. If the page renders the field again meanwhile, the new one is
-    /// filled.
+    /// Replace the content of a field. If the page renders the field again meanwhile, the new one
+    /// is filled.
     pub async fn fill(&self, selector: &str, text: &str) {
         eventually(selector, async || {
             let field = self.find(selector).await;
