@@ -255,7 +255,22 @@ async fn jobs(client: &CheckedClient<'_>) {
         user.wait_until_done(&jobs[jobs.len() - 1]).await;
     }
     let get = |path: &str| user.request(Method::GET, path);
-    pages(client, &user).await;
+    let (headers, page) = client.expect(200, get("/videos?limit=1")).await;
+    assert_eq!(page.as_array().map(Vec::len), Some(1));
+    let next = headers["link"]
+        .to_str()
+        .expect("the header is text")
+        .strip_prefix('<')
+        .and_then(|link| link.split_once('>'))
+        .expect("a link")
+        .0;
+    let (headers, page) = client.expect(200, get(&format!("{next}&limit=2"))).await;
+    assert!(page.as_array().is_some_and(|page| !page.is_empty()), "{headers:?}");
+    for invalid in ["limit=0", "limit=101", "limit=x", "status=LOST", "cursor=x"] {
+        client.expect(400, get(&format!("/videos?{invalid}"))).await;
+    }
+    client.expect(401, client.get("/videos")).await;
+
     let failed = failed(client, &user).await;
     for (method, path) in ON_JOB {
         let path = |id: &str| path.replace("{}", id);
@@ -294,26 +309,6 @@ async fn jobs(client: &CheckedClient<'_>) {
     for path in ["download", "frames", "frames/1"] {
         client.expect(410, get(&format!("/jobs/{}/{path}", jobs[2]))).await;
     }
-}
-
-/// Responses of the list of jobs.
-async fn pages(client: &CheckedClient<'_>, user: &User<'_>) {
-    let get = |path: &str| user.request(Method::GET, path);
-    let (headers, page) = client.expect(200, get("/videos?limit=1")).await;
-    assert_eq!(page.as_array().map(Vec::len), Some(1));
-    let next = headers["link"]
-        .to_str()
-        .expect("the header is text")
-        .strip_prefix('<')
-        .and_then(|link| link.split_once('>'))
-        .expect("a link")
-        .0;
-    let (headers, page) = client.expect(200, get(&format!("{next}&limit=2"))).await;
-    assert!(page.as_array().is_some_and(|page| !page.is_empty()), "{headers:?}");
-    for invalid in ["limit=0", "limit=101", "limit=x", "status=LOST", "cursor=x"] {
-        client.expect(400, get(&format!("/videos?{invalid}"))).await;
-    }
-    client.expect(401, client.get("/videos")).await;
 }
 
 /// Responses of the operations on frames, in addition to those of all operations on jobs.
@@ -372,29 +367,6 @@ async fn large_headers(client: &CheckedClient<'_>) {
     }
 }
 
-/// Expect a status of every operation that reads users or jobs.
-async fn expect_everywhere(
-    client: &CheckedClient<'_>,
-    status: u16,
-    user: &User<'_>,
-    job: &str,
-    key: &str,
-) {
-    for (method, path) in ON_JOB {
-        let method: Method = method.parse().expect("a valid method");
-        client.expect(status, user.request(method, &path.replace("{}", job))).await;
-    }
-    client.expect(status, user.request(Method::GET, "/videos")).await;
-    client
-        .expect(
-            status,
-            upload(user, &[("a.mp4", clip_bytes(SHORT))]).header("Idempotency-Key", key),
-        )
-        .await;
-    client.expect(status, user.request(Method::GET, "/auth/me")).await;
-    client.post(status, "/auth/login", &json!({ "email": user.email, "password": PASSWORD })).await;
-}
-
 /// A database with damaged rows, a database without its tables, and an unreadable file store.
 async fn faults(client: &CheckedClient<'_>) {
     let service = client.service;
@@ -406,7 +378,23 @@ async fn faults(client: &CheckedClient<'_>) {
     let link = link["download_url"].as_str().expect("a link");
     client.expect(200, client.get("/health")).await;
     client.expect(200, client.get("/ready")).await;
-    let everywhere = async |status, key| expect_everywhere(client, status, &user, &job, key).await;
+    let expect_everywhere = async |status: u16, key: &str| {
+        for (method, path) in ON_JOB {
+            let method: Method = method.parse().expect("a valid method");
+            client.expect(status, user.request(method, &path.replace("{}", &job))).await;
+        }
+        client.expect(status, user.request(Method::GET, "/videos")).await;
+        client
+            .expect(
+                status,
+                upload(&user, &[("a.mp4", clip_bytes(SHORT))]).header("Idempotency-Key", key),
+            )
+            .await;
+        client.expect(status, user.request(Method::GET, "/auth/me")).await;
+        client
+            .post(status, "/auth/login", &json!({ "email": user.email, "password": PASSWORD }))
+            .await;
+    };
     client
         .expect(
             202,
@@ -420,7 +408,7 @@ async fn faults(client: &CheckedClient<'_>) {
         "PRAGMA ignore_check_constraints = ON; UPDATE users SET language = 'xx'; \
          UPDATE jobs SET warnings = 'damaged'",
     );
-    everywhere(500, "mine").await;
+    expect_everywhere(500, "mine").await;
     sql(service, "UPDATE users SET language = 'en'; UPDATE jobs SET warnings = '[]'");
 
     let tables = ["users", "jobs", "refresh_tokens", "idempotency_keys"];
@@ -430,7 +418,7 @@ async fn faults(client: &CheckedClient<'_>) {
         sql(service, &format!("PRAGMA legacy_alter_table = ON; {}", statements.concat()));
     };
     rename("", "lost_");
-    everywhere(503, "another").await;
+    expect_everywhere(503, "another").await;
     client
         .post(
             503,
@@ -444,12 +432,6 @@ async fn faults(client: &CheckedClient<'_>) {
     rename("lost_", "");
     client.expect(200, user.request(Method::GET, "/auth/me")).await;
 
-    unreadable_files(client, link).await;
-}
-
-/// Responses while the file store cannot be read.
-async fn unreadable_files(client: &CheckedClient<'_>, link: &str) {
-    let service = client.service;
     let (files, aside) =
         (service.directory.path().join("files"), service.directory.path().join("aside"));
     fs::rename(&files, &aside).expect("the directory is movable");

@@ -49,12 +49,6 @@ async fn swagger_ui_is_complete_and_uses_no_other_host() {
         scripts.iter().any(|script| script.contains("/jobs/{id}/download")),
         "the page does not contain the document"
     );
-    check_policy(&policy, &scripts);
-    check_references(&markup, &scripts);
-}
-
-/// Only the page's own scripts run, and it connects to this service only.
-fn check_policy(policy: &str, scripts: &[String]) {
     let directive = |name: &str| -> BTreeSet<String> {
         let found = policy
             .split(';')
@@ -83,10 +77,8 @@ fn check_policy(policy: &str, scripts: &[String]) {
         assert_eq!(directive(name), [only.to_owned()].into(), "{name}");
     }
     assert!(!policy.contains("http"), "another host is allowed: {policy}");
-}
 
-/// Besides the policy, the page itself refers to no other host.
-fn check_references(markup: &str, scripts: &[String]) {
+    // Besides the policy, the page itself refers to no other host.
     let lower = markup.to_ascii_lowercase();
     for attribute in [" src=", " href=", " action=", "@import", "url("] {
         for (at, _) in lower.match_indices(attribute) {
@@ -101,7 +93,7 @@ fn check_references(markup: &str, scripts: &[String]) {
             );
         }
     }
-    for script in scripts {
+    for script in &scripts {
         for external in
             ["importScripts(", "import(\"http", "import('http", "src=\"http", "href=\"http"]
         {
