@@ -78,8 +78,8 @@ mount --bind "$rustup_home" "$root/rust/rustup"
 # A clone has committed files only. What was built in an earlier run is kept.
 bundle=$root/tmp/fiapx.bundle
 git bundle create --quiet "$bundle" HEAD
-clone() { chroot "$root" git -C /work/fiapx -c advice.detachedHead=false "$@"; }
-chroot "$root" git -c init.defaultBranch=main init --quiet /work/fiapx
+clone() { chroot "$root" git -C /srv/fiapx -c advice.detachedHead=false "$@"; }
+chroot "$root" git -c init.defaultBranch=main init --quiet /srv/fiapx
 clone fetch --quiet /tmp/fiapx.bundle HEAD
 clone checkout --quiet --force FETCH_HEAD
 rm "$bundle"
@@ -93,5 +93,5 @@ chroot "$root" env -i HOME=/root LANG=C.UTF-8 TERM=dumb "${proxies[@]}" \
   PATH=/rust/cargo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
   RUSTUP_HOME=/rust/rustup CARGO_HOME=/rust/cargo \
   SSL_CERT_FILE="$certificates" NODE_EXTRA_CA_CERTS="$certificates" PIP_CERT="$certificates" \
-  bash -ec "cd /work/fiapx && $command"
+  bash -ec "cd /srv/fiapx && $command"
 echo "Debian $release: passed"
