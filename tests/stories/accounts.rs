@@ -2,6 +2,7 @@
 
 mod disabled;
 mod login_limits;
+mod passwords;
 mod sessions;
 
 use std::collections::BTreeSet;

@@ -21,7 +21,7 @@ use crate::examples;
 use crate::input::Input;
 use crate::language::{self, LanguageTag};
 use crate::operation_error::{OperationError, problem_responses};
-use crate::passwords;
+use crate::passwords::NewPassword;
 use crate::problem::{FieldError, Problem};
 use crate::problem_examples::FieldExample;
 use crate::service::Service;
@@ -38,8 +38,10 @@ struct Registration {
     /// E-mail address of at most 254 characters. Case is ignored.
     #[oai(deserialize_with = "any_string")]
     email: Email,
-    /// Password of at least 8 characters and at most 128 bytes, with an uppercase letter, a digit
-    /// and a special character.
+    /// Password of at least 8 characters, with an uppercase letter, a digit and a special
+    /// character. It is compared in Unicode's form NFC with all spaces as U+0020 (RFC 8265, 4.2),
+    /// in which it may have at most 128 bytes of UTF-8. Control characters and other invisible
+    /// ones are rejected.
     password: String,
     /// Name of the user, 1 to 100 characters.
     name: String,
@@ -207,10 +209,7 @@ impl Accounts {
         attempts::count_from_address(&service, **client).await?;
         let Registration { email: Email(email), password, name, language } = input.0;
         let name = name.trim();
-        let errors = registration_errors(&email, &password, name);
-        if !errors.is_empty() {
-            return Err(Problem::fields(errors).into());
-        }
+        let password = valid_password(&email, &password, name)?;
         let language = language.map(Language::from).or_else(|| language::accepted(headers));
         let hash = service.passwords.hash(password).await?;
         let registered =
@@ -242,10 +241,8 @@ impl Accounts {
         let user = service.database().user(user.0).await?;
         let user = user.ok_or_else(sessions::session_closed)?;
         attempts::count_at_account(&service, &user.email).await?;
-        let errors = passwords::check("new_password", &new_password);
-        if !errors.is_empty() {
-            return Err(Problem::fields(errors).into());
-        }
+        let new_password =
+            NewPassword::new("new_password", &new_password).map_err(Problem::fields)?;
         let verified = sessions::verify_password(&service, Some(user), current_password).await?;
         let Some(user) = verified else {
             let message = "The current password is wrong.";
@@ -272,9 +269,13 @@ impl Accounts {
     }
 }
 
-/// Errors of a registration's fields.
-fn registration_errors(email: &str, password: &str, name: &str) -> Vec<FieldError> {
-    let mut errors = passwords::check("password", password);
+/// Check the fields of a registration, and return the password.
+///
+/// # Errors
+/// A problem with all invalid fields.
+fn valid_password(email: &str, password: &str, name: &str) -> Result<NewPassword, Problem> {
+    let password = NewPassword::new("password", password);
+    let mut errors = Vec::new();
     if name.is_empty()
         || name.chars().count() > MAX_NAME_CHARACTERS
         || name.chars().any(char::is_control)
@@ -286,5 +287,9 @@ fn registration_errors(email: &str, password: &str, name: &str) -> Vec<FieldErro
         let message = "The e-mail address is invalid. Example: ana@example.com.";
         errors.push(FieldError::new("email", "EMAIL_INVALID", message));
     }
-    errors
+    match password {
+        Ok(password) if errors.is_empty() => Ok(password),
+        Ok(_) => Err(Problem::fields(errors)),
+        Err(rules) => Err(Problem::fields([rules, errors].concat())),
+    }
 }

@@ -17,6 +17,7 @@ mod problem;
 mod problem_examples;
 mod operation_error;
 mod input;
+mod opaque_string;
 mod passwords;
 mod tokens;
 mod job_watch;

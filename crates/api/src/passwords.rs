@@ -6,16 +6,38 @@ use std::thread::available_parallelism;
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
 use tokio::sync::Semaphore;
+use unicode_normalization::UnicodeNormalization;
 
+use crate::opaque_string;
 use crate::problem::{FieldError, Problem};
 
-/// Minimum length of a password, in characters.
+/// Minimum length of a password: code points of its normal form.
 const MIN_CHARACTERS: usize = 8;
-/// Maximum length of a password, in bytes. It limits the work that one request can cause.
+/// Maximum length of a password: bytes of its normal form in UTF-8. It limits the work that one
+/// request can cause.
 const MAX_BYTES: usize = 128;
 
-/// Check a password for the field `field`. The result is empty for a valid password.
-pub fn check(field: &str, password: &str) -> Vec<FieldError> {
+/// Valid new password, in the normal form of [`opaque_string`].
+pub struct NewPassword(String);
+
+impl NewPassword {
+    /// Check a password for the field `field`. Returns all rules that it violates.
+    pub fn new(field: &str, password: &str) -> Result<Self, Vec<FieldError>> {
+        let password = opaque_string::enforce(password).map_err(|disallowed| {
+            let message = format!(
+                "The password contains the character U+{:04X}, which is not allowed. Control \
+                 characters and other invisible ones are rejected.",
+                u32::from(disallowed)
+            );
+            vec![FieldError::new(field, "PASSWORD_CHARACTER_INVALID", &message)]
+        })?;
+        let errors = violated_rules(field, &password);
+        if errors.is_empty() { Ok(Self(password)) } else { Err(errors) }
+    }
+}
+
+/// Rules that a password in normal form violates.
+fn violated_rules(field: &str, password: &str) -> Vec<FieldError> {
     let is_special = |char: char| !char.is_alphanumeric() && !char.is_whitespace();
     let rules = [
         (
@@ -51,6 +73,34 @@ pub fn check(field: &str, password: &str) -> Vec<FieldError> {
         .collect()
 }
 
+/// How a password matches a hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Match {
+    /// The hash is that of the normal form.
+    Normal,
+    /// The hash is that of another form of the same text. Versions until 0.1.0 hashed passwords as
+    /// they were sent.
+    Other,
+}
+
+/// Forms of a password that a stored hash may belong to, of which the normal form is the first. The
+/// number depends on the password only. A password in ASCII has a single form.
+fn forms(password: &str) -> Vec<(String, Match)> {
+    let normal = opaque_string::enforce(password).ok().map(|normal| (normal, Match::Normal));
+    let sent = [password.to_owned(), password.nfc().collect(), password.nfd().collect()];
+    let mut forms: Vec<(String, Match)> = Vec::new();
+    for (form, kind) in normal.into_iter().chain(sent.map(|form| (form, Match::Other))) {
+        if form.len() <= MAX_BYTES && forms.iter().all(|(known, _)| *known != form) {
+            forms.push((form, kind));
+        }
+    }
+    if forms.is_empty() {
+        // Takes the time of a verification. No password is empty.
+        forms.push((String::new(), Match::Other));
+    }
+    forms
+}
+
 /// Hashes passwords with Argon2id and the default parameters of its crate, which are OWASP's
 /// minimum: 19 MiB, two passes. Runs at most one hash per core, which bounds the memory.
 pub struct PasswordHashes {
@@ -65,25 +115,39 @@ impl Default for PasswordHashes {
 
 impl PasswordHashes {
     /// Hash a password. Returns a PHC string.
-    pub async fn hash(&self, password: String) -> Result<String, Problem> {
+    pub async fn hash(&self, NewPassword(password): NewPassword) -> Result<String, Problem> {
         self.run(move || argon2_hash(&password).map_err(|error| Problem::internal(&error))).await?
     }
 
-    /// Return whether a password matches a hash. Without a hash the result is `false` after the
-    /// same time, so that response times do not reveal which accounts exist.
-    pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, Problem> {
+    /// Return whether and how a password matches a hash. Without a hash the result is `None` after
+    /// the same time, so that response times do not reveal which accounts exist.
+    pub async fn verify(
+        &self,
+        password: String,
+        hash: Option<String>,
+    ) -> Result<Option<Match>, Problem> {
         self.run(move || {
             static DUMMY: OnceLock<String> = OnceLock::new();
             let is_known = hash.is_some();
             let hash = hash.unwrap_or_else(|| {
                 DUMMY.get_or_init(|| argon2_hash("no account").unwrap_or_default()).clone()
             });
-            let password = if password.len() <= MAX_BYTES { password } else { String::new() };
-            let matches =
-                Argon2::default().verify_password(password.as_bytes(), hash.as_str()).is_ok();
-            matches && is_known
+            let matches = |form: &str| {
+                Argon2::default().verify_password(form.as_bytes(), hash.as_str()).is_ok()
+            };
+            let found = forms(&password).into_iter().find(|(form, _)| matches(form));
+            found.map(|(_, kind)| kind).filter(|_| is_known)
         })
         .await
+    }
+
+    /// Hash of the normal form of a password that matches the hash of another form. `None` if it
+    /// contains characters that the normal form does not allow.
+    pub async fn normal_hash(&self, password: &str) -> Result<Option<String>, Problem> {
+        match opaque_string::enforce(password) {
+            Ok(normal) => self.hash(NewPassword(normal)).await.map(Some),
+            Err(_) => Ok(None),
+        }
     }
 
     /// Run CPU-bound work on a separate thread as soon as a core is free.
@@ -111,16 +175,22 @@ fn argon2_hash(password: &str) -> Result<String, argon2::password_hash::Error> {
 mod tests {
     use super::*;
 
+    fn new(password: &str) -> NewPassword {
+        NewPassword::new("password", password).unwrap_or_else(|_| panic!("{password} is valid"))
+    }
+
     #[test]
     fn names_every_violated_rule() {
-        let codes = |password| {
-            check("password", password).into_iter().map(|error| error.code).collect::<Vec<_>>()
+        let codes = |password: &str| {
+            let errors = NewPassword::new("password", password).err().unwrap_or_default();
+            errors.into_iter().map(|error| error.code).collect::<Vec<_>>()
         };
         assert_eq!(codes("Senha#2026"), [""; 0]);
         assert_eq!(codes("ÁÉÍÓÚ#12"), [""; 0]);
         assert_eq!(codes("senha#2026"), ["PASSWORD_NO_UPPER_CASE"]);
         assert_eq!(codes("Senha#xyz"), ["PASSWORD_NO_DIGIT"]);
         assert_eq!(codes("Senha 2026"), ["PASSWORD_NO_SPECIAL"]);
+        assert_eq!(codes("Senha#\u{200B}2026"), ["PASSWORD_CHARACTER_INVALID"]);
         assert_eq!(
             codes(""),
             [
@@ -133,14 +203,54 @@ mod tests {
         assert_eq!(codes(&format!("A1#{}", "x".repeat(200))), ["PASSWORD_TOO_LONG"]);
     }
 
+    #[test]
+    fn counts_the_normal_form() {
+        let is_valid = |password: &str| NewPassword::new("password", password).is_ok();
+        // Seven characters, of which NFD has eight code points, one of them an accent.
+        assert!(!is_valid("Café#26") && !is_valid("Cafe\u{301}#26"));
+        // 128 bytes in form NFC, and 187 in form NFD.
+        let longest = format!("A1#{}x{}", "é".repeat(59), "y".repeat(6));
+        assert_eq!(longest.len(), 128);
+        assert!(is_valid(&longest) && is_valid(&longest.nfd().collect::<String>()));
+        assert!(!is_valid(&format!("{longest}z")));
+    }
+
     #[tokio::test]
     async fn verifies_only_the_hashed_password() -> Result<(), Problem> {
         let hashes = PasswordHashes::default();
-        let hash = hashes.hash("Senha#2026".to_owned()).await?;
+        let hash = hashes.hash(new("Senha#2026")).await?;
         assert!(hash.starts_with("$argon2id$"), "{hash}");
-        assert!(hashes.verify("Senha#2026".to_owned(), Some(hash.clone())).await?);
-        assert!(!hashes.verify("Senha#2027".to_owned(), Some(hash)).await?);
-        assert!(!hashes.verify("no account".to_owned(), None).await?);
+        let verify =
+            async |password: &str| hashes.verify(password.to_owned(), Some(hash.clone())).await;
+        assert_eq!(verify("Senha#2026").await?, Some(Match::Normal));
+        assert_eq!(verify("Senha#2027").await?, None);
+        assert_eq!(verify(&"x".repeat(1000)).await?, None);
+        assert_eq!(verify("").await?, None);
+        assert_eq!(hashes.verify("no account".to_owned(), None).await?, None);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn verifies_every_form_of_a_text() -> Result<(), Problem> {
+        let hashes = PasswordHashes::default();
+        let forms = ["Verão\u{A0}é#1", "Vera\u{303}o\u{A0}e\u{301}#1", "Vera\u{303}o é#1"];
+        let current = hashes.hash(new(forms[0])).await?;
+        for form in forms {
+            let found = hashes.verify(form.to_owned(), Some(current.clone())).await?;
+            assert_eq!(found, Some(Match::Normal), "{form:?}");
+        }
+        let earlier = ["Verão é#\t1", "Verão é#\u{FE0F}1", "Verão\u{A0}é#1"];
+        for stored in earlier
+            .map(str::to_owned)
+            .into_iter()
+            .chain(earlier.map(|earlier| earlier.nfd().collect()))
+        {
+            let hash = argon2_hash(&stored).map_err(|error| Problem::internal(&error))?;
+            for form in [stored.nfc().collect::<String>(), stored.nfd().collect()] {
+                let found = hashes.verify(form.clone(), Some(hash.clone())).await?;
+                assert_eq!(found, Some(Match::Other), "{stored:?} {form:?}");
+            }
+        }
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ use poem_openapi::types::Example;
 use poem_openapi::{Object, SecurityScheme};
 use tracing::{Span, field};
 
+use crate::passwords::Match;
 use crate::problem::Problem;
 use crate::service::Service;
 use crate::tokens::AccessToken;
@@ -41,15 +42,22 @@ pub fn session_closed() -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, "TOKEN_INVALID", detail)
 }
 
-/// The user, if there is one and the password matches. Takes the same time in all cases.
+/// The user, if there is one and the password matches. A wrong password takes the same time as an
+/// unknown user. The hash of a form other than the normal one is replaced.
 pub async fn verify_password(
     service: &Service,
     user: Option<User>,
     password: String,
 ) -> Result<Option<User>, Problem> {
     let hash = user.as_ref().map(|user| user.password_hash.clone());
-    let matches = service.passwords.verify(password, hash).await?;
-    Ok(user.filter(|_| matches))
+    let found = service.passwords.verify(password.clone(), hash).await?;
+    let Some((user, found)) = user.zip(found) else { return Ok(None) };
+    if found == Match::Other
+        && let Some(hash) = service.passwords.normal_hash(&password).await?
+    {
+        service.database().replace_password_hash(&user, hash).await?;
+    }
+    Ok(Some(user))
 }
 
 /// Tokens of a session.

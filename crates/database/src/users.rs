@@ -113,6 +113,19 @@ impl Database {
         Ok(transaction.commit().await?)
     }
 
+    /// Replace the hash of a user's password by another hash of the same password. Sessions continue.
+    /// Has no effect if the password was changed since `user` was read.
+    pub async fn replace_password_hash(&self, user: &User, hash: String) -> Result<(), Error> {
+        user::Entity::update_many()
+            .col_expr(user::Column::PasswordHash, Expr::value(hash))
+            .col_expr(user::Column::UpdatedAt, Expr::value(self.now()))
+            .filter(user::Column::Id.eq(user.id.0))
+            .filter(user::Column::PasswordHash.eq(user.password_hash.as_str()))
+            .exec(&self.write)
+            .await?;
+        Ok(())
+    }
+
     /// Disable a user and invalidate all sessions and access tokens. Jobs that were accepted are
     /// still processed. Return the disabled user; `None` if the address is not registered.
     pub async fn disable_user(&self, email: &str) -> Result<Option<User>, Error> {

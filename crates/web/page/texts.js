@@ -217,6 +217,10 @@ const PROBLEMS = {
     'A senha pode ter no máximo 128 bytes.',
     'The password can have at most 128 bytes.',
   ],
+  PASSWORD_CHARACTER_INVALID: [
+    'A senha contém um caractere invisível ou de controle. Digite a senha sem ele.',
+    'The password contains an invisible or control character. Type it without it.',
+  ],
   PASSWORD_NO_UPPER_CASE: [
     'A senha precisa de uma letra maiúscula.',
     'The password needs an uppercase letter.',

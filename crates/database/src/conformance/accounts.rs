@@ -288,6 +288,22 @@ pub(super) async fn are_disabled_and_enabled(case: &Case) {
     assert_eq!(unknown.expect("the database answers"), None);
 }
 
+pub(super) async fn keep_their_sessions_when_a_hash_is_replaced(case: &Case) {
+    let id = session(case).await;
+    let before = user(&case.database, id).await;
+    let replaced = case.database.replace_password_hash(&before, "normal".to_owned()).await;
+    replaced.expect("the database answers");
+    let after = user(&case.other, id).await;
+    assert_eq!((after.password_hash.as_str(), after.generation), ("normal", before.generation));
+    assert_eq!(rotate(&case.database, "first", "second").await, Rotation::Renewed(id));
+
+    let changed = case.database.change_password(id, "changed".to_owned()).await;
+    changed.expect("the database answers");
+    let late = case.database.replace_password_hash(&after, "late".to_owned()).await;
+    late.expect("the database answers");
+    assert_eq!(user(&case.database, id).await.password_hash, "changed");
+}
+
 pub(super) async fn have_the_time_of_their_last_update(case: &Case) {
     let id = case.user().await;
     let before = user(&case.database, id).await;

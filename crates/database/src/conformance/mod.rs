@@ -119,6 +119,7 @@ cases! {
         lose_a_session_during_rotation,
         close_their_sessions,
         lose_all_sessions_on_password_change,
+        keep_their_sessions_when_a_hash_is_replaced,
         report_their_usage,
         are_disabled_and_enabled,
         have_the_time_of_their_last_update,
