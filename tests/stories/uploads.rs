@@ -166,9 +166,10 @@ fn rejections() -> Vec<Rejection> {
     large.resize(MEGABYTE + 1, 0);
     let complete = named("video.mp4", &mp4);
     let half = complete[..complete.len() / 2].to_vec();
-    let other_name = body(&[("name=\"video\"; filename=\"video.mp4\"", &mp4)]);
-    let no_name = body(&[("filename=\"video.mp4\"", &mp4)]);
     let no_filename = body(&[("name=\"file\"", &mp4)]);
+    let large_field = body(&[("name=\"file\"", &large)]);
+    let many_fields = body(&[("name=\"type\"", b"video/mp4" as &[u8]); 101]);
+    let endless_header = named(&"x".repeat(MIB), &mp4);
     let unsupported = |what, name| rejected(what, named(name, &mp4), 415, "UNSUPPORTED_FORMAT");
     let mismatch =
         |what, content: &[u8]| rejected(what, named("video.mp4", content), 415, "CONTENT_MISMATCH");
@@ -182,9 +183,11 @@ fn rejections() -> Vec<Rejection> {
         mismatch("a few bytes", b"ftyp"),
         rejected("an empty file", named("video.mp4", b""), 422, "EMPTY_FILE"),
         rejected("no part", body(&[]), 422, "FILE_MISSING"),
-        rejected("a part with another name", other_name, 422, "UNKNOWN_FIELD"),
-        rejected("a part without a name", no_name, 422, "UNKNOWN_FIELD"),
-        rejected("a part without a file name", no_filename, 422, "FILENAME_MISSING"),
+        rejected("a part without a file name", no_filename, 422, "FILE_MISSING"),
+        rejected("an empty file name", named("", &mp4), 422, "FILE_MISSING"),
+        rejected("a large part without a file name", large_field, 413, "FIELDS_TOO_LARGE"),
+        rejected("101 parts without a file name", many_fields, 413, "FIELDS_TOO_LARGE"),
+        rejected("an endless header", endless_header, 400, "UPLOAD_BROKEN"),
         rejected("the name of a directory", named("../", &mp4), 422, "FILENAME_MISSING"),
         rejected("51 files", repeated(&mp4, 51), 413, "TOO_MANY_FILES"),
         rejected("one byte too many", named("video.mp4", &large), 413, "VIDEO_TOO_LARGE"),
@@ -267,6 +270,63 @@ async fn one_invalid_video_of_three_rejects_all(#[values(Embedded, Servers)] par
     // A rejected upload does not use up its idempotency key.
     let (status, accepted) = upload_with_key(&user, "three", 3).await;
     assert_eq!((status, ids(&accepted).len()), (StatusCode::ACCEPTED, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forms_of_all_clients_are_accepted() {
+    let service = Service::start().await;
+    let user = service.user().await;
+    let clip = clip_bytes(ONE_FRAME);
+    let forms: [(&[(&str, bool)], &[&str]); 5] = [
+        // Uppy.
+        (
+            &[
+                ("name=\"relativePath\"", false),
+                ("name=\"name\"", false),
+                ("name=\"type\"", false),
+                ("name=\"files[]\"; filename=\"férias.mp4\"", true),
+            ],
+            &["férias.mp4"],
+        ),
+        (
+            &[
+                ("name=\"file[]\"; filename=\"a.mp4\"", true),
+                ("name=\"files\"; filename=\"b.mp4\"", true),
+                ("filename=\"c.mp4\"", true),
+            ],
+            &["a.mp4", "b.mp4", "c.mp4"],
+        ),
+        // A page with an input that was left empty.
+        (
+            &[
+                ("name=\"first\"; filename=\"\"", false),
+                ("name=\"second\"; filename=\"C:\\clips\\a.mp4\"", true),
+            ],
+            &["a.mp4"],
+        ),
+        // Python's requests, and .NET.
+        (&[("name=\"file\"; filename*=utf-8''f%C3%A9rias.mp4", true)], &["férias.mp4"]),
+        (&[("name=file; filename=\"=?utf-8?B?ZsOpcmlhcy5tcDQ=?=\"", true)], &["férias.mp4"]),
+    ];
+    for (parts, expected) in forms {
+        let content = |is_file: bool| if is_file { clip.as_slice() } else { b"" };
+        let parts: Vec<(&str, &[u8])> =
+            parts.iter().map(|(header, is_file)| (*header, content(*is_file))).collect();
+        let (status, accepted) = fetch_json(post(&user, FORM, body(&parts))).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{parts:?} {accepted}");
+        let names: Vec<&Value> =
+            accepted["jobs"].as_array().expect("jobs").iter().map(|job| &job["filename"]).collect();
+        assert_eq!(names, expected);
+    }
+    // PowerShell sends ISO 8859-1.
+    let mut latin =
+        b"--line\r\nContent-Disposition: form-data; filename=\"f\xE9rias.mp4\"".to_vec();
+    latin.extend([b"\r\n\r\n", clip.as_slice(), b"\r\n--line--\r\n"].concat());
+    let (status, accepted) = fetch_json(post(&user, FORM, latin)).await;
+    assert_eq!(
+        (status, &accepted["jobs"][0]["filename"]),
+        (StatusCode::ACCEPTED, &json!("férias.mp4"))
+    );
 }
 
 /// On embedded parts only, where a name might be used as a path on the disk.

@@ -32,6 +32,8 @@ mod accounts;
 mod recipe_view;
 mod job_view;
 mod quotas;
+mod form_body;
+mod form_file_name;
 mod receive;
 mod uploads;
 mod own_job;

@@ -69,6 +69,12 @@ const EXAMPLES: &[(u16, &str, &str)] = &[
     (413, "VIDEO_TOO_LARGE", "`beach.mp4` is larger than 500 MB."),
     (413, "TOO_MANY_FILES", "A request may contain at most 50 videos. Send the rest separately."),
     (
+        413,
+        "FIELDS_TOO_LARGE",
+        "At most 100 parts with 1 MB in total may have no file name. Send each video with its file \
+         name.",
+    ),
+    (
         415,
         "UNSUPPORTED_MEDIA_TYPE",
         "the `Content-Type` requested by the client is not supported: text/plain",

@@ -18,11 +18,17 @@ use storage::{Key, Storage};
 use tokio::runtime::Handle;
 use tracing::{Instrument, Span, field, info_span, warn};
 
+use crate::form_body::{FormBody, Unrecognized};
+use crate::form_file_name::file_name;
 use crate::problem::Problem;
 use crate::service::Service;
 
 /// Maximum number of videos in one upload.
 pub const MAX_FILES: usize = 50;
+/// Maximum number of parts without a file name in one upload. They are ignored.
+const MAX_FIELDS: usize = 100;
+/// Maximum total size of parts without a file name in one upload, in bytes.
+const MAX_FIELD_BYTES: usize = MEGABYTE as usize;
 
 /// Body of type `multipart/form-data` (RFC 7578) that has not been read yet.
 pub struct Form {
@@ -78,10 +84,13 @@ impl Form {
         user: UserId,
         recipe: &Recipe,
     ) -> Result<ReceivedVideos, Problem> {
-        let mut form = Multipart::new(self.body.into_bytes_stream(), self.boundary);
+        let unrecognized = Unrecognized::default();
+        let body = FormBody::new(self.body.into_bytes_stream(), unrecognized.clone());
+        let mut form = Multipart::new(body, self.boundary);
         let mut received =
             ReceivedVideos { storage: Arc::clone(&service.parts.storage), videos: Vec::new() };
-        match (Receiver { service, user, recipe }).receive(&mut form, &mut received.videos).await {
+        let receiver = Receiver { service, user, recipe, unrecognized: &unrecognized };
+        match receiver.receive(&mut form, &mut received.videos).await {
             Ok(()) => Ok(received),
             Err(problem) => {
                 received.discard().await;
@@ -91,24 +100,50 @@ impl Form {
     }
 }
 
+/// Parts of a form that were ignored.
+#[derive(Debug, Default)]
+struct IgnoredFields {
+    count: usize,
+    bytes: usize,
+}
+
+impl IgnoredFields {
+    /// Reject a form with too many of them.
+    fn check(&self) -> Result<(), Problem> {
+        if self.count <= MAX_FIELDS && self.bytes <= MAX_FIELD_BYTES {
+            return Ok(());
+        }
+        let detail = format!(
+            "At most {MAX_FIELDS} parts with {} MB in total may have no file name. Send each video \
+             with its file name.",
+            MAX_FIELD_BYTES as u64 / MEGABYTE
+        );
+        Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "FIELDS_TOO_LARGE", detail))
+    }
+}
+
 /// Receiver of one upload.
 #[derive(Clone, Copy)]
 struct Receiver<'a> {
     service: &'a Service,
     user: UserId,
     recipe: &'a Recipe,
+    unrecognized: &'a Unrecognized,
 }
 
 impl Receiver<'_> {
-    /// Store all files of a form, one after another: open uploads share memory.
+    /// Store all files of a form, one after another: open uploads share memory. Each part with a
+    /// file name is a file, whatever its name is. The others, which clients such as Uppy add, are
+    /// ignored.
     async fn receive(
         self,
         form: &mut Multipart<'_>,
         videos: &mut Vec<Video>,
     ) -> Result<(), Problem> {
+        let mut ignored = IgnoredFields::default();
         while let Some(field) = self.before_stall(form.next_field()).await? {
-            match field.name() {
-                Some("file") if videos.len() == MAX_FILES => {
+            match file_name(field.headers()) {
+                Some(_) if videos.len() == MAX_FILES => {
                     let detail = format!(
                         "A request may contain at most {MAX_FILES} videos. Send the rest \
                          separately."
@@ -116,29 +151,35 @@ impl Receiver<'_> {
                     let status = StatusCode::PAYLOAD_TOO_LARGE;
                     return Err(Problem::new(status, "TOO_MANY_FILES", detail));
                 }
-                Some("file") => {
+                Some(name) => {
                     let span =
                         info_span!("receive", job_id = field::Empty, size_bytes = field::Empty);
-                    videos.push(self.receive_file(field).instrument(span).await?);
+                    videos.push(self.receive_file(field, &name).instrument(span).await?);
                 }
-                name => {
-                    let name = name.unwrap_or_default().chars().take(50).collect::<String>();
-                    let message =
-                        format!("Unknown part `{name}`. Send each video as a part named `file`.");
-                    return Err(Problem::field("file", "UNKNOWN_FIELD", &message));
-                }
+                None => self.skip(field, &mut ignored).await?,
             }
         }
         if videos.is_empty() {
-            let message = "The form contains no video. Send each as a part named `file`.";
+            let message = "The form contains no video. Send each as a part with a file name.";
             return Err(Problem::field("file", "FILE_MISSING", message));
         }
         Ok(())
     }
 
+    /// Read a part without a file name to its end.
+    async fn skip(self, mut field: Field<'_>, ignored: &mut IgnoredFields) -> Result<(), Problem> {
+        ignored.count += 1;
+        ignored.check()?;
+        while let Some(chunk) = self.before_stall(field.chunk()).await? {
+            ignored.bytes += chunk.len();
+            ignored.check()?;
+        }
+        Ok(())
+    }
+
     /// Check the name and the first bytes of a file and store it.
-    async fn receive_file(self, mut field: Field<'_>) -> Result<Video, Problem> {
-        let filename = safe_filename(field.file_name().unwrap_or_default());
+    async fn receive_file(self, mut field: Field<'_>, name: &str) -> Result<Video, Problem> {
+        let filename = safe_filename(name);
         if filename.is_empty() {
             return Err(Problem::field("file", "FILENAME_MISSING", "The file has no name."));
         }
@@ -219,6 +260,7 @@ impl Receiver<'_> {
                 format!("No data was received for {} seconds. Upload again.", timeout.as_secs());
             return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "UPLOAD_STALLED", detail));
         };
+        self.unrecognized.reset();
         piece.map_err(|error| {
             let detail =
                 format!("The upload is incomplete or not a valid form: {error}. Upload again.");
@@ -236,7 +278,7 @@ impl Payload for Form {
 
     fn schema_ref() -> MetaSchemaRef {
         let file = MetaSchema {
-            description: Some("Video. The part may be repeated."),
+            description: Some("Video, with its file name. The part may be repeated."),
             ..MetaSchema::new_with_format("string", "binary")
         };
         let files = MetaSchema {

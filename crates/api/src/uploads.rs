@@ -125,10 +125,11 @@ problem_responses! {
         408: "No data was received within the stall timeout.", UPLOAD_STALLED;
         409: "The idempotency key was used for an upload whose jobs are deleted.",
             IDEMPOTENCY_KEY_USED;
-        413: "A video is too large, or there are too many.", VIDEO_TOO_LARGE TOO_MANY_FILES;
+        413: "A video is too large, or there are too many videos or other parts.",
+            VIDEO_TOO_LARGE TOO_MANY_FILES FIELDS_TOO_LARGE;
         415: "Not multipart/form-data, or not a supported video format.",
             UNSUPPORTED_FORMAT CONTENT_MISMATCH UNSUPPORTED_MEDIA_TYPE;
-        422: "The form contains no video, an empty one or an unknown part.", INVALID_FIELDS,
+        422: "The form contains no video, or an empty one.", INVALID_FIELDS,
             FieldExample::new("file", "EMPTY_FILE", "The file `beach.mp4` is empty.");
         429: "Too many uploads in progress, or too many jobs queued or running.",
             TOO_MANY_UPLOADS TOO_MANY_JOBS;
@@ -155,8 +156,10 @@ impl Uploads {
 
     /// Upload videos
     ///
-    /// Accepts one or more parts named `file`, with videos of the formats .mp4 .avi .mov .mkv .wmv
-    /// .flv and .webm. Either all videos are accepted or none. Each becomes a job.
+    /// Accepts one or more parts with videos of the formats .mp4 .avi .mov .mkv .wmv .flv and .webm.
+    /// Each part with a file name is a video, whatever the name of the part is; `file` is
+    /// recommended. Parts without a file name are ignored. Either all videos are accepted or none.
+    /// Each becomes a job.
     #[oai(path = "/videos/upload", method = "post", operation_id = "uploadVideos")]
     async fn upload(
         &self,
