@@ -374,18 +374,54 @@ async fn links_use_the_public_address_of_the_service() {
         url(&link)
     };
     assert!(link_url(&[]).await.starts_with(&format!("{}/files/", service.base())));
-    let proxied = link_url(&[("Host", "videos.example.com"), ("X-Forwarded-Proto", "https")]).await;
-    assert!(proxied.starts_with("https://videos.example.com/files/"), "{proxied}");
+    let forged = [("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "evil.example.com")];
+    let untrusted = link_url(&forged).await;
+    assert!(untrusted.starts_with(&format!("{}/files/", service.base())), "{untrusted}");
 
     let public = Service::with(|settings| {
         settings.server.public_url = Some("https://videos.example.com/".to_owned());
+        settings.server.proxies = 1;
     })
     .await;
     let user = public.user().await;
     let job = user.upload_clip(ONE_FRAME).await;
     user.wait_until_done(&job).await;
-    let url = url(&link(&user, &job).await);
+    let link = user.request(Method::GET, &format!("/jobs/{job}/download"));
+    let link = fetch_json(link.header("X-Forwarded-Host", "other.example.com")).await.1;
+    let url = url(&link);
     let path = url.strip_prefix("https://videos.example.com").expect("the configured base");
     assert!(path.starts_with("/files/videos/"), "{url}");
     assert_eq!(follow(&public, path, &[]).await.status, StatusCode::OK);
+}
+
+/// On embedded parts only; otherwise links lead to the S3 store.
+#[tokio::test(flavor = "multi_thread")]
+async fn links_use_the_address_that_the_outermost_trusted_proxy_reports() {
+    let service = Service::with(|settings| settings.server.proxies = 2).await;
+    let user = service.user().await;
+    let job = user.upload_clip(ONE_FRAME).await;
+    user.wait_until_done(&job).await;
+    let cases: [(&[(&str, &str)], &str); 6] = [
+        (&[("Host", "a.example"), ("X-Forwarded-Proto", "https,http")], "https://a.example/"),
+        (&[("Host", "a.example"), ("X-Forwarded-Proto", "https")], "https://a.example/"),
+        (&[("Host", "a.example"), ("X-Forwarded-Proto", "https,http,http")], "http://a.example/"),
+        (
+            &[("X-Forwarded-Host", "a.example:8443, api"), ("X-Forwarded-Proto", "https, http")],
+            "https://a.example:8443/",
+        ),
+        (
+            &[("Forwarded", "for=203.0.113.7;proto=https;host=a.example, for=10.0.0.1")],
+            "https://a.example/",
+        ),
+        (&[("Host", "a.example"), ("X-Forwarded-Host", "b.example/<path>")], "http://a.example/"),
+    ];
+    for (headers, base) in cases {
+        let request = user.request(Method::GET, &format!("/jobs/{job}/download"));
+        let request =
+            headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let (status, link) = fetch_json(request).await;
+        assert_eq!(status, StatusCode::OK, "{link}");
+        let url = url(&link);
+        assert!(url.starts_with(&format!("{base}files/")), "{headers:?}: {url}");
+    }
 }

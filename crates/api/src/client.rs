@@ -4,24 +4,19 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use poem::Request;
 
+use crate::forwarded::Forwarded;
+
 /// Network address of a client.
 #[derive(Debug, Clone, Copy)]
 pub struct ClientAddress(Option<IpAddr>);
 
 impl ClientAddress {
-    /// Address of the sender of a request, as the outermost of the trusted proxies reports it.
-    /// Earlier entries of `X-Forwarded-For` may be forged.
-    pub fn of(request: &Request, trusted_proxies: usize) -> Self {
+    /// Address of the sender of a request: with trusted proxies, the one that they report.
+    pub fn of(request: &Request, trusted_proxies: usize, forwarded: &Forwarded) -> Self {
         if trusted_proxies == 0 {
             return Self(request.remote_addr().as_socket_addr().map(SocketAddr::ip));
         }
-        let headers = request.headers().get_all("x-forwarded-for").iter();
-        let hops: Vec<&str> = headers
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .collect();
-        let index = hops.len().checked_sub(trusted_proxies);
-        Self(index.and_then(|index| hops.get(index)?.trim().parse().ok()))
+        Self(forwarded.address)
     }
 
     /// The address, if it is known.

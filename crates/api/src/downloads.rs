@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use poem::Request;
-use poem::http::{HeaderMap, StatusCode, header};
+use poem::http::{StatusCode, header};
 use poem::web::Data;
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::archives;
 use crate::examples;
+use crate::forwarded::{Forwarded, is_host};
 use crate::operation_error::{OperationError, problem_responses};
 use crate::own_job::own_job;
 use crate::problem::Problem;
@@ -139,21 +140,20 @@ fn archive_name(video: &str) -> String {
     format!("{stem}.zip")
 }
 
-/// Base URL of this service: as configured, else as the request addressed it.
+/// Base URL of this service: as configured, else as the outermost trusted proxy reports it, else as
+/// the request addressed it.
 fn base_url(service: &Service, request: &Request) -> String {
     if let Some(url) = &service.settings.public_url {
         return url.trim_end_matches('/').to_owned();
     }
-    let value = |headers: &HeaderMap, name| {
-        headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
-    };
-    let host = value(request.headers(), header::HOST)
-        .or_else(|| request.uri().authority().map(ToString::to_string));
-    let scheme = value(request.headers(), header::HeaderName::from_static("x-forwarded-proto"))
-        .filter(|scheme| scheme == "https");
-    format!(
-        "{}://{}",
-        scheme.as_deref().unwrap_or("http"),
-        host.unwrap_or_else(|| request.local_addr().to_string())
-    )
+    let forwarded = request.data::<Forwarded>().cloned().unwrap_or_default();
+    let sent = || request.headers().get(header::HOST)?.to_str().ok().map(str::to_owned);
+    let host = forwarded
+        .host
+        .or_else(sent)
+        .or_else(|| request.uri().authority().map(ToString::to_string))
+        .filter(|host| is_host(host))
+        .unwrap_or_else(|| request.local_addr().to_string());
+    let scheme = if forwarded.is_https { "https" } else { "http" };
+    format!("{scheme}://{host}")
 }

@@ -9,6 +9,7 @@ use poem::{Endpoint, EndpointExt, Request, Response, Route, endpoint::make_sync}
 use poem_openapi::{OpenApi, OpenApiService};
 
 use crate::document::{self, Operations};
+use crate::forwarded::Forwarded;
 use crate::health::{HealthChecks, HealthOperations};
 use crate::middleware::{self, RequestContext};
 use crate::service::{RenderMetrics, Service};
@@ -57,7 +58,8 @@ pub fn endpoint(
     };
     let public_url = service.settings.public_url.clone();
     let without_own_origin = move |mut request: Request| {
-        if is_same_origin(request.headers(), public_url.as_deref()) {
+        let forwarded = request.data::<Forwarded>().and_then(|forwarded| forwarded.host.as_deref());
+        if is_same_origin(request.headers(), forwarded, public_url.as_deref()) {
             request.headers_mut().remove(header::ORIGIN);
         }
         async { Ok(request) }
@@ -83,12 +85,12 @@ fn health_checks(service: &Service) -> HealthChecks {
 }
 
 /// Return whether a request comes from a page of this service, by its `Origin` (Fetch, 3.1). Such
-/// requests need no permission by CORS.
-fn is_same_origin(headers: &HeaderMap, public_url: Option<&str>) -> bool {
+/// requests need no permission by CORS. `forwarded` is the host that a trusted proxy reports.
+fn is_same_origin(headers: &HeaderMap, forwarded: Option<&str>, public_url: Option<&str>) -> bool {
     let value = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let Some(origin) = value(header::ORIGIN) else { return false };
     let host = origin.split_once("://").map(|(_, host)| host);
-    host.is_some_and(|host| value(header::HOST) == Some(host))
+    host.is_some_and(|host| forwarded.or_else(|| value(header::HOST)) == Some(host))
         || public_url.is_some_and(|url| url.trim_end_matches('/') == origin)
 }
 
@@ -166,7 +168,7 @@ mod tests {
             for (name, value) in [(header::ORIGIN, origin), (header::HOST, host)] {
                 headers.insert(name, value.parse().expect("a valid header value"));
             }
-            is_same_origin(&headers, public_url)
+            is_same_origin(&headers, None, public_url)
         };
         assert!(is_same("http://localhost:8000", "localhost:8000", None));
         let public_url = Some("https://videos.example.com/");
@@ -179,6 +181,14 @@ mod tests {
         ] {
             assert!(!is_same(other, "localhost:8000", public_url), "{other}");
         }
-        assert!(!is_same_origin(&HeaderMap::new(), None));
+        assert!(!is_same_origin(&HeaderMap::new(), None, None));
+        let headers: HeaderMap = [
+            (header::ORIGIN, HeaderValue::from_static("https://videos.example.com")),
+            (header::HOST, HeaderValue::from_static("api:8000")),
+        ]
+        .into_iter()
+        .collect();
+        assert!(is_same_origin(&headers, Some("videos.example.com"), None));
+        assert!(!is_same_origin(&headers, Some("api:8000"), None));
     }
 }

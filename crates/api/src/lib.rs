@@ -10,6 +10,7 @@ mod tags;
 mod examples;
 mod language;
 mod drain;
+mod forwarded;
 mod client;
 mod rate_limit;
 mod upload_slots;

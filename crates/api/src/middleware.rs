@@ -12,6 +12,7 @@ use tracing::{Instrument, Span, field, info, info_span};
 use uuid::Uuid;
 
 use crate::client::{self, ClientAddress};
+use crate::forwarded::Forwarded;
 use crate::{drain, problem};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -45,8 +46,10 @@ pub async fn process<E: Endpoint>(
     context: Arc<RequestContext>,
 ) -> Result<Response> {
     let close_connection = context.stop.is_cancelled();
-    let client = ClientAddress::of(&request, context.trusted_proxies);
+    let forwarded = Forwarded::of(request.headers(), context.trusted_proxies);
+    let client = ClientAddress::of(&request, context.trusted_proxies, &forwarded);
     request.set_data(client);
+    request.set_data(forwarded);
     let id = Uuid::now_v7();
     let method = request.method().clone();
     let path = request.uri().path().to_owned();

@@ -28,13 +28,13 @@ pub struct Settings {
     pub attempts_per_address: u32,
     /// Quotas of each user.
     pub quotas: Quotas,
-    /// Number of trusted proxies in front of the service, each of which appends to
+    /// Number of trusted proxies in front of the service, each of which appends to `Forwarded` or
     /// `X-Forwarded-For`.
     pub trusted_proxies: usize,
     /// Origins whose pages may call the interface (CORS); `*` allows all.
     pub cors_origins: Vec<String>,
-    /// Base of download links, such as `https://videos.example.com`. If unset, the host of the
-    /// request is used.
+    /// Base of download links, such as `https://videos.example.com`. If unset, the scheme and host
+    /// that the outermost trusted proxy reports are used, or those of the request.
     pub public_url: Option<String>,
 }
 
