@@ -356,12 +356,28 @@ const fn megabytes(count: u64) -> u64 {
     count * MEGABYTE
 }
 
+/// Number of slots of a worker for the configured number, where 0 is one per core. While a video is
+/// received or an archive is sent, its slot needs no core, so there may be several per core. Each
+/// slot runs a process with a thread per core.
+fn slots(configured: usize, cores: NonZeroUsize) -> usize {
+    const MAX_PER_CORE: usize = 4;
+    let maximum = MAX_PER_CORE * cores.get();
+    if configured > maximum {
+        warn!(
+            configured,
+            reduced_to = maximum,
+            "WORKER_CONCURRENCY is reduced to four jobs per core"
+        );
+    }
+    match configured {
+        0 => cores.get(),
+        slots => slots.min(maximum),
+    }
+}
+
 fn worker_settings(settings: &Settings, isolation: Isolation) -> worker::Settings {
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let slots = match settings.worker.concurrency {
-        0 => cores.get(),
-        slots => slots,
-    };
+    let slots = slots(settings.worker.concurrency, cores);
     worker::Settings {
         name: instance::name(),
         slots,
@@ -393,5 +409,17 @@ fn api_settings(settings: &Settings, parts: &Parts) -> api::Settings {
         trusted_proxies: settings.server.proxies,
         cors_origins: settings.server.cors_origins.clone(),
         public_url: settings.server.public_url.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_bounded_by_cores() {
+        let two = NonZeroUsize::new(2).unwrap_or(NonZeroUsize::MIN);
+        assert_eq!([0, 1, 2, 8, 9, 1024].map(|count| slots(count, two)), [2, 1, 2, 8, 8, 8]);
+        assert_eq!(slots(2, NonZeroUsize::MIN), 2, "the default is valid on one core");
     }
 }
