@@ -105,7 +105,7 @@ def run(command, output):
 
 def commands(video, output):
     """Commands of all programs that are installed."""
-    extract = ["target/release/fiapx", "extract", video, "-o", output, "--progress", "never"]
+    extract = ["target/release/fiapx", "extract", video, "-o", output, "--force", "--progress", "never"]
     installed = {"fiapx": extract}
     for peer in PEERS:
         if peer not in MODULES or importlib.util.find_spec(MODULES[peer]):

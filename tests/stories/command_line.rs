@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::harness::archive::Archive;
 use crate::harness::checks::{poll, with_timeout};
-use crate::harness::clips::{SHORT, file_names, fixture, scratch};
+use crate::harness::clips::{MJPEG, SHORT, file_names, fixture, scratch};
 use crate::harness::extraction::extract;
 use crate::harness::programs::{ProgramOutput, error_line, fiapx, output, run, tool};
 
@@ -233,15 +233,50 @@ fn the_archive_is_named_after_the_video() {
 }
 
 #[test]
-fn an_existing_archive_is_kept_on_failure_and_replaced_on_success() {
+fn only_an_archive_of_the_same_video_is_replaced() {
     let directory = scratch();
     let archive = directory.path().join("archive.zip");
-    std::fs::write(&archive, "precious").expect("it can be written");
-    failure(&run(&mut extract_to(&fixture("broken/noise_in_mkv.mkv"), &archive)));
-    assert_eq!(std::fs::read(&archive).expect("it still exists"), b"precious");
-    output(&mut extract_to(&fixture(SHORT), &archive)).expect("the clip is valid");
-    Archive::read(std::fs::read(&archive).expect("it exists")).expect("it is an archive");
+    let read = || std::fs::read(&archive).expect("it still exists");
+    let other = extract(&fixture(MJPEG), &Options::default()).expect("the clip is valid");
+    let mut renamed = output(&mut extract_to(&fixture(SHORT), Path::new("-"))).expect("an archive");
+    // The manifest of another program.
+    let name = renamed.windows(7).rposition(|bytes| bytes == b"\"fiapx\"").expect("the manifest");
+    renamed[name + 1] = b'F';
+    for precious in [b"precious".to_vec(), b"PK\x05\x06".to_vec(), other, renamed] {
+        std::fs::write(&archive, &precious).expect("it can be written");
+        for video in [SHORT, "broken/noise_in_mkv.mkv"] {
+            let line = failure(&run(&mut extract_to(&fixture(video), &archive)));
+            assert!(line.contains("archive.zip exists") && line.contains("--force"), "{line}");
+            assert!(read() == precious, "the file was changed");
+        }
+    }
+    let broken = fixture("broken/noise_in_mkv.mkv");
+    let before = read();
+    failure(&run(extract_to(&broken, &archive).arg("--force")));
+    assert!(read() == before, "a failed extraction changed the file");
+    output(extract_to(&fixture(SHORT), &archive).arg("--force")).expect("the clip is valid");
+    let first = read();
+    Archive::read(first.clone()).expect("it is an archive");
+
+    // With another recipe it is still the same video.
+    output(extract_to(&fixture(SHORT), &archive).args(["--every", "2"])).expect("it is replaced");
+    assert!(read() != first, "the archive was not replaced");
+    std::fs::write(&archive, "").expect("it can be written");
+    output(&mut extract_to(&fixture(SHORT), &archive)).expect("an empty file is replaced");
+    assert!(read() == first, "another archive");
     assert_eq!(file_names(directory.path()), ["archive.zip"]);
+}
+
+#[test]
+fn threads_are_bounded_by_cores() {
+    let cores = std::thread::available_parallelism().expect("a number of cores");
+    let directory = scratch();
+    let mut command = extract_to(&fixture(SHORT), &directory.path().join("archive.zip"));
+    let run = run(command.args(["--threads", "10000"]));
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let expected =
+        format!("fiapx: --threads 10000 is reduced to {cores}, the number of available cores\n");
+    assert_eq!(run.stderr, expected);
 }
 
 #[test]

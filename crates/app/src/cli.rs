@@ -209,12 +209,20 @@ pub struct ExtractArguments {
     pub video: PathBuf,
     /// Archive to write; `-` is standard output [default: name of the video with .zip, in the
     /// current directory].
+    ///
+    /// An existing file is replaced only if it is empty, or an archive of the same video: one that
+    /// fiapx wrote from a file with the same size in bytes, container, codec, width and height. It
+    /// is kept if the extraction fails.
     #[arg(short, long, value_name = "OUT.zip")]
     pub output: Option<PathBuf>,
+    /// Replace any existing file.
+    #[arg(short, long)]
+    pub force: bool,
     /// Frame selection and compression.
     #[command(flatten)]
     pub selection: SelectionArguments,
-    /// Number of threads [default: number of cores].
+    /// Number of threads [default: number of cores]. A higher number than that of the available
+    /// cores is reduced to it.
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
     /// Print the result as one line of JSON.

@@ -2,6 +2,7 @@
 
 mod console;
 mod video;
+mod existing;
 mod output;
 mod extract;
 mod probe;

@@ -1,12 +1,15 @@
 //! `fiapx extract`: one video to one archive.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::thread::available_parallelism;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::console::{print, print_error};
+use super::existing;
 use super::output::Output;
 use super::video;
 use crate::cli::{ExtractArguments, Progress};
@@ -19,10 +22,11 @@ pub(super) fn run(arguments: &ExtractArguments) -> Result<()> {
         bail!("--json and the archive cannot both go to standard output: name a file with -o");
     }
     let mut options = arguments.selection.options();
-    options.threads = arguments.threads.unwrap_or(options.threads);
+    options.threads = threads(arguments.threads);
 
     let source = video::open(path)?;
-    let mut output = Output::open(&name, path)?;
+    let may_replace = || arguments.force || existing::is_archive_of(&name, path, &options);
+    let mut output = Output::open(&name, path, may_replace)?;
     let stop = options.stop.clone();
     ctrlc::set_handler(move || stop.cancel()).context("cannot install a signal handler")?;
 
@@ -48,6 +52,18 @@ pub(super) fn run(arguments: &ExtractArguments) -> Result<()> {
     }
     let (frames, size) = (report.frames, DecimalBytes(report.zip_bytes));
     print(&format!("{}: {frames} frames, {size}, {elapsed:.2} s", name.display()))
+}
+
+/// Return the number of threads for a requested number, which is at most the number of cores.
+fn threads(requested: Option<NonZeroUsize>) -> NonZeroUsize {
+    let cores = available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let Some(requested) = requested else { return cores };
+    if requested > cores {
+        print_error(&format!(
+            "fiapx: --threads {requested} is reduced to {cores}, the number of available cores"
+        ));
+    }
+    requested.min(cores)
 }
 
 /// Return the name of the video with the suffix `.zip`, in the current directory.

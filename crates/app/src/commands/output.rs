@@ -10,8 +10,9 @@ use tempfile::NamedTempFile;
 
 /// An open destination for an archive.
 pub(super) enum Output {
-    /// A temporary file in the directory of the destination. Dropping it removes it.
-    File { partial: NamedTempFile, name: PathBuf },
+    /// A temporary file in the directory of the destination. Dropping it removes it. `replaces` is
+    /// whether a file of this name may be replaced.
+    File { partial: NamedTempFile, name: PathBuf, replaces: bool },
     /// A device or a pipe, which is written to directly.
     Stream(File),
     /// Standard output.
@@ -20,8 +21,13 @@ pub(super) enum Output {
 
 impl Output {
     /// Open the destination `name`, where `-` is standard output. `video` is the input, which must
-    /// not be overwritten.
-    pub(super) fn open(name: &Path, video: &Path) -> Result<Self> {
+    /// not be overwritten. An existing file is replaced only if it is empty or `may_replace`
+    /// returns true.
+    pub(super) fn open(
+        name: &Path,
+        video: &Path,
+        may_replace: impl FnOnce() -> bool,
+    ) -> Result<Self> {
         if name == Path::new("-") {
             let output = io::stdout();
             if output.is_terminal() {
@@ -30,6 +36,7 @@ impl Output {
             return Ok(Self::Standard(output));
         }
         let shown = name.display();
+        let mut replaces = false;
         if let Ok(existing) = name.metadata() {
             if existing.is_dir() {
                 bail!("{shown} is a directory: name a file with -o");
@@ -43,6 +50,14 @@ impl Output {
             if name.canonicalize().ok() == video.canonicalize().ok() {
                 bail!("{shown} is the video itself: name another file with -o");
             }
+            replaces = existing.len() == 0 || may_replace();
+            if !replaces {
+                bail!(
+                    "{shown} exists and is not an archive of {}: name another file with -o, or \
+                     replace it with --force",
+                    video.display()
+                );
+            }
         }
         let directory =
             name.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -52,7 +67,7 @@ impl Output {
             .permissions(std::fs::Permissions::from_mode(0o666))
             .tempfile_in(directory)
             .with_context(|| format!("cannot write to {}", directory.display()))?;
-        Ok(Self::File { partial, name: name.to_owned() })
+        Ok(Self::File { partial, name: name.to_owned(), replaces })
     }
 
     /// Return the writer for the archive.
@@ -69,9 +84,20 @@ impl Output {
 
     /// Rename the complete temporary file to its final name.
     pub(super) fn finish(self) -> Result<()> {
-        if let Self::File { partial, name } = self {
-            partial.persist(&name).with_context(|| format!("cannot write {}", name.display()))?;
+        let Self::File { mut partial, name, replaces } = self else { return Ok(()) };
+        let shown = name.display();
+        if !replaces {
+            match partial.persist_noclobber(&name) {
+                Ok(_) => return Ok(()),
+                Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => bail!(
+                    "{shown} was created by another program meanwhile: name another file with -o, \
+                     or replace it with --force"
+                ),
+                // Not all file systems can rename to a new name only.
+                Err(failed) => partial = failed.file,
+            }
         }
+        partial.persist(&name).with_context(|| format!("cannot write {shown}"))?;
         Ok(())
     }
 }
