@@ -1,7 +1,7 @@
 //! Body of a form, with bounded memory for the headers of its parts.
 //!
-//! `multer` searches for the end of a part's header in all bytes that have arrived, and has no limit
-//! on them. It also reads until no more bytes are available.
+//! `multer` searches for the end of a part's header in all bytes that have arrived, and does not
+//! limit them. It also reads until no more bytes are available.
 
 use std::io;
 use std::pin::Pin;

@@ -1,8 +1,8 @@
 //! Headers in which trusted proxies report how they received a request: `Forwarded` (RFC 7239), or
 //! `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host`.
 //!
-//! Each proxy appends an element, so with n trusted proxies the n-th element from the end is that of
-//! the outermost one. Earlier elements may be forged by the client. Proxies often overwrite
+//! Each proxy appends an element, so with n trusted proxies the n-th element from the end is that
+//! of the outermost one. Earlier elements may be forged by the client. Proxies often overwrite
 //! `X-Forwarded-Proto` and `X-Forwarded-Host` instead, so of fewer elements the first one counts.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};

@@ -156,8 +156,8 @@ impl Uploads {
 
     /// Upload videos
     ///
-    /// Accepts one or more parts with videos of the formats .mp4 .avi .mov .mkv .wmv .flv and .webm.
-    /// Each part with a file name is a video, whatever the name of the part is; `file` is
+    /// Accepts one or more parts with videos of the formats .mp4 .avi .mov .mkv .wmv .flv and
+    /// .webm. Each part with a file name is a video, whatever the name of the part is; `file` is
     /// recommended. Parts without a file name are ignored. Either all videos are accepted or none.
     /// Each becomes a job.
     #[oai(path = "/videos/upload", method = "post", operation_id = "uploadVideos")]

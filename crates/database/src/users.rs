@@ -113,8 +113,8 @@ impl Database {
         Ok(transaction.commit().await?)
     }
 
-    /// Replace the hash of a user's password by another hash of the same password. Sessions continue.
-    /// Has no effect if the password was changed since `user` was read.
+    /// Replace the hash of a user's password by another hash of the same password. Sessions
+    /// continue. Has no effect if the password was changed since `user` was read.
     pub async fn replace_password_hash(&self, user: &User, hash: String) -> Result<(), Error> {
         user::Entity::update_many()
             .col_expr(user::Column::PasswordHash, Expr::value(hash))
