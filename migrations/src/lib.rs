@@ -12,6 +12,7 @@ mod m20261124_000002_generations;
 mod m20261125_000003_put_back;
 mod m20261125_000004_recipes;
 mod m20261125_000005_active_users;
+mod m20261126_000006_successors;
 
 /// Runs all changes in their order.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000003_put_back::Migration),
             Box::new(m20261125_000004_recipes::Migration),
             Box::new(m20261125_000005_active_users::Migration),
+            Box::new(m20261126_000006_successors::Migration),
         ]
     }
 }

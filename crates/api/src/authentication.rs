@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use database::sessions::Rotation;
+use database::sessions::{Rotation, Successor};
 use poem::http::StatusCode;
 use poem::web::Data;
 use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 use tracing::{info, warn};
+use uuid::Uuid;
 
 use crate::attempts;
 use crate::client::ClientAddress;
@@ -19,7 +20,7 @@ use crate::problem_examples::FieldExample;
 use crate::service::Service;
 use crate::sessions::{self, Session};
 use crate::tags::Tag;
-use crate::tokens::{hash_refresh_token, new_refresh_token};
+use crate::tokens::{hash_refresh_token, new_refresh_token, successor_refresh_token};
 
 /// Credentials of a user.
 #[derive(Object)]
@@ -41,7 +42,8 @@ impl Example for Credentials {
 #[derive(Object)]
 #[oai(example)]
 struct RefreshToken {
-    /// Latest refresh token of the session. An earlier one closes the session.
+    /// Latest refresh token of the session. An earlier one closes the session, unless it is
+    /// repeated once within ten seconds.
     refresh_token: String,
 }
 
@@ -145,8 +147,10 @@ impl Authentication {
 
     /// Refresh a session
     ///
-    /// Exchanges a refresh token for new tokens. Each refresh token can be used once: a second use
-    /// closes the session, because the token may be stolen.
+    /// Exchanges a refresh token for new tokens. Each refresh token can be used once. A request may
+    /// be repeated once within ten seconds, because its response may be lost, and returns the same
+    /// new refresh token, as long as that was not used. Any other use of an earlier token closes
+    /// the session, because the token may be stolen.
     #[oai(path = "/auth/refresh", method = "post", operation_id = "refreshSession")]
     async fn refresh(
         &self,
@@ -155,16 +159,16 @@ impl Authentication {
         input: Input<RefreshToken>,
     ) -> Result<SessionResponse, OperationError<RefreshProblems>> {
         attempts::count_from_address(&service, **client).await?;
-        let old = hash_refresh_token(&input.0.refresh_token);
-        let new = new_refresh_token();
-        let hash = hash_refresh_token(&new);
+        let (spent, id) = (input.0.refresh_token, Uuid::now_v7());
+        let token_hash = &hash_refresh_token(&successor_refresh_token(&spent, id));
         let lifetime = service.settings.refresh_token_lifetime;
-        match service.database().rotate_session(&old, &hash, lifetime).await? {
-            Rotation::Renewed(user) => {
-                let user = service.database().user(user).await?.filter(|user| user.is_active);
-                let user = user.ok_or_else(sessions::session_closed)?;
-                Ok(SessionResponse::Session(Json(Session::new(&service, &user, new)?)))
-            }
+        let rotation = service
+            .database()
+            .rotate_session(&hash_refresh_token(&spent), Successor { id, token_hash }, lifetime)
+            .await?;
+        let (user, id) = match rotation {
+            Rotation::Renewed(user) => (user, id),
+            Rotation::Repeated(user, id) => (user, id),
             Rotation::Reused(user) => {
                 warn!(
                     user_id = %user,
@@ -172,13 +176,17 @@ impl Authentication {
                 );
                 let detail =
                     "The refresh token was already used. The session is closed; log in again.";
-                Err(Problem::new(StatusCode::UNAUTHORIZED, "TOKEN_REUSED", detail).into())
+                return Err(Problem::new(StatusCode::UNAUTHORIZED, "TOKEN_REUSED", detail).into());
             }
             Rotation::Rejected => {
                 let detail = "The refresh token is unknown or expired. Log in again.";
-                Err(Problem::new(StatusCode::UNAUTHORIZED, "TOKEN_INVALID", detail).into())
+                return Err(Problem::new(StatusCode::UNAUTHORIZED, "TOKEN_INVALID", detail).into());
             }
-        }
+        };
+        let user = service.database().user(user).await?.filter(|user| user.is_active);
+        let user = user.ok_or_else(sessions::session_closed)?;
+        let token = successor_refresh_token(&spent, id);
+        Ok(SessionResponse::Session(Json(Session::new(&service, &user, token)?)))
     }
 
     /// Log out

@@ -1,9 +1,10 @@
-//! Access tokens (JWT, RFC 7519) and refresh tokens (random, stored as a hash).
+//! Access tokens (JWT, RFC 7519) and refresh tokens (stored as a hash).
 
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
 use jobs::{Clock, UserId};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use poem::http::StatusCode;
@@ -110,12 +111,24 @@ impl AccessTokens {
     }
 }
 
-/// Generate a refresh token of 256 random bits.
+/// Generate the first refresh token of a session, of 256 random bits.
 pub fn new_refresh_token() -> String {
     URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
 }
 
-/// Hash of a refresh token, as it is stored. The token is random, so a fast hash is sufficient.
+/// Successor of a refresh token, with the id of its row. It can be computed again from the spent
+/// token and the id, of which only the id is stored: neither the database nor the spent token alone
+/// reveals it.
+pub fn successor_refresh_token(spent: &str, id: Uuid) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(spent.as_bytes())
+        .unwrap_or_else(|_| unreachable!("HMAC accepts keys of any length (RFC 2104)"));
+    mac.update(b"fiapx refresh token");
+    mac.update(id.as_bytes());
+    URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
+}
+
+/// Hash of a refresh token, as it is stored. The token has 256 bits that cannot be guessed, so a
+/// fast hash is sufficient.
 pub fn hash_refresh_token(refresh_token: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(refresh_token))
 }

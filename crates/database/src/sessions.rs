@@ -1,4 +1,5 @@
-//! Sessions: families of refresh tokens, of which only the newest is valid, and only once.
+//! Sessions: families of refresh tokens, of which only the newest is valid, and only once. Its use
+//! may be repeated once, because a response may be lost.
 
 use std::time::Duration;
 
@@ -14,11 +15,26 @@ use crate::connection::Database;
 use crate::error::Error;
 use crate::rows::{refresh_token, user};
 
+/// Time after the use of a token in which the use may be repeated.
+const REPETITION_PERIOD: Duration = Duration::from_secs(10);
+
+/// Token that replaces a spent one.
+#[derive(Debug, Clone, Copy)]
+pub struct Successor<'a> {
+    /// Id of the token, which is not secret.
+    pub id: Uuid,
+    /// Hash of the token.
+    pub token_hash: &'a str,
+}
+
 /// Result of using a refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rotation {
     /// The token is spent and replaced by the new one.
     Renewed(UserId),
+    /// The token was spent moments ago for the successor with this id, which is not spent yet. The
+    /// response may have been lost, or two processes of the client use the token at the same time.
+    Repeated(UserId, Uuid),
     /// The token had been spent before. It may have been stolen, so the whole session is revoked.
     Reused(UserId),
     /// The token is unknown, revoked or expired, or its user is disabled.
@@ -33,14 +49,16 @@ impl Database {
         token_hash: &str,
         valid_for: Duration,
     ) -> Result<(), Error> {
-        insert(&self.write, self, user, Uuid::now_v7(), token_hash, valid_for).await
+        let first = Successor { id: Uuid::now_v7(), token_hash };
+        insert(&self.write, self, user, Uuid::now_v7(), first, valid_for).await
     }
 
-    /// Spend a token and replace it by a new one.
+    /// Spend a token and replace it by a new one. The use of a token may be repeated once within
+    /// ten seconds, as long as its successor is not spent.
     pub async fn rotate_session(
         &self,
         spent_hash: &str,
-        new_hash: &str,
+        successor: Successor<'_>,
         valid_for: Duration,
     ) -> Result<Rotation, Error> {
         let (now, transaction) = (self.now(), self.begin().await?);
@@ -48,15 +66,30 @@ impl Database {
             return Ok(Rotation::Rejected);
         };
         let user = UserId(token.user_id);
-        let rotation = if token.spent_at.is_some() {
-            revoke(&transaction, self, token.family_id).await?;
-            Rotation::Reused(user)
+        let rotation = if let Some(spent_at) = token.spent_at {
+            let may_repeat = is_active && token.revoked_at.is_none() && token.repeated_at.is_none();
+            let is_recent = now < spent_at + REPETITION_PERIOD;
+            match unspent_successor(&transaction, &token).await? {
+                Some(successor) if may_repeat && is_recent => {
+                    let repeated = refresh_token::ActiveModel {
+                        repeated_at: ActiveValue::Set(Some(now)),
+                        ..token.into()
+                    };
+                    repeated.update(&transaction).await?;
+                    Rotation::Repeated(user, successor)
+                }
+                _ => {
+                    revoke(&transaction, self, token.family_id).await?;
+                    Rotation::Reused(user)
+                }
+            }
         } else if !is_active || token.revoked_at.is_some() || token.expires_at <= now {
             Rotation::Rejected
         } else {
-            insert(&transaction, self, user, token.family_id, new_hash, valid_for).await?;
+            insert(&transaction, self, user, token.family_id, successor, valid_for).await?;
             let spent = refresh_token::ActiveModel {
                 spent_at: ActiveValue::Set(Some(now)),
+                successor_id: ActiveValue::Set(Some(successor.id)),
                 ..token.into()
             };
             spent.update(&transaction).await?;
@@ -105,24 +138,36 @@ async fn lock(transaction: &DatabaseTransaction, hash: &str) -> Result<Option<Lo
     Ok(locked.map(|(token, user)| Locked { token, is_active: user.is_active }))
 }
 
+/// Id of the successor of a spent token, if the successor is not spent.
+async fn unspent_successor(
+    transaction: &DatabaseTransaction,
+    token: &refresh_token::Model,
+) -> Result<Option<Uuid>, Error> {
+    let Some(id) = token.successor_id else { return Ok(None) };
+    let successor = refresh_token::Entity::find_by_id(id).one(transaction).await?;
+    Ok(successor.filter(|successor| successor.spent_at.is_none()).map(|_| id))
+}
+
 async fn insert(
     on: &impl ConnectionTrait,
     database: &Database,
     user: UserId,
     family: Uuid,
-    hash: &str,
+    token: Successor<'_>,
     valid_for: Duration,
 ) -> Result<(), Error> {
     let now = database.now();
     let row = refresh_token::ActiveModel {
-        id: ActiveValue::Set(Uuid::now_v7()),
+        id: ActiveValue::Set(token.id),
         user_id: ActiveValue::Set(user.0),
         family_id: ActiveValue::Set(family),
-        token_hash: ActiveValue::Set(hash.to_owned()),
+        token_hash: ActiveValue::Set(token.token_hash.to_owned()),
         created_at: ActiveValue::Set(now),
         expires_at: ActiveValue::Set(now + valid_for),
         spent_at: ActiveValue::Set(None),
         revoked_at: ActiveValue::Set(None),
+        successor_id: ActiveValue::Set(None),
+        repeated_at: ActiveValue::Set(None),
     };
     row.insert(on).await?;
     Ok(())

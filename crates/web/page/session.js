@@ -133,11 +133,21 @@ export async function logOut() {
   await post('/auth/logout', { refresh_token: refresh }).catch(() => {});
 }
 
-// A refresh token can be used once; using it twice ends the session. So one tab at a time renews,
-// and the others use its result. Web Locks exist in secure contexts only; without them two tabs
-// may renew at the same time, and the user has to log in again.
+// A refresh token can be used once, and repeated once within ten seconds; any other use ends the
+// session. So one tab at a time renews, and the others use its result. Web Locks exist in secure
+// contexts only; without them two tabs may renew at the same time, but not three.
 function withRenewalLock(operation) {
   return navigator.locks ? navigator.locks.request('fiapx.renew', operation) : operation();
+}
+
+/** Send a request again if its response was lost. */
+async function repeatIfLost(send) {
+  try {
+    return await send();
+  } catch (problem) {
+    if (problem.code !== 'NETWORK') throw problem;
+    return send();
+  }
 }
 
 async function renew(rejected) {
@@ -146,7 +156,8 @@ async function renew(rejected) {
     if (!session) throw new Problem({ code: 'NOT_LOGGED_IN' }, 401);
     if (session.access !== rejected && session.expires > Date.now() + RENEWAL_MARGIN) return;
     try {
-      const tokens = await post('/auth/refresh', { refresh_token: session.refresh });
+      const tokens = await repeatIfLost(() =>
+        post('/auth/refresh', { refresh_token: session.refresh }));
       await storeSession(newSession(tokens, { name: session.name, email: session.email }));
     } catch (problem) {
       if (problem.status === 401) {

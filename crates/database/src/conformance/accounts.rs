@@ -4,19 +4,21 @@ use std::time::Duration;
 
 use jobs::{Language, State, UserId};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use uuid::Uuid;
 
 use super::case::{Case, archive};
 use crate::connection::Database;
 use crate::error::Error;
 use crate::rows::refresh_token;
-use crate::sessions::Rotation;
+use crate::sessions::{Rotation, Successor};
 use crate::users::User;
 
 const DAY: Duration = Duration::from_hours(24);
 
 /// Replace a token by another.
 async fn rotate(database: &Database, old: &str, new: &str) -> Rotation {
-    database.rotate_session(old, new, DAY).await.expect("the database answers")
+    let successor = Successor { id: Uuid::now_v7(), token_hash: new };
+    database.rotate_session(old, successor, DAY).await.expect("the database answers")
 }
 
 /// Create a user with a session whose first token is `first`.
@@ -125,9 +127,11 @@ pub(super) async fn lose_a_session_on_concurrent_use(case: &Case) {
         1,
         "{tried:?}"
     );
+    let repeated = |rotation: &&Rotation| matches!(rotation, Rotation::Repeated(..));
+    assert_eq!(tried.iter().filter(repeated).count(), 1, "{tried:?}");
     assert_eq!(
         tried.iter().filter(|rotation| **rotation == Rotation::Reused(user)).count(),
-        19,
+        18,
         "{tried:?}"
     );
     assert_eq!(valid_tokens(case, user).await, 0);
@@ -139,6 +143,50 @@ pub(super) async fn lose_a_session_on_concurrent_use(case: &Case) {
     }
 }
 
+pub(super) async fn repeat_a_rotation_once(case: &Case) {
+    let user = session(case).await;
+    let successor = Uuid::now_v7();
+    let rotate_to = async |old: &str, id: Uuid, new: &str| {
+        let successor = Successor { id, token_hash: new };
+        case.database.rotate_session(old, successor, DAY).await.expect("the database answers")
+    };
+    assert_eq!(rotate_to("first", successor, "second").await, Rotation::Renewed(user));
+    case.advance(9);
+    let repeated = rotate_to("first", Uuid::now_v7(), "other").await;
+    assert_eq!(repeated, Rotation::Repeated(user, successor));
+    assert_eq!(rotate(&case.database, "other", "x").await, Rotation::Rejected);
+    assert_eq!(rotate(&case.database, "second", "third").await, Rotation::Renewed(user));
+    assert_eq!(valid_tokens(case, user).await, 1, "there is one chain");
+
+    // A third use ends the session.
+    case.database.open_session(user, "a", DAY).await.expect("a session is opened");
+    assert_eq!(rotate(&case.database, "a", "b").await, Rotation::Renewed(user));
+    assert!(matches!(rotate(&case.database, "a", "x").await, Rotation::Repeated(..)));
+    assert_eq!(rotate(&case.database, "a", "x").await, Rotation::Reused(user));
+    assert_eq!(rotate(&case.database, "b", "c").await, Rotation::Rejected);
+
+    // So does a use after ten seconds,
+    case.database.open_session(user, "d", DAY).await.expect("a session is opened");
+    assert_eq!(rotate(&case.database, "d", "e").await, Rotation::Renewed(user));
+    case.advance(10);
+    assert_eq!(rotate(&case.database, "d", "x").await, Rotation::Reused(user));
+    assert_eq!(rotate(&case.database, "e", "f").await, Rotation::Rejected);
+
+    // and one after the use of the successor.
+    case.database.open_session(user, "g", DAY).await.expect("a session is opened");
+    assert_eq!(rotate(&case.database, "g", "h").await, Rotation::Renewed(user));
+    assert_eq!(rotate(&case.database, "h", "i").await, Rotation::Renewed(user));
+    assert_eq!(rotate(&case.database, "g", "x").await, Rotation::Reused(user));
+    assert_eq!(rotate(&case.database, "i", "j").await, Rotation::Rejected);
+
+    // A session that was closed stays closed.
+    case.database.open_session(user, "k", DAY).await.expect("a session is opened");
+    assert_eq!(rotate(&case.database, "k", "l").await, Rotation::Renewed(user));
+    case.database.close_session("l").await.expect("the database answers");
+    assert_eq!(rotate(&case.database, "k", "x").await, Rotation::Reused(user));
+    assert_eq!(valid_tokens(case, user).await, 1, "only the first session is open");
+}
+
 pub(super) async fn lose_a_session_during_rotation(case: &Case) {
     // One task rotates the newest token again and again while two others use a spent one.
     for round in 0..10 {
@@ -146,6 +194,7 @@ pub(super) async fn lose_a_session_during_rotation(case: &Case) {
         let token = move |number: usize| format!("{round}-{number}");
         case.database.open_session(user, &token(0), DAY).await.expect("a session is opened");
         assert_eq!(rotate(&case.database, &token(0), &token(1)).await, Rotation::Renewed(user));
+        case.advance(10);
         let last = case.run_concurrently(3, |task, database| async move {
             if task > 0 {
                 return rotate(&database, &token(0), "stolen").await;

@@ -116,6 +116,7 @@ cases! {
         rotate_refresh_tokens,
         lose_a_session_on_reuse,
         lose_a_session_on_concurrent_use,
+        repeat_a_rotation_once,
         lose_a_session_during_rotation,
         close_their_sessions,
         lose_all_sessions_on_password_change,

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use jobs::{FailureCode, JobId, State};
+use sea_orm::{EntityTrait, PaginatorTrait};
+use uuid::Uuid;
 
 use super::case::{Case, archive, video};
 use crate::accept::Accepted;
 use crate::connection::Database;
 use crate::rows::refresh_token;
-use crate::sessions::Rotation;
-use sea_orm::{EntityTrait, PaginatorTrait};
+use crate::sessions::{Rotation, Successor};
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -143,8 +144,9 @@ pub(super) async fn purges_expired_rows(case: &Case) {
             .expect("tokens can be counted")
     };
     let rotate = async |old: &str, new: &str| {
+        let successor = Successor { id: Uuid::now_v7(), token_hash: new };
         case.database
-            .rotate_session(old, new, Duration::from_secs(DAY))
+            .rotate_session(old, successor, Duration::from_secs(DAY))
             .await
             .expect("the database answers")
     };

@@ -15,6 +15,8 @@ pub struct Model {
     pub expires_at: Time,
     pub spent_at: Option<Time>,
     pub revoked_at: Option<Time>,
+    pub successor_id: Option<Uuid>,
+    pub repeated_at: Option<Time>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
