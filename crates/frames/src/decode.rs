@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::av::{DecodeError, Decoder, Frame, Packet};
+use crate::best_effort::BestEffort;
 use crate::context::StreamContext;
 use crate::error::Error;
 use crate::plan::{Chunk, WantedFrame};
@@ -52,17 +53,19 @@ struct LastFrame {
 pub(crate) enum Strictness {
     /// End at the first error, and at the first frame that the timestamps did not predict.
     Exact,
-    /// End at the first error.
-    ErrorFree,
-    /// Continue, and report what is damaged.
+    /// Report errors. Before the first one, end at a frame that the timestamps did not predict.
+    Predicted,
+    /// Report errors, and accept all frames.
     Lenient,
 }
 
 /// Reason why a pass over a span ended early.
 pub(crate) enum PassError {
-    /// The result contradicts the timestamps of the packets. The span has to be decoded again,
-    /// with no packet left out, from this tick on.
-    Retry(Option<i64>),
+    /// A packet is damaged. The span has to be decoded again, with no packet left out, from this
+    /// tick on.
+    Damaged(Option<i64>),
+    /// The timestamps of the packets did not predict the frames.
+    Unpredicted,
     /// The extraction has failed.
     Fatal(Error),
 }
@@ -73,20 +76,11 @@ impl From<Error> for PassError {
     }
 }
 
-impl PassError {
-    /// Error of the extraction if the pass is not repeated.
-    pub(crate) fn into_error(self) -> Error {
-        match self {
-            Self::Retry(_) => Error::NothingDecodable,
-            Self::Fatal(error) => error,
-        }
-    }
-}
-
 /// One pass of a decoder over a span.
 pub(crate) struct Pass<'a> {
     context: &'a StreamContext<'a>,
     decoder: Decoder,
+    times: BestEffort,
     selection: Box<dyn SelectionPass + 'a>,
     /// Frames that the planner wants and that were not decoded yet.
     wanted: VecDeque<WantedFrame>,
@@ -110,6 +104,7 @@ impl<'a> Pass<'a> {
         Self {
             context,
             decoder,
+            times: BestEffort::default(),
             selection: context.selector.start(from),
             wanted: VecDeque::new(),
             certain: true,
@@ -121,7 +116,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Add the frames that are wanted from the packets that follow.
-    pub(crate) fn expect(&mut self, chunk: &Chunk<Packet>) {
+    pub(crate) fn expect<P>(&mut self, chunk: &Chunk<P>) {
         self.certain &= chunk.certain;
         self.wanted.extend(chunk.wanted.iter().cloned());
     }
@@ -146,9 +141,8 @@ impl<'a> Pass<'a> {
         self.receive_frames(emit)
     }
 
-    /// Return the decoder, ready for another span.
-    pub(crate) fn into_decoder(mut self) -> Decoder {
-        self.decoder.reset();
+    /// Return the decoder.
+    pub(crate) fn into_decoder(self) -> Decoder {
         self.decoder
     }
 
@@ -167,8 +161,8 @@ impl<'a> Pass<'a> {
         if let Some(selected) = last.selected {
             self.select(selected, emit)?;
         }
-        if self.strictness == Strictness::Exact && !self.wanted.is_empty() {
-            return Err(PassError::Retry(self.selection.next_tick()));
+        if self.is_predicted() && !self.wanted.is_empty() {
+            return Err(PassError::Unpredicted);
         }
         self.report.until = last.until;
         Ok(std::mem::take(&mut self.report))
@@ -194,7 +188,8 @@ impl<'a> Pass<'a> {
         emit: &mut impl FnMut(SelectedFrame) -> Result<(), Error>,
     ) -> Result<(), PassError> {
         let info = self.context.info;
-        let Some(timestamp) = frame.timestamp() else { return Ok(()) };
+        let estimate = self.times.time(frame.presentation_time(), frame.decoding_time());
+        let Some(timestamp) = estimate else { return Ok(()) };
         let time = timestamp.saturating_sub(info.start);
         self.context.limits.check_frame(frame.width(), frame.height())?;
         if frame.has_errors() {
@@ -220,22 +215,30 @@ impl<'a> Pass<'a> {
     ) -> Result<(), PassError> {
         let Selected { frame: DecodedFrame { frame, time, has_errors }, own_tick, ticks } =
             selected;
-        if self.strictness == Strictness::Exact {
+        self.context.limits.check_frame_count(ticks.end.saturating_sub(ticks.start) as u64)?;
+        let ticks: Vec<i64> = if self.is_predicted() {
             if self.wanted.front() != Some(&WantedFrame { ticks: ticks.clone(), time }) {
-                return Err(PassError::Retry(Some(ticks.start)));
+                return Err(PassError::Unpredicted);
             }
             self.wanted.pop_front();
-        }
-        self.context.limits.check_frame_count(ticks.end.saturating_sub(ticks.start) as u64)?;
-        let ticks: Vec<i64> = ticks
-            .filter(|n| {
-                self.strictness == Strictness::Exact || self.is_correct_frame(*n, time, own_tick)
-            })
-            .collect();
+            ticks.collect()
+        } else {
+            ticks.filter(|n| self.is_correct_frame(*n, time, own_tick)).collect()
+        };
         if !ticks.is_empty() {
             emit(SelectedFrame { frame, time, ticks, has_errors })?;
         }
         Ok(())
+    }
+
+    /// Whether every frame that is selected is one that the planner wants.
+    fn is_predicted(&self) -> bool {
+        self.certain
+            && match self.strictness {
+                Strictness::Exact => true,
+                Strictness::Predicted => self.report.damage.is_none(),
+                Strictness::Lenient => false,
+            }
     }
 
     /// Whether a frame may be selected for tick `n` although later frames before it may be lost: if
@@ -255,8 +258,8 @@ impl<'a> Pass<'a> {
     fn handle_error(&mut self, error: DecodeError, time: Option<i64>) -> Result<(), PassError> {
         match error {
             DecodeError::Fatal(error) => Err(PassError::Fatal(error)),
-            DecodeError::Damaged if self.strictness != Strictness::Lenient => {
-                Err(PassError::Retry(self.selection.next_tick()))
+            DecodeError::Damaged if self.strictness == Strictness::Exact => {
+                Err(PassError::Damaged(self.selection.next_tick()))
             }
             DecodeError::Damaged => {
                 self.after_error = true;

@@ -11,14 +11,19 @@ use crate::av::{Demuxer, OpenedStream};
 use crate::context::StreamContext;
 use crate::encode::encoder;
 use crate::error::Error;
-use crate::flow::Flow;
-use crate::options::{Options, Progress, Report};
+use crate::flow::{Failure, Flow};
+use crate::mode::Mode;
+use crate::options::{Decoding, Options, Progress, Report};
 use crate::reader::{Input, Reader};
 use crate::select::selector;
 use crate::source::{GuardedReader, OpenedSource, Source};
 use crate::span::{SharedResources, WriterMessage};
 use crate::timing::Timing;
 use crate::writer::{ArchiveForm, Writer};
+
+/// Warning about timestamps that do not predict the frames.
+const CONTRADICTORY_TIMES: &str = "the timestamps of the video contradict the order of its \
+    frames; from there on, the frames have the times that the ffmpeg command assumes";
 
 /// Extract frames from `source` and write their archive to `sink`, in order, starting with the
 /// first frame.
@@ -32,67 +37,81 @@ pub fn extract(
     source: impl Source,
     sink: impl Write + Send,
     options: &Options,
-    progress: impl FnMut(Progress) + Send,
+    mut progress: impl FnMut(Progress) + Send,
 ) -> Result<Report, Error> {
-    let OpenedSource { reader, read_error, container, size, truncated } =
-        GuardedReader::open(Box::new(source), options.stop.clone())?;
-    let opened = Demuxer::open(reader, container, size, &options.limits);
-    options.stop.check()?;
-    let OpenedStream { demuxer, info } =
-        opened.map_err(|error| read_error.take().unwrap_or(error))?;
+    let Options { recipe, limits, stop, .. } = options;
+    let OpenedSource { source, reader, read_error, container, size, truncated } =
+        GuardedReader::open(Box::new(source), stop.clone())?;
+    let open = |reader| {
+        let opened = Demuxer::open(reader, container, size, limits);
+        stop.check()?;
+        opened.map_err(|error| read_error.take().unwrap_or(error))
+    };
+    let OpenedStream { mut demuxer, info } = open(reader)?;
 
     let threads = options.threads.get();
     let flow = &Flow::new(threads);
     let timing = Timing::default();
-    let Options { recipe, decoding, .. } = options;
-    let selector = selector(&recipe.select, *decoding, info.source.time_base, info.duration_us);
-    let context = StreamContext {
-        info: &info,
-        selector: selector.as_ref(),
-        limits: &options.limits,
-        stop: &options.stop,
-        timing: &timing,
-    };
-    let encoder = encoder(&options.recipe.image, options.compression);
-    let resources = SharedResources {
-        context: &context,
-        encoder: encoder.as_ref(),
-        flow,
-        threads,
-        decoders: Mutex::default(),
-        converters: Mutex::default(),
-    };
+    let selector = selector(&recipe.select, info.source.time_base, info.duration_us);
+    let selector = selector.as_ref();
+    let context = StreamContext { info: &info, selector, limits, stop, timing: &timing };
+    let encoder = encoder(&recipe.image, options.compression);
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .thread_name(|n| format!("frames-{n}"))
         .build()
         .map_err(|error| Error::OutOfMemory(format!("no threads can be started: {error}")))?;
-    let (sender, messages) = mpsc::channel();
     let expected = selector.expected_count();
-    let form = ArchiveForm { recipe: options.recipe.clone(), compression: encoder.compression() };
-    let writer = Writer::new(&context, flow, Archive::new(sink), form);
+    let form = ArchiveForm { recipe: recipe.clone(), compression: encoder.compression() };
+    let mut writer = Writer::new(&context, flow, Archive::new(sink), form);
+    let mut mode = Mode { planned: options.decoding == Decoding::Selective, one_thread: false };
 
-    let (read, written) = std::thread::scope(|scope| {
-        let writing = scope.spawn(move || write_frames(writer, flow, messages, expected, progress));
+    loop {
+        let resources = SharedResources {
+            context: &context,
+            encoder: encoder.as_ref(),
+            flow,
+            mode,
+            resume_at: writer.next_tick(),
+            threads,
+            decoders: Mutex::default(),
+            converters: Mutex::default(),
+        };
         let input = Input { demuxer, read_error: read_error.clone(), truncated };
-        let read = pool.in_place_scope(|scope| Reader::new(&resources, scope, sender).read(input));
-        (read, writing.join())
-    });
-    let writer = written.map_err(|panic| std::panic::resume_unwind(panic))?;
-    if let Some(error) = flow.take_error() {
-        return Err(read_error.take().unwrap_or(error));
+        let (sender, messages) = mpsc::channel();
+        let (mut read, written) = std::thread::scope(|scope| {
+            let (writer, progress) = (&mut writer, &mut progress);
+            let writing =
+                scope.spawn(move || write_frames(writer, flow, messages, expected, progress));
+            let read =
+                pool.in_place_scope(|scope| Reader::new(&resources, scope, sender).read(input));
+            (read, writing.join())
+        });
+        written.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        mode = match flow.take_failure() {
+            None => {
+                if options.decoding == Decoding::Selective && !mode.planned {
+                    read.warnings.push(CONTRADICTORY_TIMES.to_owned());
+                }
+                return writer.finish(read);
+            }
+            Some(Failure::Error(error)) => return Err(read_error.take().unwrap_or(error)),
+            Some(Failure::Restart(mode)) => mode,
+        };
+        writer.restart();
+        let reader = GuardedReader::reopen(&source, stop.clone(), &read_error)?;
+        OpenedStream { demuxer, .. } = open(reader)?;
     }
-    writer.finish(read)
 }
 
 /// Write frames until the last sender of messages is dropped or an error occurs.
-fn write_frames<'a, W: Write>(
-    mut writer: Writer<'a, W>,
+fn write_frames<W: Write>(
+    writer: &mut Writer<'_, W>,
     flow: &Flow,
     messages: mpsc::Receiver<WriterMessage>,
     expected: Option<u64>,
-    mut progress: impl FnMut(Progress),
-) -> Writer<'a, W> {
+    progress: &mut impl FnMut(Progress),
+) {
     let _guard = flow.abort_on_panic();
     for message in messages {
         let before = writer.frame_count();
@@ -104,5 +123,4 @@ fn write_frames<'a, W: Write>(
             progress(Progress { done: writer.frame_count(), expected });
         }
     }
-    writer
 }

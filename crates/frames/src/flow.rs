@@ -8,6 +8,7 @@
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::error::Error;
+use crate::mode::Mode;
 
 /// Maximum size of encoded frames that wait to be written, in bytes per thread.
 const MAX_ENCODED_BYTES: usize = 16 << 20;
@@ -35,9 +36,22 @@ struct State {
     busy_threads: usize,
     /// Whether all packets were read.
     all_read: bool,
-    /// First error, until it is taken.
-    error: Option<Error>,
+    /// First reason to end early, until it is taken.
+    failure: Option<Failure>,
     failed: bool,
+}
+
+/// Reason why an extraction ends early.
+pub(crate) enum Failure {
+    Error(Error),
+    /// It has to start again in another mode.
+    Restart(Mode),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
 }
 
 impl Flow {
@@ -55,18 +69,19 @@ impl Flow {
         if state.failed { Err(Aborted) } else { Ok(state) }
     }
 
-    /// Abort the extraction. The first error is kept.
-    pub(crate) fn fail(&self, error: Error) {
+    /// Abort the extraction. The first failure is kept.
+    pub(crate) fn fail(&self, failure: impl Into<Failure>) {
         let mut state = self.state.lock();
         state.failed = true;
-        state.error.get_or_insert(error);
+        state.failure.get_or_insert_with(|| failure.into());
         drop(state);
         self.changed.notify_all();
     }
 
-    /// Return the error that aborted the extraction, if any.
-    pub(crate) fn take_error(&self) -> Option<Error> {
-        self.state.lock().error.take()
+    /// Return the failure that aborted the extraction, if any, and reset the state for another
+    /// start.
+    pub(crate) fn take_failure(&self) -> Option<Failure> {
+        std::mem::take(&mut *self.state.lock()).failure
     }
 
     /// Whether a step has failed.
@@ -149,7 +164,7 @@ impl Flow {
     }
 }
 
-/// Error of a step that ends because another one failed. [`Flow::take_error`] returns the cause.
+/// Error of a step that ends because another one failed. [`Flow::take_failure`] returns the cause.
 #[derive(Debug)]
 pub(crate) struct Aborted;
 

@@ -4,6 +4,15 @@ use crate::av::{Packet, StreamInfo};
 use crate::bitstream::{Classifier, Entry, Role};
 use crate::plan::PacketInfo;
 
+/// Packet that is ready for a decoder.
+#[derive(Clone)]
+pub(crate) struct PreparedPacket {
+    pub packet: Packet,
+    /// Whether the headers in force are those of the container. Then a decoder that has received
+    /// only such packets is equivalent to a new one.
+    pub original_headers: bool,
+}
+
 /// Properties of `packet` that planning depends on.
 pub(crate) fn packet_info(info: &StreamInfo, role: Role, packet: &Packet) -> PacketInfo {
     PacketInfo {
@@ -16,6 +25,10 @@ pub(crate) fn packet_info(info: &StreamInfo, role: Role, packet: &Packet) -> Pac
 }
 
 /// Prepares the packets of a stream in decoding order.
+///
+/// The result of a span depends only on the headers in force at its entry and on its own packets.
+/// So an entry carries the headers that earlier packets held, and the configuration that replaced
+/// that of the container.
 pub(crate) struct Preparation {
     classifier: Classifier,
     /// Codec configuration that has replaced the stream's own.
@@ -27,24 +40,24 @@ impl Preparation {
         Self { classifier: Classifier::new(info), extradata: None }
     }
 
-    /// Determine the role of `packet`. If decoding can start there, add the parameter sets and the
+    /// Determine the role of `packet`. If decoding can start there, add the headers and the
     /// configuration that earlier packets held.
-    pub(crate) fn prepare(&mut self, packet: &mut Packet) -> Role {
-        let changed = packet.extradata();
-        let role = self.classifier.role(packet);
+    pub(crate) fn prepare(&mut self, mut packet: Packet) -> (PreparedPacket, Role) {
+        let replaced = packet.extradata();
+        if let Some(extradata) = &replaced {
+            self.classifier.configure(extradata);
+        }
+        let role = self.classifier.role(&packet);
         if role.entry != Entry::None {
-            let sets = self.classifier.parameter_sets();
-            if !sets.is_empty()
-                && let Some(data) = packet.data()
-            {
-                let whole = [&sets, data].concat();
-                *packet = packet.with_data(&whole);
+            if let Some(complete) = packet.data().and_then(|data| self.classifier.complete(data)) {
+                packet = packet.with_data(&complete);
             }
-            if let (None, Some(extradata)) = (&changed, &self.extradata) {
+            if let (None, Some(extradata)) = (&replaced, &self.extradata) {
                 packet.set_extradata(extradata);
             }
         }
-        self.extradata = changed.or(self.extradata.take());
-        role
+        self.extradata = replaced.or(self.extradata.take());
+        let original_headers = self.extradata.is_none() && self.classifier.has_original_headers();
+        (PreparedPacket { packet, original_headers }, role)
     }
 }

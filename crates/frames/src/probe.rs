@@ -41,8 +41,7 @@ pub fn probe(source: impl Source, options: &Options) -> Result<Forecast, Error> 
     if sizes.is_empty() {
         return Err(read_error.take().unwrap_or(Error::NothingDecodable));
     }
-    let Options { recipe, decoding, .. } = options;
-    let selector = selector(&recipe.select, *decoding, info.source.time_base, info.duration_us);
+    let selector = selector(&options.recipe.select, info.source.time_base, info.duration_us);
     let frames = selector.expected_count();
     let mean = sizes.iter().sum::<u64>() / sizes.len() as u64;
     // The container states the duration, so the number of frames may be anything.
@@ -72,7 +71,8 @@ fn sample_sizes(
         }
         while let Ok(Some(frame)) = decoder.receive() {
             options.limits.check_frame(frame.width(), frame.height())?;
-            let frame = converter.convert(frame, info.source.rotation, encoder.pixel_formats())?;
+            let rotation = frame.orientation().unwrap_or(info.source.rotation);
+            let frame = converter.convert(frame, rotation, encoder.pixel_formats())?;
             sizes.push(encoder.encode(&frame, None)?.len() as u64);
         }
     }

@@ -5,13 +5,14 @@ use std::sync::mpsc;
 
 use rayon::Scope;
 
-use crate::av::{DemuxError, Demuxer, Packet};
+use crate::av::{DemuxError, Demuxer, Packet, StreamInfo};
 use crate::context::StreamContext;
 use crate::decode::SpanReport;
 use crate::error::Error;
-use crate::flow::Aborted;
+use crate::flow::{Aborted, Failure};
+use crate::mode::Mode;
 use crate::plan::{Continuation, PacketInfo, Plan, Planner};
-use crate::preparation::{Preparation, packet_info};
+use crate::preparation::{Preparation, PreparedPacket, packet_info};
 use crate::select::Instants;
 use crate::source::ReadError;
 use crate::span::{SharedResources, SpanTask, WriterMessage};
@@ -41,14 +42,14 @@ pub(crate) struct ReadSummary {
 
 /// Reason why reading ended early.
 enum ReadFailure {
-    /// Another step has failed. The flow holds its error.
+    /// Another step has failed. The flow holds the reason.
     Aborted,
-    Error(Error),
+    Failure(Failure),
 }
 
 impl From<Error> for ReadFailure {
     fn from(error: Error) -> Self {
-        Self::Error(error)
+        Self::Failure(error.into())
     }
 }
 
@@ -65,7 +66,7 @@ pub(crate) struct Reader<'a, 'scope> {
     sender: mpsc::Sender<WriterMessage>,
     next_span: u64,
     /// Receiver of the chunks of the long span that is being decoded.
-    long_span: Option<mpsc::SyncSender<Continuation<Packet>>>,
+    long_span: Option<mpsc::SyncSender<Continuation<PreparedPacket>>>,
 }
 
 impl<'a, 'scope> Reader<'a, 'scope> {
@@ -82,16 +83,18 @@ impl<'a, 'scope> Reader<'a, 'scope> {
         let result = self.read_packets(input);
         self.resources.flow.set_all_read();
         result.unwrap_or_else(|failure| {
-            if let ReadFailure::Error(error) = failure {
-                self.resources.flow.fail(error);
+            if let ReadFailure::Failure(failure) = failure {
+                self.resources.flow.fail(failure);
             }
             ReadSummary::default()
         })
     }
 
     fn read_packets(&mut self, mut input: Input) -> Result<ReadSummary, ReadFailure> {
-        let context = self.resources.context;
-        let mut planner = Planner::new(context.selector.planning(), context.info.source.time_base);
+        let SharedResources { context, mode, .. } = *self.resources;
+        let instants = context.selector.instants().filter(|_| mode.planned);
+        let StreamInfo { source, reorder_delay, .. } = context.info;
+        let mut planner = Planner::new(instants, source.time_base, *reorder_delay);
         let mut preparation = Preparation::new(context.info);
         let mut extent = Extent::new(context);
         let mut summary = ReadSummary { truncated: input.truncated, ..ReadSummary::default() };
@@ -101,12 +104,12 @@ impl<'a, 'scope> Reader<'a, 'scope> {
                 return Err(ReadFailure::Aborted);
             }
             match input.demuxer.read() {
-                Ok(mut packet) => {
-                    let role = preparation.prepare(&mut packet);
-                    let info = packet_info(context.info, role, &packet);
-                    summary.damaged_packets += u64::from(packet.is_corrupt());
-                    extent.add(&packet, &info)?;
-                    planner.push(packet, info);
+                Ok(packet) => {
+                    let (prepared, role) = preparation.prepare(packet);
+                    let info = packet_info(context.info, role, &prepared.packet);
+                    summary.damaged_packets += u64::from(prepared.packet.is_corrupt());
+                    extent.add(&prepared.packet, &info)?;
+                    planner.push(prepared, info);
                 }
                 Err(DemuxError::End) => break,
                 Err(DemuxError::Damaged(reason)) => {
@@ -119,13 +122,26 @@ impl<'a, 'scope> Reader<'a, 'scope> {
                     break;
                 }
             }
+            if !planner.is_predictable() {
+                return Err(unplanned(mode));
+            }
             self.start(planner.take_plans())?;
         }
         context.stop.check()?;
         if let Some(error) = input.read_error.take() {
             return Err(error.into());
         }
+        let dropped = input.demuxer.dropped_times();
+        if dropped > 0 {
+            summary.warnings.push(format!(
+                "packets with times more than 30 hours from those before them: {dropped}; \
+                 their frames have times that follow from the duration of the frames"
+            ));
+        }
         let end = planner.finish(|time, duration| context.end(time, duration));
+        if !planner.is_predictable() {
+            return Err(unplanned(mode));
+        }
         summary.until = end.and_then(|end| context.tick(end));
         self.start(planner.take_plans())?;
         summary.add_shortfall(context, extent.end);
@@ -133,7 +149,7 @@ impl<'a, 'scope> Reader<'a, 'scope> {
     }
 
     /// Start the tasks of planned spans.
-    fn start(&mut self, plans: Vec<Plan<Packet>>) -> Result<(), Aborted> {
+    fn start(&mut self, plans: Vec<Plan<PreparedPacket>>) -> Result<(), Aborted> {
         let context = self.resources.context;
         let first_tick = |from: Option<i64>| context.tick(from?);
         for plan in plans {
@@ -147,7 +163,7 @@ impl<'a, 'scope> Reader<'a, 'scope> {
                 Plan::Whole { from, chunk } => {
                     let from = first_tick(from);
                     let bytes: usize =
-                        chunk.packets.iter().map(|planned| planned.packet.size()).sum();
+                        chunk.packets.iter().map(|planned| planned.packet.packet.size()).sum();
                     self.resources.flow.admit_span(bytes)?;
                     self.spawn(bytes, move |task| task.decode_whole(from, &chunk));
                 }
@@ -176,7 +192,7 @@ impl<'a, 'scope> Reader<'a, 'scope> {
     fn spawn(
         &mut self,
         bytes: usize,
-        work: impl FnOnce(&mut SpanTask<'_, 'scope>) -> Result<SpanReport, Error> + Send + 'scope,
+        work: impl FnOnce(&mut SpanTask<'_, 'scope>) -> Result<SpanReport, Failure> + Send + 'scope,
     ) {
         let (resources, sender, span) = (self.resources, self.sender.clone(), self.next_span);
         let flow = resources.flow;
@@ -191,10 +207,15 @@ impl<'a, 'scope> Reader<'a, 'scope> {
             flow.span_decoded(bytes);
             match result {
                 Ok(report) => task.finish(report),
-                Err(error) => flow.fail(error),
+                Err(failure) => flow.fail(failure),
             }
         });
     }
+}
+
+/// Request to decode the video without a plan.
+fn unplanned(mode: Mode) -> ReadFailure {
+    ReadFailure::Failure(Failure::Restart(Mode { planned: false, ..mode }))
 }
 
 /// Part of the video that the packets read so far cover.

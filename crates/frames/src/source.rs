@@ -84,6 +84,7 @@ fn ebml_element(head: &[u8], at: usize) -> Option<EbmlElement> {
 
 /// A source whose container is known, ready for libav.
 pub(crate) struct OpenedSource {
+    pub source: SharedSource,
     pub reader: GuardedReader,
     pub read_error: ReadError,
     pub container: Container,
@@ -93,10 +94,14 @@ pub(crate) struct OpenedSource {
     pub truncated: bool,
 }
 
+/// Source that is read by one [`GuardedReader`] after another.
+#[derive(Clone)]
+pub(crate) struct SharedSource(Arc<Mutex<Box<dyn Source>>>);
+
 /// Reader of a source that ends when the extraction is stopped, and keeps the first error, which
 /// libav would reduce to a number.
 pub(crate) struct GuardedReader {
-    inner: Box<dyn Source>,
+    source: SharedSource,
     stop: Stop,
     error: Arc<Mutex<Option<io::Error>>>,
 }
@@ -127,10 +132,21 @@ impl GuardedReader {
             .map_err(Error::Read)?;
         inner.rewind().map_err(Error::Read)?;
         let container = detect_container(&head).ok_or(Error::UnsupportedContainer)?;
-        let error = Arc::default();
-        let reader = Self { inner, stop, error: Arc::clone(&error) };
         let truncated = declared_end(container, &head).is_some_and(|end| end > size);
-        Ok(OpenedSource { reader, read_error: ReadError(error), container, size, truncated })
+        let source = SharedSource(Arc::new(Mutex::new(inner)));
+        let read_error = ReadError(Arc::default());
+        let reader = Self { source: source.clone(), stop, error: Arc::clone(&read_error.0) };
+        Ok(OpenedSource { source, reader, read_error, container, size, truncated })
+    }
+
+    /// Read a source again from its start. The reader before must not be used any more.
+    pub(crate) fn reopen(
+        source: &SharedSource,
+        stop: Stop,
+        read_error: &ReadError,
+    ) -> Result<Self, Error> {
+        source.0.lock().rewind().map_err(Error::Read)?;
+        Ok(Self { source: source.clone(), stop, error: Arc::clone(&read_error.0) })
     }
 
     /// Keep the error if it is the first, and return one of the same kind.
@@ -149,7 +165,8 @@ impl Read for GuardedReader {
             return Err(io::ErrorKind::Other.into());
         }
         loop {
-            match self.inner.read(buffer) {
+            let result = self.source.0.lock().read(buffer);
+            match result {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => return self.keep_error(result),
             }
@@ -159,7 +176,7 @@ impl Read for GuardedReader {
 
 impl Seek for GuardedReader {
     fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
-        let result = self.inner.seek(position);
+        let result = self.source.0.lock().seek(position);
         // A damaged file can request an impossible position. That is not an error of the storage.
         if result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::InvalidInput) {
             return result;

@@ -2,29 +2,37 @@
 
 use std::sync::mpsc;
 
+use jobs::manifest::Orientation;
 use parking_lot::Mutex;
 use rayon::Scope;
 use sha2::{Digest, Sha256};
 
-use crate::av::{Decoder, Packet, Threads};
+use crate::av::{Decoder, Threads};
 use crate::context::StreamContext;
 use crate::convert::Converter;
 use crate::decode::{Pass, PassError, SelectedFrame, SpanReport, Strictness};
 use crate::encode::Encoder;
 use crate::error::Error;
-use crate::flow::Flow;
-use crate::orientation::displayed_aspect;
+use crate::flow::{Failure, Flow};
+use crate::mode::Mode;
+use crate::orientation;
 use crate::plan::{Chunk, Continuation};
+use crate::preparation::PreparedPacket;
 
 /// Data shared by all threads of an extraction.
 pub(crate) struct SharedResources<'a> {
     pub context: &'a StreamContext<'a>,
     pub encoder: &'a dyn Encoder,
     pub flow: &'a Flow,
+    pub mode: Mode,
+    /// First tick without a frame in the archive, if an earlier start has written frames.
+    pub resume_at: Option<i64>,
     /// Number of threads that decode and encode.
     pub threads: usize,
-    /// Decoders and converters that are not in use.
+    /// Decoders that are not in use and equivalent to new ones: they have no threads, and received
+    /// only packets with original headers.
     pub decoders: Mutex<Vec<Decoder>>,
+    /// Converters that are not in use.
     pub converters: Mutex<Vec<Converter>>,
 }
 
@@ -65,6 +73,8 @@ pub(crate) struct EncodedFrame {
     pub ticks: Vec<i64>,
     pub width: u32,
     pub height: u32,
+    /// Rotation that was applied.
+    pub rotation: Orientation,
     pub key_frame: bool,
     pub interlaced: bool,
     pub has_errors: bool,
@@ -97,45 +107,55 @@ impl<'a, 'scope> SpanTask<'a, 'scope> {
     }
 
     /// Decode a span that is held as a whole: first only the packets that are needed, and if
-    /// the result contradicts the plan, all of them.
+    /// one of them is damaged, all of them.
     ///
-    /// Frame threads conceal damage differently from run to run, and state that a used decoder
+    /// libav's threads conceal damage differently from run to run, and state that a used decoder
     /// keeps can affect its output. The second pass uses a new decoder on one thread, so that the
     /// archive of a damaged video is deterministic, too.
     pub(crate) fn decode_whole(
         &mut self,
         from: Option<i64>,
-        chunk: &Chunk<Packet>,
-    ) -> Result<SpanReport, Error> {
+        chunk: &Chunk<PreparedPacket>,
+    ) -> Result<SpanReport, Failure> {
         let context = self.resources.context;
-        let (threads, strictness) = if chunk.certain {
-            (self.threads_for(chunk), Strictness::Exact)
-        } else {
-            (self.all_threads(), Strictness::ErrorFree)
-        };
-        let mut pass = Pass::new(context, self.resources.decoder(threads)?, from, strictness);
+        let threads = if chunk.certain { self.threads_for(chunk) } else { self.all_threads() };
+        let decoder = self.resources.decoder(threads)?;
+        let mut pass = Pass::new(context, decoder, from, Strictness::Exact);
         let result = self.run(&mut pass, chunk, chunk.kept());
-        self.resources.return_decoder(pass.into_decoder());
+        if chunk.packets.iter().all(|planned| planned.packet.original_headers) {
+            self.resources.return_decoder(pass.into_decoder());
+        }
         let retry_from = match result {
-            Err(PassError::Retry(tick)) => tick.or(from),
-            result => return result.map_err(PassError::into_error),
+            Err(PassError::Damaged(tick)) => tick.or(from),
+            result => return result.map_err(|error| self.failure(error)),
         };
         let decoder = Decoder::open(context.info, Threads::One, context.limits)?;
         let mut pass = Pass::new(context, decoder, retry_from, Strictness::Lenient);
         let all_packets = chunk.packets.iter().map(|planned| &planned.packet);
-        let report = self.run(&mut pass, chunk, all_packets).map_err(PassError::into_error)?;
+        let report =
+            self.run(&mut pass, chunk, all_packets).map_err(|error| self.failure(error))?;
         Ok(SpanReport { from: from.or(report.from), ..report })
+    }
+
+    /// Failure of the extraction because of a pass that is not repeated alone.
+    fn failure(&self, error: PassError) -> Failure {
+        let mode = self.resources.mode;
+        match error {
+            PassError::Fatal(error) => Failure::Error(error),
+            PassError::Damaged(_) => Failure::Restart(Mode { one_thread: true, ..mode }),
+            PassError::Unpredicted => Failure::Restart(Mode { planned: false, ..mode }),
+        }
     }
 
     fn run<'p>(
         &mut self,
         pass: &mut Pass<'_>,
-        chunk: &Chunk<Packet>,
-        packets: impl Iterator<Item = &'p Packet>,
+        chunk: &Chunk<PreparedPacket>,
+        packets: impl Iterator<Item = &'p PreparedPacket>,
     ) -> Result<SpanReport, PassError> {
         pass.expect(chunk);
-        for packet in packets {
-            pass.decode(packet, &mut |selected| self.process(selected))?;
+        for prepared in packets {
+            pass.decode(&prepared.packet, &mut |selected| self.process(selected))?;
         }
         pass.finish(chunk.until, chunk.select_first, &mut |selected| self.process(selected))
     }
@@ -145,18 +165,23 @@ impl<'a, 'scope> SpanTask<'a, 'scope> {
     pub(crate) fn decode_long(
         &mut self,
         from: Option<i64>,
-        first: Chunk<Packet>,
-        further: &mpsc::Receiver<Continuation<Packet>>,
-    ) -> Result<SpanReport, Error> {
-        let decoder = self.resources.decoder(self.all_threads())?;
-        let mut pass = Pass::new(self.resources.context, decoder, from, Strictness::Lenient);
+        first: Chunk<PreparedPacket>,
+        further: &mpsc::Receiver<Continuation<PreparedPacket>>,
+    ) -> Result<SpanReport, Failure> {
+        let threads = self.all_threads();
+        // Its packets are not kept, so a damaged one requires another start on one thread.
+        let strictness =
+            if threads == Threads::One { Strictness::Predicted } else { Strictness::Exact };
+        let context = self.resources.context;
+        let decoder = Decoder::open(context.info, threads, context.limits)?;
+        let mut pass = Pass::new(context, decoder, from, strictness);
         let mut next = Continuation { chunk: first, is_last: false };
         let result = loop {
             let Continuation { chunk, is_last } = next;
             pass.expect(&chunk);
-            let decoded = chunk
-                .kept()
-                .try_for_each(|packet| pass.decode(packet, &mut |selected| self.process(selected)));
+            let decoded = chunk.kept().try_for_each(|prepared| {
+                pass.decode(&prepared.packet, &mut |selected| self.process(selected))
+            });
             if let Err(error) = decoded {
                 break Err(error);
             }
@@ -170,19 +195,18 @@ impl<'a, 'scope> SpanTask<'a, 'scope> {
             let Ok(received) = further.recv() else { return Ok(SpanReport::default()) };
             next = received;
         };
-        self.resources.return_decoder(pass.into_decoder());
-        result.map_err(PassError::into_error)
+        result.map_err(|error| self.failure(error))
     }
 
     /// Threads of the decoder for a span. Spans are decoded in parallel on one thread each, which
     /// is faster than libav's frame threads, but the last spans share the cores.
-    fn threads_for(&self, chunk: &Chunk<Packet>) -> Threads {
+    fn threads_for(&self, chunk: &Chunk<PreparedPacket>) -> Threads {
         /// Minimum number of packets for which frame threads pay off.
         const MIN_PACKETS: usize = 16;
         let threads = self.resources.threads;
         match self.resources.flow.spans_left() {
             Some(left) if left <= threads && threads > 1 && chunk.kept().count() >= MIN_PACKETS => {
-                Threads::Frames(threads.min((2 * threads).div_ceil(left.max(1))))
+                Threads::Many(threads.min((2 * threads).div_ceil(left.max(1))))
             }
             _ => Threads::One,
         }
@@ -190,16 +214,18 @@ impl<'a, 'scope> SpanTask<'a, 'scope> {
 
     /// Threads of the decoder for a span that delays all others.
     fn all_threads(&self) -> Threads {
-        match self.resources.threads {
-            1 => Threads::One,
-            threads => Threads::Frames(threads),
-        }
+        let SharedResources { mode, threads, .. } = *self.resources;
+        if mode.one_thread || threads == 1 { Threads::One } else { Threads::Many(threads) }
     }
 
     /// Convert and encode a frame: on this thread, where its pixels are in the cache, or on an idle
     /// one.
-    fn process(&mut self, selected: SelectedFrame) -> Result<(), Error> {
+    fn process(&mut self, mut selected: SelectedFrame) -> Result<(), Error> {
         let Self { resources, span, .. } = *self;
+        selected.ticks.retain(|tick| Some(*tick) >= resources.resume_at);
+        if selected.ticks.is_empty() {
+            return Ok(());
+        }
         let position = FramePosition { span, order: self.frame_count };
         self.frame_count += 1;
         if resources.flow.admit_frame(span).is_err() {
@@ -223,19 +249,18 @@ impl<'a, 'scope> SpanTask<'a, 'scope> {
 impl SharedResources<'_> {
     /// Return an unused decoder, or open a new one.
     fn decoder(&self, threads: Threads) -> Result<Decoder, Error> {
-        let unused = {
-            let mut decoders = self.decoders.lock();
-            let index = decoders.iter().position(|decoder| decoder.threads() == threads);
-            index.map(|index| decoders.swap_remove(index))
-        };
+        let unused = if threads == Threads::One { self.decoders.lock().pop() } else { None };
         match unused {
             Some(decoder) => Ok(decoder),
             None => Decoder::open(self.context.info, threads, self.context.limits),
         }
     }
 
-    fn return_decoder(&self, decoder: Decoder) {
-        self.decoders.lock().push(decoder);
+    fn return_decoder(&self, mut decoder: Decoder) {
+        if decoder.threads() == Threads::One {
+            decoder.reset();
+            self.decoders.lock().push(decoder);
+        }
     }
 
     /// Encode a frame and send it to the writer.
@@ -258,11 +283,11 @@ impl SharedResources<'_> {
     fn encoded_frame(&self, selected: SelectedFrame) -> Result<EncodedFrame, Error> {
         let SelectedFrame { frame, time, ticks, has_errors } = selected;
         let (key_frame, interlaced) = (frame.is_key(), frame.is_interlaced());
-        let orientation = self.context.info.source.rotation;
+        let rotation = frame.orientation().unwrap_or(self.context.info.source.rotation);
         let aspect = self.context.info.sample_aspect_ratio.or(frame.sample_aspect_ratio());
-        let aspect = aspect.map(|aspect| displayed_aspect(orientation, aspect));
+        let aspect = aspect.map(|aspect| orientation::displayed_aspect(rotation, aspect));
         let mut converter = self.converters.lock().pop().unwrap_or_default();
-        let converted = converter.convert(frame, orientation, self.encoder.pixel_formats());
+        let converted = converter.convert(frame, rotation, self.encoder.pixel_formats());
         self.converters.lock().push(converter);
         let frame = converted?;
         let file = self.encoder.encode(&frame, aspect)?;
@@ -273,6 +298,7 @@ impl SharedResources<'_> {
             ticks,
             width: frame.width(),
             height: frame.height(),
+            rotation,
             key_frame,
             interlaced,
             has_errors,

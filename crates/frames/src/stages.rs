@@ -7,7 +7,7 @@ use jobs::recipe::Image;
 use rayon::prelude::*;
 
 use crate::archive::Archive;
-use crate::av::{Decoder, Demuxer, Frame, OpenedStream, Packet, StreamInfo, Threads};
+use crate::av::{Decoder, Demuxer, Frame, OpenedStream, StreamInfo, Threads};
 use crate::context::StreamContext;
 use crate::convert::Converter;
 use crate::decode::{Pass, PassError, SelectedFrame, Strictness};
@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::limits::Limits;
 use crate::options::Options;
 use crate::plan::{Chunk, ClassifiedPacket, Plan, Planner};
-use crate::preparation::{Preparation, packet_info};
+use crate::preparation::{Preparation, PreparedPacket, packet_info};
 use crate::select::{FrameSelector, selector};
 use crate::source::{GuardedReader, OpenedSource};
 use crate::timing::Timing;
@@ -24,7 +24,7 @@ use crate::timing::Timing;
 /// Video whose packets are in memory.
 pub struct Clip {
     info: StreamInfo,
-    packets: Vec<ClassifiedPacket<Packet>>,
+    packets: Vec<ClassifiedPacket<PreparedPacket>>,
     options: Options,
     timing: Timing,
     selector: Box<dyn FrameSelector>,
@@ -32,7 +32,7 @@ pub struct Clip {
 }
 
 /// Planned spans of a clip.
-pub struct Plans(Vec<Chunk<Packet>>);
+pub struct Plans(Vec<Chunk<PreparedPacket>>);
 
 /// Decoded or converted frames.
 pub struct Frames(Vec<Frame>);
@@ -50,14 +50,14 @@ impl Clip {
             Demuxer::open(reader, container, size, &options.limits)?;
         let mut preparation = Preparation::new(&info);
         let mut packets = Vec::new();
-        while let Ok(mut packet) = demuxer.read() {
-            let role = preparation.prepare(&mut packet);
-            let info = packet_info(&info, role, &packet);
+        while let Ok(packet) = demuxer.read() {
+            let (packet, role) = preparation.prepare(packet);
+            let info = packet_info(&info, role, &packet.packet);
             packets.push(ClassifiedPacket { packet, info });
         }
         let encoder = encoder(&Image::default(), options.compression);
-        let Options { recipe, decoding, .. } = &options;
-        let selector = selector(&recipe.select, *decoding, info.source.time_base, info.duration_us);
+        let select = &options.recipe.select;
+        let selector = selector(select, info.source.time_base, info.duration_us);
         let timing = Timing::default();
         Ok(Self { info, packets, options, timing, selector, encoder })
     }
@@ -70,7 +70,9 @@ impl Clip {
     /// Plan `packets`, which represent those of the clip.
     fn chunks<P: Clone>(&self, packets: impl Iterator<Item = P>) -> Vec<Chunk<P>> {
         let context = self.context();
-        let mut planner = Planner::new(self.selector.planning(), self.info.source.time_base);
+        let StreamInfo { source, reorder_delay, .. } = &self.info;
+        let instants = self.selector.instants();
+        let mut planner = Planner::new(instants, source.time_base, *reorder_delay);
         for (packet, ClassifiedPacket { info, .. }) in packets.zip(&self.packets) {
             planner.push(packet, *info);
         }
@@ -107,11 +109,11 @@ impl Clip {
                 Ok(())
             };
             for packet in chunk.kept() {
-                pass.decode(packet, &mut emit).map_err(PassError::into_error)?;
+                pass.decode(&packet.packet, &mut emit).map_err(error)?;
             }
-            pass.finish(chunk.until, chunk.select_first, &mut emit)
-                .map_err(PassError::into_error)?;
+            pass.finish(chunk.until, chunk.select_first, &mut emit).map_err(error)?;
             decoder = pass.into_decoder();
+            decoder.reset();
         }
         Ok(Frames(frames))
     }
@@ -122,7 +124,7 @@ impl Clip {
     /// # Errors
     /// Those of [`extract`](crate::extract()).
     pub fn floor(&self, plans: &Plans) -> Result<usize, Error> {
-        let decode = |chunk: &Chunk<Packet>| {
+        let decode = |chunk: &Chunk<PreparedPacket>| {
             let mut decoder = Decoder::open(&self.info, Threads::One, &Limits::default())?;
             let mut frames = 0;
             let mut receive = |decoder: &mut Decoder| {
@@ -131,7 +133,7 @@ impl Clip {
                 }
             };
             for packet in chunk.kept() {
-                let _ = decoder.send(packet);
+                let _ = decoder.send(&packet.packet);
                 receive(&mut decoder);
             }
             decoder.drain();
@@ -176,6 +178,13 @@ impl Frames {
     pub fn bytes(&self) -> usize {
         let planes = self.0.iter().flat_map(Frame::planes);
         planes.map(|plane| plane.layout.row_bytes() * plane.layout.height).sum()
+    }
+}
+
+fn error(error: PassError) -> Error {
+    match error {
+        PassError::Fatal(error) => error,
+        PassError::Damaged(_) | PassError::Unpredicted => Error::NothingDecodable,
     }
 }
 

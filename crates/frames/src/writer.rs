@@ -7,7 +7,6 @@ use std::io::Write;
 use jobs::Recipe;
 use jobs::manifest::{
     Compression, DamagedRange, FrameEntry, MANIFEST_NAME, MANIFEST_VERSION, Manifest, Orientation,
-    Source,
 };
 
 use crate::archive::Archive;
@@ -50,6 +49,10 @@ pub(crate) struct Writer<'a, W> {
     numbering: Numbering<'a>,
     damage: Vec<Damage>,
     interlaced: bool,
+    /// Rotation of the first frame.
+    rotation: Option<Orientation>,
+    /// Whether another frame has another rotation.
+    rotation_changes: bool,
 }
 
 impl<'a, W: Write> Writer<'a, W> {
@@ -71,7 +74,23 @@ impl<'a, W: Write> Writer<'a, W> {
             numbering: Numbering::new(context.selector, context.limits),
             damage: Vec::new(),
             interlaced: false,
+            rotation: None,
+            rotation_changes: false,
         }
+    }
+
+    /// Start again with the first span. Frames that were written are kept.
+    pub(crate) fn restart(&mut self) {
+        self.early_frames.clear();
+        self.ended_spans.clear();
+        self.next = FramePosition { span: 0, order: 0 };
+        self.numbering.restart();
+        self.damage.clear();
+    }
+
+    /// First tick without a frame, if frames were written.
+    pub(crate) fn next_tick(&self) -> Option<i64> {
+        self.numbering.next_tick()
     }
 
     /// Handle a message, and write all frames that are next in order.
@@ -113,6 +132,7 @@ impl<'a, W: Write> Writer<'a, W> {
     fn write(&mut self, frame: &EncodedFrame) -> Result<(), Error> {
         let seconds = self.context.info.source.time_base.as_f64() * frame.time as f64;
         self.interlaced |= frame.interlaced;
+        self.rotation_changes |= *self.rotation.get_or_insert(frame.rotation) != frame.rotation;
         let length = frame.file.len() as u64;
         for tick in &frame.ticks {
             let Some(number) = self.numbering.number(*tick)? else { continue };
@@ -167,8 +187,16 @@ impl<'a, W: Write> Writer<'a, W> {
         let Some(Coverage { expected, missing }) = self.numbering.coverage(ends) else {
             return Err(Error::NothingDecodable);
         };
-        let source = Source { interlaced: self.interlaced, ..self.context.info.source.clone() };
+        let mut source = self.context.info.source.clone();
+        source.interlaced = self.interlaced;
+        source.rotation = self.rotation.unwrap_or(source.rotation);
         let mut warnings = read.warnings;
+        if self.rotation_changes {
+            warnings.push(
+                "the orientation changes during the video; each frame is rotated by its own"
+                    .to_owned(),
+            );
+        }
         if source.rotation == Orientation::Skewed {
             warnings.push(
                 "the video is to be rotated by an angle that is not a multiple of 90 degrees; \

@@ -18,9 +18,15 @@ use super::packet::Packet;
 pub(crate) enum Threads {
     /// The calling thread only.
     One,
-    /// This number of libav's own frame threads.
-    Frames(usize),
+    /// This number of libav's own threads: several frames at once where that is exact, else several
+    /// parts of a frame.
+    Many(usize),
 }
+
+/// Codecs that yield the same frames with libav's frame threads as without, in addition to those
+/// with only intra-coded frames. MPEG-4 does not: with interlaced or damaged frames, a thread reads
+/// parts of a reference frame that another has not finished (FFmpeg 5.1, libavcodec/h263dec.c).
+const EXACT_WITH_FRAME_THREADS: [&str; 5] = ["h264", "hevc", "vp8", "vp9", "av1"];
 
 /// Reason why a packet was not decoded.
 #[derive(Debug)]
@@ -51,11 +57,11 @@ impl Decoder {
         };
         let mut context =
             ff::codec::Context::from_parameters(info.parameters.0.clone()).map_err(codec_error)?;
-        let (kind, count) = match threads {
-            Threads::One => (ffi::FF_THREAD_SLICE, 1),
-            Threads::Frames(count) => {
-                (ffi::FF_THREAD_FRAME | ffi::FF_THREAD_SLICE, count.clamp(1, 16))
-            }
+        let exact = info.intra_only || EXACT_WITH_FRAME_THREADS.contains(&&*info.source.codec);
+        let kind = if exact { ffi::FF_THREAD_FRAME } else { 0 } | ffi::FF_THREAD_SLICE;
+        let count = match threads {
+            Threads::One => 1,
+            Threads::Many(count) => count.clamp(1, 16),
         };
         // SAFETY: the context belongs to this function and is not open yet; callers may change
         // these settings before opening.

@@ -15,8 +15,10 @@ use crate::orientation;
 use crate::source::GuardedReader;
 use crate::time::{MICROSECONDS, rescale};
 
+use super::frame::{DisplayMatrix, display_matrix};
 use super::library;
 use super::packet::Packet;
+use super::packet_times::PacketTimes;
 
 /// Size of libav's read buffer in bytes. Its default of 32 KiB costs one call per frame.
 const READ_BUFFER: usize = 1 << 20;
@@ -46,6 +48,9 @@ pub(crate) struct StreamInfo {
     pub extradata: Vec<u8>,
     /// Whether the codec has only intra-coded frames.
     pub intra_only: bool,
+    /// Number of frames by which the decoder delays its output, as far as the first frames and the
+    /// codec configuration reveal it.
+    pub reorder_delay: usize,
     /// Sample aspect ratio that the container states, even if samples are square. It takes
     /// precedence over the codec's, as in the ffmpeg command.
     pub sample_aspect_ratio: Option<Ratio>,
@@ -84,6 +89,7 @@ pub(crate) enum DemuxError {
 pub(crate) struct Demuxer {
     input: ff::format::context::Input,
     stream: usize,
+    times: PacketTimes,
 }
 
 /// An opened video stream.
@@ -131,7 +137,9 @@ impl Demuxer {
         if found < 0 {
             return Err(unreadable(ff::Error::from(found)));
         }
-        if input.nb_streams() > limits.max_streams {
+        // Attached files, such as the fonts of subtitles, are streams for libav only.
+        let streams = input.streams().filter(|stream| !is_attachment(stream)).count();
+        if streams > limits.max_streams as usize {
             return Err(Error::TooManyStreams { limit: limits.max_streams });
         }
         let stream = choose_stream(&input).ok_or(Error::NoVideoStream)?;
@@ -144,21 +152,40 @@ impl Demuxer {
                 unsafe { (*other.as_mut_ptr()).discard = ffi::AVDiscard::AVDISCARD_ALL };
             }
         }
-        Ok(OpenedStream { demuxer: Self { input, stream }, info })
+        let times = PacketTimes::new(&info.source, info.start, info.reorder_delay);
+        Ok(OpenedStream { demuxer: Self { input, stream, times }, info })
     }
 
-    /// Return the next packet of the video stream, in decoding order.
+    /// Number of packets whose times were dropped because they are far from those before them.
+    pub(crate) fn dropped_times(&self) -> u64 {
+        self.times.dropped()
+    }
+
+    /// Return the next packet of the video stream, in decoding order. As in the ffmpeg command,
+    /// packets without data are skipped: the frame before them stays on display (FFmpeg 5.1,
+    /// fftools/ffmpeg.c, `decode_video`).
     pub(crate) fn read(&mut self) -> Result<Packet, DemuxError> {
         loop {
             let mut packet = ff::Packet::empty();
             match packet.read(&mut self.input) {
-                Ok(()) if packet.stream() == self.stream => return Ok(Packet::new(packet)),
+                Ok(()) if packet.stream() == self.stream => {
+                    let mut packet = Packet::new(packet);
+                    self.times.correct(&mut packet);
+                    if packet.size() > 0 {
+                        return Ok(packet);
+                    }
+                }
                 Ok(()) => {}
                 Err(ff::Error::Eof) => return Err(DemuxError::End),
                 Err(error) => return Err(DemuxError::Damaged(library::describe(error))),
             }
         }
     }
+}
+
+/// Whether a stream is an attached file.
+fn is_attachment(stream: &ff::format::stream::Stream<'_>) -> bool {
+    stream.parameters().medium() == ff::media::Type::Attachment
 }
 
 fn open_input(
@@ -273,7 +300,7 @@ fn stream_info(
             height: codec.height.max(0) as u32,
             frame_rate: positive(stream.avg_frame_rate),
             time_base,
-            rotation: orientation::from_display_matrix(display_matrix(stream)),
+            rotation: orientation::from_display_matrix(stream_matrix(stream)),
             sample_aspect_ratio: sample_aspect_ratio.filter(|aspect| aspect.num != aspect.den),
             pixel_format: name(ffi::av_get_pix_fmt_name(format)),
             color_space: name(ffi::av_color_space_name(codec.color_space)),
@@ -293,6 +320,7 @@ fn stream_info(
             extradata: extradata(codec),
             intra_only: !descriptor.is_null()
                 && (*descriptor).props & ffi::AV_CODEC_PROP_INTRA_ONLY != 0,
+            reorder_delay: codec.video_delay.max(0) as usize,
             sample_aspect_ratio,
         }
     }
@@ -334,9 +362,8 @@ unsafe fn name(text: *const libc::c_char) -> String {
     unsafe { CStr::from_ptr(text) }.to_str().unwrap_or("unknown").to_owned()
 }
 
-/// Display matrix of a stream: nine 32-bit numbers in native byte order (FFmpeg,
-/// libavutil/display.h).
-fn display_matrix(stream: &ffi::AVStream) -> Option<[i32; 9]> {
+/// Display matrix that the container states for a stream.
+fn stream_matrix(stream: &ffi::AVStream) -> Option<DisplayMatrix> {
     const MATRIX: ffi::AVPacketSideDataType = ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX;
     #[cfg(not(ffmpeg_6_1))]
     // SAFETY: side data of an open stream, of the length that libav reports.
@@ -359,12 +386,5 @@ fn display_matrix(stream: &ffi::AVStream) -> Option<[i32; 9]> {
         }
         std::slice::from_raw_parts((*entry).data, (*entry).size)
     };
-    let mut matrix = [0; 9];
-    if bytes.len() < 36 {
-        return None;
-    }
-    for (number, bytes) in matrix.iter_mut().zip(bytes.chunks_exact(4)) {
-        *number = i32::from_ne_bytes(bytes.try_into().ok()?);
-    }
-    Some(matrix)
+    display_matrix(bytes)
 }

@@ -6,6 +6,9 @@ use std::marker::PhantomData;
 use ffmpeg_next as ff;
 use ffmpeg_next::ffi;
 use jobs::Ratio;
+use jobs::manifest::Orientation;
+
+use crate::orientation;
 
 /// Number of entries of a palette. Each is a 32-bit ARGB number in native byte order.
 pub(crate) const PALETTE_ENTRIES: usize = 256;
@@ -115,9 +118,14 @@ impl Frame {
         unsafe { &*self.as_ptr() }
     }
 
-    /// libav's best-effort timestamp, in units of the stream's time base.
-    pub(crate) fn timestamp(&self) -> Option<i64> {
-        self.0.timestamp()
+    /// Presentation time that the container states, in units of the stream's time base.
+    pub(crate) fn presentation_time(&self) -> Option<i64> {
+        known(self.raw().pts)
+    }
+
+    /// Decoding time of the packet that completed the frame, in the same units.
+    pub(crate) fn decoding_time(&self) -> Option<i64> {
+        known(self.raw().pkt_dts)
     }
 
     /// Duration in units of the stream's time base; 0 if the container does not state it.
@@ -156,6 +164,20 @@ impl Frame {
     pub(crate) fn sample_aspect_ratio(&self) -> Option<Ratio> {
         let aspect = self.raw().sample_aspect_ratio;
         (aspect.num > 0 && aspect.den > 0).then(|| Ratio::new(aspect.num.into(), aspect.den.into()))
+    }
+
+    /// Orientation that the coded frame itself states (EXIF, supplemental enhancement
+    /// information). It takes precedence over that of the container.
+    pub(crate) fn orientation(&self) -> Option<Orientation> {
+        const MATRIX: ffi::AVFrameSideDataType =
+            ffi::AVFrameSideDataType::AV_FRAME_DATA_DISPLAYMATRIX;
+        // SAFETY: the frame is valid; its side data, if any, has the size that libav states and
+        // lives as long as the frame.
+        let bytes = unsafe {
+            let entry = ffi::av_frame_get_side_data(self.as_ptr(), MATRIX).as_ref()?;
+            std::slice::from_raw_parts(entry.data, entry.size)
+        };
+        Some(orientation::from_display_matrix(display_matrix(bytes)))
     }
 
     /// Planes that hold pixels. A palette is not one of them.
@@ -209,6 +231,26 @@ impl Frame {
             to.color_range = from.color_range;
         }
     }
+}
+
+/// Display matrix: nine numbers in 16.16 and 2.30 fixed point (FFmpeg, libavutil/display.h).
+pub(super) type DisplayMatrix = [i32; 9];
+
+/// Display matrix from the bytes of side data, in native byte order. `None` if they are too few.
+pub(super) fn display_matrix(bytes: &[u8]) -> Option<DisplayMatrix> {
+    let mut matrix = DisplayMatrix::default();
+    if bytes.len() < size_of_val(&matrix) {
+        return None;
+    }
+    for (number, bytes) in matrix.iter_mut().zip(bytes.chunks_exact(4)) {
+        *number = i32::from_ne_bytes(bytes.try_into().ok()?);
+    }
+    Some(matrix)
+}
+
+/// A time of libav, if it is known.
+fn known(time: i64) -> Option<i64> {
+    (time != ffi::AV_NOPTS_VALUE).then_some(time)
 }
 
 /// Layout of each plane of a frame.

@@ -1,8 +1,8 @@
 //! Safe interface to libav. This module holds all `unsafe` code of the project, each block with the
 //! reason why it is sound.
 //!
-//! `demuxer` reads the packets of a stream, `decoder` decodes them into frames, `packet` and
-//! `frame` give access to their content, `scaler` converts frames.
+//! `demuxer` reads the packets of a stream, whose times `packet_times` corrects, `decoder` decodes
+//! them into frames, `packet` and `frame` give access to their content, `scaler` converts frames.
 
 #![expect(unsafe_code, reason = "libav is a C library; this module makes it safe")]
 
@@ -10,6 +10,7 @@
 mod library;
 mod frame;
 mod packet;
+mod packet_times;
 mod demuxer;
 #[cfg(feature = "injections")]
 mod injections;

@@ -39,6 +39,12 @@ impl Packet {
         self.0.dts()
     }
 
+    /// Set the presentation and decoding times.
+    pub(super) fn set_times(&mut self, presentation: Option<i64>, decoding: Option<i64>) {
+        self.0.set_pts(presentation);
+        self.0.set_dts(decoding);
+    }
+
     /// Duration; 0 if unknown.
     pub(crate) fn duration(&self) -> i64 {
         self.0.duration().max(0)

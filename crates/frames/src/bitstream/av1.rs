@@ -19,6 +19,10 @@ const SWITCH_FRAME: u32 = 3;
 /// Parser of the temporal units of an AV1 stream.
 pub(super) struct Parser {
     sequence: Option<SequenceHeader>,
+    /// Latest sequence header in a packet.
+    sequence_unit: Vec<u8>,
+    /// Whether the packet classified last has none.
+    lacks_sequence: bool,
     /// Slots that hold a key frame. Showing it again resets the decoder.
     key_slots: u8,
 }
@@ -30,7 +34,7 @@ impl Parser {
         let sequence = Units(extradata.get(4..).unwrap_or_default())
             .find(|(unit_type, _)| *unit_type == SEQUENCE_HEADER)
             .and_then(|(_, unit)| SequenceHeader::parse(unit));
-        Self { sequence, key_slots: 0 }
+        Self { sequence, sequence_unit: Vec::new(), lacks_sequence: false, key_slots: 0 }
     }
 
     /// Role of the next packet, which is a temporal unit.
@@ -38,9 +42,14 @@ impl Parser {
         let mut entry = None;
         let mut displayed = false;
         let mut slots = Some(ReferenceSlots { reads: 0, writes: 0 });
+        self.lacks_sequence = true;
         for (unit_type, unit) in Units(packet) {
             match unit_type {
-                SEQUENCE_HEADER => self.sequence = SequenceHeader::parse(unit),
+                SEQUENCE_HEADER => {
+                    self.sequence = SequenceHeader::parse(unit);
+                    self.sequence_unit = unit.to_vec();
+                    self.lacks_sequence = false;
+                }
                 FRAME_HEADER | FRAME => {
                     let Some(frame) = self
                         .sequence
@@ -74,7 +83,19 @@ impl Parser {
             disposable: slots.is_some_and(|slots| slots.writes == 0),
             displayed,
             slots,
+            ..Role::UNKNOWN
         }
+    }
+
+    /// Sequence header in force, in the form in which it can precede a packet. `None` if the packet
+    /// classified last has its own, or no earlier one had any.
+    pub(super) fn headers(&self) -> Option<Vec<u8>> {
+        let unit = Some(&self.sequence_unit).filter(|unit| !unit.is_empty())?;
+        // A size in one or two bytes of seven bits each suffices for any valid header.
+        let size = [unit.len() as u8 & 127 | 128, (unit.len() >> 7) as u8];
+        let has_size = 2;
+        let packet = [&[SEQUENCE_HEADER << 3 | has_size], size.as_slice(), unit].concat();
+        (self.lacks_sequence && unit.len() < 1 << 14).then_some(packet)
     }
 }
 

@@ -1,7 +1,7 @@
 //! H.264: clean entries and non-reference frames.
 
 use super::bits::Bits;
-use super::nal::{Framing, ParameterSets, length_prefixed, unescape};
+use super::nal::{Framing, Header, Headers, length_prefixed, unescape};
 use super::role::{Entry, Role};
 
 // Unit types of ITU-T H.264, table 7-1.
@@ -60,26 +60,32 @@ impl Fields {
 pub(super) struct Parser {
     framing: Framing,
     fields: Fields,
-    sets: ParameterSets,
+    /// Whether a sequence parameter set does not state how far frames are reordered.
+    learns_delay: bool,
+    headers: Headers,
 }
 
 impl Parser {
     /// `extradata` is an `avcC` record (ISO/IEC 14496-15, 5.3.3.1) or units with start codes.
     pub(super) fn new(extradata: &[u8]) -> Self {
-        let mut framing = Framing::StartCodes;
-        let units = if let [1, _, _, _, lengths, count, sets @ ..] = extradata {
-            framing = Framing::Length(usize::from(lengths & 3) + 1);
-            length_prefixed(sets, 2, usize::from(count & 31)).0
-        } else {
-            let mut units = framing.units(extradata);
-            units.retain(|unit| unit.first().is_some_and(|header| is_sequence_set(*header)));
-            units
+        let mut parser = Self {
+            framing: Framing::StartCodes,
+            fields: Fields::Never,
+            learns_delay: false,
+            headers: Headers::default(),
         };
-        let mut parser = Self { framing, fields: Fields::Never, sets: ParameterSets::default() };
-        for unit in units {
-            parser.update_fields(SequenceSet::parse(unit).as_ref());
-        }
+        parser.configure(extradata);
+        parser.headers.set_original();
         parser
+    }
+
+    /// Apply a configuration record from here on.
+    pub(super) fn configure(&mut self, extradata: &[u8]) {
+        let (framing, units) = record_units(extradata);
+        self.framing = framing;
+        for unit in units {
+            self.add_header(unit);
+        }
     }
 
     /// Role of the next packet.
@@ -99,17 +105,10 @@ impl Parser {
                     referenced |= header >> 5 & 3 != 0;
                     field |= self.fields.may_be_field(unit);
                 }
-                SEQUENCE_PARAMETER_SET => {
-                    let set = SequenceSet::parse(unit);
-                    self.update_fields(set.as_ref());
-                    let id = set.map_or(0, |set| set.id);
-                    self.sets.insert(SEQUENCE_PARAMETER_SET, id, unit);
+                SEQUENCE_PARAMETER_SET..=PICTURE_PARAMETER_SET | SUPPLEMENTAL_INFORMATION => {
+                    self.add_header(unit);
                 }
-                PICTURE_PARAMETER_SET => {
-                    let id = Bits::new(&unescape(&unit[1..unit.len().min(12)])).ue().unwrap_or(0);
-                    self.sets.insert(PICTURE_PARAMETER_SET, id, unit);
-                }
-                SUPPLEMENTAL_INFORMATION | DELIMITER..=FILLER => {}
+                DELIMITER..=FILLER => {}
                 _ => unknown = true,
             }
         }
@@ -124,28 +123,74 @@ impl Parser {
         Role {
             entry: Entry::clean_if(first == IDR_SLICE),
             disposable: !referenced && !field && !partitioned,
-            displayed: true,
-            slots: None,
+            learns_delay: self.learns_delay,
+            ..Role::UNKNOWN
         }
     }
 
-    pub(super) fn parameter_sets(&self) -> Vec<u8> {
-        self.sets.to_packet(self.framing)
+    /// Units in force, in the form in which they can precede a packet.
+    pub(super) fn headers(&self) -> Option<Vec<u8>> {
+        self.headers.to_packet(self.framing)
     }
 
-    fn update_fields(&mut self, set: Option<&SequenceSet>) {
-        self.fields = self.fields.and(set.map_or(Fields::Possible, |set| set.fields));
+    /// Record a unit that later packets depend on.
+    fn add_header(&mut self, unit: &[u8]) {
+        match unit.first().map(|header| header & 31) {
+            Some(SEQUENCE_PARAMETER_SET) => {
+                let set = SequenceSet::parse(unit);
+                let id = set.as_ref().map_or(0, |set| set.id);
+                let fields = set.as_ref().map_or(Fields::Possible, |set| set.fields);
+                self.fields = self.fields.and(fields);
+                self.learns_delay |= set.is_none_or(|set| !set.states_delay);
+                self.headers
+                    .insert(Header { kind: SEQUENCE_PARAMETER_SET, id, parent: None }, unit);
+            }
+            Some(PICTURE_PARAMETER_SET) => {
+                let plain = unescape(&unit[1..unit.len().min(16)]);
+                let mut bits = Bits::new(&plain);
+                let id = bits.ue().unwrap_or(0);
+                let parent = bits.ue().map(|id| (SEQUENCE_PARAMETER_SET, id));
+                self.headers.insert(Header { kind: PICTURE_PARAMETER_SET, id, parent }, unit);
+            }
+            Some(SUPPLEMENTAL_INFORMATION) if names_old_encoder(unit) => {
+                self.headers
+                    .insert(Header { kind: SUPPLEMENTAL_INFORMATION, id: 0, parent: None }, unit);
+            }
+            _ => {}
+        }
     }
 }
 
-fn is_sequence_set(header: u8) -> bool {
-    header & 31 == SEQUENCE_PARAMETER_SET
+/// Framing of the packets, and the units in a configuration record.
+fn record_units(extradata: &[u8]) -> (Framing, Vec<&[u8]>) {
+    let [1, _, _, _, lengths, count, sets @ ..] = extradata else {
+        return (Framing::StartCodes, Framing::StartCodes.units(extradata));
+    };
+    let (mut units, rest) = length_prefixed(sets, 2, usize::from(count & 31));
+    if let [count, sets @ ..] = rest {
+        units.extend(length_prefixed(sets, 2, usize::from(*count)).0);
+    }
+    (Framing::Length(usize::from(lengths & 3) + 1), units)
+}
+
+/// Whether supplemental information states a version of x264 whose streams libav decodes in
+/// another way (FFmpeg 5.1, libavcodec/h264_cabac.c and h264_mb.c: 4:4:4 before build 151). Only the
+/// first packet states it.
+fn names_old_encoder(unit: &[u8]) -> bool {
+    const MARK: &[u8] = b"x264 - core ";
+    const FIRST_REGULAR_BUILD: u32 = 151;
+    let Some(at) = unit.windows(MARK.len()).position(|bytes| bytes == MARK) else { return false };
+    let digits = unit[at + MARK.len()..].iter().take_while(|byte| byte.is_ascii_digit());
+    let build = digits.take(6).fold(0, |build, digit| 10 * build + u32::from(digit - b'0'));
+    build < FIRST_REGULAR_BUILD
 }
 
 /// Relevant part of a sequence parameter set (ITU-T H.264, 7.3.2.1.1).
 struct SequenceSet {
     id: u32,
     fields: Fields,
+    /// Whether it states by how many frames the output has to be delayed.
+    states_delay: bool,
 }
 
 impl SequenceSet {
@@ -164,8 +209,73 @@ impl SequenceSet {
         bits.ue()?; // pic_height_in_map_units_minus1
         let frames_only = bits.bit()? == 1;
         let offset = frame_num_bits as usize + 2 * usize::from(separate_planes);
-        Some(Self { id, fields: if frames_only { Fields::Never } else { Fields::Flag { offset } } })
+        let states_delay = has_bitstream_restriction(&mut bits, frames_only).unwrap_or(false);
+        let fields = if frames_only { Fields::Never } else { Fields::Flag { offset } };
+        Some(Self { id, fields, states_delay })
     }
+}
+
+/// Whether the usability information, which ends a sequence parameter set, has bitstream
+/// restrictions (ITU-T H.264, E.1.1). `bits` is behind `frame_mbs_only_flag`.
+fn has_bitstream_restriction(bits: &mut Bits, frames_only: bool) -> Option<bool> {
+    const EXTENDED_SAMPLE_ASPECT_RATIO: u32 = 255;
+    if !frames_only {
+        bits.bit()?; // mb_adaptive_frame_field_flag
+    }
+    bits.bit()?; // direct_8x8_inference_flag
+    if bits.bit()? == 1 {
+        for _ in 0..4 {
+            bits.ue()?; // frame_crop_left_offset and the others
+        }
+    }
+    if bits.bit()? == 0 {
+        return Some(false);
+    }
+    if bits.bit()? == 1 && bits.bits(8)? == EXTENDED_SAMPLE_ASPECT_RATIO {
+        bits.bits(32)?; // sar_width, sar_height
+    }
+    if bits.bit()? == 1 {
+        bits.bit()?; // overscan_appropriate_flag
+    }
+    if bits.bit()? == 1 {
+        bits.bits(4)?; // video_format, video_full_range_flag
+        if bits.bit()? == 1 {
+            bits.bits(24)?; // colour_primaries, transfer_characteristics, matrix_coefficients
+        }
+    }
+    if bits.bit()? == 1 {
+        bits.ue()?; // chroma_sample_loc_type_top_field
+        bits.ue()?; // chroma_sample_loc_type_bottom_field
+    }
+    if bits.bit()? == 1 {
+        bits.skip(65); // num_units_in_tick, time_scale, fixed_frame_rate_flag
+    }
+    let nal = bits.bit()? == 1;
+    if nal {
+        skip_decoder_parameters(bits)?;
+    }
+    let vcl = bits.bit()? == 1;
+    if vcl {
+        skip_decoder_parameters(bits)?;
+    }
+    if nal || vcl {
+        bits.bit()?; // low_delay_hrd_flag
+    }
+    bits.bit()?; // pic_struct_present_flag
+    Some(bits.bit()? == 1)
+}
+
+/// Skip the parameters of the hypothetical reference decoder (ITU-T H.264, E.1.2).
+fn skip_decoder_parameters(bits: &mut Bits) -> Option<()> {
+    let count = bits.ue()?.checked_add(1).filter(|count| *count <= 32)?;
+    bits.bits(8)?; // bit_rate_scale, cpb_size_scale
+    for _ in 0..count {
+        bits.ue()?; // bit_rate_value_minus1
+        bits.ue()?; // cpb_size_value_minus1
+        bits.bit()?; // cbr_flag
+    }
+    bits.bits(20)?; // lengths of delays and offsets
+    Some(())
 }
 
 /// Skip the chroma format and the scaling matrices, and return `separate_colour_plane_flag`.

@@ -1,7 +1,7 @@
 //! HEVC: clean and open entries, and non-reference frames.
 
 use super::bits::Bits;
-use super::nal::{Framing, ParameterSets, length_prefixed, unescape};
+use super::nal::{Framing, Header, Headers, length_prefixed, unescape};
 use super::role::{Entry, Role};
 
 // Unit types of ITU-T H.265, table 7-1.
@@ -18,7 +18,12 @@ const LAST_SLICE: u8 = 31;
 const VIDEO_PARAMETER_SET: u8 = 32;
 const SEQUENCE_PARAMETER_SET: u8 = 33;
 const PICTURE_PARAMETER_SET: u8 = 34;
+const PREFIX_SUPPLEMENTAL_INFORMATION: u8 = 39;
 const LAST_SUPPLEMENTAL_INFORMATION: u8 = 40;
+
+/// Type of the supplemental message with the orientation for display (ITU-T H.265, D.2.1). It stays
+/// in force until another one.
+const DISPLAY_ORIENTATION: u32 = 47;
 
 /// Size of an `hvcC` record before its arrays of units.
 const RECORD_HEADER: usize = 23;
@@ -34,29 +39,30 @@ pub(super) struct Parser {
     /// pictures before a point at which the stream begins or was spliced (ITU-T H.265, 8.1.3,
     /// NoRaslOutputFlag). `None` before the first such point.
     rasl_undecodable: Option<bool>,
-    sets: ParameterSets,
+    headers: Headers,
 }
 
 impl Parser {
     /// `extradata` is an `hvcC` record (ISO/IEC 14496-15, 8.3.3.1) or units with start codes.
     pub(super) fn new(extradata: &[u8]) -> Self {
-        let mut framing = Framing::StartCodes;
-        let units = if extradata.first() == Some(&1) && extradata.len() >= RECORD_HEADER {
-            framing = Framing::Length(usize::from(extradata[21] & 3) + 1);
-            record_units(extradata)
-        } else {
-            framing.units(extradata)
-        };
         let mut parser = Self {
-            framing,
+            framing: Framing::StartCodes,
             top_layer: None,
             rasl_undecodable: None,
-            sets: ParameterSets::default(),
+            headers: Headers::default(),
         };
-        for unit in units {
-            parser.update_top_layer(unit);
-        }
+        parser.configure(extradata);
+        parser.headers.set_original();
         parser
+    }
+
+    /// Apply a configuration record from here on.
+    pub(super) fn configure(&mut self, extradata: &[u8]) {
+        let (framing, units) = record_units(extradata);
+        self.framing = framing;
+        for unit in units {
+            self.add_header(unit);
+        }
     }
 
     /// Role of the next packet.
@@ -72,11 +78,7 @@ impl Parser {
                 unit_type @ ..=LAST_SLICE => {
                     first.get_or_insert((unit_type, (layer & 7).saturating_sub(1)));
                 }
-                unit_type @ VIDEO_PARAMETER_SET..=PICTURE_PARAMETER_SET => {
-                    self.update_top_layer(unit);
-                    self.sets.insert(unit_type, set_id(unit_type, unit), unit);
-                }
-                ..=LAST_SUPPLEMENTAL_INFORMATION => {}
+                VIDEO_PARAMETER_SET..=LAST_SUPPLEMENTAL_INFORMATION => self.add_header(unit),
                 _ => unknown = true,
             }
         }
@@ -100,13 +102,28 @@ impl Parser {
             disposable: unit_type <= LAST_NON_REFERENCE
                 && unit_type % 2 == 0
                 && Some(layer) == self.top_layer,
-            displayed: true,
-            slots: None,
+            ..Role::UNKNOWN
         }
     }
 
-    pub(super) fn parameter_sets(&self) -> Vec<u8> {
-        self.sets.to_packet(self.framing)
+    /// Units in force, in the form in which they can precede a packet.
+    pub(super) fn headers(&self) -> Option<Vec<u8>> {
+        self.headers.to_packet(self.framing)
+    }
+
+    /// Record a unit that later packets depend on.
+    fn add_header(&mut self, unit: &[u8]) {
+        let Some(kind) = unit.first().map(|header| header >> 1 & 63) else { return };
+        match kind {
+            VIDEO_PARAMETER_SET..=PICTURE_PARAMETER_SET => {
+                self.update_top_layer(unit);
+                self.headers.insert(parameter_set_header(kind, unit), unit);
+            }
+            PREFIX_SUPPLEMENTAL_INFORMATION if has_message(unit, DISPLAY_ORIENTATION) => {
+                self.headers.insert(Header { kind, id: 0, parent: None }, unit);
+            }
+            _ => {}
+        }
     }
 
     /// Read `sps_max_sub_layers_minus1` from a sequence parameter set: three bits after two header
@@ -120,22 +137,49 @@ impl Parser {
     }
 }
 
-/// Id by which other units refer to a parameter set; 0 if it cannot be parsed.
-fn set_id(unit_type: u8, unit: &[u8]) -> u32 {
+/// Identity of a parameter set. Ids that cannot be parsed are 0.
+fn parameter_set_header(kind: u8, unit: &[u8]) -> Header {
     let plain = unescape(&unit[2.min(unit.len())..unit.len().min(64)]);
     let mut bits = Bits::new(&plain);
-    match unit_type {
-        VIDEO_PARAMETER_SET => bits.bits(4),
-        SEQUENCE_PARAMETER_SET => sequence_set_id(&mut bits),
-        _ => bits.ue(),
+    let (id, parent) = match kind {
+        VIDEO_PARAMETER_SET => (bits.bits(4), None),
+        SEQUENCE_PARAMETER_SET => {
+            let parent = bits.bits(4).map(|id| (VIDEO_PARAMETER_SET, id));
+            (sequence_set_id(&mut bits), parent)
+        }
+        _ => (bits.ue(), bits.ue().map(|id| (SEQUENCE_PARAMETER_SET, id))),
+    };
+    Header { kind, id: id.unwrap_or(0), parent }
+}
+
+/// Whether supplemental information has a message of a type (ITU-T H.265, 7.3.5).
+fn has_message(unit: &[u8], wanted: u32) -> bool {
+    // Type and size are sums of bytes, of which all but the last are 255.
+    fn number(bytes: &mut &[u8]) -> Option<u32> {
+        let mut sum = 0_u32;
+        loop {
+            let (byte, rest) = bytes.split_first()?;
+            *bytes = rest;
+            sum += u32::from(*byte);
+            if *byte != 255 {
+                return Some(sum);
+            }
+        }
     }
-    .unwrap_or(0)
+    let plain = unescape(unit.get(2..).unwrap_or_default());
+    let mut rest = plain.as_slice();
+    while let (Some(kind), Some(size)) = (number(&mut rest), number(&mut rest)) {
+        if kind == wanted {
+            return true;
+        }
+        rest = rest.get(size as usize..).unwrap_or_default();
+    }
+    false
 }
 
 /// Id of a sequence parameter set, which follows the profile, tier and level of all sub-layers
-/// (ITU-T H.265, 7.3.2.2 and 7.3.3).
+/// (ITU-T H.265, 7.3.2.2 and 7.3.3). `bits` is behind the id of the video parameter set.
 fn sequence_set_id(bits: &mut Bits) -> Option<u32> {
-    bits.bits(4)?; // sps_video_parameter_set_id
     let layers = bits.bits(3)?;
     bits.bit()?; // sps_temporal_id_nesting_flag
     bits.skip(96); // general profile, tier and level
@@ -150,8 +194,13 @@ fn sequence_set_id(bits: &mut Bits) -> Option<u32> {
     bits.ue()
 }
 
-/// Units of an `hvcC` record: arrays of a type, a 16-bit count and units with 16-bit lengths.
-fn record_units(record: &[u8]) -> Vec<&[u8]> {
+/// Framing of the packets, and the units in a configuration record: arrays of a type, a 16-bit
+/// count and units with 16-bit lengths.
+fn record_units(record: &[u8]) -> (Framing, Vec<&[u8]>) {
+    if record.first() != Some(&1) || record.len() < RECORD_HEADER {
+        return (Framing::StartCodes, Framing::StartCodes.units(record));
+    }
+    let framing = Framing::Length(usize::from(record[21] & 3) + 1);
     let mut units = Vec::new();
     let mut rest = &record[RECORD_HEADER..];
     for _ in 0..record[RECORD_HEADER - 1] {
@@ -165,5 +214,5 @@ fn record_units(record: &[u8]) -> Vec<&[u8]> {
         }
         rest = tail;
     }
-    units
+    (framing, units)
 }

@@ -7,6 +7,7 @@ mod bits;
 mod nal;
 mod h264;
 mod hevc;
+mod jpeg;
 mod vpx;
 mod av1;
 mod classifier;

@@ -90,26 +90,69 @@ pub(super) fn unescape(unit: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// Latest parameter set of each type and id that was in a packet.
-#[derive(Debug, Default)]
-pub(super) struct ParameterSets(BTreeMap<(u8, u32), Vec<u8>>);
+/// Identity of a unit that later packets depend on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Header {
+    /// Type of the unit.
+    pub kind: u8,
+    /// Id by which other units refer to it.
+    pub id: u32,
+    /// Type and id of the unit that this one refers to.
+    pub parent: Option<(u8, u32)>,
+}
 
-impl ParameterSets {
-    pub(super) fn insert(&mut self, unit_type: u8, id: u32, unit: &[u8]) {
-        // Streams repeat their sets at every key frame: copy them only if they changed.
-        let known = self.0.entry((unit_type, id)).or_default();
-        if known != unit {
-            *known = unit.to_vec();
+/// Latest unit of each type and id that later packets depend on: parameter sets, and supplemental
+/// information that stays in force.
+#[derive(Debug, Default)]
+pub(super) struct Headers {
+    units: BTreeMap<(u8, u32), HeaderUnit>,
+    /// Whether they differ from those in the configuration of the stream.
+    changed: bool,
+}
+
+#[derive(Debug)]
+struct HeaderUnit {
+    unit: Vec<u8>,
+    parent: Option<(u8, u32)>,
+}
+
+impl Headers {
+    /// Take the units so far as those in the configuration of the stream.
+    pub(super) fn set_original(&mut self) {
+        self.changed = false;
+    }
+
+    /// Record a unit. One that differs from its predecessor ends those that refer to it, as in
+    /// libav (FFmpeg, libavcodec/h264_ps.c and hevc_ps.c, `remove_sps`).
+    pub(super) fn insert(&mut self, header: Header, unit: &[u8]) {
+        let Header { kind, id, parent } = header;
+        // Streams repeat their sets at every key frame.
+        if self.units.get(&(kind, id)).is_some_and(|known| known.unit == unit) {
+            return;
+        }
+        self.changed = true;
+        self.remove_dependents((kind, id));
+        self.units.insert((kind, id), HeaderUnit { unit: unit.to_vec(), parent });
+    }
+
+    fn remove_dependents(&mut self, parent: (u8, u32)) {
+        let is_dependent = |(_, unit): &(_, &HeaderUnit)| unit.parent == Some(parent);
+        let dependents: Vec<_> =
+            self.units.iter().filter(is_dependent).map(|(key, _)| *key).collect();
+        for key in dependents {
+            self.remove_dependents(key);
+            self.units.remove(&key);
         }
     }
 
-    /// All sets, in the form in which they can precede a packet.
-    pub(super) fn to_packet(&self, framing: Framing) -> Vec<u8> {
+    /// All units, in the form in which they can precede a packet. `None` if they are those in the
+    /// configuration of the stream.
+    pub(super) fn to_packet(&self, framing: Framing) -> Option<Vec<u8>> {
         let mut packet = Vec::new();
-        for unit in self.0.values() {
+        for HeaderUnit { unit, .. } in self.units.values() {
             framing.append(unit, &mut packet);
         }
-        packet
+        self.changed.then_some(packet)
     }
 }
 

@@ -11,6 +11,9 @@ pub(crate) struct Role {
     pub displayed: bool,
     /// Reference slots that the packet uses, for codecs that name them in headers.
     pub slots: Option<ReferenceSlots>,
+    /// Whether the decoder learns from the frames by how many of them it has to delay its output,
+    /// because the stream does not state it. Frames that arrive before it has learned it are lost.
+    pub learns_delay: bool,
 }
 
 /// Reference slots of a decoder, one bit each.
@@ -43,8 +46,13 @@ impl Entry {
 impl Role {
     /// Role of a packet that is not understood: a frame that others need. This is always correct,
     /// only slower.
-    pub(crate) const UNKNOWN: Self =
-        Self { entry: Entry::None, disposable: false, displayed: true, slots: None };
+    pub(crate) const UNKNOWN: Self = Self {
+        entry: Entry::None,
+        disposable: false,
+        displayed: true,
+        slots: None,
+        learns_delay: false,
+    };
 
     /// Role of a frame that refers to no other.
     pub(super) const INTRA: Self = Self { entry: Entry::Clean, ..Self::UNKNOWN };

@@ -67,6 +67,11 @@ impl<'a, P> LongSpan<'a, P> {
         }
     }
 
+    /// Whether the timestamps have been reliable so far, so that packets may be left out.
+    pub(super) fn is_certain(&self) -> bool {
+        self.timeline.is_some()
+    }
+
     pub(super) fn push(&mut self, classified: ClassifiedPacket<P>) {
         self.new_bytes += classified.info.size;
         self.packets.push(classified);
@@ -101,7 +106,7 @@ impl<'a, P> LongSpan<'a, P> {
     fn chunk(&mut self, end: End) -> Chunk<P> {
         self.new_bytes = 0;
         self.last_of_chunk = LastFrame::of(&self.packets);
-        if end == End::Unknown || self.timeline.is_some() && !self.add_times() {
+        if self.timeline.is_some() && (end == End::Unknown || !self.add_times()) {
             self.timeline = None;
         }
         let Some(timeline) = self.timeline else {

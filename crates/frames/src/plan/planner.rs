@@ -9,7 +9,7 @@ use super::chunk::{
     Chunk, ClassifiedPacket, Continuation, LastFrame, PacketInfo, Plan, PlannedPacket,
     ascending_times, needed,
 };
-use super::long_span::LongSpan;
+use super::long_span::{LongSpan, MAX_REORDER};
 use super::wanted::Timeline;
 
 /// Maximum number of packets of a span that is held as a whole. Longer spans are decoded while they
@@ -20,9 +20,25 @@ const MAX_BYTES: usize = 24 << 20;
 
 /// Planner of a stream. It receives packets in decoding order and returns plans in the order of the
 /// video.
+///
+/// It relies on the timestamps of the packets: they have to be unique, each span has to follow the
+/// one before it, and frames must not be reordered further than the decoder knows. What a decoder
+/// makes of any other stream depends on everything that it has decoded before, so such a stream has
+/// to be decoded as a whole, in order. See [`Planner::is_predictable`].
 pub(crate) struct Planner<'a, P> {
     /// Requested instants. Without them, the stream is one span of which all packets are kept.
     timeline: Option<Timeline<'a>>,
+    /// Number of frames by which the decoder delays its output at first.
+    reorder_delay: usize,
+    predictable: bool,
+    /// Whether there were packets that are not part of the current span, or are planned.
+    started: bool,
+    /// Whether the current span starts at an entry.
+    clean: bool,
+    /// Latest timestamp of the spans before the current one.
+    last_before: Option<i64>,
+    /// Latest timestamps of the current span, at most [`MAX_REORDER`], ascending.
+    latest: Vec<i64>,
     /// Complete span whose successor's first timestamp is not known yet.
     closed: Option<Vec<ClassifiedPacket<P>>>,
     /// Frames that follow an open entry and precede it in time: they depend on the span before.
@@ -37,10 +53,21 @@ pub(crate) struct Planner<'a, P> {
 }
 
 impl<'a, P: Clone> Planner<'a, P> {
-    /// Plan a stream for these instants, or decode all of it in order.
-    pub(crate) fn new(instants: Option<&'a Instants>, time_base: Ratio) -> Self {
+    /// Plan a stream for these instants, or decode all of it in order. `reorder_delay` is the number
+    /// of frames by which the decoder delays its output at first.
+    pub(crate) fn new(
+        instants: Option<&'a Instants>,
+        time_base: Ratio,
+        reorder_delay: usize,
+    ) -> Self {
         Self {
             timeline: instants.map(|instants| Timeline { instants, time_base }),
+            reorder_delay,
+            predictable: true,
+            started: false,
+            clean: false,
+            last_before: None,
+            latest: Vec::new(),
             closed: None,
             leading: Vec::new(),
             current: Vec::new(),
@@ -55,6 +82,7 @@ impl<'a, P: Clone> Planner<'a, P> {
     /// Add the next packet. [`Planner::take_plans`] returns the plans that it completes.
     pub(crate) fn push(&mut self, packet: P, info: PacketInfo) {
         if self.starts_span(&info) {
+            self.started = true;
             self.finish_closed();
             if let Some(long) = self.long.take() {
                 self.end_long(long, info.time);
@@ -62,10 +90,17 @@ impl<'a, P: Clone> Planner<'a, P> {
                 self.closed = Some(std::mem::take(&mut self.current));
             }
             self.current_bytes = 0;
+            self.last_before = self.last_before.max(self.latest.last().copied());
+            self.latest.clear();
+        }
+        if self.timeline.is_some() && !self.follows(&info) {
+            self.give_up();
         }
         if let Some(long) = &mut self.long {
             long.push(ClassifiedPacket { packet, info });
+            let was_certain = long.is_certain();
             if let Some(chunk) = long.next_chunk() {
+                self.predictable &= chunk.certain || !was_certain;
                 self.ready.push(Plan::Continue(Continuation { chunk, is_last: false }));
             }
             return;
@@ -88,6 +123,42 @@ impl<'a, P: Clone> Planner<'a, P> {
         if is_long || self.timeline.is_none() {
             self.finish_closed();
             self.begin_long();
+        }
+    }
+
+    /// Whether the packets so far can be decoded in spans. If not, the stream has to be decoded
+    /// again, as a whole.
+    pub(crate) fn is_predictable(&self) -> bool {
+        self.predictable
+    }
+
+    /// Whether the frame of a packet follows the earlier ones as a decoder of the span expects.
+    fn follows(&mut self, info: &PacketInfo) -> bool {
+        if self.current.is_empty() && self.long.is_none() {
+            self.clean = info.role.entry != Entry::None;
+        }
+        if !info.is_displayed() {
+            return true;
+        }
+        let Some(time) = info.time else { return !self.clean };
+        let position = self.latest.partition_point(|latest| *latest < time);
+        let is_unique = self.latest.get(position) != Some(&time);
+        let overtaken = self.latest.len() - position;
+        self.latest.insert(position, time);
+        if self.latest.len() > MAX_REORDER {
+            self.latest.remove(0);
+        }
+        let is_reordered_too_far = info.role.learns_delay && overtaken > self.reorder_delay;
+        let is_expected = is_unique && self.last_before < Some(time) && !is_reordered_too_far;
+        is_expected || !self.clean
+    }
+
+    /// Decode the stream as a whole: from here on if nothing is planned yet, else from its start.
+    fn give_up(&mut self) {
+        if self.started {
+            self.predictable = false;
+        } else {
+            self.timeline = None;
         }
     }
 
@@ -150,7 +221,11 @@ impl<'a, P: Clone> Planner<'a, P> {
     fn plan_whole(&mut self, span: Vec<ClassifiedPacket<P>>, until: Option<i64>) {
         let times = ascending_times(&span);
         let from = first(times.as_deref());
-        let (Some(timeline), Some(times), Some(until)) = (self.timeline, times, until) else {
+        let starts_clean = span[0].info.role.entry != Entry::None;
+        let (Some(timeline), Some(times), Some(until), true) =
+            (self.timeline, times, until, starts_clean)
+        else {
+            self.predictable &= !starts_clean;
             self.nothing_wanted = false;
             self.ready.push(Plan::Whole { from, chunk: Chunk::uncertain(span, until) });
             return;
@@ -167,8 +242,7 @@ impl<'a, P: Clone> Planner<'a, P> {
                 wanted.binary_search_by_key(&time, |wanted| wanted.time).is_ok()
             })
         };
-        let starts_clean = span[0].info.role.entry != Entry::None;
-        let keep = if starts_clean { needed(&span, is_wanted) } else { vec![true; span.len()] };
+        let keep = needed(&span, is_wanted);
         let packets = span
             .into_iter()
             .zip(keep)
@@ -186,6 +260,8 @@ impl<'a, P: Clone> Planner<'a, P> {
         let from = self.timeline.and_then(|_| first(ascending_times(&span).as_deref()));
         let mut long = LongSpan::new(self.timeline, span);
         let chunk = long.first_chunk();
+        self.predictable &= chunk.certain || !(self.clean && self.timeline.is_some());
+        self.started = true;
         self.long = Some(long);
         self.ready.push(Plan::Begin { from, chunk });
     }
@@ -193,7 +269,9 @@ impl<'a, P: Clone> Planner<'a, P> {
     fn end_long(&mut self, long: LongSpan<'a, P>, until: Option<i64>) {
         // Without a timeline the span is the whole video.
         let select_first = self.timeline.is_none();
+        let was_certain = long.is_certain();
         let chunk = Chunk { select_first, ..long.last_chunk(until) };
+        self.predictable &= chunk.certain || !was_certain;
         self.ready.push(Plan::Continue(Continuation { chunk, is_last: true }));
     }
 }

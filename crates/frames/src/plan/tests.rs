@@ -33,7 +33,7 @@ fn plan(packets: &[PacketInfo]) -> Vec<Plan<usize>> {
 }
 
 fn plan_for(instants: Option<&Instants>, packets: &[PacketInfo]) -> Vec<Plan<usize>> {
-    let mut planner = Planner::new(instants, TENTHS);
+    let mut planner = Planner::new(instants, TENTHS, 0);
     let mut plans = Vec::new();
     for (name, info) in packets.iter().enumerate() {
         planner.push(name, *info);

@@ -2,8 +2,6 @@
 
 use jobs::Ratio;
 
-use crate::options::Decoding;
-
 use super::frame_selector::{
     DecodedFrame, FrameSelector, LastSelection, Selected, SelectionPass, SpanEnd,
 };
@@ -15,19 +13,11 @@ pub(super) struct ByTime {
     pub instants: Instants,
     /// Unit of the frames' timestamps, in seconds.
     pub time_base: Ratio,
-    pub decoding: Decoding,
 }
 
 impl FrameSelector for ByTime {
     fn instants(&self) -> Option<&Instants> {
         Some(&self.instants)
-    }
-
-    fn planning(&self) -> Option<&Instants> {
-        match self.decoding {
-            Decoding::Selective => Some(&self.instants),
-            Decoding::Linear => None,
-        }
     }
 
     fn start(&self, from: Option<i64>) -> Box<dyn SelectionPass + '_> {
@@ -100,7 +90,7 @@ mod tests {
     fn select(times: &[i64], end: SpanEnd) -> (Vec<(i64, i64)>, Option<i64>) {
         let instants = Instants::every(Ratio::new(1, 1), None);
         let time_base = Ratio::new(1, 10);
-        let selector = ByTime { instants, time_base, decoding: Decoding::Linear };
+        let selector = ByTime { instants, time_base };
         let mut pass = selector.start(None);
         let mut selected = Vec::new();
         for time in times {

@@ -12,15 +12,12 @@ use super::instants::Instants;
 /// instant that it is selected for. By content, it is the number of frames that were selected
 /// before.
 pub(crate) trait FrameSelector: Send + Sync {
-    /// Requested instants; `None` if the content of the frames decides.
+    /// Requested instants, from which it is planned which packets are decoded. `None` if the
+    /// content of the frames decides: then one pass decodes all packets in order.
     fn instants(&self) -> Option<&Instants>;
 
-    /// Instants from which it is planned which packets are decoded. `None` if every frame is
-    /// needed: then one pass decodes all packets in order.
-    fn planning(&self) -> Option<&Instants>;
-
     /// Start to select from the frames of a span: from tick `from` on, or from that of the first
-    /// frame. Without [`FrameSelector::planning`] the whole video is one span.
+    /// frame. Without [`FrameSelector::instants`] the whole video is one span.
     fn start(&self, from: Option<i64>) -> Box<dyn SelectionPass + '_>;
 
     /// Number of frames to expect, if that is known in advance.

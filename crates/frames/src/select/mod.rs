@@ -8,7 +8,7 @@
 //!   [`SelectionPass`] makes the same selection from decoded frames.
 //! - *By content*, the decoded frames decide. Nothing is planned: one pass decodes all packets in
 //!   order, so its [`SelectionPass`] may keep any state from the first frame to the last.
-//!   [`Decoding::Linear`] decodes a selection by time in the same way.
+//!   A video whose timestamps are unreliable is decoded in the same way.
 //!
 //! [`Numbering`] derives the numbers, names and missing ranges of both kinds from ticks.
 //!
@@ -16,8 +16,8 @@
 //!
 //! 1. Add a variant to [`Selection`].
 //! 2. By time: add a rule to [`Instants`], with a constructor that calculates the expected number
-//!    of frames. By content: add a file with a [`FrameSelector`] whose `instants` and `planning`
-//!    are `None`, and whose pass selects each frame for the range of one tick, counted from 0.
+//!    of frames. By content: add a file with a [`FrameSelector`] whose `instants`
+//!    is `None`, and whose pass selects each frame for the range of one tick, counted from 0.
 //! 3. Add an arm to [`selector`].
 
 // In dependency order.
@@ -29,8 +29,6 @@ mod numbering;
 
 use jobs::Ratio;
 use jobs::recipe::Selection;
-
-use crate::options::Decoding;
 
 use by_time::ByTime;
 
@@ -44,14 +42,13 @@ pub(crate) use tick_selector::TickSelector;
 /// `time_base`; `duration_us` is the duration that its container states, in microseconds.
 pub(crate) fn selector(
     selection: &Selection,
-    decoding: Decoding,
     time_base: Ratio,
     duration_us: Option<i64>,
 ) -> Box<dyn FrameSelector> {
     match selection {
         Selection::Every(interval) => {
             let instants = Instants::every(interval.seconds(), duration_us);
-            Box::new(ByTime { instants, time_base, decoding })
+            Box::new(ByTime { instants, time_base })
         }
     }
 }

@@ -51,6 +51,17 @@ impl<'a> Numbering<'a> {
         self.until = until.or(self.until);
     }
 
+    /// Forget what is known of the video, except the frames that were numbered.
+    pub(crate) fn restart(&mut self) {
+        self.first = self.first.filter(|_| !self.ticks.is_empty());
+        self.until = None;
+    }
+
+    /// First tick after the numbered frames, if there are any.
+    pub(crate) fn next_tick(&self) -> Option<i64> {
+        self.ticks.last().map(|last| last + 1)
+    }
+
     /// Number of the next frame, which is selected for `tick`. `None` if an earlier frame has that
     /// tick: in a damaged stream ticks may repeat, and the first frame is kept.
     pub(crate) fn number(&mut self, tick: i64) -> Result<Option<FrameNumber>, Error> {
@@ -115,13 +126,11 @@ mod tests {
     use jobs::recipe::Selection;
     use proptest::prelude::*;
 
-    use crate::options::Decoding;
-
     use super::super::selector;
     use super::*;
 
     fn every_second() -> Box<dyn FrameSelector> {
-        selector(&Selection::default(), Decoding::Selective, Ratio::new(1, 1000), None)
+        selector(&Selection::default(), Ratio::new(1, 1000), None)
     }
 
     #[test]

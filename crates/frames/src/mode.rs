@@ -1,0 +1,13 @@
+//! How the packets of a video are decoded.
+
+/// How the packets of a video are decoded. Where the first choice turns out not to be exact, the
+/// extraction starts again with another, and keeps the frames that it has written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mode {
+    /// Whether a plan is made from the timestamps of the packets. If not, all packets are decoded
+    /// in order by one decoder, as in the ffmpeg command.
+    pub planned: bool,
+    /// Whether decoders have no threads of their own. With them, libav conceals damage differently
+    /// from run to run.
+    pub one_thread: bool,
+}
