@@ -40,7 +40,7 @@ pub fn extract(
     mut progress: impl FnMut(Progress) + Send,
 ) -> Result<Report, Error> {
     let Options { recipe, limits, stop, .. } = options;
-    let OpenedSource { source, reader, read_error, container, size, truncated } =
+    let OpenedSource { source, reader, read_error, container, size } =
         GuardedReader::open(Box::new(source), stop.clone())?;
     let open = |reader| {
         let opened = Demuxer::open(reader, container, size, limits);
@@ -77,7 +77,7 @@ pub fn extract(
             decoders: Mutex::default(),
             converters: Mutex::default(),
         };
-        let input = Input { demuxer, read_error: read_error.clone(), truncated };
+        let input = Input { demuxer, source: &source, read_error: read_error.clone() };
         let (sender, messages) = mpsc::channel();
         let (mut read, written) = std::thread::scope(|scope| {
             let (writer, progress) = (&mut writer, &mut progress);

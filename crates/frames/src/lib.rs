@@ -19,6 +19,7 @@ mod limits;
 mod time;
 mod options;
 mod mode;
+mod structure;
 pub mod source;
 mod orientation;
 mod av;

@@ -14,16 +14,15 @@ use crate::mode::Mode;
 use crate::plan::{Continuation, PacketInfo, Plan, Planner};
 use crate::preparation::{Preparation, PreparedPacket, packet_info};
 use crate::select::Instants;
-use crate::source::ReadError;
+use crate::source::{ReadError, SharedSource};
 use crate::span::{SharedResources, SpanTask, WriterMessage};
 use crate::time::MICROSECONDS;
 
 /// An opened video.
-pub(crate) struct Input {
+pub(crate) struct Input<'a> {
     pub demuxer: Demuxer,
+    pub source: &'a SharedSource,
     pub read_error: ReadError,
-    /// Whether the file is shorter than its header declares.
-    pub truncated: bool,
 }
 
 /// Result of reading a video.
@@ -31,9 +30,10 @@ pub(crate) struct Input {
 pub(crate) struct ReadSummary {
     /// First tick after the video, according to its packets.
     pub until: Option<i64>,
-    /// First tick after the video, according to its container, if the packets end earlier.
+    /// First tick after the video, according to its container, if the packets end earlier because
+    /// of truncation or damage.
     pub stated_until: Option<i64>,
-    /// Whether the container is truncated, or shorter than it states.
+    /// Whether the file is truncated, or cannot be read to its end.
     pub truncated: bool,
     /// Number of packets that the container marks as cut short or damaged.
     pub damaged_packets: u64,
@@ -79,7 +79,7 @@ impl<'a, 'scope> Reader<'a, 'scope> {
     }
 
     /// Read the video to its end. Errors are stored in the flow.
-    pub(crate) fn read(mut self, input: Input) -> ReadSummary {
+    pub(crate) fn read(mut self, input: Input<'_>) -> ReadSummary {
         let result = self.read_packets(input);
         self.resources.flow.set_all_read();
         result.unwrap_or_else(|failure| {
@@ -90,14 +90,14 @@ impl<'a, 'scope> Reader<'a, 'scope> {
         })
     }
 
-    fn read_packets(&mut self, mut input: Input) -> Result<ReadSummary, ReadFailure> {
+    fn read_packets(&mut self, mut input: Input<'_>) -> Result<ReadSummary, ReadFailure> {
         let SharedResources { context, mode, .. } = *self.resources;
         let instants = context.selector.instants().filter(|_| mode.planned);
         let StreamInfo { source, reorder_delay, .. } = context.info;
         let mut planner = Planner::new(instants, source.time_base, *reorder_delay);
         let mut preparation = Preparation::new(context.info);
         let mut extent = Extent::new(context);
-        let mut summary = ReadSummary { truncated: input.truncated, ..ReadSummary::default() };
+        let mut summary = ReadSummary::default();
         loop {
             context.stop.check()?;
             if self.resources.flow.has_failed() {
@@ -117,7 +117,7 @@ impl<'a, 'scope> Reader<'a, 'scope> {
                     if let Some(error) = input.read_error.take() {
                         return Err(error.into());
                     }
-                    summary.warnings.push(format!("the container is truncated: {reason}"));
+                    summary.warnings.push(format!("the container is damaged: {reason}"));
                     summary.truncated = true;
                     break;
                 }
@@ -144,7 +144,16 @@ impl<'a, 'scope> Reader<'a, 'scope> {
         }
         summary.until = end.and_then(|end| context.tick(end));
         self.start(planner.take_plans())?;
-        summary.add_shortfall(context, extent.end);
+        // The demuxer does not read any more.
+        drop(input.demuxer);
+        if let Some(reason) = input.source.truncation()? {
+            summary.truncated = true;
+            let end = extent.end.max(0) as f64 * context.info.source.time_base.as_f64();
+            summary
+                .warnings
+                .push(format!("the file is truncated: {reason}; its video ends after {end:.3} s"));
+        }
+        summary.compare_end(context, extent.end);
         Ok(summary)
     }
 
@@ -246,19 +255,21 @@ impl<'a> Extent<'a> {
 }
 
 impl ReadSummary {
-    /// Compare what was read, up to `end`, with what the container states.
-    fn add_shortfall(&mut self, context: &StreamContext<'_>, end: i64) {
+    /// Compare the end of the packets, in units of the time base, with that which the container
+    /// states. If they differ, that is where a truncated or damaged video ends. Otherwise the
+    /// statement is wrong.
+    fn compare_end(&mut self, context: &StreamContext<'_>, end: i64) {
         if self.damaged_packets > 0 {
             self.warnings.push(format!("packets cut short or damaged: {}", self.damaged_packets));
         }
         let damaged = self.damaged_packets > 0 || self.truncated;
-        let stated_end = context.info.missing_end(end, damaged);
+        let Some(stated) = context.info.missing_end(end, damaged) else { return };
         let tick = |end| Some(context.selector.instants()?.tick(end, MICROSECONDS));
-        self.stated_until = stated_end.and_then(tick);
-        if self.truncated || stated_end.is_some() {
-            self.truncated = true;
-            self.warnings
-                .push("the video ends before the end that its container states".to_owned());
-        }
+        self.stated_until = tick(stated).filter(|_| damaged);
+        let end = end as f64 * context.info.source.time_base.as_f64();
+        let stated = stated as f64 / 1e6;
+        self.warnings.push(format!(
+            "the video ends after {end:.3} s, but its container states {stated:.3} s"
+        ));
     }
 }

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use crate::error::Error;
 use crate::limits::Stop;
+use crate::structure::{self, Structure};
 
 /// Anything that reads and seeks: a file, bytes in memory, ranges of a stored object.
 pub trait Source: Read + Seek + Send + 'static {}
@@ -43,45 +44,6 @@ pub fn detect_container(head: &[u8]) -> Option<Container> {
     }
 }
 
-/// Size in bytes that the file header declares; `None` if it declares none.
-///
-/// Sources: RFC 9559 for the Segment of Matroska; the AVI RIFF file reference for the first
-/// RIFF chunk, which larger files follow with more chunks. Live recordings and the other
-/// containers declare no size.
-fn declared_end(container: Container, head: &[u8]) -> Option<u64> {
-    match container {
-        Container::Avi => Some(u64::from(u32::from_le_bytes(head.get(4..8)?.try_into().ok()?)) + 8),
-        Container::Matroska => {
-            let header = ebml_element(head, 4)?;
-            let segment = header.data_start + usize::try_from(header.size).ok()?;
-            let id = head.get(segment..segment + 4)?;
-            let element = ebml_element(head, segment + 4)?;
-            (id == [0x18, 0x53, 0x80, 0x67])
-                .then(|| element.size.saturating_add(element.data_start as u64))
-        }
-        Container::Mov | Container::Asf | Container::Flv => None,
-    }
-}
-
-/// Extent of an EBML element.
-struct EbmlElement {
-    /// Size of the data in bytes.
-    size: u64,
-    /// Offset of the data.
-    data_start: usize,
-}
-
-/// Parse the size of an EBML element at offset `at` (RFC 8794, section 6). `None` if the size is
-/// unknown or truncated.
-fn ebml_element(head: &[u8], at: usize) -> Option<EbmlElement> {
-    let first = *head.get(at)?;
-    let length = first.leading_zeros() as usize + 1;
-    let bytes = head.get(at..at + length.min(8))?;
-    let unknown = (1 << (7 * bytes.len())) - 1;
-    let size = bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte)) & unknown;
-    (size != unknown).then_some(EbmlElement { size, data_start: at + bytes.len() })
-}
-
 /// A source whose container is known, ready for libav.
 pub(crate) struct OpenedSource {
     pub source: SharedSource,
@@ -90,13 +52,44 @@ pub(crate) struct OpenedSource {
     pub container: Container,
     /// Size in bytes.
     pub size: u64,
-    /// Whether the file is shorter than its header declares.
-    pub truncated: bool,
 }
 
 /// Source that is read by one [`GuardedReader`] after another.
 #[derive(Clone)]
-pub(crate) struct SharedSource(Arc<Mutex<Box<dyn Source>>>);
+pub(crate) struct SharedSource(Arc<Mutex<SourceState>>);
+
+struct SourceState {
+    bytes: Box<dyn Source>,
+    position: u64,
+    size: u64,
+    container: Container,
+    structure: Structure,
+}
+
+impl SharedSource {
+    /// How the file is known to be truncated, as an English phrase. `None` if it seems complete.
+    /// No [`GuardedReader`] may be in use any more.
+    pub(crate) fn truncation(&self) -> Result<Option<String>, Error> {
+        /// Beginning of an FLV file that holds its metadata.
+        const METADATA: u64 = 4096;
+        let mut state = self.0.lock();
+        let SourceState { bytes, size, container, structure, .. } = &mut *state;
+        let truncated = structure.clone().truncated_element(bytes, *size).map_err(Error::Read)?;
+        if let Some(offset) = truncated {
+            return Ok(Some(format!(
+                "the element at byte {offset} reaches past the end of the file at byte {size}"
+            )));
+        }
+        if *container != Container::Flv {
+            return Ok(None);
+        }
+        bytes.rewind().map_err(Error::Read)?;
+        let mut head = Vec::new();
+        bytes.take(METADATA).read_to_end(&mut head).map_err(Error::Read)?;
+        let stated = structure::stated_flv_size(&head).filter(|stated| stated > size);
+        Ok(stated.map(|stated| format!("it states a size of {stated} bytes, but has {size}")))
+    }
+}
 
 /// Reader of a source that ends when the extraction is stopped, and keeps the first error, which
 /// libav would reduce to a number.
@@ -132,11 +125,12 @@ impl GuardedReader {
             .map_err(Error::Read)?;
         inner.rewind().map_err(Error::Read)?;
         let container = detect_container(&head).ok_or(Error::UnsupportedContainer)?;
-        let truncated = declared_end(container, &head).is_some_and(|end| end > size);
-        let source = SharedSource(Arc::new(Mutex::new(inner)));
+        let structure = Structure::new(container);
+        let state = SourceState { bytes: inner, position: 0, size, container, structure };
+        let source = SharedSource(Arc::new(Mutex::new(state)));
         let read_error = ReadError(Arc::default());
         let reader = Self { source: source.clone(), stop, error: Arc::clone(&read_error.0) };
-        Ok(OpenedSource { source, reader, read_error, container, size, truncated })
+        Ok(OpenedSource { source, reader, read_error, container, size })
     }
 
     /// Read a source again from its start. The reader before must not be used any more.
@@ -145,7 +139,10 @@ impl GuardedReader {
         stop: Stop,
         read_error: &ReadError,
     ) -> Result<Self, Error> {
-        source.0.lock().rewind().map_err(Error::Read)?;
+        let mut state = source.0.lock();
+        state.bytes.rewind().map_err(Error::Read)?;
+        state.position = 0;
+        drop(state);
         Ok(Self { source: source.clone(), stop, error: Arc::clone(&read_error.0) })
     }
 
@@ -165,10 +162,16 @@ impl Read for GuardedReader {
             return Err(io::ErrorKind::Other.into());
         }
         loop {
-            let result = self.source.0.lock().read(buffer);
-            match result {
+            let mut state = self.source.0.lock();
+            match state.bytes.read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return self.keep_error(result),
+                Err(error) => return self.keep_error(Err(error)),
+                Ok(length) => {
+                    let offset = state.position;
+                    state.structure.observe(offset, &buffer[..length]);
+                    state.position += length as u64;
+                    return Ok(length);
+                }
             }
         }
     }
@@ -176,7 +179,12 @@ impl Read for GuardedReader {
 
 impl Seek for GuardedReader {
     fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
-        let result = self.source.0.lock().seek(position);
+        let mut state = self.source.0.lock();
+        let result = state.bytes.seek(position);
+        if let Ok(position) = result {
+            state.position = position;
+        }
+        drop(state);
         // A damaged file can request an impossible position. That is not an error of the storage.
         if result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::InvalidInput) {
             return result;
@@ -202,18 +210,6 @@ mod tests {
         for head in rejected {
             assert_eq!(detect_container(head), None);
         }
-    }
-
-    #[test]
-    fn reads_the_declared_size() {
-        let riff = b"RIFF\x10\0\0\0AVI LIST";
-        assert_eq!(declared_end(Container::Avi, riff), Some(24));
-        let mut segment = b"\x1A\x45\xDF\xA3\x82ab\x18\x53\x80\x67\x01\0\0\0\0\0\x10\0".to_vec();
-        assert_eq!(declared_end(Container::Matroska, &segment), Some(19 + 0x1000));
-        segment[12..].fill(0xFF);
-        let live = declared_end(Container::Matroska, &segment);
-        assert_eq!(live, None, "a live recording declares no size");
-        assert_eq!(declared_end(Container::Matroska, b"\x1A\x45\xDF\xA3"), None);
     }
 
     #[test]
