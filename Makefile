@@ -15,7 +15,7 @@ PROMTOOL = $(or $(shell command -v promtool),$(CACHED)/promtool)
 # Known vulnerabilities of dependencies.
 ADVISORIES := https://github.com/RustSec/advisory-db
 
-.PHONY: help setup run build test test-quick soak coverage lint deny verify-deploy verify-release \
+.PHONY: help setup run build test test-quick soak cuts coverage lint deny verify-deploy verify-release \
   fuzz bench bench-servers load race clean
 
 help: ## List the targets
@@ -51,6 +51,10 @@ soak: ## Kill and pause random servers and processes under load: make soak MINUT
 	@./setup.sh test && ./setup.sh store
 	cargo build --package app --features failpoints
 	SOAK_MINUTES=$(or $(MINUTES),10) cargo test --package stories --test stories -- soak --nocapture
+
+cuts: ## Cut every clip of the tests at random places: make cuts CUTS=200
+	@./setup.sh test
+	CUTS_PER_CLIP=$(or $(CUTS),200) cargo test --package stories --test stories -- cuts:: --nocapture
 
 coverage: ## Run all tests and print the line coverage of each crate; fail below COVERAGE=80 percent
 	@./setup.sh test && ./setup.sh store && ./setup.sh coverage

@@ -15,7 +15,7 @@ fn outcome(clip: &Path, number: usize) -> Result<Vec<u8>, &'static str> {
 
 #[test]
 fn archives_do_not_depend_on_the_number_of_threads() {
-    check_all(&[clips("good"), clips("cut")].concat(), |clip| {
+    check_all(&[clips("good"), clips("contradictory"), clips("cut")].concat(), |clip| {
         let one = outcome(clip, 1);
         for number in [2, 3, 5] {
             let other = outcome(clip, number);

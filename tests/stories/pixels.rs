@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use frames::Options;
+use serde_json::Value;
 
 use crate::harness::archive::{Archive, Pixels};
 use crate::harness::checks::{check_all, expect_equal};
@@ -40,6 +41,18 @@ fn frames_equal_those_of_ffmpeg() {
         // Bit depth and color type (PNG, 11.2.1) that ffmpeg itself would write.
         let png = ffmpeg(clip, &["-frames:v", "1", "-f", "image2pipe", "-c:v", "png"])?;
         expect_equal("bit depth and color type", &archive.frames[0].1[24..26], &png[24..26])
+    });
+}
+
+/// They are extracted completely, with a warning about the contradiction.
+#[test]
+fn contradictory_clips_equal_those_of_ffmpeg() {
+    check_all(&clips("contradictory"), |clip| {
+        let archive = extract_and_read(clip, &Options::default())?;
+        compare(clip, &archive, "1")?;
+        expect_equal("complete", &archive.manifest["complete"], &Value::from(true))?;
+        let warnings = archive.manifest["warnings"].as_array().map_or(0, Vec::len);
+        expect_equal("there are warnings", warnings > 0, true)
     });
 }
 

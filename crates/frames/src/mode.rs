@@ -11,3 +11,10 @@ pub(crate) struct Mode {
     /// from run to run.
     pub one_thread: bool,
 }
+
+impl Mode {
+    /// The same without a plan.
+    pub(crate) fn in_order(self) -> Self {
+        Self { planned: false, ..self }
+    }
+}

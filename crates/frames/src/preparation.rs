@@ -2,7 +2,7 @@
 
 use crate::av::{Packet, StreamInfo};
 use crate::bitstream::{Classifier, Entry, Role};
-use crate::plan::PacketInfo;
+use crate::plan::{Chunk, PacketInfo};
 
 /// Packet that is ready for a decoder.
 #[derive(Clone)]
@@ -11,6 +11,13 @@ pub(crate) struct PreparedPacket {
     /// Whether the headers in force are those of the container. Then a decoder that has received
     /// only such packets is equivalent to a new one.
     pub original_headers: bool,
+}
+
+impl Chunk<PreparedPacket> {
+    /// Whether a decoder that has received only these packets is equivalent to a new one.
+    pub(crate) fn has_original_headers(&self) -> bool {
+        self.packets.iter().all(|planned| planned.packet.original_headers)
+    }
 }
 
 /// Properties of `packet` that planning depends on.

@@ -10,7 +10,6 @@ use crate::context::StreamContext;
 use crate::decode::SpanReport;
 use crate::error::Error;
 use crate::flow::{Aborted, Failure};
-use crate::mode::Mode;
 use crate::plan::{Continuation, PacketInfo, Plan, Planner};
 use crate::preparation::{Preparation, PreparedPacket, packet_info};
 use crate::select::Instants;
@@ -50,6 +49,12 @@ enum ReadFailure {
 impl From<Error> for ReadFailure {
     fn from(error: Error) -> Self {
         Self::Failure(error.into())
+    }
+}
+
+impl From<Failure> for ReadFailure {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
     }
 }
 
@@ -123,7 +128,7 @@ impl<'a, 'scope> Reader<'a, 'scope> {
                 }
             }
             if !planner.is_predictable() {
-                return Err(unplanned(mode));
+                return Err(Failure::Restart(mode.in_order()).into());
             }
             self.start(planner.take_plans())?;
         }
@@ -140,7 +145,7 @@ impl<'a, 'scope> Reader<'a, 'scope> {
         }
         let end = planner.finish(|time, duration| context.end(time, duration));
         if !planner.is_predictable() {
-            return Err(unplanned(mode));
+            return Err(Failure::Restart(mode.in_order()).into());
         }
         summary.until = end.and_then(|end| context.tick(end));
         self.start(planner.take_plans())?;
@@ -220,11 +225,6 @@ impl<'a, 'scope> Reader<'a, 'scope> {
             }
         });
     }
-}
-
-/// Request to decode the video without a plan.
-fn unplanned(mode: Mode) -> ReadFailure {
-    ReadFailure::Failure(Failure::Restart(Mode { planned: false, ..mode }))
 }
 
 /// Part of the video that the packets read so far cover.

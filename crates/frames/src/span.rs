@@ -122,7 +122,7 @@ impl<'a, 'scope> SpanTask<'a, 'scope> {
         let decoder = self.resources.decoder(threads)?;
         let mut pass = Pass::new(context, decoder, from, Strictness::Exact);
         let result = self.run(&mut pass, chunk, chunk.kept());
-        if chunk.packets.iter().all(|planned| planned.packet.original_headers) {
+        if chunk.has_original_headers() {
             self.resources.return_decoder(pass.into_decoder());
         }
         let retry_from = match result {
@@ -143,7 +143,7 @@ impl<'a, 'scope> SpanTask<'a, 'scope> {
         match error {
             PassError::Fatal(error) => Failure::Error(error),
             PassError::Damaged(_) => Failure::Restart(Mode { one_thread: true, ..mode }),
-            PassError::Unpredicted => Failure::Restart(Mode { planned: false, ..mode }),
+            PassError::Unpredicted => Failure::Restart(mode.in_order()),
         }
     }
 

@@ -5,6 +5,7 @@ use std::io::{self, Cursor, Write};
 
 use jobs::recipe::Image;
 use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 
 use crate::archive::Archive;
 use crate::av::{Decoder, Demuxer, Frame, OpenedStream, StreamInfo, Threads};
@@ -118,6 +119,44 @@ impl Clip {
         Ok(Frames(frames))
     }
 
+    /// Decode these spans in this order, as one thread of an extraction does, and return a checksum
+    /// of the selected frames of the last one.
+    ///
+    /// # Errors
+    /// Those of [`extract`](crate::extract()).
+    pub fn checksum(&self, plans: &Plans, spans: &[usize]) -> Result<String, Error> {
+        let context = self.context();
+        let mut unused: Option<Decoder> = None;
+        let mut digest = Sha256::new();
+        for span in spans {
+            let chunk = &plans.0[*span];
+            digest = Sha256::new();
+            let decoder = match unused.take() {
+                Some(decoder) => decoder,
+                None => Decoder::open(&self.info, Threads::One, &Limits::default())?,
+            };
+            let mut pass = Pass::new(&context, decoder, None, Strictness::Lenient);
+            pass.expect(chunk);
+            let mut emit = |selected: SelectedFrame| {
+                digest.update(selected.time.to_le_bytes());
+                for plane in selected.frame.planes() {
+                    digest.update(plane.bytes());
+                }
+                Ok(())
+            };
+            for packet in chunk.kept() {
+                pass.decode(&packet.packet, &mut emit).map_err(error)?;
+            }
+            pass.finish(chunk.until, chunk.select_first, &mut emit).map_err(error)?;
+            if chunk.has_original_headers() {
+                let mut decoder = pass.into_decoder();
+                decoder.reset();
+                unused = Some(decoder);
+            }
+        }
+        Ok(hex::encode(digest.finalize()))
+    }
+
     /// Lower bound of the time of an extraction: decode the needed packets with one bare decoder
     /// per span, spans in parallel on all cores, and do nothing else. Return the number of frames.
     ///
@@ -163,6 +202,14 @@ impl Clip {
     /// [`Error::OutOfMemory`].
     pub fn encode(&self, frames: &Frames) -> Result<Vec<Vec<u8>>, Error> {
         frames.0.iter().map(|frame| self.encoder.encode(frame, None)).collect()
+    }
+}
+
+impl Plans {
+    /// Number of spans.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.len()
     }
 }
 

@@ -191,7 +191,10 @@ fn object_extent(header: &[u8]) -> Extent {
 /// E.2 and E.3).
 fn flv_header_extent(header: &[u8]) -> Extent {
     let Some(offset) = bytes(header, 5).map(u32::from_be_bytes) else { return Extent::Incomplete };
-    Extent::known(Some(u64::from(offset) + 4).filter(|length| *length >= 13))
+    if offset < 9 {
+        return Extent::Invalid;
+    }
+    Extent::Known { length: u64::from(offset) + 4, optional: 4 }
 }
 
 /// Extent of a tag, with the size field behind it (FLV specification 10.1, E.4.1).
@@ -241,7 +244,7 @@ mod tests {
         let mut matroska = b"\x1A\x45\xDF\xA3\x82ab".to_vec();
         matroska.extend(b"\x18\x53\x80\x67\x01\xFF\xFF\xFF\xFF\xFF\xFF\xFF");
         matroska.extend(b"\x1F\x43\xB6\x75\xFF\xA3\x84data\xA3\x81d");
-        let avi = b"RIFF\x14\0\0\0AVI 16 further bytes.RIFF\x13\0\0\0AVIX15 other bytes\0".to_vec();
+        let avi = b"RIFF\x14\0\0\0AVI 16 further bytesRIFF\x14\0\0\0AVIX16 further bytes".to_vec();
         let asf =
             [[7; 16].as_slice(), &26_u64.to_le_bytes(), b"ab", &[8; 16], &24_u64.to_le_bytes()];
         let mut flv = b"FLV\x01\x05\0\0\0\x09\0\0\0\0".to_vec();

@@ -1,5 +1,7 @@
 //! H.264: clean entries and non-reference frames.
 
+use std::collections::BTreeMap;
+
 use super::bits::Bits;
 use super::nal::{Framing, Header, Headers, length_prefixed, unescape};
 use super::role::{Entry, Role};
@@ -63,6 +65,7 @@ pub(super) struct Parser {
     /// Whether a sequence parameter set does not state how far frames are reordered.
     learns_delay: bool,
     headers: Headers,
+    orders: Orders,
 }
 
 impl Parser {
@@ -73,6 +76,7 @@ impl Parser {
             fields: Fields::Never,
             learns_delay: false,
             headers: Headers::default(),
+            orders: Orders::default(),
         };
         parser.configure(extradata);
         parser.headers.set_original();
@@ -94,6 +98,7 @@ impl Parser {
         let mut referenced = false;
         let mut field = false;
         let mut unknown = false;
+        let mut order = None;
         for unit in self.framing.units(packet) {
             let Some(header) = unit.first() else {
                 unknown = true;
@@ -101,6 +106,9 @@ impl Parser {
             };
             match header & 31 {
                 unit_type @ SLICE..=IDR_SLICE => {
+                    if first.is_none() {
+                        order = self.orders.next(unit);
+                    }
                     first.get_or_insert(unit_type);
                     referenced |= header >> 5 & 3 != 0;
                     field |= self.fields.may_be_field(unit);
@@ -124,6 +132,7 @@ impl Parser {
             entry: Entry::clean_if(first == IDR_SLICE),
             disposable: !referenced && !field && !partitioned,
             learns_delay: self.learns_delay,
+            order,
             ..Role::UNKNOWN
         }
     }
@@ -141,7 +150,8 @@ impl Parser {
                 let id = set.as_ref().map_or(0, |set| set.id);
                 let fields = set.as_ref().map_or(Fields::Possible, |set| set.fields);
                 self.fields = self.fields.and(fields);
-                self.learns_delay |= set.is_none_or(|set| !set.states_delay);
+                self.learns_delay |= set.as_ref().is_none_or(|set| !set.states_delay);
+                self.orders.sequences.insert(id, set.and_then(|set| set.order_coding));
                 self.headers
                     .insert(Header { kind: SEQUENCE_PARAMETER_SET, id, parent: None }, unit);
             }
@@ -149,7 +159,9 @@ impl Parser {
                 let plain = unescape(&unit[1..unit.len().min(16)]);
                 let mut bits = Bits::new(&plain);
                 let id = bits.ue().unwrap_or(0);
-                let parent = bits.ue().map(|id| (SEQUENCE_PARAMETER_SET, id));
+                let sequence = bits.ue();
+                self.orders.pictures.insert(id, sequence);
+                let parent = sequence.map(|id| (SEQUENCE_PARAMETER_SET, id));
                 self.headers.insert(Header { kind: PICTURE_PARAMETER_SET, id, parent }, unit);
             }
             Some(SUPPLEMENTAL_INFORMATION) if names_old_encoder(unit) => {
@@ -158,6 +170,65 @@ impl Parser {
             }
             _ => {}
         }
+    }
+}
+
+/// Calculates the presentation order of frames (ITU-T H.264, 8.2.1).
+#[derive(Default)]
+struct Orders {
+    /// Coding of the order in each sequence parameter set; `None` if it is not supported.
+    sequences: BTreeMap<u32, Option<OrderCoding>>,
+    /// Sequence parameter set that each picture parameter set refers to.
+    pictures: BTreeMap<u32, Option<u32>>,
+    /// Count of the latest reference frame, or of the latest frame if counts are not coded.
+    previous: i64,
+}
+
+/// Coding of the presentation order in slice headers.
+#[derive(Debug, Clone, Copy)]
+struct OrderCoding {
+    /// Number of bits before the field flag, as in [`Fields::Flag`].
+    offset: usize,
+    frames_only: bool,
+    /// Number of bits of the coded count. `None` if the presentation order is the decoding order.
+    count_bits: Option<u32>,
+}
+
+impl Orders {
+    /// Order of the frame that begins with this slice.
+    fn next(&mut self, slice: &[u8]) -> Option<i64> {
+        let header = *slice.first()?;
+        let is_idr = header & 31 == IDR_SLICE;
+        let plain = unescape(slice.get(1..slice.len().min(32))?);
+        let mut bits = Bits::new(&plain);
+        bits.ue()?; // first_mb_in_slice
+        bits.ue()?; // slice_type
+        let picture = bits.ue()?;
+        let sequence = (*self.pictures.get(&picture)?)?;
+        let OrderCoding { offset, frames_only, count_bits } = (*self.sequences.get(&sequence)?)?;
+        if is_idr {
+            self.previous = 0;
+        }
+        let Some(count_bits) = count_bits else {
+            self.previous += 1;
+            return Some(self.previous);
+        };
+        bits.skip(offset); // colour_plane_id, frame_num
+        if !frames_only && bits.bit()? == 1 {
+            bits.bit()?; // bottom_field_flag
+        }
+        if is_idr {
+            bits.ue()?; // idr_pic_id
+        }
+        let range = 1 << count_bits;
+        let count = i64::from(bits.bits(count_bits)?);
+        // The count nearest to the previous one.
+        let distance = (count - self.previous + range / 2).rem_euclid(range) - range / 2;
+        let order = self.previous + distance;
+        if header >> 5 & 3 != 0 {
+            self.previous = order;
+        }
+        Some(order)
     }
 }
 
@@ -191,6 +262,7 @@ struct SequenceSet {
     fields: Fields,
     /// Whether it states by how many frames the output has to be delayed.
     states_delay: bool,
+    order_coding: Option<OrderCoding>,
 }
 
 impl SequenceSet {
@@ -202,7 +274,8 @@ impl SequenceSet {
         let id = bits.ue()?;
         let separate_planes = has_separate_planes(&mut bits, profile)?;
         let frame_num_bits = bits.ue()?.checked_add(4).filter(|bits| *bits <= 16)?;
-        skip_picture_order_count(&mut bits)?;
+        let order_type = bits.ue()?;
+        let count_bits = skip_picture_order_count(&mut bits, order_type)?;
         bits.ue()?; // max_num_ref_frames
         bits.bit()?; // gaps_in_frame_num_value_allowed_flag
         bits.ue()?; // pic_width_in_mbs_minus1
@@ -211,7 +284,9 @@ impl SequenceSet {
         let offset = frame_num_bits as usize + 2 * usize::from(separate_planes);
         let states_delay = has_bitstream_restriction(&mut bits, frames_only).unwrap_or(false);
         let fields = if frames_only { Fields::Never } else { Fields::Flag { offset } };
-        Some(Self { id, fields, states_delay })
+        let order_coding = OrderCoding { offset, frames_only, count_bits };
+        let order_coding = Some(order_coding).filter(|_| order_type != 1);
+        Some(Self { id, fields, states_delay, order_coding })
     }
 }
 
@@ -300,11 +375,14 @@ fn has_separate_planes(bits: &mut Bits, profile: u32) -> Option<bool> {
     Some(separate_planes)
 }
 
-/// Skip `pic_order_cnt_type` and the fields that depend on it.
-fn skip_picture_order_count(bits: &mut Bits) -> Option<()> {
-    match bits.ue()? {
+/// Skip the fields that depend on `pic_order_cnt_type`. Return the number of bits of a coded count,
+/// if counts are coded.
+#[expect(clippy::option_option, reason = "the outer one means that data are missing")]
+fn skip_picture_order_count(bits: &mut Bits, order_type: u32) -> Option<Option<u32>> {
+    match order_type {
         0 => {
-            bits.ue()?; // log2_max_pic_order_cnt_lsb_minus4
+            let count_bits = bits.ue()?.checked_add(4).filter(|bits| *bits <= 16)?;
+            return Some(Some(count_bits));
         }
         1 => {
             bits.bit()?; // delta_pic_order_always_zero_flag
@@ -320,7 +398,7 @@ fn skip_picture_order_count(bits: &mut Bits) -> Option<()> {
         }
         _ => {}
     }
-    Some(())
+    Some(None)
 }
 
 /// Skip a scaling list (ITU-T H.264, 7.3.2.1.1.1).

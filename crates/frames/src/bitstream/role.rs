@@ -14,6 +14,9 @@ pub(crate) struct Role {
     /// Whether the decoder learns from the frames by how many of them it has to delay its output,
     /// because the stream does not state it. Frames that arrive before it has learned it are lost.
     pub learns_delay: bool,
+    /// Position of the frame in presentation order that the coded data state, relative to the
+    /// latest entry. `None` if unknown.
+    pub order: Option<i64>,
 }
 
 /// Reference slots of a decoder, one bit each.
@@ -52,6 +55,7 @@ impl Role {
         displayed: true,
         slots: None,
         learns_delay: false,
+        order: None,
     };
 
     /// Role of a frame that refers to no other.

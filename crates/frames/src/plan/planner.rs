@@ -21,8 +21,9 @@ const MAX_BYTES: usize = 24 << 20;
 /// Planner of a stream. It receives packets in decoding order and returns plans in the order of the
 /// video.
 ///
-/// It relies on the timestamps of the packets: they have to be unique, each span has to follow the
-/// one before it, and frames must not be reordered further than the decoder knows. What a decoder
+/// It relies on the timestamps of the packets: they have to be unique and to agree with the order
+/// that the coded data state, each span has to follow the one before it, and frames must not be
+/// reordered further than the decoder knows. What a decoder
 /// makes of any other stream depends on everything that it has decoded before, so such a stream has
 /// to be decoded as a whole, in order. See [`Planner::is_predictable`].
 pub(crate) struct Planner<'a, P> {
@@ -37,8 +38,8 @@ pub(crate) struct Planner<'a, P> {
     clean: bool,
     /// Latest timestamp of the spans before the current one.
     last_before: Option<i64>,
-    /// Latest timestamps of the current span, at most [`MAX_REORDER`], ascending.
-    latest: Vec<i64>,
+    /// Latest frames of the current span, at most [`MAX_REORDER`], by ascending timestamp.
+    latest: Vec<OrderedFrame>,
     /// Complete span whose successor's first timestamp is not known yet.
     closed: Option<Vec<ClassifiedPacket<P>>>,
     /// Frames that follow an open entry and precede it in time: they depend on the span before.
@@ -90,7 +91,7 @@ impl<'a, P: Clone> Planner<'a, P> {
                 self.closed = Some(std::mem::take(&mut self.current));
             }
             self.current_bytes = 0;
-            self.last_before = self.last_before.max(self.latest.last().copied());
+            self.last_before = self.last_before.max(self.latest.last().map(|last| last.time));
             self.latest.clear();
         }
         if self.timeline.is_some() && !self.follows(&info) {
@@ -141,15 +142,23 @@ impl<'a, P: Clone> Planner<'a, P> {
             return true;
         }
         let Some(time) = info.time else { return !self.clean };
-        let position = self.latest.partition_point(|latest| *latest < time);
-        let is_unique = self.latest.get(position) != Some(&time);
+        let order = info.role.order;
+        let position = self.latest.partition_point(|latest| latest.time < time);
+        let before = position.checked_sub(1).and_then(|before| self.latest[before].order);
+        let after = self.latest.get(position);
+        let is_unique = after.is_none_or(|after| after.time > time);
+        let is_in_order = order.is_none_or(|order| {
+            before.is_none_or(|before| before < order)
+                && after.and_then(|after| after.order).is_none_or(|after| order < after)
+        });
         let overtaken = self.latest.len() - position;
-        self.latest.insert(position, time);
+        self.latest.insert(position, OrderedFrame { time, order });
         if self.latest.len() > MAX_REORDER {
             self.latest.remove(0);
         }
         let is_reordered_too_far = info.role.learns_delay && overtaken > self.reorder_delay;
-        let is_expected = is_unique && self.last_before < Some(time) && !is_reordered_too_far;
+        let is_expected =
+            is_unique && is_in_order && self.last_before < Some(time) && !is_reordered_too_far;
         is_expected || !self.clean
     }
 
@@ -274,6 +283,14 @@ impl<'a, P: Clone> Planner<'a, P> {
         self.predictable &= chunk.certain || !was_certain;
         self.ready.push(Plan::Continue(Continuation { chunk, is_last: true }));
     }
+}
+
+/// Frame with its place in presentation order.
+struct OrderedFrame {
+    /// Timestamp in units of the stream's time base, from the start of the video.
+    time: i64,
+    /// [`Role::order`](crate::bitstream::Role::order).
+    order: Option<i64>,
 }
 
 /// First of these times, if they are known.
