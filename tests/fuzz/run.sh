@@ -7,7 +7,7 @@ cd "$(dirname "$0")"
 seconds=${1:?usage: run.sh SECONDS [TARGET ...]}
 shift
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(extract archive requests)
+[ ${#targets[@]} -gt 0 ] || targets=(extract archive requests spans)
 export PATH="${XDG_CACHE_HOME:-$HOME/.cache}/fiapx/bin:$PATH"
 # The fuzzer instruments code with unstable compiler options, which do not depend on the version.
 export RUSTC_BOOTSTRAP=1
@@ -17,6 +17,7 @@ for target in "${targets[@]}"; do
   mkdir -p "$found"
   seeds=()
   [ ! -d "inputs/$target" ] || seeds+=("inputs/$target")
+  [ "$target" != spans ] || ../../fixtures/make.sh ../../target/fixtures
   if [ "$target" = extract ]; then
     for clips in ../../target/fixtures/good ../../target/fixtures/broken; do
       [ ! -d "$clips" ] || seeds+=("$clips")
