@@ -29,7 +29,7 @@ enum Table {
 /// Tables in force in a stream.
 #[derive(Debug, Default)]
 pub(super) struct Tables {
-    tables: BTreeMap<Table, Vec<u8>>,
+    latest: BTreeMap<Table, Vec<u8>>,
     /// Whether a packet relies on the Huffman tables that decoders assume if a stream has none
     /// (FFmpeg, libavcodec/mjpegdec.c, `init_default_huffman_tables`).
     uses_defaults: bool,
@@ -67,7 +67,7 @@ impl Tables {
         self.mixed |= matches!(needed, Needed::Tables(_))
             || self.uses_defaults && defined.iter().any(|(table, _)| is_huffman(table));
         for (table, content) in defined {
-            let known = self.tables.entry(table).or_default();
+            let known = self.latest.entry(table).or_default();
             if known != content {
                 *known = content.to_vec();
             }
@@ -82,13 +82,13 @@ impl Tables {
 
     fn needed(&self, borrowed: &BTreeSet<Table>) -> Needed {
         let is_default = |table: &Table| matches!(table, Table::Huffman(_, 0 | 1));
-        let has_huffman = self.tables.keys().any(|table| matches!(table, Table::Huffman(..)));
+        let has_huffman = self.latest.keys().any(|table| matches!(table, Table::Huffman(..)));
         if !has_huffman && borrowed.iter().all(is_default) {
             return Needed::Nothing;
         }
         let mut segments = Vec::new();
         for table in borrowed {
-            match self.tables.get(table) {
+            match self.latest.get(table) {
                 Some(content) => append_segment(*table, content, &mut segments),
                 None if !has_huffman && is_default(table) => {}
                 None => return Needed::Unavailable,
@@ -230,4 +230,72 @@ fn append_segment(table: Table, content: &[u8], bytes: &mut Vec<u8>) {
     bytes.extend(length.to_be_bytes());
     bytes.extend(head);
     bytes.extend(content);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Image with a quantization table and a Huffman table of each class, or without them.
+    fn image(with_tables: bool) -> Vec<u8> {
+        let mut image = vec![0xFF, START_OF_IMAGE];
+        if with_tables {
+            append_segment(Table::Quantization(0), &[0; 65], &mut image);
+            for class in 0..2 {
+                append_segment(Table::Huffman(class, 0), &[0; 16], &mut image);
+            }
+        }
+        // One component of 8 by 8 pixels, and a scan of it.
+        image.extend([0xFF, FIRST_START_OF_FRAME, 0, 11, 8, 0, 8, 0, 8, 1, 1, 0x11, 0]);
+        image.extend([0xFF, START_OF_SCAN, 0, 8, 1, 1, 0, 0, 63, 0, 0x12, 0xFF, END_OF_IMAGE]);
+        image
+    }
+
+    #[test]
+    fn an_image_without_tables_needs_those_of_the_first_one() {
+        let mut tables = Tables::default();
+        assert!(matches!(tables.update(&image(false)), Needed::Unavailable));
+        assert!(matches!(tables.update(&image(true)), Needed::Nothing));
+        assert!(!tables.are_mixed());
+        let Needed::Tables(segments) = tables.update(&image(false)) else {
+            panic!("the tables of the first image are needed");
+        };
+        assert!(tables.are_mixed());
+        assert_eq!(with_segments(&image(false), &segments), image(true));
+    }
+
+    #[test]
+    fn standard_huffman_tables_are_not_added() {
+        let mut without_huffman = vec![0xFF, START_OF_IMAGE];
+        append_segment(Table::Quantization(0), &[0; 65], &mut without_huffman);
+        without_huffman.extend(&image(false)[2..]);
+        let mut tables = Tables::default();
+        assert!(matches!(tables.update(&without_huffman), Needed::Nothing));
+        assert!(matches!(tables.update(&without_huffman), Needed::Nothing));
+        assert!(!tables.are_mixed());
+        tables.update(&image(true));
+        assert!(tables.are_mixed(), "the decoder of the others must not receive these tables");
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_images_are_accepted(
+            mut image in prop_oneof![Just(image(true)), prop::collection::vec(any::<u8>(), 0..300)],
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
+            length in 0..400_usize,
+        ) {
+            for (index, value) in changes {
+                if !image.is_empty() {
+                    let index = index.index(image.len());
+                    image[index] = value;
+                }
+            }
+            image.truncate(length);
+            let mut tables = Tables::default();
+            tables.update(&image);
+            tables.update(&image);
+        }
+    }
 }

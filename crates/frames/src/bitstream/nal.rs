@@ -181,6 +181,22 @@ mod tests {
     }
 
     #[test]
+    fn a_changed_header_ends_those_that_refer_to_it() {
+        let sequence = Header { kind: 7, id: 0, parent: None };
+        let picture = Header { kind: 8, id: 3, parent: Some((7, 0)) };
+        let mut headers = Headers::default();
+        headers.insert(sequence, b"s1");
+        headers.insert(picture, b"p1");
+        headers.set_original();
+        headers.insert(picture, b"p1");
+        assert_eq!(headers.to_packet(Framing::Length(1)), None, "nothing has changed");
+        headers.insert(sequence, b"s2");
+        assert_eq!(headers.to_packet(Framing::Length(1)), Some(b"\x02s2".to_vec()));
+        headers.insert(picture, b"p1");
+        assert_eq!(headers.to_packet(Framing::Length(1)), Some(b"\x02s2\x02p1".to_vec()));
+    }
+
+    #[test]
     fn removes_escape_bytes() {
         assert_eq!(unescape(&[0, 0, 3, 1, 0, 0, 3, 0, 0, 3]), [0, 0, 1, 0, 0, 0, 0]);
     }

@@ -8,12 +8,9 @@ use crate::bitstream::Entry;
 use super::chunk::{
     Chunk, ClassifiedPacket, LastFrame, PacketInfo, PlannedPacket, ascending_times,
 };
+use super::frame_order::MAX_REORDER;
 use super::wanted::Timeline;
 
-/// Maximum number of frames that precede a frame in decoding order and follow it in presentation
-/// order: the 16 frames of the largest decoded picture buffer (ITU-T H.264, A.3.1; H.265, A.4.2),
-/// each in two field packets.
-pub(super) const MAX_REORDER: usize = 32;
 /// Minimum number of packets in a chunk.
 pub(super) const CHUNK_PACKETS: usize = 64;
 /// Size from which packets that are all kept form a chunk, in bytes.

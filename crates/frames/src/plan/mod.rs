@@ -11,6 +11,7 @@
 // In dependency order.
 mod wanted;
 mod chunk;
+mod frame_order;
 mod long_span;
 mod planner;
 #[cfg(test)]

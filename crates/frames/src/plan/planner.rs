@@ -9,7 +9,8 @@ use super::chunk::{
     Chunk, ClassifiedPacket, Continuation, LastFrame, PacketInfo, Plan, PlannedPacket,
     ascending_times, needed,
 };
-use super::long_span::{LongSpan, MAX_REORDER};
+use super::frame_order::FrameOrder;
+use super::long_span::LongSpan;
 use super::wanted::Timeline;
 
 /// Maximum number of packets of a span that is held as a whole. Longer spans are decoded while they
@@ -29,17 +30,10 @@ const MAX_BYTES: usize = 24 << 20;
 pub(crate) struct Planner<'a, P> {
     /// Requested instants. Without them, the stream is one span of which all packets are kept.
     timeline: Option<Timeline<'a>>,
-    /// Number of frames by which the decoder delays its output at first.
-    reorder_delay: usize,
+    order: FrameOrder,
     predictable: bool,
     /// Whether there were packets that are not part of the current span, or are planned.
     started: bool,
-    /// Whether the current span starts at an entry.
-    clean: bool,
-    /// Latest timestamp of the spans before the current one.
-    last_before: Option<i64>,
-    /// Latest frames of the current span, at most [`MAX_REORDER`], by ascending timestamp.
-    latest: Vec<OrderedFrame>,
     /// Complete span whose successor's first timestamp is not known yet.
     closed: Option<Vec<ClassifiedPacket<P>>>,
     /// Frames that follow an open entry and precede it in time: they depend on the span before.
@@ -63,12 +57,9 @@ impl<'a, P: Clone> Planner<'a, P> {
     ) -> Self {
         Self {
             timeline: instants.map(|instants| Timeline { instants, time_base }),
-            reorder_delay,
+            order: FrameOrder::new(reorder_delay),
             predictable: true,
             started: false,
-            clean: false,
-            last_before: None,
-            latest: Vec::new(),
             closed: None,
             leading: Vec::new(),
             current: Vec::new(),
@@ -91,10 +82,13 @@ impl<'a, P: Clone> Planner<'a, P> {
                 self.closed = Some(std::mem::take(&mut self.current));
             }
             self.current_bytes = 0;
-            self.last_before = self.last_before.max(self.latest.last().map(|last| last.time));
-            self.latest.clear();
+            self.order.end_span();
         }
-        if self.timeline.is_some() && !self.follows(&info) {
+        let is_first = self.current.is_empty() && self.long.is_none();
+        if is_first {
+            self.order.start_span(info.role.entry);
+        }
+        if self.timeline.is_some() && !self.order.follows(&info) {
             self.give_up();
         }
         if let Some(long) = &mut self.long {
@@ -131,35 +125,6 @@ impl<'a, P: Clone> Planner<'a, P> {
     /// again, as a whole.
     pub(crate) fn is_predictable(&self) -> bool {
         self.predictable
-    }
-
-    /// Whether the frame of a packet follows the earlier ones as a decoder of the span expects.
-    fn follows(&mut self, info: &PacketInfo) -> bool {
-        if self.current.is_empty() && self.long.is_none() {
-            self.clean = info.role.entry != Entry::None;
-        }
-        if !info.is_displayed() {
-            return true;
-        }
-        let Some(time) = info.time else { return !self.clean };
-        let order = info.role.order;
-        let position = self.latest.partition_point(|latest| latest.time < time);
-        let before = position.checked_sub(1).and_then(|before| self.latest[before].order);
-        let after = self.latest.get(position);
-        let is_unique = after.is_none_or(|after| after.time > time);
-        let is_in_order = order.is_none_or(|order| {
-            before.is_none_or(|before| before < order)
-                && after.and_then(|after| after.order).is_none_or(|after| order < after)
-        });
-        let overtaken = self.latest.len() - position;
-        self.latest.insert(position, OrderedFrame { time, order });
-        if self.latest.len() > MAX_REORDER {
-            self.latest.remove(0);
-        }
-        let is_reordered_too_far = info.role.learns_delay && overtaken > self.reorder_delay;
-        let is_expected =
-            is_unique && is_in_order && self.last_before < Some(time) && !is_reordered_too_far;
-        is_expected || !self.clean
     }
 
     /// Decode the stream as a whole: from here on if nothing is planned yet, else from its start.
@@ -269,7 +234,7 @@ impl<'a, P: Clone> Planner<'a, P> {
         let from = self.timeline.and_then(|_| first(ascending_times(&span).as_deref()));
         let mut long = LongSpan::new(self.timeline, span);
         let chunk = long.first_chunk();
-        self.predictable &= chunk.certain || !(self.clean && self.timeline.is_some());
+        self.predictable &= chunk.certain || !(self.order.is_certain() && self.timeline.is_some());
         self.started = true;
         self.long = Some(long);
         self.ready.push(Plan::Begin { from, chunk });
@@ -283,14 +248,6 @@ impl<'a, P: Clone> Planner<'a, P> {
         self.predictable &= chunk.certain || !was_certain;
         self.ready.push(Plan::Continue(Continuation { chunk, is_last: true }));
     }
-}
-
-/// Frame with its place in presentation order.
-struct OrderedFrame {
-    /// Timestamp in units of the stream's time base, from the start of the video.
-    time: i64,
-    /// [`Role::order`](crate::bitstream::Role::order).
-    order: Option<i64>,
 }
 
 /// First of these times, if they are known.

@@ -7,7 +7,8 @@ use crate::bitstream::{Entry, ReferenceSlots, Role};
 use crate::select::{Instants, Selected, TickSelector};
 
 use super::chunk::{Chunk, Continuation, PacketInfo, Plan};
-use super::long_span::{CHUNK_PACKETS, MAX_REORDER};
+use super::frame_order::MAX_REORDER;
+use super::long_span::CHUNK_PACKETS;
 use super::planner::Planner;
 use super::wanted::WantedFrame;
 
@@ -48,6 +49,57 @@ fn plan_for(instants: Option<&Instants>, packets: &[PacketInfo]) -> Vec<Plan<usi
 fn kept(packets: &[PacketInfo]) -> Vec<Vec<i64>> {
     let time = |name: &usize| packets[*name].time.expect("all timestamps are known");
     plan(packets).into_iter().map(|plan| plan.into_chunk().kept().map(time).collect()).collect()
+}
+
+/// Whether the packets can be decoded in spans. The decoder delays its output by no frames.
+fn is_predictable(packets: &[PacketInfo]) -> bool {
+    let instants = instants();
+    let mut planner = Planner::new(Some(&instants), TENTHS, 0);
+    for (name, info) in packets.iter().enumerate() {
+        planner.push(name, *info);
+        planner.take_plans();
+    }
+    planner.finish(|time, duration| time + duration);
+    planner.is_predictable()
+}
+
+/// Three spans of ten frames. `change` is applied to the last one.
+fn spans(change: impl Fn(&mut PacketInfo)) -> Vec<PacketInfo> {
+    let entry = |time| if time % 10 == 0 { Entry::Clean } else { Entry::None };
+    let mut packets: Vec<_> = (0..30).map(|time| packet(time, entry(time), false)).collect();
+    packets[20..].iter_mut().for_each(change);
+    packets
+}
+
+#[test]
+fn spans_require_timestamps_that_agree_with_the_frames() {
+    let time = |info: &PacketInfo| info.time.expect("a timestamp");
+    assert!(is_predictable(&spans(|_| {})));
+    assert!(!is_predictable(&spans(|info| info.time = Some(time(info) - 1))), "backward");
+    assert!(!is_predictable(&spans(|info| info.time = None)), "unknown");
+    let equal = spans(|info| info.time = Some(time(info).min(25)));
+    assert!(!is_predictable(&equal), "not unique");
+    let reversed = spans(|info| info.role.order = Some(-time(info)));
+    assert!(!is_predictable(&reversed), "another order in the coded data");
+    let reordered = |learns_delay| {
+        spans(|info| {
+            info.role.learns_delay = learns_delay;
+            info.time = Some(if time(info) == 20 { 20 } else { 50 - time(info) });
+        })
+    };
+    assert!(is_predictable(&reordered(false)));
+    assert!(!is_predictable(&reordered(true)), "reordered further than the decoder knows");
+}
+
+#[test]
+fn a_stream_without_timestamps_is_one_span() {
+    let unknown = |time| PacketInfo { time: None, ..packet(time, clean_at_0(time), false) };
+    let packets: Vec<_> = (0..20).map(unknown).collect();
+    assert!(is_predictable(&packets));
+    let plans = plan(&packets);
+    assert!(matches!(plans.first(), Some(Plan::Begin { .. })));
+    let kept: usize = plans.into_iter().map(|plan| plan.into_chunk().kept().count()).sum();
+    assert_eq!(kept, 20);
 }
 
 #[test]
