@@ -64,7 +64,7 @@ fn is_predictable(packets: &[PacketInfo]) -> bool {
 }
 
 /// Three spans of ten frames. `change` is applied to the last one.
-fn spans(change: impl Fn(&mut PacketInfo)) -> Vec<PacketInfo> {
+fn three_spans(change: impl Fn(&mut PacketInfo)) -> Vec<PacketInfo> {
     let entry = |time| if time % 10 == 0 { Entry::Clean } else { Entry::None };
     let mut packets: Vec<_> = (0..30).map(|time| packet(time, entry(time), false)).collect();
     packets[20..].iter_mut().for_each(change);
@@ -74,15 +74,15 @@ fn spans(change: impl Fn(&mut PacketInfo)) -> Vec<PacketInfo> {
 #[test]
 fn spans_require_timestamps_that_agree_with_the_frames() {
     let time = |info: &PacketInfo| info.time.expect("a timestamp");
-    assert!(is_predictable(&spans(|_| {})));
-    assert!(!is_predictable(&spans(|info| info.time = Some(time(info) - 1))), "backward");
-    assert!(!is_predictable(&spans(|info| info.time = None)), "unknown");
-    let equal = spans(|info| info.time = Some(time(info).min(25)));
+    assert!(is_predictable(&three_spans(|_| {})));
+    assert!(!is_predictable(&three_spans(|info| info.time = Some(time(info) - 1))), "backward");
+    assert!(!is_predictable(&three_spans(|info| info.time = None)), "unknown");
+    let equal = three_spans(|info| info.time = Some(time(info).min(25)));
     assert!(!is_predictable(&equal), "not unique");
-    let reversed = spans(|info| info.role.order = Some(-time(info)));
+    let reversed = three_spans(|info| info.role.order = Some(-time(info)));
     assert!(!is_predictable(&reversed), "another order in the coded data");
     let reordered = |learns_delay| {
-        spans(|info| {
+        three_spans(|info| {
             info.role.learns_delay = learns_delay;
             info.time = Some(if time(info) == 20 { 20 } else { 50 - time(info) });
         })
