@@ -61,7 +61,8 @@ pub fn extract(
         .thread_name(|n| format!("frames-{n}"))
         .build()
         .map_err(|error| Error::OutOfMemory(format!("no threads can be started: {error}")))?;
-    let expected = selector.expected_count();
+    // A stated duration may be nonsense.
+    let expected = selector.expected_count().filter(|count| *count <= limits.max_frames);
     let form = ArchiveForm { recipe: recipe.clone(), compression: encoder.compression() };
     let mut writer = Writer::new(&context, flow, Archive::new(sink), form);
     let mut mode = Mode { planned: options.decoding == Decoding::Selective, one_thread: false };
