@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::bits::Bits;
-use super::nal::{Framing, Header, Headers, length_prefixed, unescape};
+use super::nal::{Framing, Header, Headers, length_prefixed, nearest_count, unescape};
 use super::role::{Entry, Role};
 
 // Unit types of ITU-T H.264, table 7-1.
@@ -220,11 +220,7 @@ impl Orders {
         if is_idr {
             bits.ue()?; // idr_pic_id
         }
-        let range = 1 << count_bits;
-        let count = i64::from(bits.bits(count_bits)?);
-        // The count nearest to the previous one.
-        let distance = (count - self.previous + range / 2).rem_euclid(range) - range / 2;
-        let order = self.previous + distance;
+        let order = nearest_count(self.previous, bits.bits(count_bits)?, count_bits);
         if header >> 5 & 3 != 0 {
             self.previous = order;
         }

@@ -1,6 +1,7 @@
 //! HEVC: clean and open entries, and non-reference frames.
 
 use super::bits::Bits;
+use super::hevc_order::Orders;
 use super::nal::{Framing, Header, Headers, length_prefixed, unescape};
 use super::role::{Entry, Role};
 
@@ -40,6 +41,7 @@ pub(super) struct Parser {
     /// NoRaslOutputFlag). `None` before the first such point.
     rasl_undecodable: Option<bool>,
     headers: Headers,
+    orders: Orders,
 }
 
 impl Parser {
@@ -50,6 +52,7 @@ impl Parser {
             top_layer: None,
             rasl_undecodable: None,
             headers: Headers::default(),
+            orders: Orders::default(),
         };
         parser.configure(extradata);
         parser.headers.set_original();
@@ -69,6 +72,7 @@ impl Parser {
     pub(super) fn role(&mut self, packet: &[u8]) -> Role {
         let mut first = None;
         let mut unknown = false;
+        let mut order = None;
         for unit in self.framing.units(packet) {
             let [header, layer, ..] = *unit else {
                 unknown = true;
@@ -76,6 +80,9 @@ impl Parser {
             };
             match header >> 1 & 63 {
                 unit_type @ ..=LAST_SLICE => {
+                    if first.is_none() {
+                        order = self.orders.next(unit);
+                    }
                     first.get_or_insert((unit_type, (layer & 7).saturating_sub(1)));
                 }
                 VIDEO_PARAMETER_SET..=LAST_SUPPLEMENTAL_INFORMATION => self.add_header(unit),
@@ -102,6 +109,7 @@ impl Parser {
             disposable: unit_type <= LAST_NON_REFERENCE
                 && unit_type % 2 == 0
                 && Some(layer) == self.top_layer,
+            order,
             ..Role::UNKNOWN
         }
     }
@@ -117,13 +125,36 @@ impl Parser {
         match kind {
             VIDEO_PARAMETER_SET..=PICTURE_PARAMETER_SET => {
                 self.update_top_layer(unit);
-                self.headers.insert(parameter_set_header(kind, unit), unit);
+                let header = self.add_parameter_set(kind, unit);
+                self.headers.insert(header, unit);
             }
             PREFIX_SUPPLEMENTAL_INFORMATION if has_message(unit, DISPLAY_ORIENTATION) => {
                 self.headers.insert(Header { kind, id: 0, parent: None }, unit);
             }
             _ => {}
         }
+    }
+
+    /// Record what slice headers depend on in a parameter set, and return its identity. Ids that
+    /// cannot be parsed are 0.
+    fn add_parameter_set(&mut self, kind: u8, unit: &[u8]) -> Header {
+        let plain = unescape(&unit[2.min(unit.len())..unit.len().min(256)]);
+        let mut bits = Bits::new(&plain);
+        let (id, parent) = match kind {
+            VIDEO_PARAMETER_SET => (bits.bits(4), None),
+            SEQUENCE_PARAMETER_SET => {
+                let parent = bits.bits(4).map(|id| (VIDEO_PARAMETER_SET, id));
+                let id = sequence_set_id(&mut bits);
+                self.orders.add_sequence(id.unwrap_or(0), &mut bits);
+                (id, parent)
+            }
+            _ => {
+                let (id, sequence) = (bits.ue(), bits.ue());
+                self.orders.add_picture(id.unwrap_or(0), sequence.unwrap_or(0), &mut bits);
+                (id, sequence.map(|id| (SEQUENCE_PARAMETER_SET, id)))
+            }
+        };
+        Header { kind, id: id.unwrap_or(0), parent }
     }
 
     /// Read `sps_max_sub_layers_minus1` from a sequence parameter set: three bits after two header
@@ -135,21 +166,6 @@ impl Parser {
             self.top_layer = self.top_layer.max(Some(layers >> 1 & 7));
         }
     }
-}
-
-/// Identity of a parameter set. Ids that cannot be parsed are 0.
-fn parameter_set_header(kind: u8, unit: &[u8]) -> Header {
-    let plain = unescape(&unit[2.min(unit.len())..unit.len().min(64)]);
-    let mut bits = Bits::new(&plain);
-    let (id, parent) = match kind {
-        VIDEO_PARAMETER_SET => (bits.bits(4), None),
-        SEQUENCE_PARAMETER_SET => {
-            let parent = bits.bits(4).map(|id| (VIDEO_PARAMETER_SET, id));
-            (sequence_set_id(&mut bits), parent)
-        }
-        _ => (bits.ue(), bits.ue().map(|id| (SEQUENCE_PARAMETER_SET, id))),
-    };
-    Header { kind, id: id.unwrap_or(0), parent }
 }
 
 /// Whether supplemental information has a message of a type (ITU-T H.265, 7.3.5).

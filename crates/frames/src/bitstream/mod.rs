@@ -6,6 +6,7 @@ mod role;
 mod bits;
 mod nal;
 mod h264;
+mod hevc_order;
 mod hevc;
 mod jpeg;
 mod vpx;

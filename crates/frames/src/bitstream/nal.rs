@@ -90,6 +90,14 @@ pub(super) fn unescape(unit: &[u8]) -> Vec<u8> {
     plain
 }
 
+/// The count nearest to `previous` whose last `bits` bits are `coded` (ITU-T H.264, 8.2.1; H.265,
+/// 8.3.1).
+pub(super) fn nearest_count(previous: i64, coded: u32, bits: u32) -> i64 {
+    let range = 1 << bits;
+    let max_decrease = range / 2 - 1;
+    previous + (i64::from(coded) - previous + max_decrease).rem_euclid(range) - max_decrease
+}
+
 /// Identity of a unit that later packets depend on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Header {
@@ -178,6 +186,13 @@ mod tests {
         assert_eq!(Framing::Length(4).units(&[0, 0, 0, 9, 1]), [nothing]);
         assert_eq!(Framing::Length(1).units(&[1, 6, 7, 8]), [&[6], nothing]);
         assert_eq!(Framing::StartCodes.units(&[7, 7, 7, 7]), [nothing]);
+    }
+
+    #[test]
+    fn counts_wrap_around() {
+        let counts = [(0, 6), (6, 14), (14, 2), (18, 14), (14, 15)];
+        let counts = counts.map(|(previous, coded)| nearest_count(previous, coded, 4));
+        assert_eq!(counts, [6, 14, 18, 14, 15]);
     }
 
     #[test]
