@@ -49,6 +49,12 @@ async fn swagger_ui_is_complete_and_uses_no_other_host() {
         scripts.iter().any(|script| script.contains("/jobs/{id}/download")),
         "the page does not contain the document"
     );
+    check_policy(&policy, &scripts);
+    check_references(&markup, &scripts);
+}
+
+/// The policy allows only the page's own scripts, and connections to this service only.
+fn check_policy(policy: &str, scripts: &[String]) {
     let directive = |name: &str| -> BTreeSet<String> {
         let found = policy
             .split(';')
@@ -77,8 +83,10 @@ async fn swagger_ui_is_complete_and_uses_no_other_host() {
         assert_eq!(directive(name), [only.to_owned()].into(), "{name}");
     }
     assert!(!policy.contains("http"), "another host is allowed: {policy}");
+}
 
-    // Besides the policy, the page itself refers to no other host.
+/// Besides the policy, the page itself refers to no other host.
+fn check_references(markup: &str, scripts: &[String]) {
     let lower = markup.to_ascii_lowercase();
     for attribute in [" src=", " href=", " action=", "@import", "url("] {
         for (at, _) in lower.match_indices(attribute) {
@@ -93,7 +101,7 @@ async fn swagger_ui_is_complete_and_uses_no_other_host() {
             );
         }
     }
-    for script in &scripts {
+    for script in scripts {
         for external in
             ["importScripts(", "import(\"http", "import('http", "src=\"http", "href=\"http"]
         {

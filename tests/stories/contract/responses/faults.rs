@@ -1,0 +1,105 @@
+//! Responses of a service whose database or file store is damaged.
+
+use std::fs;
+
+use reqwest::Method;
+use serde_json::json;
+
+use super::client::{CheckedClient, ON_JOB, SHORT, sql, upload};
+use crate::harness::client::{PASSWORD, User};
+use crate::harness::clips::clip_bytes;
+
+/// Upload a video, damage the rows, the tables and the files in turn, and repair them.
+pub async fn check(client: &CheckedClient<'_>) {
+    let service = client.service;
+    let user = service.user().await;
+    let job = user.upload_clip(SHORT).await;
+    user.wait_until_done(&job).await;
+    let (_, link) =
+        client.expect(200, user.request(Method::GET, &format!("/jobs/{job}/download"))).await;
+    let link = link["download_url"].as_str().expect("a link");
+    client.expect(200, client.get("/health")).await;
+    client.expect(200, client.get("/ready")).await;
+    client
+        .expect(
+            202,
+            upload(&user, &[("a.mp4", clip_bytes(SHORT))]).header("Idempotency-Key", "mine"),
+        )
+        .await;
+    service.wait_until_idle().await;
+    damaged_rows(client, &user, &job).await;
+    missing_tables(client, &user, &job).await;
+    unreadable_files(client, link).await;
+}
+
+/// Send every request that reads users or jobs. All responses must have this status.
+async fn expect_everywhere(
+    client: &CheckedClient<'_>,
+    status: u16,
+    user: &User<'_>,
+    job: &str,
+    key: &str,
+) {
+    for (method, path) in ON_JOB {
+        let method: Method = method.parse().expect("a valid method");
+        client.expect(status, user.request(method, &path.replace("{}", job))).await;
+    }
+    client.expect(status, user.request(Method::GET, "/videos")).await;
+    client
+        .expect(
+            status,
+            upload(user, &[("a.mp4", clip_bytes(SHORT))]).header("Idempotency-Key", key),
+        )
+        .await;
+    client.expect(status, user.request(Method::GET, "/auth/me")).await;
+    client.post(status, "/auth/login", &json!({ "email": user.email, "password": PASSWORD })).await;
+}
+
+/// Rows that the program cannot read.
+async fn damaged_rows(client: &CheckedClient<'_>, user: &User<'_>, job: &str) {
+    sql(
+        client.service,
+        "PRAGMA ignore_check_constraints = ON; UPDATE users SET language = 'xx'; \
+         UPDATE jobs SET warnings = 'damaged'",
+    );
+    expect_everywhere(client, 500, user, job, "mine").await;
+    sql(client.service, "UPDATE users SET language = 'en'; UPDATE jobs SET warnings = '[]'");
+}
+
+/// A database without its tables.
+async fn missing_tables(client: &CheckedClient<'_>, user: &User<'_>, job: &str) {
+    let tables = ["users", "jobs", "refresh_tokens", "idempotency_keys"];
+    let rename = |from: &str, to: &str| {
+        let statements =
+            tables.map(|table| format!("ALTER TABLE {from}{table} RENAME TO {to}{table};"));
+        sql(client.service, &format!("PRAGMA legacy_alter_table = ON; {}", statements.concat()));
+    };
+    rename("", "lost_");
+    expect_everywhere(client, 503, user, job, "another").await;
+    client
+        .post(
+            503,
+            "/auth/register",
+            &json!({ "email": "lia@example.com", "password": PASSWORD, "name": "Lia" }),
+        )
+        .await;
+    for path in ["/auth/refresh", "/auth/logout"] {
+        client.post(503, path, &json!({ "refresh_token": user.refresh })).await;
+    }
+    rename("lost_", "");
+    client.expect(200, user.request(Method::GET, "/auth/me")).await;
+}
+
+/// A file store that cannot be read.
+async fn unreadable_files(client: &CheckedClient<'_>, link: &str) {
+    let directory = client.service.directory.path();
+    let (files, aside) = (directory.join("files"), directory.join("aside"));
+    fs::rename(&files, &aside).expect("the directory is movable");
+    // A link to itself cannot be read. A missing directory would only have no files.
+    std::os::unix::fs::symlink(&files, &files).expect("the directory is writable");
+    client.expect(503, client.get("/ready")).await;
+    client.expect(503, client.get(link)).await;
+    fs::remove_file(&files).expect("the link is removable");
+    fs::rename(&aside, &files).expect("the directory is movable");
+    client.expect(200, client.get(link)).await;
+}

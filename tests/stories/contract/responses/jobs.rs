@@ -1,0 +1,139 @@
+//! Responses of the operations on jobs, frames and archives.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use reqwest::header::{CONTENT_TYPE, IF_NONE_MATCH, RANGE};
+
+use super::client::{CheckedClient, ON_JOB, SHORT, upload};
+use crate::harness::client::User;
+use crate::harness::clips::clip_bytes;
+
+/// Upload videos, and send every request that reads or deletes their jobs.
+pub async fn check(client: &CheckedClient<'_>) {
+    let (user, other) = (client.service.user().await, client.service.user().await);
+    let mut jobs = Vec::new();
+    for _ in 0..3 {
+        jobs.push(user.upload_clip(SHORT).await);
+        user.wait_until_done(&jobs[jobs.len() - 1]).await;
+    }
+    pages(client, &user).await;
+    let failed = failed(client, &user).await;
+    every_operation(client, &user, &other, &jobs[0], &failed).await;
+    let get = |path: &str| user.request(Method::GET, path);
+    let (_, link) = client.expect(200, get(&format!("/jobs/{}/download", jobs[1]))).await;
+    client.expect(429, get(&format!("/jobs/{}/download", jobs[1]))).await;
+    frames(client, &user, &jobs[1]).await;
+    links(client, link["download_url"].as_str().expect("a link")).await;
+    ends(client, &user, &jobs[1], &jobs[2]).await;
+}
+
+/// Responses of the list of jobs.
+async fn pages(client: &CheckedClient<'_>, user: &User<'_>) {
+    let get = |path: &str| user.request(Method::GET, path);
+    let (headers, page) = client.expect(200, get("/videos?limit=1")).await;
+    assert_eq!(page.as_array().map(Vec::len), Some(1));
+    let next = headers["link"]
+        .to_str()
+        .expect("the header is text")
+        .strip_prefix('<')
+        .and_then(|link| link.split_once('>'))
+        .expect("a link")
+        .0;
+    let (headers, page) = client.expect(200, get(&format!("{next}&limit=2"))).await;
+    assert!(page.as_array().is_some_and(|page| !page.is_empty()), "{headers:?}");
+    for invalid in ["limit=0", "limit=101", "limit=x", "status=LOST", "cursor=x"] {
+        client.expect(400, get(&format!("/videos?{invalid}"))).await;
+    }
+    client.expect(401, client.get("/videos")).await;
+}
+
+/// Responses that all operations on a job have in common.
+async fn every_operation(
+    client: &CheckedClient<'_>,
+    user: &User<'_>,
+    other: &User<'_>,
+    finished: &str,
+    failed: &str,
+) {
+    for (method, path) in ON_JOB {
+        let path = |id: &str| path.replace("{}", id);
+        let method: Method = method.parse().expect("a valid method");
+        client.expect(400, user.request(method.clone(), &path("no-id"))).await;
+        client.expect(401, client.service.request(method.clone(), &path(finished))).await;
+        client.expect(403, other.request(method.clone(), &path(finished))).await;
+        client
+            .expect(
+                404,
+                user.request(method.clone(), &path("0190a000-0000-7000-8000-0000000000aa")),
+            )
+            .await;
+        if method == Method::GET {
+            client.expect(200, user.request(method.clone(), &path(finished))).await;
+            let needs_archive =
+                ["/download", "/frames", "/frames/1"].iter().any(|end| path("").ends_with(end));
+            let unfinished = if needs_archive { 400 } else { 200 };
+            client.expect(unfinished, user.request(method, &path(failed))).await;
+        }
+    }
+}
+
+/// Responses of the operations on frames, in addition to those of all operations on jobs.
+async fn frames(client: &CheckedClient<'_>, user: &User<'_>, job: &str) {
+    let get = |query: &str| user.request(Method::GET, &format!("/jobs/{job}/frames{query}"));
+    for invalid in [
+        "?limit=0",
+        "?limit=1001",
+        "?after=-1",
+        "/x",
+        "/0",
+        "/1?width=15",
+        "/1?width=17",
+        "/1?width=656",
+    ] {
+        client.expect(400, get(invalid)).await;
+    }
+    client.expect(404, get("/2")).await;
+    for (path, kind) in [("/1", "image/png"), ("/1?width=160", "image/jpeg")] {
+        let (headers, _) = client.expect(200, get(path)).await;
+        assert_eq!(headers[CONTENT_TYPE], kind);
+        client.expect(304, get(path).header(IF_NONE_MATCH, headers["etag"].clone())).await;
+    }
+}
+
+/// Job that fails: only the first bytes of its file are a video.
+async fn failed(client: &CheckedClient<'_>, user: &User<'_>) -> String {
+    let (_, accepted) =
+        client.expect(202, upload(user, &[("a.mp4", clip_bytes(SHORT)[..400].to_vec())])).await;
+    let job = accepted["job_id"].as_str().expect("an id").to_owned();
+    user.wait_for(&job, &["FAILED"]).await;
+    job
+}
+
+/// Responses of the download of an archive.
+async fn links(client: &CheckedClient<'_>, link: &str) {
+    let (headers, _) = client.expect(200, client.get(link)).await;
+    assert_eq!(headers["accept-ranges"], "bytes");
+    client.expect(206, client.get(link).header(RANGE, "bytes=0-9")).await;
+    client.expect(416, client.get(link).header(RANGE, "bytes=999999999-")).await;
+    client.expect(400, client.get(link.split('?').next().expect("a URL has a path"))).await;
+    client.expect(403, client.get(&link.replace("signature=", "signature=A"))).await;
+    client.service.advance(Duration::from_hours(1));
+    client.expect(410, client.get(link)).await;
+}
+
+/// An unfinished job is cancelled. A finished one is deleted, and another one expires.
+async fn ends(client: &CheckedClient<'_>, user: &User<'_>, deleted: &str, expired: &str) {
+    let get = |path: &str| user.request(Method::GET, path);
+    let running = user.upload_clip("long/240_frames.mp4").await;
+    let (_, view) =
+        client.expect(200, user.request(Method::DELETE, &format!("/videos/{running}"))).await;
+    assert_eq!(view["status"], "CANCELLED");
+    let (_, link) = client.expect(200, get(&format!("/jobs/{deleted}/download"))).await;
+    client.expect(204, user.request(Method::DELETE, &format!("/videos/{deleted}"))).await;
+    client.expect(404, client.get(link["download_url"].as_str().expect("a link"))).await;
+    client.service.advance(Duration::from_hours(24 * 8));
+    for path in ["download", "frames", "frames/1"] {
+        client.expect(410, get(&format!("/jobs/{expired}/{path}"))).await;
+    }
+}
