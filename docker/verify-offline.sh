@@ -8,7 +8,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export DOCKER_BUILDKIT=1 COMPOSE_PROJECT_NAME=fiapx-verify
-export PORT=18000 MAIL_PORT=18025 GRAFANA_PORT=18030 FIAPX_COMMIT
+export PORT=18000 MAIL_PORT=18025 GRAFANA_PORT=18030 RABBITMQ_UI_PORT=18672 FIAPX_COMMIT
+# Another bucket than the default, so that a part which ignores the variable fails.
+export S3_BUCKET=clips
+# `down` removes only containers of active profiles.
+export COMPOSE_PROFILES=tools
 FIAPX_COMMIT=$(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 export PUBLIC_URL=http://localhost:$PORT
 work=$(mktemp -d)
@@ -161,7 +165,7 @@ until_true "DONE" 60 is "$job" DONE
 link=$(get "/jobs/$job/download" | json download_url)
 call --output "$work/out.zip" "$link"
 case $link in
-  "$PUBLIC_URL"/*) ok "a video was uploaded, and its archive downloaded from $PUBLIC_URL" ;;
+  "$PUBLIC_URL/$S3_BUCKET"/*) ok "a video was uploaded, and its archive downloaded from $PUBLIC_URL" ;;
   *) die "the link is $link" ;;
 esac
 docker run --rm --network none --volume "$PWD/fixtures:/videos:ro" fiapx:latest \
@@ -186,6 +190,19 @@ ok "no role has root, capabilities, new privileges, a writable file system, or f
 published=$(docker ps --filter "label=com.docker.compose.project=$COMPOSE_PROJECT_NAME" --format '{{.Ports}}' | tr ',' '\n' | grep -e '->' | sed 's/->.*//; s/ //' | sort -u)
 [ "$published" = "$(printf '127.0.0.1:%s\n' "$PORT" "$MAIL_PORT" | sort)" ] || die "published: $published"
 ok "only the page and the mails are published, on the loopback address"
+up rabbitmq-ui
+ui=http://localhost:$RABBITMQ_UI_PORT
+password=$(docker_compose exec -T rabbitmq cat /etc/rabbitmq/conf.d/90-user.conf | sed -n 's/^default_pass = //p')
+call --output "$work/page" "$ui/" && grep -q RabbitMQ "$work/page" || die "no management UI"
+refused=$(curl --silent --output /dev/null --write-out '%{http_code}' "$ui/api/overview")
+[ "$refused" = 401 ] || die "the management UI returns $refused without a password"
+# The name of the virtual host `/` must arrive as %2F.
+queue=$(call --user "fiapx:$password" "$ui/api/queues/%2F/video.process" | json type)
+[ "$queue" = quorum ] || die "the queue has the type $queue"
+[ "$(docker port "$(container rabbitmq-ui)")" = "15672/tcp -> 127.0.0.1:$RABBITMQ_UI_PORT" ] \
+  || die "published: $(docker port "$(container rabbitmq-ui)")"
+docker_compose rm --stop --force rabbitmq-ui >/dev/null 2>&1
+ok "the profile tools publishes RabbitMQ's management UI on the loopback address, with a password"
 docker exec "$(container api)" cat /secrets/jwt_secret /secrets/database_url >"$work/secrets"
 ! docker inspect "$(container api)" "$(container postgres)" "$(container rabbitmq)" "$(container garage)" | grep -qFf <(sed 's/.*fiapx:\([^@]*\)@.*/\1/' "$work/secrets" | tr '\n' ' ' | xargs -n1) || die "a container description contains a secret"
 ok "no container description contains a secret"
