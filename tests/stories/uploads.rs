@@ -272,43 +272,57 @@ async fn one_invalid_video_of_three_rejects_all(#[values(Embedded, Servers)] par
     assert_eq!((status, ids(&accepted).len()), (StatusCode::ACCEPTED, 3));
 }
 
+/// Form as a client sends it.
+struct Form {
+    /// Header of each part, and whether its content is a clip.
+    parts: &'static [(&'static str, bool)],
+    /// Names of the videos that are accepted.
+    accepted: &'static [&'static str],
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn forms_of_all_clients_are_accepted() {
     let service = Service::start().await;
     let user = service.user().await;
     let clip = clip_bytes(ONE_FRAME);
-    let forms: [(&[(&str, bool)], &[&str]); 5] = [
+    let forms = [
         // Uppy.
-        (
-            &[
+        Form {
+            parts: &[
                 ("name=\"relativePath\"", false),
                 ("name=\"name\"", false),
                 ("name=\"type\"", false),
                 ("name=\"files[]\"; filename=\"férias.mp4\"", true),
             ],
-            &["férias.mp4"],
-        ),
-        (
-            &[
+            accepted: &["férias.mp4"],
+        },
+        Form {
+            parts: &[
                 ("name=\"file[]\"; filename=\"a.mp4\"", true),
                 ("name=\"files\"; filename=\"b.mp4\"", true),
                 ("filename=\"c.mp4\"", true),
             ],
-            &["a.mp4", "b.mp4", "c.mp4"],
-        ),
+            accepted: &["a.mp4", "b.mp4", "c.mp4"],
+        },
         // A page with an input that was left empty.
-        (
-            &[
+        Form {
+            parts: &[
                 ("name=\"first\"; filename=\"\"", false),
                 ("name=\"second\"; filename=\"C:\\clips\\a.mp4\"", true),
             ],
-            &["a.mp4"],
-        ),
+            accepted: &["a.mp4"],
+        },
         // Python's requests, and .NET.
-        (&[("name=\"file\"; filename*=utf-8''f%C3%A9rias.mp4", true)], &["férias.mp4"]),
-        (&[("name=file; filename=\"=?utf-8?B?ZsOpcmlhcy5tcDQ=?=\"", true)], &["férias.mp4"]),
+        Form {
+            parts: &[("name=\"file\"; filename*=utf-8''f%C3%A9rias.mp4", true)],
+            accepted: &["férias.mp4"],
+        },
+        Form {
+            parts: &[("name=file; filename=\"=?utf-8?B?ZsOpcmlhcy5tcDQ=?=\"", true)],
+            accepted: &["férias.mp4"],
+        },
     ];
-    for (parts, expected) in forms {
+    for Form { parts, accepted: expected } in forms {
         let content = |is_file: bool| if is_file { clip.as_slice() } else { b"" };
         let parts: Vec<(&str, &[u8])> =
             parts.iter().map(|(header, is_file)| (*header, content(*is_file))).collect();
