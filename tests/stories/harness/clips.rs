@@ -89,8 +89,13 @@ pub const MJPEG: &str = "good/mjpeg.avi";
 /// [`MJPEG`] with a command for the decoder in each of its packets, such as `crash`. Only builds
 /// with the feature `failpoints` execute it.
 pub fn with_decoder_command(command: &str) -> Vec<u8> {
+    with_decoder_command_from(0, command)
+}
+
+/// The same with the command only in the packets from `first` on.
+pub fn with_decoder_command_from(first: usize, command: &str) -> Vec<u8> {
     let mut clip = clip_bytes(MJPEG);
-    let mut changed = 0;
+    let mut packets = 0;
     let list = clip.windows(4).position(|bytes| bytes == b"movi");
     let mut at = list.expect("an AVI file has a movi list") + 4;
     // Chunks: a name, a length, and bytes up to an even length (AVI RIFF file reference).
@@ -99,10 +104,12 @@ pub fn with_decoder_command(command: &str) -> Vec<u8> {
             u32::from_le_bytes(clip[at + 4..at + 8].try_into().expect("four bytes")) as usize;
         let end = at + 8 + length;
         let text = format!("fiapx-test:{command:<5}");
-        clip[end - text.len()..end].copy_from_slice(text.as_bytes());
+        if packets >= first {
+            clip[end - text.len()..end].copy_from_slice(text.as_bytes());
+        }
         at = end + length % 2;
-        changed += 1;
+        packets += 1;
     }
-    assert!(changed > 10, "{changed} packets were changed");
+    assert!(packets > first + 10, "{packets} packets");
     clip
 }

@@ -3,14 +3,18 @@
 use serde_json::json;
 
 use super::browser::{Browser, Preferences};
-use crate::harness::clips::fixture;
+use crate::harness::clips::{scratch, with_decoder_command_from};
 use crate::harness::service::Service;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shows_progress_and_cancels_and_deletes_a_job() {
     let service = Service::start().await;
     let browser = Browser::registered(&service, Preferences::default()).await;
-    browser.choose(&[fixture("long/240_frames.mp4")]).await;
+    // Two of its four frames are extracted, and then it is processed until it is cancelled.
+    let directory = scratch();
+    let clip = directory.path().join("endless.avi");
+    std::fs::write(&clip, with_decoder_command_from(60, "spins")).expect("it can be written");
+    browser.choose(&[clip]).await;
     browser.wait_until("document.querySelector('.jobs progress[value]')?.value > 0").await;
     browser.assert_accessible("processing").await;
     browser.click(".name").await;
