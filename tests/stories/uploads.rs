@@ -332,7 +332,14 @@ async fn forms_of_all_clients_are_accepted() {
             accepted["jobs"].as_array().expect("jobs").iter().map(|job| &job["filename"]).collect();
         assert_eq!(names, expected);
     }
-    // PowerShell sends ISO 8859-1.
+}
+
+/// PowerShell sends names in ISO 8859-1.
+#[tokio::test(flavor = "multi_thread")]
+async fn file_names_that_are_not_unicode_are_accepted() {
+    let service = Service::start().await;
+    let user = service.user().await;
+    let clip = clip_bytes(ONE_FRAME);
     let mut latin =
         b"--line\r\nContent-Disposition: form-data; filename=\"f\xE9rias.mp4\"".to_vec();
     latin.extend([b"\r\n\r\n", clip.as_slice(), b"\r\n--line--\r\n"].concat());

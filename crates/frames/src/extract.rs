@@ -5,6 +5,7 @@ use std::io::Write;
 use std::sync::mpsc;
 
 use parking_lot::Mutex;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::archive::Archive;
 use crate::av::{Demuxer, OpenedStream};
@@ -14,7 +15,7 @@ use crate::error::Error;
 use crate::flow::{Failure, Flow};
 use crate::mode::Mode;
 use crate::options::{Decoding, Options, Progress, Report};
-use crate::reader::{Input, Reader};
+use crate::reader::{Input, ReadSummary, Reader};
 use crate::select::selector;
 use crate::source::{GuardedReader, OpenedSource, Source};
 use crate::span::{SharedResources, WriterMessage};
@@ -56,11 +57,7 @@ pub fn extract(
     let selector = selector.as_ref();
     let context = StreamContext { info: &info, selector, limits, stop, timing: &timing };
     let encoder = encoder(&recipe.image, options.compression);
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .thread_name(|n| format!("frames-{n}"))
-        .build()
-        .map_err(|error| Error::OutOfMemory(format!("no threads can be started: {error}")))?;
+    let pool = start_threads(threads)?;
     // A stated duration may be nonsense.
     let expected = selector.expected_count().filter(|count| *count <= limits.max_frames);
     let form = ArchiveForm { recipe: recipe.clone(), compression: encoder.compression() };
@@ -79,16 +76,9 @@ pub fn extract(
             converters: Mutex::default(),
         };
         let input = Input { demuxer, source: &source, read_error: read_error.clone() };
-        let (sender, messages) = mpsc::channel();
-        let (mut read, written) = std::thread::scope(|scope| {
-            let (writer, progress) = (&mut writer, &mut progress);
-            let writing =
-                scope.spawn(move || write_frames(writer, flow, messages, expected, progress));
-            let read =
-                pool.in_place_scope(|scope| Reader::new(&resources, scope, sender).read(input));
-            (read, writing.join())
+        let mut read = run(&resources, &pool, input, &mut writer, |done| {
+            progress(Progress { done, expected });
         });
-        written.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         mode = match flow.take_failure() {
             None => {
                 if options.decoding == Decoding::Selective && !mode.planned {
@@ -105,13 +95,38 @@ pub fn extract(
     }
 }
 
+/// Start threads that decode and encode.
+fn start_threads(number: usize) -> Result<ThreadPool, Error> {
+    let builder = ThreadPoolBuilder::new().num_threads(number);
+    let started = builder.thread_name(|n| format!("frames-{n}")).build();
+    started.map_err(|error| Error::OutOfMemory(format!("no threads can be started: {error}")))
+}
+
+/// Run all steps until the video is read or one of them fails. `progress` is called with the number
+/// of frames that are written.
+fn run<W: Write + Send>(
+    resources: &SharedResources<'_>,
+    pool: &ThreadPool,
+    input: Input<'_>,
+    writer: &mut Writer<'_, W>,
+    progress: impl FnMut(u64) + Send,
+) -> ReadSummary {
+    let (sender, messages) = mpsc::channel();
+    let (read, written) = std::thread::scope(|scope| {
+        let writing = scope.spawn(|| write_frames(writer, resources.flow, messages, progress));
+        let read = pool.in_place_scope(|scope| Reader::new(resources, scope, sender).read(input));
+        (read, writing.join())
+    });
+    written.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    read
+}
+
 /// Write frames until the last sender of messages is dropped or an error occurs.
 fn write_frames<W: Write>(
     writer: &mut Writer<'_, W>,
     flow: &Flow,
     messages: mpsc::Receiver<WriterMessage>,
-    expected: Option<u64>,
-    progress: &mut impl FnMut(Progress),
+    mut progress: impl FnMut(u64),
 ) {
     let _guard = flow.abort_on_panic();
     for message in messages {
@@ -121,7 +136,7 @@ fn write_frames<W: Write>(
             break;
         }
         if writer.frame_count() > before {
-            progress(Progress { done: writer.frame_count(), expected });
+            progress(writer.frame_count());
         }
     }
 }

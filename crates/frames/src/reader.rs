@@ -136,28 +136,13 @@ impl<'a, 'scope> Reader<'a, 'scope> {
         if let Some(error) = input.read_error.take() {
             return Err(error.into());
         }
-        let dropped = input.demuxer.dropped_times();
-        if dropped > 0 {
-            summary.warnings.push(format!(
-                "packets with times more than 30 hours from those before them: {dropped}; \
-                 their frames have times that follow from the duration of the frames"
-            ));
-        }
         let end = planner.finish(|time, duration| context.end(time, duration));
         if !planner.is_predictable() {
             return Err(Failure::Restart(mode.in_order()).into());
         }
         summary.until = end.and_then(|end| context.tick(end));
         self.start(planner.take_plans())?;
-        // The demuxer does not read any more.
-        drop(input.demuxer);
-        if let Some(reason) = input.source.truncation()? {
-            summary.truncated = true;
-            let end = extent.end.max(0) as f64 * context.info.source.time_base.as_f64();
-            summary
-                .warnings
-                .push(format!("the file is truncated: {reason}; its video ends after {end:.3} s"));
-        }
+        summary.examine_file(input, context, extent.end)?;
         summary.compare_end(context, extent.end);
         Ok(summary)
     }
@@ -255,6 +240,33 @@ impl<'a> Extent<'a> {
 }
 
 impl ReadSummary {
+    /// Record what is unusual about the file, after its last packet was read. `end` is the end of
+    /// the packets in units of the time base.
+    fn examine_file(
+        &mut self,
+        input: Input<'_>,
+        context: &StreamContext<'_>,
+        end: i64,
+    ) -> Result<(), Error> {
+        let Input { demuxer, source, .. } = input;
+        let dropped = demuxer.dropped_times();
+        if dropped > 0 {
+            self.warnings.push(format!(
+                "packets with times more than 30 hours from those before them: {dropped}; \
+                 their frames have times that follow from the duration of the frames"
+            ));
+        }
+        // It must not read while the source is examined.
+        drop(demuxer);
+        if let Some(reason) = source.truncation()? {
+            self.truncated = true;
+            let end = end.max(0) as f64 * context.info.source.time_base.as_f64();
+            self.warnings
+                .push(format!("the file is truncated: {reason}; its video ends after {end:.3} s"));
+        }
+        Ok(())
+    }
+
     /// Compare the end of the packets, in units of the time base, with that which the container
     /// states. If they differ, that is where a truncated or damaged video ends. Otherwise the
     /// statement is wrong.
