@@ -19,6 +19,10 @@ fi
 
 environment=$(cargo llvm-cov show-env --export-prefix)
 eval "$environment"
+# Only the crates of the workspace are instrumented. The flags of cargo-llvm-cov would instrument
+# their dependencies as well, which are ten times as large.
+unset RUSTFLAGS
+export RUSTC_WORKSPACE_WRAPPER=$PWD/tests/coverage/rustc.sh
 cargo llvm-cov clean --workspace
 if [ $# -eq 0 ]; then
   # The whole-system tests start these programs.
@@ -33,5 +37,7 @@ while IFS= read -r profile; do
   count=$((count + 1))
   mv "$profile" "${LLVM_PROFILE_FILE%%%*}stray-$count.profraw"
 done < <(find . -path ./target -prune -o -name 'default_*.profraw' -print)
-cargo llvm-cov report --json --summary-only --output-path "$CARGO_TARGET_DIR/coverage.json"
+# A process that is killed while it exits leaves an incomplete profile, which is ignored.
+cargo llvm-cov report --failure-mode all --json --summary-only \
+  --output-path "$CARGO_TARGET_DIR/coverage.json"
 python3 tests/coverage/report.py "$CARGO_TARGET_DIR/coverage.json" "$minimum"
