@@ -116,6 +116,7 @@ pub(super) async fn lose_a_session_on_reuse(case: &Case) {
 }
 
 pub(super) async fn lose_a_session_on_concurrent_use(case: &Case) {
+    case.clock.pause();
     let user = session(case).await;
     let tried = case
         .run_concurrently(20, |number, database| async move {
@@ -144,6 +145,7 @@ pub(super) async fn lose_a_session_on_concurrent_use(case: &Case) {
 }
 
 pub(super) async fn repeat_a_rotation_once(case: &Case) {
+    case.clock.pause();
     let user = session(case).await;
     let successor = Uuid::now_v7();
     let rotate_to = async |old: &str, id: Uuid, new: &str| {

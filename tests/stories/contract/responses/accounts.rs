@@ -20,6 +20,8 @@ pub async fn check(client: &CheckedClient<'_>) {
     let renewed = client
         .post(200, "/auth/refresh", &json!({ "refresh_token": session["refresh_token"] }))
         .await;
+    let next = json!({ "refresh_token": renewed["refresh_token"] });
+    client.post(200, "/auth/refresh", &next).await;
     client.post(401, "/auth/refresh", &json!({ "refresh_token": session["refresh_token"] })).await;
     client.post(204, "/auth/logout", &json!({ "refresh_token": renewed["refresh_token"] })).await;
     let wrong = json!({ "email": "ana@example.com", "password": "wrong" });
