@@ -35,8 +35,8 @@ pub fn memory(frame: &FrameEntry, max_width: u32) -> u64 {
     thumbnail.saturating_mul(THUMBNAIL_PIXEL_BYTES).saturating_add(decoder)
 }
 
-/// Scale a frame, a PNG or a JPEG, down to a JPEG of this width. A frame that is narrower keeps its
-/// width. Transparent pixels are shown on white.
+/// Scale a frame, a PNG or a JPEG, down to a JPEG of this width, and of at most four times this
+/// height. A smaller frame keeps its size. Transparent pixels are shown on white.
 ///
 /// A PNG is decoded row by row. A JPEG is decoded whole.
 ///
@@ -68,11 +68,22 @@ fn has_format(frame: &FrameEntry, format: ImageFormat) -> bool {
     ImageFormat::from_path(&frame.name).is_ok_and(|named| named == format)
 }
 
+/// Maximum ratio of the height of a thumbnail to its maximum width.
+const MAX_HEIGHT_RATIO: u32 = 4;
+
 /// Width and height of a thumbnail, at least 1.
 fn thumbnail_size(width: u32, height: u32, max_width: u32) -> (u32, u32) {
-    let small_width = width.clamp(1, max_width);
-    let small_height = u64::from(height) * u64::from(small_width) / u64::from(width.max(1));
-    (small_width, small_height.clamp(1, height.max(1).into()) as u32)
+    let (width, height) = (width.max(1), height.max(1));
+    let max_height = max_width.saturating_mul(MAX_HEIGHT_RATIO);
+    let scaled = |side: u32, to: u32, from: u32| {
+        (u64::from(side) * u64::from(to) / u64::from(from)).clamp(1, side.into()) as u32
+    };
+    let small_width = width.min(max_width);
+    let small_height = scaled(height, small_width, width);
+    if small_height <= max_height {
+        return (small_width, small_height);
+    }
+    (scaled(width, max_height, height), max_height)
 }
 
 fn jpeg_bytes(frame: &FrameEntry) -> u64 {

@@ -19,7 +19,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{field, info, warn};
 use url::Url;
 use worker::maintenance::{self, Maintenance};
-use worker::{Isolation, Worker, relay};
+use worker::{EngineLimits, Isolation, Worker, relay};
 
 use crate::connection::ConnectionAcceptor;
 use crate::data_dir;
@@ -383,7 +383,10 @@ fn worker_settings(settings: &Settings, isolation: Isolation) -> worker::Setting
         slots,
         timeout: Duration::from_secs(settings.worker.timeout_seconds),
         threads: cores,
-        archive_bytes: megabytes(settings.worker.max_archive_mb),
+        engine: EngineLimits {
+            archive_bytes: megabytes(settings.worker.max_archive_mb),
+            frame_pixels: settings.worker.max_frame_megapixels * 1_000_000,
+        },
         memory_bytes: megabytes(settings.worker.memory_mb),
         isolation,
         grace: Duration::from_secs(settings.grace_seconds),

@@ -44,8 +44,8 @@ pub enum Error {
     NothingDecodable,
     /// A frame is larger than the limits allow.
     #[error(
-        "the frames are too large: {width}x{height} pixels, the limit is {max_side}x{max_side} \
-         and {} megapixels", .max_pixels / 1_000_000
+        "the frames are too large: {width}x{height} pixels, the limit is {} megapixels and \
+         {max_side} pixels per side", *.max_pixels as f64 / 1e6
     )]
     FrameTooLarge {
         /// Width in pixels.

@@ -13,7 +13,7 @@ pub struct Limits {
     pub max_streams: u32,
     /// Maximum width and height of a frame, in pixels.
     pub max_side: u32,
-    /// Maximum area of a frame, in pixels.
+    /// Maximum area of a frame, in pixels. It limits the memory that a frame needs.
     pub max_pixels: u64,
     /// Maximum number of frames in the archive.
     pub max_frames: u64,
@@ -25,26 +25,23 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Limits of the service, without a limit on the archive.
+    /// Limits for videos of unknown origin. The size of an archive depends on the disk space.
     fn default() -> Self {
-        Self::of_service(u64::MAX)
-    }
-}
-
-impl Limits {
-    /// Limits for videos that users upload. The size of an archive depends on the free disk space.
-    #[must_use]
-    pub const fn of_service(max_archive_bytes: u64) -> Self {
         Self {
             max_streams: 64,
-            max_side: 8192,
+            max_side: MAX_SIDE,
             max_pixels: 40_000_000,
             max_frames: 24 * 60 * 60,
-            max_archive_bytes,
+            max_archive_bytes: u64::MAX,
             max_allocation: 512 << 20,
         }
     }
+}
 
+/// Maximum width and height of the frames in JPEG files (ITU-T T.81, B.2.2), such as thumbnails.
+const MAX_SIDE: u32 = 65_535;
+
+impl Limits {
     /// Reject frames of this size if they exceed the limits.
     pub(crate) fn check_frame(&self, width: u32, height: u32) -> Result<(), Error> {
         let Self { max_side, max_pixels, .. } = *self;

@@ -96,7 +96,7 @@ impl Attempt<'_> {
         let limits = AttemptLimits {
             deadline: started + self.settings.timeout,
             threads: self.settings.threads,
-            archive_bytes: self.settings.archive_bytes,
+            engine: self.settings.engine,
             memory_bytes: self.settings.memory_bytes,
         };
         let extraction = self.settings.isolation.run(io, &limits, stop);

@@ -8,6 +8,7 @@ use frames::Report;
 use jobs::{FailureCode, Recipe};
 use storage::{Object, Storage, Upload};
 
+use crate::engine::EngineLimits;
 use crate::progress::SharedProgress;
 
 /// Input and output of an attempt.
@@ -25,8 +26,7 @@ pub(crate) struct AttemptIo {
 pub(crate) struct AttemptLimits {
     pub deadline: Instant,
     pub threads: NonZeroUsize,
-    /// Maximum size of the archive, in bytes.
-    pub archive_bytes: u64,
+    pub engine: EngineLimits,
     /// Maximum memory of a cell, in bytes. An attempt in the worker's own process has no limit.
     pub memory_bytes: u64,
 }

@@ -45,8 +45,7 @@ async fn run_in_process(
 ) -> Result<ExtractedArchive, AttemptError> {
     let AttemptIo { storage, video, recipe, upload, progress } = io;
     let (runtime, engine_stop) = (Handle::current(), Stop::at(limits.deadline));
-    let options =
-        engine::options(recipe, limits.threads, limits.archive_bytes, engine_stop.clone());
+    let options = engine::options(recipe, limits.threads, limits.engine, engine_stop.clone());
     let mut extraction = tokio::task::spawn_blocking(move || {
         let source = Reader::new(storage, &video, runtime.clone());
         let mut sink = Writer::new(upload, runtime);

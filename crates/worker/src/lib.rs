@@ -7,8 +7,8 @@
 
 // In dependency order: a module uses only modules above it.
 mod progress;
-mod attempt_io;
 mod engine;
+mod attempt_io;
 pub mod cell;
 mod isolation;
 mod settings;
@@ -20,6 +20,7 @@ pub mod relay;
 pub mod maintenance;
 
 pub use attempt_io::AttemptError;
+pub use engine::EngineLimits;
 pub use isolation::Isolation;
 pub use settings::Settings;
 pub use worker::Worker;

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use crate::engine::EngineLimits;
 use crate::isolation::Isolation;
 
 /// Settings of a worker.
@@ -17,8 +18,8 @@ pub struct Settings {
     pub timeout: Duration,
     /// Number of threads of an attempt.
     pub threads: NonZeroUsize,
-    /// Maximum size of an archive, in bytes.
-    pub archive_bytes: u64,
+    /// Limits of the engine.
+    pub engine: EngineLimits,
     /// Maximum memory of a cell, in bytes.
     pub memory_bytes: u64,
     /// Process in which attempts run.

@@ -86,6 +86,7 @@ pub(super) const VARIABLES: &[Variable] = &[
     Variable::new("WORKER_CELL_PROGRAM", "worker.cell_program", Kind::Text),
     Variable::new("WORKER_MEMORY_MB", "worker.memory_mb", Kind::Number),
     Variable::new("WORKER_MAX_ARCHIVE_MB", "worker.max_archive_mb", Kind::Number),
+    Variable::new("WORKER_MAX_FRAME_MEGAPIXELS", "worker.max_frame_megapixels", Kind::Number),
     Variable::new("SMTP_HOST", "mail.host", Kind::Text),
     Variable::new("SMTP_PORT", "mail.port", Kind::Number),
     Variable::new("SMTP_USER", "mail.user", Kind::Text),

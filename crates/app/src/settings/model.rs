@@ -236,6 +236,9 @@ pub struct Worker {
     /// (Amazon S3 User Guide, multipart upload limits).
     #[serde(deserialize_with = "values::within::<_, _, 1, 5_000_000>")]
     pub max_archive_mb: u64,
+    /// Maximum area of a frame, in megapixels. One of 100 needs about 1 GB of memory.
+    #[serde(deserialize_with = "values::within::<_, _, 1, 1_000>")]
+    pub max_frame_megapixels: u64,
     /// Duration of a lease, in seconds. Leases are renewed every 500 milliseconds, and some
     /// renewals may fail.
     #[serde(deserialize_with = "values::within::<_, _, 5, { values::DAY }>")]

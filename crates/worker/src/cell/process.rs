@@ -34,7 +34,7 @@ pub fn main() -> io::Result<()> {
     std::thread::spawn(exit_when_the_worker_exits);
 
     let stop = Stop::default();
-    let options = engine::options(task.recipe, task.threads, task.limits.archive_bytes, stop);
+    let options = engine::options(task.recipe, task.threads, task.limits.engine, stop);
     let video = Video { worker, size: task.video_bytes, position: 0 };
     let mut archive = Archive { output: output.clone(), buffer: Vec::with_capacity(MAX_CHUNK) };
     let report = frames::extract(video, &mut archive, &options, |progress| {

@@ -15,6 +15,7 @@ use tokio::task::spawn_blocking;
 
 use super::protocol::{self, CellLimits, CellMessage, CellOutput, CellTask, MAX_CHUNK};
 use crate::attempt_io::AttemptError;
+use crate::engine::EngineLimits;
 
 /// The command that runs a cell.
 #[derive(Debug, Clone)]
@@ -66,7 +67,11 @@ impl Program {
     /// A cell cannot be started; the message contains the cause.
     pub async fn check(&self) -> Result<Vec<String>, AttemptError> {
         let mut cell = self.start().map_err(|error| start_error(&error))?;
-        let limits = CellLimits { archive_bytes: 0, memory_bytes: 1 << 30, cpu_seconds: 60 };
+        let limits = CellLimits {
+            engine: EngineLimits { archive_bytes: 0, frame_pixels: 0 },
+            memory_bytes: 1 << 30,
+            cpu_seconds: 60,
+        };
         let (recipe, threads) = (Recipe::default(), NonZeroUsize::MIN);
         let task = CellTask { video_bytes: 0, recipe, threads, limits };
         let first_output = spawn_blocking(move || {

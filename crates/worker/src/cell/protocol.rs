@@ -14,6 +14,8 @@ use frames::{Progress, Report};
 use jobs::{FailureCode, Recipe};
 use serde::{Deserialize, Serialize};
 
+use crate::engine::EngineLimits;
+
 /// Maximum length of a range of the video and of a piece of the archive, in bytes. Longer ones are
 /// rejected before memory is allocated.
 pub(super) const MAX_CHUNK: usize = 1 << 20;
@@ -37,8 +39,7 @@ pub(super) struct CellTask {
 /// Limits of a cell.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct CellLimits {
-    /// Maximum size of the archive, in bytes.
-    pub archive_bytes: u64,
+    pub engine: EngineLimits,
     /// Maximum memory, in bytes.
     pub memory_bytes: u64,
     /// Maximum processor time of all threads together, in seconds.
@@ -237,7 +238,11 @@ mod tests {
     fn task_round_trips_with_its_recipe() {
         let recipe: Recipe =
             serde_json::from_str(r#"{"select":{"every":"1/3"}}"#).expect("a recipe");
-        let limits = CellLimits { archive_bytes: 2, memory_bytes: 3, cpu_seconds: 4 };
+        let limits = CellLimits {
+            engine: EngineLimits { archive_bytes: 2, frame_pixels: 5 },
+            memory_bytes: 3,
+            cpu_seconds: 4,
+        };
         let threads = NonZeroUsize::MIN;
         let task = CellTask { video_bytes: 1, recipe, threads, limits };
         let mut channel = Vec::new();

@@ -84,8 +84,8 @@ impl Cells {
         let time_left = limits.deadline.saturating_duration_since(Instant::now());
         let threads = limits.threads;
         let cpu_seconds = (time_left.as_secs() + EXTRA_CPU_SECONDS) * threads.get() as u64;
-        let (archive_bytes, memory_bytes) = (limits.archive_bytes, limits.memory_bytes);
-        let limits_of_cell = CellLimits { archive_bytes, memory_bytes, cpu_seconds };
+        let AttemptLimits { engine, memory_bytes, .. } = *limits;
+        let limits_of_cell = CellLimits { engine, memory_bytes, cpu_seconds };
         let task = CellTask { video_bytes: object.size, recipe, threads, limits: limits_of_cell };
         let runtime = Handle::current();
         let reader = Reader::new(storage, &object, runtime.clone());
@@ -95,7 +95,7 @@ impl Cells {
             output,
             upload: Writer::new(upload, runtime),
             written: 0,
-            archive_bytes,
+            archive_bytes: engine.archive_bytes,
             require_confinement: self.program.require_confinement,
             progress,
         };
