@@ -29,6 +29,11 @@ host_mirror() {
 mirror=${MIRROR:-$(host_mirror || true)}
 [ -n "$mirror" ] || die "apt has no Debian mirror: set MIRROR"
 
+# The end of another run would unmount the file systems of this one.
+mkdir -p "$(dirname "$root")"
+exec {lock}>"$root.lock"
+flock --nonblock "$lock" || die "another run uses $root"
+
 # Unmount in reverse order. Called on exit and before mounting, in case a run was killed.
 unmount() {
   local index
