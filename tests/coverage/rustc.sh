@@ -1,4 +1,4 @@
 #!/bin/sh
-# Compile a crate with coverage instrumentation. Cargo runs this in place of rustc, for the crates of
-# the workspace only.
+# Compile a crate with coverage instrumentation. Cargo runs this instead of rustc, for the
+# crates of the workspace only.
 exec "$@" -C instrument-coverage
