@@ -40,7 +40,7 @@ fn scales_down_and_keeps_the_aspect_ratio() {
         ((641, 361), 320, (320, 180)),
         ((10, 3), 320, (10, 3)),
         ((1000, 1), 16, (16, 1)),
-        ((1, 1000), 16, (1, 1000)),
+        ((1, 1000), 16, (1, 64)),
         ((361, 640), 160, (160, 283)),
     ] {
         let frame = RgbImage::from_pixel(width, height, Rgb([90; 3])).into();
@@ -48,6 +48,14 @@ fn scales_down_and_keeps_the_aspect_ratio() {
         assert_eq!((jpeg.width(), jpeg.height()), expected, "{width}x{height} at {max_width}");
         assert!(jpeg.into_rgb8().pixels().all(|pixel| pixel.0[0].abs_diff(90) <= 2));
     }
+}
+
+#[test]
+fn tall_frames_are_scaled_into_a_bounded_height() {
+    let tall = thumbnail_of_png(&DynamicImage::new_luma8(64, 27_248), 320);
+    assert_eq!((tall.width(), tall.height()), (3, 1_280));
+    let wide = thumbnail_of_png(&DynamicImage::new_luma8(27_248, 64), 320);
+    assert_eq!((wide.width(), wide.height()), (320, 1));
 }
 
 #[test]
