@@ -1,8 +1,8 @@
 //! Decoding in spans: for any join of parts of clips, the frames equal those of a decoder that gets
 //! every packet in order.
 //!
-//! Parts begin at a key frame and end anywhere. They are joined as FLV tags, each after the sequence
-//! header of its clip, and their times may leave a gap or go backward.
+//! Parts begin at a key frame and end anywhere. They are joined as FLV tags, each after the
+//! sequence header of its clip, and their times may leave a gap or go backward.
 
 #![no_main]
 

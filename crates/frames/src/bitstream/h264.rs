@@ -241,8 +241,8 @@ fn record_units(extradata: &[u8]) -> (Framing, Vec<&[u8]>) {
 }
 
 /// Whether supplemental information states a version of x264 whose streams libav decodes in
-/// another way (FFmpeg 5.1, libavcodec/h264_cabac.c and h264_mb.c: 4:4:4 before build 151). Only the
-/// first packet states it.
+/// another way (FFmpeg 5.1, libavcodec/h264_cabac.c and h264_mb.c: 4:4:4 before build 151). Only
+/// the first packet states it.
 fn names_old_encoder(unit: &[u8]) -> bool {
     const MARK: &[u8] = b"x264 - core ";
     const FIRST_REGULAR_BUILD: u32 = 151;

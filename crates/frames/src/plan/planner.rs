@@ -48,8 +48,8 @@ pub(crate) struct Planner<'a, P> {
 }
 
 impl<'a, P: Clone> Planner<'a, P> {
-    /// Plan a stream for these instants, or decode all of it in order. `reorder_delay` is the number
-    /// of frames by which the decoder delays its output at first.
+    /// Plan a stream for these instants, or decode all of it in order. `reorder_delay` is the
+    /// number of frames by which the decoder delays its output at first.
     pub(crate) fn new(
         instants: Option<&'a Instants>,
         time_base: Ratio,
