@@ -15,16 +15,12 @@ use crate::error::Error;
 use crate::flow::{Failure, Flow};
 use crate::mode::Mode;
 use crate::options::{Decoding, Options, Progress, Report};
-use crate::reader::{Input, ReadSummary, Reader};
+use crate::reader::{CONTRADICTORY_TIMES, Input, ReadSummary, Reader};
 use crate::select::selector;
 use crate::source::{GuardedReader, OpenedSource, Source};
 use crate::span::{SharedResources, WriterMessage};
 use crate::timing::Timing;
 use crate::writer::{ArchiveForm, Writer};
-
-/// Warning about timestamps that do not predict the frames.
-const CONTRADICTORY_TIMES: &str = "the timestamps of the video contradict the order of its \
-    frames; from there on, the frames have the times that the ffmpeg command assumes";
 
 /// Extract frames from `source` and write their archive to `sink`, in order, starting with the
 /// first frame.

@@ -17,6 +17,10 @@ use crate::source::{ReadError, SharedSource};
 use crate::span::{SharedResources, SpanTask, WriterMessage};
 use crate::time::MICROSECONDS;
 
+/// Warning about timestamps that do not predict the frames.
+pub(crate) const CONTRADICTORY_TIMES: &str = "the timestamps of the video contradict the order of \
+    its frames; from there on, the frames have the times that the ffmpeg command assumes";
+
 /// An opened video.
 pub(crate) struct Input<'a> {
     pub demuxer: Demuxer,
@@ -139,6 +143,9 @@ impl<'a, 'scope> Reader<'a, 'scope> {
         let end = planner.finish(|time, duration| context.end(time, duration));
         if !planner.is_predictable() {
             return Err(Failure::Restart(mode.in_order()).into());
+        }
+        if planner.is_contradictory() {
+            summary.warnings.push(CONTRADICTORY_TIMES.to_owned());
         }
         summary.until = end.and_then(|end| context.tick(end));
         self.start(planner.take_plans())?;

@@ -15,6 +15,8 @@ pub(super) struct FrameOrder {
     reorder_delay: usize,
     /// Whether the current span starts at an entry. If not, nothing is expected of its frames.
     certain: bool,
+    /// Whether a timestamp contradicted the frames.
+    contradicted: bool,
     /// Latest timestamp of the spans before the current one.
     last_before: Option<i64>,
     /// Latest frames of the current span, at most [`MAX_REORDER`], by ascending timestamp.
@@ -31,7 +33,13 @@ struct OrderedFrame {
 
 impl FrameOrder {
     pub(super) fn new(reorder_delay: usize) -> Self {
-        Self { reorder_delay, certain: false, last_before: None, latest: Vec::new() }
+        Self {
+            reorder_delay,
+            certain: false,
+            contradicted: false,
+            last_before: None,
+            latest: Vec::new(),
+        }
     }
 
     pub(super) fn end_span(&mut self) {
@@ -74,6 +82,13 @@ impl FrameOrder {
         let is_reordered_too_far = info.role.learns_delay && overtaken > self.reorder_delay;
         let is_expected =
             is_unique && is_in_order && self.last_before < Some(time) && !is_reordered_too_far;
-        is_expected || !self.certain
+        let follows = is_expected || !self.certain;
+        self.contradicted |= !follows;
+        follows
+    }
+
+    /// Whether a timestamp contradicted the frames.
+    pub(super) fn is_contradicted(&self) -> bool {
+        self.contradicted
     }
 }

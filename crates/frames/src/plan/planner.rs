@@ -127,6 +127,11 @@ impl<'a, P: Clone> Planner<'a, P> {
         self.predictable
     }
 
+    /// Whether the stream is decoded as a whole because its timestamps contradict the frames.
+    pub(crate) fn is_contradictory(&self) -> bool {
+        self.order.is_contradicted()
+    }
+
     /// Decode the stream as a whole: from here on if nothing is planned yet, else from its start.
     fn give_up(&mut self) {
         if self.started {
