@@ -15,7 +15,8 @@ use crate::harness::extraction::extract_and_read;
 use crate::harness::ffmpeg::{ffprobe, reference_frames};
 
 /// Clips that end before the first instant; their first frame is extracted instead.
-const TOO_SHORT: [&str; 2] = ["short_all_intra.avi", "shorter_than_half_a_second.mp4"];
+const TOO_SHORT: [&str; 3] =
+    ["short_all_intra.avi", "short_mpeg4.avi", "shorter_than_half_a_second.mp4"];
 /// Rounding error of times, in seconds: ffprobe prints microseconds.
 const ROUNDING: f64 = 2e-6;
 

@@ -201,21 +201,21 @@ impl<'a, P: Clone> Planner<'a, P> {
         let times = ascending_times(&span);
         let from = first(times.as_deref());
         let starts_clean = span[0].info.role.entry != Entry::None;
-        let (Some(timeline), Some(times), Some(until), true) =
-            (self.timeline, times, until, starts_clean)
-        else {
-            self.predictable &= !starts_clean;
-            self.nothing_wanted = false;
-            self.ready.push(Plan::Whole { from, chunk: Chunk::uncertain(span, until) });
-            return;
+        let wanted = match (self.timeline, &times, until) {
+            (Some(timeline), Some(times), Some(until)) => Some(timeline.wanted(times, until)),
+            _ => None,
         };
-        let wanted = timeline.wanted(&times, until);
-        if wanted.is_empty() {
+        if wanted.as_ref().is_some_and(Vec::is_empty) {
             self.first.get_or_insert(span);
             return;
         }
         self.nothing_wanted = false;
         self.first = None;
+        let (Some(wanted), Some(until), true) = (wanted, until, starts_clean) else {
+            self.predictable &= !starts_clean;
+            self.ready.push(Plan::Whole { from, chunk: Chunk::uncertain(span, until) });
+            return;
+        };
         let is_wanted = |info: &PacketInfo| {
             info.displayed_time().is_some_and(|time| {
                 wanted.binary_search_by_key(&time, |wanted| wanted.time).is_ok()

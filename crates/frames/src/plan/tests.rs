@@ -92,6 +92,15 @@ fn spans_require_timestamps_that_agree_with_the_frames() {
 }
 
 #[test]
+fn the_first_frame_of_a_short_stream_without_an_entry_is_selected() {
+    let packets: Vec<_> = (0..4).map(|time| packet(time, Entry::None, false)).collect();
+    let chunks: Vec<_> = plan(&packets).into_iter().map(Plan::into_chunk).collect();
+    assert_eq!(chunks.len(), 1);
+    assert!(chunks[0].select_first);
+    assert_eq!(chunks[0].kept().count(), 4);
+}
+
+#[test]
 fn a_stream_without_timestamps_is_one_span() {
     let unknown = |time| PacketInfo { time: None, ..packet(time, clean_at_0(time), false) };
     let packets: Vec<_> = (0..20).map(unknown).collect();
