@@ -87,7 +87,7 @@ verify-release: ## Build and test in a chroot with a fresh Debian; needs root: m
 	tests/release/verify.sh $(RELEASE)
 
 fuzz: ## Fuzz everything that processes untrusted input: make fuzz SECONDS=60
-	@./setup.sh build && ./setup.sh fuzz
+	@./setup.sh test && ./setup.sh fuzz
 	tests/fuzz/run.sh $(SECONDS)
 
 bench: build ## Benchmark the engine step by step, and the overhead of the service

@@ -21,7 +21,7 @@ pub const WRONG: &str = "broken/audio_only.mp4";
 pub fn fixtures() -> &'static Path {
     static FIXTURES: OnceLock<PathBuf> = OnceLock::new();
     FIXTURES.get_or_init(|| {
-        for needed in ["ffmpeg", "perl", "flock"] {
+        for needed in ["ffmpeg", "perl", "python3", "flock"] {
             tool(needed);
         }
         let directory = root().join("target/fixtures");
