@@ -17,8 +17,6 @@ pub(crate) struct Structure {
     container: Container,
     /// Offset of the latest element.
     latest: u64,
-    /// Number of bytes at its end that may be absent at the end of the file.
-    optional: u64,
     /// Offset of the next element.
     next: u64,
     /// Beginning of its header, as far as it was read.
@@ -31,9 +29,8 @@ pub(crate) struct Structure {
 /// Extent of an element, from its header.
 #[derive(Debug, PartialEq, Eq)]
 enum Extent {
-    /// The next element is at this distance. The last bytes of the distance may be absent at the
-    /// end of the file.
-    Known { length: u64, optional: u64 },
+    /// The next element is at this distance.
+    Known(u64),
     /// It ends with the file.
     Open,
     /// More bytes of the header are needed.
@@ -44,13 +41,13 @@ enum Extent {
 
 impl Extent {
     fn known(length: Option<u64>) -> Self {
-        length.map_or(Self::Invalid, |length| Self::Known { length, optional: 0 })
+        length.map_or(Self::Invalid, Self::Known)
     }
 }
 
 impl Structure {
     pub(crate) fn new(container: Container) -> Self {
-        Self { container, latest: 0, optional: 0, next: 0, header: Vec::new(), lost: false }
+        Self { container, latest: 0, next: 0, header: Vec::new(), lost: false }
     }
 
     /// Follow the elements that begin in these bytes, which are at an offset of the file.
@@ -65,16 +62,15 @@ impl Structure {
             let missing = MAX_HEADER - self.header.len();
             self.header.extend_from_slice(&rest[..missing.min(rest.len())]);
             match extent(self.container, self.next, &self.header) {
-                Extent::Known { length, optional } => self.advance(length, optional),
+                Extent::Known(length) => self.advance(length),
                 Extent::Incomplete if self.header.len() < MAX_HEADER => return,
                 Extent::Open | Extent::Incomplete | Extent::Invalid => self.lost = true,
             }
         }
     }
 
-    fn advance(&mut self, length: u64, optional: u64) {
+    fn advance(&mut self, length: u64) {
         self.latest = self.next;
-        self.optional = optional;
         self.next = self.next.saturating_add(length);
         self.header.clear();
     }
@@ -91,13 +87,25 @@ impl Structure {
             self.header.clear();
             file.by_ref().take(MAX_HEADER as u64).read_to_end(&mut self.header)?;
             match extent(self.container, self.next, &self.header) {
-                Extent::Known { length, optional } => self.advance(length, optional),
+                Extent::Known(length) => self.advance(length),
                 Extent::Open | Extent::Invalid => self.lost = true,
                 Extent::Incomplete => return Ok(Some(self.next)),
             }
         }
-        let reaches_past_end = self.next.saturating_sub(self.optional) > size;
-        Ok((!self.lost && reaches_past_end).then_some(self.latest))
+        let missing = self.next.saturating_sub(size);
+        let truncated = !self.lost && !may_be_absent(self.container, missing);
+        Ok(truncated.then_some(self.latest))
+    }
+}
+
+/// Whether a complete file may lack this number of bytes at the end of its last element.
+fn may_be_absent(container: Container, missing: u64) -> bool {
+    match container {
+        // Some programs count the header of the chunk as part of it.
+        Container::Avi => missing <= 8,
+        // Some programs write no size field behind the last tag.
+        Container::Flv => missing == 0 || missing == 4,
+        Container::Mov | Container::Matroska | Container::Asf => missing == 0,
     }
 }
 
@@ -165,8 +173,6 @@ fn ebml_extent(header: &[u8]) -> Extent {
 
 /// Extent of a top-level chunk (AVI RIFF file reference; `OpenDML` AVI file format extensions).
 fn chunk_extent(header: &[u8]) -> Extent {
-    /// Some programs count the header of the chunk as part of it.
-    const MISCOUNTED: u64 = 8;
     const NAME: &[u8] = b"RIFF";
     if !header.starts_with(&NAME[..NAME.len().min(header.len())]) {
         return Extent::Invalid;
@@ -178,7 +184,7 @@ fn chunk_extent(header: &[u8]) -> Extent {
     if size == 0 {
         return Extent::Invalid;
     }
-    Extent::Known { length: 8 + size + size % 2, optional: MISCOUNTED }
+    Extent::Known(8 + size + size % 2)
 }
 
 /// Extent of a top-level object (ASF specification 1.20, section 2.1).
@@ -194,7 +200,7 @@ fn flv_header_extent(header: &[u8]) -> Extent {
     if offset < 9 {
         return Extent::Invalid;
     }
-    Extent::Known { length: u64::from(offset) + 4, optional: 4 }
+    Extent::Known(u64::from(offset) + 4)
 }
 
 /// Extent of a tag, with the size field behind it (FLV specification 10.1, E.4.1).
@@ -209,7 +215,7 @@ fn tag_extent(header: &[u8]) -> Extent {
         return Extent::Invalid;
     }
     let size = u32::from_be_bytes([0, high, middle, low]);
-    Extent::Known { length: 11 + u64::from(size) + 4, optional: 4 }
+    Extent::Known(11 + u64::from(size) + 4)
 }
 
 /// Size of an FLV file that its metadata state, in bytes. `head` is its beginning.
@@ -271,13 +277,8 @@ mod tests {
         for (container, file, mut between) in files() {
             between.push(file.len());
             for end in 1..file.len() {
-                // AVI and FLV files may lack a few bytes at the end of an element.
-                let optional = match container {
-                    Container::Avi => 8,
-                    Container::Flv => 4,
-                    _ => 0,
-                };
-                let is_between = between.iter().any(|at| end <= *at && end + optional >= *at);
+                let mut missing = between.iter().filter_map(|at| at.checked_sub(end));
+                let is_between = missing.any(|missing| may_be_absent(container, missing as u64));
                 let found = truncated(container, &file[..end]);
                 assert_eq!(found.is_some(), !is_between, "{container:?}, {end} bytes: {found:?}");
             }
