@@ -161,6 +161,9 @@ async fn insert_jobs(file: &Path, user: UserId) -> Result<()> {
             recipe: jobs::Recipe::default(),
         };
         let videos: Vec<Video> = std::iter::repeat_with(video).take(100).collect();
+        for video in &videos {
+            database.begin_upload(user, video.id, &video.path).await?;
+        }
         if let Accepted::New(jobs) = database.accept(user, &videos, None, None).await? {
             for job in jobs {
                 for state in [State::Queued, State::Processing] {

@@ -13,6 +13,7 @@ mod m20261125_000003_put_back;
 mod m20261125_000004_recipes;
 mod m20261125_000005_active_users;
 mod m20261126_000006_successors;
+mod m20261126_000007_uploads;
 
 /// Runs all changes in their order.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000004_recipes::Migration),
             Box::new(m20261125_000005_active_users::Migration),
             Box::new(m20261126_000006_successors::Migration),
+            Box::new(m20261126_000007_uploads::Migration),
         ]
     }
 }

@@ -7,3 +7,4 @@ mod mail;
 mod redis;
 mod storage;
 mod worker;
+mod wrong_database;

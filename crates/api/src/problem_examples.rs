@@ -55,6 +55,7 @@ const EXAMPLES: &[(u16, &str, &str)] = &[
     (404, "JOB_NOT_FOUND", "The job does not exist."),
     (404, "FRAME_NOT_FOUND", "The archive has no frame with this number."),
     (404, "FILE_NOT_FOUND", "The file does not exist."),
+    (408, "UPLOAD_TOO_LONG", "The upload took longer than 12 hours. Send fewer videos at once."),
     (408, "UPLOAD_STALLED", "No data was received for 60 seconds. Upload again."),
     (409, "EMAIL_TAKEN", "The e-mail address is already registered. Log in instead."),
     (409, "JOB_CHANGED", "The state of the job changed during the request. Get the job and retry."),

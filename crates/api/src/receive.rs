@@ -2,9 +2,12 @@
 //! never written to a temporary file.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
+use database::Database;
 use database::accept::Video;
+use database::uploads::UPLOAD_LIFETIME;
 use jobs::video::{Container, safe_filename};
 use jobs::{JobId, MEGABYTE, Recipe, UserId, VideoFormat};
 use multer::{Field, Multipart};
@@ -30,6 +33,17 @@ const MAX_FIELDS: usize = 100;
 /// Maximum total size of parts without a file name in one upload, in bytes.
 const MAX_FIELD_BYTES: usize = MEGABYTE as usize;
 
+/// Maximum duration of one upload: half the time after which its files count as abandoned, so that
+/// the files of a request that is received are never deleted.
+const MAX_DURATION: Duration = UPLOAD_LIFETIME.checked_div(2).expect("two is not zero");
+
+/// Problem of an upload that took too long.
+pub fn took_too_long() -> Problem {
+    let hours = MAX_DURATION.as_secs() / 3600;
+    let detail = format!("The upload took longer than {hours} hours. Send fewer videos at once.");
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "UPLOAD_TOO_LONG", detail)
+}
+
 /// Body of type `multipart/form-data` (RFC 7578) that has not been read yet.
 pub struct Form {
     boundary: String,
@@ -38,8 +52,41 @@ pub struct Form {
 
 /// Stored videos that are not jobs yet. Dropping them deletes them in the background.
 pub struct ReceivedVideos {
-    storage: Arc<dyn Storage>,
+    uploads: UploadRecords,
     videos: Vec<Video>,
+}
+
+/// Files of uploads, and their records in the database.
+#[derive(Clone)]
+pub struct UploadRecords {
+    database: Database,
+    storage: Arc<dyn Storage>,
+}
+
+impl UploadRecords {
+    /// Uploads of a service.
+    pub fn of(service: &Service) -> Self {
+        let database = service.database().clone();
+        Self { database, storage: Arc::clone(&service.parts.storage) }
+    }
+
+    /// Delete videos that did not become jobs.
+    pub async fn delete(self, videos: Vec<Video>) {
+        for video in videos {
+            if let Ok(key) = video.path.parse() {
+                self.delete_file(&key).await;
+            }
+        }
+    }
+
+    /// Delete the file of an upload, if it exists, and its record.
+    async fn delete_file(&self, key: &Key) {
+        if let Err(error) = self.storage.delete(key).await {
+            warn!(%error, "an unused video could not be deleted; it is deleted in a day");
+        } else if let Err(error) = self.database.end_upload(key.job_id()).await {
+            warn!(%error, "the record of an upload could not be removed; it expires in a day");
+        }
+    }
 }
 
 impl ReceivedVideos {
@@ -50,7 +97,7 @@ impl ReceivedVideos {
 
     /// Delete the videos.
     pub async fn discard(mut self) {
-        delete(Arc::clone(&self.storage), std::mem::take(&mut self.videos)).await;
+        self.uploads.clone().delete(std::mem::take(&mut self.videos)).await;
     }
 }
 
@@ -60,17 +107,7 @@ impl Drop for ReceivedVideos {
         if !self.videos.is_empty()
             && let Ok(runtime) = Handle::try_current()
         {
-            runtime.spawn(delete(Arc::clone(&self.storage), std::mem::take(&mut self.videos)));
-        }
-    }
-}
-
-/// Delete videos that did not become jobs.
-pub async fn delete(storage: Arc<dyn Storage>, videos: Vec<Video>) {
-    for video in videos {
-        let Ok(key) = video.path.parse::<Key>() else { continue };
-        if let Err(error) = storage.delete(&key).await {
-            warn!(%error, "an unused video could not be deleted; the sweep will delete it");
+            runtime.spawn(self.uploads.clone().delete(std::mem::take(&mut self.videos)));
         }
     }
 }
@@ -88,9 +125,11 @@ impl Form {
         let body = FormBody::new(self.body.into_bytes_stream(), unrecognized.clone());
         let mut form = Multipart::new(body, self.boundary);
         let mut received =
-            ReceivedVideos { storage: Arc::clone(&service.parts.storage), videos: Vec::new() };
+            ReceivedVideos { uploads: UploadRecords::of(service), videos: Vec::new() };
         let receiver = Receiver { service, user, recipe, unrecognized: &unrecognized };
-        match receiver.receive(&mut form, &mut received.videos).await {
+        let receiving = receiver.receive(&mut form, &mut received.videos);
+        let received_in_time = tokio::time::timeout(MAX_DURATION, receiving).await;
+        match received_in_time.unwrap_or_else(|_| Err(took_too_long())) {
             Ok(()) => Ok(received),
             Err(problem) => {
                 received.discard().await;
@@ -212,7 +251,13 @@ impl Receiver<'_> {
         let id = JobId::generate();
         Span::current().record("job_id", field::display(id));
         let key = Key::input(self.user, id, format);
-        let size_bytes = self.store(&key, &filename, head, field).await?;
+        self.service.database().begin_upload(self.user, id, key.as_str()).await?;
+        let stored = self.store(&key, &filename, head, field).await;
+        if stored.is_err() {
+            // The file may exist even if its completion reported an error.
+            UploadRecords::of(self.service).delete_file(&key).await;
+        }
+        let size_bytes = stored?;
         Span::current().record("size_bytes", size_bytes);
         let (path, recipe) = (key.to_string(), self.recipe.clone());
         Ok(Video { id, filename, format, path, size_bytes, recipe })

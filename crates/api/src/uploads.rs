@@ -22,7 +22,7 @@ use crate::operation_error::{OperationError, problem_responses};
 use crate::problem::Problem;
 use crate::problem_examples::FieldExample;
 use crate::quotas;
-use crate::receive::{self, Form};
+use crate::receive::{self, Form, UploadRecords};
 use crate::service::Service;
 use crate::sessions::LoggedIn;
 use crate::tags::Tag;
@@ -122,7 +122,8 @@ problem_responses! {
             UPLOAD_BROKEN INVALID_PARAMETER;
         401: "The access token is missing, invalid or expired.",
             NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
-        408: "No data was received within the stall timeout.", UPLOAD_STALLED;
+        408: "No data was received within the stall timeout, or the upload took longer than 12 \
+              hours.", UPLOAD_STALLED UPLOAD_TOO_LONG;
         409: "The idempotency key was used for an upload whose jobs are deleted.",
             IDEMPOTENCY_KEY_USED;
         413: "A video is too large, or there are too many videos or other parts.",
@@ -215,8 +216,12 @@ async fn accept(
     let jobs = match accepted.instrument(info_span!("accept")).await? {
         Accepted::New(jobs) => jobs,
         Accepted::Repeated(jobs) => {
-            receive::delete(Arc::clone(&service.parts.storage), videos).await;
+            UploadRecords::of(&service).delete(videos).await;
             return Ok(jobs);
+        }
+        Accepted::Abandoned => {
+            UploadRecords::of(&service).delete(videos).await;
+            return Err(receive::took_too_long());
         }
     };
     for job in &jobs {

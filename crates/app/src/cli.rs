@@ -47,6 +47,9 @@ pub enum Command {
     /// Disable and enable users.
     #[command(subcommand)]
     Users(UsersCommand),
+    /// Mark the file store as that of the database, and delete unknown files.
+    #[command(subcommand)]
+    Storage(StorageCommand),
     /// Print the OpenAPI document, or a request collection generated from it.
     Openapi(OpenapiArguments),
     /// Decode videos for a worker. Started by the worker only.
@@ -150,6 +153,39 @@ pub struct UserArguments {
     /// Address that the user registered with.
     #[arg(value_name = "EMAIL")]
     pub email: String,
+    /// Sources of the settings.
+    #[command(flatten)]
+    pub configured: ConfiguredArguments,
+}
+
+/// Subcommands of `fiapx storage`. They may run while the service runs.
+#[derive(Debug, Subcommand)]
+pub enum StorageCommand {
+    /// Declare that the file store belongs to the database. The sweep deletes files only where this
+    /// is known, and a service with a new store declares it by itself.
+    Adopt(AdoptArguments),
+    /// Delete the files that no job refers to and that are older than a day, as the service does
+    /// every hour.
+    Sweep(SweepArguments),
+}
+
+/// Arguments of `fiapx storage adopt`.
+#[derive(Debug, Args)]
+pub struct AdoptArguments {
+    /// Also adopt a store of whose files the database knows none.
+    #[arg(short, long)]
+    pub force: bool,
+    /// Sources of the settings.
+    #[command(flatten)]
+    pub configured: ConfiguredArguments,
+}
+
+/// Arguments of `fiapx storage sweep`.
+#[derive(Debug, Args)]
+pub struct SweepArguments {
+    /// Also delete if more than a tenth of the files are unknown.
+    #[arg(long)]
+    pub delete_unknown: bool,
     /// Sources of the settings.
     #[command(flatten)]
     pub configured: ConfiguredArguments,

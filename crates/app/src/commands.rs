@@ -11,11 +11,12 @@ mod migrate;
 mod check;
 mod jobs;
 mod users;
+mod storage;
 mod openapi;
 
 use anyhow::Result;
 
-use crate::cli::{Command, JobsCommand, UsersCommand};
+use crate::cli::{Command, JobsCommand, StorageCommand, UsersCommand};
 use crate::service::Roles;
 
 /// Run one subcommand.
@@ -40,6 +41,8 @@ pub fn run(command: Command) -> Result<()> {
         Command::Jobs(JobsCommand::Retry(arguments)) => jobs::retry(&arguments),
         Command::Users(UsersCommand::Disable(arguments)) => users::disable(&arguments),
         Command::Users(UsersCommand::Enable(arguments)) => users::enable(&arguments),
+        Command::Storage(StorageCommand::Adopt(arguments)) => storage::adopt(&arguments),
+        Command::Storage(StorageCommand::Sweep(arguments)) => storage::sweep(&arguments),
         Command::Openapi(arguments) => openapi::run(&arguments),
         Command::Cell => worker::cell::main().map_err(Into::into),
     }

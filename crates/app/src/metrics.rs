@@ -54,7 +54,7 @@ const WAIT: MetricKind = MetricKind::Histogram(&[
 
 /// All metrics. Metrics of the whole system are exported with the same value by every worker
 /// process.
-pub const METRICS: [Metric; 25] = [
+pub const METRICS: [Metric; 27] = [
     metric(
         "fiapx_requests_total",
         MetricKind::Counter,
@@ -177,6 +177,19 @@ pub const METRICS: [Metric; 25] = [
         MetricKind::Counter,
         Unit::Count,
         "Attempts to send a mail, by outcome.",
+    ),
+    metric(
+        "fiapx_unknown_files",
+        MetricKind::Gauge,
+        Unit::Count,
+        "Old files without a job that the last sweep of this process found.",
+    ),
+    metric(
+        "fiapx_sweep_refused",
+        MetricKind::Gauge,
+        Unit::Count,
+        "Whether the last sweep of this process deleted nothing for safety: 1, by reason \
+         (other_installation, unmarked, many_unknown), else 0.",
     ),
     metric(
         "fiapx_disk_free_bytes",

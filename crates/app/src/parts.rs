@@ -22,6 +22,7 @@ use storage::s3::{DEFAULT_UPLOAD_MEMORY, S3, S3Settings};
 use tracing::warn;
 use worker::Isolation;
 use worker::cell::{Cells, Program};
+use worker::sweep::Sweeper;
 
 use crate::settings::{self, Settings};
 use crate::{data_dir, telemetry};
@@ -132,7 +133,17 @@ impl Parts {
         };
         let storage = async {
             let secret = settings::jwt_secret(settings)?;
-            Ok(open_storage(settings, &secret, clock).await?.storage.check().await?)
+            let storage = open_storage(settings, &secret, clock).await?.storage;
+            storage.check().await?;
+            let database = Self::database(settings, clock).await?;
+            // Problems of the database are reported with the database.
+            if database.check().await.is_ok()
+                && let Some(refusal) =
+                    (Sweeper { database: &database, storage: &*storage }).check().await?
+            {
+                bail!("{refusal}");
+            }
+            Ok(())
         };
         let broker = async { Ok(open_broker(settings).await?.check().await?) };
         let limits = async {

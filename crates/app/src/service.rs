@@ -206,6 +206,7 @@ async fn spawn_tasks(
 ) -> Result<TaskTracker> {
     let tasks = TaskTracker::new();
     if roles.worker {
+        maintenance.sweeper().identify().await?;
         tasks.spawn(worker_of(settings, parts).await?.run(stop.clone()));
         tasks.spawn(maintenance.clone().run(stop.clone()));
     }
@@ -343,10 +344,11 @@ async fn recover(settings: &Settings, parts: &Parts, maintenance: &Maintenance) 
         while parts.database.republish_outcomes(Duration::ZERO).await? > 0 {}
     }
     if parts.disk.is_some() {
-        let orphans = maintenance.sweep(Duration::ZERO).await?;
-        if orphans > 0 {
-            warn!(files = orphans, "removed files that an interrupted process left");
+        if settings.database.url.is_none() {
+            parts.database.abandon_uploads().await?;
+            maintenance.delete_abandoned_uploads().await?;
         }
+        maintenance.sweeper().sweep(Duration::ZERO, false).await?;
     }
     Ok(())
 }

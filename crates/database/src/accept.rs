@@ -38,10 +38,14 @@ pub enum Accepted {
     /// A request with the same idempotency key was accepted earlier. These are its jobs; no job
     /// uses the new videos.
     Repeated(Vec<Job>),
+    /// The upload of a video took longer than [`UPLOAD_LIFETIME`](crate::uploads::UPLOAD_LIFETIME),
+    /// so its file may be deleted. No job was created.
+    Abandoned,
 }
 
 impl Database {
-    /// Create and queue a job for each video, all or none.
+    /// Create and queue a job for each video, all or none. Each video must have been
+    /// [begun](Self::begin_upload).
     pub async fn accept(
         &self,
         user: UserId,
@@ -50,8 +54,8 @@ impl Database {
         traceparent: Option<&str>,
     ) -> Result<Accepted, Error> {
         let transaction = self.begin().await?;
+        let ids: Vec<JobId> = videos.iter().map(|video| video.id).collect();
         if let Some(key) = idempotency_key {
-            let ids: Vec<JobId> = videos.iter().map(|video| video.id).collect();
             let row = idempotency_key::ActiveModel {
                 user_id: ActiveValue::Set(user.0),
                 key: ActiveValue::Set(key.to_owned()),
@@ -68,6 +72,10 @@ impl Database {
                 }
                 Err(error) => return Err(error),
             }
+        }
+        if !self.consume_uploads(&transaction, &ids).await? {
+            transaction.rollback().await?;
+            return Ok(Accepted::Abandoned);
         }
         let mut jobs = Vec::with_capacity(videos.len());
         for video in videos {

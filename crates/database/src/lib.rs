@@ -17,6 +17,7 @@ mod queue;
 pub mod sessions;
 pub mod users;
 pub mod reading;
+pub mod uploads;
 pub mod accept;
 pub mod attempt;
 pub mod cancel;

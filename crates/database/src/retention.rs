@@ -13,7 +13,7 @@ use crate::change::Change;
 use crate::connection::Database;
 use crate::error::Error;
 use crate::job::Job;
-use crate::rows::{idempotency_key, job, refresh_token};
+use crate::rows::{idempotency_key, job, refresh_token, upload};
 
 /// Time for which idempotency keys identify repeated requests, and expired refresh tokens identify
 /// reuse.
@@ -65,18 +65,26 @@ impl Database {
         Ok(())
     }
 
-    /// Return the storage keys among `keys` that no job uses. A job in processing uses all of its
-    /// keys, because its attempt may be writing an archive.
+    /// Return the storage keys among `keys` that no job and no upload uses. A job in processing
+    /// uses all of its keys, because its attempt may be writing an archive.
     pub async fn orphans<'a>(&self, keys: &[(JobId, &'a str)]) -> Result<Vec<&'a str>, Error> {
         let ids: HashSet<JobId> = keys.iter().map(|(id, _)| *id).collect();
         let ids: Vec<JobId> = ids.into_iter().collect();
+        // Uploads first: one that becomes a job meanwhile is found as a job.
+        let uploads = upload::Entity::find()
+            .filter(upload::Column::Id.is_in(ids.iter().map(|id| id.0)))
+            .all(&self.write)
+            .await?;
         let jobs = self.jobs_by_id(&ids).await?;
         let is_used = |id: &JobId, key: &str| {
-            jobs.iter().any(|job| {
-                let is_known = job.video_path == key || job.zip_path.as_deref() == Some(key);
-                job.id == *id
-                    && (is_known && job.state != State::Expired || job.state == State::Processing)
-            })
+            let is_received = uploads.iter().any(|upload| upload.key == key);
+            is_received
+                || jobs.iter().any(|job| {
+                    let is_known = job.video_path == key || job.zip_path.as_deref() == Some(key);
+                    job.id == *id
+                        && (is_known && job.state != State::Expired
+                            || job.state == State::Processing)
+                })
         };
         Ok(keys.iter().filter(|(id, key)| !is_used(id, key)).map(|(_, key)| *key).collect())
     }

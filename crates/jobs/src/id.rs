@@ -1,4 +1,4 @@
-//! Ids of jobs and users: UUIDs of version 7 (RFC 9562), which sort by their time of creation.
+//! Ids of jobs, users and installations: UUIDs of version 7 (RFC 9562), which sort by their time of creation.
 
 use std::fmt;
 use std::str::FromStr;
@@ -44,4 +44,8 @@ id! {
 id! {
     /// Id of a registered user.
     UserId
+}
+id! {
+    /// Id of an installation: a database and the file store that belongs to it.
+    InstallationId
 }

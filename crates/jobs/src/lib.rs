@@ -25,7 +25,7 @@ pub mod message;
 pub use attempt::AttemptOutcome;
 pub use clock::{Clock, Time};
 pub use failure::FailureCode;
-pub use id::{JobId, UserId};
+pub use id::{InstallationId, JobId, UserId};
 pub use language::Language;
 pub use manifest::Manifest;
 pub use message::Message;

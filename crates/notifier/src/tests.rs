@@ -120,6 +120,8 @@ impl Service {
             size_bytes: 1,
             recipe: jobs::Recipe::default(),
         };
+        let begun = self.database.begin_upload(self.user, video.id, &video.path).await;
+        begun.expect("the upload is recorded");
         let accepted = self.database.accept(self.user, &[video], None, None).await.expect("a job");
         let Accepted::New(jobs) = accepted else { panic!("the job should be new") };
         jobs[0].id

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use jobs::Time;
+use jobs::{InstallationId, Time};
 
 use crate::error::Error;
 use crate::key::Key;
@@ -13,6 +13,20 @@ use crate::key::Key;
 /// Maximum number of objects that [`Storage::list`] returns: the limit of S3 (Amazon S3 API
 /// reference, `ListObjectsV2`, `max-keys`).
 pub const PAGE_SIZE: usize = 1000;
+
+/// Name under which a storage records the installation that it belongs to; not a [`Key`].
+pub(crate) const INSTALLATION: &str = "installation";
+
+/// Parse the record of the installation. `action` states what was being done in an error.
+pub(crate) fn parse_installation(
+    text: &str,
+    action: impl FnOnce() -> String,
+) -> Result<InstallationId, Error> {
+    text.trim().parse::<InstallationId>().map_err(|error| Error::Unavailable {
+        action: action(),
+        cause: format!("it is not the id of an installation: {error}").into(),
+    })
+}
 
 /// Metadata of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +80,13 @@ pub trait Storage: Send + Sync + 'static {
     /// `older_than` old, and return their number. An upload of that age that is still in progress
     /// fails.
     async fn sweep(&self, older_than: Duration) -> Result<u64, Error>;
+
+    /// Return the id of the installation that the storage belongs to; `None` if none is recorded.
+    async fn installation(&self) -> Result<Option<InstallationId>, Error>;
+
+    /// Record the installation that the storage belongs to, in place of the former one. The record
+    /// is not an object: it is neither listed nor swept.
+    async fn set_installation(&self, id: InstallationId) -> Result<(), Error>;
 
     /// Check that the storage can be reached and written to.
     async fn check(&self) -> Result<(), Error>;

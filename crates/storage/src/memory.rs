@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use jobs::Clock;
+use jobs::{Clock, InstallationId};
 use parking_lot::Mutex;
 
 use crate::byte_range::check_bounds;
@@ -28,6 +28,7 @@ struct State {
     uploads: BTreeMap<u64, Unfinished>,
     next_upload: u64,
     reads: Vec<Range<u64>>,
+    installation: Option<InstallationId>,
 }
 
 struct Unfinished {
@@ -90,6 +91,15 @@ impl Storage for Memory {
         let before = state.uploads.len();
         state.uploads.retain(|_, upload| upload.started.elapsed() < older_than);
         Ok((before - state.uploads.len()) as u64)
+    }
+
+    async fn installation(&self) -> Result<Option<InstallationId>, Error> {
+        Ok(self.state.lock().installation)
+    }
+
+    async fn set_installation(&self, id: InstallationId) -> Result<(), Error> {
+        self.state.lock().installation = Some(id);
+        Ok(())
     }
 
     async fn check(&self) -> Result<(), Error> {

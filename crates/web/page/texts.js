@@ -278,6 +278,10 @@ const PROBLEMS = {
     'The content of the file does not match its extension. Check the file.',
   ],
   EMPTY_FILE: ['O arquivo está vazio.', 'The file is empty.'],
+  UPLOAD_TOO_LONG: [
+    'O envio demorou demais. Envie menos vídeos de cada vez.',
+    'The upload took too long. Send fewer videos at once.',
+  ],
   UPLOAD_STALLED: ['O envio parou. Tente de novo.', 'The upload stalled. Try again.'],
   UPLOAD_BROKEN: [
     'O envio foi interrompido. Tente de novo.',

@@ -15,12 +15,15 @@ mod settings;
 mod lease;
 mod attempt;
 mod worker;
+mod error;
 mod background;
 pub mod relay;
+pub mod sweep;
 pub mod maintenance;
 
 pub use attempt_io::AttemptError;
 pub use engine::EngineLimits;
+pub use error::Error;
 pub use isolation::Isolation;
 pub use settings::Settings;
 pub use worker::Worker;

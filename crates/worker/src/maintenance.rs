@@ -7,13 +7,15 @@ use std::time::Duration;
 use broker::{Broker, Queue};
 use database::reading::StateCount;
 use database::{Database, Job};
-use jobs::{JobId, Time};
-use storage::{Key, Storage, delete_job_files};
+use jobs::Time;
+use storage::{Storage, delete_job_files};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::background::log_error;
+use crate::error::Error;
+use crate::sweep::{ORPHAN_AGE, Sweeper};
 
 /// Intervals and age limits of the maintenance.
 #[derive(Debug, Clone)]
@@ -22,9 +24,6 @@ pub struct Settings {
     pub interval: Duration,
     /// Time between two sweeps.
     pub sweep_interval: Duration,
-    /// Minimum age of a file that a sweep deletes. It has to be longer than any upload, from its
-    /// first byte until its job is accepted.
-    pub orphan_age: Duration,
     /// Time without a message after which a job's message counts as lost. It is also the time
     /// between two searches for such jobs, which read all jobs that are kept.
     pub lost_after: Duration,
@@ -35,7 +34,6 @@ impl Default for Settings {
         Self {
             interval: Duration::from_secs(5),
             sweep_interval: Duration::from_hours(1),
-            orphan_age: Duration::from_hours(24),
             lost_after: Duration::from_mins(1),
         }
     }
@@ -66,6 +64,7 @@ impl Maintenance {
                 _ = ticks.tick() => {}
             }
             log_error(self.reap_and_expire().await, "maintenance of jobs");
+            log_error(self.delete_abandoned_uploads().await, "deleting abandoned uploads");
             log_error(self.report_gauges().await, "measuring queues and jobs");
             if last_republication.elapsed() >= self.settings.lost_after {
                 last_republication = Instant::now();
@@ -73,7 +72,8 @@ impl Maintenance {
             }
             if last_sweep.elapsed() >= self.settings.sweep_interval {
                 last_sweep = Instant::now();
-                log_error(self.sweep(self.settings.orphan_age).await, "the sweep of files");
+                let swept = self.sweeper().sweep(ORPHAN_AGE, false).await;
+                log_error(swept, "the sweep of files");
             }
         }
     }
@@ -111,31 +111,29 @@ impl Maintenance {
         Ok(())
     }
 
-    /// Abort unfinished uploads and delete files that no job refers to, if they have at least this
-    /// age. Return the number of deleted files.
-    pub async fn sweep(&self, age: Duration) -> Result<u64, Error> {
-        self.storage.sweep(age).await?;
-        // Storage uses the system's time, also where the database's clock is set ahead.
-        let modified_before = chrono::Utc::now() - age;
-        let (mut after, mut deleted): (Option<Key>, u64) = (None, 0);
+    /// Delete the files of abandoned uploads, and their records.
+    pub async fn delete_abandoned_uploads(&self) -> Result<(), Error> {
+        const BATCH: u64 = 100;
+        /// Time for which a file that cannot be deleted is left alone.
+        const HOLD: Duration = Duration::from_mins(10);
         loop {
-            let objects = self.storage.list(Key::ROOT, after.as_ref()).await?;
-            let Some(last) = objects.last() else { break };
-            after = Some(last.key.clone());
-            let old = objects.iter().filter(|object| object.modified <= modified_before);
-            let keys: Vec<(JobId, &str)> =
-                old.map(|object| (object.key.job_id(), object.key.as_str())).collect();
-            for orphan in self.database.orphans(&keys).await? {
-                if let Ok(key) = orphan.parse() {
+            let abandoned = self.database.take_abandoned_uploads(BATCH, HOLD).await?;
+            for upload in &abandoned {
+                if let Ok(key) = upload.key.parse() {
                     self.storage.delete(&key).await?;
-                    deleted += 1;
                 }
+                self.database.end_upload(upload.id).await?;
+            }
+            if (abandoned.len() as u64) < BATCH {
+                return Ok(());
             }
         }
-        if deleted > 0 {
-            info!(files = deleted, "deleted files that no job refers to");
-        }
-        Ok(deleted)
+    }
+
+    /// Sweeper of the file store.
+    #[must_use]
+    pub fn sweeper(&self) -> Sweeper<'_> {
+        Sweeper { database: &self.database, storage: &*self.storage }
     }
 
     /// Set the gauges of waiting jobs and messages.
@@ -175,18 +173,4 @@ impl Maintenance {
         );
         Ok(())
     }
-}
-
-/// Error of a maintenance step.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The database failed.
-    #[error(transparent)]
-    Database(#[from] database::Error),
-    /// The storage failed.
-    #[error(transparent)]
-    Storage(#[from] storage::Error),
-    /// The broker failed.
-    #[error(transparent)]
-    Broker(#[from] broker::Error),
 }

@@ -11,6 +11,7 @@ use broker::Queue;
 use database::accept::Video;
 use database::{Database, Rules};
 use jobs::{Clock, JobId, VideoFormat};
+use worker::sweep::Swept;
 
 use super::checks::eventually;
 use super::client::Client;
@@ -112,7 +113,11 @@ impl Service {
 
     /// Remove files that no row refers to and that are older than `age`; return their number.
     pub async fn sweep(&self, age: Duration) -> u64 {
-        self.running.maintenance().sweep(age).await.expect("the sweep succeeds")
+        let swept = self.running.maintenance().sweeper().sweep(age, false).await;
+        match swept.expect("the sweep succeeds") {
+            Swept::Deleted(files) => files,
+            Swept::Refused(refusal) => panic!("{refusal}"),
+        }
     }
 
     /// All files in its store, by path from the store's root, with their sizes. Files that are
@@ -250,6 +255,9 @@ pub fn stored(data_directory: &Path) -> BTreeMap<String, u64> {
                 Ok(file) => {
                     let path = entry.path();
                     let path = path.strip_prefix(&root).expect("it is below the root");
+                    if path == Path::new("installation") {
+                        continue;
+                    }
                     found.insert(path.to_string_lossy().into_owned(), file.len());
                 }
                 Err(_) => {}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jobs::message::{Created, Event};
 use jobs::{JobId, Recipe, State, UserId};
 
-use super::case::{Case, video};
+use super::case::{Case, accept, video};
 use crate::accept::{Accepted, Video};
 use crate::error::Error;
 use crate::job::Job;
@@ -41,7 +41,7 @@ fn ids(jobs: &[Job]) -> Vec<JobId> {
 pub(super) async fn creates_a_job(case: &Case) {
     let (user, video) = (case.user().await, video());
     let accepted =
-        case.database.accept(user, std::slice::from_ref(&video), None, Some(TRACEPARENT)).await;
+        accept(&case.database, user, std::slice::from_ref(&video), None, Some(TRACEPARENT)).await;
     assert_eq!(new(accepted), [video.id]);
     assert_eq!(
         case.lines(video.id).await,
@@ -86,7 +86,7 @@ pub(super) async fn creates_several_jobs(case: &Case) {
     videos.reverse();
     let expected = videos.clone().map(|video| video.id);
     assert_eq!(
-        new(case.database.accept(user, &videos, None, None).await),
+        new(accept(&case.database, user, &videos, None, None).await),
         expected,
         "in the order of the videos"
     );
@@ -99,22 +99,22 @@ pub(super) async fn creates_several_jobs(case: &Case) {
 pub(super) async fn creates_all_jobs_or_none(case: &Case) {
     let (user, existing) = (case.user().await, video());
     assert_eq!(
-        new(case.database.accept(user, std::slice::from_ref(&existing), None, None).await),
+        new(accept(&case.database, user, std::slice::from_ref(&existing), None, None).await),
         [existing.id]
     );
     let rows = case.rows().await;
     let (first, last) = (video(), video());
     let repeated = [first.clone(), existing, last];
-    let rejected = case.database.accept(user, &repeated, Some("key"), None).await;
+    let rejected = accept(&case.database, user, &repeated, Some("key"), None).await;
     assert!(matches!(rejected, Err(Error::AlreadyExists)), "{rejected:?}");
     assert_eq!(case.rows().await, rows, "the first video leaves no rows");
     let unknown_user =
-        case.database.accept(UserId::generate(), std::slice::from_ref(&first), None, None).await;
+        accept(&case.database, UserId::generate(), std::slice::from_ref(&first), None, None).await;
     assert!(matches!(unknown_user, Err(Error::Database(_))), "{unknown_user:?}");
     assert_eq!(case.rows().await, rows);
     assert_eq!(case.database.find_accepted(user, "key").await.expect("the database answers"), None);
     assert_eq!(
-        new(case.database.accept(user, std::slice::from_ref(&first), Some("key"), None).await),
+        new(accept(&case.database, user, std::slice::from_ref(&first), Some("key"), None).await),
         [first.id],
         "the key is not used"
     );
@@ -125,18 +125,18 @@ pub(super) async fn detects_repeated_requests(case: &Case) {
     let mut videos = [video(), video(), video()];
     videos.swap(0, 2);
     let [a, b, c] = videos.clone().map(|video| video.id);
-    assert_eq!(new(case.database.accept(user, &videos, Some("key"), None).await), [a, b, c]);
+    assert_eq!(new(accept(&case.database, user, &videos, Some("key"), None).await), [a, b, c]);
     let rows = case.rows().await;
     assert_eq!(
-        repeated(case.other.accept(user, &[video(), video()], Some("key"), None).await),
+        repeated(accept(&case.other, user, &[video(), video()], Some("key"), None).await),
         [a, b, c]
     );
     assert_eq!(case.rows().await, rows, "no job uses the new videos");
 
-    new(case.database.accept(user, &[video()], Some("other key"), None).await);
-    new(case.database.accept(neighbor, &[video()], Some("key"), None).await);
+    new(accept(&case.database, user, &[video()], Some("other key"), None).await);
+    new(accept(&case.database, neighbor, &[video()], Some("key"), None).await);
     for _ in 0..2 {
-        new(case.database.accept(user, &[video()], None, None).await);
+        new(accept(&case.database, user, &[video()], None, None).await);
     }
 
     case.database
@@ -145,11 +145,11 @@ pub(super) async fn detects_repeated_requests(case: &Case) {
         .expect("the database answers")
         .expect("the job is cancelled");
     assert_eq!(
-        repeated(case.database.accept(user, &[video()], Some("key"), None).await),
+        repeated(accept(&case.database, user, &[video()], Some("key"), None).await),
         [a, b, c]
     );
     assert!(case.database.delete(b).await.expect("the database answers"));
-    assert_eq!(repeated(case.database.accept(user, &[video()], Some("key"), None).await), [a, c]);
+    assert_eq!(repeated(accept(&case.database, user, &[video()], Some("key"), None).await), [a, c]);
 }
 
 pub(super) async fn detects_concurrent_requests(case: &Case) {
@@ -158,7 +158,7 @@ pub(super) async fn detects_concurrent_requests(case: &Case) {
         let videos = [video(), video()];
         (
             videos.clone().map(|video| video.id),
-            database.accept(user, &videos, Some("key"), None).await,
+            accept(&database, user, &videos, Some("key"), None).await,
         )
     });
     let (first, others): (Vec<_>, Vec<_>) = accepted
@@ -181,7 +181,7 @@ pub(super) async fn keeps_the_recipe(case: &Case) {
         serde_json::from_str(r#"{"select": {"every": 0.5}}"#).expect("a valid recipe");
     for recipe in [Recipe::default(), half_seconds] {
         let (user, video) = (case.user().await, Video { recipe: recipe.clone(), ..video() });
-        let accepted = case.database.accept(user, std::slice::from_ref(&video), None, None).await;
+        let accepted = accept(&case.database, user, std::slice::from_ref(&video), None, None).await;
         new(accepted);
         let job = case.database.job(video.id).await.expect("the database answers");
         assert_eq!(job.expect("the job exists").recipe.known(), Some(&recipe));

@@ -14,6 +14,7 @@ use tokio::sync::Barrier;
 use crate::accept::{Accepted, Video};
 use crate::attempt::{Archive, Claim};
 use crate::connection::{Database, Rules};
+use crate::error::Error;
 use crate::rows::{job, job_event, notification, outbox};
 
 /// Database of one case, with two connections, as two processes have.
@@ -87,7 +88,7 @@ impl Case {
     /// Create a queued job of a user.
     pub(super) async fn queued_for(&self, user: UserId) -> JobId {
         let video = video();
-        let accepted = self.database.accept(user, std::slice::from_ref(&video), None, None).await;
+        let accepted = accept(&self.database, user, std::slice::from_ref(&video), None, None).await;
         assert!(matches!(accepted, Ok(Accepted::New(_))), "{accepted:?}");
         video.id
     }
@@ -152,6 +153,20 @@ impl Case {
     pub(super) async fn lines(&self, id: JobId) -> Vec<String> {
         self.rows().await.of(id)
     }
+}
+
+/// Begin the uploads of videos, and accept them.
+pub(super) async fn accept(
+    database: &Database,
+    user: UserId,
+    videos: &[Video],
+    key: Option<&str>,
+    traceparent: Option<&str>,
+) -> Result<Accepted, Error> {
+    for video in videos {
+        database.begin_upload(user, video.id, &video.path).await?;
+    }
+    database.accept(user, videos, key, traceparent).await
 }
 
 /// Stored video with a new id.

@@ -3,6 +3,7 @@
 mod case;
 mod schema;
 mod accounts;
+mod uploads;
 mod acceptance;
 mod outbox;
 mod claims;
@@ -124,6 +125,12 @@ cases! {
         report_their_usage,
         are_disabled_and_enabled,
         have_the_time_of_their_last_update,
+    }
+    uploads {
+        become_jobs_once,
+        are_abandoned_after_a_day,
+        are_abandoned_by_a_restart,
+        belong_to_one_installation,
     }
     acceptance {
         creates_a_job,

@@ -7,7 +7,7 @@ use jobs::{FailureCode, JobId};
 use sea_orm::ConnectionTrait;
 use uuid::Uuid;
 
-use super::case::{Case, video};
+use super::case::{Case, accept, video};
 use crate::connection::Database;
 
 pub(super) const HOLD: Duration = Duration::from_secs(30);
@@ -79,7 +79,7 @@ pub(super) async fn respects_the_limit(case: &Case) {
 pub(super) async fn delivers_each_message_to_one_relay(case: &Case) {
     let user = case.user().await;
     let videos: Vec<_> = std::iter::repeat_with(video).take(200).collect();
-    case.database.accept(user, &videos, None, None).await.expect("the videos are accepted");
+    accept(&case.database, user, &videos, None, None).await.expect("the videos are accepted");
     let taken = case.run_concurrently(8, |_, database| async move {
         let mut all: Vec<Uuid> = Vec::new();
         loop {

@@ -2,7 +2,7 @@
 
 use jobs::{FailureCode, JobId, State, Time, UserId};
 
-use super::case::{Case, archive, video};
+use super::case::{Case, accept, archive, video};
 use crate::reading::{Page, StateCount};
 
 /// Ids of the jobs of one page.
@@ -18,7 +18,7 @@ async fn page(case: &Case, user: UserId, page: Page) -> Vec<JobId> {
 /// Create `count` jobs of a user.
 async fn accept(case: &Case, user: UserId, count: usize) -> Vec<JobId> {
     let videos: Vec<_> = std::iter::repeat_with(video).take(count).collect();
-    case.database.accept(user, &videos, None, None).await.expect("the videos are accepted");
+    accept(&case.database, user, &videos, None, None).await.expect("the videos are accepted");
     videos.iter().map(|video| video.id).collect()
 }
 

@@ -6,7 +6,7 @@ use jobs::{FailureCode, JobId, State};
 use sea_orm::{EntityTrait, PaginatorTrait};
 use uuid::Uuid;
 
-use super::case::{Case, archive, video};
+use super::case::{Case, accept, archive, video};
 use crate::accept::Accepted;
 use crate::connection::Database;
 use crate::rows::refresh_token;
@@ -151,8 +151,7 @@ pub(super) async fn purges_expired_rows(case: &Case) {
             .expect("the database answers")
     };
     let accept = async || {
-        case.database
-            .accept(user, &[video()], Some("key"), None)
+        accept(&case.database, user, &[video()], Some("key"), None)
             .await
             .expect("the videos are accepted")
     };

@@ -8,7 +8,7 @@ use jobs::{AttemptOutcome, Clock, FailureCode, JobId, State};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::case::{Case, archive, video};
+use super::case::{Case, accept, archive, video};
 use super::model::{Dice, check_history, outcome};
 use crate::connection::Database;
 
@@ -30,7 +30,7 @@ struct Shared {
 pub(super) async fn loses_no_job(case: &Case) {
     let user = case.user().await;
     let videos = [(); JOBS].map(|()| video());
-    case.database.accept(user, &videos, None, None).await.expect("the videos are accepted");
+    accept(&case.database, user, &videos, None, None).await.expect("the videos are accepted");
     let jobs = videos.map(|video| video.id);
     let shared = Arc::new(Mutex::new(Shared::default()));
     let tasks = case.run_concurrently(TASKS, |number, database| {

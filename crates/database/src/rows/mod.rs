@@ -7,6 +7,8 @@ pub(crate) mod job_event;
 pub(crate) mod outbox;
 pub(crate) mod notification;
 pub(crate) mod idempotency_key;
+pub(crate) mod upload;
+pub(crate) mod installation;
 
 use sea_orm::sea_query::{CommonTableExpression, Query, SelectStatement, WithClause};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryTrait, UpdateMany};

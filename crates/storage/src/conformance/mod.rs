@@ -40,6 +40,8 @@ pub(crate) async fn all(storage: Arc<dyn Storage>) {
     objects::are_reported_missing(&*storage).await;
     objects::are_deleted_individually(&*storage).await;
     objects::are_listed_in_pages(&storage).await;
+    assert_eq!(storage.installation().await.expect("the storage responds"), None);
+    objects::belong_to_an_installation(&*storage).await;
 
     blocking::reader_behaves_like_memory(&storage).await;
     blocking::writer_keeps_the_order(&storage).await;

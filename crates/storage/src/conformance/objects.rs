@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
-use jobs::{JobId, UserId, VideoFormat};
+use jobs::{InstallationId, JobId, UserId, VideoFormat};
 use tokio::task::JoinSet;
 
 use super::content::{assert_missing, content, get, list_all, new_key, put, user_prefix};
@@ -169,4 +170,16 @@ async fn delete_all(storage: &Arc<dyn Storage>, keys: &[Key]) {
         });
     }
     tasks.join_all().await;
+}
+
+pub(super) async fn belong_to_an_installation(storage: &dyn Storage) {
+    let before = list_all(storage, "").await;
+    for _ in 0..2 {
+        let id = InstallationId::generate();
+        storage.set_installation(id).await.expect("it can be recorded");
+        assert_eq!(storage.installation().await.expect("it can be read"), Some(id));
+    }
+    assert_eq!(list_all(storage, "").await, before, "the record is not an object");
+    storage.sweep(Duration::ZERO).await.expect("the sweep succeeds");
+    assert!(storage.installation().await.expect("it can be read").is_some());
 }

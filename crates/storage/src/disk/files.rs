@@ -1,7 +1,7 @@
 //! Operations on files and directories.
 
 use std::fs::{self, DirBuilder, File};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
@@ -48,6 +48,16 @@ pub(super) fn if_exists<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 /// Create a directory and its parents unless they exist.
 pub(super) fn create_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Write a file, which appears complete or not at all, in place of an existing one. The entry of
+/// its directory is not synced.
+pub(super) fn replace_file(directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(directory.join(UNFINISHED))?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
 }
 
 /// Remove the directories of the job and of the user that contained an object, if they are empty.

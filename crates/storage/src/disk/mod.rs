@@ -3,6 +3,7 @@
 //! ```text
 //! videos/{user}/{job}/...    the objects, under their keys
 //! unfinished/                uploads in progress, and those that a crash interrupted
+//! installation               id of the installation that the directory belongs to
 //! ```
 //!
 //! A file is moved to its key when it is complete and synced to disk. Only the user that the
@@ -22,16 +23,16 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use jobs::Clock;
+use jobs::{Clock, InstallationId};
 use secrecy::SecretSlice;
 
 use crate::byte_range::check_bounds;
 use crate::error::Error;
-use crate::interface::{Object, Storage, Upload};
+use crate::interface::{INSTALLATION, Object, Storage, Upload, parse_installation};
 use crate::key::Key;
 use files::{
     UNFINISHED, create_directory, if_exists, is_absence, open, read_error,
-    remove_empty_directories, run_blocking, sync_directory,
+    remove_empty_directories, replace_file, run_blocking, sync_directory,
 };
 use links::Links;
 use listing::{Listing, object};
@@ -152,6 +153,28 @@ impl Storage for Disk {
         run_blocking(move || {
             sweep(&directory, older_than)
                 .map_err(|error| Error::from_io(|| format!("sweep {}", directory.display()), error))
+        })
+        .await
+    }
+
+    async fn installation(&self) -> Result<Option<InstallationId>, Error> {
+        let path = self.directory.join(INSTALLATION);
+        run_blocking(move || {
+            let action = || format!("read {}", path.display());
+            let text = if_exists(fs::read_to_string(&path));
+            let text = text.map_err(|error| Error::from_io(action, error))?;
+            text.map(|text| parse_installation(&text, action)).transpose()
+        })
+        .await
+    }
+
+    async fn set_installation(&self, id: InstallationId) -> Result<(), Error> {
+        let directory = self.directory.clone();
+        run_blocking(move || {
+            let path = directory.join(INSTALLATION);
+            replace_file(&directory, &path, format!("{id}\n").as_bytes())
+                .map_err(|error| Error::from_io(|| format!("write {}", path.display()), error))?;
+            sync_directory(&directory)
         })
         .await
     }

@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jobs::InstallationId;
 
 use crate::error::Error;
 use crate::interface::{Object, Storage, Upload};
@@ -93,6 +94,14 @@ impl Storage for S3 {
     /// remains.
     async fn sweep(&self, older_than: Duration) -> Result<u64, Error> {
         self.store.sweep(older_than).await
+    }
+
+    async fn installation(&self) -> Result<Option<InstallationId>, Error> {
+        self.store.installation().await
+    }
+
+    async fn set_installation(&self, id: InstallationId) -> Result<(), Error> {
+        self.store.set_installation(id).await
     }
 
     async fn check(&self) -> Result<(), Error> {

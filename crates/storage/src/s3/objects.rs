@@ -5,13 +5,13 @@ use std::ops::Range;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::DateTime;
 use bytes::{Bytes, BytesMut};
-use jobs::Time;
+use jobs::{InstallationId, Time};
 
 use super::response::{ErrorResponse, root_cause};
 use super::store::Store;
 use crate::byte_range::{check_bounds, range_header};
 use crate::error::Error;
-use crate::interface::{Object, PAGE_SIZE};
+use crate::interface::{INSTALLATION, Object, PAGE_SIZE, parse_installation};
 use crate::key::Key;
 
 /// Maximum number of requests for bytes whose response breaks off. The SDK only repeats requests
@@ -124,6 +124,37 @@ impl Store {
                 }
             }
         }
+    }
+
+    pub(super) async fn installation(&self) -> Result<Option<InstallationId>, Error> {
+        let action = || format!("read the object `{INSTALLATION}` of the bucket `{}`", self.bucket);
+        let request = self.client.get_object().bucket(&self.bucket).key(INSTALLATION);
+        // An endless object must not fill the memory.
+        let response = match request.range("bytes=0-99").send().await {
+            Ok(response) => response,
+            Err(error) => match ErrorResponse::of(&error) {
+                Some(response) if response.is_absence() => return Ok(None),
+                _ => return Err(self.error(action(), &error)),
+            },
+        };
+        let bytes = response
+            .body
+            .collect()
+            .await
+            .map_err(|error| Error::Unavailable { action: action(), cause: error.into() })?;
+        let text = String::from_utf8_lossy(&bytes.into_bytes()).into_owned();
+        parse_installation(&text, action).map(Some)
+    }
+
+    pub(super) async fn set_installation(&self, id: InstallationId) -> Result<(), Error> {
+        let request = self.client.put_object().bucket(&self.bucket).key(INSTALLATION);
+        let written = request.body(format!("{id}\n").into_bytes().into()).send().await;
+        written.map_err(|error| {
+            let action =
+                format!("write the object `{INSTALLATION}` of the bucket `{}`", self.bucket);
+            self.error(action, &error)
+        })?;
+        Ok(())
     }
 
     pub(super) async fn delete(&self, key: &Key) -> Result<(), Error> {
