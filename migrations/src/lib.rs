@@ -14,6 +14,7 @@ mod m20261125_000004_recipes;
 mod m20261125_000005_active_users;
 mod m20261126_000006_successors;
 mod m20261126_000007_uploads;
+mod m20261126_000008_delivery;
 
 /// Runs all changes in their order.
 #[derive(Debug)]
@@ -30,6 +31,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000005_active_users::Migration),
             Box::new(m20261126_000006_successors::Migration),
             Box::new(m20261126_000007_uploads::Migration),
+            Box::new(m20261126_000008_delivery::Migration),
         ]
     }
 }

@@ -2,6 +2,7 @@
 //! state, once.
 
 mod broker;
+mod clocks;
 mod database;
 mod mail;
 mod redis;

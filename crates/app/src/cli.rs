@@ -105,6 +105,8 @@ pub enum JobsCommand {
     Failed(FailedArguments),
     /// Queue failed jobs again, after the cause of the failure has been fixed.
     Retry(RetryArguments),
+    /// List jobs whose rows this version cannot read, and which maintenance leaves alone.
+    Quarantined(ConfiguredArguments),
 }
 
 /// Arguments of `fiapx jobs failed`.

@@ -39,6 +39,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Check(arguments) => check::run(&arguments),
         Command::Jobs(JobsCommand::Failed(arguments)) => jobs::list_failed(&arguments),
         Command::Jobs(JobsCommand::Retry(arguments)) => jobs::retry(&arguments),
+        Command::Jobs(JobsCommand::Quarantined(configured)) => jobs::list_quarantined(&configured),
         Command::Users(UsersCommand::Disable(arguments)) => users::disable(&arguments),
         Command::Users(UsersCommand::Enable(arguments)) => users::enable(&arguments),
         Command::Storage(StorageCommand::Adopt(arguments)) => storage::adopt(&arguments),

@@ -54,7 +54,7 @@ const WAIT: MetricKind = MetricKind::Histogram(&[
 
 /// All metrics. Metrics of the whole system are exported with the same value by every worker
 /// process.
-pub const METRICS: [Metric; 27] = [
+pub const METRICS: [Metric; 29] = [
     metric(
         "fiapx_requests_total",
         MetricKind::Counter,
@@ -177,6 +177,19 @@ pub const METRICS: [Metric; 27] = [
         MetricKind::Counter,
         Unit::Count,
         "Attempts to send a mail, by outcome.",
+    ),
+    metric(
+        "fiapx_circuit_open",
+        MetricKind::Gauge,
+        Unit::Count,
+        "Whether this worker takes no jobs because a part fails its check: 1, by part (storage, \
+         cells), else 0.",
+    ),
+    metric(
+        "fiapx_quarantined_jobs",
+        MetricKind::Gauge,
+        Unit::Count,
+        "Jobs in the whole system whose rows maintenance cannot read and leaves alone.",
     ),
     metric(
         "fiapx_unknown_files",

@@ -27,6 +27,9 @@ use worker::sweep::Sweeper;
 use crate::settings::{self, Settings};
 use crate::{data_dir, telemetry};
 
+/// Largest random deviation of the pauses between attempts, as a share of them.
+const RETRY_JITTER: f64 = 0.2;
+
 /// Name of the SQLite database in the data directory.
 const DATABASE_FILE: &str = "fiapx.db";
 
@@ -69,7 +72,7 @@ impl Parts {
     pub async fn database(settings: &Settings, clock: &Clock) -> Result<Database> {
         let pauses = settings.worker.retry_seconds.iter().copied().map(Duration::from_secs);
         let rules = Rules {
-            retries: RetryPolicy { pauses: pauses.collect() },
+            retries: RetryPolicy { pauses: pauses.collect(), jitter: RETRY_JITTER },
             lease: Duration::from_secs(settings.worker.lease_seconds),
             retention: retention(settings),
         };

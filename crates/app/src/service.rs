@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use api::{HealthChecks, Quotas, Service};
+use database::Database;
 use jobs::{Clock, MEGABYTE};
 use notifier::Notifier;
 use poem::Server;
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{field, info, warn};
 use url::Url;
-use worker::maintenance::{self, Maintenance};
+use worker::maintenance::Maintenance;
 use worker::{EngineLimits, Isolation, Worker, relay};
 
 use crate::connection::ConnectionAcceptor;
@@ -92,6 +93,9 @@ impl RunningService {
         if roles.api || roles.worker {
             spawn_relay(&tasks, &parts, served.clone());
         }
+        tasks.spawn(
+            stop.clone().run_until_cancelled_owned(keep_clock_synchronized(parts.database.clone())),
+        );
         let data_dir = parts.disk.as_ref().map(|_| settings.data_dir.clone());
         tasks.spawn(
             stop.clone().run_until_cancelled_owned(metrics::maintain(metrics.clone(), data_dir)),
@@ -224,6 +228,17 @@ fn spawn_relay(tasks: &TaskTracker, parts: &Parts, served: CancellationToken) {
     });
 }
 
+/// Keep the clock of the process synchronized with that of the database.
+async fn keep_clock_synchronized(database: Database) {
+    const INTERVAL: Duration = Duration::from_secs(10);
+    loop {
+        tokio::time::sleep(INTERVAL).await;
+        if let Err(error) = database.synchronize_clock().await {
+            warn!(%error, "cannot read the clock of the database; the own clock goes on");
+        }
+    }
+}
+
 /// Bind an address. `setting` is a prefix of the error message.
 async fn bind(address: SocketAddr, setting: &str) -> Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("{setting}cannot listen on {address}"))
@@ -236,22 +251,14 @@ fn page_url(settings: &Settings, listen: SocketAddr) -> Result<Url> {
 }
 
 fn maintenance_of(parts: &Parts) -> Maintenance {
-    Maintenance {
-        database: parts.database.clone(),
-        storage: parts.storage.clone(),
-        broker: parts.broker.clone(),
-        settings: maintenance::Settings::default(),
-    }
+    Maintenance::new(parts.database.clone(), parts.storage.clone(), parts.broker.clone())
 }
 
 async fn worker_of(settings: &Settings, parts: &Parts) -> Result<Worker> {
     let isolation = Parts::isolation(&settings.worker).await?;
-    Ok(Worker {
-        database: parts.database.clone(),
-        storage: parts.storage.clone(),
-        broker: parts.broker.clone(),
-        settings: worker_settings(settings, isolation),
-    })
+    let settings = worker_settings(settings, isolation);
+    let (database, storage) = (parts.database.clone(), parts.storage.clone());
+    Ok(Worker::new(database, storage, parts.broker.clone(), settings))
 }
 
 fn notifier_of(settings: &Settings, parts: &Parts, page: &Url) -> Result<Notifier> {
@@ -340,8 +347,7 @@ async fn recover(settings: &Settings, parts: &Parts, maintenance: &Maintenance) 
         parts.database.recover_after_restart().await?;
     }
     if settings.broker.url.is_none() {
-        while parts.database.republish_created(Duration::ZERO).await? > 0 {}
-        while parts.database.republish_outcomes(Duration::ZERO).await? > 0 {}
+        parts.database.announce_lost(Duration::ZERO, true).await?;
     }
     if parts.disk.is_some() {
         if settings.database.url.is_none() {

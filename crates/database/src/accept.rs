@@ -2,11 +2,10 @@
 
 use fail::fail_point;
 use jobs::{JobId, Recipe, State, Transition, UserId, VideoFormat};
-use sea_orm::{
-    ActiveModelTrait, ActiveValue, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter,
-};
+use sea_orm::{ActiveModelTrait, ActiveValue, ColumnTrait, EntityTrait, QueryFilter};
 use serde_json::json;
 
+use crate::bounded::Transaction;
 use crate::change::{Change, record};
 use crate::connection::Database;
 use crate::error::Error;
@@ -107,7 +106,7 @@ impl Database {
 
     async fn create_job(
         &self,
-        transaction: &DatabaseTransaction,
+        transaction: &Transaction,
         user: UserId,
         video: &Video,
         traceparent: Option<&str>,

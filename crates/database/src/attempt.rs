@@ -5,17 +5,22 @@
 use std::time::Duration;
 
 use fail::fail_point;
-use jobs::{AttemptOutcome, FailureCode, JobId, Recipe, StoredRecipe, Transition};
+use jobs::failure::Retry;
+use jobs::{AttemptOutcome, FailureCode, JobId, Recipe, StoredRecipe, Time, Transition};
 use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use serde_json::json;
 use tracing::warn;
 
+use crate::bounded::Transaction;
 use crate::change::{Change, only_if_held};
 use crate::connection::Database;
 use crate::error::Error;
 use crate::job::Job;
-use crate::rows::job;
+use crate::rows::{job, outbox};
+
+/// Minimum pause before a job is announced again whose message came too early.
+const EARLY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Claim of a worker to a job. It holds as long as the worker renews its lease.
 #[derive(Debug, Clone)]
@@ -45,9 +50,20 @@ pub struct Archive {
     pub duration: Duration,
 }
 
+/// What became of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// The job refers to its archive.
+    Finished,
+    /// The job refers to another archive or to none, and will never refer to this one.
+    Superseded,
+    /// The job still belongs to the attempt. Its outcome may become visible later.
+    Unknown,
+}
+
 impl Database {
     /// Claim a job. Return `None` if it is claimed, final or deleted, or if its next attempt is not
-    /// due.
+    /// due; then it is announced again when it is.
     ///
     /// Also return `None` if the recipe of the job is one of a later version, whose workers can
     /// process it. Then the job does not change, and is announced again after a pause.
@@ -83,10 +99,44 @@ impl Database {
                 break;
             }
         }
+        if claimed.is_none() {
+            self.announce_when_due(&transaction, id, now).await?;
+        }
         fail_point!("claim.before-commit");
         transaction.commit().await?;
         fail_point!("claim.after-commit");
         Ok(claimed)
+    }
+
+    /// Write the message of a job that is not due yet into the outbox again, because the one that
+    /// was delivered is going to be acknowledged.
+    async fn announce_when_due(
+        &self,
+        transaction: &Transaction,
+        id: JobId,
+        now: Time,
+    ) -> Result<(), Error> {
+        let row = job::Entity::find_by_id(id.0)
+            .filter(job::Column::WaitingSince.gt(now))
+            .one(transaction)
+            .await?;
+        let Some(row) = row else { return Ok(()) };
+        // The clocks of two processes differ a little. Without a pause, the message would circulate
+        // between them until both agree.
+        let due = row.waiting_since.unwrap_or(now).max(now + EARLY_PAUSE);
+        // A message that no relay has taken yet. The one that was delivered may still be in the
+        // outbox, but taking it has changed its `run_after`.
+        let announced = outbox::Entity::find()
+            .filter(outbox::Column::JobId.eq(id.0))
+            .filter(outbox::Column::DueAt.gt(now))
+            .filter(Expr::col(outbox::Column::RunAfter).eq(Expr::col(outbox::Column::DueAt)))
+            .one(transaction)
+            .await?;
+        let job = Job::try_from(row)?;
+        if announced.is_none() {
+            self.write_created_message(transaction, &job, due).await?;
+        }
+        Ok(())
     }
 
     /// Renew the lease of a claim and record the progress of the attempt. Return whether the claim
@@ -134,7 +184,7 @@ impl Database {
         let Some(job) = change.apply(&transaction, metadata, now).await? else {
             return Ok(AttemptOutcome::Lost);
         };
-        self.write_to_outbox(&transaction, &job, job.outcome_event()?, now).await?;
+        self.announce_outcome(&transaction, &job, now).await?;
         fail_point!("finish.before-commit");
         transaction.commit().await?;
         fail_point!("finish.after-commit");
@@ -160,6 +210,25 @@ impl Database {
         Ok(outcome)
     }
 
+    /// What became of an attempt whose outcome could not be recorded. `archive` is the storage key
+    /// of its archive.
+    ///
+    /// A commit whose response was lost may still be in progress: then other transactions see the
+    /// row as it was before, and only [`Fate::Unknown`] can be said. It holds the lock of the row,
+    /// so nobody else changes the row before it ends. Hence each change is a proof.
+    pub async fn fate(&self, claim: &Claim, archive: &str) -> Result<Fate, Error> {
+        let row = job::Entity::find_by_id(claim.job.id.0).one(&self.write).await?;
+        Ok(match row {
+            None => Fate::Superseded,
+            Some(row) if row.zip_path.as_deref() == Some(archive) => Fate::Finished,
+            Some(row) if row.fence > claim.job.fence => Fate::Superseded,
+            // A lower fence is that of a restored backup or of a server that lags behind.
+            Some(row) if row.fence < claim.job.fence => Fate::Unknown,
+            Some(row) if row.lease_until.is_some() => Fate::Unknown,
+            Some(_) => Fate::Superseded,
+        })
+    }
+
     /// Return a job to the queue as if it had not been claimed, because the worker stops. Return
     /// [`AttemptOutcome::Released`], or [`AttemptOutcome::Lost`] if the claim does not hold.
     pub async fn release(&self, claim: &Claim) -> Result<AttemptOutcome, Error> {
@@ -180,7 +249,7 @@ impl Database {
     /// Record a failed attempt in a transaction. `held` is the job as it was claimed.
     pub(crate) async fn fail_attempt(
         &self,
-        transaction: &DatabaseTransaction,
+        transaction: &Transaction,
         held: &Job,
         code: FailureCode,
         message: &str,
@@ -188,14 +257,17 @@ impl Database {
         let now = self.now();
         let mut metadata =
             json!({ "attempt": held.attempt, "error_code": code, "error_message": message });
+        let charged = held.charged + u32::from(code.retry() == Retry::Charged);
         let change = |transition| {
             Change::new(held.id, transition)
                 .only_if_held(held)
+                .set(job::Column::Charged, charged as i32)
                 .set(job::Column::ErrorCode, code.name())
                 .set(job::Column::ErrorMessage, message)
         };
-        if let Some(pause) = self.rules.retries.pause(code, held.attempt) {
-            let due = now + pause;
+        let pause = self.rules.retries.pause(code, held.attempt, charged, rand::random());
+        // Without its video, a job cannot be processed anymore.
+        if let Some(due) = pause.map(|pause| now + pause).filter(|due| *due < held.expires_at) {
             let change = change(Transition::RETRY).set(job::Column::NextAttemptAt, due);
             metadata["next_attempt_at"] = json!(due);
             return Ok(match self.enqueue(transaction, change, metadata, now, due).await? {
@@ -207,7 +279,7 @@ impl Database {
         let Some(job) = change.apply(transaction, |_| metadata, now).await? else {
             return Ok(AttemptOutcome::Lost);
         };
-        self.write_to_outbox(transaction, &job, job.outcome_event()?, now).await?;
+        self.announce_outcome(transaction, &job, now).await?;
         Ok(AttemptOutcome::Failed)
     }
 }

@@ -7,14 +7,17 @@ use std::time::{Duration, Instant};
 use jobs::retry::RetryPolicy;
 use jobs::{Clock, Time};
 use migrations::Migrator;
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection};
+use sea_orm::sqlx::{Connection as _, Postgres, pool::PoolOptions};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    RuntimeErr, SqliteTransactionMode, SqlxError, TransactionOptions, TransactionTrait,
+    ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, RuntimeErr,
+    SqliteTransactionMode, SqlxError, Statement, TransactionOptions,
 };
 use sea_orm_migration::MigratorTrait;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Notify;
 
+use crate::bounded::{Connection, Transaction};
 use crate::error::Error;
 
 /// Time limits that the transactions apply.
@@ -43,9 +46,9 @@ impl Default for Rules {
 pub struct Database {
     /// Connection for writes. SQLite allows one writer at a time; with a single connection no task
     /// of this process finds the database locked.
-    pub(crate) write: DatabaseConnection,
+    pub(crate) write: Connection,
     /// Connections for reads.
-    pub(crate) read: DatabaseConnection,
+    pub(crate) read: Connection,
     pub(crate) clock: Clock,
     pub(crate) rules: Arc<Rules>,
     /// Notified after each commit that wrote into the outbox.
@@ -58,6 +61,8 @@ impl Database {
         const READERS: u32 = 4;
         let write = connect_sqlite(file, 1).await?;
         let read = connect_sqlite(file, READERS).await?;
+        let unlimited = |pool| Connection { pool, limit: None };
+        let (write, read) = (unlimited(write), unlimited(read));
         Ok(Self { write, read, clock, rules: Arc::new(rules), outbox: Arc::default() })
     }
 
@@ -73,16 +78,40 @@ impl Database {
         options
             .sqlx_logging(false)
             .max_connections(16)
-            .acquire_timeout(Duration::from_secs(10))
-            .connect_timeout(Duration::from_secs(10));
-        let write = sea_orm::Database::connect(options).await.map_err(connection_error)?;
-        Ok(Self {
-            read: write.clone(),
-            write,
-            clock,
-            rules: Arc::new(rules),
-            outbox: Arc::default(),
-        })
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_timeout(ACQUIRE_TIMEOUT)
+            .map_sqlx_postgres_opts(limit_session)
+            .map_sqlx_postgres_pool_opts(check_connections);
+        let pool = sea_orm::Database::connect(options).await.map_err(connection_error)?;
+        let write = Connection { pool, limit: Some(CALL_TIMEOUT) };
+        let (read, rules) = (write.clone(), Arc::new(rules));
+        let database = Self { read, write, clock, rules, outbox: Arc::default() };
+        database.synchronize_clock().await?;
+        Ok(database)
+    }
+
+    /// Set the clock to that of the database server, so that all processes have the same time even
+    /// if the clocks of their machines differ. The embedded database uses that of its machine.
+    pub async fn synchronize_clock(&self) -> Result<(), Error> {
+        if self.write.get_database_backend() != DbBackend::Postgres {
+            return Ok(());
+        }
+        for _ in 0..CLOCK_ATTEMPTS {
+            let statement =
+                Statement::from_string(DbBackend::Postgres, "SELECT clock_timestamp() AS time");
+            let asked = Instant::now();
+            let row = self.write.query_one_raw(statement).await?;
+            let round_trip = asked.elapsed();
+            let time = row.map(|row| row.try_get("", "time")).transpose()?;
+            if let Some(time) = time
+                && round_trip <= MAX_CLOCK_ROUND_TRIP
+            {
+                // The server has read its clock at some time between the request and its response.
+                self.clock.synchronize(time, asked + round_trip / 2);
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 
     /// Apply all pending migrations in one transaction. Several processes may do so at once.
@@ -90,13 +119,17 @@ impl Database {
     /// # Errors
     /// [`Error::LaterSchema`] if a later program has migrated the database.
     pub async fn migrate(&self) -> Result<(), Error> {
-        let transaction = self.begin().await?;
+        let transaction = self.write.unlimited().begin(transaction_options()).await?;
         if transaction.get_database_backend() == DbBackend::Postgres {
+            // A new index on a large table takes minutes.
+            for limit in ["statement_timeout", "lock_timeout"] {
+                transaction.execute_unprepared(&format!("SET LOCAL {limit} = 0")).await?;
+            }
             // On SQLite this transaction is the only writer; on PostgreSQL an advisory lock keeps
             // other processes out. Its number is arbitrary.
             transaction.execute_unprepared("SELECT pg_advisory_xact_lock(7394012658)").await?;
         }
-        Migrator::up(&transaction, None).await.map_err(migration_error)?;
+        Migrator::up(&transaction.transaction, None).await.map_err(migration_error)?;
         Ok(transaction.commit().await?)
     }
 
@@ -106,7 +139,9 @@ impl Database {
     /// # Errors
     /// [`Error::Schema`] if migrations are pending.
     pub async fn check(&self) -> Result<(), Error> {
-        match Migrator::get_pending_migrations_read_only(&self.read).await.map_err(migration_error)
+        match Migrator::get_pending_migrations_read_only(&self.read.pool)
+            .await
+            .map_err(migration_error)
         {
             Ok(pending) if pending.is_empty() => Ok(()),
             Ok(_) => Err(Error::Schema),
@@ -143,14 +178,64 @@ impl Database {
     }
 
     /// Begin a transaction that writes.
-    pub(crate) async fn begin(&self) -> Result<DatabaseTransaction, Error> {
-        // A deferred transaction that reads before it writes can fail with SQLITE_BUSY_SNAPSHOT.
-        let options = TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
-        };
-        Ok(self.write.begin_with_options(options).await?)
+    pub(crate) async fn begin(&self) -> Result<Transaction, Error> {
+        Ok(self.write.begin(transaction_options()).await?)
     }
+}
+
+/// Options of transactions that write.
+fn transaction_options() -> TransactionOptions {
+    // A deferred transaction that reads before it writes can fail with SQLITE_BUSY_SNAPSHOT.
+    TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
+    }
+}
+
+/// Maximum time until a connection is available.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Maximum time of one call, including the wait for a connection.
+const CALL_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// Maximum time until an idle connection has to respond before it is used, and a used one before it
+/// is idle again. It is short because all connections may be broken at once.
+const PING_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Maximum time between the request for the server's clock and the response: the bound of the error
+/// is half of it.
+const MAX_CLOCK_ROUND_TRIP: Duration = Duration::from_secs(1);
+
+/// Maximum number of requests for the server's clock. If all take too long, the clock goes on as it
+/// is until the next synchronization.
+const CLOCK_ATTEMPTS: usize = 3;
+
+/// Set limits that the server enforces. A process that is frozen within a transaction, or whose
+/// network fails, holds the locks of its rows until the server ends the transaction (PostgreSQL,
+/// "Client Connection Defaults" and "TCP Settings").
+fn limit_session(options: PgConnectOptions) -> PgConnectOptions {
+    options.options([
+        ("statement_timeout", "20s"),
+        ("lock_timeout", "10s"),
+        ("idle_in_transaction_session_timeout", "10s"),
+        ("tcp_keepalives_idle", "10"),
+        ("tcp_keepalives_interval", "5"),
+        ("tcp_keepalives_count", "3"),
+    ])
+}
+
+/// Check connections before and after their use, within a time limit; those that fail are closed.
+fn check_connections(options: PoolOptions<Postgres>) -> PoolOptions<Postgres> {
+    options
+        .test_before_acquire(false)
+        .before_acquire(|connection, _| Box::pin(ping(connection)))
+        .after_release(|connection, _| Box::pin(ping(connection)))
+}
+
+async fn ping(connection: &mut PgConnection) -> Result<bool, SqlxError> {
+    let timeout = || SqlxError::Io(std::io::ErrorKind::TimedOut.into());
+    tokio::time::timeout(PING_TIMEOUT, connection.ping()).await.map_err(|_| timeout())??;
+    Ok(true)
 }
 
 /// Time for which a process waits for another one that writes to the same SQLite database.

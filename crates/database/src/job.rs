@@ -20,6 +20,8 @@ pub struct Job {
     /// Fence: raised by every claim, cancellation and requeue. A claim with an older fence has lost
     /// the job.
     pub fence: i64,
+    /// Number of failed attempts of which the video may be the cause.
+    pub charged: u32,
     /// Earliest start of the next attempt after a failure.
     pub next_attempt_at: Option<Time>,
     /// Reason why the last attempt failed.
@@ -155,6 +157,7 @@ impl TryFrom<job::Model> for Job {
             error_message: row.error_message,
             attempt: row.attempt as u32,
             fence: row.fence,
+            charged: row.charged as u32,
             next_attempt_at: row.next_attempt_at,
             traceparent: row.traceparent,
             created_at: row.created_at,

@@ -9,9 +9,11 @@
 // In dependency order: a module uses only modules above it.
 mod error;
 mod rows;
+mod bounded;
 mod connection;
 mod job;
 mod change;
+pub mod quarantine;
 pub mod outbox;
 mod queue;
 pub mod sessions;
@@ -19,9 +21,9 @@ pub mod users;
 pub mod reading;
 pub mod uploads;
 pub mod accept;
+pub mod notifications;
 pub mod attempt;
 pub mod cancel;
-pub mod notifications;
 pub mod operator;
 pub mod recovery;
 pub mod retention;

@@ -6,7 +6,9 @@ use std::time::Duration;
 use jobs::message::Failed;
 use jobs::{JobId, State, Time};
 use sea_orm::sea_query::{Expr, ExprTrait, LockBehavior, LockType, OnConflict, Query};
-use sea_orm::{ActiveValue, ColumnTrait, EntityTrait, Order, QueryFilter, QuerySelect};
+use sea_orm::{
+    ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, Order, QueryFilter, QuerySelect,
+};
 use uuid::Uuid;
 
 use crate::connection::Database;
@@ -35,8 +37,47 @@ pub struct DueNotification {
     pub created_at: Time,
 }
 
+/// Insert the notification of an outcome. Has no effect if it exists.
+async fn insert_notification(
+    on: &impl ConnectionTrait,
+    job: JobId,
+    event_type: &str,
+    now: Time,
+) -> Result<(), Error> {
+    let row = notification::ActiveModel {
+        id: ActiveValue::Set(Uuid::now_v7()),
+        job_id: ActiveValue::Set(job.0),
+        event_type: ActiveValue::Set(event_type.to_owned()),
+        status: ActiveValue::Set(PENDING.to_owned()),
+        attempts: ActiveValue::Set(0),
+        created_at: ActiveValue::Set(now),
+        next_attempt_at: ActiveValue::Set(now),
+        sent_at: ActiveValue::Set(None),
+        last_error: ActiveValue::Set(None),
+    };
+    let once = OnConflict::columns([notification::Column::JobId, notification::Column::EventType])
+        .do_nothing()
+        .to_owned();
+    notification::Entity::insert(row).on_conflict(once).exec_without_returning(on).await?;
+    Ok(())
+}
+
 impl Database {
-    /// Create the notification of an outcome. Repetitions have no effect.
+    /// Write the notification of an outcome, and a message that wakes the notifiers. If the message
+    /// is lost, the notification is found when they look for due ones.
+    pub(crate) async fn announce_outcome(
+        &self,
+        on: &impl ConnectionTrait,
+        job: &Job,
+        now: Time,
+    ) -> Result<(), Error> {
+        let event = job.outcome_event()?;
+        insert_notification(on, job.id, event.name(), now).await?;
+        self.write_to_outbox(on, job, event, now).await
+    }
+
+    /// Create the notification of an outcome that a program of an earlier version has recorded.
+    /// Has no effect if it exists.
     pub async fn create_notification(&self, job: JobId, event_type: &str) -> Result<(), Error> {
         let (transaction, now) = (self.begin().await?, self.now());
         // Locked, so that no operator queues the job again before the notification is created.
@@ -49,25 +90,7 @@ impl Database {
             // An operator has queued the job again, which revokes its failure.
             return Ok(());
         }
-        let row = notification::ActiveModel {
-            id: ActiveValue::Set(Uuid::now_v7()),
-            job_id: ActiveValue::Set(job.0),
-            event_type: ActiveValue::Set(event_type.to_owned()),
-            status: ActiveValue::Set(PENDING.to_owned()),
-            attempts: ActiveValue::Set(0),
-            created_at: ActiveValue::Set(now),
-            next_attempt_at: ActiveValue::Set(now),
-            sent_at: ActiveValue::Set(None),
-            last_error: ActiveValue::Set(None),
-        };
-        let once =
-            OnConflict::columns([notification::Column::JobId, notification::Column::EventType])
-                .do_nothing()
-                .to_owned();
-        notification::Entity::insert(row)
-            .on_conflict(once)
-            .exec_without_returning(&transaction)
-            .await?;
+        insert_notification(&transaction, job, event_type, now).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -102,7 +125,7 @@ impl Database {
             .await?;
         let mut taken = Vec::with_capacity(rows.len());
         for row in rows {
-            let Some(job) = self.job(JobId(row.job_id)).await? else { continue };
+            let Some(job) = self.readable_job(JobId(row.job_id)).await? else { continue };
             let Some(user) = self.user(job.user_id).await? else { continue };
             taken.push(DueNotification {
                 id: row.id,

@@ -64,6 +64,7 @@ impl Database {
         let (transaction, now) = (self.begin().await?, self.now());
         let change = Change::new(id, Transition::REQUEUE)
             .set(job::Column::Attempt, 0)
+            .set(job::Column::Charged, 0)
             // Invalidates the claims of all earlier workers.
             .increment(job::Column::Fence)
             .clear(job::Column::Worker)
@@ -74,6 +75,7 @@ impl Database {
             .clear(job::Column::CompletedAt)
             .set(job::Column::ExpiresAt, now + self.rules.retention)
             .only_if(job::Column::FilesRemoved.eq(false))
+            .only_if(job::Column::Removing.eq(false))
             .only_if(job::Column::ExpiresAt.gt(now));
         let metadata = json!({ "by": "operator" });
         if self.enqueue(&transaction, change, metadata, now, now).await?.is_none() {

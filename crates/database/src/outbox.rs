@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jobs::message::{EncodedMessage, Event};
 use jobs::{JobId, Message, Time};
-use sea_orm::sea_query::{Expr, ExprTrait, LockBehavior, LockType, Query};
+use sea_orm::sea_query::{Expr, LockBehavior, LockType, Query};
 use sea_orm::{
     ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter,
     QueryOrder,
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::connection::Database;
 use crate::error::Error;
 use crate::job::Job;
-use crate::rows::{job, outbox, restrict_to};
+use crate::rows::{outbox, restrict_to};
 
 /// Message on its way to the broker.
 #[derive(Debug, Clone)]
@@ -57,6 +57,7 @@ pub(crate) async fn insert(
         traceparent: ActiveValue::Set(traceparent.map(str::to_owned)),
         created_at: ActiveValue::Set(timestamp),
         run_after: ActiveValue::Set(run_after),
+        due_at: ActiveValue::Set(Some(run_after)),
     };
     row.insert(on).await?;
     Ok(())
@@ -135,19 +136,11 @@ impl Database {
     /// due. Postponing a message does not change it, so operators see how long a broker has been
     /// unavailable.
     pub async fn unpublished_since(&self) -> Result<Option<Time>, Error> {
-        let (next, created) = (
-            (job::Entity, job::Column::NextAttemptAt),
-            (outbox::Entity, outbox::Column::CreatedAt),
-        );
-        let due_since = Expr::col(next).if_null(Expr::col(created));
         let oldest = outbox::Entity::find()
-            .find_also_related(job::Entity)
-            .filter(due_since.clone().lte(self.now()))
-            .order_by_asc(due_since)
+            .filter(outbox::Column::DueAt.lte(self.now()))
+            .order_by_asc(outbox::Column::DueAt)
             .one(&self.read)
             .await?;
-        Ok(oldest.map(|(message, job)| {
-            job.and_then(|job| job.next_attempt_at).unwrap_or(message.created_at)
-        }))
+        Ok(oldest.and_then(|message| message.due_at))
     }
 }

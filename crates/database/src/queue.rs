@@ -30,7 +30,7 @@ impl Database {
         now: Time,
         due: Time,
     ) -> Result<Option<Job>, Error> {
-        let change = change.clear(job::Column::LeaseUntil);
+        let change = change.clear(job::Column::LeaseUntil).set(job::Column::InvitedAt, due);
         let Some(job) = change.apply(on, |_| metadata, now).await? else {
             return Ok(None);
         };

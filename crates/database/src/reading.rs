@@ -1,9 +1,9 @@
 //! Queries for jobs and their histories.
 
 use jobs::{JobId, State, Time, UserId};
-use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde_json::Value;
+use tracing::error;
 
 use crate::connection::Database;
 use crate::error::Error;
@@ -43,22 +43,33 @@ pub struct StateCount {
     pub count: u64,
 }
 
+/// Convert the rows that can be read. One that cannot must not hide the others.
+fn readable(rows: Vec<job::Model>) -> Vec<Job> {
+    let convert = |row: job::Model| {
+        let id = row.id;
+        let unreadable = |error| error!(job_id = %id, %error, "a job is left out of a list");
+        Job::try_from(row).map_err(unreadable).ok()
+    };
+    rows.into_iter().filter_map(convert).collect()
+}
+
 impl Database {
     /// Job with this id.
     pub async fn job(&self, id: JobId) -> Result<Option<Job>, Error> {
         job::Entity::find_by_id(id.0).one(&self.read).await?.map(Job::try_from).transpose()
     }
 
-    /// Jobs with these ids, in no particular order. Unknown ids are ignored.
+    /// Jobs with these ids, in no particular order. Unknown ids are ignored, and jobs whose rows
+    /// cannot be read.
     pub async fn jobs_by_id(&self, ids: &[JobId]) -> Result<Vec<Job>, Error> {
         let rows = job::Entity::find()
             .filter(job::Column::Id.is_in(ids.iter().map(|id| id.0)))
             .all(&self.read)
             .await?;
-        rows.into_iter().map(Job::try_from).collect()
+        Ok(readable(rows))
     }
 
-    /// Jobs of a user, newest first.
+    /// Jobs of a user, newest first, without those whose rows cannot be read.
     pub async fn list_jobs(&self, user: UserId, page: &Page) -> Result<Vec<Job>, Error> {
         let mut query = job::Entity::find().filter(job::Column::UserId.eq(user.0));
         if let Some(state) = page.state {
@@ -68,7 +79,7 @@ impl Database {
             query = query.filter(job::Column::Id.lt(newer.0));
         }
         let rows = query.order_by_desc(job::Column::Id).limit(page.limit).all(&self.read).await?;
-        rows.into_iter().map(Job::try_from).collect()
+        Ok(readable(rows))
     }
 
     /// History of a job, oldest entry first.
@@ -95,16 +106,12 @@ impl Database {
     /// Time since which the job that has been due for longest waits for an attempt; `None` if no
     /// job is due.
     pub async fn oldest_waiting(&self) -> Result<Option<Time>, Error> {
-        let (next, created) = (job::Column::NextAttemptAt, job::Column::CreatedAt);
-        let due_since = Expr::col(next).if_null(Expr::col(created));
         let oldest = job::Entity::find()
-            .filter(job::Column::Status.is_in([State::Queued.name(), State::Processing.name()]))
-            .filter(job::Column::LeaseUntil.is_null())
-            .filter(next.is_null().or(next.lte(self.now())))
-            .order_by_asc(due_since)
+            .filter(job::Column::WaitingSince.lte(self.now()))
+            .order_by_asc(job::Column::WaitingSince)
             .one(&self.read)
             .await?;
-        Ok(oldest.map(|job| job.next_attempt_at.unwrap_or(job.created_at)))
+        Ok(oldest.and_then(|job| job.waiting_since))
     }
 
     /// Number of jobs in each state.

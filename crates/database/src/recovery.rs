@@ -3,12 +3,10 @@
 
 use std::time::Duration;
 
-use jobs::{AttemptOutcome, FailureCode, State};
-use sea_orm::sea_query::{Expr, ExprTrait, LockType, Query, SelectStatement};
-use sea_orm::{
-    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    Select,
-};
+use jobs::{AttemptOutcome, FailureCode, JobId, State, Time};
+use sea_orm::sea_query::{Expr, ExprTrait, LockBehavior, LockType, Query, SelectStatement};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use uuid::Uuid;
 
 use crate::connection::Database;
 use crate::error::Error;
@@ -16,34 +14,73 @@ use crate::job::Job;
 use crate::notifications::PENDING;
 use crate::rows::{job, notification, outbox};
 
-/// Maximum number of attempts that one call of [`Database::reap`] fails.
-const REAP_LIMIT: u64 = 100;
+/// Maximum number of jobs that one transaction announces again.
+const ANNOUNCE_LIMIT: u64 = 1000;
 
-/// Maximum number of jobs for which one call publishes messages again.
-const REPUBLISH_LIMIT: u64 = 1000;
+/// Lease of a running attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// Job of the attempt.
+    pub job: JobId,
+    /// Fence of the claim.
+    pub fence: i64,
+    /// Time until which the job belongs to its worker.
+    pub until: Time,
+}
 
 impl Database {
-    /// Fail attempts whose lease has expired because their worker is lost. Return their outcomes:
-    /// [`AttemptOutcome::Retrying`] or [`AttemptOutcome::Failed`].
-    pub async fn reap(&self) -> Result<Vec<AttemptOutcome>, Error> {
-        const MESSAGE: &str = "the worker stopped renewing its lease";
-        let transaction = self.begin().await?;
-        let expired = job::Entity::find()
+    /// Leases of all running attempts.
+    pub async fn leases(&self) -> Result<Vec<Lease>, Error> {
+        // Only these columns, so that every row can be read.
+        let rows: Vec<(Uuid, i64, Time)> = job::Entity::find()
+            .select_only()
+            .columns([job::Column::Id, job::Column::Fence, job::Column::LeaseUntil])
             .filter(job::Column::Status.eq(State::Processing.name()))
-            .filter(job::Column::LeaseUntil.lt(self.now()))
-            .limit(REAP_LIMIT)
-            .lock(LockType::Update)
-            .all(&transaction)
+            .filter(job::Column::WaitingSince.is_null())
+            .filter(job::Column::LeaseUntil.is_not_null())
+            .filter(job::Column::Id.not_in_subquery(self.quarantined_ids()))
+            .into_tuple()
+            .all(&self.read)
             .await?;
-        let mut outcomes = Vec::with_capacity(expired.len());
-        for row in expired {
-            let (job, code) = (Job::try_from(row)?, FailureCode::WorkerLost);
+        let lease = |(id, fence, until)| Lease { job: JobId(id), fence, until };
+        Ok(rows.into_iter().map(lease).collect())
+    }
+
+    /// Fail the attempts that hold these leases, because their workers are lost, unless a lease was
+    /// renewed or has not expired. Return their outcomes: [`AttemptOutcome::Retrying`] or
+    /// [`AttemptOutcome::Failed`].
+    ///
+    /// Each attempt has its own transaction, which skips rows that another process has locked, so
+    /// neither a frozen worker nor an unreadable row stops the others.
+    pub async fn reap(&self, leases: &[Lease]) -> Result<Vec<AttemptOutcome>, Error> {
+        const MESSAGE: &str = "the worker stopped renewing its lease";
+        let mut outcomes = Vec::with_capacity(leases.len());
+        for lease in leases {
+            let transaction = self.begin().await?;
+            let row = job::Entity::find_by_id(lease.job.0)
+                .filter(job::Column::Status.eq(State::Processing.name()))
+                .filter(job::Column::Fence.eq(lease.fence))
+                .filter(job::Column::LeaseUntil.eq(lease.until))
+                .filter(job::Column::LeaseUntil.lt(self.now()))
+                .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+                .one(&transaction)
+                .await?;
+            let Some(row) = row else { continue };
+            let job = match Job::try_from(row.clone()) {
+                Ok(job) => job,
+                Err(_) => {
+                    transaction.rollback().await?;
+                    self.readable(row).await?;
+                    continue;
+                }
+            };
+            let code = FailureCode::WorkerLost;
             let outcome = self.fail_attempt(&transaction, &job, code, MESSAGE).await?;
+            transaction.commit().await?;
             if outcome != AttemptOutcome::Lost {
                 outcomes.push(outcome);
             }
         }
-        transaction.commit().await?;
         if !outcomes.is_empty() {
             self.wake_relay();
         }
@@ -54,7 +91,7 @@ impl Database {
     /// mails due. Only for a process that has the database for itself and has just started.
     pub async fn recover_after_restart(&self) -> Result<(), Error> {
         self.expire_leases().await?;
-        while !self.reap().await?.is_empty() {}
+        self.reap(&self.leases().await?).await?;
         self.release_holds().await
     }
 
@@ -92,73 +129,87 @@ impl Database {
         Ok(())
     }
 
-    /// Publish `job.created` messages again for jobs that have been waiting for at least `waited`
-    /// without a message in the outbox. To be called when the queue of the broker is empty, because
-    /// the broker may have lost their messages. Return the number of jobs.
-    pub async fn republish_created(&self, waited: Duration) -> Result<u64, Error> {
-        let (transaction, now) = (self.begin().await?, self.now());
-        let before = now - waited;
-        let waiting = Condition::any()
-            .add(job::Column::NextAttemptAt.lte(before))
-            .add(job::Column::NextAttemptAt.is_null().and(job::Column::CreatedAt.lte(before)));
-        let query = job::Entity::find()
-            .filter(job::Column::LeaseUntil.is_null())
-            .filter(job::Column::Status.is_in([State::Queued.name(), State::Processing.name()]))
-            .filter(waiting);
-        let jobs = without_message(query, &transaction).await?;
-        for job in &jobs {
-            self.write_created_message(&transaction, job, now).await?;
-        }
-        self.commit_republished(transaction, jobs.len()).await
-    }
-
-    /// Publish outcomes again for jobs that ended at least `waited` ago, without a notification and
-    /// without a message in the outbox. To be called when the queue of the broker is empty, because
-    /// the broker may have lost their messages. Jobs whose files are removed are left out, because
-    /// their outcomes are of no use anymore. Return the number of jobs.
-    pub async fn republish_outcomes(&self, waited: Duration) -> Result<u64, Error> {
-        let (transaction, now) = (self.begin().await?, self.now());
-        let notified = job_ids(notification::Entity, notification::Column::JobId);
-        let query = job::Entity::find()
-            .filter(job::Column::Status.is_in([State::Done.name(), State::Failed.name()]))
-            .filter(job::Column::CompletedAt.lte(now - waited))
-            .filter(job::Column::FilesRemoved.eq(false))
-            .filter(job::Column::Id.not_in_subquery(notified));
-        let jobs = without_message(query, &transaction).await?;
-        for job in &jobs {
-            self.write_to_outbox(&transaction, job, job.outcome_event()?, now).await?;
-        }
-        self.commit_republished(transaction, jobs.len()).await
-    }
-
-    async fn commit_republished(
+    /// Announce jobs again whose messages the broker has lost. Return their number.
+    ///
+    /// A queue keeps the order of its messages. So a message is lost if jobs that were announced
+    /// later are running: `margin` later, since messages that return to the queue lose their place.
+    /// If the queue is empty, it is lost if the job was announced at least `margin` ago.
+    pub async fn announce_lost(
         &self,
-        transaction: DatabaseTransaction,
-        jobs: usize,
+        margin: Duration,
+        queue_is_empty: bool,
     ) -> Result<u64, Error> {
-        transaction.commit().await?;
-        if jobs > 0 {
-            self.wake_relay();
+        let announced =
+            || Expr::col(job::Column::InvitedAt).if_null(Expr::col(job::Column::CreatedAt));
+        let before = if queue_is_empty {
+            self.now() - margin
+        } else {
+            let newest: Option<Option<Time>> = job::Entity::find()
+                .select_only()
+                .expr_as(announced().max(), "newest")
+                .filter(job::Column::Status.eq(State::Processing.name()))
+                .filter(job::Column::WaitingSince.is_null())
+                .into_tuple()
+                .one(&self.read)
+                .await?;
+            let Some(newest) = newest.flatten() else { return Ok(0) };
+            newest - margin
+        };
+        let (mut total, mut after) = (0, None);
+        loop {
+            let (transaction, now) = (self.begin().await?, self.now());
+            let mut query = job::Entity::find()
+                .filter(job::Column::WaitingSince.lte(before))
+                .filter(announced().lte(before))
+                .filter(job::Column::Id.not_in_subquery(self.quarantined_ids()))
+                .filter(Expr::not_exists(message_of_job()));
+            if let Some((since, id)) = after {
+                let (column, same) = (job::Column::WaitingSince, job::Column::Id.gt(id));
+                query = query.filter(column.gt(since).or(column.eq(since).and(same)));
+            }
+            let rows = query
+                .order_by_asc(job::Column::WaitingSince)
+                .order_by_asc(job::Column::Id)
+                .limit(ANNOUNCE_LIMIT)
+                .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+                .all(&transaction)
+                .await?;
+            let count = rows.len() as u64;
+            after = rows.last().and_then(|row| Some((row.waiting_since?, row.id)));
+            let mut unreadable = Vec::new();
+            for row in rows {
+                let Ok(job) = Job::try_from(row.clone()) else {
+                    unreadable.push(row);
+                    continue;
+                };
+                self.write_created_message(&transaction, &job, now).await?;
+                job::Entity::update_many()
+                    .col_expr(job::Column::InvitedAt, Expr::value(now))
+                    .filter(job::Column::Id.eq(job.id.0))
+                    .exec(&transaction)
+                    .await?;
+                total += 1;
+            }
+            transaction.commit().await?;
+            for row in unreadable {
+                self.readable(row).await?;
+            }
+            if total > 0 {
+                self.wake_relay();
+            }
+            if count < ANNOUNCE_LIMIT {
+                return Ok(total);
+            }
         }
-        Ok(jobs as u64)
     }
 }
 
-/// Run a query for jobs, without those that have a message in the outbox.
-async fn without_message(
-    query: Select<job::Entity>,
-    transaction: &DatabaseTransaction,
-) -> Result<Vec<Job>, Error> {
-    let rows = query
-        .filter(job::Column::Id.not_in_subquery(job_ids(outbox::Entity, outbox::Column::JobId)))
-        .order_by_asc(job::Column::Id)
-        .limit(REPUBLISH_LIMIT)
-        .all(transaction)
-        .await?;
-    rows.into_iter().map(Job::try_from).collect()
-}
-
-/// Query for the job ids of a table.
-fn job_ids<E: EntityTrait>(table: E, column: E::Column) -> SelectStatement {
-    Query::select().column(column).from(table).to_owned()
+/// Query for a message about the job of the outer query.
+fn message_of_job() -> SelectStatement {
+    let job = (job::Entity, job::Column::Id);
+    Query::select()
+        .expr(Expr::value(1))
+        .from(outbox::Entity)
+        .and_where(Expr::col((outbox::Entity, outbox::Column::JobId)).equals(job))
+        .to_owned()
 }

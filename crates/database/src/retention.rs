@@ -4,10 +4,11 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use jobs::{JobId, State, Transition};
-use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
+use jobs::{JobId, State, Time, Transition};
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::change::Change;
 use crate::connection::Database;
@@ -19,31 +20,71 @@ use crate::rows::{idempotency_key, job, refresh_token, upload};
 /// reuse.
 const KEPT_FOR: Duration = Duration::from_hours(24);
 
-/// Maximum number of jobs that one call of [`Database::expire`] returns.
+/// Maximum number of jobs in a page of [`Database::expire`].
 const EXPIRE_LIMIT: u64 = 100;
 
+/// End of a page of expired jobs, which are ordered by the end of their retention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageEnd {
+    expires_at: Time,
+    id: JobId,
+}
+
+/// Page of expired jobs.
+#[derive(Debug)]
+pub struct ExpiredPage {
+    /// Jobs whose files have to be removed.
+    pub jobs: Vec<Job>,
+    /// End of the page, if there may be more.
+    pub next: Option<PageEnd>,
+}
+
 impl Database {
-    /// Expire archives at the end of their retention period, and return all jobs whose files have
-    /// to be removed now.
-    pub async fn expire(&self) -> Result<Vec<Job>, Error> {
-        let now = self.now();
+    /// Expire archives at the end of their retention period, and return the jobs whose files have
+    /// to be removed now, a page at a time: `after` is the end of the previous page.
+    pub async fn expire(&self, after: Option<PageEnd>) -> Result<ExpiredPage, Error> {
         let is_final = State::ALL.into_iter().filter(|state| state.is_final()).map(State::name);
-        let expired = job::Entity::find()
+        let mut query = job::Entity::find()
             .filter(job::Column::FilesRemoved.eq(false))
-            .filter(job::Column::ExpiresAt.lte(now))
+            .filter(job::Column::ExpiresAt.lte(self.now()))
             .filter(job::Column::Status.is_in(is_final))
+            .filter(job::Column::Id.not_in_subquery(self.quarantined_ids()));
+        if let Some(PageEnd { expires_at, id }) = after {
+            let same = job::Column::ExpiresAt.eq(expires_at).and(job::Column::Id.gt(id.0));
+            query = query.filter(job::Column::ExpiresAt.gt(expires_at).or(same));
+        }
+        let rows = query
+            .order_by_asc(job::Column::ExpiresAt)
+            .order_by_asc(job::Column::Id)
             .limit(EXPIRE_LIMIT)
             .all(&self.write)
             .await?;
-        let mut jobs = Vec::with_capacity(expired.len());
-        for row in expired {
-            let job = Job::try_from(row)?;
-            jobs.push(match job.state {
-                State::Done => self.expire_job(job).await?,
-                _ => job,
-            });
+        let is_full = rows.len() as u64 == EXPIRE_LIMIT;
+        let end = |row: &job::Model| PageEnd { expires_at: row.expires_at, id: JobId(row.id) };
+        let next = rows.last().map(end).filter(|_| is_full);
+        let mut jobs = Vec::with_capacity(rows.len());
+        for row in rows {
+            let Some(job) = self.readable(row).await? else { continue };
+            match job.state {
+                State::Done => jobs.push(self.expire_job(job).await?),
+                // An operator may have queued it again meanwhile.
+                _ => jobs.extend(self.begin_removal(&job).await?.then_some(job)),
+            }
         }
-        Ok(jobs)
+        Ok(ExpiredPage { jobs, next })
+    }
+
+    /// Record that the files of a job are being removed, unless it was queued again. Return whether
+    /// they may be removed.
+    async fn begin_removal(&self, job: &Job) -> Result<bool, Error> {
+        let marked = job::Entity::update_many()
+            .col_expr(job::Column::Removing, Expr::value(true))
+            .filter(job::Column::Id.eq(job.id.0))
+            .filter(job::Column::Status.eq(job.state.name()))
+            .filter(job::Column::ExpiresAt.lte(self.now()))
+            .exec(&self.write)
+            .await?;
+        Ok(marked.rows_affected > 0)
     }
 
     /// Expire one job and return it, unchanged if another process was faster.
@@ -75,15 +116,27 @@ impl Database {
             .filter(upload::Column::Id.is_in(ids.iter().map(|id| id.0)))
             .all(&self.write)
             .await?;
-        let jobs = self.jobs_by_id(&ids).await?;
+        // Only these columns: a row that cannot be read uses its files, too.
+        let jobs: Vec<(Uuid, String, String, Option<String>)> = job::Entity::find()
+            .select_only()
+            .columns([job::Column::Id, job::Column::Status])
+            .columns([job::Column::VideoPath, job::Column::ZipPath])
+            .filter(job::Column::Id.is_in(ids.iter().map(|id| id.0)))
+            .into_tuple()
+            .all(&self.write)
+            .await?;
         let is_used = |id: &JobId, key: &str| {
             let is_received = uploads.iter().any(|upload| upload.key == key);
             is_received
-                || jobs.iter().any(|job| {
-                    let is_known = job.video_path == key || job.zip_path.as_deref() == Some(key);
-                    job.id == *id
-                        && (is_known && job.state != State::Expired
-                            || job.state == State::Processing)
+                || jobs.iter().any(|(job, status, video, archive)| {
+                    let is_known = video == key || archive.as_deref() == Some(key);
+                    *job == id.0
+                        && match status.parse() {
+                            Ok(State::Expired) => false,
+                            // Its attempt may be writing an archive.
+                            Ok(State::Processing) | Err(_) => true,
+                            Ok(_) => is_known,
+                        }
                 })
         };
         Ok(keys.iter().filter(|(id, key)| !is_used(id, key)).map(|(_, key)| *key).collect())

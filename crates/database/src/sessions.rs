@@ -6,11 +6,12 @@ use std::time::Duration;
 use jobs::UserId;
 use sea_orm::sea_query::{Expr, LockType, Query, SimpleExpr};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait,
-    QueryFilter, QuerySelect,
+    ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter,
+    QuerySelect,
 };
 use uuid::Uuid;
 
+use crate::bounded::Transaction;
 use crate::connection::Database;
 use crate::error::Error;
 use crate::rows::{refresh_token, user};
@@ -119,7 +120,7 @@ struct Locked {
 /// Find a token and lock its user until the end of the transaction. The lock serializes all changes
 /// of the user's sessions: of two uses of a token one is the first, and a family does not grow
 /// while it is revoked.
-async fn lock(transaction: &DatabaseTransaction, hash: &str) -> Result<Option<Locked>, Error> {
+async fn lock(transaction: &Transaction, hash: &str) -> Result<Option<Locked>, Error> {
     let has_hash = refresh_token::Column::TokenHash.eq(hash);
     let owner = Query::select()
         .column(refresh_token::Column::UserId)
@@ -140,7 +141,7 @@ async fn lock(transaction: &DatabaseTransaction, hash: &str) -> Result<Option<Lo
 
 /// Id of the successor of a spent token, if the successor is not spent.
 async fn unspent_successor(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     token: &refresh_token::Model,
 ) -> Result<Option<Uuid>, Error> {
     let Some(id) = token.successor_id else { return Ok(None) };

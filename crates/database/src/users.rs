@@ -3,10 +3,11 @@
 use jobs::{Language, State, Time, UserId};
 use sea_orm::sea_query::{Expr, ExprTrait, Func, SimpleExpr};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue, ColumnTrait, DatabaseTransaction, EntityTrait, PaginatorTrait,
-    QueryFilter, QuerySelect, UpdateMany,
+    ActiveModelTrait, ActiveValue, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter,
+    QuerySelect, UpdateMany,
 };
 
+use crate::bounded::Transaction;
 use crate::connection::Database;
 use crate::error::Error;
 use crate::rows::{job, user};
@@ -151,7 +152,7 @@ impl Database {
     /// Run an update of one user that invalidates all sessions and access tokens.
     async fn update_access(
         &self,
-        transaction: &DatabaseTransaction,
+        transaction: &Transaction,
         update: UpdateMany<user::Entity>,
         which: SimpleExpr,
     ) -> Result<Option<User>, Error> {

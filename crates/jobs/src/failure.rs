@@ -11,10 +11,10 @@ use crate::names::impl_names;
 pub enum Retry {
     /// Every attempt would fail in the same way.
     Never,
-    /// The video itself may be the cause, so only a few attempts are made.
-    Limited,
-    /// The cause is not the video and may be temporary.
-    Full,
+    /// The video itself may be the cause, so the attempt counts against the job.
+    Charged,
+    /// The cause is in the service, so the attempt does not count.
+    Free,
 }
 
 macro_rules! failure_codes {
@@ -105,29 +105,29 @@ failure_codes! {
         en: "The ZIP archive of the frames would be too large. \
              Split the video into parts, or reduce its resolution.";
     /// The attempt exceeded its time limit.
-    ProcessingTimeout = "PROCESSING_TIMEOUT", retry: Limited,
+    ProcessingTimeout = "PROCESSING_TIMEOUT", retry: Charged,
         pt: "O processamento demorou mais do que o permitido. \
              Divida o vídeo em partes ou tente novamente mais tarde.",
         en: "Processing took longer than allowed. \
              Split the video into parts, or try again later.";
     /// The attempt exceeded its memory limit, or the machine had no memory left.
-    OutOfMemory = "OUT_OF_MEMORY", retry: Limited,
+    OutOfMemory = "OUT_OF_MEMORY", retry: Charged,
         pt: "O vídeo precisa de mais memória do que a disponível. \
              Reduza a resolução ou tente novamente mais tarde.",
         en: "The video needs more memory than is available. \
              Reduce its resolution, or try again later.";
     /// The decoder crashed, or its process broke its protocol.
-    DecoderCrashed = "DECODER_CRASHED", retry: Limited,
+    DecoderCrashed = "DECODER_CRASHED", retry: Charged,
         pt: "O decodificador falha com este vídeo. Converta-o para H.264 e envie-o novamente.",
         en: "The decoder crashes on this video. Convert it to H.264 and upload it again.";
     /// The worker stopped renewing its lease.
-    WorkerLost = "WORKER_LOST", retry: Limited,
+    WorkerLost = "WORKER_LOST", retry: Free,
         pt: "O processamento foi interrompido várias vezes. Envie o vídeo novamente; \
              se isso se repetir, converta-o para H.264.",
         en: "Processing was interrupted several times. Upload the video again; \
              if this happens again, convert it to H.264.";
     /// The video could not be read from storage, or the archive could not be written.
-    StorageError = "STORAGE_ERROR", retry: Full,
+    StorageError = "STORAGE_ERROR", retry: Free,
         pt: "Os arquivos não puderam ser lidos ou gravados por um erro no serviço. \
              Envie o vídeo novamente mais tarde.",
         en: "Files could not be read or written because of an error in the service. \
@@ -137,7 +137,7 @@ failure_codes! {
         pt: "O vídeo enviado não está mais armazenado. Envie-o novamente.",
         en: "The uploaded video is not stored anymore. Upload it again.";
     /// An error of the service itself.
-    InternalError = "INTERNAL_ERROR", retry: Full,
+    InternalError = "INTERNAL_ERROR", retry: Free,
         pt: "Ocorreu um erro no serviço durante o processamento. \
              Envie o vídeo novamente mais tarde.",
         en: "An error in the service interrupted processing. Upload the video again later.";

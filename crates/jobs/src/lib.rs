@@ -23,7 +23,7 @@ pub mod trace;
 pub mod message;
 
 pub use attempt::AttemptOutcome;
-pub use clock::{Clock, Time};
+pub use clock::{Clock, Mark, Time};
 pub use failure::FailureCode;
 pub use id::{InstallationId, JobId, UserId};
 pub use language::Language;

@@ -4,7 +4,7 @@
 //! sent; then both mails have the same Message-ID.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use database::Database;
@@ -30,8 +30,12 @@ const CONCURRENCY: u64 = 8;
 /// Time for which a notifier reserves a mail.
 const HOLD: Duration = Duration::from_mins(5);
 
+/// Time for which a notifier tries to record that a mail was sent, and the pause between two tries.
+const RECORD_WITHIN: Duration = Duration::from_mins(1);
+const RECORD_PAUSE: Duration = Duration::from_secs(1);
+
 // The reservation has to last until the mail is sent, composed before and recorded after.
-const _: () = assert!(HOLD.as_secs() > smtp::MAX_DURATION.as_secs() + 60);
+const _: () = assert!(HOLD.as_secs() > smtp::MAX_DURATION.as_secs() + RECORD_WITHIN.as_secs() + 60);
 
 /// Time between two queries for mails that have to be retried. New mails of this process are sent
 /// immediately.
@@ -143,8 +147,7 @@ impl Delivery {
             let Attempt { outcome, recorded } = match sent {
                 Ok(()) => {
                     info!(attempts = due.attempts, "mail sent");
-                    let recorded = self.database.mark_notification_sent(due.id).await;
-                    Attempt { outcome: MailOutcome::Sent, recorded }
+                    Attempt { outcome: MailOutcome::Sent, recorded: self.record_sent(&due).await }
                 }
                 Err(error) => self.record_failure(&due, &error).await,
             };
@@ -160,6 +163,19 @@ impl Delivery {
         }
         .instrument(span)
         .await;
+    }
+
+    /// Record that a mail was sent. Tries again while the database is away, as long as the mail is
+    /// reserved: a mail that is not recorded is sent twice.
+    async fn record_sent(&self, due: &DueNotification) -> Result<(), database::Error> {
+        let began = Instant::now();
+        loop {
+            let recorded = self.database.mark_notification_sent(due.id).await;
+            if recorded.is_ok() || began.elapsed() >= RECORD_WITHIN {
+                return recorded;
+            }
+            tokio::time::sleep(RECORD_PAUSE).await;
+        }
     }
 
     fn compose(&self, due: &DueNotification) -> Result<Mail, Error> {

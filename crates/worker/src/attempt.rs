@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use database::Database;
-use database::attempt::{Archive, Claim};
+use database::attempt::{Archive, Claim, Fate};
 use fail::fail_point;
 use jobs::{AttemptOutcome, FailureCode};
 use storage::{Key, Storage};
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, error, info, info_span, warn};
 
 use crate::attempt_io::{AttemptError, AttemptIo, AttemptLimits, ExtractedArchive};
+use crate::breaker::Breaker;
 use crate::lease::renew_until_lost;
 use crate::progress::SharedProgress;
 use crate::settings::Settings;
@@ -25,6 +26,8 @@ pub(crate) struct Attempt<'a> {
     pub storage: &'a Arc<dyn Storage>,
     pub settings: &'a Settings,
     pub claim: &'a Claim,
+    /// Informed about failures whose cause is in the service.
+    pub breaker: &'a Breaker,
 }
 
 /// Result of an attempt's work, before it is recorded in the database.
@@ -51,6 +54,9 @@ impl Attempt<'_> {
         }
         let progress = Arc::new(SharedProgress::default());
         let result = self.work(&progress, shutdown).await;
+        if let WorkResult::Failed(error) = &result {
+            self.breaker.suspect(error);
+        }
         tokio::select! {
             outcome = self.record(&result) => outcome,
             () = renew_until_lost(self.database, self.claim, &progress) => {
@@ -180,29 +186,35 @@ impl Attempt<'_> {
             }
             tokio::time::sleep(RECORD_RETRY).await;
         };
-        if outcome == AttemptOutcome::Lost {
-            self.discard_archive().await;
-        }
+        let outcome = match outcome {
+            AttemptOutcome::Lost => self.end_lost().await,
+            recorded => recorded,
+        };
         log_outcome(result, outcome);
         count_outcome(result, outcome);
         outcome
     }
 
-    /// Delete the archive of a lost attempt, unless the job refers to it: the commit may have
-    /// succeeded although its response was lost.
-    async fn discard_archive(&self) {
+    /// End an attempt that seems to have lost its job: delete its archive if the job will never
+    /// refer to it. A commit may have succeeded although its response was lost, or may still be in
+    /// progress; then the archive is kept, and the sweep deletes it if nothing refers to it.
+    async fn end_lost(&self) -> AttemptOutcome {
         let key = self.archive_key();
-        match self.database.job(self.claim.job.id).await {
-            Ok(Some(job)) if job.zip_path.as_deref() == Some(key.as_str()) => {}
-            Ok(_) => {
+        match self.database.fate(self.claim, key.as_str()).await {
+            Ok(Fate::Finished) => return AttemptOutcome::Completed,
+            Ok(Fate::Superseded) => {
                 if let Err(error) = self.storage.delete(&key).await {
                     error!(%error, "cannot delete the archive of a lost attempt; the sweep will");
                 }
+            }
+            Ok(Fate::Unknown) => {
+                warn!("whether the outcome was recorded is not known yet; the archive is kept");
             }
             Err(error) => {
                 warn!(%error, "cannot read the lost job; the sweep deletes its archive");
             }
         }
+        AttemptOutcome::Lost
     }
 
     /// Key of the attempt's own archive: a worker that lost the job cannot overwrite the archive of

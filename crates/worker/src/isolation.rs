@@ -21,6 +21,14 @@ pub enum Isolation {
 }
 
 impl Isolation {
+    /// Check that attempts can be started.
+    pub(crate) async fn check(&self) -> Result<(), AttemptError> {
+        match self {
+            Self::Cell(cells) => cells.check().await,
+            Self::None => Ok(()),
+        }
+    }
+
     /// Extract the frames of a video and write their archive. Returns soon after `stop` is
     /// cancelled.
     pub(crate) async fn run(

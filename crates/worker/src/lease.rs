@@ -13,16 +13,19 @@ use crate::progress::SharedProgress;
 /// cancellation.
 const INTERVAL: Duration = Duration::from_millis(500);
 
+/// Number of leases after which an attempt that cannot renew its own is stopped. A lease ends for
+/// others only when they see that nobody renews it, so an attempt outlives a database that is away
+/// for a while.
+const GIVE_UP_AFTER: u32 = 10;
+
 /// Renew the lease of a claim until the job is lost: cancelled, claimed by another worker, or not
-/// renewed in time.
+/// renewed for a long time.
 pub(crate) async fn renew_until_lost(
     database: &Database,
     claim: &Claim,
     progress: &SharedProgress,
 ) {
     let lease = database.rules().lease;
-    // The rest of the lease is for stopping the attempt.
-    let renew_within = lease * 5 / 6;
     let interval = INTERVAL.min(lease / 3);
     let mut last_renewal = Instant::now();
     let mut ticks = tokio::time::interval_at(last_renewal + interval, interval);
@@ -32,13 +35,13 @@ pub(crate) async fn renew_until_lost(
         let frames::Progress { done, expected } = progress.get();
         let started = Instant::now();
         let renewal = database.renew(claim, done, expected);
-        match tokio::time::timeout_at(last_renewal + renew_within, renewal).await {
+        match tokio::time::timeout_at(last_renewal + lease * GIVE_UP_AFTER, renewal).await {
             Ok(Ok(true)) => last_renewal = started,
             Ok(Ok(false)) => return,
             Ok(Err(error)) => warn!(%error, "cannot renew the lease; retrying"),
             Err(_) => {
                 metrics::counter!("fiapx_leases_lost_total").increment(1);
-                warn!("lease not renewed in time; attempt stopped");
+                warn!("lease not renewed for a long time; attempt stopped");
                 return;
             }
         }

@@ -11,6 +11,7 @@ mod engine;
 mod attempt_io;
 pub mod cell;
 mod isolation;
+mod breaker;
 mod settings;
 mod lease;
 mod attempt;
@@ -18,6 +19,7 @@ mod worker;
 mod error;
 mod background;
 pub mod relay;
+mod reaper;
 pub mod sweep;
 pub mod maintenance;
 

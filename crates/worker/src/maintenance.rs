@@ -2,30 +2,35 @@
 //! without a job. Every step may run in several processes at the same time.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use broker::{Broker, Queue};
 use database::reading::StateCount;
+use database::retention::ExpiredPage;
+use database::uploads::AbandonedUpload;
 use database::{Database, Job};
 use jobs::Time;
+use parking_lot::Mutex;
 use storage::{Storage, delete_job_files};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::info;
 
 use crate::background::log_error;
 use crate::error::Error;
+use crate::reaper::Observations;
 use crate::sweep::{ORPHAN_AGE, Sweeper};
 
-/// Intervals and age limits of the maintenance.
+/// Intervals of the maintenance.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Time between two checks of leases and expired archives.
+    /// Time between two rounds of most chores.
     pub interval: Duration,
     /// Time between two sweeps.
     pub sweep_interval: Duration,
-    /// Time without a message after which a job's message counts as lost. It is also the time
-    /// between two searches for such jobs, which read all jobs that are kept.
+    /// Time after which the message of a job counts as lost, and time between two searches. It is
+    /// longer than the time for which a relay reserves messages.
     pub lost_after: Duration,
 }
 
@@ -34,12 +39,12 @@ impl Default for Settings {
         Self {
             interval: Duration::from_secs(5),
             sweep_interval: Duration::from_hours(1),
-            lost_after: Duration::from_mins(1),
+            lost_after: Duration::from_mins(2),
         }
     }
 }
 
-/// The maintenance of a service.
+/// The maintenance of a service. Clones share what they have observed.
 #[derive(Clone)]
 pub struct Maintenance {
     /// Database of the jobs.
@@ -48,86 +53,122 @@ pub struct Maintenance {
     pub storage: Arc<dyn Storage>,
     /// Broker, which may have lost messages.
     pub broker: Arc<dyn Broker>,
-    /// Settings.
+    /// Intervals.
     pub settings: Settings,
+    observations: Arc<Mutex<Observations>>,
 }
 
 impl Maintenance {
-    /// Run all steps at their intervals until `stop` is cancelled.
-    pub async fn run(self, stop: CancellationToken) {
-        let mut ticks = tokio::time::interval(self.settings.interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut last_republication, mut last_sweep) = (Instant::now(), Instant::now());
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                _ = ticks.tick() => {}
-            }
-            log_error(self.reap_and_expire().await, "maintenance of jobs");
-            log_error(self.delete_abandoned_uploads().await, "deleting abandoned uploads");
-            log_error(self.report_gauges().await, "measuring queues and jobs");
-            if last_republication.elapsed() >= self.settings.lost_after {
-                last_republication = Instant::now();
-                log_error(self.republish().await, "publishing lost messages");
-            }
-            if last_sweep.elapsed() >= self.settings.sweep_interval {
-                last_sweep = Instant::now();
-                let swept = self.sweeper().sweep(ORPHAN_AGE, false).await;
-                log_error(swept, "the sweep of files");
-            }
-        }
+    /// Maintenance of these parts, with the default intervals.
+    #[must_use]
+    pub fn new(database: Database, storage: Arc<dyn Storage>, broker: Arc<dyn Broker>) -> Self {
+        let settings = Settings::default();
+        Self { database, storage, broker, settings, observations: Arc::default() }
     }
 
-    /// Fail the attempts whose lease has expired, delete rows that are not needed anymore, and
-    /// delete the files of expired jobs.
-    pub async fn reap_and_expire(&self) -> Result<(), Error> {
-        let lost = self.database.reap().await?.len() as u64;
+    /// Run every chore at its interval until `stop` is cancelled. Each has its own task, so that
+    /// none waits for another one that hangs.
+    pub async fn run(self, stop: CancellationToken) {
+        let Settings { interval, sweep_interval, lost_after } = self.settings;
+        let chores = TaskTracker::new();
+        let this = &self;
+        spawn(&chores, &stop, interval, this, "failing lost attempts", |this| async move {
+            this.reap().await
+        });
+        spawn(&chores, &stop, interval, this, "expiring jobs", |this| async move {
+            this.expire().await
+        });
+        spawn(&chores, &stop, interval, this, "deleting abandoned uploads", |this| async move {
+            this.delete_abandoned_uploads().await
+        });
+        spawn(&chores, &stop, interval, this, "deleting expired rows", |this| async move {
+            this.database.purge_expired().await?;
+            this.database.release_quarantined().await?;
+            Ok(())
+        });
+        spawn(&chores, &stop, interval, this, "measuring queues and jobs", |this| async move {
+            this.report_gauges().await
+        });
+        spawn(&chores, &stop, lost_after, this, "announcing lost jobs", |this| async move {
+            this.announce_lost().await
+        });
+        spawn(&chores, &stop, sweep_interval, this, "the sweep of files", |this| async move {
+            this.sweeper().sweep(ORPHAN_AGE, false).await?;
+            Ok(())
+        });
+        chores.close();
+        chores.wait().await;
+    }
+
+    /// Fail the attempts of lost workers.
+    pub async fn reap(&self) -> Result<(), Error> {
+        let began = Instant::now();
+        let leases = match self.database.leases().await {
+            Ok(leases) => leases,
+            Err(error) => {
+                self.observations.lock().interrupt();
+                return Err(error.into());
+            }
+        };
+        let (lease, clock) = (self.database.rules().lease, self.database.clock());
+        let unchanged = self.observations.lock().look(began, &leases, lease, clock);
+        let lost = self.database.reap(&unchanged).await?.len() as u64;
         if lost > 0 {
             metrics::counter!("fiapx_leases_lost_total").increment(lost);
             info!(jobs = lost, "leases of lost workers expired; their jobs are retried or failed");
         }
-        self.database.purge_expired().await?;
-        for job in self.database.expire().await? {
-            self.delete_files(&job).await?;
+        Ok(())
+    }
+
+    /// Delete the files of expired jobs. Files that cannot be deleted do not stop the others; the
+    /// first error is returned.
+    pub async fn expire(&self) -> Result<(), Error> {
+        let (mut page, mut result) = (None, Ok(()));
+        loop {
+            let ExpiredPage { jobs, next } = self.database.expire(page).await?;
+            for job in jobs {
+                let deleted = self.delete_files(&job).await;
+                result = result.and(deleted);
+            }
+            let Some(next) = next else { return result };
+            page = Some(next);
+        }
+    }
+
+    /// Announce jobs again whose messages the broker has lost.
+    pub async fn announce_lost(&self) -> Result<(), Error> {
+        let queue_is_empty = self.broker.message_count(Queue::Process).await? == 0;
+        let jobs = self.database.announce_lost(self.settings.lost_after, queue_is_empty).await?;
+        if jobs > 0 {
+            info!(jobs, "jobs waited without a message; they are announced again");
         }
         Ok(())
     }
 
-    /// Publish messages again that the broker may have lost. A queue that is not empty is skipped,
-    /// because it may still hold the messages of all waiting jobs.
-    pub async fn republish(&self) -> Result<(), Error> {
-        if self.broker.message_count(Queue::Process).await? == 0 {
-            let jobs = self.database.republish_created(self.settings.lost_after).await?;
-            if jobs > 0 {
-                info!(jobs, "jobs waited without a message; their messages are published again");
-            }
-        }
-        if self.broker.message_count(Queue::Notification).await? == 0 {
-            let jobs = self.database.republish_outcomes(self.settings.lost_after).await?;
-            if jobs > 0 {
-                info!(jobs, "messages about finished jobs were lost; they are published again");
-            }
-        }
-        Ok(())
-    }
-
-    /// Delete the files of abandoned uploads, and their records.
+    /// Delete the files of abandoned uploads, and their records. Files that cannot be deleted do not
+    /// stop the others; the first error is returned.
     pub async fn delete_abandoned_uploads(&self) -> Result<(), Error> {
         const BATCH: u64 = 100;
         /// Time for which a file that cannot be deleted is left alone.
         const HOLD: Duration = Duration::from_mins(10);
+        let mut result = Ok(());
         loop {
             let abandoned = self.database.take_abandoned_uploads(BATCH, HOLD).await?;
             for upload in &abandoned {
-                if let Ok(key) = upload.key.parse() {
-                    self.storage.delete(&key).await?;
-                }
-                self.database.end_upload(upload.id).await?;
+                let deleted = self.delete_upload(upload).await;
+                result = result.and(deleted);
             }
             if (abandoned.len() as u64) < BATCH {
-                return Ok(());
+                return result;
             }
         }
+    }
+
+    async fn delete_upload(&self, upload: &AbandonedUpload) -> Result<(), Error> {
+        if let Ok(key) = upload.key.parse() {
+            self.storage.delete(&key).await?;
+        }
+        Ok(self.database.end_upload(upload.id).await?)
     }
 
     /// Sweeper of the file store.
@@ -149,6 +190,8 @@ impl Maintenance {
             .set(age(self.database.unpublished_since().await?));
         metrics::gauge!("fiapx_oldest_waiting_job_seconds")
             .set(age(self.database.oldest_waiting().await?));
+        metrics::gauge!("fiapx_quarantined_jobs")
+            .set(self.database.quarantined_count().await? as f64);
         // Start at 0: `increase()` misses a series whose first sample is 1.
         metrics::counter!("fiapx_leases_lost_total").increment(0);
         // Queues last: without a broker, the gauges above are still set.
@@ -173,4 +216,28 @@ impl Maintenance {
         );
         Ok(())
     }
+}
+
+/// Run a chore at an interval until `stop` is cancelled. The first round starts at a random moment
+/// of the interval, so that processes that were started together do not work in step.
+fn spawn<F>(
+    chores: &TaskTracker,
+    stop: &CancellationToken,
+    interval: Duration,
+    maintenance: &Maintenance,
+    name: &'static str,
+    chore: impl Fn(Maintenance) -> F + Send + 'static,
+) where
+    F: Future<Output = Result<(), Error>> + Send,
+{
+    let (stop, maintenance) = (stop.clone(), maintenance.clone());
+    chores.spawn(stop.run_until_cancelled_owned(async move {
+        let first = tokio::time::Instant::now() + interval.mul_f64(rand::random());
+        let mut ticks = tokio::time::interval_at(first, interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            log_error(chore(maintenance.clone()).await, name);
+        }
+    }));
 }

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument, field, info, info_span, warn};
 
 use crate::attempt::{self, Attempt};
+use crate::breaker::Breaker;
 use crate::settings::Settings;
 
 /// Pause before another subscription after the broker failed.
@@ -33,6 +34,7 @@ pub struct Worker {
     pub broker: Arc<dyn Broker>,
     /// Settings.
     pub settings: Settings,
+    breaker: Arc<Breaker>,
 }
 
 /// A message, and the worker slot in which it is handled.
@@ -42,6 +44,17 @@ struct Task {
 }
 
 impl Worker {
+    /// Create a worker.
+    #[must_use]
+    pub fn new(
+        database: Database,
+        storage: Arc<dyn Storage>,
+        broker: Arc<dyn Broker>,
+        settings: Settings,
+    ) -> Self {
+        Self { database, storage, broker, settings, breaker: Arc::default() }
+    }
+
     /// Run until `stop` is cancelled. Then wait for running jobs to finish within the grace period,
     /// and release the others.
     pub async fn run(self, stop: CancellationToken) {
@@ -57,6 +70,13 @@ impl Worker {
             loop {
                 let next = tokio::select! {
                     () = stop.cancelled() => break,
+                    () = self.breaker.suspected() => {
+                        if self.breaker.check(&*self.storage, &self.settings.isolation).await {
+                            continue;
+                        }
+                        // Messages that were received in advance return to the queue.
+                        break;
+                    }
                     next = next_task(&slots, &mut *subscription) => next,
                 };
                 match next {
@@ -86,6 +106,7 @@ impl Worker {
 
     /// Subscribe to the queue of videos; retries until it succeeds. `None` if `stop` is cancelled.
     async fn subscribe(&self, stop: &CancellationToken) -> Option<Box<dyn Subscription>> {
+        self.breaker.closed(&*self.storage, &self.settings.isolation, stop).await;
         let prefetch = u16::try_from(self.settings.slots).unwrap_or(u16::MAX);
         loop {
             if stop.is_cancelled() {
@@ -137,6 +158,7 @@ impl Worker {
             storage: &self.storage,
             settings: &self.settings,
             claim: &claim,
+            breaker: &self.breaker,
         };
         log_settlement_error(match attempt.run(shutdown).instrument(span).await {
             // Rejected messages go to the dead letters.

@@ -16,11 +16,13 @@ pub mod garage;
 pub mod redis;
 pub mod rabbitmq;
 pub mod postgres;
+pub mod proxy;
 mod environment;
 
 pub use environment::environment;
 pub use garage::Garage;
 pub use mailbox::Mailbox;
 pub use postgres::Postgres;
+pub use proxy::Proxy;
 pub use rabbitmq::RabbitMq;
 pub use redis::Redis;

@@ -71,6 +71,12 @@ impl Postgres {
         &SHARED
     }
 
+    /// Port on which it listens.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.server.port
+    }
+
     /// URL of a database.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
@@ -86,6 +92,32 @@ impl Postgres {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
         self.client("createdb").arguments([&name]).output();
         self.url(&name)
+    }
+
+    /// Run an SQL statement in a database and return its result, one line per row.
+    ///
+    /// # Panics
+    /// The statement fails, or the server is not running.
+    pub fn execute(&self, url: &str, statement: &str) -> String {
+        self.program("psql")
+            .arguments(["--no-psqlrc", "--tuples-only", "--no-align", "--command", statement, url])
+            .output()
+    }
+
+    /// Suspend the server and the processes of all its connections, like a machine that hangs.
+    ///
+    /// # Panics
+    /// The server is not running.
+    pub fn pause(&self) {
+        self.server.signal_family("STOP");
+    }
+
+    /// Continue after a [pause](Self::pause).
+    ///
+    /// # Panics
+    /// The server is not running.
+    pub fn resume(&self) {
+        self.server.signal_family("CONT");
     }
 
     /// Stop the server.

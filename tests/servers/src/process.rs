@@ -170,9 +170,24 @@ impl Process {
     /// # Panics
     /// The process has already ended. The message has the end of its log.
     pub(crate) fn signal(&self, signal: &str) {
-        let sent = Command::new("sh")
-            .args(["-c", &format!("kill -{signal} {}", self.child.id())])
-            .status();
+        self.send(&format!("kill -{signal} {}", self.child.id()));
+    }
+
+    /// Send a signal to the process and then to its children.
+    ///
+    /// # Panics
+    /// The process has already ended. The message has the end of its log.
+    pub(crate) fn signal_family(&self, signal: &str) {
+        let id = self.child.id();
+        // A child may end meanwhile.
+        self.send(&format!(
+            "kill -{signal} {id} && for child in $(cat /proc/{id}/task/{id}/children); do kill \
+             -{signal} $child || true; done"
+        ));
+    }
+
+    fn send(&self, script: &str) {
+        let sent = Command::new("sh").args(["-c", script]).status();
         assert!(
             sent.is_ok_and(|status| status.success()),
             "the server has ended\n{}",

@@ -55,6 +55,14 @@ impl Server {
         self.process.as_ref().expect(EXPECT_RUNNING).signal(signal);
     }
 
+    /// Send a signal to the server and its child processes.
+    ///
+    /// # Panics
+    /// The server is not running.
+    pub(crate) fn signal_family(&self, signal: &str) {
+        self.process.as_ref().expect(EXPECT_RUNNING).signal_family(signal);
+    }
+
     /// # Panics
     /// The server is running.
     pub(crate) fn assert_stopped(&self) {

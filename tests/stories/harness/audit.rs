@@ -96,6 +96,9 @@ pub async fn audit(service: Service, account: &Account, sent: &[SentVideo]) -> A
         let row = row.expect("the job exists");
         audit_job(&user, row, found.clip, &mut audit, &mut expected).await;
     }
+    // Uploads whose process was killed count as abandoned after a day.
+    service.database().abandon_uploads().await.expect("the database responds");
+    service.run_maintenance().await;
     audit.orphans = service.sweep(Duration::ZERO).await;
     assert_eq!(
         service.files().await,

@@ -47,7 +47,7 @@ pub fn settings(directory: &Path) -> Settings {
 }
 
 /// Settings of a service on a data directory and these namespaces.
-fn settings_on(directory: &Path, namespaces: Option<&Namespaces>) -> Settings {
+pub fn settings_on(directory: &Path, namespaces: Option<&Namespaces>) -> Settings {
     let variable = |name: &str| namespaces?.setting(name);
     let mut settings = app::settings::load(None, variable, app::settings::Overrides::default())
         .expect("the settings are valid");
@@ -108,7 +108,11 @@ impl Service {
 
     /// Run the background maintenance once, now.
     pub async fn run_maintenance(&self) {
-        self.running.maintenance().reap_and_expire().await.expect("the maintenance succeeds");
+        let maintenance = self.running.maintenance();
+        maintenance.reap().await.expect("leases are reaped");
+        maintenance.expire().await.expect("files are deleted");
+        maintenance.delete_abandoned_uploads().await.expect("uploads are deleted");
+        maintenance.database.purge_expired().await.expect("rows are deleted");
     }
 
     /// Remove files that no row refers to and that are older than `age`; return their number.

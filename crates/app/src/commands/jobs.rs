@@ -2,13 +2,14 @@
 
 use anyhow::{Context, Result, bail};
 use database::operator::Requeue;
+use database::quarantine::Quarantined;
 use database::{Database, Job};
 use jobs::{Clock, FailureCode, JobId, State};
 use serde_json::json;
 use storage::Storage;
 
 use super::console::{print, print_error, runtime};
-use crate::cli::{FailedArguments, RetryArguments};
+use crate::cli::{ConfiguredArguments, FailedArguments, RetryArguments};
 use crate::parts::Parts;
 
 /// List failed jobs, and count the dead letters.
@@ -39,6 +40,23 @@ pub(super) fn list_failed(arguments: &FailedArguments) -> Result<()> {
              at /metrics",
         ),
     }
+}
+
+/// List jobs whose rows cannot be read.
+pub(super) fn list_quarantined(configured: &ConfiguredArguments) -> Result<()> {
+    let settings = configured.settings()?;
+    let jobs = runtime()?.block_on(async {
+        let database = Parts::existing_database(&settings, &Clock::default()).await?;
+        anyhow::Ok(database.quarantined().await?)
+    })?;
+    for Quarantined { id, reason, retry_at } in &jobs {
+        let retry_at = retry_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+        print(&format!(
+            "{id}: {}; read again at {retry_at}",
+            reason.replace(char::is_control, " ")
+        ))?;
+    }
+    if jobs.is_empty() { print("all jobs can be read") } else { Ok(()) }
 }
 
 /// Queue jobs again. A job that cannot be queued is reported, and the others are continued with.

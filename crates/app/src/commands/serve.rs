@@ -52,23 +52,26 @@ fn stop_on_signals(stop: CancellationToken) -> Result<()> {
 }
 
 /// In builds with the feature `failpoints`, `FIAPX_KILL_AT=point:n` kills the process the n-th time
-/// that it reaches the fail point.
+/// that it reaches the fail point, and `FIAPX_FREEZE_AT=point:n` suspends it there.
 fn set_kill_points() {
     #[cfg(feature = "failpoints")]
-    if let Ok(wanted) = std::env::var("FIAPX_KILL_AT") {
+    for (variable, signal) in [("FIAPX_KILL_AT", "KILL"), ("FIAPX_FREEZE_AT", "STOP")] {
+        let Ok(wanted) = std::env::var(variable) else { continue };
         let (point, times) = wanted.split_once(':').unwrap_or((&wanted, "1"));
         let left = std::sync::atomic::AtomicI64::new(times.parse().unwrap_or(1));
-        let kill = move || {
+        let act = move || {
             if left.fetch_sub(1, std::sync::atomic::Ordering::SeqCst) == 1 {
-                // SIGKILL, so that no clean-up runs.
+                // A signal, so that no clean-up runs.
                 let _ = std::process::Command::new("kill")
-                    .args(["-KILL", &std::process::id().to_string()])
+                    .args([format!("-{signal}"), std::process::id().to_string()])
                     .status();
-                std::process::abort();
+                if signal == "KILL" {
+                    std::process::abort();
+                }
             }
         };
-        if let Err(error) = fail::cfg_callback(point, kill) {
-            tracing::error!(error, "cannot set the fail point of FIAPX_KILL_AT");
+        if let Err(error) = fail::cfg_callback(point, act) {
+            tracing::error!(error, variable, "cannot set the fail point");
         }
     }
 }

@@ -23,14 +23,14 @@ const NEW: [&str; 4] = [
 fn new(accepted: Result<Accepted, Error>) -> Vec<JobId> {
     match accepted.expect("the videos are accepted") {
         Accepted::New(jobs) => ids(&jobs),
-        Accepted::Repeated(jobs) => panic!("the request is new, but returned {jobs:?}"),
+        other => panic!("the request is new, but the result is {other:?}"),
     }
 }
 
 fn repeated(accepted: Result<Accepted, Error>) -> Vec<JobId> {
     match accepted.expect("the request is repeated") {
         Accepted::Repeated(jobs) => ids(&jobs),
-        Accepted::New(jobs) => panic!("the request is a repetition, but created {jobs:?}"),
+        other => panic!("the request is a repetition, but the result is {other:?}"),
     }
 }
 

@@ -1,10 +1,12 @@
 //! Outcomes of attempts.
 
+use std::time::Duration;
+
 use jobs::message::{Completed, Event, Failed};
-use jobs::{AttemptOutcome, FailureCode, JobId, Language, Message};
+use jobs::{AttemptOutcome, FailureCode, JobId, Language, Message, State};
 
 use super::case::{Case, archive};
-use crate::attempt::Archive;
+use crate::attempt::{Archive, Claim, Fate};
 
 /// History of every job that was claimed once.
 const CLAIMED: [&str; 3] = [
@@ -48,6 +50,7 @@ pub(super) async fn finish(case: &Case) {
                 "event PROCESSING DONE attempt=1 frame_count=3 zip_size_bytes=900",
                 "outbox job.created retries=0 due=0s",
                 "outbox job.completed retries=0 due=0s",
+                "notification job.completed PENDING attempts=0",
             ]
         )
     );
@@ -70,35 +73,24 @@ pub(super) async fn are_repeated_after_pauses(case: &Case) {
     let id = case.queued().await;
     let mut history = Vec::new();
     let mut sent = vec!["outbox job.created retries=0 due=0s".to_owned()];
-    for (attempt, pause) in [(1, Some(30)), (2, Some(60)), (3, Some(120)), (4, None)] {
+    for (attempt, pause) in [(1, 30), (2, 60), (3, 120), (4, 240), (5, 480), (6, 900), (7, 900)] {
         let claim = case.claim(id).await;
         if attempt > 1 {
             history.push(format!("event PROCESSING PROCESSING attempt={attempt} worker=\"w\""));
         }
-        let failed = case
-            .database
-            .fail(&claim, FailureCode::StorageError, "no answer")
-            .await
-            .expect("the database answers");
-        let metadata =
-            format!("attempt={attempt} error_code=\"STORAGE_ERROR\" error_message=\"no answer\"");
-        let job = format!("attempt={attempt} fence={attempt} files=7d worker=w started=yes");
-        let error = "error=STORAGE_ERROR message=\"no answer\"";
-        let line = if let Some(pause) = pause {
-            assert_eq!(failed, AttemptOutcome::Retrying);
-            history
-                .push(format!("event PROCESSING PROCESSING {metadata} next_attempt_at={pause}s"));
-            sent.push(format!("outbox job.created retries={} due={pause}s", attempt - 1));
-            format!("job PROCESSING {job} next={pause}s {error}")
-        } else {
-            assert_eq!(failed, AttemptOutcome::Failed);
-            history.push(format!("event PROCESSING FAILED {metadata}"));
-            sent.push("outbox job.failed retries=3 due=0s".to_owned());
-            format!("job FAILED {job} {error} ended=yes")
-        };
+        let failed = case.database.fail(&claim, FailureCode::StorageError, "no answer").await;
+        assert_eq!(failed.expect("the database answers"), AttemptOutcome::Retrying);
+        history.push(format!(
+            "event PROCESSING PROCESSING attempt={attempt} error_code=\"STORAGE_ERROR\" \
+             error_message=\"no answer\" next_attempt_at={pause}s"
+        ));
+        sent.push(format!("outbox job.created retries={} due={pause}s", attempt - 1));
+        let line = format!(
+            "job PROCESSING attempt={attempt} fence={attempt} files=7d worker=w started=yes \
+             next={pause}s error=STORAGE_ERROR message=\"no answer\""
+        );
         let more: Vec<&str> = history.iter().chain(&sent).map(String::as_str).collect();
         assert_eq!(case.lines(id).await, lines_after_claim(&line, &more));
-        let Some(pause) = pause else { continue };
         case.advance(pause - 1);
         assert!(
             case.database.claim(id, "w").await.expect("the database answers").is_none(),
@@ -126,8 +118,13 @@ pub(super) async fn end_at_once_where_a_retry_cannot_help(case: &Case) {
             "event PROCESSING FAILED attempt=1 error_code=\"{code}\" \
              error_message=\"line 1\\n\\\"line 2\\\"\""
         );
-        let sent = ["outbox job.created retries=0 due=0s", "outbox job.failed retries=0 due=0s"];
-        assert_eq!(case.lines(id).await, lines_after_claim(&line, &[&event, sent[0], sent[1]]));
+        let more = [
+            &event,
+            "outbox job.created retries=0 due=0s",
+            "outbox job.failed retries=0 due=0s",
+            "notification job.failed PENDING attempts=0",
+        ];
+        assert_eq!(case.lines(id).await, lines_after_claim(&line, &more));
         let failed = Failed {
             job_id: id,
             user_id: claim.job.user_id,
@@ -159,8 +156,8 @@ pub(super) async fn are_released(case: &Case) {
         )
     );
 
-    // Releases do not count as attempts: four further attempts may fail.
-    for attempt in 1..=4 {
+    // Releases do not count as attempts, so the pauses begin with the first one.
+    for (attempt, pause) in [(1, 30), (2, 60), (3, 120), (4, 240)] {
         for _ in 0..5 {
             let claim = case.claim(id).await;
             assert_eq!(claim.job.attempt, attempt);
@@ -171,9 +168,8 @@ pub(super) async fn are_released(case: &Case) {
         }
         let failed =
             case.database.fail(&case.claim(id).await, FailureCode::InternalError, "a fault").await;
-        let expected = if attempt < 4 { AttemptOutcome::Retrying } else { AttemptOutcome::Failed };
-        assert_eq!(failed.expect("the database answers"), expected);
-        case.advance(120);
+        assert_eq!(failed.expect("the database answers"), AttemptOutcome::Retrying);
+        case.advance(pause);
     }
     assert_eq!(case.rows().await.job(id).fence, 25);
 }
@@ -198,4 +194,82 @@ pub(super) async fn clear_an_earlier_failure(case: &Case) {
          zip=output-2.zip bytes=900 frames=3 complete=true took=1.5 ended=yes"
     );
     assert_eq!(last_message(case, id).await.metadata.retry_count, 1);
+}
+
+/// While the commit of an outcome is in doubt, nothing may be concluded from the row.
+pub(super) async fn know_their_fate(case: &Case) {
+    let fate = async |claim: &Claim| {
+        let archive = format!("output-{}.zip", claim.job.fence);
+        case.database.fate(claim, &archive).await.expect("the database answers")
+    };
+    let id = case.queued().await;
+    let first = case.claim(id).await;
+    assert_eq!(fate(&first).await, Fate::Unknown, "the job belongs to the attempt");
+    case.database.release(&first).await.expect("the database answers");
+    assert_eq!(fate(&first).await, Fate::Superseded, "the lease is gone");
+    let second = case.claim(id).await;
+    assert_eq!(fate(&first).await, Fate::Superseded, "another worker has the job");
+    case.database.finish(&second, &archive(&second)).await.expect("the database answers");
+    assert_eq!(fate(&second).await, Fate::Finished);
+    assert_eq!(fate(&first).await, Fate::Superseded);
+    assert!(case.database.delete(id).await.expect("the database answers"));
+    assert_eq!(fate(&second).await, Fate::Superseded, "the job is deleted");
+    let cancelled = case.queued().await;
+    let claim = case.claim(cancelled).await;
+    case.database.cancel(cancelled, State::Processing).await.expect("the database answers");
+    assert_eq!(fate(&claim).await, Fate::Superseded);
+}
+
+/// A message that arrives before its job is due is acknowledged, so another one has to follow.
+pub(super) async fn are_announced_when_due(case: &Case) {
+    case.clock.pause();
+    let id = case.queued().await;
+    super::outbox::publish_all(case).await;
+    let failed = case.database.fail(&case.claim(id).await, FailureCode::StorageError, "no").await;
+    failed.expect("the database answers");
+    let messages = async || {
+        let rows = case.rows().await.outbox.into_iter();
+        rows.map(|row| (row.run_after - case.clock.now()).num_seconds()).collect::<Vec<_>>()
+    };
+    assert_eq!(messages().await, [30]);
+    let claim = async || case.database.claim(id, "w").await.expect("the database answers");
+    assert!(claim().await.is_none());
+    assert_eq!(messages().await, [30], "the message is still in the outbox");
+    // A process whose clock was ahead has published it early.
+    let early = case.rows().await.outbox.remove(0).id;
+    case.database.mark_published([early]).await.expect("the database answers");
+    for _ in 0..2 {
+        assert!(claim().await.is_none());
+        assert_eq!(messages().await, [30], "one message follows");
+    }
+    case.advance(30);
+    super::outbox::publish_all(case).await;
+    assert!(claim().await.is_some());
+    assert!(messages().await.is_empty());
+}
+
+/// A failure whose cause is in the service does not count against the job, until its video expires.
+pub(super) async fn are_not_charged_for_failures_of_the_service(case: &Case) {
+    let id = case.queued().await;
+    let fail = async |code| {
+        let claim = case.claim(id).await;
+        case.database.fail(&claim, code, "no answer").await.expect("the database answers")
+    };
+    for _ in 0..30 {
+        assert_eq!(fail(FailureCode::StorageError).await, AttemptOutcome::Retrying);
+        case.advance(15 * 60);
+    }
+    assert_eq!(case.rows().await.job(id).charged, 0);
+    for charged in 1..3 {
+        assert_eq!(fail(FailureCode::DecoderCrashed).await, AttemptOutcome::Retrying);
+        assert_eq!(case.rows().await.job(id).charged, charged);
+        case.advance(15 * 60);
+    }
+    assert_eq!(fail(FailureCode::DecoderCrashed).await, AttemptOutcome::Failed);
+
+    let expiring = case.queued().await;
+    let claim = case.claim(expiring).await;
+    case.clock.advance(case.database.rules().retention - Duration::from_secs(29));
+    let failed = case.database.fail(&claim, FailureCode::StorageError, "no answer").await;
+    assert_eq!(failed.expect("the database answers"), AttemptOutcome::Failed);
 }

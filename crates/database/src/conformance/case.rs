@@ -15,6 +15,7 @@ use crate::accept::{Accepted, Video};
 use crate::attempt::{Archive, Claim};
 use crate::connection::{Database, Rules};
 use crate::error::Error;
+use crate::job::Job;
 use crate::rows::{job, job_event, notification, outbox};
 
 /// Database of one case, with two connections, as two processes have.
@@ -129,7 +130,7 @@ impl Case {
                 assert_eq!(finished.expect("the database answers"), AttemptOutcome::Completed);
                 if state == State::Expired {
                     self.clock.advance(Rules::default().retention);
-                    self.database.expire().await.expect("the database answers");
+                    expire(&self.database).await.expect("the database answers");
                 }
             }
         }
@@ -164,9 +165,29 @@ pub(super) async fn accept(
     traceparent: Option<&str>,
 ) -> Result<Accepted, Error> {
     for video in videos {
-        database.begin_upload(user, video.id, &video.path).await?;
+        match database.begin_upload(user, video.id, &video.path).await {
+            // An earlier attempt to accept it was rejected.
+            Ok(()) | Err(Error::AlreadyExists) => {}
+            Err(error) => return Err(error),
+        }
     }
     database.accept(user, videos, key, traceparent).await
+}
+
+/// Fail all attempts whose lease has expired.
+pub(super) async fn reap(database: &Database) -> Result<Vec<AttemptOutcome>, Error> {
+    database.reap(&database.leases().await?).await
+}
+
+/// Expire all jobs whose retention has ended, and return those whose files have to be removed.
+pub(super) async fn expire(database: &Database) -> Result<Vec<Job>, Error> {
+    let (mut jobs, mut page) = (Vec::new(), None);
+    loop {
+        let expired = database.expire(page).await?;
+        jobs.extend(expired.jobs);
+        let Some(next) = expired.next else { return Ok(jobs) };
+        page = Some(next);
+    }
 }
 
 /// Stored video with a new id.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jobs::{AttemptOutcome, FailureCode, JobId, State};
 
-use super::case::{Case, archive};
+use super::case::{Case, archive, reap};
 use crate::attempt::Claim;
 use crate::connection::Rules;
 
@@ -95,7 +95,7 @@ pub(super) async fn are_renewed_until_lost(case: &Case) {
     assert_eq!(after, before, "no other column changes");
 
     case.advance(61);
-    assert_eq!(case.database.reap().await.expect("the database answers").len(), 1);
+    assert_eq!(reap(&case.database).await.expect("the database answers").len(), 1);
     assert!(!renew(&first).await, "the lease is reaped");
     case.advance(30);
     let second = claim(case, id).await.expect("the next attempt is due");
@@ -153,7 +153,7 @@ pub(super) async fn have_no_effect_when_lost(case: &Case) {
     let reaped = case.claim(id).await;
     assert_no_effect(case, &failed, "failed and claimed again").await;
     case.clock.advance(Rules::default().lease + Duration::from_secs(1));
-    case.database.reap().await.expect("the database answers");
+    reap(&case.database).await.expect("the database answers");
     assert_no_effect(case, &reaped, "reaped").await;
 
     case.advance(60);

@@ -7,7 +7,7 @@ use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use serde_json::Value;
 
-use super::case::{Case, archive};
+use super::case::{Case, archive, expire, reap};
 use super::outbox::{HOLD, publish_all, take};
 use crate::operator::Requeue;
 use crate::reading::Page;
@@ -73,14 +73,13 @@ pub(super) async fn recipes_do_not_stop_maintenance(case: &Case) {
     }
     publish_all(case).await;
     case.advance(61);
-    let reaped = case.database.reap().await.expect("the database answers");
+    let reaped = reap(&case.database).await.expect("the database answers");
     assert_eq!(reaped, [AttemptOutcome::Retrying; 2]);
     let waited = Duration::from_mins(1);
-    let created = case.database.republish_created(waited).await.expect("the database answers");
-    let outcomes = case.database.republish_outcomes(waited).await.expect("the database answers");
-    assert_eq!((created, outcomes), (1, 1));
+    let announced = case.database.announce_lost(waited, true).await;
+    assert_eq!(announced.expect("the database answers"), 1);
     case.clock.advance(case.database.rules().retention);
-    let expired = case.database.expire().await.expect("the database answers");
+    let expired = expire(&case.database).await.expect("the database answers");
     assert_eq!(expired.iter().map(|job| job.id).collect::<Vec<_>>(), [done]);
 }
 

@@ -154,6 +154,9 @@ cases! {
         have_no_effect_when_lost,
     }
     attempts {
+        know_their_fate,
+        are_announced_when_due,
+        are_not_charged_for_failures_of_the_service,
         finish,
         are_repeated_after_pauses,
         end_at_once_where_a_retry_cannot_help,
@@ -193,15 +196,18 @@ cases! {
         requeues_no_other_jobs,
         revokes_a_failure_that_is_announced_later,
         requeues_once,
+        does_not_requeue_a_job_whose_files_are_being_removed,
     }
     recovery {
         reaps_expired_leases,
-        fails_a_job_that_lost_three_workers,
+        fails_a_job_that_lost_many_workers,
+        reaps_beside_locked_and_unreadable_rows,
         reaps_each_attempt_once,
         expires_all_leases,
         recovers_after_restart,
-        republishes_created_messages,
-        republishes_outcomes,
+        announces_jobs_again_if_the_queue_is_empty,
+        announces_jobs_again_that_later_ones_have_overtaken,
+        announces_many_jobs_again,
         releases_holds,
     }
     later_version {

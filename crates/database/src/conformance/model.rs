@@ -4,12 +4,13 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
+use jobs::retry::MAX_CHARGED_ATTEMPTS;
 use jobs::{AttemptOutcome, FailureCode, JobId, State, Transition};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use uuid::Uuid;
 
-use super::case::{Case, Rows, archive};
+use super::case::{Case, Rows, archive, expire, reap};
 use crate::attempt::Claim;
 use crate::connection::Rules;
 use crate::operator::Requeue;
@@ -22,8 +23,8 @@ const STEPS: u32 = 250;
 const JOBS: usize = 4;
 const WORKERS: usize = 3;
 
-/// Maximum number of attempts by the default rules: one more than the number of pauses.
-const ATTEMPTS: i32 = 4;
+/// Maximum number of failures that count against a job.
+const CHARGED: i32 = MAX_CHARGED_ATTEMPTS as i32;
 
 pub(super) async fn keeps_all_invariants(case: &Case) {
     let mut seen = BTreeSet::new();
@@ -155,7 +156,7 @@ impl<'a> World<'a> {
                 format!("{seconds} s pass")
             }
             18 => {
-                let reaped = self.case.other.reap().await;
+                let reaped = reap(&self.case.other).await;
                 format!("the reaper fails {:?}", reaped.expect("the database answers"))
             }
             _ => self.rare_action(before).await,
@@ -285,7 +286,7 @@ impl<'a> World<'a> {
             }
             0 => {
                 self.case.clock.advance(Rules::default().retention);
-                let expired = self.case.database.expire().await.expect("the database answers");
+                let expired = expire(&self.case.database).await.expect("the database answers");
                 for job in &expired {
                     self.case
                         .database
@@ -302,7 +303,7 @@ impl<'a> World<'a> {
                 let republished = self
                     .case
                     .database
-                    .republish_created(waited)
+                    .announce_lost(waited, true)
                     .await
                     .expect("the database answers");
                 format!("the broker loses all messages; {republished} are published again")
@@ -339,7 +340,7 @@ impl<'a> World<'a> {
                 outcome(&row.status).into_iter().collect::<Vec<_>>(),
                 "{why}: outcomes of {row:?}"
             );
-            assert!(row.attempt <= ATTEMPTS, "{why}: {row:?}");
+            assert!(row.charged <= CHARGED, "{why}: {row:?}");
             let holders: BTreeSet<i64> = self
                 .workers
                 .iter()
@@ -372,7 +373,7 @@ impl<'a> World<'a> {
         self.workers = [const { None }; WORKERS];
         for round in 0..3 {
             self.case.advance(130);
-            self.case.database.reap().await.expect("the database answers");
+            reap(&self.case.database).await.expect("the database answers");
             self.check(
                 &self.case.rows().await,
                 &format!("seed {seed}, after reaping in final round {round}"),

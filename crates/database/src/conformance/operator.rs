@@ -50,11 +50,11 @@ async fn notifications(case: &Case, id: JobId) -> Vec<String> {
 }
 
 pub(super) async fn lists_failed_jobs(case: &Case) {
-    let first = failed(case, FailureCode::StorageError).await;
+    let first = failed(case, FailureCode::ProcessingTimeout).await;
     case.advance(1);
     let second = failed(case, FailureCode::NoVideoStream).await;
     case.advance(1);
-    let third = failed(case, FailureCode::StorageError).await;
+    let third = failed(case, FailureCode::ProcessingTimeout).await;
     for state in [State::Queued, State::Processing, State::Done, State::Cancelled] {
         case.job_in(state).await;
     }
@@ -64,30 +64,30 @@ pub(super) async fn lists_failed_jobs(case: &Case) {
     };
     assert_eq!(read(None, 10).await, [third, second, first]);
     assert_eq!(read(None, 2).await, [third, second]);
-    assert_eq!(read(Some(FailureCode::StorageError), 10).await, [third, first]);
+    assert_eq!(read(Some(FailureCode::ProcessingTimeout), 10).await, [third, first]);
     assert_eq!(read(Some(FailureCode::OutOfMemory), 10).await, []);
     let requeueable =
         async |code| case.database.requeueable_jobs(code).await.expect("the database answers");
-    assert_eq!(requeueable(FailureCode::StorageError).await, [first, third]);
+    assert_eq!(requeueable(FailureCode::ProcessingTimeout).await, [first, third]);
     case.database.mark_files_removed(first).await.expect("the database answers");
     assert_eq!(
-        requeueable(FailureCode::StorageError).await,
+        requeueable(FailureCode::ProcessingTimeout).await,
         [third],
         "the video of the first job is removed"
     );
     assert_eq!(
-        read(Some(FailureCode::StorageError), 10).await,
+        read(Some(FailureCode::ProcessingTimeout), 10).await,
         [third, first],
         "removed files do not change the list"
     );
     case.clock.advance(Rules::default().retention);
-    assert_eq!(requeueable(FailureCode::StorageError).await, []);
+    assert_eq!(requeueable(FailureCode::ProcessingTimeout).await, []);
 }
 
 pub(super) async fn requeues_failed_jobs(case: &Case) {
     let (id, neighbor) = (
-        failed(case, FailureCode::StorageError).await,
-        failed(case, FailureCode::StorageError).await,
+        failed(case, FailureCode::ProcessingTimeout).await,
+        failed(case, FailureCode::ProcessingTimeout).await,
     );
     publish_all(case, id).await;
     let before = case.lines(neighbor).await;
@@ -95,7 +95,7 @@ pub(super) async fn requeues_failed_jobs(case: &Case) {
     assert_eq!(requeue(case, id).await, Requeue::Queued);
     let lines = case.lines(id).await;
     // The retention period starts again, three and a half days after the acceptance.
-    assert_eq!(lines[0], "job QUEUED attempt=0 fence=5 files=10d started=yes next=0s");
+    assert_eq!(lines[0], "job QUEUED attempt=0 fence=4 files=10d started=yes next=0s");
     assert_eq!(
         lines[lines.len() - 2..],
         ["event FAILED QUEUED by=\"operator\"", "outbox job.created retries=0 due=0s"]
@@ -104,7 +104,7 @@ pub(super) async fn requeues_failed_jobs(case: &Case) {
 
     // The job has all its attempts, and its next failure is announced.
     assert_eq!(publish_all(case, id).await, ["job.created"]);
-    assert_eq!(fail(case, id, FailureCode::StorageError).await, 4);
+    assert_eq!(fail(case, id, FailureCode::ProcessingTimeout).await, 3);
     assert_eq!(publish_all(case, id).await.last().map(String::as_str), Some("job.failed"));
     assert_eq!(requeue(case, id).await, Requeue::Queued, "a job can be queued again repeatedly");
     let claim = case.claim(id).await;
@@ -121,7 +121,7 @@ pub(super) async fn requeues_no_other_jobs(case: &Case) {
         others.push((case.job_in(state).await, Requeue::NotFailed(state)));
     }
     others.push((JobId::generate(), Requeue::NotFound));
-    let removed = failed(case, FailureCode::StorageError).await;
+    let removed = failed(case, FailureCode::ProcessingTimeout).await;
     case.database.mark_files_removed(removed).await.expect("the database answers");
     others.push((removed, Requeue::Expired));
     let before = case.rows().await;
@@ -131,7 +131,7 @@ pub(super) async fn requeues_no_other_jobs(case: &Case) {
     assert_eq!(case.rows().await, before);
 
     // Another process may be removing the video.
-    let expired = failed(case, FailureCode::StorageError).await;
+    let expired = failed(case, FailureCode::ProcessingTimeout).await;
     case.clock.advance(Rules::default().retention);
     let before = case.rows().await;
     assert_eq!(requeue(case, expired).await, Requeue::Expired);
@@ -160,7 +160,7 @@ pub(super) async fn revokes_a_failure_that_is_announced_later(case: &Case) {
     notify(id).await;
     case.database.finish(&claim, &archive(&claim)).await.expect("the database answers");
     notify(id).await;
-    assert_eq!(notifications(case, id).await, [""; 0]);
+    assert_eq!(notifications(case, id).await, ["notification job.completed PENDING attempts=0"]);
 
     // The notification is created, and later sent; the next failure is announced again.
     for sent in [false, true] {
@@ -202,5 +202,27 @@ pub(super) async fn requeues_once(case: &Case) {
         assert_eq!(answers.await.into_iter().filter(|queued| *queued).count(), 1);
         assert_eq!(publish_all(case, id).await, ["job.created"]);
         assert_eq!(notifications(case, id).await, [""; 0]);
+    }
+}
+
+/// Maintenance and an operator decide about the same job at the same time.
+pub(super) async fn does_not_requeue_a_job_whose_files_are_being_removed(case: &Case) {
+    for _ in 0..5 {
+        let id = failed(case, FailureCode::NoVideoStream).await;
+        case.clock.advance(Rules::default().retention - Duration::from_secs(1));
+        case.clock.pause();
+        let outcomes = case.run_concurrently(2, move |task, database| async move {
+            if task == 0 {
+                return database.requeue(id).await.expect("the database answers")
+                    == Requeue::Queued;
+            }
+            // A process whose clock is a little ahead.
+            let ahead = database.clone();
+            ahead.clock().advance(Duration::from_secs(1));
+            let expired = super::case::expire(&ahead).await.expect("the database answers");
+            expired.iter().any(|job| job.id == id)
+        });
+        let outcomes = outcomes.await;
+        assert!(outcomes != [true, true], "queued again, and its files are removed");
     }
 }

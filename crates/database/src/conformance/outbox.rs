@@ -112,7 +112,7 @@ pub(super) async fn reports_the_oldest_unpublished_message(case: &Case) {
     let since = async || case.database.unpublished_since().await.expect("the database answers");
     assert_eq!(since().await, None);
     case.queued().await;
-    let created = case.rows().await.outbox[0].created_at;
+    let created = case.rows().await.outbox[0].run_after;
     case.advance(5);
     let retried = case.queued().await;
     assert_eq!(since().await, Some(created));

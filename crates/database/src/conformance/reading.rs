@@ -16,7 +16,7 @@ async fn page(case: &Case, user: UserId, page: Page) -> Vec<JobId> {
 }
 
 /// Create `count` jobs of a user.
-async fn accept(case: &Case, user: UserId, count: usize) -> Vec<JobId> {
+async fn accept_videos(case: &Case, user: UserId, count: usize) -> Vec<JobId> {
     let videos: Vec<_> = std::iter::repeat_with(video).take(count).collect();
     accept(&case.database, user, &videos, None, None).await.expect("the videos are accepted");
     videos.iter().map(|video| video.id).collect()
@@ -51,8 +51,8 @@ pub(super) async fn lists_jobs_by_page(case: &Case) {
     assert_eq!(page(case, user, Page { limit: 10, ..Page::default() }).await, []);
     let mut jobs = Vec::new();
     for _ in 0..5 {
-        jobs.extend(accept(case, user, 50).await);
-        accept(case, neighbor, 3).await;
+        jobs.extend(accept_videos(case, user, 50).await);
+        accept_videos(case, neighbor, 3).await;
     }
     jobs.reverse();
     let (cancelled, queued): (Vec<_>, Vec<_>) =

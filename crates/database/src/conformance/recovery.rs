@@ -2,17 +2,22 @@
 
 use std::time::Duration;
 
-use jobs::message::{Completed, EncodedMessage};
+use jobs::retry::MAX_LOST_WORKERS;
 use jobs::{AttemptOutcome, FailureCode, JobId, State};
+use sea_orm::sea_query::{Expr, LockType};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QuerySelect};
 
-use super::case::{Case, archive};
+use super::case::{Case, accept, archive, video};
 use super::outbox::{HOLD, publish_all, take};
-use crate::outbox::Outgoing;
+use crate::rows::job;
 
 /// Fail attempts whose lease has expired.
 async fn reap(case: &Case) -> Vec<AttemptOutcome> {
-    case.database.reap().await.expect("the database answers")
+    super::case::reap(&case.database).await.expect("the database answers")
 }
+
+/// Time after which a message counts as lost.
+const MARGIN: Duration = Duration::from_mins(1);
 
 /// Metadata of a reaped attempt in the history.
 const LOST: &str =
@@ -47,36 +52,79 @@ pub(super) async fn reaps_expired_leases(case: &Case) {
     assert_eq!(reap(case).await, [], "no lease is left");
 }
 
-pub(super) async fn fails_a_job_that_lost_three_workers(case: &Case) {
+pub(super) async fn fails_a_job_that_lost_many_workers(case: &Case) {
     let id = case.queued().await;
-    let (retrying, failed) = (AttemptOutcome::Retrying, AttemptOutcome::Failed);
-    for expected in [retrying, retrying, failed] {
+    for number in 1..=MAX_LOST_WORKERS {
         case.claim(id).await;
         case.advance(61);
-        assert_eq!(reap(case).await, [expected]);
-        case.advance(60);
+        let is_last = number == MAX_LOST_WORKERS;
+        let expected = if is_last { AttemptOutcome::Failed } else { AttemptOutcome::Retrying };
+        assert_eq!(reap(case).await, [expected], "attempt {number}");
+        case.advance(15 * 60);
     }
     assert!(case.database.claim(id, "w").await.expect("the database answers").is_none());
     assert_eq!(reap(case).await, []);
+    let lines = case.lines(id).await;
     assert_eq!(
-        case.lines(id).await,
-        [
-            "job FAILED attempt=3 fence=3 files=7d worker=w started=yes error=WORKER_LOST \
-             message=\"the worker stopped renewing its lease\" ended=yes",
-            "event - UPLOADED size_bytes=1000",
-            "event UPLOADED QUEUED",
-            "event QUEUED PROCESSING attempt=1 worker=\"w\"",
-            &format!("event PROCESSING PROCESSING attempt=1 {LOST} next_attempt_at=30s"),
-            "event PROCESSING PROCESSING attempt=2 worker=\"w\"",
-            &format!("event PROCESSING PROCESSING attempt=2 {LOST} next_attempt_at=60s"),
-            "event PROCESSING PROCESSING attempt=3 worker=\"w\"",
-            &format!("event PROCESSING FAILED attempt=3 {LOST}"),
-            "outbox job.created retries=0 due=0s",
-            "outbox job.created retries=0 due=30s",
-            "outbox job.created retries=1 due=60s",
-            "outbox job.failed retries=2 due=0s",
-        ]
+        lines[0],
+        "job FAILED attempt=20 fence=20 files=7d worker=w started=yes error=WORKER_LOST \
+         message=\"the worker stopped renewing its lease\" ended=yes"
     );
+    assert_eq!(
+        lines.last().map(String::as_str),
+        Some("notification job.failed PENDING attempts=0")
+    );
+}
+
+/// A process that is frozen within a transaction holds the locks of its rows.
+pub(super) async fn reaps_beside_locked_and_unreadable_rows(case: &Case) {
+    let ids = [case.queued().await, case.queued().await, case.queued().await];
+    for id in ids {
+        case.claim(id).await;
+    }
+    let [locked, unreadable, lost] = ids;
+    job::Entity::update_many()
+        .col_expr(job::Column::ErrorCode, Expr::value("TOMORROW"))
+        .filter(job::Column::Id.eq(unreadable.0))
+        .exec(&case.database.write)
+        .await
+        .expect("the row is changed");
+    case.advance(61);
+    let frozen = if case.database.write.get_database_backend() == DbBackend::Postgres {
+        let transaction = case.other.begin().await.expect("a transaction begins");
+        let row = job::Entity::find_by_id(locked.0).lock(LockType::Update).one(&transaction).await;
+        row.expect("the database answers").expect("the job exists");
+        Some(transaction)
+    } else {
+        // A writer locks the whole database.
+        None
+    };
+    let expected = if frozen.is_some() { vec![lost] } else { vec![locked, lost] };
+    assert_eq!(reap(case).await.len(), expected.len());
+    for id in expected {
+        assert_eq!(case.rows().await.job(id).lease_until, None);
+    }
+    let quarantined = case.database.quarantined().await.expect("the database answers");
+    assert_eq!(quarantined.iter().map(|job| job.id).collect::<Vec<_>>(), [unreadable]);
+    assert!(quarantined[0].reason.contains("failure code"), "{quarantined:?}");
+    let leases = case.database.leases().await.expect("the database answers");
+    assert!(leases.iter().all(|lease| lease.job != unreadable), "it is left alone");
+    if let Some(frozen) = frozen {
+        frozen.rollback().await.expect("it is rolled back");
+        assert_eq!(reap(case).await, [AttemptOutcome::Retrying], "the row is not locked anymore");
+    }
+
+    // A program that can read the row finds it after a while.
+    job::Entity::update_many()
+        .col_expr(job::Column::ErrorCode, Expr::value(FailureCode::StorageError.name()))
+        .filter(job::Column::Id.eq(unreadable.0))
+        .exec(&case.database.write)
+        .await
+        .expect("the row is changed");
+    case.advance(600);
+    case.database.release_quarantined().await.expect("the database answers");
+    assert_eq!(case.database.quarantined_count().await.expect("the database answers"), 0);
+    assert_eq!(reap(case).await, [AttemptOutcome::Retrying]);
 }
 
 pub(super) async fn reaps_each_attempt_once(case: &Case) {
@@ -87,7 +135,7 @@ pub(super) async fn reaps_each_attempt_once(case: &Case) {
     }
     case.advance(61);
     let reaped = case.run_concurrently(6, |_, database| async move {
-        database.reap().await.expect("the database answers").len()
+        super::case::reap(&database).await.expect("the database answers").len()
     });
     assert_eq!(reaped.await.iter().sum::<usize>(), 20);
     for id in ids {
@@ -115,118 +163,82 @@ pub(super) async fn expires_all_leases(case: &Case) {
     assert_eq!(reap(case).await, [], "no lease is left");
 }
 
-pub(super) async fn republishes_created_messages(case: &Case) {
-    let waited = Duration::from_mins(1);
-    let republish =
-        async || case.database.republish_created(waited).await.expect("the database answers");
+pub(super) async fn announces_jobs_again_if_the_queue_is_empty(case: &Case) {
+    let announce = async || {
+        let announced = case.database.announce_lost(MARGIN, true).await;
+        announced.expect("the database answers")
+    };
     let retried = case.queued().await;
     let claim = case.claim(retried).await;
-    case.database
-        .fail(&claim, FailureCode::StorageError, "no answer")
-        .await
-        .expect("the database answers");
+    let failed = case.database.fail(&claim, FailureCode::StorageError, "no answer").await;
+    failed.expect("the database answers");
     let released = case.queued().await;
     case.database.release(&case.claim(released).await).await.expect("the database answers");
-    case.job_in(State::Processing).await;
-    for state in [State::Done, State::Failed, State::Cancelled] {
+    for state in [State::Processing, State::Done, State::Failed, State::Cancelled] {
         case.job_in(state).await;
     }
     let queued = case.queued().await;
     case.advance(60);
-    assert_eq!(republish().await, 0, "every message is in the outbox");
+    assert_eq!(announce().await, 0, "every message is in the outbox");
 
     // Two jobs have waited for a minute, and the retried one for half a minute after its pause.
     publish_all(case).await;
     assert_eq!(case.rows().await.outbox, []);
-    assert_eq!(republish().await, 2);
-    assert_eq!(republish().await, 0, "the outbox has their messages now");
+    assert_eq!(announce().await, 2);
+    assert_eq!(announce().await, 0, "the outbox has their messages now");
     assert_eq!(sorted(take(&case.database, 10).await), sorted(vec![released, queued]));
-    case.advance(30);
-    assert_eq!(republish().await, 1);
-    let due = case.rows().await.outbox;
-    assert!(
-        due.iter().all(|row| row.run_after <= case.clock.now()),
-        "the messages are due at once"
-    );
     publish_all(case).await;
-    assert!(
-        case.database.claim(retried, "w").await.expect("the database answers").is_some(),
-        "the job can be claimed"
-    );
+    assert_eq!(announce().await, 0, "they were announced just now");
+    case.advance(30);
+    assert_eq!(announce().await, 1);
+    let due = case.rows().await.outbox;
+    assert!(due.iter().all(|row| row.run_after <= case.clock.now()), "they are due at once");
+    publish_all(case).await;
+    case.claim(retried).await;
 
     let recent = case.queued().await;
     publish_all(case).await;
     case.advance(59);
-    assert_eq!(republish().await, 2, "the recent job has not waited for a minute");
+    assert_eq!(announce().await, 2, "the recent job has not waited for a minute");
     assert!(case.rows().await.outbox.iter().all(|row| row.job_id != recent.0));
     case.advance(1);
-    assert_eq!(republish().await, 1);
-
-    let claim = case.claim(queued).await;
-    case.database.finish(&claim, &archive(&claim)).await.expect("the database answers");
-    let last = case.database.take_outgoing(1000, HOLD).await.expect("the database answers");
-    let is_completion = |message: &EncodedMessage| {
-        (message.job_id, message.event_type.as_str()) == (queued, Completed::EVENT_TYPE)
-    };
-    assert!(last.iter().any(|outgoing| is_completion(&outgoing.message)));
+    assert_eq!(announce().await, 1);
 }
 
-pub(super) async fn republishes_outcomes(case: &Case) {
-    let waited = Duration::from_mins(1);
-    let republish =
-        async || case.database.republish_outcomes(waited).await.expect("the database answers");
-    let (done, failed, notified) = (
-        case.job_in(State::Done).await,
-        case.job_in(State::Failed).await,
-        case.job_in(State::Done).await,
-    );
-    for state in [State::Queued, State::Processing, State::Cancelled] {
-        case.job_in(state).await;
+pub(super) async fn announces_jobs_again_that_later_ones_have_overtaken(case: &Case) {
+    let announce = async || {
+        let announced = case.database.announce_lost(MARGIN, false).await;
+        announced.expect("the database answers")
+    };
+    let lost = case.queued().await;
+    case.advance(120);
+    publish_all(case).await;
+    assert_eq!(announce().await, 0, "nothing runs: all workers may be busy elsewhere or stopped");
+    let (later, waiting) = (case.queued().await, case.queued().await);
+    publish_all(case).await;
+    let claim = case.claim(later).await;
+    assert_eq!(announce().await, 1, "a job that was announced two minutes later is running");
+    assert_eq!(take(&case.database, 10).await, [lost]);
+    publish_all(case).await;
+    assert_eq!(announce().await, 0);
+    case.advance(3600);
+    assert_eq!(announce().await, 0, "a long queue is no reason: {waiting} is next");
+    case.database.finish(&claim, &archive(&claim)).await.expect("the database answers");
+}
+
+pub(super) async fn announces_many_jobs_again(case: &Case) {
+    let user = case.user().await;
+    for _ in 0..21 {
+        let videos: Vec<_> = std::iter::repeat_with(video).take(50).collect();
+        accept(&case.database, user, &videos, None, None).await.expect("they are accepted");
     }
-    case.database
-        .create_notification(notified, "job.completed")
-        .await
-        .expect("the database answers");
+    publish_all(case).await;
+    publish_all(case).await;
     case.advance(60);
-    assert_eq!(republish().await, 0, "every message is in the outbox");
-    let first = case.database.take_outgoing(1000, HOLD).await.expect("the database answers");
-    publish_all(case).await;
-    case.database
-        .mark_published(first.iter().map(|outgoing| outgoing.id))
-        .await
-        .expect("the database answers");
-    assert_eq!(republish().await, 2, "one of three has a notification");
-    assert_eq!(republish().await, 0, "the outbox has their messages now");
-
-    let again = case.database.take_outgoing(1000, HOLD).await.expect("the database answers");
-    assert_eq!(
-        sorted(again.iter().map(|outgoing| outgoing.message.job_id).collect()),
-        sorted(vec![done, failed])
-    );
-    let event = |outgoing: &Outgoing| outgoing.message.decode().expect("it is readable").event;
-    for outgoing in &again {
-        assert!(
-            first.iter().any(|first| event(first) == event(outgoing)),
-            "{outgoing:?} differs from the first message"
-        );
-    }
-    case.database
-        .mark_published(again.iter().map(|outgoing| outgoing.id))
-        .await
-        .expect("the database answers");
-    case.database.create_notification(done, "job.completed").await.expect("the database answers");
-    case.database.create_notification(failed, "job.failed").await.expect("the database answers");
-    assert_eq!(republish().await, 0);
-
-    let recent = case.job_in(State::Done).await;
-    publish_all(case).await;
-    case.advance(59);
-    assert_eq!(republish().await, 0, "the job has not been done for a minute");
-    case.advance(1);
-    assert_eq!(republish().await, 1);
-    publish_all(case).await;
-    case.database.mark_files_removed(recent).await.expect("the database answers");
-    assert_eq!(republish().await, 0, "an outcome without files is not announced");
+    let announced = case.database.announce_lost(MARGIN, true).await;
+    assert_eq!(announced.expect("the database answers"), 21 * 50);
+    let announced = case.database.announce_lost(MARGIN, true).await;
+    assert_eq!(announced.expect("the database answers"), 0);
 }
 
 pub(super) async fn releases_holds(case: &Case) {
@@ -261,11 +273,11 @@ pub(super) async fn releases_holds(case: &Case) {
 pub(super) async fn recovers_after_restart(case: &Case) {
     let (running, exhausted, queued) =
         (case.queued().await, case.queued().await, case.queued().await);
-    for _ in 0..2 {
+    for _ in 1..MAX_LOST_WORKERS {
         case.claim(exhausted).await;
         case.advance(61);
         assert_eq!(reap(case).await, [AttemptOutcome::Retrying]);
-        case.advance(60);
+        case.advance(15 * 60);
     }
     case.claim(exhausted).await;
     case.claim(running).await;

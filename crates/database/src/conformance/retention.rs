@@ -16,8 +16,12 @@ const DAY: u64 = 24 * 60 * 60;
 
 /// Expire jobs. Return the jobs whose files have to be removed.
 async fn expire(database: &Database) -> Vec<JobId> {
-    let mut jobs: Vec<JobId> =
-        database.expire().await.expect("the database answers").iter().map(|job| job.id).collect();
+    let mut jobs: Vec<JobId> = super::case::expire(database)
+        .await
+        .expect("the database answers")
+        .iter()
+        .map(|job| job.id)
+        .collect();
     jobs.sort_unstable();
     jobs
 }
@@ -36,7 +40,8 @@ pub(super) async fn expires_archives(case: &Case) {
     lines[0] = lines[0].replace("DONE", "EXPIRED");
     lines.insert(5, "event DONE EXPIRED".to_owned());
     for _ in 0..2 {
-        let expired = case.database.expire().await.expect("the database answers");
+        let expired = super::case::expire(&case.database).await;
+        let expired = expired.expect("the database answers");
         let expired: Vec<_> = expired.iter().map(|job| (job.id, job.state)).collect();
         assert_eq!(expired, [(id, State::Expired)], "until its files are removed");
         assert_eq!(case.lines(id).await, lines, "the expiry is not announced");

@@ -8,7 +8,7 @@ use jobs::{AttemptOutcome, Clock, FailureCode, JobId, State};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::case::{Case, accept, archive, video};
+use super::case::{Case, accept, archive, reap, video};
 use super::model::{Dice, check_history, outcome};
 use crate::connection::Database;
 
@@ -52,7 +52,7 @@ pub(super) async fn loses_no_job(case: &Case) {
     // From here on nothing fails.
     for _ in 0..3 {
         case.advance(130);
-        case.database.reap().await.expect("the database answers");
+        reap(&case.database).await.expect("the database answers");
         relay(&case.database, &shared).await;
         let announced = std::mem::take(&mut shared.lock().broker);
         for id in announced {
@@ -136,8 +136,8 @@ async fn relay(database: &Database, shared: &Mutex<Shared>) {
 /// Advance the clock and run maintenance.
 async fn maintain(database: &Database, clock: &Clock, dice: &mut Dice) {
     clock.advance(Duration::from_secs(dice.pick(&[1, 10, 31])));
-    database.reap().await.expect("the database answers");
-    database.republish_created(Duration::from_mins(1)).await.expect("the database answers");
+    reap(database).await.expect("the database answers");
+    database.announce_lost(Duration::from_mins(1), true).await.expect("the database answers");
     database.purge_expired().await.expect("the database answers");
 }
 

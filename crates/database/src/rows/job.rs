@@ -37,6 +37,15 @@ pub struct Model {
     pub completed_at: Option<Time>,
     pub expires_at: Time,
     pub files_removed: bool,
+    /// Whether the files are being removed, so that the job cannot be queued again.
+    pub removing: bool,
+    /// Number of failed attempts of which the video may be the cause.
+    pub charged: i32,
+    /// Time at which the job was announced to workers last; NULL before the second announcement of
+    /// a job that a program of an earlier version has accepted.
+    pub invited_at: Option<Time>,
+    /// Time since which the job waits for a worker. The database computes it.
+    pub waiting_since: Option<Time>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

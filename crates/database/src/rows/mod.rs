@@ -9,6 +9,7 @@ pub(crate) mod notification;
 pub(crate) mod idempotency_key;
 pub(crate) mod upload;
 pub(crate) mod installation;
+pub(crate) mod quarantine;
 
 use sea_orm::sea_query::{CommonTableExpression, Query, SelectStatement, WithClause};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryTrait, UpdateMany};

@@ -14,6 +14,9 @@ pub struct Model {
     pub traceparent: Option<String>,
     pub created_at: Time,
     pub run_after: Time,
+    /// Time at which the message became due. Unlike `run_after`, it does not change when relays
+    /// take the message; NULL in rows of an earlier version.
+    pub due_at: Option<Time>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

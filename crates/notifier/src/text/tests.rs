@@ -44,6 +44,7 @@ fn job(state: State) -> Job {
         error_message: None,
         attempt: 1,
         fence: 1,
+        charged: 0,
         next_attempt_at: None,
         traceparent: None,
         created_at: now,

@@ -71,6 +71,16 @@ impl Cells {
         self.program.start()
     }
 
+    /// Check that cells can be started, and confined if that is required.
+    pub(crate) async fn check(&self) -> Result<(), AttemptError> {
+        let missing = self.program.check().await?;
+        if self.program.require_confinement && !missing.is_empty() {
+            let message = format!("the kernel cannot confine cells: {}", missing.join("; "));
+            return Err(AttemptError::new(FailureCode::InternalError, message));
+        }
+        Ok(())
+    }
+
     /// Run an attempt in a cell. Cancelling `stop` kills the cell.
     pub(crate) async fn run(
         &self,
