@@ -118,7 +118,7 @@ impl Model for Protocol {
             Step::Work(at, step) => next.work(self, at, step, commit)?,
             Step::Maintain(chore) => next.maintain(self, chore, commit)?,
             Step::Ask(request) => next.request(self, request, commit)?,
-            Step::EndDoubt(end) => next.end_doubt(end)?,
+            Step::EndDoubt(end) => next.end_doubt(self, end)?,
             Step::Recover(recovery) => next.recover(recovery)?,
             Step::Suffer(fault) => next.suffer(fault)?,
         }

@@ -216,7 +216,7 @@ impl System {
             Some(row) if row.is_held_by(worker.fence) => {
                 row.lease = Some(LEASE + worker.clock);
                 worker.renewal = Renewal::Done;
-                self.maintenance.observed = None;
+                self.maintenance.forget_lease(protocol);
             }
             _ => worker.lose(),
         }

@@ -27,6 +27,7 @@
 //! | [`NotDue`] | crates/database/src/attempt.rs, queue.rs; crates/worker/src/worker.rs |
 //! | [`Rule::Invitations`] | crates/database/src/recovery.rs; crates/worker/src/maintenance.rs |
 //! | [`Rule::ObservedLeases`] | crates/database/src/recovery.rs; crates/worker/src/maintenance.rs |
+//! | [`Rule::UnchangedLease`] | crates/database/src/recovery.rs |
 //! | [`Rule::Fences`] | crates/database/src/attempt.rs, change.rs, cancel.rs |
 //! | [`Rule::MarkedRemoval`] | crates/database/src/retention.rs, operator.rs |
 //! | [`Rule::RowLocks`] | PostgreSQL; SQLite has a single writer |

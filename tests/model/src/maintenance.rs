@@ -13,7 +13,9 @@ pub enum Chore {
     Publish,
     /// Delete a message from the outbox that the broker has confirmed.
     DeletePublished,
-    /// Fail the attempt whose lease has expired.
+    /// Find the attempt whose lease has expired.
+    FindExpiredLease,
+    /// Fail that attempt.
     Reap,
     /// Invite the job again, because its message is lost.
     Invite,
@@ -29,9 +31,10 @@ pub enum Chore {
 
 impl Chore {
     /// All steps.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Publish,
         Self::DeletePublished,
+        Self::FindExpiredLease,
         Self::Reap,
         Self::Invite,
         Self::FindOrphans,
@@ -53,6 +56,7 @@ impl System {
         match chore {
             Chore::Publish => self.publish(),
             Chore::DeletePublished => self.delete_published(),
+            Chore::FindExpiredLease => self.find_expired_lease(protocol),
             Chore::Reap => self.reap(protocol, commit),
             Chore::Invite => self.invite(protocol),
             Chore::FindOrphans => self.find_orphans(),
@@ -81,14 +85,31 @@ impl System {
         Some(())
     }
 
-    fn reap(&mut self, protocol: &Protocol, commit: Commit) -> Option<()> {
+    /// Decide, from a read that waits for no lock, to reap a lease that has expired.
+    fn find_expired_lease(&mut self, protocol: &Protocol) -> Option<()> {
+        self.reads()?;
+        only_if(self.maintenance.reaping.is_none())?;
         let row = self.row.filter(|row| row.state == State::Processing)?;
         only_if(row.lease? <= self.maintenance.clock)?;
         if protocol.has(Rule::ObservedLeases) {
             only_if(self.maintenance.observed? >= LEASE)?;
         }
+        self.maintenance.reaping = Some(row.fence);
+        Some(())
+    }
+
+    /// The update has no effect if the attempt has ended, or if the lease has changed.
+    fn reap(&mut self, protocol: &Protocol, commit: Commit) -> Option<()> {
+        let fence = self.maintenance.reaping?;
+        let Some(row) = self.row.filter(|row| row.is_held_by(fence)) else {
+            only_if(commit == Commit::Answered)?;
+            self.writes(protocol)?;
+            self.maintenance.reaping = None;
+            return Some(());
+        };
         let change = row.failed(protocol, FailureCode::WorkerLost, self.maintenance.clock);
         self.transact(protocol, Party::Maintenance, change, commit)?;
+        self.maintenance.reaping = None;
         let is_blameless = |worker: &Worker| {
             let is_running = worker.phase.renews() && !worker.is_paused;
             is_running && worker.renewal != Renewal::Hindered && row.fence == worker.fence

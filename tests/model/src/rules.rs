@@ -31,6 +31,9 @@ pub enum Rule {
     /// A lease is reaped only after it was seen unchanged for one lease of monotonic time. Without:
     /// as soon as it has expired.
     ObservedLeases,
+    /// The update that reaps a lease needs it to be the one that was seen. Without: it needs the
+    /// fence, and some lease.
+    UnchangedLease,
     /// An attempt records its outcome only if its fence and its lease hold. Without: if the job is
     /// PROCESSING.
     Fences,
@@ -69,10 +72,11 @@ impl Debug for Rules {
 }
 
 impl Rule {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::ProvenLoss,
         Self::Invitations,
         Self::ObservedLeases,
+        Self::UnchangedLease,
         Self::Fences,
         Self::MarkedRemoval,
         Self::RowLocks,

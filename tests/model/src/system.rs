@@ -6,7 +6,7 @@
 
 use jobs::State;
 
-use crate::rules::{LOST_AFTER, Protocol, RETENTION, Start, Violation};
+use crate::rules::{LOST_AFTER, Protocol, RETENTION, Rule, Start, Violation};
 
 /// Number of workers.
 pub(crate) const WORKERS: usize = 2;
@@ -155,6 +155,8 @@ pub(crate) struct Maintenance {
     pub is_paused: bool,
     /// Ticks for which it has seen the present lease unchanged.
     pub observed: Option<i8>,
+    /// Fence of the attempt whose lease it is going to reap.
+    pub reaping: Option<u8>,
     /// Archives that the sweep has decided to delete, as a set of bits.
     pub orphans: u8,
     /// Whether it is going to delete all files of the job.
@@ -195,6 +197,16 @@ impl Worker {
         self.lose();
         self.phase = Phase::Settling;
         self.fence = 0;
+    }
+}
+
+impl Maintenance {
+    /// Notice that the lease has changed, at the next look or in the update that reaps it.
+    pub(crate) fn forget_lease(&mut self, protocol: &Protocol) {
+        self.observed = None;
+        if protocol.has(Rule::UnchangedLease) {
+            self.reaping = None;
+        }
     }
 }
 
@@ -279,6 +291,7 @@ impl System {
                 clock: maintenance,
                 is_paused: false,
                 observed: None,
+                reaping: None,
                 orphans: 0,
                 removes_files: false,
             },
@@ -342,6 +355,7 @@ impl System {
             worker.clock = 0;
         }
         self.maintenance.clock = 0;
+        self.maintenance.reaping = None;
     }
 
     /// Whether the job has ended, and all stored archives belong to it.

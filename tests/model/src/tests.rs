@@ -156,6 +156,14 @@ fn counting_an_outage_of_the_database_reaps_a_live_lease() {
     assert_eq!(violation(&protocol), Some(Violation::LiveLeaseReaped));
 }
 
+/// A renewal stalls until the reaper has given the worker up, and takes effect before the reaper
+/// acts.
+#[test]
+fn reaping_a_lease_that_has_changed_reaps_a_live_one() {
+    let protocol = without(Rule::UnchangedLease, with(1, &[FaultKind::Stall], exact(QUIET)));
+    assert_eq!(violation(&protocol), Some(Violation::LiveLeaseReaped));
+}
+
 /// Another fence would not prove loss if the COMMIT of an earlier claim could still take effect.
 #[test]
 fn outcomes_without_a_fence_delete_an_archive() {

@@ -61,7 +61,7 @@ impl System {
     ) -> Option<()> {
         self.writes(protocol)?;
         match commit {
-            Commit::Answered => self.apply(change),
+            Commit::Answered => self.apply(protocol, change),
             Commit::Stalled => {
                 only_if(self.doubt.is_none())?;
                 self.doubt = Some(Doubt { by, change });
@@ -71,10 +71,10 @@ impl System {
     }
 
     /// End the transaction in doubt.
-    pub(crate) fn end_doubt(&mut self, end: End) -> Option<()> {
+    pub(crate) fn end_doubt(&mut self, protocol: &Protocol, end: End) -> Option<()> {
         let Doubt { by, change } = self.doubt.take()?;
         if end != End::Aborted {
-            self.apply(change);
+            self.apply(protocol, change);
         }
         if let Party::Worker(worker) = by {
             self.answer(worker, end, change);
@@ -83,7 +83,7 @@ impl System {
     }
 
     /// Make the effect of a transaction visible.
-    fn apply(&mut self, change: Change) {
+    fn apply(&mut self, protocol: &Protocol, change: Change) {
         if let (Some(before), Some(after)) = (self.row, change.row)
             && !is_legal(before, after)
         {
@@ -91,7 +91,7 @@ impl System {
         }
         let lease = |row: Option<Row>| row.map(|row| (row.fence, row.lease));
         if lease(self.row) != lease(change.row) {
-            self.maintenance.observed = None;
+            self.maintenance.forget_lease(protocol);
         }
         self.row = change.row;
         if let Some(due) = change.message {

@@ -67,6 +67,7 @@ const fn chore_words(chore: Chore) -> &'static str {
     match chore {
         Chore::Publish => "publishes a message of the outbox",
         Chore::DeletePublished => "deletes the published message from the outbox",
+        Chore::FindExpiredLease => "finds that the lease has expired",
         Chore::Reap => "reaps the lease",
         Chore::Invite => "invites the job again",
         Chore::FindOrphans => "finds archives without a row",
