@@ -50,7 +50,8 @@
 //!
 //! # Bounds and abstractions
 //!
-//! - There are at most three faults in a run, and two of any kind; see the tests for their numbers.
+//! - There are at most two faults of any kind in a run, or three of some kinds. All tests together
+//!   visit 3.5 million states, in about a quarter of a minute on one core.
 //! - Other jobs are not modelled, but their effect is ([`Bounds::is_busy`]): the queue is never
 //!   empty, and a job with a younger invitation runs at any time. Then the job is invited again
 //!   only while the broker has less than two of its messages.
@@ -59,6 +60,7 @@
 //! - The sweep ignores the age of archives, and may act on what it read long before.
 //! - After the end of the job, its messages are forgotten. They cannot claim it anymore.
 //! - One transaction at a time is in doubt.
+//! - A worker may give up its lease as soon as it has missed a renewal.
 //!
 //! # Left out
 //!
