@@ -40,6 +40,8 @@ async fn a_recipe_determines_the_archive(
         size_bytes,
         recipe: options.recipe.clone(),
     };
+    let begun = service.database().begin_upload(owner, video.id, &video.path).await;
+    begun.expect("the upload is recorded");
     let accepted = service.database().accept(owner, &[video], None, None).await;
     assert!(matches!(accepted, Ok(Accepted::New(_))), "{accepted:?}");
 

@@ -138,9 +138,9 @@ impl Parts {
             let secret = settings::jwt_secret(settings)?;
             let storage = open_storage(settings, &secret, clock).await?.storage;
             storage.check().await?;
-            let database = Self::database(settings, clock).await?;
             // Problems of the database are reported with the database.
-            if database.check().await.is_ok()
+            if let Ok(database) = Self::database(settings, clock).await
+                && database.check().await.is_ok()
                 && let Some(refusal) =
                     (Sweeper { database: &database, storage: &*storage }).check().await?
             {

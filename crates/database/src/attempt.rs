@@ -123,7 +123,7 @@ impl Database {
         let Some(row) = row else { return Ok(()) };
         // The clocks of two processes differ a little. Without a pause, the message would circulate
         // between them until both agree.
-        let due = row.waiting_since.unwrap_or(now).max(now + EARLY_PAUSE);
+        let due = std::cmp::max(row.waiting_since.unwrap_or(now), now + EARLY_PAUSE);
         // A message that no relay has taken yet. The one that was delivered may still be in the
         // outbox, but taking it has changed its `run_after`.
         let announced = outbox::Entity::find()

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use jobs::{AttemptOutcome, FailureCode, JobId, State, Time};
-use sea_orm::sea_query::{Expr, ExprTrait, LockBehavior, LockType, Query, SelectStatement};
+use sea_orm::sea_query::{
+    Expr, ExprTrait, LockBehavior, LockType, Query, SelectStatement, SimpleExpr,
+};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
 
@@ -139,69 +141,93 @@ impl Database {
         margin: Duration,
         queue_is_empty: bool,
     ) -> Result<u64, Error> {
-        let announced =
-            || Expr::col(job::Column::InvitedAt).if_null(Expr::col(job::Column::CreatedAt));
         let before = if queue_is_empty {
             self.now() - margin
         } else {
-            let newest: Option<Option<Time>> = job::Entity::find()
-                .select_only()
-                .expr_as(announced().max(), "newest")
-                .filter(job::Column::Status.eq(State::Processing.name()))
-                .filter(job::Column::WaitingSince.is_null())
-                .into_tuple()
-                .one(&self.read)
-                .await?;
-            let Some(newest) = newest.flatten() else { return Ok(0) };
+            let Some(newest) = self.newest_running().await? else { return Ok(0) };
             newest - margin
         };
         let (mut total, mut after) = (0, None);
         loop {
-            let (transaction, now) = (self.begin().await?, self.now());
-            let mut query = job::Entity::find()
-                .filter(job::Column::WaitingSince.lte(before))
-                .filter(announced().lte(before))
-                .filter(job::Column::Id.not_in_subquery(self.quarantined_ids()))
-                .filter(Expr::not_exists(message_of_job()));
-            if let Some((since, id)) = after {
-                let (column, same) = (job::Column::WaitingSince, job::Column::Id.gt(id));
-                query = query.filter(column.gt(since).or(column.eq(since).and(same)));
-            }
-            let rows = query
-                .order_by_asc(job::Column::WaitingSince)
-                .order_by_asc(job::Column::Id)
-                .limit(ANNOUNCE_LIMIT)
-                .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
-                .all(&transaction)
-                .await?;
-            let count = rows.len() as u64;
-            after = rows.last().and_then(|row| Some((row.waiting_since?, row.id)));
-            let mut unreadable = Vec::new();
-            for row in rows {
-                let Ok(job) = Job::try_from(row.clone()) else {
-                    unreadable.push(row);
-                    continue;
-                };
-                self.write_created_message(&transaction, &job, now).await?;
-                job::Entity::update_many()
-                    .col_expr(job::Column::InvitedAt, Expr::value(now))
-                    .filter(job::Column::Id.eq(job.id.0))
-                    .exec(&transaction)
-                    .await?;
-                total += 1;
-            }
-            transaction.commit().await?;
-            for row in unreadable {
-                self.readable(row).await?;
-            }
-            if total > 0 {
-                self.wake_relay();
-            }
-            if count < ANNOUNCE_LIMIT {
-                return Ok(total);
-            }
+            let page = self.announce_page(before, after).await?;
+            total += page.announced;
+            let Some(next) = page.next else { return Ok(total) };
+            after = Some(next);
         }
     }
+
+    /// Time at which the running job that was announced last was announced.
+    async fn newest_running(&self) -> Result<Option<Time>, Error> {
+        let newest: Option<Option<Time>> = job::Entity::find()
+            .select_only()
+            .expr_as(announced_at().max(), "newest")
+            .filter(job::Column::Status.eq(State::Processing.name()))
+            .filter(job::Column::WaitingSince.is_null())
+            .into_tuple()
+            .one(&self.read)
+            .await?;
+        Ok(newest.flatten())
+    }
+
+    /// Announce a page of the jobs again that were announced before a time and have no message in
+    /// the outbox. `after` is the end of the previous page.
+    async fn announce_page(
+        &self,
+        before: Time,
+        after: Option<(Time, Uuid)>,
+    ) -> Result<AnnouncedPage, Error> {
+        let (transaction, now) = (self.begin().await?, self.now());
+        let mut query = job::Entity::find()
+            .filter(job::Column::WaitingSince.lte(before))
+            .filter(announced_at().lte(before))
+            .filter(job::Column::Id.not_in_subquery(self.quarantined_ids()))
+            .filter(Expr::not_exists(message_of_job()));
+        if let Some((since, id)) = after {
+            let (column, same) = (job::Column::WaitingSince, job::Column::Id.gt(id));
+            query = query.filter(column.gt(since).or(column.eq(since).and(same)));
+        }
+        let rows = query
+            .order_by_asc(job::Column::WaitingSince)
+            .order_by_asc(job::Column::Id)
+            .limit(ANNOUNCE_LIMIT)
+            .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+            .all(&transaction)
+            .await?;
+        let is_full = rows.len() as u64 == ANNOUNCE_LIMIT;
+        let end = rows.last().and_then(|row| Some((row.waiting_since?, row.id)));
+        let (mut announced, mut unreadable) = (0, Vec::new());
+        for row in rows {
+            let Ok(job) = Job::try_from(row.clone()) else {
+                unreadable.push(row);
+                continue;
+            };
+            self.write_created_message(&transaction, &job, now).await?;
+            job::Entity::update_many()
+                .col_expr(job::Column::InvitedAt, Expr::value(now))
+                .filter(job::Column::Id.eq(job.id.0))
+                .exec(&transaction)
+                .await?;
+            announced += 1;
+        }
+        transaction.commit().await?;
+        self.wake_relay();
+        for row in unreadable {
+            self.readable(row).await?;
+        }
+        Ok(AnnouncedPage { announced, next: end.filter(|_| is_full) })
+    }
+}
+
+/// Page of jobs that were announced again.
+struct AnnouncedPage {
+    announced: u64,
+    /// End of the page, if there may be more.
+    next: Option<(Time, Uuid)>,
+}
+
+/// Time at which a job was announced to workers last.
+fn announced_at() -> SimpleExpr {
+    Expr::col(job::Column::InvitedAt).if_null(Expr::col(job::Column::CreatedAt))
 }
 
 /// Query for a message about the job of the outer query.

@@ -1,5 +1,5 @@
-//! Uploads that are not jobs yet. Each is recorded before its first byte is stored, so that its file
-//! is known to the sweep, and can be deleted after a crash without listing the whole store.
+//! Uploads that are not jobs yet. Each is recorded before its first byte is stored, so that its
+//! file is known to the sweep, and can be deleted after a crash without listing the whole store.
 
 use std::time::Duration;
 

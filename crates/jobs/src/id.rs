@@ -1,4 +1,5 @@
-//! Ids of jobs, users and installations: UUIDs of version 7 (RFC 9562), which sort by their time of creation.
+//! Ids of jobs, users and installations: UUIDs of version 7 (RFC 9562), which sort by their time of
+//! creation.
 
 use std::fmt;
 use std::str::FromStr;

@@ -176,6 +176,13 @@ impl Service {
         self.publish(&TracedMessage { message, traceparent: None }).await;
     }
 
+    /// Wait until the notifier has received all messages.
+    async fn wait_until_received(&self) {
+        while self.broker.message_count(Queue::Notification).await.expect("the queue") > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Whether no message is left in the queue, and no mail is due in the database, now or later.
     async fn is_idle(&self) -> bool {
         self.database.clock().advance(Duration::from_hours(48));
@@ -224,6 +231,7 @@ async fn sends_one_mail_for_each_outcome() {
     service.publish(&done).await;
     service.publish(&failed).await;
     assert_eq!(running.next().await, Ok(()));
+    service.wait_until_received().await;
     assert_eq!(running.stop().await, []);
 
     let mut mails = read(&service.mails());

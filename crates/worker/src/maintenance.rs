@@ -29,8 +29,7 @@ pub struct Settings {
     pub interval: Duration,
     /// Time between two sweeps.
     pub sweep_interval: Duration,
-    /// Time after which the message of a job counts as lost, and time between two searches. It is
-    /// longer than the time for which a relay reserves messages.
+    /// Time after which the message of a job counts as lost, and time between two searches.
     pub lost_after: Duration,
 }
 
@@ -39,7 +38,7 @@ impl Default for Settings {
         Self {
             interval: Duration::from_secs(5),
             sweep_interval: Duration::from_hours(1),
-            lost_after: Duration::from_mins(2),
+            lost_after: Duration::from_mins(1),
         }
     }
 }
@@ -145,8 +144,8 @@ impl Maintenance {
         Ok(())
     }
 
-    /// Delete the files of abandoned uploads, and their records. Files that cannot be deleted do not
-    /// stop the others; the first error is returned.
+    /// Delete the files of abandoned uploads, and their records. Files that cannot be deleted do
+    /// not stop the others; the first error is returned.
     pub async fn delete_abandoned_uploads(&self) -> Result<(), Error> {
         const BATCH: u64 = 100;
         /// Time for which a file that cannot be deleted is left alone.

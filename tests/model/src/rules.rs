@@ -224,7 +224,8 @@ impl Protocol {
 
     /// Pause after an attempt that failed with this code, in ticks; `None` if it was the last one.
     pub(crate) fn pause(&self, code: FailureCode, attempt: u8) -> Option<i8> {
-        let pause = self.retries.pause(code, attempt.into())?;
+        // Each failure counts, which gives the shortest histories.
+        let pause = self.retries.pause(code, attempt.into(), attempt.into(), 0.5)?;
         Some((pause.as_secs() / TICK.as_secs()) as i8)
     }
 }

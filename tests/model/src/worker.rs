@@ -115,8 +115,8 @@ impl System {
         Some(())
     }
 
-    /// Answer NotDue: the message becomes a new one in the outbox. A COMMIT that stalls takes effect
-    /// here, and its client requeues the broker's message as well.
+    /// Answer NotDue: the message becomes a new one in the outbox. A COMMIT that stalls takes
+    /// effect here, and its client requeues the broker's message as well.
     fn postpone(&mut self, protocol: &Protocol, at: usize, row: Row, commit: Commit) {
         let mut others = self.outbox.iter().flatten();
         let writes_back = match protocol.not_due {

@@ -228,6 +228,10 @@ impl Service {
         };
         let videos: Vec<Video> = filenames.into_iter().map(video).collect();
         for some in videos.chunks(500) {
+            for video in some {
+                let begun = database.begin_upload(owner, video.id, &video.path).await;
+                begun.expect("the upload is recorded");
+            }
             database.accept(owner, some, None, None).await.expect("the jobs are accepted");
         }
         videos.iter().map(|video| video.id.to_string()).collect()
