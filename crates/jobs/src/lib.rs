@@ -1,12 +1,14 @@
 //! Vocabulary of a job, shared by all crates: [ids](id), [states](state) and their transitions,
 //! [recipes](recipe), [manifests](manifest), [failure codes](failure), [retry rules](retry),
-//! [messages](message) between processes, [trace] contexts and the [clock].
+//! [messages](message) between processes, [trace] contexts, the [clock] and the [backoff] of what
+//! keeps failing.
 //!
 //! This crate performs no I/O.
 
 // In dependency order: a module uses only modules above it.
 mod names;
 mod units;
+pub mod backoff;
 pub mod clock;
 pub mod language;
 pub mod id;
@@ -23,6 +25,7 @@ pub mod trace;
 pub mod message;
 
 pub use attempt::AttemptOutcome;
+pub use backoff::Backoff;
 pub use clock::{Clock, Mark, Time};
 pub use failure::FailureCode;
 pub use id::{InstallationId, JobId, UserId};
