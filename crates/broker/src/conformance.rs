@@ -61,6 +61,9 @@ pub(crate) async fn all(broker: Arc<dyn Broker>) {
 
 async fn check(broker: &dyn Broker) {
     assert_eq!(broker.check().await, Ok(()));
+    for queue in Queue::ALL {
+        assert_eq!(broker.retire_earlier(queue).await, Ok(None), "{queue} has no earlier version");
+    }
 }
 
 async fn messages_arrive_unchanged(broker: &dyn Broker) {

@@ -67,6 +67,11 @@ impl Broker for Embedded {
         Ok(self.queue(queue).state.lock().dead.len() as u64)
     }
 
+    /// Queues in memory end with their process.
+    async fn retire_earlier(&self, _: Queue) -> Result<Option<u64>, Error> {
+        Ok(None)
+    }
+
     async fn check(&self) -> Result<(), Error> {
         Ok(())
     }

@@ -38,6 +38,15 @@ pub trait Broker: Send + Sync + 'static {
     /// The broker does not report the number.
     async fn dead_letter_count(&self, queue: Queue) -> Result<u64, Error>;
 
+    /// Empty the queues that earlier releases used as this queue, and delete them, unless processes
+    /// of those releases still consume them. Their messages are moved to this queue, and their dead
+    /// letters to its dead letters. Returns the number of messages that are left in them, or `None`
+    /// if there is no such queue anymore. Several processes may do this at the same time.
+    ///
+    /// # Errors
+    /// The broker cannot be reached, or rejects a step. A later call continues.
+    async fn retire_earlier(&self, queue: Queue) -> Result<Option<u64>, Error>;
+
     /// Check that messages can be published and received.
     ///
     /// # Errors

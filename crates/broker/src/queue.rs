@@ -23,7 +23,7 @@ impl Queue {
         if event_type == Created::EVENT_TYPE { Self::Process } else { Self::Notification }
     }
 
-    /// Name of the queue at the broker.
+    /// Name of the queue in logs, metrics and traces. A broker may add a version to it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -32,7 +32,7 @@ impl Queue {
         }
     }
 
-    /// Name of the broker's queue for messages that were rejected or expired.
+    /// Name of the queue for messages that were rejected or expired, in logs and metrics.
     #[must_use]
     pub const fn dead_letter_name(self) -> &'static str {
         match self {

@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::interface::Subscription;
 use crate::queue::Queue;
 use crate::rabbitmq::encoding::{self, Decoded};
+use crate::rabbitmq::topology;
 
 const REQUEUE: BasicNackOptions = BasicNackOptions { multiple: false, requeue: true };
 
@@ -49,7 +50,7 @@ pub(super) async fn subscribe(
     // With an empty tag, the server chooses one.
     let consumer = channel
         .basic_consume(
-            queue.name().into(),
+            topology::names(queue).queue.into(),
             "".into(),
             BasicConsumeOptions::default(),
             FieldTable::default(),

@@ -3,8 +3,9 @@
 //! Publishing and consuming use separate connections: a server that runs out of memory or disk
 //! space stops reading from connections that publish, and acknowledgements on them would not
 //! arrive. Both connections are established when they are needed, and again after they break,
-//! together with the [queues](topology). An operation fails if RabbitMQ does not answer in time, so
-//! a stopped, blocked or slow server delays its callers by a known time.
+//! together with the [queues](topology), with growing random pauses between attempts. An operation
+//! fails if RabbitMQ does not answer in time, so a stopped, blocked or slow server delays its
+//! callers by a known time.
 //!
 //! Deliveries end with their connection: settling one then returns [`Error::Closed`], and the
 //! message is delivered again.
@@ -15,6 +16,7 @@ mod connection;
 mod encoding;
 mod publish;
 mod consume;
+mod earlier;
 
 use std::fmt;
 use std::time::Duration;
@@ -40,7 +42,8 @@ pub struct RabbitMq {
 }
 
 impl RabbitMq {
-    /// Connect to a server, declare its missing exchanges and queues, and check the existing ones.
+    /// Use a server. Makes no connection yet: the first operation does, and declares the missing
+    /// exchanges and queues and checks the existing ones.
     ///
     /// The URL has the form `amqp://user:password@host:5672/vhost`, or `amqps://` for TLS with the
     /// certificates of the system; the default virtual host is `/`. `?heartbeat=20` sets the
@@ -50,18 +53,14 @@ impl RabbitMq {
     /// `timeout` limits every operation on the server, from connecting to the confirmation.
     ///
     /// # Errors
-    /// The URL is invalid, the server cannot be reached, it rejects the credentials, or a queue of
-    /// the same name has other arguments.
-    pub async fn connect(url: &SecretString, timeout: Duration) -> Result<Self, Error> {
+    /// The URL is invalid.
+    pub fn new(url: &SecretString, timeout: Duration) -> Result<Self, Error> {
         let address = connection::parse_address(url)?;
-        let broker = Self {
+        Ok(Self {
             publisher: Publisher::new(Reconnecting::new(address.clone(), "fiapx publishing")),
             consuming: Reconnecting::new(address, "fiapx consuming"),
             timeout,
-        };
-        broker.in_time(broker.publisher.connect()).await?;
-        broker.in_time(broker.consuming.get()).await?;
-        Ok(broker)
+        })
     }
 
     async fn in_time<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
@@ -97,11 +96,18 @@ impl Broker for RabbitMq {
 
     /// Number of ready messages. AMQP does not report the number of unsettled deliveries.
     async fn message_count(&self, queue: Queue) -> Result<u64, Error> {
-        self.in_time(self.ready_count(queue.name())).await
+        self.in_time(self.ready_count(topology::names(queue).queue)).await
     }
 
     async fn dead_letter_count(&self, queue: Queue) -> Result<u64, Error> {
-        self.in_time(self.ready_count(queue.dead_letter_name())).await
+        self.in_time(self.ready_count(topology::names(queue).dead_letters)).await
+    }
+
+    async fn retire_earlier(&self, queue: Queue) -> Result<Option<u64>, Error> {
+        // The consuming connection has declared the queue and bound it, so that it has a copy of
+        // each message that arrives in an earlier one meanwhile.
+        let consuming = self.in_time(self.consuming.get()).await?;
+        earlier::retire(&consuming, &self.publisher, queue, self.timeout).await
     }
 
     /// Check that the queues exist with the right arguments and can be queried, and that messages
@@ -114,7 +120,7 @@ impl Broker for RabbitMq {
         self.in_time(async {
             topology::declare(&*self.consuming.get().await?).await?;
             for queue in Queue::ALL {
-                self.ready_count(queue.name()).await?;
+                self.ready_count(topology::names(queue).queue).await?;
             }
             self.publisher.check().await
         })

@@ -45,11 +45,6 @@ impl Publisher {
         Self { connection, unconfirmed, idle: Mutex::default() }
     }
 
-    /// Connect now instead of with the first message.
-    pub(super) async fn connect(&self) -> Result<(), Error> {
-        self.connection.get().await.map(drop)
-    }
-
     /// Check that the server accepts messages.
     pub(super) async fn check(&self) -> Result<(), Error> {
         let connection = self.writable_connection().await?;
@@ -86,7 +81,7 @@ impl Publisher {
         };
         if matches!(error, Error::Rejected { .. }) {
             // Exchange or queue may have been deleted. A new connection declares them again.
-            self.connection.reset().await;
+            self.connection.discard();
             self.idle.lock().clear();
         }
         Err(error)

@@ -2,16 +2,26 @@
 //!
 //! | exchange | type | queue | content |
 //! |---|---|---|---|
-//! | `video.exchange` | direct, key `process` | `video.process` | jobs that wait for a worker |
-//! | `notification.exchange` | fanout | `notification.send` | outcomes, for 24 hours |
-//! | (default) | | `video.process.dlq` | rejected messages, for 7 days |
-//! | (default) | | `notification.send.dlq` | rejected and expired messages, for 7 days |
+//! | `video.exchange` | direct, key `process` | `video.process.v2` | jobs that wait for a worker |
+//! | `notification.exchange` | fanout | `notification.send.v2` | outcomes, for 24 hours |
+//! | (default) | | `video.process.v2.dlq` | rejected messages, for 7 days |
+//! | (default) | | `notification.send.v2.dlq` | rejected and expired messages, for 7 days |
 //!
 //! All queues are quorum queues: they store a message on disk before they confirm it, they can be
 //! replicated, and only they support dead letters with delivery at least once. Dead letters use the
 //! default exchange, which always exists; those of a missing exchange would be dropped silently.
 //!
-//! `video.process` has no time to live, because a job that waits long must not be lost.
+//! `video.process.v2` has no time to live, because a job that waits long must not be lost.
+//!
+//! A server keeps the arguments with which a queue was first declared, and rejects a declaration
+//! with others. So the names of queues contain the version of their arguments: a change of
+//! `arguments` needs other `names`, and the previous ones are added to `earlier_names`.
+//!
+//! While processes are replaced, both versions use one server. Each binds its own queues to the
+//! same exchanges, so every message reaches the processes of both versions, whoever publishes it.
+//! The second copy of a message has no effect, because messages only notify. Exchanges hold no
+//! messages, and keep their names and types. Queues of earlier versions are emptied and deleted
+//! once no process consumes them.
 //!
 //! A delivery that is not settled within the server's `consumer_timeout` (default: 30 minutes) is
 //! returned together with all others of its subscription. The queues set [`CONSUMER_TIMEOUT`] of
@@ -44,6 +54,33 @@ pub const CONSUMER_TIMEOUT: Duration = Duration::from_hours(24);
 /// RabbitMQ 4.0 and later need an explicit limit, because their default is 20.
 pub const DELIVERY_LIMIT: i64 = 100_000;
 
+/// Names of a queue and of its dead letters at the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Names {
+    pub(super) queue: &'static str,
+    pub(super) dead_letters: &'static str,
+}
+
+/// Names of a queue with the present [`arguments`].
+pub(super) const fn names(queue: Queue) -> Names {
+    match queue {
+        Queue::Process => Names { queue: "video.process.v2", dead_letters: "video.process.v2.dlq" },
+        Queue::Notification => {
+            Names { queue: "notification.send.v2", dead_letters: "notification.send.v2.dlq" }
+        }
+    }
+}
+
+/// Names of a queue with earlier arguments, oldest first. Version 1 is that of release 0.1.0.
+pub(super) const fn earlier_names(queue: Queue) -> &'static [Names] {
+    match queue {
+        Queue::Process => &[Names { queue: "video.process", dead_letters: "video.process.dlq" }],
+        Queue::Notification => {
+            &[Names { queue: "notification.send", dead_letters: "notification.send.dlq" }]
+        }
+    }
+}
+
 /// Exchange and routing key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Route {
@@ -74,11 +111,12 @@ pub(super) async fn declare(connection: &Connection) -> Result<(), Error> {
         declared.map_err(|error| explain(error, "exchange", exchange))?;
 
         // The queue of the dead letters first, so that it never is missing.
-        declare_queue(&channel, queue.dead_letter_name(), dead_letter_arguments()).await?;
-        declare_queue(&channel, queue.name(), arguments(queue)).await?;
+        let names = names(queue);
+        declare_queue(&channel, names.dead_letters, dead_letter_arguments()).await?;
+        declare_queue(&channel, names.queue, arguments(queue)).await?;
         channel
             .queue_bind(
-                queue.name().into(),
+                names.queue.into(),
                 exchange.into(),
                 key.into(),
                 QueueBindOptions::default(),
@@ -95,10 +133,11 @@ async fn declare_queue(channel: &Channel, name: &str, arguments: FieldTable) -> 
     declared.map(drop).map_err(|error| explain(error, "queue", name))
 }
 
+/// Arguments of a queue. A change needs new [`names`].
 pub(super) fn arguments(queue: Queue) -> FieldTable {
     let mut arguments = quorum_arguments();
     insert(&mut arguments, "x-dead-letter-exchange", text(""));
-    insert(&mut arguments, "x-dead-letter-routing-key", text(queue.dead_letter_name()));
+    insert(&mut arguments, "x-dead-letter-routing-key", text(names(queue).dead_letters));
     insert(&mut arguments, "x-dead-letter-strategy", text("at-least-once"));
     // Required for `at-least-once`, which RabbitMQ otherwise ignores silently. Nothing is rejected,
     // because the queue has no maximum length.
@@ -110,6 +149,7 @@ pub(super) fn arguments(queue: Queue) -> FieldTable {
     arguments
 }
 
+/// Arguments of a queue of dead letters. A change needs new [`names`].
 fn dead_letter_arguments() -> FieldTable {
     let mut arguments = quorum_arguments();
     insert(&mut arguments, "x-message-ttl", milliseconds(DEAD_LETTER_TTL));

@@ -1,6 +1,7 @@
 //! Behavior that is specific to RabbitMQ, tested against a real server.
 
 mod outages;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,7 +41,7 @@ impl Host {
     }
 
     async fn connect(&self) -> Result<RabbitMq, Error> {
-        RabbitMq::connect(&self.virtual_host.url.as_str().into(), TIMEOUT).await
+        connect(&self.virtual_host.url, TIMEOUT).await
     }
 
     /// A channel that bypasses the adapter.
@@ -64,6 +65,17 @@ impl Host {
         let listed = self.control(command, &[&["--formatter", "json"], columns].concat());
         serde_json::from_str(&listed).expect("rabbitmqctl writes JSON")
     }
+}
+
+/// Connect now, and check that the server can be used.
+async fn connect(url: &str, timeout: Duration) -> Result<RabbitMq, Error> {
+    let broker = RabbitMq::new(&url.into(), timeout)?;
+    broker.check().await.map(|()| broker)
+}
+
+/// Name of a queue at the server.
+fn name(queue: Queue) -> &'static str {
+    topology::names(queue).queue
 }
 
 async fn next(subscription: &mut Box<dyn Subscription>) -> Delivery {
@@ -105,6 +117,7 @@ async fn conforms() {
 /// Arguments by queue.
 type QueueArguments = BTreeMap<String, Value>;
 
+/// The queues of this version. Other arguments need other names.
 fn expected_queues() -> QueueArguments {
     let quorum = |more: Value| {
         let mut arguments = json!({"x-queue-type": "quorum", "x-delivery-limit": 100_000});
@@ -123,13 +136,13 @@ fn expected_queues() -> QueueArguments {
             "x-consumer-timeout": 86_400_000,
         }))
     };
-    let mut notification = main("notification.send");
+    let mut notification = main("notification.send.v2");
     notification["x-message-ttl"] = json!(86_400_000);
     BTreeMap::from([
-        ("video.process".to_owned(), main("video.process")),
-        ("video.process.dlq".to_owned(), dead_letters()),
-        ("notification.send".to_owned(), notification),
-        ("notification.send.dlq".to_owned(), dead_letters()),
+        ("video.process.v2".to_owned(), main("video.process.v2")),
+        ("video.process.v2.dlq".to_owned(), dead_letters()),
+        ("notification.send.v2".to_owned(), notification),
+        ("notification.send.v2.dlq".to_owned(), dead_letters()),
     ])
 }
 
@@ -173,12 +186,12 @@ async fn declares_exchanges_and_queues() {
         json!({
             "source_name": "notification.exchange",
             "routing_key": "",
-            "destination_name": "notification.send",
+            "destination_name": "notification.send.v2",
         }),
         json!({
             "source_name": "video.exchange",
             "routing_key": "process",
-            "destination_name": "video.process",
+            "destination_name": "video.process.v2",
         }),
     ];
     assert_eq!(bindings, expected);
@@ -210,18 +223,18 @@ async fn reports_a_queue_with_other_arguments() {
             variants.push((name.to_string(), changed));
         }
         variants.push(("inequivalent arg".to_owned(), FieldTable::default()));
-        for (name, changed) in variants {
-            channel.queue_declare(queue.name().into(), durable, changed).await.expect("a queue");
+        for (argument, changed) in variants {
+            channel.queue_declare(name(queue).into(), durable, changed).await.expect("a queue");
             match host.connect().await {
                 Err(Error::Rejected { reason }) => {
-                    for word in [queue.name(), &name, "delete it"] {
+                    for word in [name(queue), &argument, "delete it"] {
                         assert!(reason.contains(word), "{word} is not in: {reason}");
                     }
                 }
-                other => panic!("{queue} with another {name}: {other:?}"),
+                other => panic!("{queue} with another {argument}: {other:?}"),
             }
             channel
-                .queue_delete(queue.name().into(), QueueDeleteOptions::default())
+                .queue_delete(name(queue).into(), QueueDeleteOptions::default())
                 .await
                 .expect("the queue exists");
         }
@@ -235,7 +248,7 @@ async fn reports_wrong_credentials_without_the_password() {
     let shown = format!("{:?}", host.broker().await);
     assert!(!shown.contains("guest"), "{shown}");
     let url = host.virtual_host.url.replace("guest:guest", "guest:hunter2");
-    match RabbitMq::connect(&url.into(), TIMEOUT).await {
+    match connect(&url, TIMEOUT).await {
         Err(error @ Error::Rejected { .. }) => {
             let message = error.to_string();
             assert!(
@@ -246,7 +259,7 @@ async fn reports_wrong_credentials_without_the_password() {
         other => panic!("a wrong password: {other:?}"),
     }
     let url = host.virtual_host.url.replace(&host.virtual_host.name, "nowhere");
-    match RabbitMq::connect(&url.into(), TIMEOUT).await {
+    match connect(&url, TIMEOUT).await {
         Err(Error::Rejected { reason }) => assert!(reason.contains("nowhere"), "{reason}"),
         other => panic!("a missing virtual host: {other:?}"),
     }
@@ -261,7 +274,7 @@ async fn encodes_messages_with_properties() {
         broker.publish(&message).await.expect("the message is accepted");
         let TracedMessage { message: sent, traceparent } = &message;
         let queue = Queue::of(&sent.event_type);
-        let received = take(&mut consume(&channel, queue.name()).await).await;
+        let received = take(&mut consume(&channel, name(queue)).await).await;
         assert_eq!(received.data, sent.json.as_bytes());
         let Route { exchange, key } = topology::route(queue);
         assert_eq!((received.exchange.as_str(), received.routing_key.as_str()), (exchange, key));
@@ -296,7 +309,7 @@ async fn an_unroutable_message_is_an_error() {
     let broker = host.broker().await;
     for (queue, message) in [(Queue::Process, created(0)), (Queue::Notification, cancelled())] {
         broker.publish(&message).await.expect("the message is accepted");
-        host.control("delete_queue", &[queue.name()]);
+        host.control("delete_queue", &[name(queue)]);
         let rejected = broker.publish(&message).await;
         assert!(
             matches!(&rejected, Err(Error::Rejected { reason }) if reason.contains(queue.name())),
@@ -369,7 +382,7 @@ async fn rejects_foreign_messages() {
             let sent = channel
                 .basic_publish(
                     "".into(),
-                    queue.name().into(),
+                    name(queue).into(),
                     BasicPublishOptions::default(),
                     garbage,
                     BasicProperties::default(),
@@ -382,7 +395,7 @@ async fn rejects_foreign_messages() {
         let delivery = next(&mut subscription).await;
         assert_eq!(delivery.message.encode(), message.message);
         delivery.ack().await.expect("the settlement succeeds");
-        let mut dead = consume(&channel, &format!("{queue}.dlq")).await;
+        let mut dead = consume(&channel, topology::names(queue).dead_letters).await;
         for garbage in GARBAGE {
             assert_eq!(take(&mut dead).await.data, garbage);
         }
@@ -400,7 +413,7 @@ async fn moves_a_rejected_message_to_the_dead_letters() {
         broker.publish(&message).await.expect("the message is accepted");
         let mut subscription = broker.subscribe(queue, 1).await.expect("a subscription");
         next(&mut subscription).await.reject().await.expect("the settlement succeeds");
-        let dead = take(&mut consume(&channel, &format!("{queue}.dlq")).await).await;
+        let dead = take(&mut consume(&channel, topology::names(queue).dead_letters).await).await;
         let decoded = encoding::decode(&dead.data, &dead.properties).expect("a valid message");
         assert_eq!(decoded.message.encode(), message.message);
         assert_eq!(decoded.traceparent, message.traceparent);
@@ -412,7 +425,7 @@ async fn a_subscription_ends_with_its_queue() {
     let host = Host::new();
     let broker = host.broker().await;
     let mut subscription = broker.subscribe(Queue::Process, 1).await.expect("a subscription");
-    host.control("delete_queue", &["video.process"]);
+    host.control("delete_queue", &["video.process.v2"]);
     for _ in 0..2 {
         let result = time::timeout(TIMEOUT, subscription.next())
             .await

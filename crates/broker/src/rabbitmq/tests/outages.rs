@@ -29,8 +29,8 @@ async fn publish(broker: &RabbitMq, message: &TracedMessage) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn survives_stopped_and_killed_servers() {
     let mut server = servers::RabbitMq::start();
-    let url = server.url().into();
-    let broker = RabbitMq::connect(&url, TIMEOUT).await.expect("the server is running");
+    let url = server.url();
+    let broker = connect(&url, TIMEOUT).await.expect("the server is running");
     for end_server in [servers::RabbitMq::stop, servers::RabbitMq::kill] {
         let messages = [created(0), created(1), created(2)];
         for message in &messages {
@@ -51,7 +51,7 @@ async fn survives_stopped_and_killed_servers() {
         assert!(broker.subscribe(Queue::Process, 1).await.is_err());
         assert!(broker.message_count(Queue::Process).await.is_err());
         assert!(broker.check().await.is_err());
-        assert!(RabbitMq::connect(&url, TIMEOUT).await.is_err());
+        assert!(connect(&url, TIMEOUT).await.is_err());
 
         server.start_again();
         let mut subscription = subscribe(&broker, 3).await;
@@ -66,13 +66,29 @@ async fn survives_stopped_and_killed_servers() {
     }
 }
 
+/// An adapter that was created while the server is down connects once it runs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopped_server_is_used_once_it_starts() {
+    let mut server = servers::RabbitMq::start();
+    server.stop();
+    let broker = RabbitMq::new(&server.url().as_str().into(), TIMEOUT).expect("the URL is valid");
+    let error = broker.publish(&created(0)).await;
+    assert!(matches!(error, Err(Error::Unavailable { .. })), "{error:?}");
+    assert!(broker.check().await.is_err());
+
+    server.start_again();
+    let message = created(1);
+    publish(&broker, &message).await;
+    let mut subscription = subscribe(&broker, 1).await;
+    assert_eq!(next(&mut subscription).await.message.encode(), message.message);
+    assert_eq!(broker.check().await, Ok(()));
+}
+
 /// Publishing fails in time, and consuming continues.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn survives_a_server_without_memory() {
     let server = servers::RabbitMq::start();
-    let broker = RabbitMq::connect(&server.url().into(), SHORT_TIMEOUT)
-        .await
-        .expect("the server is running");
+    let broker = connect(&server.url(), SHORT_TIMEOUT).await.expect("the server is running");
     let messages = [created(0), created(1)];
     for message in &messages {
         broker.publish(message).await.expect("the message is accepted");
@@ -119,8 +135,8 @@ async fn survives_a_server_without_memory() {
 async fn survives_a_hanging_server() {
     let server = servers::RabbitMq::start();
     // So that no connection is closed before all operations have timed out.
-    let url = format!("{}?heartbeat=60", server.url()).into();
-    let broker = RabbitMq::connect(&url, SHORT_TIMEOUT).await.expect("the server is running");
+    let url = format!("{}?heartbeat=60", server.url());
+    let broker = connect(&url, SHORT_TIMEOUT).await.expect("the server is running");
     let message = created(0);
     broker.publish(&message).await.expect("the message is accepted");
     let mut subscription = subscribe(&broker, 1).await;
@@ -131,7 +147,7 @@ async fn survives_a_hanging_server() {
     assert_eq!(broker.message_count(Queue::Process).await, Err(Error::Timeout));
     assert_eq!(broker.subscribe(Queue::Process, 1).await.map(drop), Err(Error::Timeout));
     assert_eq!(broker.check().await, Err(Error::Timeout));
-    assert_eq!(RabbitMq::connect(&url, SHORT_TIMEOUT).await.map(drop), Err(Error::Timeout));
+    assert_eq!(connect(&url, SHORT_TIMEOUT).await.map(drop), Err(Error::Timeout));
     server.resume();
 
     publish(&broker, &created(2)).await;
