@@ -6,13 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use database::{Database, Job};
-use jobs::JobId;
+use jobs::backoff::jittered;
+use jobs::{Backoff, JobId};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::warn;
 
-/// Time between two queries.
-const INTERVAL: Duration = Duration::from_millis(250);
+/// Maximum time between two queries.
+const INTERVAL: Duration = Duration::from_millis(300);
+
+/// Pauses between two queries while they fail.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(5));
 
 type WatchedJobs = HashMap<JobId, watch::Sender<Option<Job>>>;
 
@@ -51,8 +55,13 @@ impl JobWatcher {
 
 /// Poll the watched jobs until none is left.
 async fn poll(database: Database, watched: Arc<Mutex<Option<WatchedJobs>>>) {
+    let mut failures = 0_u32;
     loop {
-        tokio::time::sleep(INTERVAL).await;
+        tokio::time::sleep(match failures {
+            0 => jittered(INTERVAL, rand::random()),
+            failures => BACKOFF.pause(failures, rand::random()),
+        })
+        .await;
         let ids: Vec<JobId> = {
             let mut watched = watched.lock();
             let Some(jobs) = watched.as_mut() else { return };
@@ -65,8 +74,12 @@ async fn poll(database: Database, watched: Arc<Mutex<Option<WatchedJobs>>>) {
             jobs.keys().copied().collect()
         };
         let mut rows: HashMap<JobId, Job> = match database.jobs_by_id(&ids).await {
-            Ok(jobs) => jobs.into_iter().map(|job| (job.id, job)).collect(),
+            Ok(jobs) => {
+                failures = 0;
+                jobs.into_iter().map(|job| (job.id, job)).collect()
+            }
             Err(error) => {
+                failures = failures.saturating_add(1);
                 warn!(%error, "watched jobs could not be read; retrying");
                 continue;
             }

@@ -11,13 +11,13 @@ use database::Database;
 use database::notifications::DueNotification;
 use futures_util::StreamExt;
 use futures_util::stream;
-use jobs::Time;
+use jobs::backoff::jittered;
+use jobs::{Backoff, Time};
 use metrics::counter;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, error, field, info, info_span, warn};
 
-use crate::backoff::exponential_backoff;
 use crate::error::Error;
 use crate::mail::{Mail, Sender};
 use crate::mailer::Mailer;
@@ -37,23 +37,23 @@ const RECORD_PAUSE: Duration = Duration::from_secs(1);
 // The reservation has to last until the mail is sent, composed before and recorded after.
 const _: () = assert!(HOLD.as_secs() > smtp::MAX_DURATION.as_secs() + RECORD_WITHIN.as_secs() + 60);
 
-/// Time between two queries for mails that have to be retried. New mails of this process are sent
-/// immediately.
+/// Maximum time between two queries for mails that have to be retried. New mails of this process
+/// are sent immediately.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Pause after the first attempt.
-const FIRST_PAUSE: Duration = Duration::from_mins(1);
+/// Pauses between two attempts at a mail.
+const BACKOFF: Backoff = Backoff::new(Duration::from_mins(1), Duration::from_hours(1));
 
-/// Maximum pause between two attempts.
-const MAX_PAUSE: Duration = Duration::from_hours(1);
+/// Pauses between two queries while the database fails.
+const DATABASE_BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(10));
 
 /// Time after the outcome of the job at which no further attempt is made.
 const GIVE_UP_AFTER: TimeDelta = TimeDelta::hours(24);
 
 /// Pause after attempt number `attempts`, counted from 1; `None` if the next attempt would be later
-/// than a day after the outcome.
-fn retry_pause(attempts: u32, created_at: Time, now: Time) -> Option<Duration> {
-    let pause = exponential_backoff(FIRST_PAUSE, MAX_PAUSE, attempts);
+/// than a day after the outcome. `random` spreads the mails that failed at the same moment.
+fn retry_pause(attempts: u32, created_at: Time, now: Time, random: u32) -> Option<Duration> {
+    let pause = BACKOFF.pause(attempts, random);
     (now + pause <= created_at + GIVE_UP_AFTER).then_some(pause)
 }
 
@@ -108,21 +108,28 @@ pub(crate) struct Delivery {
 impl Delivery {
     /// Send due mails until `stop` is cancelled.
     pub(crate) async fn run(&self, stop: &CancellationToken) {
+        let mut failures = 0_u32;
         while !stop.is_cancelled() {
-            match self.database.take_notifications(CONCURRENCY, HOLD).await {
+            let pause = match self.database.take_notifications(CONCURRENCY, HOLD).await {
                 Ok(due) => {
                     let count = due.len() as u64;
                     stream::iter(due).for_each_concurrent(None, |due| self.deliver(due)).await;
+                    failures = 0;
                     if count >= CONCURRENCY {
                         continue;
                     }
+                    jittered(POLL_INTERVAL, rand::random())
                 }
-                Err(error) => warn!(%error, "cannot read due mails from the database; retrying"),
-            }
+                Err(error) => {
+                    warn!(%error, "cannot read due mails from the database; retrying");
+                    failures = failures.saturating_add(1);
+                    DATABASE_BACKOFF.pause(failures, rand::random())
+                }
+            };
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = self.new_mail.notified() => {}
-                () = tokio::time::sleep(POLL_INTERVAL) => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }
@@ -190,7 +197,8 @@ impl Delivery {
         let code = if error.permanent { "MAIL_REJECTED" } else { "MAIL_DEFERRED" };
         Span::current().record("error_code", code);
         let now = self.database.clock().now();
-        let pause = retry_pause(due.attempts, due.created_at, now).filter(|_| !error.permanent);
+        let pause = retry_pause(due.attempts, due.created_at, now, rand::random())
+            .filter(|_| !error.permanent);
         // Servers repeat the address that they reject; logs must not contain it.
         let logged = error.to_string().replace(&due.user.email, "(the user's address)");
         let outcome = if let Some(pause) = pause {
@@ -225,7 +233,7 @@ mod tests {
         let mut now = created_at;
         let mut minutes = Vec::new();
         for attempt in 1.. {
-            let Some(pause) = retry_pause(attempt, created_at, now) else { break };
+            let Some(pause) = retry_pause(attempt, created_at, now, u32::MAX) else { break };
             minutes.push(pause.as_secs() / 60);
             now += pause;
         }
@@ -233,7 +241,13 @@ mod tests {
         assert!(minutes[8..].iter().all(|pause| *pause == 60));
         // 63 minutes of increasing pauses, and 22 pauses of an hour.
         assert_eq!(now - created_at, TimeDelta::minutes(63 + 22 * 60));
-        assert_eq!(retry_pause(1, created_at, created_at + TimeDelta::hours(24)), None);
-        assert_eq!(retry_pause(u32::MAX, created_at, created_at), Some(MAX_PAUSE));
+        assert_eq!(retry_pause(1, created_at, created_at + TimeDelta::hours(24), 0), None);
+        // Half of a pause is random.
+        for (attempts, limit) in [(2, 2), (u32::MAX, 60)] {
+            let limit = Duration::from_mins(limit);
+            let pauses =
+                [0, u32::MAX].map(|random| retry_pause(attempts, created_at, created_at, random));
+            assert_eq!(pauses, [Some(limit / 2), Some(limit)]);
+        }
     }
 }

@@ -6,7 +6,6 @@
 //! file ([`files`]). A failing mail server delays neither jobs nor the first loop.
 
 // In dependency order: a module uses only modules above it.
-mod backoff;
 mod error;
 mod text;
 mod mail;

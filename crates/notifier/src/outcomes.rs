@@ -6,22 +6,19 @@ use std::time::Duration;
 
 use broker::{Broker, Delivery, Error, Queue};
 use database::Database;
+use jobs::Backoff;
+use jobs::backoff::jittered;
 use jobs::message::Event;
 use tokio::sync::Notify;
 use tracing::{Instrument, Span, field, info, info_span, warn};
 
-use crate::backoff::exponential_backoff;
-
 /// Number of messages that the broker delivers in advance. They are handled one after another.
 const PREFETCH: u16 = 16;
 
-/// Pause after the first failure of the broker in a row.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Pauses while the broker fails.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
 
-/// Maximum pause while the broker fails.
-const MAX_PAUSE: Duration = Duration::from_secs(30);
-
-/// Pause before a message is requeued because the database failed: avoids a busy loop and a long
+/// Maximum pause before a message is requeued because the database failed: avoids a busy loop and a long
 /// wait after a restart of the database.
 const DATABASE_PAUSE: Duration = Duration::from_secs(5);
 
@@ -37,14 +34,14 @@ impl OutcomeListener {
     /// Record outcomes; never returns. The future may be dropped at any time: the broker delivers
     /// unsettled messages again, and recording an outcome twice is harmless.
     pub(crate) async fn run(&self) {
-        let mut failures = 0;
+        let mut failures = 0_u32;
         loop {
             let Err(error) = self.listen(&mut failures).await;
-            failures += 1;
-            let pause = exponential_backoff(FIRST_PAUSE, MAX_PAUSE, failures);
+            failures = failures.saturating_add(1);
+            let pause = BACKOFF.pause(failures, rand::random());
             warn!(
                 %error,
-                pause_s = pause.as_secs(),
+                pause_s = pause.as_secs_f64(),
                 "cannot receive outcomes from the broker; subscribing again after a pause"
             );
             tokio::time::sleep(pause).await;
@@ -89,7 +86,7 @@ impl OutcomeListener {
                     Err(error) => {
                         Span::current().record("error_code", "DATABASE_UNAVAILABLE");
                         warn!(%error, "cannot record an outcome; its message is requeued");
-                        tokio::time::sleep(DATABASE_PAUSE).await;
+                        tokio::time::sleep(jittered(DATABASE_PAUSE, rand::random())).await;
                         delivery.requeue().await
                     }
                 }

@@ -4,7 +4,7 @@ import { request } from './session.js';
 
 /** Maximum event streams. Browsers open six connections to a host, which uploads need as well. */
 const MAX_STREAMS = 2;
-/** Time between two polls, and before a closed stream is opened again, in milliseconds. */
+/** Time between two polls, and maximum time before a closed stream is opened again, in milliseconds. */
 const INTERVAL = 3000;
 
 /**
@@ -79,7 +79,8 @@ export class JobWatcher {
       if (this.#streams.get(id) !== stream) return;
       this.#streams.delete(id);
       this.#update();
-    }, INTERVAL);
+      // At random, so that not all browsers return at once to an API that has restarted.
+    }, INTERVAL * (1 + Math.random()) / 2);
   }
 }
 

@@ -7,6 +7,8 @@ use database::{Database, outbox};
 use fail::fail_point;
 use futures_util::StreamExt;
 use futures_util::stream;
+use jobs::Backoff;
+use jobs::backoff::jittered;
 use jobs::trace::CurrentTraceparent;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, field, info_span, warn};
@@ -19,10 +21,10 @@ const BATCH: u64 = 100;
 const HOLD: Duration = Duration::from_mins(1);
 /// Maximum time until the broker confirms a message.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
-/// Pause before a message is published again after the broker refused it.
-const RETRY: Duration = Duration::from_secs(2);
-/// Time between two queries for messages that other processes wrote.
-const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// Pauses before another attempt while the broker refuses messages, or the database fails.
+const RETRY: Backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(10));
+/// Maximum time between two queries for messages that other processes wrote.
+const POLL_INTERVAL: Duration = Duration::from_millis(600);
 
 /// Publish due messages until `stop` is cancelled. Any number of relays may run at the same time.
 /// `current_traceparent` returns the trace context that a message carries to its receiver.
@@ -32,16 +34,31 @@ pub async fn run(
     current_traceparent: CurrentTraceparent,
     stop: &CancellationToken,
 ) {
+    let mut failures = Failures::default();
     while !stop.is_cancelled() {
-        let published = publish_batch(database, broker, current_traceparent).await;
-        if log_error(published, "publishing the outbox").unwrap_or(0) == BATCH {
-            continue;
-        }
+        let published = publish_batch(database, broker, current_traceparent, &mut failures).await;
+        let pause = match log_error(published, "publishing the outbox") {
+            Some(BATCH) => continue,
+            Some(_) => jittered(POLL_INTERVAL, rand::random()),
+            None => failures.next_pause(),
+        };
         tokio::select! {
             () = stop.cancelled() => {}
             () = database.outbox_filled() => {}
-            () = tokio::time::sleep(POLL_INTERVAL) => {}
+            () = tokio::time::sleep(pause) => {}
         }
+    }
+}
+
+/// Number of batches in a row that failed or that the broker did not accept completely.
+#[derive(Default)]
+struct Failures(u32);
+
+impl Failures {
+    /// Count a failure, and return the pause after it.
+    fn next_pause(&mut self) -> Duration {
+        self.0 = self.0.saturating_add(1);
+        RETRY.pause(self.0, rand::random())
     }
 }
 
@@ -50,6 +67,7 @@ async fn publish_batch(
     database: &Database,
     broker: &dyn Broker,
     current_traceparent: CurrentTraceparent,
+    failures: &mut Failures,
 ) -> Result<u64, database::Error> {
     let batch = database.take_outgoing(BATCH, HOLD).await?;
     let count = batch.len() as u64;
@@ -79,8 +97,11 @@ async fn publish_batch(
     }
     if let Some(error) = first_error {
         warn!(%error, messages = refused.len(), "cannot publish messages; they stay in the outbox");
-        database.postpone(refused, RETRY).await?;
+        database.postpone(refused, failures.next_pause()).await?;
         return Ok(0);
+    }
+    if count > 0 {
+        *failures = Failures::default();
     }
     Ok(count)
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use broker::{Broker, Delivery, Queue, Subscription};
 use database::Database;
-use jobs::AttemptOutcome;
+use jobs::backoff::jittered;
+use jobs::{AttemptOutcome, Backoff};
 use storage::Storage;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -16,12 +17,13 @@ use crate::attempt::{self, Attempt};
 use crate::breaker::Breaker;
 use crate::settings::Settings;
 
-/// Pause before another subscription after the broker failed.
-const SUBSCRIBE_RETRY: Duration = Duration::from_secs(2);
+/// Pauses before another subscription while the broker fails.
+const SUBSCRIBE_RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(10));
 
-/// Pause before a message is requeued because the database failed. Without it, the message would
-/// circulate between broker and worker in a busy loop.
-const CLAIM_RETRY: Duration = Duration::from_secs(1);
+/// Maximum pause before a message is requeued because the database failed. Without it, the message
+/// would circulate between broker and worker in a busy loop. At least half of it passes, because a
+/// day of returns must not exceed the delivery limit of the queue.
+const CLAIM_RETRY: Duration = Duration::from_secs(2);
 
 /// A worker: turns videos into archives. Clones share everything.
 #[derive(Clone)]
@@ -108,6 +110,7 @@ impl Worker {
     async fn subscribe(&self, stop: &CancellationToken) -> Option<Box<dyn Subscription>> {
         self.breaker.closed(&*self.storage, &self.settings.isolation, stop).await;
         let prefetch = u16::try_from(self.settings.slots).unwrap_or(u16::MAX);
+        let mut failures = 0_u32;
         loop {
             if stop.is_cancelled() {
                 return None;
@@ -115,12 +118,13 @@ impl Worker {
             match self.broker.subscribe(Queue::Process, prefetch).await {
                 Ok(subscription) => return Some(subscription),
                 Err(error) => {
-                    warn!(%error, "cannot subscribe to the queue of videos; retrying");
+                    failures = failures.saturating_add(1);
+                    warn!(%error, failures, "cannot subscribe to the queue of videos; retrying");
                 }
             }
             tokio::select! {
                 () = stop.cancelled() => return None,
-                () = tokio::time::sleep(SUBSCRIBE_RETRY) => {}
+                () = tokio::time::sleep(SUBSCRIBE_RETRY.pause(failures, rand::random())) => {}
             }
         }
     }
@@ -136,7 +140,7 @@ impl Worker {
                 warn!(job_id = %id, %error, "cannot claim the job; its message is requeued");
                 tokio::select! {
                     () = shutdown.cancelled() => {}
-                    () = tokio::time::sleep(CLAIM_RETRY) => {}
+                    () = tokio::time::sleep(jittered(CLAIM_RETRY, rand::random())) => {}
                 }
                 return log_settlement_error(delivery.requeue().await);
             }
