@@ -107,9 +107,12 @@ async fn replacing_every_process_under_load_causes_no_error() {
             logs.extend(stop_process(workers.remove(0)).await);
             workers.push(cluster.start_role(&["worker"], &[("METRICS_LISTEN", address)]));
             // Roles without an HTTP API serve their readiness there.
-            let (status, ready) =
-                fetch_json(Client::of(address).request(Method::GET, "/ready")).await;
-            assert_eq!(status, StatusCode::OK, "{ready}");
+            let worker = Client::of(address);
+            eventually("the new worker is ready", || async {
+                let (status, _) = fetch_json(worker.request(Method::GET, "/ready")).await;
+                (status == StatusCode::OK).then_some(())
+            })
+            .await;
         }
         logs.extend(stop_process(notifier).await);
         let notifier = cluster.notifier();

@@ -34,7 +34,7 @@ pub fn endpoint(
         routes = routes.at("/metrics", metrics_endpoint(metrics));
     }
     let cors = cors(&service.settings.cors_origins);
-    let health = health_checks(&service);
+    let health = service.parts.health.clone();
     let context = Arc::new(RequestContext {
         allowed_methods: allowed_methods(),
         trusted_proxies: service.settings.trusted_proxies,
@@ -72,16 +72,6 @@ pub fn endpoint(
         .with(cors)
         .before(without_own_origin)
         .around(process)
-}
-
-fn health_checks(service: &Service) -> HealthChecks {
-    let parts = &service.parts;
-    HealthChecks {
-        database: parts.database.clone(),
-        storage: Arc::clone(&parts.storage),
-        broker: Arc::clone(&parts.broker),
-        stop: parts.stop.clone(),
-    }
 }
 
 /// Return whether a request comes from a page of this service, by its `Origin` (Fetch, 3.1). Such

@@ -3,28 +3,53 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::Broker;
-use database::Database;
+use futures_util::future::join_all;
+use jobs::backoff::jittered;
 use poem::web::Data;
 use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
 use poem_openapi::{ApiResponse, Object, OpenApi};
-use storage::Storage;
 use tokio_util::sync::CancellationToken;
 
+use crate::dependency::Dependency;
 use crate::tags::Tag;
 
-/// Dependencies whose health is checked. Clones share them.
+/// Dependencies whose health is checked. Clones share them and the results of their checks.
 #[derive(Clone)]
 pub struct HealthChecks {
-    /// Users and jobs.
-    pub database: Database,
-    /// Videos and archives.
-    pub storage: Arc<dyn Storage>,
-    /// Messages.
-    pub broker: Arc<dyn Broker>,
-    /// Cancelled when the process has to stop: load balancers should send requests elsewhere.
-    pub stop: CancellationToken,
+    dependencies: Arc<[Dependency]>,
+    stop: CancellationToken,
+}
+
+impl HealthChecks {
+    /// Checks of these dependencies. `stop` is cancelled when the process has to stop: load
+    /// balancers should send requests elsewhere then.
+    #[must_use]
+    pub fn new(dependencies: Vec<Dependency>, stop: CancellationToken) -> Self {
+        Self { dependencies: dependencies.into(), stop }
+    }
+
+    /// Check the dependencies again and again, so that their metrics are up to date even if nobody
+    /// asks for the readiness. Runs until it is dropped.
+    pub async fn monitor(self) {
+        /// Maximum time between two checks.
+        const INTERVAL: Duration = Duration::from_secs(10);
+        loop {
+            self.readiness().await;
+            tokio::time::sleep(jittered(INTERVAL, rand::random())).await;
+        }
+    }
+
+    async fn readiness(&self) -> Readiness {
+        let views = self.dependencies.iter().map(|dependency| async {
+            DependencyView {
+                name: dependency.name().to_owned(),
+                reached: dependency.is_reached().await,
+                required: dependency.is_required(),
+            }
+        });
+        Readiness::of(join_all(views).await)
+    }
 }
 
 /// Liveness of the process.
@@ -51,23 +76,26 @@ impl Example for Health {
 
 /// Result of the check of a dependency.
 #[derive(Object)]
-#[oai(example)]
-struct Dependency {
-    /// `database`, `storage` or `broker`.
+#[oai(rename = "Dependency", example)]
+struct DependencyView {
+    /// `database`, `storage`, `broker`, `limits` (the counters of rate limits) or `mail`.
     name: String,
-    /// Whether the dependency is reachable.
+    /// Whether the dependency was reachable, at most a few seconds ago; for `mail`, at most five
+    /// minutes.
     reached: bool,
+    /// Whether the process is not ready while it cannot reach the dependency.
+    required: bool,
 }
 
-impl Dependency {
-    fn new(name: &str, reached: bool) -> Self {
-        Self { name: name.to_owned(), reached }
+impl DependencyView {
+    fn new(name: &str, reached: bool, required: bool) -> Self {
+        Self { name: name.to_owned(), reached, required }
     }
 }
 
-impl Example for Dependency {
+impl Example for DependencyView {
     fn example() -> Self {
-        Self::new("database", true)
+        Self::new("database", true, true)
     }
 }
 
@@ -75,30 +103,36 @@ impl Example for Dependency {
 #[derive(Object)]
 #[oai(example)]
 pub struct Readiness {
-    /// Whether all dependencies are reachable and the process is not about to stop.
+    /// Whether all required dependencies are reachable and the process is not about to stop.
     ready: bool,
     /// Dependencies. Empty if the process is about to stop.
-    parts: Vec<Dependency>,
+    parts: Vec<DependencyView>,
 }
 
 impl Readiness {
-    fn new(database: bool, storage: bool, broker: bool) -> Self {
-        let checks = [("database", database), ("storage", storage), ("broker", broker)];
-        Self {
-            ready: database && storage && broker,
-            parts: checks.map(|(name, reached)| Dependency::new(name, reached)).into(),
-        }
+    fn of(parts: Vec<DependencyView>) -> Self {
+        Self { ready: parts.iter().all(|part| part.reached || !part.required), parts }
     }
 
-    /// Example of a process whose broker is unreachable.
+    /// Example of a process that reaches its database, and its store or not. A lost broker alone
+    /// leaves it ready.
+    fn with_storage(reached: bool) -> Self {
+        Self::of(vec![
+            DependencyView::new("database", true, true),
+            DependencyView::new("storage", reached, true),
+            DependencyView::new("broker", false, false),
+        ])
+    }
+
+    /// Example of a process whose store is unreachable.
     pub fn not_ready_example() -> Self {
-        Self::new(true, true, false)
+        Self::with_storage(false)
     }
 }
 
 impl Example for Readiness {
     fn example() -> Self {
-        Self::new(true, true, true)
+        Self::with_storage(true)
     }
 }
 
@@ -111,10 +145,10 @@ enum HealthResponse {
 
 #[derive(ApiResponse)]
 enum ReadinessResponse {
-    /// All dependencies are reachable.
+    /// All required dependencies are reachable.
     #[oai(status = 200)]
     Ready(Json<Readiness>),
-    /// A dependency is unreachable, or the process is about to stop.
+    /// A required dependency is unreachable, or the process is about to stop.
     #[oai(status = 503)]
     NotReady(Json<Readiness>),
 }
@@ -135,29 +169,21 @@ impl HealthOperations {
 
     /// Readiness
     ///
-    /// Checks whether the database, the file store and the broker are reachable.
+    /// Checks the dependencies of the process, such as the database, the file store and the broker.
+    /// The process is ready if it reaches those that its work requires; an API accepts uploads
+    /// without the broker, and publishes them later. Concurrent requests share one check, whose
+    /// result is valid for two seconds.
     #[oai(path = "/ready", method = "get", operation_id = "getReadiness")]
     async fn ready(&self, checks: Data<&HealthChecks>) -> ReadinessResponse {
-        if checks.stop.is_cancelled() {
-            let readiness = Readiness { ready: false, parts: Vec::new() };
-            return ReadinessResponse::NotReady(Json(readiness));
-        }
-        let (database, storage, broker) = tokio::join!(
-            is_reachable(checks.database.check()),
-            is_reachable(checks.storage.check()),
-            is_reachable(checks.broker.check())
-        );
-        let readiness = Readiness::new(database, storage, broker);
+        let readiness = if checks.stop.is_cancelled() {
+            Readiness { ready: false, parts: Vec::new() }
+        } else {
+            checks.readiness().await
+        };
         if readiness.ready {
             ReadinessResponse::Ready(Json(readiness))
         } else {
             ReadinessResponse::NotReady(Json(readiness))
         }
     }
-}
-
-/// Return whether a check succeeds within the timeout.
-async fn is_reachable<E>(check: impl Future<Output = Result<(), E>>) -> bool {
-    const TIMEOUT: Duration = Duration::from_secs(2);
-    matches!(tokio::time::timeout(TIMEOUT, check).await, Ok(Ok(())))
 }

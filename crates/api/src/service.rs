@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use broker::Broker;
 use database::Database;
 use jobs::trace::CurrentTraceparent;
 use jobs::video::Container;
@@ -11,6 +10,7 @@ use storage::disk::Disk;
 use tokio_util::sync::CancellationToken;
 
 use crate::archives::ArchiveReader;
+use crate::health::HealthChecks;
 use crate::job_watch::JobWatcher;
 use crate::passwords::PasswordHashes;
 use crate::rate_limit::RateLimiter;
@@ -32,8 +32,8 @@ pub struct Parts {
     pub storage: Arc<dyn Storage>,
     /// The same store, if this process serves its download links.
     pub disk: Option<Arc<Disk>>,
-    /// Broker, whose health is reported.
-    pub broker: Arc<dyn Broker>,
+    /// Dependencies whose health is reported.
+    pub health: HealthChecks,
     /// Rate limits.
     pub rate_limiter: Arc<dyn RateLimiter>,
     /// Detector of containers.

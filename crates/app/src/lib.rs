@@ -10,6 +10,8 @@ pub mod telemetry;
 pub mod metrics;
 mod data_dir;
 mod parts;
+mod roles;
+mod dependencies;
 mod connection;
 pub mod ready;
 pub mod service;

@@ -54,7 +54,7 @@ const WAIT: MetricKind = MetricKind::Histogram(&[
 
 /// All metrics. Metrics of the whole system are exported with the same value by every worker
 /// process.
-pub const METRICS: [Metric; 29] = [
+pub const METRICS: [Metric; 31] = [
     metric(
         "fiapx_requests_total",
         MetricKind::Counter,
@@ -165,6 +165,19 @@ pub const METRICS: [Metric; 29] = [
         Unit::Count,
         "Messages in the queues of the broker; *.dlq holds dead letters. RabbitMQ does not count \
          unacknowledged messages.",
+    ),
+    metric(
+        "fiapx_earlier_queue_messages",
+        MetricKind::Gauge,
+        Unit::Count,
+        "Messages in queues of earlier releases at the broker, which are moved to their successors \
+         once no process of such a release consumes them.",
+    ),
+    metric(
+        "fiapx_dependency_reached",
+        MetricKind::Gauge,
+        Unit::Count,
+        "Whether this process reached a dependency at its latest check: 1, or 0 if it did not.",
     ),
     metric(
         "fiapx_outbox_age_seconds",

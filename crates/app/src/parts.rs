@@ -33,6 +33,9 @@ const RETRY_JITTER: f64 = 0.2;
 /// Name of the SQLite database in the data directory.
 const DATABASE_FILE: &str = "fiapx.db";
 
+/// Context of the errors of the broker.
+const BROKER_FAILED: &str = "RABBITMQ_URL: cannot use the broker";
+
 /// Parts used by every role.
 pub struct Parts {
     /// Users and jobs.
@@ -62,7 +65,7 @@ impl Parts {
             database,
             storage,
             disk,
-            broker: open_broker(settings).await?,
+            broker: open_broker(settings)?,
             limits: open_limits(settings, clock)?,
             secret,
         })
@@ -116,9 +119,10 @@ impl Parts {
         if settings.broker.url.is_none() {
             return Ok(None);
         }
-        let (broker, mut counts) = (open_broker(settings).await?, Vec::new());
+        let (broker, mut counts) = (open_broker(settings)?, Vec::new());
         for queue in Queue::ALL {
-            counts.push((queue.dead_letter_name(), broker.dead_letter_count(queue).await?));
+            let count = broker.dead_letter_count(queue).await.context(BROKER_FAILED)?;
+            counts.push((queue.dead_letter_name(), count));
         }
         Ok(Some(counts))
     }
@@ -148,7 +152,7 @@ impl Parts {
             }
             Ok(())
         };
-        let broker = async { Ok(open_broker(settings).await?.check().await?) };
+        let broker = async { open_broker(settings)?.check().await.context(BROKER_FAILED) };
         let limits = async {
             open_limits(settings, clock)?
                 .check()
@@ -318,16 +322,13 @@ fn open_disk(data_dir: &Path, secret: &SecretString, clock: &Clock) -> Result<Ar
     Ok(Arc::new(disk))
 }
 
-/// Open the configured broker.
-async fn open_broker(settings: &Settings) -> Result<Arc<dyn Broker>> {
+/// Open the configured broker. Makes no connection yet, so that a process starts, and accepts
+/// videos, while the broker is down.
+fn open_broker(settings: &Settings) -> Result<Arc<dyn Broker>> {
     /// Maximum time for a publisher confirmation.
     const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
     Ok(match &settings.broker.url {
-        Some(url) => Arc::new(
-            RabbitMq::connect(url, CONFIRM_TIMEOUT)
-                .await
-                .context("RABBITMQ_URL: cannot use the broker")?,
-        ),
+        Some(url) => Arc::new(RabbitMq::new(url, CONFIRM_TIMEOUT).context(BROKER_FAILED)?),
         None => Arc::new(Embedded::new()),
     })
 }

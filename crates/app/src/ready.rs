@@ -30,13 +30,21 @@ struct Readiness {
 struct Part {
     name: String,
     reached: bool,
+    /// Missing in responses of release 0.1.0, whose processes required all parts.
+    #[serde(default = "always")]
+    required: bool,
+}
+
+const fn always() -> bool {
+    true
 }
 
 /// Check whether the process that runs with these settings is ready. Uses `metrics.listen` if set,
 /// otherwise `server.listen`.
 ///
 /// # Errors
-/// The process does not respond, or is not ready. The message names the unreachable parts.
+/// The process does not respond, or is not ready. The message names the unreachable parts that
+/// it requires.
 pub async fn check(settings: &Settings) -> Result<()> {
     let address = connectable(settings.metrics.listen.unwrap_or(settings.server.listen));
     let uri: Uri = format!("http://{address}/ready").parse()?;
@@ -58,8 +66,8 @@ pub async fn check(settings: &Settings) -> Result<()> {
     if ready {
         return Ok(());
     }
-    let unreachable: Vec<String> =
-        parts.into_iter().filter(|part| !part.reached).map(|part| part.name).collect();
+    let missing = parts.into_iter().filter(|part| part.required && !part.reached);
+    let unreachable: Vec<String> = missing.map(|part| part.name).collect();
     match unreachable.as_slice() {
         [] => bail!("the process at {address} is stopping"),
         names => bail!("the process at {address} cannot reach: {}", names.join(", ")),

@@ -24,33 +24,14 @@ use worker::{EngineLimits, Isolation, Worker, relay};
 
 use crate::connection::ConnectionAcceptor;
 use crate::data_dir;
+use crate::dependencies;
 use crate::instance;
 use crate::metrics;
 use crate::parts::{self, ConfiguredMailer, Parts};
 use crate::settings::Settings;
 use crate::telemetry;
 
-/// Roles of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Roles {
-    /// Serves the HTTP interface.
-    pub api: bool,
-    /// Processes jobs.
-    pub worker: bool,
-    /// Sends mails.
-    pub notifier: bool,
-}
-
-impl Roles {
-    /// All roles.
-    pub const ALL: Self = Self { api: true, worker: true, notifier: true };
-    /// The HTTP interface alone.
-    pub const API: Self = Self { api: true, worker: false, notifier: false };
-    /// The worker alone.
-    pub const WORKER: Self = Self { api: false, worker: true, notifier: false };
-    /// The notifier alone.
-    pub const NOTIFIER: Self = Self { api: false, worker: false, notifier: true };
-}
+pub use crate::roles::Roles;
 
 /// A running service.
 pub struct RunningService {
@@ -100,12 +81,14 @@ impl RunningService {
         tasks.spawn(
             stop.clone().run_until_cancelled_owned(metrics::maintain(metrics.clone(), data_dir)),
         );
+        let health = dependencies::health_checks(&settings, roles, &parts, stop.clone())?;
+        tasks.spawn(stop.clone().run_until_cancelled_owned(health.clone().monitor()));
+        let retiring = dependencies::retire_earlier_queues(parts.broker.clone(), roles);
+        tasks.spawn(stop.clone().run_until_cancelled_owned(retiring));
 
         let render: api::RenderMetrics = Arc::new(move || metrics.render());
         let operators = match settings.metrics.listen {
-            Some(address) => {
-                Some(serve_operators(address, &parts, stop.clone(), render.clone()).await?)
-            }
+            Some(address) => Some(serve_operators(address, health.clone(), render.clone()).await?),
             None => None,
         };
         let notice_seconds = if roles == Roles::ALL { 0 } else { settings.notice_seconds };
@@ -114,6 +97,7 @@ impl RunningService {
                 HttpServer {
                     listener,
                     parts,
+                    health,
                     metrics: settings.metrics.listen.is_none().then_some(render),
                     stop: stop.clone(),
                     notice: Duration::from_secs(notice_seconds),
@@ -269,18 +253,11 @@ fn notifier_of(settings: &Settings, parts: &Parts, page: &Url) -> Result<Notifie
 /// Serve metrics and health on a separate address.
 async fn serve_operators(
     address: SocketAddr,
-    parts: &Parts,
-    stop: CancellationToken,
+    health: HealthChecks,
     render: api::RenderMetrics,
 ) -> Result<AbortOnDropHandle<()>> {
     let listener = bind(address, "METRICS_LISTEN: ").await?;
     let server = Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?);
-    let health = HealthChecks {
-        database: parts.database.clone(),
-        storage: parts.storage.clone(),
-        broker: parts.broker.clone(),
-        stop,
-    };
     let endpoint = api::operators_endpoint(health, render);
     Ok(AbortOnDropHandle::new(tokio::spawn(async move {
         if let Err(error) = server.run(endpoint).await {
@@ -293,6 +270,7 @@ async fn serve_operators(
 struct HttpServer {
     listener: TcpListener,
     parts: Parts,
+    health: HealthChecks,
     /// Renderer for `/metrics`, unless it is served on a separate address.
     metrics: Option<api::RenderMetrics>,
     stop: CancellationToken,
@@ -305,7 +283,7 @@ impl HttpServer {
     fn start(self, settings: &Settings) -> Result<ServerTask> {
         /// Time after which an idle connection is closed.
         const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-        let Self { listener, parts, metrics, stop, notice } = self;
+        let Self { listener, parts, health, metrics, stop, notice } = self;
         let api_settings = api_settings(settings, &parts);
         let closing = CancellationToken::new();
         let service = Service::new(
@@ -313,7 +291,7 @@ impl HttpServer {
                 database: parts.database,
                 storage: parts.storage,
                 disk: parts.disk,
-                broker: parts.broker,
+                health,
                 rate_limiter: parts.limits,
                 detect_container: frames::source::detect_container,
                 metrics,

@@ -6,9 +6,8 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use api::{InMemoryRateLimiter, Parts, Quotas, Service, Settings};
+use api::{HealthChecks, InMemoryRateLimiter, Parts, Quotas, Service, Settings};
 use arbitrary::Arbitrary;
-use broker::embedded::Embedded;
 use database::{Database, Rules};
 use jobs::Clock;
 use libfuzzer_sys::fuzz_target;
@@ -93,7 +92,7 @@ static SERVICE: LazyLock<TestService> = LazyLock::new(|| {
             database,
             storage: storage.clone(),
             disk: Some(storage.clone()),
-            broker: Arc::new(Embedded::new()),
+            health: HealthChecks::new(Vec::new(), CancellationToken::new()),
             rate_limiter: Arc::new(InMemoryRateLimiter::new(clock)),
             detect_container: frames::source::detect_container,
             current_traceparent: || None,

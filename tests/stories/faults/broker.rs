@@ -1,14 +1,17 @@
-//! RabbitMQ stops, and loses its data.
+//! RabbitMQ stops, loses its data, or is down when the service starts.
 
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
 use crate::harness::audit::send_video;
 use crate::harness::checks::eventually;
-use crate::harness::client::Client;
+use crate::harness::client::{Client, fetch_json};
 use crate::harness::clips::TINY;
 use crate::harness::cluster::{Cluster, Survived, survive};
-use crate::harness::metrics::metrics;
+use crate::harness::metrics::{metrics, wait_for_metrics};
 use crate::harness::process::free_address;
+use crate::harness::programs::error_line;
 
 /// Check that no upload was rejected and no job was lost.
 fn expect_no_harm(Survived { audit, sent }: &Survived) {
@@ -59,5 +62,84 @@ async fn metrics_report_waiting_messages_while_the_broker_is_down() {
     for name in ["fiapx_outbox_age_seconds", "fiapx_oldest_waiting_job_seconds"] {
         let is_reported = async || (metrics(&worker).await.get(name)? > &1.0).then_some(());
         eventually(name, is_reported).await;
+    }
+}
+
+/// Metric of whether a process reaches the broker.
+const REACHED: &str = "fiapx_dependency_reached{dependency=\"broker\"}";
+
+/// Wait until `/ready` reports the broker like this; return the status.
+async fn wait_for_broker(process: &Client, reached: bool, required: bool) -> StatusCode {
+    let expected = json!({ "name": "broker", "reached": reached, "required": required });
+    let asked = eventually("the state of the broker", || async {
+        let (status, answer) = fetch_json(process.request(Method::GET, "/ready")).await;
+        let parts = answer["parts"].as_array().is_some_and(|parts| parts.contains(&expected));
+        parts.then_some((status, answer))
+    });
+    let (status, answer) = asked.await;
+    assert_eq!(answer["ready"], Value::Bool(status == StatusCode::OK), "{answer}");
+    status
+}
+
+/// An API needs no broker to accept videos. Workers and notifiers do, but continue by themselves.
+#[tokio::test(flavor = "multi_thread")]
+async fn apis_stay_ready_while_the_broker_is_down() {
+    let mut cluster = Cluster::for_faults().await;
+    let addresses = [free_address(), free_address()];
+    let [worker, notifier] = ["worker", "notifier"].map(|role| {
+        let address = &addresses[usize::from(role == "notifier")];
+        cluster.start_role(&[role], &[("METRICS_LISTEN", address)])
+    });
+    let (api, others) = (cluster.api(), addresses.each_ref().map(|address| Client::of(address)));
+    let user = api.user().await;
+    for (round, up) in [true, false, true].into_iter().enumerate() {
+        match round {
+            1 => block_in_place(|| cluster.rabbitmq.stop()),
+            2 => block_in_place(|| cluster.rabbitmq.start_again()),
+            _ => {}
+        }
+        assert_eq!(wait_for_broker(&api, up, false).await, StatusCode::OK);
+        let expected = if up { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        let value = if up { 1.0 } else { 0.0 };
+        for process in &others {
+            assert_eq!(wait_for_broker(process, up, true).await, expected);
+            wait_for_metrics(process, &[(REACHED, value)]).await;
+        }
+        wait_for_metrics(&api, &[(REACHED, value)]).await;
+        let job = user.upload_clip(TINY).await;
+        if up {
+            user.wait_until_done(&job).await;
+        }
+    }
+    let videos = user.get("/videos").await.1;
+    for video in videos.as_array().expect("a list") {
+        user.wait_until_done(video["id"].as_str().expect("an id")).await;
+    }
+    let mails = || cluster.namespaces.mailbox.received().len();
+    eventually("every outcome has a mail", || async { (mails() == 3).then_some(()) }).await;
+    for process in [api, worker, notifier] {
+        block_in_place(|| process.terminate());
+    }
+}
+
+/// The broker may be the last server that starts.
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_start_while_the_broker_is_down() {
+    let mut cluster = Cluster::for_faults().await;
+    block_in_place(|| cluster.rabbitmq.stop());
+    let (api, worker, notifier) = (cluster.api(), cluster.worker(), cluster.notifier());
+    let user = api.user().await;
+    let job = user.upload_clip(TINY).await;
+    assert_eq!(wait_for_broker(&api, false, false).await, StatusCode::OK);
+    let checked = block_in_place(|| cluster.command(&["check"]));
+    let line = error_line(&checked).expect("one line");
+    assert!(line.starts_with("fiapx: broker: RABBITMQ_URL: "), "{line}");
+
+    block_in_place(|| cluster.rabbitmq.start_again());
+    user.wait_until_done(&job).await;
+    let mails = || cluster.namespaces.mailbox.received().len();
+    eventually("the outcome has a mail", || async { (mails() == 1).then_some(()) }).await;
+    for process in [api, worker, notifier] {
+        block_in_place(|| process.terminate());
     }
 }

@@ -4,6 +4,7 @@ use reqwest::Method;
 use serde_json::Value;
 use tokio::task::block_in_place;
 
+use crate::harness::checks::eventually;
 use crate::harness::client::fetch_json;
 use crate::harness::clips::{file_names, scratch};
 use crate::harness::process::{Process, free_address};
@@ -118,7 +119,10 @@ async fn check_ready_queries_a_running_process() {
         assert_eq!(printed(ask(environment)), "ready\n", "{environment:?}");
     }
     std::fs::rename(data.join("files"), data.join("elsewhere")).expect("it can be moved");
-    let lacking = ask(&at_metrics);
+    let lacking = eventually("the process is not ready", || async {
+        Some(ask(&at_metrics)).filter(|asked| asked.code != Some(0))
+    })
+    .await;
     assert_eq!(lacking.code, Some(1), "{lacking:?}");
     let line = error_line(&lacking).expect("one line");
     assert!(line.contains(&metrics) && line.ends_with("cannot reach: storage"), "{line}");

@@ -2,11 +2,12 @@
 
 use std::fs;
 
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use super::client::{CheckedClient, ON_JOB, SHORT, sql, upload};
-use crate::harness::client::{PASSWORD, User};
+use crate::harness::checks::eventually;
+use crate::harness::client::{PASSWORD, User, fetch_json};
 use crate::harness::clips::clip_bytes;
 
 /// Upload a video, damage the rows, the tables and the files in turn, and repair them.
@@ -97,6 +98,12 @@ async fn unreadable_files(client: &CheckedClient<'_>, link: &str) {
     fs::rename(&files, &aside).expect("the directory is movable");
     // A link to itself cannot be read. A missing directory would only have no files.
     std::os::unix::fs::symlink(&files, &files).expect("the directory is writable");
+    // The result of an earlier check is valid for two seconds.
+    eventually("the store is missed", || async {
+        let (status, _) = fetch_json(client.get("/ready")).await;
+        (status == StatusCode::SERVICE_UNAVAILABLE).then_some(())
+    })
+    .await;
     client.expect(503, client.get("/ready")).await;
     client.expect(503, client.get(link)).await;
     fs::remove_file(&files).expect("the link is removable");
