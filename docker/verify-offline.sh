@@ -197,7 +197,7 @@ call --output "$work/page" "$ui/" && grep -q RabbitMQ "$work/page" || die "no ma
 refused=$(curl --silent --output /dev/null --write-out '%{http_code}' "$ui/api/overview")
 [ "$refused" = 401 ] || die "the management UI returns $refused without a password"
 # The name of the virtual host `/` must arrive as %2F.
-queue=$(call --user "fiapx:$password" "$ui/api/queues/%2F/video.process" | json type)
+queue=$(call --user "fiapx:$password" "$ui/api/queues/%2F/video.process.v2" | json type)
 [ "$queue" = quorum ] || die "the queue has the type $queue"
 [ "$(docker port "$(container rabbitmq-ui)")" = "15672/tcp -> 127.0.0.1:$RABBITMQ_UI_PORT" ] \
   || die "published: $(docker port "$(container rabbitmq-ui)")"

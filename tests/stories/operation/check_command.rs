@@ -89,7 +89,7 @@ fn failures(namespaces: &Namespaces, rejecting: &Mailbox) -> Vec<Failure> {
     let no_database = format!("postgres://fiapx:{SECRET}@{unused}/fiapx");
     let no_broker = format!("amqp://guest:{SECRET}@{unused}");
     let wrong_password = broker.replace("guest:guest", &format!("guest:{SECRET}"));
-    let other_queue = ["video.process", "delete it"];
+    let other_queue = ["RABBITMQ_URL", "video.process.v2", "delete it"];
     let no_collector = ["OTEL_EXPORTER_OTLP_ENDPOINT", &unused, "refused"];
     let url = |scheme: &str| format!("{scheme}://{unused}");
     let nowhere = || Postgres::shared().url("nowhere");
@@ -121,7 +121,7 @@ fn failures(namespaces: &Namespaces, rejecting: &Mailbox) -> Vec<Failure> {
 /// Create a queue whose arguments differ from those of the service.
 fn create_incompatible_queue(virtual_host: &str) {
     let queue = json!({
-        "name": "video.process",
+        "name": "video.process.v2",
         "vhost": virtual_host,
         "durable": true,
         "auto_delete": false,
