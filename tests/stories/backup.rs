@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use bytes::Bytes;
-use storage::s3::DEFAULT_UPLOAD_MEMORY;
+use storage::s3::{DEFAULT_ASSEMBLY_TIMEOUT, DEFAULT_UPLOAD_MEMORY};
 use storage::{Key, S3, S3Settings, Storage};
 use tokio::task::block_in_place;
 
@@ -120,6 +120,7 @@ async fn copy(from: &Namespaces, to: &Namespaces) {
             secret_key: setting("S3_SECRET_KEY").into(),
             path_style: true,
             upload_memory: DEFAULT_UPLOAD_MEMORY,
+            assembly_timeout: DEFAULT_ASSEMBLY_TIMEOUT,
         })
         .expect("the settings are valid")
     };

@@ -18,7 +18,7 @@ use notifier::{Mailer, Sender};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use storage::Storage;
 use storage::disk::Disk;
-use storage::s3::{DEFAULT_UPLOAD_MEMORY, S3, S3Settings};
+use storage::s3::{DEFAULT_ASSEMBLY_TIMEOUT, DEFAULT_UPLOAD_MEMORY, S3, S3Settings};
 use tracing::warn;
 use worker::Isolation;
 use worker::cell::{Cells, Program};
@@ -297,6 +297,7 @@ async fn open_storage(
         secret_key: secret_key.clone(),
         path_style: true,
         upload_memory: DEFAULT_UPLOAD_MEMORY,
+        assembly_timeout: DEFAULT_ASSEMBLY_TIMEOUT,
     })?;
     // The bucket's lifecycle rule does not know which objects are in use, so it expires them a day
     // later than the service does.

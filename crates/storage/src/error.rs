@@ -34,6 +34,15 @@ pub enum Error {
         /// Key of the object.
         key: Key,
     },
+    /// The upload was slow and had to make room for a faster one.
+    #[error(
+        "the upload of {key} was too slow while the memory for uploads was used up: start it again \
+         later"
+    )]
+    Displaced {
+        /// Key of the object.
+        key: Key,
+    },
     /// The object exceeds the maximum size of the storage.
     #[error("{key} exceeds {limit} bytes, the maximum size of an object: split it")]
     TooLarge {
@@ -73,7 +82,10 @@ impl Error {
     #[must_use]
     pub const fn retry_may_help(&self) -> bool {
         match self {
-            Self::Full | Self::Interrupted { .. } | Self::Unavailable { .. } => true,
+            Self::Full
+            | Self::Interrupted { .. }
+            | Self::Displaced { .. }
+            | Self::Unavailable { .. } => true,
             Self::NotFound { .. }
             | Self::OutOfRange { .. }
             | Self::TooLarge { .. }

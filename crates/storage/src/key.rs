@@ -19,6 +19,7 @@ pub struct Key {
     text: String,
     user_id: UserId,
     job_id: JobId,
+    is_archive: bool,
 }
 
 impl Key {
@@ -29,7 +30,8 @@ impl Key {
     #[must_use]
     pub fn input(user_id: UserId, job_id: JobId, format: VideoFormat) -> Self {
         let prefix = Self::job_prefix(user_id, job_id);
-        Self { text: format!("{prefix}input.{}", format.suffix()), user_id, job_id }
+        let text = format!("{prefix}input.{}", format.suffix());
+        Self { text, user_id, job_id, is_archive: false }
     }
 
     /// Key of the archive of the attempt with this fence. Each attempt has its own, so that a
@@ -37,7 +39,7 @@ impl Key {
     #[must_use]
     pub fn archive(user_id: UserId, job_id: JobId, fence: i64) -> Self {
         let prefix = Self::job_prefix(user_id, job_id);
-        Self { text: format!("{prefix}output-{fence}.zip"), user_id, job_id }
+        Self { text: format!("{prefix}output-{fence}.zip"), user_id, job_id, is_archive: true }
     }
 
     /// Prefix of all keys of a job, and of no others.
@@ -56,6 +58,12 @@ impl Key {
     #[must_use]
     pub const fn job_id(&self) -> JobId {
         self.job_id
+    }
+
+    /// Whether the object is an archive, not a video.
+    #[must_use]
+    pub const fn is_archive(&self) -> bool {
+        self.is_archive
     }
 
     /// The key as text.
@@ -122,6 +130,7 @@ mod tests {
         for key in videos.into_iter().chain(archives) {
             assert_eq!(key.to_string().parse(), Ok(key.clone()));
             assert_eq!((key.user_id(), key.job_id()), (user_id, job_id));
+            assert_eq!(key.is_archive(), key.as_str().ends_with(".zip"));
         }
     }
 

@@ -9,7 +9,7 @@ use jobs::{JobId, UserId};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use servers::Garage;
-use storage::s3::DEFAULT_UPLOAD_MEMORY;
+use storage::s3::{DEFAULT_ASSEMBLY_TIMEOUT, DEFAULT_UPLOAD_MEMORY};
 use storage::{Key, S3, S3Settings, Storage};
 use tokio::task::JoinSet;
 
@@ -45,6 +45,7 @@ async fn a_hundred_simultaneous_uploads_stay_within_the_budget() {
             secret_key: garage.secret_key().into(),
             path_style: true,
             upload_memory: DEFAULT_UPLOAD_MEMORY,
+            assembly_timeout: DEFAULT_ASSEMBLY_TIMEOUT,
         })
         .expect("the settings are valid"),
     );

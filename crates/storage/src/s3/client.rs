@@ -25,10 +25,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// Minimum acceptable bandwidth in bytes per second.
 const MIN_BANDWIDTH: u64 = 128 << 10;
 
-/// Timeout of the assembly of an object from its parts, which can take minutes (Amazon S3 API
-/// reference, `CompleteMultipartUpload`).
-const ASSEMBLY_TIMEOUT: Duration = Duration::from_mins(5);
-
 /// Maximum time without progress of a request or response body: the default of the SDK.
 const STALL_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -83,9 +79,10 @@ pub(super) fn timeouts_for_sending(bytes: usize) -> config::Builder {
     ))
 }
 
-/// Configuration override for a request after which the store assembles an object.
-pub(super) fn timeouts_for_assembling() -> config::Builder {
-    config::Config::builder().timeout_config(timeouts(ASSEMBLY_TIMEOUT))
+/// Configuration override for a request after which the store assembles an object, with the
+/// timeout of each attempt.
+pub(super) fn timeouts_for_assembling(attempt: Duration) -> config::Builder {
+    config::Config::builder().timeout_config(timeouts(attempt))
 }
 
 /// Timeouts of each attempt and of all attempts with the pauses between them.

@@ -1,11 +1,10 @@
 //! Objects in a bucket of an S3 store, that of Amazon or a compatible one.
 //!
-//! Uploads send parts to the store while they are written. All uploads of a process share a memory
-//! budget for the parts that are being filled or sent. An upload waits in turn to reserve the
-//! memory of a whole part before it fills the part, and releases it when the store has received the
-//! part. So a part that has been started can always be finished, and no part waits for memory that
-//! it holds itself. A task that writes several uploads must complete one before it starts the next,
-//! or they may deadlock: the memory of a partly filled part is released only when its upload ends.
+//! Uploads send parts to the store while they are written. All videos that a process receives share
+//! a [budget](budget) for the memory of the parts that are being filled or sent, and all archives
+//! that it writes share another. A task that writes several uploads must complete one before it
+//! starts the next, or they may deadlock: the memory of a partly filled part is released only when
+//! its upload ends.
 //!
 //! Remains of a crash are [swept](Storage::sweep) by the age of the upload since its start. The
 //! bucket removes them by itself after [`S3::configure_lifecycle`].
@@ -13,9 +12,11 @@
 mod part_size;
 mod settings;
 mod client;
+mod pace;
+mod budget;
+mod part;
 mod store;
 mod response;
-mod part;
 mod link;
 mod bucket;
 mod objects;
@@ -36,7 +37,9 @@ use crate::key::Key;
 use store::Store;
 use upload::S3Upload;
 
-pub use settings::{DEFAULT_UPLOAD_MEMORY, MIN_UPLOAD_MEMORY, S3Settings};
+pub use settings::{
+    DEFAULT_ASSEMBLY_TIMEOUT, DEFAULT_UPLOAD_MEMORY, MIN_UPLOAD_MEMORY, S3Settings,
+};
 
 /// Storage in a bucket of an S3 store.
 #[derive(Debug, Clone)]

@@ -11,7 +11,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::client;
 use super::part::Part;
-use super::store::{Store, media_type};
+use super::store::{MARK, Store, media_type};
 use crate::error::Error;
 use crate::key::Key;
 
@@ -35,13 +35,15 @@ pub(super) struct Multipart {
 }
 
 impl Multipart {
-    /// Start an upload. If the future is dropped before the store has started it, it is aborted.
-    pub(super) async fn start(store: &Arc<Store>, key: &Key) -> Result<Self, Error> {
+    /// Start an upload with this mark. If the future is dropped before the store has started it, it is aborted.
+    pub(super) async fn start(store: &Arc<Store>, key: &Key, mark: &str) -> Result<Self, Error> {
         let (store, key, runtime) = (Arc::clone(store), key.clone(), Handle::current());
+        let mark = mark.to_owned();
         let started = runtime.clone().spawn(async move {
             let request =
                 store.client.create_multipart_upload().bucket(&store.bucket).key(key.as_str());
-            let result = request.content_type(media_type(&key)).send().await;
+            let request = request.content_type(media_type(&key)).metadata(MARK, mark);
+            let result = request.send().await;
             let response = result.map_err(|error| store.object_error("write", &key, &error))?;
             let id = response
                 .upload_id
@@ -94,11 +96,16 @@ impl Multipart {
         Ok(())
     }
 
-    /// Wait for all parts, and request the assembly of the object.
-    pub(super) async fn assemble(&mut self) -> Result<(), Error> {
+    /// Wait until the store has received all parts.
+    pub(super) async fn receive_all(&mut self) -> Result<(), Error> {
         while let Some(part) = self.in_transit.join_next().await {
             self.record(part)?;
         }
+        Ok(())
+    }
+
+    /// Request the assembly of the object from the received parts.
+    pub(super) async fn assemble(&mut self) -> Result<(), Error> {
         self.received.sort_by_key(CompletedPart::part_number);
         let parts = CompletedMultipartUpload::builder()
             .set_parts(Some(std::mem::take(&mut self.received)))
@@ -113,7 +120,7 @@ impl Multipart {
         let result = request
             .multipart_upload(parts)
             .customize()
-            .config_override(client::timeouts_for_assembling())
+            .config_override(client::timeouts_for_assembling(store.assembly_timeout))
             .send()
             .await;
         result.map_err(|error| store.object_error("complete", key, &error))?;

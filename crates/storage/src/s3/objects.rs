@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use jobs::{InstallationId, Time};
 
 use super::response::{ErrorResponse, root_cause};
-use super::store::Store;
+use super::store::{MARK, Store};
 use crate::byte_range::{check_bounds, range_header};
 use crate::error::Error;
 use crate::interface::{INSTALLATION, Object, PAGE_SIZE, parse_installation};
@@ -36,11 +36,17 @@ enum RangeError {
 
 impl Store {
     pub(super) async fn head(&self, key: &Key) -> Result<Object, Error> {
+        Ok(self.head_marked(key).await?.0)
+    }
+
+    /// Return the metadata of an object, and the mark of its upload.
+    pub(super) async fn head_marked(&self, key: &Key) -> Result<(Object, Option<String>), Error> {
         match self.client.head_object().bucket(&self.bucket).key(key.as_str()).send().await {
             Ok(found) => {
                 let size = found.content_length.unwrap_or_default().try_into().unwrap_or_default();
                 let modified = convert_time(found.last_modified.as_ref());
-                Ok(Object { key: key.clone(), size, modified })
+                let mark = found.metadata.and_then(|mut metadata| metadata.remove(MARK));
+                Ok((Object { key: key.clone(), size, modified }, mark))
             }
             Err(error) => {
                 if ErrorResponse::of(&error).is_some_and(|response| response.is_absence()) {

@@ -1,5 +1,7 @@
 //! Settings of the store.
 
+use std::time::Duration;
+
 use secrecy::SecretString;
 use url::Url;
 
@@ -13,6 +15,10 @@ pub const MIN_UPLOAD_MEMORY: usize = part_size::MAX;
 /// Recommended [`S3Settings::upload_memory`]: 128 MiB. Including the overhead of the allocator, a
 /// hundred simultaneous uploads use less than 200 MiB.
 pub const DEFAULT_UPLOAD_MEMORY: usize = 128 << 20;
+
+/// Recommended [`S3Settings::assembly_timeout`]: the assembly can take minutes (Amazon S3 API
+/// reference, `CompleteMultipartUpload`).
+pub const DEFAULT_ASSEMBLY_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Address of the store, and credentials.
 #[derive(Debug, Clone)]
@@ -33,9 +39,13 @@ pub struct S3Settings {
     /// Whether URLs have the bucket in their path instead of the host name. Every store supports
     /// that, but only few support the other form.
     pub path_style: bool,
-    /// Memory of all uploads together in bytes, at least [`MIN_UPLOAD_MEMORY`].
-    /// [`DEFAULT_UPLOAD_MEMORY`] is a good value; a single upload uses 25 MiB.
+    /// Memory in bytes of all videos together that are being received, and as much again of all
+    /// archives that are being written; at least [`MIN_UPLOAD_MEMORY`]. [`DEFAULT_UPLOAD_MEMORY`]
+    /// is a good value; a single upload uses 25 MiB.
     pub upload_memory: usize,
+    /// Timeout of each attempt to assemble an object from its parts. [`DEFAULT_ASSEMBLY_TIMEOUT`]
+    /// is a good value.
+    pub assembly_timeout: Duration,
 }
 
 /// Validate the address of a store and remove slashes at its end.

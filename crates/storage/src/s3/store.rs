@@ -1,16 +1,19 @@
 //! Connection to the bucket, shared by all uploads.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use aws_sdk_s3::Client;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::budget::{Allowance, Budget};
 use super::client;
 use super::settings::{MIN_UPLOAD_MEMORY, S3Settings, parse_endpoint};
 use crate::error::Error;
 use crate::key::Key;
 
-/// Client and memory budget.
+/// Name of the metadata that holds the mark of an upload.
+pub(super) const MARK: &str = "fiapx-upload";
+
+/// Client and memory budgets.
 #[derive(Debug)]
 pub(super) struct Store {
     pub(super) client: Client,
@@ -18,8 +21,11 @@ pub(super) struct Store {
     pub(super) link_client: Client,
     pub(super) endpoint: String,
     pub(super) bucket: String,
-    /// Bytes that uploads may still reserve.
-    pub(super) memory: Arc<Semaphore>,
+    pub(super) assembly_timeout: Duration,
+    /// Memory of videos that are being received. Their clients may be slow.
+    pub(super) videos: Budget,
+    /// Memory of archives that are being written. A slow video is no reason to stop its archive.
+    pub(super) archives: Budget,
 }
 
 impl Store {
@@ -37,29 +43,28 @@ impl Store {
             );
             return Err(Error::Setting { setting: "the memory for uploads", problem });
         }
-        // A larger budget would panic, and is not a limit in practice.
-        let memory = settings.upload_memory.min(Semaphore::MAX_PERMITS);
         let client = client::new(&settings, &endpoint);
         let link_client = public_endpoint
             .map_or_else(|| client.clone(), |public| client::new(&settings, &public));
-        let memory = Arc::new(Semaphore::new(memory));
-        Ok(Self { client, link_client, endpoint, bucket: settings.bucket, memory })
+        Ok(Self {
+            client,
+            link_client,
+            endpoint,
+            bucket: settings.bucket,
+            assembly_timeout: settings.assembly_timeout,
+            videos: Budget::new("videos", settings.upload_memory, true),
+            archives: Budget::new("archives", settings.upload_memory, false),
+        })
     }
 
-    /// Wait for the memory of a part, in the order of the calls.
-    pub(super) async fn reserve(&self, bytes: usize) -> OwnedSemaphorePermit {
-        let bytes = u32::try_from(bytes).expect("the largest part has 64 MiB");
-        Arc::clone(&self.memory)
-            .acquire_many_owned(bytes)
-            .await
-            .expect("the semaphore is never closed")
+    /// Start using memory for an upload.
+    pub(super) fn allowance(&self, key: &Key) -> Allowance {
+        let budget = if key.is_archive() { &self.archives } else { &self.videos };
+        budget.start(key.user_id())
     }
 }
 
 /// Media type of an object for browsers.
 pub(super) fn media_type(key: &Key) -> &'static str {
-    match key.as_str().rsplit('.').next() {
-        Some("zip") => "application/zip",
-        _ => "application/octet-stream",
-    }
+    if key.is_archive() { "application/zip" } else { "application/octet-stream" }
 }

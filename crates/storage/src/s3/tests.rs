@@ -32,6 +32,7 @@ fn settings(garage: &Garage) -> S3Settings {
         secret_key: garage.secret_key().into(),
         path_style: true,
         upload_memory: MIN_UPLOAD_MEMORY,
+        assembly_timeout: DEFAULT_ASSEMBLY_TIMEOUT,
     }
 }
 
@@ -95,7 +96,7 @@ async fn s3_conforms() {
     let s3 = connect(&garage);
     conformance::all(Arc::new(s3.clone())).await;
     assert_eq!(unfinished(&s3).await, BTreeMap::new());
-    assert_eq!(s3.store.memory.available_permits(), MIN_UPLOAD_MEMORY, "all memory is released");
+    assert_eq!(s3.store.archives.free(), MIN_UPLOAD_MEMORY, "all memory is released");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -156,9 +157,8 @@ async fn aborting_or_dropping_an_upload_leaves_no_parts() {
         assert_eq!(unfinished(&s3).await.len(), 1);
         upload
     };
-    let is_clean = async || {
-        unfinished(&s3).await.is_empty() && s3.store.memory.available_permits() == MIN_UPLOAD_MEMORY
-    };
+    let is_clean =
+        async || unfinished(&s3).await.is_empty() && s3.store.archives.free() == MIN_UPLOAD_MEMORY;
 
     start().await.abort().await;
     assert!(is_clean().await, "an aborted upload is removed immediately");
@@ -217,7 +217,7 @@ async fn many_uploads_share_the_memory_budget() {
         s3.list(Key::ROOT, None).await.expect("objects can be listed").len() as u64,
         UPLOADS
     );
-    assert_eq!(s3.store.memory.available_permits(), MIN_UPLOAD_MEMORY);
+    assert_eq!(s3.store.archives.free(), MIN_UPLOAD_MEMORY);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

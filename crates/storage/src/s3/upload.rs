@@ -5,10 +5,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
+use tracing::warn;
+use uuid::Uuid;
 
+use super::budget::Displaced;
 use super::multipart::Multipart;
-use super::part::Part;
-use super::store::{Store, media_type};
+use super::part::{Filling, Part};
+use super::store::{MARK, Store, media_type};
 use super::{client, part_size};
 use crate::error::Error;
 use crate::interface::Upload;
@@ -25,9 +28,11 @@ pub(super) struct S3Upload {
 
 impl S3Upload {
     pub(super) fn new(store: Arc<Store>, key: Key) -> Self {
+        let filling = Filling::new(store.allowance(&key), part_size::of(1));
+        let mark = Uuid::now_v7().to_string();
         Self {
             key: key.clone(),
-            object: Some(Unfinished { store, key, size: 0, filling: None, multipart: None }),
+            object: Some(Unfinished { store, key, mark, size: 0, filling, multipart: None }),
         }
     }
 
@@ -60,10 +65,12 @@ impl Upload for S3Upload {
 struct Unfinished {
     store: Arc<Store>,
     key: Key,
+    /// Mark of this upload, by which its object differs from others under the same key.
+    mark: String,
     /// Number of bytes accepted.
     size: u64,
     /// Part that has not been sent yet.
-    filling: Option<Part>,
+    filling: Filling,
     /// Parts that have been or are being sent, if the object has more than one.
     multipart: Option<Multipart>,
 }
@@ -71,19 +78,28 @@ struct Unfinished {
 impl Unfinished {
     async fn write(&mut self, mut bytes: Bytes) -> Result<(), Error> {
         self.size += bytes.len() as u64;
+        self.filling.stop_waiting();
         while !bytes.is_empty() {
             // A full part is only sent when there is another byte: otherwise it may be the whole
             // object.
-            if let Some(full) = self.filling.take_if(|part| part.is_full()) {
+            if self.filling.is_full() {
+                let full = self.take_part()?;
                 self.send(full).await?;
+                self.filling.set_size(part_size::of(self.next_number()?));
             }
-            let filling = match self.filling.take() {
-                Some(part) => part,
-                None => Part::reserve(&self.store, self.next_number()?).await,
-            };
-            self.filling.insert(filling).fill(&mut bytes);
+            let filled = self.filling.fill(&mut bytes).await;
+            filled.map_err(|displaced| self.displaced(displaced))?;
         }
+        self.filling.start_waiting();
         Ok(())
+    }
+
+    fn take_part(&mut self) -> Result<Part, Error> {
+        self.filling.take().map_err(|displaced| self.displaced(displaced))
+    }
+
+    fn displaced(&self, Displaced: Displaced) -> Error {
+        Error::Displaced { key: self.key.clone() }
     }
 
     fn next_number(&self) -> Result<u32, Error> {
@@ -97,22 +113,25 @@ impl Unfinished {
     async fn send(&mut self, part: Part) -> Result<(), Error> {
         let multipart = match self.multipart.take() {
             Some(multipart) => multipart,
-            None => Multipart::start(&self.store, &self.key).await?,
+            None => Multipart::start(&self.store, &self.key, &self.mark).await?,
         };
         self.multipart.insert(multipart).send(part).await
     }
 
     async fn complete(mut self) -> Result<u64, Error> {
-        let last = self.filling.take();
-        if let Some(multipart) = &mut self.multipart {
-            if let Some(part) = last {
-                multipart.send(part).await?;
-            }
-            multipart.assemble().await?;
+        let last = self.take_part()?;
+        let completed = if let Some(multipart) = &mut self.multipart {
+            multipart.send(last).await?;
+            multipart.receive_all().await?;
+            multipart.assemble().await
         } else {
-            self.put(last).await?;
+            self.put(last).await
+        };
+        match completed {
+            Ok(()) => self.confirm().await?,
+            Err(error) if self.is_stored().await => log_lost_response(&self.key, &error),
+            Err(error) => return Err(error),
         }
-        self.confirm().await?;
         if let Some(multipart) = self.multipart {
             multipart.mark_finished();
         }
@@ -132,17 +151,33 @@ impl Unfinished {
         }
     }
 
+    /// Whether the store has exactly this object although the request that completes it failed: its
+    /// response may have been lost or late, and a repetition of it fails, because the upload no
+    /// longer exists.
+    async fn is_stored(&self) -> bool {
+        let found = self.store.head_marked(&self.key).await;
+        found.is_ok_and(|(object, mark)| {
+            object.size == self.size && mark.as_deref() == Some(self.mark.as_str())
+        })
+    }
+
     /// Send the whole object.
-    async fn put(&self, part: Option<Part>) -> Result<(), Error> {
-        let (bytes, _reserved) = part.map(Part::into_bytes).unzip();
-        let bytes = bytes.unwrap_or_default();
+    async fn put(&self, part: Part) -> Result<(), Error> {
+        let (bytes, _reserved) = part.into_bytes();
         let timeouts = client::timeouts_for_sending(bytes.len());
         let request =
             self.store.client.put_object().bucket(&self.store.bucket).key(self.key.as_str());
-        let request = request.content_type(media_type(&self.key)).body(ByteStream::from(bytes));
+        let request = request.content_type(media_type(&self.key)).metadata(MARK, &self.mark);
+        let request = request.body(ByteStream::from(bytes));
         match request.customize().config_override(timeouts).send().await {
             Ok(_) => Ok(()),
             Err(error) => Err(self.store.object_error("write", &self.key, &error)),
         }
     }
+}
+
+/// Count and log a completion whose response was lost.
+fn log_lost_response(key: &Key, error: &Error) {
+    metrics::counter!("fiapx_store_responses_lost_total").increment(1);
+    warn!(%key, %error, "the store has completed an upload although the request failed");
 }

@@ -3,6 +3,9 @@
 use super::proxy::Proxy;
 use super::*;
 
+/// Texts in the head of a request for the assembly of an object.
+const ASSEMBLY: [&str; 2] = ["POST /fiapx-test/videos", "?uploadId="];
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_part_delays_nothing_else() {
     const PARTS: usize = 12;
@@ -43,7 +46,9 @@ async fn too_many_slow_parts_delay_their_upload() {
     // Four parts in transit, and a full one.
     upload.write(content(1, 5 * part_size::MIN)).await.expect("bytes are accepted");
     until("four parts are in transit", async || proxy.intercepted() == 4).await;
-    assert_eq!(s3.store.memory.available_permits(), MIN_UPLOAD_MEMORY - 5 * part_size::MIN);
+    // The first 128 KiB of an upload are not counted.
+    let reserved = 5 * part_size::MIN - (128 << 10);
+    assert_eq!(s3.store.archives.free(), MIN_UPLOAD_MEMORY - reserved);
     let mut write = tokio::spawn(async move {
         upload.write(content(1, 1)).await.expect("bytes are accepted");
         upload
@@ -125,10 +130,7 @@ async fn a_stopped_store_is_unavailable_until_it_restarts() {
     // The abort of the first upload may have failed while the store was stopped.
     s3.sweep(Duration::ZERO).await.expect("the sweep succeeds");
     assert_eq!(unfinished(&s3).await, BTreeMap::new());
-    until("all memory is released", async || {
-        s3.store.memory.available_permits() == MIN_UPLOAD_MEMORY
-    })
-    .await;
+    until("all memory is released", async || s3.store.archives.free() == MIN_UPLOAD_MEMORY).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -146,9 +148,7 @@ async fn a_successful_status_with_an_error_in_the_body_is_an_error() {
             "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
-        let proxy =
-            Proxy::answering(&garage.endpoint(), "POST /fiapx-test/videos", "?uploadId=", response)
-                .await;
+        let proxy = Proxy::answering(&garage.endpoint(), ASSEMBLY, response).await;
         let s3 = S3::connect(S3Settings { endpoint: proxy.endpoint(), ..settings(&garage) })
             .expect("the settings are valid");
         let key = new_key();
@@ -160,6 +160,61 @@ async fn a_successful_status_with_an_error_in_the_body_is_an_error() {
         assert!(matches!(s3.head(&key).await, Err(Error::NotFound { .. })));
         until("the upload is removed", async || unfinished(&s3).await.is_empty()).await;
     }
+}
+
+/// A request whose response is lost.
+struct LostResponse {
+    /// Texts in the head of the request.
+    texts: [&'static str; 2],
+    size: usize,
+    /// Whether the connection is closed instead of the response.
+    is_closed: bool,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_completion_whose_response_is_lost_has_succeeded() {
+    const SMALL: [&str; 2] = ["PUT /fiapx-test/videos", "x-amz-meta-fiapx-upload"];
+    let garage = Garage::start();
+    for LostResponse { texts, size, is_closed } in [
+        LostResponse { texts: ASSEMBLY, size: 2 * part_size::MIN + 1, is_closed: true },
+        LostResponse { texts: ASSEMBLY, size: 2 * part_size::MIN + 1, is_closed: false },
+        LostResponse { texts: SMALL, size: 1000, is_closed: true },
+    ] {
+        let proxy = Proxy::losing_responses(&garage.endpoint(), texts, is_closed).await;
+        let s3 = S3::connect(S3Settings {
+            endpoint: proxy.endpoint(),
+            assembly_timeout: Duration::from_secs(2),
+            ..settings(&garage)
+        })
+        .expect("the settings are valid");
+        let (key, bytes) = (new_key(), content(1, size));
+        let mut upload = s3.create(&key).await.expect("an upload starts");
+        upload.write(bytes.clone()).await.expect("bytes are accepted");
+        let completed = upload.complete().await;
+        assert!(proxy.intercepted() > 0, "a response was lost");
+        assert_eq!(completed.expect("the object is complete"), size as u64, "{is_closed}");
+        let stored = connect(&garage).read(&key, 0..size as u64).await;
+        assert!(stored.expect("the object can be read") == bytes);
+        assert_eq!(unfinished(&s3).await, BTreeMap::new());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_object_is_not_taken_for_the_one_that_could_not_be_completed() {
+    const SIZE: usize = part_size::MIN + 1;
+    let garage = Garage::start();
+    let (key, old) = (new_key(), content(1, SIZE));
+    put(&connect(&garage), &key, old.clone()).await;
+    let response = "HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 47\r\n\r\n\
+                    <Error><Code>NoSuchUpload</Code></Error>       ";
+    let proxy = Proxy::answering(&garage.endpoint(), ASSEMBLY, response.to_owned()).await;
+    let s3 = S3::connect(S3Settings { endpoint: proxy.endpoint(), ..settings(&garage) })
+        .expect("the settings are valid");
+    let mut upload = s3.create(&key).await.expect("an upload starts");
+    upload.write(content(2, SIZE)).await.expect("bytes are accepted");
+    let error = upload.complete().await.expect_err("the object was not completed");
+    assert!(matches!(error, Error::Interrupted { .. }), "{error}");
+    assert!(s3.read(&key, 0..SIZE as u64).await.expect("the object can be read") == old);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -298,6 +353,7 @@ async fn rejects_malformed_settings() {
         secret_key: "secret".into(),
         path_style: true,
         upload_memory: DEFAULT_UPLOAD_MEMORY,
+        assembly_timeout: DEFAULT_ASSEMBLY_TIMEOUT,
     };
     let s3 = S3::connect(right.clone()).expect("the settings are valid");
     let key = new_key();

@@ -10,18 +10,29 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, watch};
 
 /// Forwards connections to a store, except for requests that match by their heads: they are held
-/// until their release, or answered by the proxy.
+/// until their release, or answered by the proxy, or their responses are lost.
 pub(super) struct Proxy {
     address: SocketAddr,
     shared: Arc<Shared>,
+}
+
+/// Treatment of the requests that match.
+enum Interception {
+    /// They are held until their release.
+    Hold,
+    /// They are answered by the proxy.
+    Answer(String),
+    /// The store processes them, and the connection is closed instead of the response.
+    CloseForResponse,
+    /// The store processes them, and the response never arrives.
+    SwallowResponse,
 }
 
 struct Shared {
     store: String,
     /// Texts that the head of an intercepted request contains, all of them.
     texts: Vec<&'static str>,
-    /// Response to intercepted requests; `None` if they are held.
-    response: Option<String>,
+    interception: Interception,
     /// Number of intercepted requests.
     intercepted: AtomicUsize,
     released: watch::Sender<bool>,
@@ -32,26 +43,33 @@ struct Shared {
 impl Proxy {
     /// Hold requests with this text in their heads.
     pub(super) async fn holding(store: &str, text: &'static str) -> Self {
-        Self::new(store, vec![text], None).await
+        Self::new(store, vec![text], Interception::Hold).await
     }
 
     /// Answer requests with both texts in their heads, which never reach the store.
-    pub(super) async fn answering(
-        store: &str,
-        text: &'static str,
-        other: &'static str,
-        response: String,
-    ) -> Self {
-        Self::new(store, vec![text, other], Some(response)).await
+    pub(super) async fn answering(store: &str, texts: [&'static str; 2], response: String) -> Self {
+        Self::new(store, texts.into(), Interception::Answer(response)).await
     }
 
-    async fn new(store: &str, texts: Vec<&'static str>, response: Option<String>) -> Self {
+    /// Lose the responses to requests with both texts in their heads: close the connection instead
+    /// of a response, or let the client wait for it.
+    pub(super) async fn losing_responses(
+        store: &str,
+        texts: [&'static str; 2],
+        close: bool,
+    ) -> Self {
+        let interception =
+            if close { Interception::CloseForResponse } else { Interception::SwallowResponse };
+        Self::new(store, texts.into(), interception).await
+    }
+
+    async fn new(store: &str, texts: Vec<&'static str>, interception: Interception) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address = listener.local_addr().expect("a listener has an address");
         let shared = Arc::new(Shared {
             store: store.trim_start_matches("http://").to_owned(),
             texts,
-            response,
+            interception,
             intercepted: AtomicUsize::new(0),
             released: watch::Sender::new(false),
             cut: AtomicBool::new(false),
@@ -90,10 +108,10 @@ impl Shared {
         let Ok(store) = TcpStream::connect(&self.store).await else { return };
         let (from_client, to_client) = client.into_split();
         let (from_store, to_store) = store.into_split();
-        let to_client = Mutex::new(to_client);
+        let (to_client, lost) = (Mutex::new(to_client), AtomicBool::new(false));
         tokio::join!(
-            self.forward_requests(from_client, to_store, &to_client),
-            self.forward_responses(from_store, &to_client)
+            self.forward_requests(from_client, to_store, &to_client, &lost),
+            self.forward_responses(from_store, &to_client, &lost)
         );
     }
 
@@ -102,6 +120,7 @@ impl Shared {
         mut from: OwnedReadHalf,
         mut to: OwnedWriteHalf,
         back: &Mutex<OwnedWriteHalf>,
+        lost: &AtomicBool,
     ) {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(length) = from.read(&mut buffer).await
@@ -114,14 +133,21 @@ impl Shared {
                 |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
             if !*self.released.borrow() && self.texts.iter().all(|text| contains(text)) {
                 self.intercepted.fetch_add(1, Ordering::SeqCst);
-                if let Some(response) = &self.response {
-                    let _ = back.lock().await.write_all(response.as_bytes()).await;
-                    // Closing the connection before the rest of the request is read could destroy
-                    // the response.
-                    while from.read(&mut buffer).await.is_ok_and(|length| length > 0) {}
-                    break;
+                match &self.interception {
+                    Interception::Hold => {
+                        let _ = self.released.subscribe().wait_for(|released| *released).await;
+                    }
+                    Interception::Answer(response) => {
+                        let _ = back.lock().await.write_all(response.as_bytes()).await;
+                        // Closing the connection before the rest of the request is read could
+                        // destroy the response.
+                        while from.read(&mut buffer).await.is_ok_and(|length| length > 0) {}
+                        break;
+                    }
+                    Interception::CloseForResponse | Interception::SwallowResponse => {
+                        lost.store(true, Ordering::SeqCst);
+                    }
                 }
-                let _ = self.released.subscribe().wait_for(|released| *released).await;
             }
             if to.write_all(bytes).await.is_err() {
                 break;
@@ -130,13 +156,24 @@ impl Shared {
         let _ = to.shutdown().await;
     }
 
-    async fn forward_responses(&self, mut from: OwnedReadHalf, to: &Mutex<OwnedWriteHalf>) {
+    async fn forward_responses(
+        &self,
+        mut from: OwnedReadHalf,
+        to: &Mutex<OwnedWriteHalf>,
+        lost: &AtomicBool,
+    ) {
         /// More than the head of a response, and less than a response that is cut.
         const CUT_AFTER: usize = 100_000;
         let (mut buffer, mut forwarded) = (vec![0; 64 << 10], 0);
         while let Ok(length) = from.read(&mut buffer).await
             && length > 0
         {
+            if lost.load(Ordering::SeqCst) {
+                match self.interception {
+                    Interception::SwallowResponse => continue,
+                    _ => break,
+                }
+            }
             forwarded += length;
             let written = to.lock().await.write_all(&buffer[..length]).await;
             if written.is_err() || (forwarded > CUT_AFTER && self.cut.swap(false, Ordering::SeqCst))
