@@ -4,6 +4,7 @@ mod expiry;
 mod failure;
 mod requeue;
 mod deletion;
+mod full_disk;
 mod success;
 
 use std::collections::BTreeMap;

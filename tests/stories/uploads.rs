@@ -4,6 +4,7 @@ mod connections;
 mod quotas;
 mod idempotency;
 mod large;
+mod slow;
 
 use database::Job;
 use database::reading::Page;

@@ -23,9 +23,9 @@ const TURN_BYTES: usize = 256 << 10;
 pub struct Unrecognized(Arc<AtomicUsize>);
 
 impl Unrecognized {
-    /// Record that a piece of the form was recognized.
-    pub fn reset(&self) {
-        self.0.store(0, Ordering::Relaxed);
+    /// Record that a piece of the form was recognized. Returns the number so far.
+    pub fn reset(&self) -> usize {
+        self.0.swap(0, Ordering::Relaxed)
     }
 }
 

@@ -36,6 +36,7 @@ mod recipe_view;
 mod job_view;
 mod quotas;
 mod form_body;
+mod upload_rate;
 mod form_file_name;
 mod receive;
 mod uploads;

@@ -198,6 +198,12 @@ impl From<storage::Error> for Problem {
                 "STORAGE_FULL",
                 "The file store has no space left for the video. Try again later.",
             ),
+            storage::Error::Displaced { .. } => Self::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "UPLOAD_DISPLACED",
+                "The service receives many uploads, and this was one of the slowest. Upload again \
+                 later, or over a faster connection.",
+            ),
             _ => Self::unavailable("file store", &error),
         }
     }

@@ -57,6 +57,17 @@ const EXAMPLES: &[(u16, &str, &str)] = &[
     (404, "FILE_NOT_FOUND", "The file does not exist."),
     (408, "UPLOAD_TOO_LONG", "The upload took longer than 12 hours. Send fewer videos at once."),
     (408, "UPLOAD_STALLED", "No data was received for 60 seconds. Upload again."),
+    (
+        408,
+        "UPLOAD_TOO_SLOW",
+        "Less than 16 KB per second were received for 60 seconds. Upload over a faster connection.",
+    ),
+    (
+        408,
+        "UPLOAD_DISPLACED",
+        "The service receives many uploads, and this was one of the slowest. Upload again later, or \
+         over a faster connection.",
+    ),
     (409, "EMAIL_TAKEN", "The e-mail address is already registered. Log in instead."),
     (409, "JOB_CHANGED", "The state of the job changed during the request. Get the job and retry."),
     (

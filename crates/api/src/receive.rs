@@ -2,7 +2,7 @@
 //! never written to a temporary file.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use database::Database;
@@ -11,6 +11,7 @@ use database::uploads::UPLOAD_LIFETIME;
 use jobs::video::{Container, safe_filename};
 use jobs::{JobId, MEGABYTE, Recipe, UserId, VideoFormat};
 use multer::{Field, Multipart};
+use parking_lot::Mutex;
 use poem::http::StatusCode;
 use poem::{Body, Request, RequestBody};
 use poem_openapi::error::ContentTypeError;
@@ -25,6 +26,7 @@ use crate::form_body::{FormBody, Unrecognized};
 use crate::form_file_name::file_name;
 use crate::problem::Problem;
 use crate::service::Service;
+use crate::upload_rate::UploadRate;
 
 /// Maximum number of videos in one upload.
 pub const MAX_FILES: usize = 50;
@@ -126,7 +128,10 @@ impl Form {
         let mut form = Multipart::new(body, self.boundary);
         let mut received =
             ReceivedVideos { uploads: UploadRecords::of(service), videos: Vec::new() };
-        let receiver = Receiver { service, user, recipe, unrecognized: &unrecognized };
+        let settings = &service.settings;
+        let rate = UploadRate::new(settings.min_upload_rate, settings.stall_timeout);
+        let rate = Mutex::new(rate);
+        let receiver = Receiver { service, user, recipe, unrecognized: &unrecognized, rate: &rate };
         let receiving = receiver.receive(&mut form, &mut received.videos);
         let received_in_time = tokio::time::timeout(MAX_DURATION, receiving).await;
         match received_in_time.unwrap_or_else(|_| Err(took_too_long())) {
@@ -168,6 +173,7 @@ struct Receiver<'a> {
     user: UserId,
     recipe: &'a Recipe,
     unrecognized: &'a Unrecognized,
+    rate: &'a Mutex<UploadRate>,
 }
 
 impl Receiver<'_> {
@@ -294,23 +300,36 @@ impl Receiver<'_> {
         Ok(size_bytes)
     }
 
-    /// Next piece of the body, if it arrives before the stall timeout.
+    /// Next piece of the body, if it arrives before the stall timeout, and fast enough.
     async fn before_stall<T>(
         self,
         piece: impl Future<Output = multer::Result<T>>,
     ) -> Result<T, Problem> {
-        let timeout = self.service.settings.stall_timeout;
+        let too_late =
+            |code, detail| Err(Problem::new(StatusCode::REQUEST_TIMEOUT, code, detail));
+        let settings = &self.service.settings;
+        let (timeout, started) = (settings.stall_timeout, Instant::now());
         let Ok(piece) = tokio::time::timeout(timeout, piece).await else {
             let detail =
                 format!("No data was received for {} seconds. Upload again.", timeout.as_secs());
-            return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "UPLOAD_STALLED", detail));
+            return too_late("UPLOAD_STALLED", detail);
         };
-        self.unrecognized.reset();
-        piece.map_err(|error| {
+        let bytes = self.unrecognized.reset();
+        let piece = piece.map_err(|error| {
             let detail =
                 format!("The upload is incomplete or not a valid form: {error}. Upload again.");
             Problem::new(StatusCode::BAD_REQUEST, "UPLOAD_BROKEN", detail)
-        })
+        })?;
+        if !self.rate.lock().record(bytes, started.elapsed()) {
+            let detail = format!(
+                "Less than {} KB per second were received for {} seconds. Upload over a faster \
+                 connection.",
+                settings.min_upload_rate / 1000,
+                timeout.as_secs()
+            );
+            return too_late("UPLOAD_TOO_SLOW", detail);
+        }
+        Ok(piece)
     }
 }
 

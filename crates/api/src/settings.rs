@@ -17,6 +17,8 @@ pub struct Settings {
     pub max_video_bytes: u64,
     /// Time without a byte after which an upload is aborted.
     pub stall_timeout: Duration,
+    /// Minimum rate of an upload in bytes per second, over each period of `stall_timeout`.
+    pub min_upload_rate: u64,
     /// Lifetime of a download link.
     pub link_lifetime: Duration,
     /// Maximum download links per user and minute.

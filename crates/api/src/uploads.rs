@@ -122,8 +122,8 @@ problem_responses! {
             UPLOAD_BROKEN INVALID_PARAMETER;
         401: "The access token is missing, invalid or expired.",
             NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
-        408: "No data was received within the stall timeout, or the upload took longer than 12 \
-              hours.", UPLOAD_STALLED UPLOAD_TOO_LONG;
+        408: "The upload stalled, was too slow, or took longer than 12 hours.",
+            UPLOAD_STALLED UPLOAD_TOO_SLOW UPLOAD_DISPLACED UPLOAD_TOO_LONG;
         409: "The idempotency key was used for an upload whose jobs are deleted.",
             IDEMPOTENCY_KEY_USED;
         413: "A video is too large, or there are too many videos or other parts.",
@@ -211,7 +211,8 @@ async fn accept(
 ) -> Result<Vec<Job>, Problem> {
     // The commit may succeed although its response is lost. The videos are kept from here on; the
     // sweep deletes those without a job.
-    let videos = form.receive(&service, user, &Recipe::default()).await?.keep();
+    let received = form.receive(&service, user, &Recipe::default()).await;
+    let videos = received.inspect_err(count_refusal)?.keep();
     let accepted = service.database().accept(user, &videos, key.as_deref(), Some(&traceparent));
     let jobs = match accepted.instrument(info_span!("accept")).await? {
         Accepted::New(jobs) => jobs,
@@ -235,6 +236,11 @@ async fn accept(
     }
     metrics::counter!("fiapx_videos_accepted_total").increment(jobs.len() as u64);
     Ok(jobs)
+}
+
+/// Count an upload that is refused.
+fn count_refusal(problem: &Problem) {
+    metrics::counter!("fiapx_uploads_refused_total", "code" => problem.code()).increment(1);
 }
 
 /// Response for accepted jobs. All jobs of an earlier upload with the same key may be deleted.

@@ -9,6 +9,7 @@ pub mod settings;
 pub mod telemetry;
 pub mod metrics;
 mod data_dir;
+mod disk_reserve;
 mod parts;
 mod roles;
 mod dependencies;

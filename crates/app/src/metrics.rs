@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use metrics::{Unit, gauge};
+use metrics::{Unit, counter, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use nix::sys::statvfs::statvfs;
 
@@ -54,7 +54,7 @@ const WAIT: MetricKind = MetricKind::Histogram(&[
 
 /// All metrics. Metrics of the whole system are exported with the same value by every worker
 /// process.
-pub const METRICS: [Metric; 31] = [
+pub const METRICS: [Metric; 36] = [
     metric(
         "fiapx_requests_total",
         MetricKind::Counter,
@@ -78,6 +78,30 @@ pub const METRICS: [Metric; 31] = [
         MetricKind::Counter,
         Unit::Count,
         "Videos accepted for processing.",
+    ),
+    metric(
+        "fiapx_uploads_refused_total",
+        MetricKind::Counter,
+        Unit::Count,
+        "Uploads refused after they had begun, by problem code.",
+    ),
+    metric(
+        "fiapx_upload_memory_bytes",
+        MetricKind::Gauge,
+        Unit::Bytes,
+        "Memory reserved for sending videos or archives to an S3 store, in bytes.",
+    ),
+    metric(
+        "fiapx_uploads_waiting_for_memory",
+        MetricKind::Gauge,
+        Unit::Count,
+        "Videos or archives that wait for this memory.",
+    ),
+    metric(
+        "fiapx_store_responses_lost_total",
+        MetricKind::Counter,
+        Unit::Count,
+        "Objects that the S3 store has completed although the request failed.",
     ),
     metric(
         "fiapx_messages_published_total",
@@ -230,6 +254,13 @@ pub const METRICS: [Metric; 31] = [
         "Size of the file system that holds the data directory, in bytes.",
     ),
     metric(
+        "fiapx_disk_reserve_bytes",
+        MetricKind::Gauge,
+        Unit::Bytes,
+        "Disk space reserved for the expiry of files, in bytes; 0 while the disk is full. Only with a \
+         database in the data directory.",
+    ),
+    metric(
         "fiapx_build_info",
         MetricKind::Gauge,
         Unit::Count,
@@ -273,6 +304,19 @@ fn describe() {
         ("libavcodec", libavcodec.unwrap_or_default()),
     ];
     gauge!("fiapx_build_info", &labels).set(1.0);
+}
+
+/// Start counters and gauges of uploads at 0: `increase()` in Prometheus misses a series whose first
+/// sample is 1.
+pub(crate) fn initialize_counters() {
+    for code in ["UPLOAD_STALLED", "UPLOAD_TOO_SLOW", "UPLOAD_DISPLACED", "STORAGE_FULL"] {
+        counter!("fiapx_uploads_refused_total", "code" => code).increment(0);
+    }
+    counter!("fiapx_store_responses_lost_total").increment(0);
+    for purpose in ["videos", "archives"] {
+        gauge!("fiapx_upload_memory_bytes", "of" => purpose).set(0.0);
+        gauge!("fiapx_uploads_waiting_for_memory", "of" => purpose).set(0.0);
+    }
 }
 
 /// Move recorded values into their histograms, which bounds their memory, and measure the file

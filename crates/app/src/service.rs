@@ -25,6 +25,7 @@ use worker::{EngineLimits, Isolation, Worker, relay};
 use crate::connection::ConnectionAcceptor;
 use crate::data_dir;
 use crate::dependencies;
+use crate::disk_reserve::DiskReserve;
 use crate::instance;
 use crate::metrics;
 use crate::parts::{self, ConfiguredMailer, Parts};
@@ -60,6 +61,7 @@ impl RunningService {
     pub async fn start(settings: Settings, roles: Roles, clock: Clock) -> Result<Self> {
         // Installed first, because metrics recorded before are lost.
         let metrics = metrics::install()?;
+        metrics::initialize_counters();
         let OpenParts { parts, lock } = open_parts(&settings, roles, &clock).await?;
         let maintenance = maintenance_of(&parts);
         recover(&settings, &parts, &maintenance).await?;
@@ -85,6 +87,10 @@ impl RunningService {
         tasks.spawn(stop.clone().run_until_cancelled_owned(health.clone().monitor()));
         let retiring = dependencies::retire_earlier_queues(parts.broker.clone(), roles);
         tasks.spawn(stop.clone().run_until_cancelled_owned(retiring));
+
+        if let Some(reserve) = disk_reserve(&settings) {
+            tasks.spawn(stop.clone().run_until_cancelled_owned(reserve.maintain()));
+        }
 
         let render: api::RenderMetrics = Arc::new(move || metrics.render());
         let operators = match settings.metrics.listen {
@@ -174,6 +180,10 @@ async fn open_parts(settings: &Settings, roles: Roles, clock: &Clock) -> Result<
         );
     }
     let lock = (!embedded.is_empty()).then(|| data_dir::lock(&settings.data_dir)).transpose()?;
+    // On a full disk, the database needs the reserve to open.
+    if let Some(reserve) = disk_reserve(settings) {
+        reserve.adjust();
+    }
     let parts = Parts::open(settings, clock).await?;
     if roles == Roles::ALL {
         parts.database.migrate().await.context("cannot migrate the database")?;
@@ -181,6 +191,11 @@ async fn open_parts(settings: &Settings, roles: Roles, clock: &Clock) -> Result<
         parts.database.check().await.context("the database is not ready")?;
     }
     Ok(OpenParts { parts, lock })
+}
+
+/// Return the reserve of disk space, which a database in the data directory needs.
+fn disk_reserve(settings: &Settings) -> Option<DiskReserve> {
+    settings.database.url.is_none().then(|| DiskReserve::new(&settings.data_dir))
 }
 
 /// Start the tasks of the worker and of the notifier, which run until `stop` is cancelled.
@@ -337,6 +352,9 @@ async fn recover(settings: &Settings, parts: &Parts, maintenance: &Maintenance) 
     Ok(())
 }
 
+/// Bytes of a kilobyte.
+const KILOBYTE: u64 = 1000;
+
 /// Bytes of a number of megabytes (10^6 bytes).
 const fn megabytes(count: u64) -> u64 {
     count * MEGABYTE
@@ -386,6 +404,7 @@ fn api_settings(settings: &Settings, parts: &Parts) -> api::Settings {
         refresh_token_lifetime: Duration::from_hours(24 * settings.accounts.refresh_days),
         max_video_bytes: megabytes(settings.upload.max_video_mb),
         stall_timeout: Duration::from_secs(settings.upload.patience_seconds),
+        min_upload_rate: KILOBYTE * settings.upload.min_kb_per_second,
         link_lifetime: Duration::from_secs(settings.storage.link_seconds),
         downloads_per_minute: settings.limits.downloads_per_minute,
         logins_per_minute: settings.limits.logins_per_minute,

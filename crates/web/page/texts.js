@@ -283,6 +283,14 @@ const PROBLEMS = {
     'The upload took too long. Send fewer videos at once.',
   ],
   UPLOAD_STALLED: ['O envio parou. Tente de novo.', 'The upload stalled. Try again.'],
+  UPLOAD_TOO_SLOW: [
+    'Sua conexão está lenta demais para o envio. Tente de novo com uma conexão mais rápida.',
+    'Your connection is too slow for the upload. Try again with a faster one.',
+  ],
+  UPLOAD_DISPLACED: [
+    'O serviço está recebendo muitos vídeos, e este envio estava lento. Tente mais tarde.',
+    'The service is receiving many videos, and this upload was slow. Try again later.',
+  ],
   UPLOAD_BROKEN: [
     'O envio foi interrompido. Tente de novo.',
     'The upload was interrupted. Try again.',

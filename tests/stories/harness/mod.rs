@@ -15,3 +15,4 @@ pub mod process;
 pub mod cluster;
 pub mod collector;
 pub mod metrics;
+pub mod small_disk;

@@ -1,9 +1,11 @@
 //! Clients that disconnect, stall, or read late.
 
+use std::time::Duration;
+
 use reqwest::StatusCode;
 use rstest::rstest;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::{FORM, MIB, body, named, rows, upload_with_key};
@@ -13,7 +15,7 @@ use crate::harness::clips::{ONE_FRAME, clip_bytes};
 use crate::harness::parts::Parts::{self, Embedded, Servers};
 
 /// Begin an upload with these headers and a content length, and send a part of its body.
-async fn begin(service: &Client, headers: &str, length: usize, sent: &[u8]) -> TcpStream {
+pub(super) async fn begin(service: &Client, headers: &str, length: usize, sent: &[u8]) -> TcpStream {
     let address = service.base().trim_start_matches("http://");
     let mut connection = TcpStream::connect(address).await.expect("the service listens");
     let head = format!(
@@ -26,7 +28,7 @@ async fn begin(service: &Client, headers: &str, length: usize, sent: &[u8]) -> T
 }
 
 /// Status of the response on a connection, and its error code.
-async fn response_on(connection: &mut TcpStream) -> (String, Value) {
+async fn response_on(connection: &mut (impl AsyncRead + Unpin)) -> (String, Value) {
     let mut text = String::new();
     let read = tokio::time::timeout(TIMEOUT, async {
         while !text.ends_with('}') {
@@ -101,6 +103,33 @@ async fn a_client_that_stalls_times_out_and_leaves_nothing(
         assert_eq!(service.files().await, [].into());
     }
     assert_eq!(rows(&service, &user).await, []);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_too_slow_is_refused(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts
+        .with(|settings| {
+            settings.upload.patience_seconds = 1;
+            settings.upload.min_kb_per_second = 1000;
+        })
+        .await;
+    let user = service.user().await;
+    let head = format!("Content-Type: {FORM}\r\nAuthorization: Bearer {}", user.access);
+    let (mut read, mut write) = begin(&service, &head, 12 * MIB, &incomplete()[..100_000])
+        .await
+        .into_split();
+    let trickle = tokio::spawn(async move {
+        while write.write_all(&[0; 10_000]).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    assert_eq!(
+        response_on(&mut read).await,
+        ("408 Request Timeout".to_owned(), json!("UPLOAD_TOO_SLOW"))
+    );
+    trickle.abort();
+    assert_eq!((service.files().await, rows(&service, &user).await), ([].into(), Vec::new()));
 }
 
 #[rstest]

@@ -77,6 +77,7 @@ pub(super) const VARIABLES: &[Variable] = &[
     Variable::new("PRESIGNED_URL_EXPIRY_SECONDS", "storage.link_seconds", Kind::Number),
     Variable::new("MAX_VIDEO_SIZE_MB", "upload.max_video_mb", Kind::Number),
     Variable::new("UPLOAD_PATIENCE_SECONDS", "upload.patience_seconds", Kind::Number),
+    Variable::new("UPLOAD_MIN_KB_PER_SECOND", "upload.min_kb_per_second", Kind::Number),
     Variable::new("WORKER_CONCURRENCY", "worker.concurrency", Kind::Number),
     Variable::new("WORKER_TIMEOUT_SECONDS", "worker.timeout_seconds", Kind::Number),
     Variable::new("WORKER_RETRY_SECONDS", "worker.retry_seconds", Kind::Numbers),

@@ -206,6 +206,10 @@ pub struct Upload {
     /// Time for which an upload may stall, in seconds.
     #[serde(deserialize_with = "values::within::<_, _, 1, { values::DAY }>")]
     pub patience_seconds: u64,
+    /// Minimum rate of an upload, in kilobytes (10^3 bytes) per second, over each period of
+    /// `patience_seconds`; 0 is none.
+    #[serde(deserialize_with = "values::within::<_, _, 0, 1_000_000>")]
+    pub min_kb_per_second: u64,
 }
 
 /// Processing of jobs.

@@ -5,10 +5,17 @@ use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
+use nix::sys::statvfs::statvfs;
 use tokio::task;
 
 use crate::error::Error;
 use crate::key::Key;
+
+/// Free space in bytes that uploads leave on the disk: the database and the mails of a service on
+/// one machine share the disk, and a file can only be expired after the database has written that.
+/// It is sixteen times the size at which SQLite's write-ahead log is written back (4 MiB; SQLite
+/// documentation, "Write-Ahead Logging").
+pub const KEPT_FREE: u64 = 64 << 20;
 
 /// Directory of unfinished uploads; no key begins like this.
 pub(super) const UNFINISHED: &str = "unfinished";
@@ -21,6 +28,18 @@ pub(super) fn open(path: &Path, key: &Key) -> Result<(File, u64), Error> {
         return Err(Error::NotFound { key: key.clone() });
     }
     Ok((file, metadata.len()))
+}
+
+/// Check that a file of this directory can grow by this number of bytes.
+///
+/// # Errors
+/// Less than [`KEPT_FREE`] bytes would remain free, or the file system does not respond.
+pub(super) fn require_space(directory: &Path, bytes: usize) -> Result<(), Error> {
+    let file_system = statvfs(directory).map_err(|error| {
+        Error::from_io(|| format!("measure the disk of {}", directory.display()), error.into())
+    })?;
+    let free = file_system.blocks_available().saturating_mul(file_system.fragment_size());
+    if free < KEPT_FREE.saturating_add(bytes as u64) { Err(Error::Full) } else { Ok(()) }
 }
 
 /// Convert the error of reading an object.

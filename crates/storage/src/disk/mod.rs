@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A file is moved to its key when it is complete and synced to disk. Only the user that the
-//! service runs as can read the files.
+//! service runs as can read the files. Uploads fail as if the disk were full when less than
+//! [`KEPT_FREE`] bytes are free.
 
 mod files;
 mod listing;
@@ -38,6 +39,7 @@ use links::Links;
 use listing::{Listing, object};
 use upload::DiskUpload;
 
+pub use files::KEPT_FREE;
 pub use links::{LINK_PREFIX, LinkError, MIN_SIGNING_KEY_LENGTH};
 
 /// Storage in a directory of a local file system.

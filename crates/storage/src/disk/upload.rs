@@ -8,7 +8,8 @@ use bytes::Bytes;
 use tempfile::NamedTempFile;
 
 use super::files::{
-    UNFINISHED, create_directory, remove_empty_directories, run_blocking, sync_directory,
+    UNFINISHED, create_directory, remove_empty_directories, require_space, run_blocking,
+    sync_directory,
 };
 use crate::error::Error;
 use crate::interface::Upload;
@@ -39,6 +40,7 @@ impl DiskUpload {
     pub(super) async fn create(directory: PathBuf, key: Key) -> Result<Self, Error> {
         let unfinished = directory.join(UNFINISHED);
         let file = run_blocking(move || {
+            require_space(&unfinished, 0)?;
             let file = NamedTempFile::new_in(&unfinished);
             file.map_err(|error| {
                 Error::from_io(|| format!("create a file in {}", unfinished.display()), error)
@@ -69,8 +71,9 @@ impl Upload for DiskUpload {
             return Ok(());
         }
         let mut buffer = std::mem::take(&mut self.buffer);
-        let key = self.key.clone();
+        let (key, directory) = (self.key.clone(), self.directory.clone());
         let written = run_blocking(move || {
+            require_space(&directory, buffer.len() + bytes.len())?;
             let written = file.write_all(&buffer).and_then(|()| file.write_all(&bytes));
             written.map_err(|error| Error::from_io(|| format!("write {key}"), error))?;
             buffer.clear();
@@ -86,6 +89,7 @@ impl Upload for DiskUpload {
         let file = self.take_file()?;
         run_blocking(move || {
             let Self { directory, key, buffer, size, .. } = *self;
+            require_space(&directory, buffer.len())?;
             let size_on_disk = finish(&file, &buffer)
                 .map_err(|error| Error::from_io(|| format!("write {key}"), error))?;
             if size_on_disk != size {
