@@ -305,8 +305,7 @@ impl Receiver<'_> {
         self,
         piece: impl Future<Output = multer::Result<T>>,
     ) -> Result<T, Problem> {
-        let too_late =
-            |code, detail| Err(Problem::new(StatusCode::REQUEST_TIMEOUT, code, detail));
+        let too_late = |code, detail| Err(Problem::new(StatusCode::REQUEST_TIMEOUT, code, detail));
         let settings = &self.service.settings;
         let (timeout, started) = (settings.stall_timeout, Instant::now());
         let Ok(piece) = tokio::time::timeout(timeout, piece).await else {

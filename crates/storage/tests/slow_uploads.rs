@@ -49,7 +49,7 @@ async fn upload_slowly(storage: Arc<dyn Storage>, slow: Arc<Slow>) {
 async fn upload_fast(storage: &Arc<dyn Storage>, key: &Key) -> Duration {
     const SIZE: usize = 30 * MIB;
     let started = Instant::now();
-    let chunk = Bytes::from(vec![2; 64 * KIB]);
+    let chunk = Bytes::from(vec![2; 256 * KIB]);
     let mut upload = storage.create(key).await.expect("an upload starts");
     for _ in 0..SIZE / chunk.len() {
         upload.write(chunk.clone()).await.expect("bytes are accepted");

@@ -21,8 +21,7 @@ pub fn has_own_mounts(story: &str) -> bool {
     }
     // In a user namespace, everybody may mount.
     let ways: [&[&str]; 2] = [&["--mount"], &["--user", "--map-root-user", "--mount"]];
-    let is_possible =
-        |way: &&[&str]| run(tool("unshare").args(*way).arg("true")).code == Some(0);
+    let is_possible = |way: &&[&str]| run(tool("unshare").args(*way).arg("true")).code == Some(0);
     let way = ways.into_iter().find(is_possible).expect(
         "this story mounts a small file system: run it as root with CAP_SYS_ADMIN, or allow user \
          namespaces",

@@ -15,7 +15,12 @@ use crate::harness::clips::{ONE_FRAME, clip_bytes};
 use crate::harness::parts::Parts::{self, Embedded, Servers};
 
 /// Begin an upload with these headers and a content length, and send a part of its body.
-pub(super) async fn begin(service: &Client, headers: &str, length: usize, sent: &[u8]) -> TcpStream {
+pub(super) async fn begin(
+    service: &Client,
+    headers: &str,
+    length: usize,
+    sent: &[u8],
+) -> TcpStream {
     let address = service.base().trim_start_matches("http://");
     let mut connection = TcpStream::connect(address).await.expect("the service listens");
     let head = format!(
@@ -116,9 +121,8 @@ async fn a_client_that_is_too_slow_is_refused(#[values(Embedded, Servers)] parts
         .await;
     let user = service.user().await;
     let head = format!("Content-Type: {FORM}\r\nAuthorization: Bearer {}", user.access);
-    let (mut read, mut write) = begin(&service, &head, 12 * MIB, &incomplete()[..100_000])
-        .await
-        .into_split();
+    let (mut read, mut write) =
+        begin(&service, &head, 12 * MIB, &incomplete()[..100_000]).await.into_split();
     let trickle = tokio::spawn(async move {
         while write.write_all(&[0; 10_000]).await.is_ok() {
             tokio::time::sleep(Duration::from_millis(100)).await;

@@ -289,7 +289,8 @@ impl Allowance {
     /// so far.
     pub(super) fn start_waiting(&self, bytes: usize) {
         if let Some(upload) = self.shared.state.lock().uploads.get_mut(&self.number) {
-            upload.pace.start_waiting(bytes, Instant::now());
+            upload.pace.set_bytes(bytes);
+            upload.pace.start_waiting(Instant::now());
         }
     }
 
@@ -300,15 +301,15 @@ impl Allowance {
         }
     }
 
-    /// Reserve memory for a part that lacks `rest` bytes, at least one step or the rest, and return
-    /// its size. If the future is dropped, the allowance has to be dropped as well.
-    pub(super) async fn reserve(&mut self, rest: usize) -> Result<usize, Displaced> {
+    /// Reserve memory for a part that has `bytes` so far and lacks `rest`, at least one step or the
+    /// rest, and return its size. If the future is dropped, the allowance has to be dropped as well.
+    pub(super) async fn reserve(&mut self, bytes: usize, rest: usize) -> Result<usize, Displaced> {
         if self.uncounted > 0 {
             let bytes = self.uncounted.min(rest);
             self.uncounted -= bytes;
             return Ok(bytes);
         }
-        let mut granted = self.request(rest)?;
+        let mut granted = self.request(bytes, rest)?;
         loop {
             match tokio::time::timeout(PATIENCE, &mut granted).await {
                 Ok(granted) => return granted.map_err(|_| Displaced),
@@ -317,13 +318,11 @@ impl Allowance {
         }
     }
 
-    fn request(&self, rest: usize) -> Result<oneshot::Receiver<usize>, Displaced> {
+    fn request(&self, bytes: usize, rest: usize) -> Result<oneshot::Receiver<usize>, Displaced> {
         let (granted, receiver) = oneshot::channel();
         let (upload, user) = (self.number, self.user);
         self.shared.update(|state| {
-            if !state.uploads.contains_key(&upload) {
-                return Err(Displaced);
-            }
+            state.uploads.get_mut(&upload).ok_or(Displaced)?.pace.set_bytes(bytes);
             let number = state.take_number();
             let granted_before = state.granted;
             let waiting = Waiting { upload, user, rest, granted_before, granted };

@@ -24,9 +24,13 @@ impl Pace {
     /// Shortest time that counts, because bytes that are in memory already arrive in no time.
     const RESOLUTION: Duration = Duration::from_millis(1);
 
-    /// Record that the upload waits for bytes, and that the part being filled has `bytes` so far.
-    pub(super) fn start_waiting(&mut self, bytes: usize, now: Instant) {
+    /// Record that the part being filled has this number of bytes so far.
+    pub(super) fn set_bytes(&mut self, bytes: usize) {
         self.current.bytes = bytes as u64;
+    }
+
+    /// Record that the upload waits for bytes.
+    pub(super) fn start_waiting(&mut self, now: Instant) {
         self.waiting_since = Some(now);
     }
 
@@ -63,10 +67,11 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut pace = Pace::default();
         assert!(pace.rate(at(1000)) < 1.0, "nothing was delivered");
-        pace.start_waiting(0, at(1000));
+        pace.start_waiting(at(1000));
         pace.stop_waiting(at(1010));
         // The upload waits for memory.
-        pace.start_waiting(1000, at(2000));
+        pace.set_bytes(1000);
+        pace.start_waiting(at(2000));
         assert!((pace.rate(at(2000)) - 100.0).abs() < 0.1);
         assert!((pace.rate(at(2010)) - 50.0).abs() < 0.1, "a pause of the producer counts");
         pace.stop_waiting(at(2010));
@@ -74,7 +79,7 @@ mod tests {
         assert!((pace.rate(at(9000)) - 50.0).abs() < 0.1);
         // Two fast parts later, the slow one is forgotten.
         for start in [3000, 3001] {
-            pace.start_waiting(0, at(start));
+            pace.start_waiting(at(start));
             pace.stop_waiting(at(start + 1));
             pace.finish_part(5000);
         }

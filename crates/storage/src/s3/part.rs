@@ -38,7 +38,7 @@ impl Filling {
     /// They are copied, because they may be a small slice that keeps a large buffer in memory.
     pub(super) async fn fill(&mut self, bytes: &mut Bytes) -> Result<(), Displaced> {
         if self.length == self.capacity {
-            self.capacity += self.allowance.reserve(self.size - self.length).await?;
+            self.capacity += self.allowance.reserve(self.length, self.size - self.length).await?;
         }
         let length = bytes.len().min(self.capacity - self.length);
         let mut buffer = self.allowance.buffer().lock();

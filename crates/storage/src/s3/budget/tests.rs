@@ -36,7 +36,7 @@ impl Producer {
     /// Request memory unless the producer waits for it or its part is full.
     fn ask(&mut self) {
         if !self.is_waiting() && self.reserved < self.part {
-            let request = self.allowance.request(self.part - self.reserved);
+            let request = self.allowance.request(self.reserved, self.part - self.reserved);
             self.request = Some(request.expect("the upload is in progress"));
         }
         self.is_waiting();
@@ -116,8 +116,9 @@ fn displaced(displaces: bool, rate: f64, waiting_rate: f64, same_user: bool) -> 
         let mut state = budget.shared.state.lock();
         let pace = &mut state.uploads.get_mut(&number).expect("it is in progress").pace;
         let now = Instant::now();
-        pace.start_waiting(MIB, now);
+        pace.start_waiting(now);
         pace.stop_waiting(now + Duration::from_secs_f64(MIB as f64 / rate));
+        pace.finish_part(MIB);
     };
     let mut holders: Vec<Producer> =
         (0..12).map(|_| Producer::start(&budget, user, part_size::MIN)).collect();
@@ -135,7 +136,7 @@ fn displaced(displaces: bool, rate: f64, waiting_rate: f64, same_user: bool) -> 
     let count = holders.iter().filter(is_displaced).count();
     assert_eq!(waiting.is_waiting(), count == 0, "the memory goes to the upload that waited");
     for holder in holders.iter().filter(is_displaced) {
-        assert!(holder.allowance.request(STEP).is_err(), "the displaced upload fails");
+        assert!(holder.allowance.request(0, STEP).is_err(), "the displaced upload fails");
     }
     count
 }
