@@ -65,8 +65,8 @@ const EXAMPLES: &[(u16, &str, &str)] = &[
     (
         408,
         "UPLOAD_DISPLACED",
-        "The service receives many uploads, and this was one of the slowest. Upload again later, or \
-         over a faster connection.",
+        "The service receives many uploads, and this was one of the slowest. Upload again later, \
+         or over a faster connection.",
     ),
     (409, "EMAIL_TAKEN", "The e-mail address is already registered. Log in instead."),
     (409, "JOB_CHANGED", "The state of the job changed during the request. Get the job and retry."),

@@ -17,7 +17,6 @@
 //! processes that work. It is not restarted for that, because liveness checks no dependency, and
 //! continues once the broker is back. Mails wait in the database until the mail server is back.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,7 +100,7 @@ fn storage(parts: &Parts) -> Dependency {
 
 /// Empty and delete the queues that earlier releases used, as long as this process receives from
 /// their successors. Never returns.
-pub(crate) async fn retire_earlier_queues(broker: Arc<dyn Broker>, roles: Roles) -> Infallible {
+pub(crate) async fn retire_earlier_queues(broker: Arc<dyn Broker>, roles: Roles) {
     /// Maximum time between two attempts while there are such queues.
     const INTERVAL: Duration = Duration::from_mins(1);
     /// The same while there are none. An earlier process may start again, and the server logs each

@@ -257,8 +257,8 @@ pub const METRICS: [Metric; 36] = [
         "fiapx_disk_reserve_bytes",
         MetricKind::Gauge,
         Unit::Bytes,
-        "Disk space reserved for the expiry of files, in bytes; 0 while the disk is full. Only with a \
-         database in the data directory.",
+        "Disk space reserved for the expiry of files, in bytes; 0 while the disk is full. Only \
+         with a database in the data directory.",
     ),
     metric(
         "fiapx_build_info",
@@ -306,8 +306,8 @@ fn describe() {
     gauge!("fiapx_build_info", &labels).set(1.0);
 }
 
-/// Start counters and gauges of uploads at 0: `increase()` in Prometheus misses a series whose first
-/// sample is 1.
+/// Start counters and gauges of uploads at 0: `increase()` in Prometheus misses a series whose
+/// first sample is 1.
 pub(crate) fn initialize_counters() {
     for code in ["UPLOAD_STALLED", "UPLOAD_TOO_SLOW", "UPLOAD_DISPLACED", "STORAGE_FULL"] {
         counter!("fiapx_uploads_refused_total", "code" => code).increment(0);

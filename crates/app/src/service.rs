@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +51,9 @@ pub struct RunningService {
     _lock: Option<File>,
 }
 
+/// Work in the background, until the service stops.
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 type ServerTask = JoinHandle<std::io::Result<()>>;
 
 impl RunningService {
@@ -76,20 +80,18 @@ impl RunningService {
         if roles.api || roles.worker {
             spawn_relay(&tasks, &parts, served.clone());
         }
-        tasks.spawn(
-            stop.clone().run_until_cancelled_owned(keep_clock_synchronized(parts.database.clone())),
-        );
         let data_dir = parts.disk.as_ref().map(|_| settings.data_dir.clone());
-        tasks.spawn(
-            stop.clone().run_until_cancelled_owned(metrics::maintain(metrics.clone(), data_dir)),
-        );
         let health = dependencies::health_checks(&settings, roles, &parts, stop.clone())?;
-        tasks.spawn(stop.clone().run_until_cancelled_owned(health.clone().monitor()));
-        let retiring = dependencies::retire_earlier_queues(parts.broker.clone(), roles);
-        tasks.spawn(stop.clone().run_until_cancelled_owned(retiring));
-
+        let until_stop = |task| drop(tasks.spawn(stop.clone().run_until_cancelled_owned(task)));
+        let background: [Task; 4] = [
+            Box::pin(keep_clock_synchronized(parts.database.clone())),
+            Box::pin(metrics::maintain(metrics.clone(), data_dir)),
+            Box::pin(health.clone().monitor()),
+            Box::pin(dependencies::retire_earlier_queues(parts.broker.clone(), roles)),
+        ];
+        background.into_iter().for_each(until_stop);
         if let Some(reserve) = disk_reserve(&settings) {
-            tasks.spawn(stop.clone().run_until_cancelled_owned(reserve.maintain()));
+            until_stop(Box::pin(reserve.maintain()));
         }
 
         let render: api::RenderMetrics = Arc::new(move || metrics.render());

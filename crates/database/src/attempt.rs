@@ -219,13 +219,11 @@ impl Database {
     pub async fn fate(&self, claim: &Claim, archive: &str) -> Result<Fate, Error> {
         let row = job::Entity::find_by_id(claim.job.id.0).one(&self.write).await?;
         Ok(match row {
-            None => Fate::Superseded,
             Some(row) if row.zip_path.as_deref() == Some(archive) => Fate::Finished,
-            Some(row) if row.fence > claim.job.fence => Fate::Superseded,
             // A lower fence is that of a restored backup or of a server that lags behind.
             Some(row) if row.fence < claim.job.fence => Fate::Unknown,
-            Some(row) if row.lease_until.is_some() => Fate::Unknown,
-            Some(_) => Fate::Superseded,
+            Some(row) if row.fence == claim.job.fence && row.lease_until.is_some() => Fate::Unknown,
+            Some(_) | None => Fate::Superseded,
         })
     }
 

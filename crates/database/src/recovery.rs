@@ -68,13 +68,10 @@ impl Database {
                 .one(&transaction)
                 .await?;
             let Some(row) = row else { continue };
-            let job = match Job::try_from(row.clone()) {
-                Ok(job) => job,
-                Err(_) => {
-                    transaction.rollback().await?;
-                    self.readable(row).await?;
-                    continue;
-                }
+            let Ok(job) = Job::try_from(row.clone()) else {
+                transaction.rollback().await?;
+                self.readable(row).await?;
+                continue;
             };
             let code = FailureCode::WorkerLost;
             let outcome = self.fail_attempt(&transaction, &job, code, MESSAGE).await?;

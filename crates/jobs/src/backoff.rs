@@ -42,7 +42,7 @@ impl Backoff {
 pub fn jittered(limit: Duration, random: u32) -> Duration {
     let half = limit / 2;
     let share = half.as_nanos() * u128::from(random) / u128::from(u32::MAX);
-    limit - half + Duration::from_nanos_u128(share)
+    limit.saturating_sub(half) + Duration::from_nanos_u128(share)
 }
 
 #[cfg(test)]
@@ -90,13 +90,16 @@ mod tests {
         /// A hundred processes that fail together are spread: each tenth of the random half of the
         /// pause has its share of their attempts.
         #[test]
-        fn uniform_numbers_yield_uniform_pauses(millis in 20..1_000_000_u64, failures in 0..40_u32) {
+        fn uniform_numbers_yield_uniform_pauses(
+            millis in 20..1_000_000_u64,
+            failures in 0..40_u32,
+        ) {
             let backoff = Backoff::new(Duration::from_millis(millis), Duration::from_hours(1));
             let limit = backoff.limit(failures);
             let mut tenths = [0; 10];
             for process in 0..100_u32 {
                 let random = process * (u32::MAX / 100) + u32::MAX / 200;
-                let random_part = backoff.pause(failures, random) - limit / 2;
+                let random_part = backoff.pause(failures, random).saturating_sub(limit / 2);
                 let tenth = 20 * random_part.as_nanos() / limit.as_nanos();
                 tenths[tenth as usize] += 1;
             }

@@ -18,8 +18,8 @@ const PREFETCH: u16 = 16;
 /// Pauses while the broker fails.
 const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
 
-/// Maximum pause before a message is requeued because the database failed: avoids a busy loop and a long
-/// wait after a restart of the database.
+/// Maximum pause before a message is requeued because the database failed: avoids a busy loop and a
+/// long wait after a restart of the database.
 const DATABASE_PAUSE: Duration = Duration::from_secs(5);
 
 /// Listens to the outcomes of jobs.

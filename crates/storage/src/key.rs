@@ -130,7 +130,7 @@ mod tests {
         for key in videos.into_iter().chain(archives) {
             assert_eq!(key.to_string().parse(), Ok(key.clone()));
             assert_eq!((key.user_id(), key.job_id()), (user_id, job_id));
-            assert_eq!(key.is_archive(), key.as_str().ends_with(".zip"));
+            assert_eq!(key.is_archive(), key.as_str().contains("/output-"));
         }
     }
 

@@ -80,7 +80,7 @@ mod tests {
             observations.look(Instant::now(), &leases, LEASE, &clock)
         };
         assert_eq!(look("2026-01-01T00:01:00Z"), []);
-        clock.advance(LEASE - Duration::from_secs(1));
+        clock.advance(LEASE.saturating_sub(Duration::from_secs(1)));
         assert_eq!(look("2026-01-01T00:02:00Z"), []);
         clock.advance(Duration::from_secs(1));
         assert_eq!(look("2026-01-01T00:03:00Z"), [frozen]);

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use jobs::{Clock, JobId, UserId, VideoFormat};
+use jobs::{Clock, InstallationId, JobId, UserId, VideoFormat};
 use rstest::rstest;
 use storage::Key;
 use tokio::task::block_in_place;
@@ -12,8 +12,9 @@ use worker::sweep::{ORPHAN_AGE, Refusal, Swept};
 
 use crate::harness::checks::eventually;
 use crate::harness::clips::{SHORT, clip_bytes};
-use crate::harness::metrics::{metrics, wait_for_metrics};
+use crate::harness::metrics::wait_for_metrics;
 use crate::harness::parts::Parts::{self, Embedded, Servers};
+use crate::harness::process::Process;
 use crate::harness::programs::{ProgramOutput, fiapx, run};
 use crate::harness::service::Service;
 
@@ -59,8 +60,6 @@ async fn an_empty_database_deletes_no_file() {
     assert!(matches!(swept, Swept::Refused(Refusal::OtherInstallation { .. })), "{swept:?}");
     let there: Vec<String> = service.files().await.into_keys().collect();
     assert_eq!(there, files);
-    wait_for_metrics(&service, &[(r#"fiapx_sweep_refused{reason="other_installation"}"#, 1.0)])
-        .await;
     let checked = run_command(&service, &["check"]);
     assert!(checked.stderr.contains("the file store belongs to installation"), "{checked:?}");
     // The service works with it, and never deletes the files of the other one.
@@ -74,7 +73,6 @@ async fn an_empty_database_deletes_no_file() {
     assert_eq!(adopted.code, Some(0), "{adopted:?}");
     assert!(adopted.lines()[0].ends_with("2 of its 4 files are known"), "{adopted:?}");
     assert_eq!(service.sweep(Duration::ZERO).await, 2, "the operator has decided");
-    assert_eq!(metrics(&service).await[r#"fiapx_sweep_refused{reason="other_installation"}"#], 0.0);
 }
 
 /// The file store of an earlier release has no mark.
@@ -150,21 +148,38 @@ async fn many_unknown_files_are_deleted_only_on_request() {
         swept.expect("the parts respond"),
         Swept::Refused(Refusal::ManyUnknown { unknown: 11, files: 13 })
     );
-    wait_for_metrics(
-        &service,
-        &[(r#"fiapx_sweep_refused{reason="many_unknown"}"#, 1.0), ("fiapx_unknown_files", 11.0)],
-    )
-    .await;
     assert!(unknown.iter().all(|path| path.exists()));
     let refused = run_command(&service, &["storage", "sweep"]);
     assert!(refused.stderr.contains("does not know 11 of 13 files"), "{refused:?}");
     let swept = run_command(&service, &["storage", "sweep", "--delete-unknown"]);
     assert_eq!(swept.lines(), ["11 files deleted"], "{swept:?}");
     let mut there: Vec<String> = service.files().await.into_keys().collect();
-    (files.sort(), there.sort());
+    files.sort();
+    there.sort();
     assert_eq!(there, files);
     create_unknown_files(&service, 10);
     assert_eq!(service.sweep(ORPHAN_AGE).await, 10, "crashes leave a few");
+}
+
+/// Metrics belong to a process, so these are those of a process of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_sweep_is_visible_in_the_metrics() {
+    let (service, _) = with_files().await;
+    create_unknown_files(&service, 11);
+    service.running.stop_token().cancel();
+    service.running.stopped().await.expect("the service stops");
+    let data = service.directory.path();
+    let expect = async |expected: &[(&str, f64)]| {
+        let process = block_in_place(|| Process::start(data, &[]));
+        wait_for_metrics(&process, expected).await;
+        block_in_place(|| process.terminate());
+    };
+    let reason = |name: &str| format!("fiapx_sweep_refused{{reason=\"{name}\"}}");
+    let (unknown, other) = (reason("many_unknown"), reason("other_installation"));
+    expect(&[(&unknown, 1.0), (&other, 0.0), ("fiapx_unknown_files", 11.0)]).await;
+    let other_id = InstallationId::generate();
+    fs::write(data.join("files/installation"), other_id.to_string()).expect("it can be written");
+    expect(&[(&other, 1.0)]).await;
 }
 
 /// A process that died while it received a video left a record, with which the file is found

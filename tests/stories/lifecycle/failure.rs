@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use super::{cancel, files_of, id, occupy, unfinished};
 use crate::harness::checks::eventually;
 use crate::harness::client::{User, job_id};
-use crate::harness::clips::{LONG, SHORT, WRONG, clip_bytes, clips, file_name};
+use crate::harness::clips::{
+    LONG, SHORT, WRONG, clip_bytes, clips, file_name, with_decoder_command,
+};
 use crate::harness::parts::Parts::{self, Embedded, Servers};
 use crate::harness::service::Service;
 
@@ -158,13 +160,23 @@ async fn wait_for_retry(user: &User<'_>, job: &str, attempt: u64) -> Value {
     .await
 }
 
+/// Upload a clip whose decoder hangs, and wait until a worker processes it. Its archive has no
+/// bytes, so that the worker notices no failure of the store.
+async fn occupy_without_output(user: &User<'_>) -> String {
+    let (status, accepted) = user.upload(&[("hangs.avi", with_decoder_command("spins"))]).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
+    let job = job_id(&accepted);
+    user.wait_for(&job, &["PROCESSING"]).await;
+    job
+}
+
 /// Upload a clip to a service with one worker slot, and break the store before the job begins.
 pub(super) async fn upload_before_storage_failure<'a>(
     service: &'a Service,
     user: &User<'_>,
 ) -> (String, BrokenStore<'a>) {
     let neighbor = service.user().await;
-    let blocking = occupy(&neighbor).await;
+    let blocking = occupy_without_output(&neighbor).await;
     let job = user.upload_clip(SHORT).await;
     let broken = BrokenStore::of(service);
     cancel(&neighbor, &blocking).await;
@@ -180,7 +192,7 @@ async fn a_store_that_refuses_for_ten_minutes_fails_no_job(
 ) {
     let service = parts.with(|settings| settings.worker.concurrency = 1).await;
     let (neighbor, user) = (service.user().await, service.user().await);
-    let blocking = occupy(&neighbor).await;
+    let blocking = occupy_without_output(&neighbor).await;
     let mut jobs = Vec::new();
     for _ in 0..6 {
         jobs.push(user.upload_clip(SHORT).await);

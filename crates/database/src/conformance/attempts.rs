@@ -269,7 +269,7 @@ pub(super) async fn are_not_charged_for_failures_of_the_service(case: &Case) {
 
     let expiring = case.queued().await;
     let claim = case.claim(expiring).await;
-    case.clock.advance(case.database.rules().retention - Duration::from_secs(29));
+    case.clock.advance(case.database.rules().retention.saturating_sub(Duration::from_secs(29)));
     let failed = case.database.fail(&claim, FailureCode::StorageError, "no answer").await;
     assert_eq!(failed.expect("the database answers"), AttemptOutcome::Failed);
 }

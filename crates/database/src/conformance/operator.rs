@@ -209,7 +209,7 @@ pub(super) async fn requeues_once(case: &Case) {
 pub(super) async fn does_not_requeue_a_job_whose_files_are_being_removed(case: &Case) {
     for _ in 0..5 {
         let id = failed(case, FailureCode::NoVideoStream).await;
-        case.clock.advance(Rules::default().retention - Duration::from_secs(1));
+        case.clock.advance(Rules::default().retention.saturating_sub(Duration::from_secs(1)));
         case.clock.pause();
         let outcomes = case.run_concurrently(2, move |task, database| async move {
             if task == 0 {

@@ -302,7 +302,7 @@ impl Allowance {
     }
 
     /// Reserve memory for a part that has `bytes` so far and lacks `rest`, at least one step or the
-    /// rest, and return its size. If the future is dropped, the allowance has to be dropped as well.
+    /// rest, and return its size. If the future is dropped, the allowance has to be dropped, too.
     pub(super) async fn reserve(&mut self, bytes: usize, rest: usize) -> Result<usize, Displaced> {
         if self.uncounted > 0 {
             let bytes = self.uncounted.min(rest);

@@ -35,7 +35,8 @@ pub(super) struct Multipart {
 }
 
 impl Multipart {
-    /// Start an upload with this mark. If the future is dropped before the store has started it, it is aborted.
+    /// Start an upload with this mark. If the future is dropped before the store has started it, it
+    /// is aborted.
     pub(super) async fn start(store: &Arc<Store>, key: &Key, mark: &str) -> Result<Self, Error> {
         let (store, key, runtime) = (Arc::clone(store), key.clone(), Handle::current());
         let mark = mark.to_owned();

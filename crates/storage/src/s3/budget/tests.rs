@@ -166,8 +166,8 @@ proptest! {
     ) {
         let budget = budget(size);
         let users: Vec<UserId> = (0..4).map(|_| UserId::generate()).collect();
-        let mut uploads: Vec<Producer> =
-            parts.iter().map(|(user, part)| Producer::start(&budget, users[*user], *part)).collect();
+        let start = |(user, part): &(usize, usize)| Producer::start(&budget, users[*user], *part);
+        let mut uploads: Vec<Producer> = parts.iter().map(start).collect();
         let mut sent: Vec<Reservation> = Vec::new();
         for (number, is_received) in events {
             let count = uploads.len();
