@@ -22,7 +22,7 @@ const BUDGET: f64 = (128 * MIB) as f64;
 
 /// Memory of a connection: buffers of the HTTP server and of the form, and freed memory that the
 /// allocator keeps. The benches measure about 3 MB.
-const CONNECTION: usize = 4 * MIB;
+const CONNECTION: usize = 5 * MIB;
 
 const MEMORY: &str = "fiapx_upload_memory_bytes{of=\"videos\"}";
 const WAITING: &str = "fiapx_uploads_waiting_for_memory{of=\"videos\"}";

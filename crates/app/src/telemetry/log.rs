@@ -19,7 +19,10 @@ use crate::settings::Log;
 /// Return the filter for events. The formats combine it with [`traces::spans`], so that the spans
 /// with job, user and trace are available at every level.
 pub(super) fn filter(log: &Log) -> Result<EnvFilter> {
-    EnvFilter::try_new(&log.level)
+    // The client of RabbitMQ logs each closed channel as an error. Asking for a queue that does not
+    // exist closes one, and all other causes are returned to the caller. A level for this target in
+    // the setting replaces this one.
+    EnvFilter::try_new(format!("lapin::channel=off,{}", log.level))
         .with_context(|| format!("log.level (LOG_LEVEL) is invalid: `{}`", log.level))
 }
 
@@ -289,6 +292,7 @@ mod tests {
     #[test]
     fn filters_by_level_and_target() {
         let events = || {
+            error!(target: "lapin::channel", "Channel closed");
             debug!("detail");
             info!("news");
             debug!(target: "worker::attempt", "detail of the worker");
@@ -302,6 +306,7 @@ mod tests {
         assert_eq!(texts("warn"), [] as [&str; 0]);
         assert_eq!(texts("info"), ["news"]);
         assert_eq!(texts("info,worker=debug"), ["news", "detail of the worker"]);
+        assert_eq!(texts("warn,lapin::channel=error"), ["Channel closed"]);
         assert!(filter(&log("info,=?=")).is_err());
     }
 
