@@ -29,7 +29,8 @@ pub struct Settings {
     pub interval: Duration,
     /// Time between two sweeps.
     pub sweep_interval: Duration,
-    /// Time after which the message of a job counts as lost, and time between two searches.
+    /// Time after which the message of a job counts as lost. A search takes place four times
+    /// within it.
     pub lost_after: Duration,
 }
 
@@ -88,7 +89,7 @@ impl Maintenance {
         spawn(&chores, &stop, interval, this, "measuring queues and jobs", |this| async move {
             this.report_gauges().await
         });
-        spawn(&chores, &stop, lost_after, this, "announcing lost jobs", |this| async move {
+        spawn(&chores, &stop, lost_after / 4, this, "announcing lost jobs", |this| async move {
             this.announce_lost().await
         });
         spawn(&chores, &stop, sweep_interval, this, "the sweep of files", |this| async move {
