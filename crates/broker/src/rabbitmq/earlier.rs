@@ -2,7 +2,8 @@
 //!
 //! A process of an earlier release that starts again, or returns after it was cut off, declares its
 //! queue again, so deleting it is safe at any time. A queue that has consumers is left alone:
-//! theirs are the messages that it holds.
+//! theirs are the messages that it holds. Another process that is emptying the queue may count as a
+//! consumer, too.
 
 use std::time::Duration;
 
@@ -79,11 +80,14 @@ impl Retirement<'_> {
         while moved < found.message_count() && self.move_message(&channel, from, to).await? {
             moved += 1;
         }
-        let Some(emptied) = self.inspect(from).await? else { return Ok(None) };
-        let left = emptied.message_count();
-        if emptied.consumer_count() > 0 || (left > 0 && remainder == Remainder::Messages) {
-            return Ok(Some(left.into()));
+        if remainder == Remainder::Messages
+            && let Some(emptied) = self.inspect(from).await?
+            && emptied.message_count() > 0
+        {
+            return Ok(Some(emptied.message_count().into()));
         }
+        // The channel is closed if the queue was missing.
+        let channel = self.channel().await?;
         self.in_time(channel.queue_delete(from.into(), QueueDeleteOptions::default())).await?;
         info!(
             queue = from,
@@ -117,7 +121,14 @@ impl Retirement<'_> {
         to: &'static str,
     ) -> Result<bool, Error> {
         let got = channel.basic_get(from.into(), BasicGetOptions::default());
-        let Some(message) = self.in_time(got).await? else { return Ok(false) };
+        let message = match time::timeout(self.timeout, got).await {
+            Ok(Ok(Some(message))) => message,
+            Ok(Ok(None)) => return Ok(false),
+            // Another process has deleted it.
+            Ok(Err(error)) if is_not_found(&error) => return Ok(false),
+            Ok(Err(error)) => return Err(error.into()),
+            Err(_) => return Err(Error::Timeout),
+        };
         let lapin::message::Delivery { data, properties, acker, .. } = message.delivery;
         let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         // The default exchange routes to the queue with the name of the key.

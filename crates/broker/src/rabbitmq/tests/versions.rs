@@ -100,7 +100,8 @@ async fn expect_all(subscription: &mut Box<dyn Subscription>, messages: &[Traced
 
 /// Repeat until no earlier version is left.
 async fn retire(broker: &RabbitMq, queue: Queue) {
-    let retiring = async { while broker.retire_earlier(queue).await != Ok(None) {} };
+    let retiring =
+        async { while broker.retire_earlier(queue).await.expect("no step fails").is_some() {} };
     time::timeout(TIMEOUT, retiring).await.expect("the queue is retired in time");
 }
 
@@ -133,6 +134,23 @@ async fn messages_of_an_earlier_queue_are_received() {
         assert_eq!(queue_names(&host), expected_queues().into_keys().collect());
         assert_eq!(broker.retire_earlier(queue).await, Ok(None));
     }
+}
+
+/// All workers start at the same time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_processes_empty_an_earlier_queue_together() {
+    let (host, queue) = (Host::new(), Queue::Process);
+    let earlier = EarlierProcess::start(&host, queue).await;
+    let messages: Vec<_> = (0..40).map(created).collect();
+    for message in &messages {
+        earlier.publish(message).await;
+    }
+    drop(earlier);
+    let brokers = [host.broker().await, host.broker().await, host.broker().await];
+    join_all(brokers.iter().map(|broker| retire(broker, queue))).await;
+    let mut subscription = brokers[0].subscribe(queue, 16).await.expect("a subscription");
+    expect_all(&mut subscription, &messages).await;
+    assert_eq!(queue_names(&host), expected_queues().into_keys().collect());
 }
 
 /// A rolling upgrade: every message reaches the processes of both versions, whoever publishes it,
