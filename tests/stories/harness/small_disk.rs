@@ -29,9 +29,11 @@ pub fn has_own_mounts(story: &str) -> bool {
     let program = std::env::current_exe().expect("the program of the tests is known");
     let mut command = tool("unshare");
     command.args(way).arg(program).args(["--exact", story, "--nocapture"]).env(VARIABLE, "1");
-    let output = run(&mut command);
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(output.code, Some(0), "{text}\n{}", output.stderr);
+    // Without a limit of time, so that the story can report what it waits for in vain.
+    let output = command.output().expect("unshare can be started");
+    let [text, errors] =
+        [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    assert!(output.status.success(), "{}: {text}\n{errors}", output.status);
     assert!(text.contains("1 passed"), "the story did not run: {text}");
     false
 }
