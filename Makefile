@@ -16,7 +16,7 @@ PROMTOOL = $(or $(shell command -v promtool),$(CACHED)/promtool)
 ADVISORIES := https://github.com/RustSec/advisory-db
 
 .PHONY: help setup run build test test-quick soak cuts coverage lint deny verify-deploy verify-release \
-  fuzz bench bench-servers load race clean
+  fuzz bench bench-servers bench-database load race clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -97,6 +97,10 @@ bench: build ## Benchmark the engine step by step, and the overhead of the servi
 bench-servers: build ## Benchmark the service on real servers: uploads, overhead, memory, cost per video
 	@./setup.sh test && ./setup.sh store
 	cargo bench --package benches --bench many_machines --bench costs
+
+bench-database: ## Measure the periodic statements on 11 million jobs, in 8 GB: make bench-database MORE="--finished 1000000"
+	@./setup.sh test
+	cargo run --quiet --package bench-database -- $(MORE)
 
 load: ## Upload at a constant rate and verify every result: make load RATE=5 SECONDS=60 CLIPS="a.mp4" URL=http://...
 	@$(if $(URL),,$(MAKE) --no-print-directory build)

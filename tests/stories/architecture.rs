@@ -46,7 +46,8 @@ fn directories_with(word: &str) -> BTreeSet<PathBuf> {
 
 /// Crates in these directories, each read from the file of its root.
 fn crates() -> Vec<Crate> {
-    let roots = ["crates", "migrations", "benches/load", "tests/model", "tests/servers"];
+    let members = ["benches/database", "benches/load", "tests/model", "tests/servers"];
+    let roots = [["crates", "migrations"].as_slice(), &members].concat();
     let files = ["src/lib.rs", "src/main.rs"].map(|root| files(&roots, root));
     files.concat().iter().map(|root| Crate::read(root)).collect()
 }

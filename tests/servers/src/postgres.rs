@@ -77,6 +77,12 @@ impl Postgres {
         self.server.port
     }
 
+    /// File with its log.
+    #[must_use]
+    pub fn log_path(&self) -> PathBuf {
+        self.server.log_path()
+    }
+
     /// URL of a database.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
