@@ -15,6 +15,7 @@ mod m20261125_000005_active_users;
 mod m20261126_000006_successors;
 mod m20261126_000007_uploads;
 mod m20261126_000008_delivery;
+mod m20261126_000009_growth;
 
 /// Runs all changes in their order.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000006_successors::Migration),
             Box::new(m20261126_000007_uploads::Migration),
             Box::new(m20261126_000008_delivery::Migration),
+            Box::new(m20261126_000009_growth::Migration),
         ]
     }
 }

@@ -8,12 +8,15 @@ use anyhow::Result;
 use database::Database;
 use database::attempt::Claim;
 use jobs::{JobId, State, UserId};
+use uuid::Uuid;
 
 /// Processes that repeat a call.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Repeated {
     /// Each worker, so many times a second.
     ByEachWorker(f64),
+    /// One worker at a time, so many times a second.
+    InTurn(f64),
     /// Each API, so many times a second.
     ByEachApi(f64),
     /// Each notifier, so many times a second.
@@ -31,6 +34,8 @@ pub struct Subjects {
     pub watched: Vec<JobId>,
     /// User with many jobs.
     pub user: UserId,
+    /// Process that takes turns at chores.
+    pub process: Uuid,
 }
 
 type CallFuture<'a> = Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
@@ -48,6 +53,9 @@ pub struct Call {
 /// Time between two rounds of the maintenance, in seconds.
 const ROUND: f64 = 5.0;
 
+/// Number of chores at which processes take turns in each round.
+const IN_TURN: f64 = 5.0;
+
 macro_rules! calls {
     ($($name:literal, $repeated:expr, |$database:pat_param, $subjects:pat_param| $call:expr;)*) => {
         /// All calls that are repeated while nothing happens or for each job, upload or request.
@@ -61,17 +69,24 @@ macro_rules! calls {
 
 calls! {
     "leases (reaper)", Repeated::ByEachWorker(1.0 / ROUND), |database, _| database.leases().await?;
-    "expire", Repeated::ByEachWorker(1.0 / ROUND), |database, _| database.expire(None).await?;
-    "abandoned uploads", Repeated::ByEachWorker(1.0 / ROUND), |database, _| {
+    "turns at chores", Repeated::ByEachWorker(IN_TURN / ROUND), |database, subjects| {
+        // Another process has the turn.
+        database.take_turn("a chore", subjects.process, Duration::from_hours(1)).await?
+    };
+    "adding up changes", Repeated::InTurn(1.0 / ROUND), |database, _| {
+        database.add_up_changes().await?;
+    };
+    "expire", Repeated::InTurn(1.0 / ROUND), |database, _| database.expire(None).await?;
+    "abandoned uploads", Repeated::InTurn(1.0 / ROUND), |database, _| {
         database.take_abandoned_uploads(100, Duration::from_mins(10)).await?
     };
-    "purge of tokens and keys", Repeated::ByEachWorker(1.0 / ROUND), |database, _| {
+    "purge of tokens and keys", Repeated::InTurn(1.0 / ROUND), |database, _| {
         database.purge_expired().await?;
     };
-    "release of quarantined rows", Repeated::ByEachWorker(1.0 / ROUND), |database, _| {
+    "release of quarantined rows", Repeated::InTurn(1.0 / ROUND), |database, _| {
         database.release_quarantined().await?;
     };
-    "lost messages, queue in use", Repeated::ByEachWorker(1.0 / 15.0), |database, _| {
+    "lost messages, queue in use", Repeated::InTurn(1.0 / 15.0), |database, _| {
         database.announce_lost(Duration::from_mins(1), false).await?
     };
     "metrics: jobs by state", Repeated::ByEachWorker(1.0 / ROUND), |database, _| {

@@ -26,6 +26,13 @@ fn user_id(n: &str) -> String {
     format!("(lpad(to_hex({n}), 12, '0') || '70009000' || lpad(to_hex({n}), 12, '0'))::uuid")
 }
 
+/// Counters of the jobs, with the changes of a few seconds.
+const COUNTERS: &str = "INSERT INTO job_counts SELECT status, count(*) FROM jobs GROUP BY 1; \
+     INSERT INTO user_usage SELECT user_id, count(*) FILTER (WHERE waiting_since IS NOT NULL), \
+     sum(video_size_bytes) FROM jobs GROUP BY 1; \
+     INSERT INTO counter_changes (user_id, old_state, new_state, unfinished_jobs, stored_bytes) \
+     SELECT id, 'PROCESSING', 'DONE', -1, 64000000 FROM users LIMIT 4000";
+
 /// Fill an empty, migrated database.
 pub fn fill(server: &Postgres, url: &str, sizes: Sizes) {
     // One call of psql, hence one session. Without triggers and foreign keys, and with indexes
@@ -45,6 +52,7 @@ pub fn fill(server: &Postgres, url: &str, sizes: Sizes) {
         finished_jobs(sizes),
         waiting_and_running_jobs(sizes),
         other_rows(sizes),
+        COUNTERS.to_owned(),
         "DO $$ DECLARE definition text; BEGIN FOR definition IN SELECT indexdef FROM definitions \
          LOOP EXECUTE definition; END LOOP; END $$"
             .to_owned(),

@@ -19,6 +19,7 @@ use clap::Parser;
 use database::{Database, Rules};
 use jobs::{Clock, JobId, UserId};
 use servers::Postgres;
+use uuid::Uuid;
 
 use calls::{CALLS, Subjects};
 use fill::Sizes;
@@ -131,5 +132,6 @@ async fn subjects(server: &Postgres, url: &str, database: &Database) -> Result<S
         claims.push(database.claim(*id, "bench").await?.context("the job waits")?);
     }
     let user = server.execute(url, "SELECT min(id::text) FROM users");
-    Ok(Subjects { claims, watched, user: UserId(user.trim().parse()?) })
+    let (user, process) = (UserId(user.trim().parse()?), Uuid::now_v7());
+    Ok(Subjects { claims, watched, user, process })
 }

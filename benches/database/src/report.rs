@@ -49,7 +49,7 @@ impl Report {
                 statements().flat_map(|one| &one.scanned_tables).map(String::as_str).collect();
             scans.sort_unstable();
             scans.dedup();
-            let load = per_second(calls[0].call.repeated).map(|calls| calls * median * PROCESSES);
+            let load = per_second(calls[0].call.repeated).map(|calls| calls * median);
             sum += load.unwrap_or_default();
             let load = load.map_or("-".to_owned(), |load| format!("{load:.1}"));
             let _ = writeln!(
@@ -118,12 +118,13 @@ fn total(call: &Measured) -> f64 {
     call.executed.iter().map(|one| one.milliseconds).sum()
 }
 
-/// Number of calls per second of one process.
+/// Number of calls per second of all processes.
 fn per_second(repeated: Repeated) -> Option<f64> {
     match repeated {
         Repeated::ByEachWorker(rate)
         | Repeated::ByEachApi(rate)
-        | Repeated::ByEachNotifier(rate) => Some(rate),
+        | Repeated::ByEachNotifier(rate) => Some(rate * PROCESSES),
+        Repeated::InTurn(rate) => Some(rate),
         Repeated::ForARequest => None,
     }
 }

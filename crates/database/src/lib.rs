@@ -3,8 +3,9 @@
 //!
 //! Each module holds the transactions of one topic: [`sessions`] and [`users`], [`accept`] for
 //! uploads, [`attempt`] for workers, [`cancel`] and [`reading`] for users, the [`outbox`],
-//! [`notifications`], [`operator`] requests, [`recovery`] and [`retention`]. [`jobs::Transition`]
-//! decides which changes of state are legal, and a trigger of the database rejects all others.
+//! [`notifications`], [`operator`] requests, [`counters`], [`chores`], [`recovery`] and
+//! [`retention`]. [`jobs::Transition`] decides which changes of state are legal, and a trigger of
+//! the database rejects all others.
 
 // In dependency order: a module uses only modules above it.
 mod error;
@@ -16,6 +17,8 @@ mod change;
 pub mod quarantine;
 pub mod outbox;
 mod queue;
+pub mod counters;
+pub mod chores;
 pub mod sessions;
 pub mod users;
 pub mod reading;

@@ -1,7 +1,7 @@
 //! Queries for jobs and their histories.
 
 use jobs::{JobId, State, Time, UserId};
-use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde_json::Value;
 use tracing::error;
 
@@ -32,15 +32,6 @@ pub struct Page {
     pub older_than: Option<JobId>,
     /// Maximum number of jobs.
     pub limit: u64,
-}
-
-/// Number of jobs in a state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StateCount {
-    /// State of the jobs.
-    pub state: State,
-    /// Number of jobs.
-    pub count: u64,
 }
 
 /// Convert the rows that can be read. One that cannot must not hide the others.
@@ -112,18 +103,5 @@ impl Database {
             .one(&self.read)
             .await?;
         Ok(oldest.and_then(|job| job.waiting_since))
-    }
-
-    /// Number of jobs in each state.
-    pub async fn counts(&self) -> Result<Vec<StateCount>, Error> {
-        let mut counts = Vec::with_capacity(State::ALL.len());
-        for state in State::ALL {
-            let count = job::Entity::find()
-                .filter(job::Column::Status.eq(state.name()))
-                .count(&self.read)
-                .await?;
-            counts.push(StateCount { state, count });
-        }
-        Ok(counts)
     }
 }

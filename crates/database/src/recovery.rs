@@ -86,11 +86,13 @@ impl Database {
         Ok(outcomes)
     }
 
-    /// Recover everything that other processes held: fail all attempts, and make all messages and
-    /// mails due. Only for a process that has the database for itself and has just started.
+    /// Recover everything that other processes held: fail all attempts, make all messages and mails
+    /// due, and forget turns at chores. Only for a process that has the database for itself and has
+    /// just started.
     pub async fn recover_after_restart(&self) -> Result<(), Error> {
         self.expire_leases().await?;
         self.reap(&self.leases().await?).await?;
+        self.forget_turns().await?;
         self.release_holds().await
     }
 
@@ -180,18 +182,20 @@ impl Database {
             .filter(job::Column::Id.not_in_subquery(self.quarantined_ids()))
             .filter(Expr::not_exists(message_of_job()));
         if let Some((since, id)) = after {
-            let (column, same) = (job::Column::WaitingSince, job::Column::Id.gt(id));
-            query = query.filter(column.gt(since).or(column.eq(since).and(same)));
+            let same = announced_at().eq(since).and(job::Column::Id.gt(id));
+            query = query.filter(announced_at().gt(since).or(same));
         }
         let rows = query
-            .order_by_asc(job::Column::WaitingSince)
+            // Not by the time since which they wait: many that wait for long may have been
+            // announced again.
+            .order_by_asc(announced_at())
             .order_by_asc(job::Column::Id)
             .limit(ANNOUNCE_LIMIT)
             .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
             .all(&transaction)
             .await?;
         let is_full = rows.len() as u64 == ANNOUNCE_LIMIT;
-        let end = rows.last().and_then(|row| Some((row.waiting_since?, row.id)));
+        let end = rows.last().map(|row| (row.invited_at.unwrap_or(row.created_at), row.id));
         let (mut announced, mut unreadable) = (0, Vec::new());
         for row in rows {
             let Ok(job) = Job::try_from(row.clone()) else {

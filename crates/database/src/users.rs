@@ -1,16 +1,13 @@
 //! Registered users.
 
-use jobs::{Language, State, Time, UserId};
-use sea_orm::sea_query::{Expr, ExprTrait, Func, SimpleExpr};
-use sea_orm::{
-    ActiveModelTrait, ActiveValue, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter,
-    QuerySelect, UpdateMany,
-};
+use jobs::{Language, Time, UserId};
+use sea_orm::sea_query::{Expr, ExprTrait, SimpleExpr};
+use sea_orm::{ActiveModelTrait, ActiveValue, ColumnTrait, EntityTrait, QueryFilter, UpdateMany};
 
 use crate::bounded::Transaction;
 use crate::connection::Database;
 use crate::error::Error;
-use crate::rows::{job, user};
+use crate::rows::user;
 use crate::sessions::revoke_all;
 
 /// Registered user.
@@ -36,15 +33,6 @@ pub struct User {
     pub created_at: Time,
     /// Time of the last update of the user.
     pub updated_at: Time,
-}
-
-/// Resources used by the jobs of a user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Usage {
-    /// Number of jobs that wait or run.
-    pub unfinished_jobs: u64,
-    /// Size of the stored videos and archives in bytes.
-    pub stored_bytes: u64,
 }
 
 impl TryFrom<user::Model> for User {
@@ -165,31 +153,6 @@ impl Database {
         let Some(user) = updated.pop().map(User::try_from).transpose()? else { return Ok(None) };
         revoke_all(transaction, self, user.id).await?;
         Ok(Some(user))
-    }
-
-    /// Resources used by the jobs of a user.
-    pub async fn usage(&self, user: UserId) -> Result<Usage, Error> {
-        let unfinished = [State::Uploaded, State::Queued, State::Processing].map(State::name);
-        let unfinished_jobs = job::Entity::find()
-            .filter(job::Column::UserId.eq(user.0))
-            .filter(job::Column::Status.is_in(unfinished))
-            .count(&self.read)
-            .await?;
-        let bytes = |column: job::Column| {
-            Expr::expr(Func::coalesce([Expr::col(column).sum(), Expr::value(0_i64)]))
-                .cast_as("bigint")
-        };
-        let (videos, archives): (i64, i64) = job::Entity::find()
-            .select_only()
-            .expr_as(bytes(job::Column::VideoSizeBytes), "videos")
-            .expr_as(bytes(job::Column::ZipSizeBytes), "archives")
-            .filter(job::Column::UserId.eq(user.0))
-            .filter(job::Column::FilesRemoved.eq(false))
-            .into_tuple()
-            .one(&self.read)
-            .await?
-            .unwrap_or_default();
-        Ok(Usage { unfinished_jobs, stored_bytes: (videos + archives).unsigned_abs() })
     }
 
     /// User with this id. The user may be inactive.

@@ -18,6 +18,7 @@ mod attempt;
 mod worker;
 mod error;
 mod background;
+mod turn;
 pub mod relay;
 mod reaper;
 pub mod sweep;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use broker::{Broker, Queue};
-use database::reading::StateCount;
+use database::counters::StateCount;
 use database::retention::ExpiredPage;
 use database::uploads::AbandonedUpload;
 use database::{Database, Job};
@@ -16,11 +16,13 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
+use uuid::Uuid;
 
 use crate::background::log_error;
 use crate::error::Error;
 use crate::reaper::Observations;
 use crate::sweep::{ORPHAN_AGE, Sweeper};
+use crate::turn::in_turn;
 
 /// Intervals of the maintenance.
 #[derive(Debug, Clone)]
@@ -56,6 +58,8 @@ pub struct Maintenance {
     /// Intervals.
     pub settings: Settings,
     observations: Arc<Mutex<Observations>>,
+    /// Id of this process among those that take turns.
+    id: Uuid,
 }
 
 impl Maintenance {
@@ -63,41 +67,40 @@ impl Maintenance {
     #[must_use]
     pub fn new(database: Database, storage: Arc<dyn Storage>, broker: Arc<dyn Broker>) -> Self {
         let settings = Settings::default();
-        Self { database, storage, broker, settings, observations: Arc::default() }
+        let (observations, id) = (Arc::default(), Uuid::now_v7());
+        Self { database, storage, broker, settings, observations, id }
     }
 
     /// Run every chore at its interval until `stop` is cancelled. Each has its own task, so that
-    /// none waits for another one that hangs.
+    /// none waits for another one that hangs. Processes take turns at most of them; each process
+    /// observes leases and reports gauges itself.
     pub async fn run(self, stop: CancellationToken) {
         let Settings { interval, sweep_interval, lost_after } = self.settings;
-        let chores = TaskTracker::new();
-        let this = &self;
-        spawn(&chores, &stop, interval, this, "failing lost attempts", |this| async move {
-            this.reap().await
-        });
-        spawn(&chores, &stop, interval, this, "expiring jobs", |this| async move {
-            this.expire().await
-        });
-        spawn(&chores, &stop, interval, this, "deleting abandoned uploads", |this| async move {
-            this.delete_abandoned_uploads().await
-        });
-        spawn(&chores, &stop, interval, this, "deleting expired rows", |this| async move {
-            this.database.purge_expired().await?;
-            this.database.release_quarantined().await?;
-            Ok(())
-        });
-        spawn(&chores, &stop, interval, this, "measuring queues and jobs", |this| async move {
+        let chores = Chores { tasks: TaskTracker::new(), stop, maintenance: self };
+        chores.spawn(interval, "failing lost attempts", |this| async move { this.reap().await });
+        chores.spawn(interval, "measuring queues and jobs", |this| async move {
             this.report_gauges().await
         });
-        spawn(&chores, &stop, lost_after / 4, this, "announcing lost jobs", |this| async move {
+        chores.spawn_in_turn(interval, "adding up counters", |this| async move {
+            Ok(this.database.add_up_changes().await?)
+        });
+        chores.spawn_in_turn(interval, "expiring jobs", |this| async move { this.expire().await });
+        chores.spawn_in_turn(interval, "deleting abandoned uploads", |this| async move {
+            this.delete_abandoned_uploads().await
+        });
+        chores.spawn_in_turn(interval, "deleting expired rows", |this| async move {
+            this.database.purge_expired().await?;
+            Ok(this.database.release_quarantined().await?)
+        });
+        chores.spawn_in_turn(lost_after / 4, "announcing lost jobs", |this| async move {
             this.announce_lost().await
         });
-        spawn(&chores, &stop, sweep_interval, this, "the sweep of files", |this| async move {
+        chores.spawn_in_turn(sweep_interval, "the sweep of files", |this| async move {
             this.sweeper().sweep(ORPHAN_AGE, false).await?;
             Ok(())
         });
-        chores.close();
-        chores.wait().await;
+        chores.tasks.close();
+        chores.tasks.wait().await;
     }
 
     /// Fail the attempts of lost workers.
@@ -218,26 +221,49 @@ impl Maintenance {
     }
 }
 
-/// Run a chore at an interval until `stop` is cancelled. The first round starts at a random moment
-/// of the interval, so that processes that were started together do not work in step.
-fn spawn<F>(
-    chores: &TaskTracker,
-    stop: &CancellationToken,
-    interval: Duration,
-    maintenance: &Maintenance,
-    name: &'static str,
-    chore: impl Fn(Maintenance) -> F + Send + 'static,
-) where
-    F: Future<Output = Result<(), Error>> + Send,
-{
-    let (stop, maintenance) = (stop.clone(), maintenance.clone());
-    chores.spawn(stop.run_until_cancelled_owned(async move {
-        let first = tokio::time::Instant::now() + interval.mul_f64(rand::random());
-        let mut ticks = tokio::time::interval_at(first, interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            log_error(chore(maintenance.clone()).await, name);
-        }
-    }));
+/// Tasks of the chores.
+struct Chores {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    maintenance: Maintenance,
+}
+
+impl Chores {
+    /// Run a chore at an interval until `stop` is cancelled. The first round starts at a random
+    /// moment of the interval, so that processes that were started together do not work in step.
+    fn spawn<F>(
+        &self,
+        interval: Duration,
+        name: &'static str,
+        chore: impl Fn(Maintenance) -> F + Send + 'static,
+    ) where
+        F: Future<Output = Result<(), Error>> + Send,
+    {
+        let (stop, maintenance) = (self.stop.clone(), self.maintenance.clone());
+        self.tasks.spawn(stop.run_until_cancelled_owned(async move {
+            let first = tokio::time::Instant::now() + interval.mul_f64(rand::random());
+            let mut ticks = tokio::time::interval_at(first, interval);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                log_error(chore(maintenance.clone()).await, name);
+            }
+        }));
+    }
+
+    /// Like [`spawn`](Self::spawn), but one process at a time carries out the chore, about once per
+    /// interval.
+    fn spawn_in_turn<F>(
+        &self,
+        interval: Duration,
+        name: &'static str,
+        chore: impl Fn(Maintenance) -> F + Send + Sync + Copy + 'static,
+    ) where
+        F: Future<Output = Result<(), Error>> + Send,
+    {
+        self.spawn(interval, name, move |this| async move {
+            let (database, id) = (this.database.clone(), this.id);
+            in_turn(&database, name, id, interval, chore(this)).await
+        });
+    }
 }

@@ -10,6 +10,8 @@ mod claims;
 mod attempts;
 mod cancellation;
 mod reading;
+mod counters;
+mod chores;
 mod notifications;
 mod retention;
 mod operator;
@@ -173,8 +175,19 @@ cases! {
     reading {
         lists_jobs_by_page,
         returns_the_history,
-        counts_by_state,
         reports_the_oldest_waiting_job,
+    }
+    counters {
+        count_jobs_by_state,
+        follow_every_change,
+        are_added_up_once,
+    }
+    chores {
+        are_done_once_per_interval,
+        are_begun_by_one_process,
+        pass_from_a_frozen_process,
+        are_not_stopped_by_a_wrong_clock,
+        are_free_after_a_restart,
     }
     notifications {
         are_created_once,

@@ -11,6 +11,7 @@ use rand::{RngExt, SeedableRng};
 use uuid::Uuid;
 
 use super::case::{Case, Rows, archive, expire, reap};
+use super::counters;
 use crate::attempt::Claim;
 use crate::connection::Rules;
 use crate::operator::Requeue;
@@ -34,7 +35,9 @@ pub(super) async fn keeps_all_invariants(case: &Case) {
         for step in 0..STEPS {
             let action = world.act(&rows).await;
             rows = case.rows().await;
-            world.check(&rows, &format!("seed {seed}, step {step}: {action}"));
+            let why = format!("seed {seed}, step {step}: {action}");
+            world.check(&rows, &why);
+            counters::check(case, &why).await;
             seen.extend(rows.jobs.iter().map(|job| job.status.clone()));
         }
         world.finish_all(seed).await;
@@ -402,6 +405,8 @@ impl<'a> World<'a> {
             self.check(&self.case.rows().await, &format!("seed {seed}, final round {round}"));
         }
         let rows = self.case.rows().await;
+        self.case.database.add_up_changes().await.expect("the database answers");
+        counters::check(self.case, &format!("seed {seed}, added up")).await;
         for id in &self.jobs {
             assert!(
                 outcome(&rows.job(*id).status).is_some(),

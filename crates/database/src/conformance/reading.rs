@@ -3,7 +3,7 @@
 use jobs::{FailureCode, JobId, State, Time, UserId};
 
 use super::case::{Case, accept, archive, video};
-use crate::reading::{Page, StateCount};
+use crate::reading::Page;
 
 /// Ids of the jobs of one page.
 async fn page(case: &Case, user: UserId, page: Page) -> Vec<JobId> {
@@ -126,30 +126,6 @@ pub(super) async fn returns_the_history(case: &Case) {
         (row.created_at, row.started_at, row.completed_at),
         (history[0].at, Some(history[2].at), Some(history[5].at))
     );
-}
-
-pub(super) async fn counts_by_state(case: &Case) {
-    let none = State::ALL.map(|state| StateCount { state, count: 0 });
-    assert_eq!(case.database.counts().await.expect("the database answers"), none);
-    // The expired jobs first, because other jobs would expire with them.
-    let made = [
-        State::Expired,
-        State::Cancelled,
-        State::Failed,
-        State::Done,
-        State::Processing,
-        State::Queued,
-    ];
-    for (number, state) in made.iter().enumerate() {
-        for _ in 0..if number == 0 { 1 } else { number + 1 } {
-            case.job_in(*state).await;
-        }
-    }
-    let expected = State::ALL.map(|state| {
-        let number = made.iter().position(|made| *made == state);
-        StateCount { state, count: number.map_or(0, |number| number as u64 + 1) }
-    });
-    assert_eq!(case.database.counts().await.expect("the database answers"), expected);
 }
 
 pub(super) async fn reports_the_oldest_waiting_job(case: &Case) {

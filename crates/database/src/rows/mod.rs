@@ -10,6 +10,10 @@ pub(crate) mod idempotency_key;
 pub(crate) mod upload;
 pub(crate) mod installation;
 pub(crate) mod quarantine;
+pub(crate) mod counter_change;
+pub(crate) mod job_count;
+pub(crate) mod user_usage;
+pub(crate) mod chore;
 
 use sea_orm::sea_query::{CommonTableExpression, Query, SelectStatement, WithClause};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryTrait, UpdateMany};
