@@ -34,6 +34,9 @@ pub struct Page {
     pub limit: u64,
 }
 
+/// Maximum number of ids in a query. PostgreSQL allows 65,535 parameters, and SQLite 32,766.
+const IDS_PER_QUERY: usize = 10_000;
+
 /// Convert the rows that can be read. One that cannot must not hide the others.
 fn readable(rows: Vec<job::Model>) -> Vec<Job> {
     let convert = |row: job::Model| {
@@ -53,11 +56,15 @@ impl Database {
     /// Jobs with these ids, in no particular order. Unknown ids are ignored, and jobs whose rows
     /// cannot be read.
     pub async fn jobs_by_id(&self, ids: &[JobId]) -> Result<Vec<Job>, Error> {
-        let rows = job::Entity::find()
-            .filter(job::Column::Id.is_in(ids.iter().map(|id| id.0)))
-            .all(&self.read)
-            .await?;
-        Ok(readable(rows))
+        let mut jobs = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(IDS_PER_QUERY) {
+            let rows = job::Entity::find()
+                .filter(job::Column::Id.is_in(ids.iter().map(|id| id.0)))
+                .all(&self.read)
+                .await?;
+            jobs.extend(readable(rows));
+        }
+        Ok(jobs)
     }
 
     /// Jobs of a user, newest first, without those whose rows cannot be read.

@@ -175,6 +175,7 @@ cases! {
     reading {
         lists_jobs_by_page,
         returns_the_history,
+        finds_any_number_of_jobs,
         reports_the_oldest_waiting_job,
     }
     counters {

@@ -128,6 +128,19 @@ pub(super) async fn returns_the_history(case: &Case) {
     );
 }
 
+pub(super) async fn finds_any_number_of_jobs(case: &Case) {
+    let known = [case.queued().await, case.queued().await];
+    // More than a statement of PostgreSQL may have parameters.
+    let mut ids = vec![known[0]];
+    ids.extend(std::iter::repeat_with(JobId::generate).take(70_000));
+    ids.push(known[1]);
+    let jobs = case.database.jobs_by_id(&ids).await.expect("the database answers");
+    let mut found: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
+    found.sort_unstable();
+    assert_eq!(found, known);
+    assert_eq!(case.database.jobs_by_id(&[]).await.expect("the database answers"), []);
+}
+
 pub(super) async fn reports_the_oldest_waiting_job(case: &Case) {
     let oldest = async || case.database.oldest_waiting().await.expect("the database answers");
     let since = async |id: JobId| {
