@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use database::Database;
-use database::attempt::Claim;
+use database::renewal::Renewal;
 use jobs::{JobId, State, UserId};
 use uuid::Uuid;
 
@@ -28,8 +28,8 @@ pub enum Repeated {
 /// What the calls refer to.
 #[derive(Debug, Clone)]
 pub struct Subjects {
-    /// Claims that one worker holds.
-    pub claims: Vec<Claim>,
+    /// Leases that one worker holds.
+    pub renewals: Vec<Renewal>,
     /// Waiting jobs, many.
     pub watched: Vec<JobId>,
     /// User with many jobs.
@@ -105,9 +105,7 @@ calls! {
         database.take_outgoing(100, Duration::from_mins(1)).await?
     };
     "lease renewals of eight attempts", Repeated::ByEachWorker(2.0), |database, subjects| {
-        for claim in &subjects.claims {
-            database.renew(claim, 7, Some(60)).await?;
-        }
+        database.renew(&subjects.renewals).await?
     };
     "watch of 100 jobs", Repeated::ByEachApi(1.0 / 0.3), |database, subjects| {
         database.jobs_by_id(&subjects.watched[..100]).await?

@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use database::renewal::Renewal;
 use database::{Database, Rules};
 use jobs::{Clock, JobId, UserId};
 use servers::Postgres;
@@ -127,11 +128,12 @@ async fn subjects(server: &Postgres, url: &str, database: &Database) -> Result<S
     );
     let ids = ids.lines().map(|line| Ok(JobId(line.parse()?)));
     let watched = ids.collect::<Result<Vec<_>>>()?;
-    let mut claims = Vec::new();
+    let mut renewals = Vec::new();
     for id in &watched[..SLOTS] {
-        claims.push(database.claim(*id, "bench").await?.context("the job waits")?);
+        let claim = database.claim(*id, "bench").await?.context("the job waits")?;
+        renewals.push(Renewal { claim, done: 7, expected: Some(60) });
     }
     let user = server.execute(url, "SELECT min(id::text) FROM users");
     let (user, process) = (UserId(user.trim().parse()?), Uuid::now_v7());
-    Ok(Subjects { claims, watched, user, process })
+    Ok(Subjects { renewals, watched, user, process })
 }

@@ -13,7 +13,7 @@ use serde_json::json;
 use tracing::warn;
 
 use crate::bounded::Transaction;
-use crate::change::{Change, only_if_held};
+use crate::change::Change;
 use crate::connection::Database;
 use crate::error::Error;
 use crate::job::Job;
@@ -137,24 +137,6 @@ impl Database {
             self.write_created_message(transaction, &job, due).await?;
         }
         Ok(())
-    }
-
-    /// Renew the lease of a claim and record the progress of the attempt. Return whether the claim
-    /// still holds; if not, the worker has to stop.
-    pub async fn renew(
-        &self,
-        claim: &Claim,
-        done: u64,
-        expected: Option<u64>,
-    ) -> Result<bool, Error> {
-        let expected = expected.map(|count| count as i64);
-        let renewed = only_if_held(job::Entity::update_many(), &claim.job)
-            .col_expr(job::Column::LeaseUntil, Expr::value(self.now() + self.rules.lease))
-            .col_expr(job::Column::ProgressDone, Expr::value(done as i64))
-            .col_expr(job::Column::ProgressExpected, Expr::value(expected))
-            .exec(&self.write)
-            .await?;
-        Ok(renewed.rows_affected > 0)
     }
 
     /// Finish a job whose archive is stored. Return [`AttemptOutcome::Completed`], or

@@ -65,7 +65,7 @@ impl Change {
 
     /// Add the condition that the claim of `held` still holds the job.
     pub(crate) fn only_if_held(mut self, held: &Job) -> Self {
-        self.update = only_if_held(self.update, held);
+        self.update = self.update.filter(is_held(held));
         self
     }
 
@@ -85,12 +85,12 @@ impl Change {
     }
 }
 
-/// Add the condition that the claim of `held` still holds the job.
-pub(crate) fn only_if_held(update: UpdateMany<job::Entity>, held: &Job) -> UpdateMany<job::Entity> {
-    update
-        .filter(job::Column::Id.eq(held.id.0))
-        .filter(job::Column::Fence.eq(held.fence))
-        .filter(job::Column::LeaseUntil.is_not_null())
+/// Condition that the claim of `held` still holds the job.
+pub(crate) fn is_held(held: &Job) -> SimpleExpr {
+    job::Column::Id
+        .eq(held.id.0)
+        .and(job::Column::Fence.eq(held.fence))
+        .and(job::Column::LeaseUntil.is_not_null())
 }
 
 /// Append an entry to a job's history.

@@ -2,8 +2,8 @@
 //! messages and files follow it.
 //!
 //! Each module holds the transactions of one topic: [`sessions`] and [`users`], [`accept`] for
-//! uploads, [`attempt`] for workers, [`cancel`] and [`reading`] for users, the [`outbox`],
-//! [`notifications`], [`operator`] requests, [`counters`], [`chores`], [`recovery`] and
+//! uploads, [`attempt`] and [`renewal`] for workers, [`cancel`] and [`reading`] for users, the
+//! [`outbox`], [`notifications`], [`operator`] requests, [`counters`], [`chores`], [`recovery`] and
 //! [`retention`]. [`jobs::Transition`] decides which changes of state are legal, and a trigger of
 //! the database rejects all others.
 
@@ -26,6 +26,7 @@ pub mod uploads;
 pub mod accept;
 pub mod notifications;
 pub mod attempt;
+pub mod renewal;
 pub mod cancel;
 pub mod operator;
 pub mod recovery;

@@ -13,12 +13,15 @@ use tracing::{Instrument, Span, error, info, info_span, warn};
 
 use crate::attempt_io::{AttemptError, AttemptIo, AttemptLimits, ExtractedArchive};
 use crate::breaker::Breaker;
-use crate::lease::renew_until_lost;
+use crate::lease::HeldLeases;
 use crate::progress::SharedProgress;
 use crate::settings::Settings;
 
 /// Pause before an outcome is written to the database again.
 const RECORD_RETRY: Duration = Duration::from_millis(500);
+
+/// Time for the response of the database about an outcome after the lease has ended.
+const RECORD_GRACE: Duration = Duration::from_secs(1);
 
 /// One attempt at a claimed job.
 pub(crate) struct Attempt<'a> {
@@ -26,6 +29,8 @@ pub(crate) struct Attempt<'a> {
     pub storage: &'a Arc<dyn Storage>,
     pub settings: &'a Settings,
     pub claim: &'a Claim,
+    /// Renews the lease of the claim.
+    pub leases: &'a HeldLeases,
     /// Informed about failures whose cause is in the service.
     pub breaker: &'a Breaker,
 }
@@ -57,11 +62,16 @@ impl Attempt<'_> {
         if let WorkResult::Failed(error) = &result {
             self.breaker.suspect(error);
         }
+        let mut recording = std::pin::pin!(self.record(&result));
         tokio::select! {
-            outcome = self.record(&result) => outcome,
-            () = renew_until_lost(self.database, self.claim, &progress) => {
-                self.record(&WorkResult::LeaseLost).await
-            }
+            outcome = &mut recording => return outcome,
+            () = self.leases.renew_until_lost(self.claim, &progress) => {}
+        }
+        // The lease also ends when the outcome is recorded, which a renewal may see before the
+        // response arrives.
+        match tokio::time::timeout(RECORD_GRACE, recording).await {
+            Ok(outcome) => outcome,
+            Err(_) => self.record(&WorkResult::LeaseLost).await,
         }
     }
 
@@ -82,7 +92,7 @@ impl Attempt<'_> {
                 // The archive may be complete already.
                 work.await.map_or(WorkResult::Interrupted, WorkResult::Completed)
             }
-            () = renew_until_lost(self.database, self.claim, progress) => {
+            () = self.leases.renew_until_lost(self.claim, progress) => {
                 stop.cancel();
                 // The upload has to be finished before its object can be deleted.
                 let _ = work.await;

@@ -15,6 +15,7 @@ use tracing::{Instrument, field, info, info_span, warn};
 
 use crate::attempt::{self, Attempt};
 use crate::breaker::Breaker;
+use crate::lease::HeldLeases;
 use crate::settings::Settings;
 
 /// Pauses before another subscription while the broker fails.
@@ -37,6 +38,7 @@ pub struct Worker {
     /// Settings.
     pub settings: Settings,
     breaker: Arc<Breaker>,
+    leases: HeldLeases,
 }
 
 /// A message, and the worker slot in which it is handled.
@@ -54,7 +56,8 @@ impl Worker {
         broker: Arc<dyn Broker>,
         settings: Settings,
     ) -> Self {
-        Self { database, storage, broker, settings, breaker: Arc::default() }
+        let leases = HeldLeases::new(database.clone());
+        Self { database, storage, broker, settings, breaker: Arc::default(), leases }
     }
 
     /// Run until `stop` is cancelled. Then wait for running jobs to finish within the grace period,
@@ -162,6 +165,7 @@ impl Worker {
             storage: &self.storage,
             settings: &self.settings,
             claim: &claim,
+            leases: &self.leases,
             breaker: &self.breaker,
         };
         log_settlement_error(match attempt.run(shutdown).instrument(span).await {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jobs::message::{Completed, Event, Failed};
 use jobs::{AttemptOutcome, FailureCode, JobId, Language, Message, State};
 
-use super::case::{Case, archive};
+use super::case::{Case, archive, renew};
 use crate::attempt::{Archive, Claim, Fate};
 
 /// History of every job that was claimed once.
@@ -30,7 +30,7 @@ async fn last_message(case: &Case, id: JobId) -> Message {
 pub(super) async fn finish(case: &Case) {
     let id = case.queued().await;
     let claim = case.claim(id).await;
-    assert!(case.database.renew(&claim, 2, Some(5)).await.expect("the database answers"));
+    assert!(renew(&case.database, &claim, 2, Some(5)).await);
     let archive = Archive {
         complete: false,
         warnings: vec!["1 frame is missing".to_owned()],
@@ -139,7 +139,7 @@ pub(super) async fn end_at_once_where_a_retry_cannot_help(case: &Case) {
 pub(super) async fn are_released(case: &Case) {
     let id = case.queued().await;
     let claim = case.claim(id).await;
-    assert!(case.database.renew(&claim, 2, Some(4)).await.expect("the database answers"));
+    assert!(renew(&case.database, &claim, 2, Some(4)).await);
     assert_eq!(
         case.database.release(&claim).await.expect("the database answers"),
         AttemptOutcome::Released

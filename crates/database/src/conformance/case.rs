@@ -16,6 +16,7 @@ use crate::attempt::{Archive, Claim};
 use crate::connection::{Database, Rules};
 use crate::error::Error;
 use crate::job::Job;
+use crate::renewal::{Renewal, Renewed};
 use crate::rows::{job, job_event, notification, outbox};
 
 /// Database of one case, with two connections, as two processes have.
@@ -172,6 +173,19 @@ pub(super) async fn accept(
         }
     }
     database.accept(user, videos, key, traceparent).await
+}
+
+/// Renew the lease of one claim. Return whether it holds.
+pub(super) async fn renew(
+    database: &Database,
+    claim: &Claim,
+    done: u64,
+    expected: Option<u64>,
+) -> bool {
+    let renewal = Renewal { claim: claim.clone(), done, expected };
+    let renewed = database.renew(&[renewal]).await.expect("the database answers");
+    assert!(renewed == [Renewed::Yes] || renewed == [Renewed::Lost], "{renewed:?}");
+    renewed == [Renewed::Yes]
 }
 
 /// Fail all attempts whose lease has expired.

@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use jobs::{AttemptOutcome, FailureCode, JobId, State};
+use sea_orm::sea_query::LockType;
+use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, QuerySelect};
 
-use super::case::{Case, archive, reap};
+use super::case::{Case, archive, reap, renew};
 use crate::attempt::Claim;
 use crate::connection::Rules;
+use crate::renewal::{Renewal, Renewed};
+use crate::rows::job;
 
 /// Try to claim a job.
 async fn claim(case: &Case, id: JobId) -> Option<Claim> {
@@ -74,9 +79,7 @@ pub(super) async fn require_an_available_job(case: &Case) {
 }
 
 pub(super) async fn are_renewed_until_lost(case: &Case) {
-    let renew = async |claim: &Claim| {
-        case.database.renew(claim, 5, Some(9)).await.expect("the database answers")
-    };
+    let renew = async |claim: &Claim| renew(&case.database, claim, 5, Some(9)).await;
     let id = case.queued().await;
     let first = claim(case, id).await.expect("the job is queued");
     let before = case.rows().await;
@@ -117,6 +120,62 @@ pub(super) async fn are_renewed_until_lost(case: &Case) {
     assert!(!renew(&second).await, "the job is deleted");
 }
 
+pub(super) async fn are_renewed_together(case: &Case) {
+    let mut renewals = Vec::new();
+    for done in 0..5 {
+        let claim = case.claim(case.queued().await).await;
+        renewals.push(Renewal { claim, done, expected: (done > 0).then_some(10 * done) });
+    }
+    let cancelled = renewals[2].claim.job.id;
+    let cancellation = case.database.cancel(cancelled, State::Processing).await;
+    cancellation.expect("the database answers").expect("the job runs");
+    // Another claim of the same job, by another worker.
+    case.database.release(&renewals[3].claim).await.expect("the database answers");
+    case.claim(renewals[3].claim.job.id).await;
+    let before = case.rows().await;
+    case.advance(20);
+    let renewed = case.other.renew(&renewals).await.expect("the database answers");
+    assert_eq!(renewed, [Renewed::Yes, Renewed::Yes, Renewed::Lost, Renewed::Lost, Renewed::Yes]);
+    let after = case.rows().await;
+    for (renewal, renewed) in renewals.iter().zip(renewed) {
+        let id = renewal.claim.job.id;
+        let (before, after) = (before.job(id), after.job(id));
+        if renewed == Renewed::Lost {
+            assert_eq!(after, before);
+            continue;
+        }
+        assert_eq!(after.progress_done, renewal.done as i64);
+        assert_eq!(after.progress_expected, renewal.expected.map(|count| count as i64));
+        assert!(
+            after.lease_until >= before.lease_until.map(|until| until + TimeDelta::seconds(20))
+        );
+    }
+    assert_eq!(case.other.renew(&[]).await.expect("the database answers"), []);
+}
+
+pub(super) async fn are_renewed_beside_locked_jobs(case: &Case) {
+    let mut renewals = Vec::new();
+    for _ in 0..3 {
+        let claim = case.claim(case.queued().await).await;
+        renewals.push(Renewal { claim, done: 1, expected: None });
+    }
+    if case.database.write.get_database_backend() != DbBackend::Postgres {
+        // SQLite locks no rows.
+        return;
+    }
+    let transaction = case.database.begin().await.expect("the database answers");
+    job::Entity::find_by_id(renewals[1].claim.job.id.0)
+        .lock(LockType::Update)
+        .one(&transaction)
+        .await
+        .expect("the row is locked");
+    let renewed = case.other.renew(&renewals).await.expect("the database answers");
+    assert_eq!(renewed, [Renewed::Yes, Renewed::Locked, Renewed::Yes]);
+    transaction.rollback().await.expect("the database answers");
+    let renewed = case.other.renew(&renewals).await.expect("the database answers");
+    assert_eq!(renewed, [Renewed::Yes; 3]);
+}
+
 /// Assert that no operation with a lost claim has an effect.
 async fn assert_no_effect(case: &Case, stale: &Claim, why: &str) {
     let before = case.rows().await;
@@ -130,7 +189,7 @@ async fn assert_no_effect(case: &Case, stale: &Claim, why: &str) {
     for outcome in outcomes {
         assert_eq!(outcome.expect("the database answers"), AttemptOutcome::Lost, "{why}");
     }
-    assert!(!case.database.renew(stale, 7, None).await.expect("the database answers"), "{why}");
+    assert!(!renew(&case.database, stale, 7, None).await, "{why}");
     assert_eq!(case.rows().await, before, "{why}");
 }
 

@@ -98,6 +98,61 @@ async fn all_on_postgresql() {
     Box::pin(all(open)).await;
 }
 
+/// A renewal writes no index: it is an update of a heap-only tuple (PostgreSQL, "Heap-Only Tuples
+/// (HOT)"), on pages that are filled with other jobs.
+#[cfg(test)]
+#[tokio::test(flavor = "multi_thread")]
+async fn renewals_are_heap_only_on_a_server() {
+    const RENEWALS: usize = 100;
+    let server = servers::Postgres::start();
+    let url = server.create_database();
+    let open = async |_: &str, clock, rules| {
+        Database::postgres(&url.clone().into(), clock, rules).await.expect("the server is running")
+    };
+    let case = Case::open("", &open).await;
+    let user = case.user().await;
+    let mut renewals = Vec::new();
+    for number in 0..300 {
+        let id = case.queued_for(user).await;
+        if number % 40 == 0 {
+            let claim = case.claim(id).await;
+            renewals.push(crate::renewal::Renewal { claim, done: 0, expected: None });
+        }
+    }
+    // Numbers of all and of heap-only updates. Each connection reports its own when it ends.
+    let updates = || {
+        let counts = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables \
+             WHERE relname = 'jobs'";
+        let counts = server.execute(&url, counts);
+        let (all, heap_only) = counts.trim().split_once('|').expect("two columns");
+        [all, heap_only].map(|count| count.parse::<usize>().expect("a number"))
+    };
+    let close = async |database: Database| {
+        database.write.pool.close().await.expect("the connections are closed");
+    };
+    let renewing = open("", case.clock.clone(), Rules::default()).await;
+    close(case.database).await;
+    close(case.other).await;
+    let [all_before, heap_only_before] = updates();
+    for done in 0..RENEWALS {
+        for renewal in &mut renewals {
+            renewal.done = done as u64;
+        }
+        let renewed = renewing.renew(&renewals).await.expect("the server responds");
+        assert_eq!(renewed, vec![crate::renewal::Renewed::Yes; renewals.len()]);
+    }
+    close(renewing).await;
+    let expected = RENEWALS * renewals.len();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let [all, heap_only] = loop {
+        let [all, heap_only] = updates();
+        if all >= all_before + expected || std::time::Instant::now() > deadline {
+            break [all, heap_only];
+        }
+    };
+    assert_eq!((all - all_before, heap_only - heap_only_before), (expected, expected));
+}
+
 /// Open SQLite databases as files in a directory.
 #[cfg(test)]
 fn files_in(directory: &std::path::Path) -> impl AsyncFn(&str, Clock, Rules) -> Database {
@@ -153,6 +208,8 @@ cases! {
         succeed_once,
         require_an_available_job,
         are_renewed_until_lost,
+        are_renewed_together,
+        are_renewed_beside_locked_jobs,
         have_no_effect_when_lost,
     }
     attempts {

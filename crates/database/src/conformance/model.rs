@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use uuid::Uuid;
 
-use super::case::{Case, Rows, archive, expire, reap};
+use super::case::{Case, Rows, archive, expire, reap, renew};
 use super::counters;
 use crate::attempt::Claim;
 use crate::connection::Rules;
@@ -229,8 +229,7 @@ impl<'a> World<'a> {
     async fn renew(&mut self, worker: usize, before: &Rows) -> String {
         let Some(claim) = &self.workers[worker] else { return "nothing".to_owned() };
         let (done, held) = (self.dice.roll(100) as u64, holds(claim, before.job(claim.job.id)));
-        let renewed =
-            self.case.database.renew(claim, done, None).await.expect("the database answers");
+        let renewed = renew(&self.case.database, claim, done, None).await;
         assert_eq!(renewed, held, "worker {worker} renews {claim:?}");
         format!("worker {worker} renews {}: {renewed}", claim.job.id)
     }

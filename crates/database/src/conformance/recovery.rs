@@ -7,7 +7,7 @@ use jobs::{AttemptOutcome, FailureCode, JobId, State};
 use sea_orm::sea_query::{Expr, LockType};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QuerySelect};
 
-use super::case::{Case, accept, archive, video};
+use super::case::{Case, accept, archive, renew, video};
 use super::outbox::{HOLD, publish_all, take};
 use crate::rows::job;
 
@@ -31,7 +31,7 @@ pub(super) async fn reaps_expired_leases(case: &Case) {
     let before = case.rows().await;
     assert_eq!(reap(case).await, []);
     assert_eq!(case.rows().await, before);
-    assert!(case.database.renew(&claim, 1, None).await.expect("the database answers"));
+    assert!(renew(&case.database, &claim, 1, None).await);
     case.advance(2);
     let (running, queued) = (case.lines(renewed).await, case.lines(waiting).await);
     assert_eq!(reap(case).await, [AttemptOutcome::Retrying]);
@@ -155,7 +155,7 @@ pub(super) async fn expires_all_leases(case: &Case) {
     let queued = case.lines(waiting).await;
     case.database.expire_leases().await.expect("the database answers");
     assert_eq!(reap(case).await, [AttemptOutcome::Retrying]);
-    assert!(!case.database.renew(&claim, 1, None).await.expect("the database answers"));
+    assert!(!renew(&case.database, &claim, 1, None).await);
     let lines = case.lines(running).await;
     assert!(lines[0].contains("next=30s error=WORKER_LOST"), "{lines:#?}");
     assert_eq!(case.lines(waiting).await, queued);

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::case::{Case, accept, archive, reap, video};
 use super::model::{Dice, check_history, outcome};
 use crate::connection::Database;
+use crate::renewal::Renewal;
 
 const JOBS: usize = 12;
 const TASKS: usize = 12;
@@ -98,7 +99,8 @@ async fn work(database: &Database, shared: &Mutex<Shared>, dice: &mut Dice) {
     };
     let Some(id) = id else { return tokio::task::yield_now().await };
     let Some(claim) = database.claim(id, "w").await.expect("the database answers") else { return };
-    database.renew(&claim, 1, None).await.expect("the database answers");
+    let renewal = Renewal { claim: claim.clone(), done: 1, expected: None };
+    database.renew(&[renewal]).await.expect("the database answers");
     let result = match dice.roll(8) {
         0 => database.finish(&claim, &archive(&claim)).await.map(|ended| {
             if ended == AttemptOutcome::Completed {
