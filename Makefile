@@ -98,7 +98,7 @@ bench-servers: build ## Benchmark the service on real servers: uploads, overhead
 	@./setup.sh test && ./setup.sh store
 	cargo bench --package benches --bench many_machines --bench costs
 
-bench-database: ## Measure the periodic statements on 11 million jobs, in 8 GB: make bench-database MORE="--finished 1000000"
+bench-database: ## Measure the periodic statements on 11 million jobs, in 10 GB: make bench-database MORE="--finished 1000000"
 	@./setup.sh test
 	cargo run --quiet --package bench-database -- $(MORE)
 

@@ -53,6 +53,9 @@ pub struct Call {
 /// Time between two rounds of the maintenance, in seconds.
 const ROUND: f64 = 5.0;
 
+/// Number of moves of 200 jobs to the history per second, at 100,000 jobs per day.
+const MOVES: f64 = 100_000.0 / 86_400.0 / 200.0;
+
 /// Number of chores at which processes take turns in each round.
 const IN_TURN: f64 = 5.0;
 
@@ -77,6 +80,9 @@ calls! {
         database.add_up_changes().await?;
     };
     "expire", Repeated::InTurn(1.0 / ROUND), |database, _| database.expire(None).await?;
+    "move of 200 jobs to the history", Repeated::InTurn(MOVES), |database, _| {
+        database.move_to_history(Duration::from_hours(30 * 24)).await?
+    };
     "abandoned uploads", Repeated::InTurn(1.0 / ROUND), |database, _| {
         database.take_abandoned_uploads(100, Duration::from_mins(10)).await?
     };

@@ -14,7 +14,7 @@ mod report;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use database::renewal::Renewal;
 use database::{Database, Rules};
@@ -73,6 +73,7 @@ async fn measure(mut server: Postgres, url: &str, arguments: &Arguments) -> Resu
     connect().await?.migrate().await?;
     let sizes =
         Sizes { live: arguments.live, finished: arguments.finished, users: arguments.users };
+    check_disk(&server, sizes)?;
     let began = std::time::Instant::now();
     fill::fill(&server, url, sizes);
     println!(
@@ -108,6 +109,27 @@ async fn measure(mut server: Postgres, url: &str, arguments: &Arguments) -> Resu
         println!("FAULT: {fault}");
     }
     Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Refuse to fill the disk of everybody else on the machine.
+fn check_disk(server: &Postgres, sizes: Sizes) -> Result<()> {
+    /// Rows and indexes of a job.
+    const BYTES_PER_JOB: u64 = 600;
+    /// Write-ahead log, and space for others.
+    const BESIDES: u64 = 3_000_000_000;
+    let log = server.log_path();
+    let disk = nix::sys::statvfs::statvfs(log.parent().context("the log is in a directory")?)?;
+    let free = disk.blocks_available() * disk.fragment_size();
+    let needed = (sizes.live + sizes.finished) * BYTES_PER_JOB + BESIDES;
+    ensure!(
+        free >= needed,
+        "{} has {} MB free, but {} MB are needed; choose fewer jobs with --finished, or another \
+         disk with TMPDIR",
+        log.display(),
+        free / 1_000_000,
+        needed / 1_000_000
+    );
+    Ok(())
 }
 
 /// Sizes of the largest tables, with their indexes.

@@ -54,7 +54,7 @@ const WAIT: MetricKind = MetricKind::Histogram(&[
 
 /// All metrics. Metrics of the whole system are exported with the same value by every worker
 /// process.
-pub const METRICS: [Metric; 36] = [
+pub const METRICS: [Metric; 37] = [
     metric(
         "fiapx_requests_total",
         MetricKind::Counter,
@@ -176,7 +176,18 @@ pub const METRICS: [Metric; 36] = [
         Unit::Count,
         "Leases that expired before their attempt finished.",
     ),
-    metric("fiapx_jobs", MetricKind::Gauge, Unit::Count, "Jobs in the whole system, by state."),
+    metric(
+        "fiapx_jobs_moved_to_history_total",
+        MetricKind::Counter,
+        Unit::Count,
+        "Jobs moved to the history, some time after their retention.",
+    ),
+    metric(
+        "fiapx_jobs",
+        MetricKind::Gauge,
+        Unit::Count,
+        "Jobs in the whole system, by state, without those in the history.",
+    ),
     metric(
         "fiapx_oldest_waiting_job_seconds",
         MetricKind::Gauge,

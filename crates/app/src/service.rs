@@ -67,7 +67,7 @@ impl RunningService {
         let metrics = metrics::install()?;
         metrics::initialize_counters();
         let OpenParts { parts, lock } = open_parts(&settings, roles, &clock).await?;
-        let maintenance = maintenance_of(&parts);
+        let maintenance = maintenance_of(&settings, &parts);
         recover(&settings, &parts, &maintenance).await?;
 
         let listen = settings.server.listen;
@@ -251,8 +251,14 @@ fn page_url(settings: &Settings, listen: SocketAddr) -> Result<Url> {
     Url::parse(&url).with_context(|| format!("PUBLIC_URL: `{url}` is not a URL"))
 }
 
-fn maintenance_of(parts: &Parts) -> Maintenance {
-    Maintenance::new(parts.database.clone(), parts.storage.clone(), parts.broker.clone())
+fn maintenance_of(settings: &Settings, parts: &Parts) -> Maintenance {
+    let days = |days: u64| Duration::from_hours(24 * days);
+    let (database, storage) = (parts.database.clone(), parts.storage.clone());
+    let mut maintenance = Maintenance::new(database, storage, parts.broker.clone());
+    maintenance.settings.history_after = days(settings.database.history_after_days);
+    let history_days = settings.database.history_days;
+    maintenance.settings.history_kept = (history_days > 0).then(|| days(history_days));
+    maintenance
 }
 
 async fn worker_of(settings: &Settings, parts: &Parts) -> Result<Worker> {

@@ -3,9 +3,9 @@
 //!
 //! Each module holds the transactions of one topic: [`sessions`] and [`users`], [`accept`] for
 //! uploads, [`attempt`] and [`renewal`] for workers, [`cancel`] and [`reading`] for users, the
-//! [`outbox`], [`notifications`], [`operator`] requests, [`counters`], [`chores`], [`recovery`] and
-//! [`retention`]. [`jobs::Transition`] decides which changes of state are legal, and a trigger of
-//! the database rejects all others.
+//! [`outbox`], [`notifications`], [`operator`] requests, [`counters`], [`chores`], [`recovery`],
+//! [`retention`] and [`history`]. [`jobs::Transition`] decides which changes of state are legal,
+//! and a trigger of the database rejects all others.
 
 // In dependency order: a module uses only modules above it.
 mod error;
@@ -31,6 +31,7 @@ pub mod cancel;
 pub mod operator;
 pub mod recovery;
 pub mod retention;
+pub mod history;
 #[cfg(test)]
 mod conformance;
 

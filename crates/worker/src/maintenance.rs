@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use broker::{Broker, Queue};
 use database::counters::StateCount;
+use database::history;
 use database::retention::ExpiredPage;
 use database::uploads::AbandonedUpload;
 use database::{Database, Job};
@@ -24,6 +25,9 @@ use crate::reaper::Observations;
 use crate::sweep::{ORPHAN_AGE, Sweeper};
 use crate::turn::in_turn;
 
+/// Time between two moves of jobs to the history.
+const HISTORY_INTERVAL: Duration = Duration::from_mins(10);
+
 /// Intervals of the maintenance.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -31,6 +35,10 @@ pub struct Settings {
     pub interval: Duration,
     /// Time between two sweeps.
     pub sweep_interval: Duration,
+    /// Time between the end of a job's retention and its move to the history.
+    pub history_after: Duration,
+    /// Time for which the history is kept; for ever if `None`.
+    pub history_kept: Option<Duration>,
     /// Time after which the message of a job counts as lost. A search takes place four times
     /// within it.
     pub lost_after: Duration,
@@ -41,6 +49,8 @@ impl Default for Settings {
         Self {
             interval: Duration::from_secs(5),
             sweep_interval: Duration::from_hours(1),
+            history_after: Duration::from_hours(30 * 24),
+            history_kept: None,
             lost_after: Duration::from_mins(1),
         }
     }
@@ -75,7 +85,7 @@ impl Maintenance {
     /// none waits for another one that hangs. Processes take turns at most of them; each process
     /// observes leases and reports gauges itself.
     pub async fn run(self, stop: CancellationToken) {
-        let Settings { interval, sweep_interval, lost_after } = self.settings;
+        let Settings { interval, sweep_interval, lost_after, .. } = self.settings;
         let chores = Chores { tasks: TaskTracker::new(), stop, maintenance: self };
         chores.spawn(interval, "failing lost attempts", |this| async move { this.reap().await });
         chores.spawn(interval, "measuring queues and jobs", |this| async move {
@@ -98,6 +108,9 @@ impl Maintenance {
         chores.spawn_in_turn(sweep_interval, "the sweep of files", |this| async move {
             this.sweeper().sweep(ORPHAN_AGE, false).await?;
             Ok(())
+        });
+        chores.spawn_in_turn(HISTORY_INTERVAL, "moving jobs to the history", |this| async move {
+            this.move_to_history().await
         });
         chores.tasks.close();
         chores.tasks.wait().await;
@@ -174,6 +187,22 @@ impl Maintenance {
         Ok(self.database.end_upload(upload.id).await?)
     }
 
+    /// Move jobs to the history that ended long ago, and delete old history.
+    pub async fn move_to_history(&self) -> Result<(), Error> {
+        let Settings { history_after, history_kept, .. } = self.settings;
+        loop {
+            let moved = self.database.move_to_history(history_after).await?;
+            metrics::counter!("fiapx_jobs_moved_to_history_total").increment(moved);
+            if moved < history::BATCH {
+                break;
+            }
+        }
+        if let Some(kept) = history_kept {
+            self.database.drop_history(kept).await?;
+        }
+        Ok(())
+    }
+
     /// Sweeper of the file store.
     #[must_use]
     pub fn sweeper(&self) -> Sweeper<'_> {
@@ -197,6 +226,7 @@ impl Maintenance {
             .set(self.database.quarantined_count().await? as f64);
         // Start at 0: `increase()` misses a series whose first sample is 1.
         metrics::counter!("fiapx_leases_lost_total").increment(0);
+        metrics::counter!("fiapx_jobs_moved_to_history_total").increment(0);
         // Queues last: without a broker, the gauges above are still set.
         for queue in Queue::ALL {
             let messages = self.broker.message_count(queue).await?;

@@ -55,6 +55,8 @@ pub(super) const VARIABLES: &[Variable] = &[
     Variable::new("JWT_ACCESS_TOKEN_EXPIRE_MINUTES", "accounts.access_minutes", Kind::Number),
     Variable::new("JWT_REFRESH_TOKEN_EXPIRE_DAYS", "accounts.refresh_days", Kind::Number),
     Variable::new("DATABASE_URL", "database.url", Kind::Text),
+    Variable::new("JOB_HISTORY_AFTER_DAYS", "database.history_after_days", Kind::Number),
+    Variable::new("JOB_HISTORY_DAYS", "database.history_days", Kind::Number),
     Variable::new("RABBITMQ_URL", "broker.url", Kind::Text),
     Variable::new("REDIS_URL", "limits.redis_url", Kind::Text),
     Variable::new("LIMIT_DOWNLOADS_PER_MINUTE", "limits.downloads_per_minute", Kind::Number),

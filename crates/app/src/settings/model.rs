@@ -126,6 +126,12 @@ pub struct Database {
     /// PostgreSQL URL; SQLite in the data directory if unset.
     #[serde(deserialize_with = "values::postgres")]
     pub url: Option<SecretString>,
+    /// Time from the end of a job's retention to its move to the history, in days.
+    #[serde(deserialize_with = "values::within::<_, _, 0, { 10 * values::YEAR / values::DAY }>")]
+    pub history_after_days: u64,
+    /// Time for which the history is kept, in days; for ever if 0.
+    #[serde(deserialize_with = "values::within::<_, _, 0, { 100 * values::YEAR / values::DAY }>")]
+    pub history_days: u64,
 }
 
 /// Message broker.

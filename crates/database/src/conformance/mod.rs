@@ -14,6 +14,7 @@ mod counters;
 mod chores;
 mod notifications;
 mod retention;
+mod history;
 mod operator;
 mod recovery;
 mod later_version;
@@ -260,6 +261,11 @@ cases! {
         may_run_concurrently,
         finds_orphans,
         purges_expired_rows,
+    }
+    history {
+        receives_jobs_without_files,
+        receives_each_job_once,
+        is_deleted_by_month,
     }
     operator {
         lists_failed_jobs,

@@ -14,6 +14,7 @@ pub(crate) mod counter_change;
 pub(crate) mod job_count;
 pub(crate) mod user_usage;
 pub(crate) mod chore;
+pub(crate) mod past_job;
 
 use sea_orm::sea_query::{CommonTableExpression, Query, SelectStatement, WithClause};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryTrait, UpdateMany};
