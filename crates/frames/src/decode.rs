@@ -82,6 +82,8 @@ pub(crate) struct Pass<'a> {
     decoder: Decoder,
     times: BestEffort,
     selection: Box<dyn SelectionPass + 'a>,
+    /// First tick for which frames are selected, if it is known.
+    start: Option<i64>,
     /// Frames that the planner wants and that were not decoded yet.
     wanted: VecDeque<WantedFrame>,
     /// Whether `wanted` has included every wanted frame so far.
@@ -89,6 +91,8 @@ pub(crate) struct Pass<'a> {
     strictness: Strictness,
     /// Whether an earlier frame had an error that later frames may inherit.
     after_error: bool,
+    /// Presentation time of the latest packet. With one thread, errors are those of this packet.
+    packet_time: Option<i64>,
     last: Option<LastFrame>,
     report: SpanReport,
 }
@@ -106,19 +110,27 @@ impl<'a> Pass<'a> {
             decoder,
             times: BestEffort::default(),
             selection: context.selector.start(from),
+            start: from,
             wanted: VecDeque::new(),
             certain: true,
             strictness,
             after_error: false,
+            packet_time: None,
             last: None,
             report: SpanReport { from, ..SpanReport::default() },
         }
     }
 
-    /// Add the frames that are wanted from the packets that follow.
+    /// Add the frames that are wanted from the packets that follow, except for ticks before the
+    /// start of the pass.
     pub(crate) fn expect<P>(&mut self, chunk: &Chunk<P>) {
         self.certain &= chunk.certain;
-        self.wanted.extend(chunk.wanted.iter().cloned());
+        let start = self.start.unwrap_or(i64::MIN);
+        let remaining = chunk.wanted.iter().filter(|wanted| wanted.ticks.end > start);
+        self.wanted.extend(remaining.map(|WantedFrame { ticks, time }| WantedFrame {
+            ticks: ticks.start.max(start)..ticks.end,
+            time: *time,
+        }));
     }
 
     /// Decode one packet. `emit` receives each frame that is selected.
@@ -130,13 +142,13 @@ impl<'a> Pass<'a> {
         self.context.stop.check()?;
         let start = self.context.info.start;
         let time = packet.presentation_time().or(packet.decoding_time());
-        let time = time.map(|time| time.saturating_sub(start));
-        // The container marks packets that are cut short. Some decoders do not report them.
+        self.packet_time = time.map(|time| time.saturating_sub(start));
+        // Some decoders do not report packets that are cut short or follow a loss.
         if packet.is_corrupt() {
-            self.handle_error(DecodeError::Damaged, time)?;
+            self.handle_error(DecodeError::Damaged, self.packet_time)?;
         }
         if let Err(error) = self.context.timing.decoding.measure(|| self.decoder.send(packet)) {
-            self.handle_error(error, time)?;
+            self.handle_error(error, self.packet_time)?;
         }
         self.receive_frames(emit)
     }
@@ -176,7 +188,7 @@ impl<'a> Pass<'a> {
             match self.context.timing.decoding.measure(|| self.decoder.receive()) {
                 Ok(Some(frame)) => self.handle_frame(frame, emit)?,
                 Ok(None) => return Ok(()),
-                Err(error) => self.handle_error(error, None)?,
+                Err(error) => self.handle_error(error, self.packet_time)?,
             }
             self.context.stop.check()?;
         }
@@ -198,8 +210,9 @@ impl<'a> Pass<'a> {
         // A frame that decodes without error may still copy from one that did not. A key frame
         // copies nothing, but the key frames of H.264 and HEVC within a span are only recovery
         // points.
-        let resets = frame.is_key() && !matches!(info.source.codec.as_str(), "h264" | "hevc");
-        self.after_error &= !resets || frame.has_errors();
+        let restarts = frame.is_key() && !matches!(info.source.codec.as_str(), "h264" | "hevc");
+        let is_later = self.report.damage.is_none_or(|damage| damage.to < time);
+        self.after_error &= !(restarts && is_later);
         let has_errors = self.after_error;
         self.last = Some(LastFrame { time, duration: frame.duration() });
         let selected = self.selection.push(DecodedFrame { frame, time, has_errors });
@@ -263,10 +276,8 @@ impl<'a> Pass<'a> {
             }
             DecodeError::Damaged => {
                 self.after_error = true;
-                // Frame threads report an error late and without its timestamp. After a first error
-                // that adds no information.
-                let last = self.last.filter(|_| self.report.damage.is_none());
-                if let Some(time) = time.or(last.map(|last| last.time)) {
+                let last = self.last.map(|last| last.time);
+                if let Some(time) = time.or(last) {
                     let Damage { from, to } =
                         self.report.damage.unwrap_or(Damage { from: time, to: time });
                     self.report.damage = Some(Damage { from: from.min(time), to: to.max(time) });

@@ -58,7 +58,7 @@ pub fn extract(
     let expected = selector.expected_count().filter(|count| *count <= limits.max_frames);
     let form = ArchiveForm { recipe: recipe.clone(), compression: encoder.compression() };
     let mut writer = Writer::new(&context, flow, Archive::new(sink), form);
-    let mut mode = Mode { planned: options.decoding == Decoding::Selective, one_thread: false };
+    let mut mode = Mode { planned: options.decoding == Decoding::Selective, damaged: false };
 
     loop {
         let resources = SharedResources {

@@ -109,32 +109,54 @@ impl<'a, 'scope> SpanTask<'a, 'scope> {
     /// Decode a span that is held as a whole: first only the packets that are needed, and if
     /// one of them is damaged, all of them.
     ///
-    /// libav's threads conceal damage differently from run to run, and state that a used decoder
-    /// keeps can affect its output. The second pass uses a new decoder on one thread, so that the
+    /// libav's threads conceal damage differently from run to run and notice it at different times,
+    /// and state that a used decoder keeps can affect its output. So with threads, the frames before
+    /// the first error are decoded again on one thread, and all after it by a new decoder. Then the
     /// archive of a damaged video is deterministic, too.
     pub(crate) fn decode_whole(
         &mut self,
         from: Option<i64>,
         chunk: &Chunk<PreparedPacket>,
     ) -> Result<SpanReport, Failure> {
-        let context = self.resources.context;
         let threads = if chunk.certain { self.threads_for(chunk) } else { self.all_threads() };
+        let mut result = self.decode_needed(from, chunk, threads);
+        if let (Err(PassError::Damaged(tick)), Threads::Many(_)) = (&result, threads) {
+            result = self.decode_needed(tick.or(from), chunk, Threads::One);
+        }
+        if let Err(PassError::Damaged(tick)) = result {
+            result = self.decode_damaged(tick.or(from), chunk);
+        }
+        let report = result.map_err(|error| self.failure(error))?;
+        Ok(SpanReport { from: from.or(report.from), ..report })
+    }
+
+    /// Decode the packets of a span that are needed, up to the first error.
+    fn decode_needed(
+        &mut self,
+        from: Option<i64>,
+        chunk: &Chunk<PreparedPacket>,
+        threads: Threads,
+    ) -> Result<SpanReport, PassError> {
         let decoder = self.resources.decoder(threads)?;
-        let mut pass = Pass::new(context, decoder, from, Strictness::Exact);
-        let result = self.run(&mut pass, chunk, chunk.kept());
+        let mut pass = Pass::new(self.resources.context, decoder, from, Strictness::Exact);
+        let report = self.run(&mut pass, chunk, chunk.kept())?;
         if chunk.has_original_headers() {
             self.resources.return_decoder(pass.into_decoder());
         }
-        let retry_from = match result {
-            Err(PassError::Damaged(tick)) => tick.or(from),
-            result => return result.map_err(|error| self.failure(error)),
-        };
-        let decoder = Decoder::open(context.info, Threads::One, context.limits)?;
-        let mut pass = Pass::new(context, decoder, retry_from, Strictness::Lenient);
+        Ok(report)
+    }
+
+    /// Decode all packets of a span in which there are errors.
+    fn decode_damaged(
+        &mut self,
+        from: Option<i64>,
+        chunk: &Chunk<PreparedPacket>,
+    ) -> Result<SpanReport, PassError> {
+        let context = self.resources.context;
+        let decoder = Decoder::open_for_damage(context.info, context.limits)?;
+        let mut pass = Pass::new(context, decoder, from, Strictness::Lenient);
         let all_packets = chunk.packets.iter().map(|planned| &planned.packet);
-        let report =
-            self.run(&mut pass, chunk, all_packets).map_err(|error| self.failure(error))?;
-        Ok(SpanReport { from: from.or(report.from), ..report })
+        self.run(&mut pass, chunk, all_packets)
     }
 
     /// Failure of the extraction because of a pass that is not repeated alone.
@@ -142,7 +164,7 @@ impl<'a, 'scope> SpanTask<'a, 'scope> {
         let mode = self.resources.mode;
         match error {
             PassError::Fatal(error) => Failure::Error(error),
-            PassError::Damaged(_) => Failure::Restart(Mode { one_thread: true, ..mode }),
+            PassError::Damaged(_) => Failure::Restart(Mode { damaged: true, ..mode }),
             PassError::Unpredicted => Failure::Restart(mode.in_order()),
         }
     }
@@ -168,12 +190,14 @@ impl<'a, 'scope> SpanTask<'a, 'scope> {
         first: Chunk<PreparedPacket>,
         further: &mpsc::Receiver<Continuation<PreparedPacket>>,
     ) -> Result<SpanReport, Failure> {
-        let threads = self.all_threads();
-        // Its packets are not kept, so a damaged one requires another start on one thread.
-        let strictness =
-            if threads == Threads::One { Strictness::Predicted } else { Strictness::Exact };
-        let context = self.resources.context;
-        let decoder = Decoder::open(context.info, threads, context.limits)?;
+        let SharedResources { context, mode, .. } = *self.resources;
+        // Its packets are not kept, so a damaged one requires another start.
+        let (strictness, decoder) = if mode.damaged {
+            (Strictness::Predicted, Decoder::open_for_damage(context.info, context.limits)?)
+        } else {
+            let decoder = Decoder::open(context.info, self.all_threads(), context.limits)?;
+            (Strictness::Exact, decoder)
+        };
         let mut pass = Pass::new(context, decoder, from, strictness);
         let mut next = Continuation { chunk: first, is_last: false };
         let result = loop {
@@ -214,8 +238,8 @@ impl<'a, 'scope> SpanTask<'a, 'scope> {
 
     /// Threads of the decoder for a span that delays all others.
     fn all_threads(&self) -> Threads {
-        let SharedResources { mode, threads, .. } = *self.resources;
-        if mode.one_thread || threads == 1 { Threads::One } else { Threads::Many(threads) }
+        let threads = self.resources.threads;
+        if threads == 1 { Threads::One } else { Threads::Many(threads) }
     }
 
     /// Convert and encode a frame: on this thread, where its pixels are in the cache, or on an idle

@@ -11,7 +11,9 @@ use super::frame::Frame;
 #[cfg(feature = "injections")]
 use super::injections;
 use super::library;
+use super::memory;
 use super::packet::Packet;
+use super::watch::Watch;
 
 /// Threads of a decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,8 +25,8 @@ pub(crate) enum Threads {
     Many(usize),
 }
 
-/// Codecs that yield the same frames with libav's frame threads as without, in addition to those
-/// with only intra-coded frames. MPEG-4 does not: with interlaced or damaged frames, a thread reads
+/// Codecs that yield the same frames with libav's frame threads as without, as long as there is no
+/// error, in addition to those with only intra-coded frames. MPEG-4 does not: with interlaced or damaged frames, a thread reads
 /// parts of a reference frame that another has not finished (FFmpeg 5.1, libavcodec/h263dec.c).
 const EXACT_WITH_FRAME_THREADS: [&str; 5] = ["h264", "hevc", "vp8", "vp9", "av1"];
 
@@ -39,7 +41,11 @@ pub(crate) enum DecodeError {
 
 /// Open decoder of one stream.
 pub(crate) struct Decoder {
+    // Dropped before the record, to which it refers.
     video: ff::decoder::Video,
+    watch: Box<Watch>,
+    /// Frame that was received together with an error.
+    held: Option<Frame>,
     codec: String,
     threads: Threads,
 }
@@ -51,24 +57,43 @@ impl Decoder {
         threads: Threads,
         limits: &Limits,
     ) -> Result<Self, Error> {
+        Self::configure(info, threads, false, limits)
+    }
+
+    /// Open a decoder that makes the same frames of a damaged stream in every run. It is slower.
+    pub(crate) fn open_for_damage(info: &StreamInfo, limits: &Limits) -> Result<Self, Error> {
+        Self::configure(info, Threads::One, true, limits)
+    }
+
+    fn configure(
+        info: &StreamInfo,
+        threads: Threads,
+        is_damaged: bool,
+        limits: &Limits,
+    ) -> Result<Self, Error> {
         let codec_error = |error| Error::Codec {
             codec: info.source.codec.clone(),
             reason: library::describe(error),
         };
         let mut context =
             ff::codec::Context::from_parameters(info.parameters.0.clone()).map_err(codec_error)?;
-        let exact = info.intra_only || EXACT_WITH_FRAME_THREADS.contains(&&*info.source.codec);
+        let codec = info.source.codec.as_str();
+        // FFV1 counts as intra-coded, but its frames may inherit the state of the entropy coder.
+        let exact = info.intra_only && codec != "ffv1" || EXACT_WITH_FRAME_THREADS.contains(&codec);
         let kind = if exact { ffi::FF_THREAD_FRAME } else { 0 } | ffi::FF_THREAD_SLICE;
         let count = match threads {
             Threads::One => 1,
             Threads::Many(count) => count.clamp(1, 16),
         };
+        let watch = Box::<Watch>::default();
         // SAFETY: the context belongs to this function and is not open yet; callers may change
-        // these settings before opening.
+        // these settings before opening. The decoder drops it before the record.
         unsafe {
             let context = &mut *context.as_mut_ptr();
             context.thread_type = kind;
             context.thread_count = count as i32;
+            watch.attach(context);
+            memory::prepare(codec, is_damaged, context);
             context.max_pixels = limits.max_pixels as i64;
             context.pkt_timebase = ffi::AVRational {
                 num: info.source.time_base.num as i32,
@@ -76,18 +101,22 @@ impl Decoder {
             };
         }
         let video = context.decoder().video().map_err(codec_error)?;
-        Ok(Self { video, codec: info.source.codec.clone(), threads })
+        Ok(Self { video, watch, held: None, codec: info.source.codec.clone(), threads })
     }
 
     pub(crate) fn threads(&self) -> Threads {
         self.threads
     }
 
-    /// Send the next packet. The caller must have received all finished frames first.
+    /// Send the next packet. The caller must have received all finished frames first. After an
+    /// error that is not fatal, the packet may still yield frames.
     pub(crate) fn send(&mut self, packet: &Packet) -> Result<(), DecodeError> {
         #[cfg(feature = "injections")]
         injections::run(packet.data().unwrap_or_default()).map_err(DecodeError::Fatal)?;
-        self.video.send_packet(packet.raw()).map_err(|error| self.error(error))
+        let sent = self.video.send_packet(packet.raw()).map_err(|error| self.error(error));
+        let has_logged = self.watch.take_logged_error();
+        sent?;
+        if has_logged { Err(DecodeError::Damaged) } else { Ok(()) }
     }
 
     /// Signal the end of the packets, so that the remaining frames can be received.
@@ -96,14 +125,28 @@ impl Decoder {
         let _ = self.video.send_eof();
     }
 
-    /// Return the next finished frame in presentation order; `None` if more packets are needed.
+    /// Return the next finished frame in presentation order; `None` if more packets are needed. An
+    /// error in a frame, or in one that it refers to, is returned before the frame.
     pub(crate) fn receive(&mut self) -> Result<Option<Frame>, DecodeError> {
+        if let Some(frame) = self.held.take() {
+            return Ok(Some(frame));
+        }
         let mut frame = ff::frame::Video::empty();
-        match self.video.receive_frame(&mut frame) {
+        let received = match self.video.receive_frame(&mut frame) {
             Ok(()) => Ok(Some(Frame::new(frame))),
             Err(ff::Error::Eof | ff::Error::Other { errno: libc::EAGAIN }) => Ok(None),
             Err(error) => Err(self.error(error)),
+        };
+        let has_logged = self.watch.take_logged_error();
+        let frame = received?;
+        let is_incomplete = frame
+            .as_ref()
+            .is_some_and(|frame| self.watch.unchecked_frames.lock().are_incomplete_until(frame));
+        if has_logged || is_incomplete {
+            self.held = frame;
+            return Err(DecodeError::Damaged);
         }
+        Ok(frame)
     }
 
     /// Discard all state except the codec's configuration, so that decoding can restart at a clean
@@ -111,6 +154,8 @@ impl Decoder {
     pub(crate) fn reset(&mut self) {
         // SAFETY: the context is open; flushing is allowed at any time.
         unsafe { ffi::avcodec_flush_buffers(self.video.as_mut_ptr()) };
+        self.watch.clear();
+        self.held = None;
     }
 
     fn error(&self, error: ff::Error) -> DecodeError {

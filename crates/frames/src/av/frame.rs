@@ -103,6 +103,13 @@ impl Frame {
         (shared >= 0).then_some(Self(frame))
     }
 
+    /// Whether the pixels of both frames are the same memory.
+    pub(super) fn shares_memory_with(&self, other: &Self) -> bool {
+        // SAFETY: the buffers of a frame, if it has any, live as long as the frame.
+        let start = |frame: &Self| unsafe { frame.raw().buf[0].as_ref() }.map(|first| first.data);
+        start(self).is_some() && start(self) == start(other)
+    }
+
     pub(super) fn as_ptr(&self) -> *const ffi::AVFrame {
         // SAFETY: the pointer is valid as long as `self` and is only read through.
         unsafe { self.0.as_ptr() }
@@ -155,9 +162,7 @@ impl Frame {
     }
 
     pub(crate) fn format(&self) -> PixelFormat {
-        // SAFETY: libav stores only values of its own enumeration, from which the bindings were
-        // generated.
-        unsafe { std::mem::transmute::<i32, PixelFormat>(self.raw().format) }
+        pixel_format(self.raw())
     }
 
     /// Width to height of one sample; `None` if unknown.
@@ -246,6 +251,13 @@ pub(super) fn display_matrix(bytes: &[u8]) -> Option<DisplayMatrix> {
         *number = i32::from_ne_bytes(bytes.try_into().ok()?);
     }
     Some(matrix)
+}
+
+/// Format of a frame.
+pub(super) fn pixel_format(frame: &ffi::AVFrame) -> PixelFormat {
+    // SAFETY: libav stores only values of its own enumeration, from which the bindings were
+    // generated.
+    unsafe { std::mem::transmute::<i32, PixelFormat>(frame.format) }
 }
 
 /// A time of libav, if it is known.

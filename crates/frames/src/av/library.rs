@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use ffmpeg_next as ff;
 use ffmpeg_next::ffi;
 
-/// Silence libav's log and limit each of its allocations to `max_allocation` bytes.
+use super::messages;
+
+/// Receive libav's log and limit each of its allocations to `max_allocation` bytes.
 ///
 /// Both are settings of the whole process. The highest limit ever passed applies, so that one
 /// extraction never tightens the limit of another that is running.
@@ -16,7 +18,7 @@ pub(super) fn configure(max_allocation: usize) {
     ONCE.call_once(|| {
         // Registers the descriptions of errors, and what versions before 4.0 require in addition.
         let _ = ff::init();
-        ff::log::set_level(ff::log::Level::Quiet);
+        messages::receive();
     });
     if LIMIT.fetch_max(max_allocation, Ordering::Relaxed) < max_allocation {
         // SAFETY: av_max_alloc stores one number and may be called at any time.

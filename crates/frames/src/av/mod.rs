@@ -7,8 +7,11 @@
 #![expect(unsafe_code, reason = "libav is a C library; this module makes it safe")]
 
 // In dependency order.
-mod library;
 mod frame;
+mod memory;
+mod watch;
+mod messages;
+mod library;
 mod packet;
 mod packet_times;
 mod demuxer;
