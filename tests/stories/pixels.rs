@@ -56,6 +56,20 @@ fn contradictory_clips_equal_those_of_ffmpeg() {
     });
 }
 
+/// The remaining packets are intact, so only references tell that frames are wrong.
+#[test]
+fn clips_that_lack_packets_equal_those_of_ffmpeg_and_are_incomplete() {
+    check_all(&clips("lost"), |clip| {
+        let archive = extract_and_read(clip, &Options::default())?;
+        compare(clip, &archive, "1")?;
+        expect_equal("complete", &archive.manifest["complete"], &Value::from(false))?;
+        let damaged = archive.manifest["damaged"].as_array().map_or(0, Vec::len);
+        expect_equal("there are damaged ranges", damaged > 0, true)?;
+        let is_marked = |entry: &Value| entry["decode_errors"] == true;
+        expect_equal("frames are marked", archive.frame_entries().iter().any(is_marked), true)
+    });
+}
+
 #[test]
 fn other_intervals_equal_those_of_ffmpeg() {
     let clips = [

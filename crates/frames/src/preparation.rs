@@ -1,7 +1,7 @@
 //! Preparation of packets for planning, and for decoders that have not received earlier packets.
 
 use crate::av::{Packet, StreamInfo};
-use crate::bitstream::{Classifier, Entry, Role};
+use crate::bitstream::{Classifier, Entry, References, Role};
 use crate::plan::{Chunk, PacketInfo};
 
 /// Packet that is ready for a decoder.
@@ -55,6 +55,9 @@ impl Preparation {
             self.classifier.configure(extradata);
         }
         let role = self.classifier.role(&packet);
+        if role.references == References::Lost {
+            packet.set_corrupt();
+        }
         if role.entry != Entry::None {
             if let Some(complete) = packet.data().and_then(|data| self.classifier.complete(data)) {
                 packet = packet.with_data(&complete);

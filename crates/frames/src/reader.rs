@@ -114,9 +114,9 @@ impl<'a, 'scope> Reader<'a, 'scope> {
             }
             match input.demuxer.read() {
                 Ok(packet) => {
+                    summary.damaged_packets += u64::from(packet.is_corrupt());
                     let (prepared, role) = preparation.prepare(packet);
                     let info = packet_info(context.info, role, &prepared.packet);
-                    summary.damaged_packets += u64::from(prepared.packet.is_corrupt());
                     extent.add(&prepared.packet, &info)?;
                     planner.push(prepared, info);
                 }

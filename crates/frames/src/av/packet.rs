@@ -55,9 +55,14 @@ impl Packet {
         self.0.is_key()
     }
 
-    /// Whether the container marks the packet as cut short or damaged.
+    /// Whether the packet is marked as cut short or damaged.
     pub(crate) fn is_corrupt(&self) -> bool {
         self.0.is_corrupt()
+    }
+
+    /// Mark the packet as damaged.
+    pub(crate) fn set_corrupt(&mut self) {
+        self.0.set_flags(self.0.flags() | ff::packet::Flags::CORRUPT);
     }
 
     /// Whether the container marks the packet's frame as decoded but not displayed (edit lists;

@@ -5,6 +5,7 @@
 mod role;
 mod bits;
 mod nal;
+mod h264_parameters;
 mod h264;
 mod hevc_order;
 mod hevc;
@@ -14,4 +15,4 @@ mod av1;
 mod classifier;
 
 pub(crate) use classifier::Classifier;
-pub(crate) use role::{Entry, ReferenceSlots, Role};
+pub(crate) use role::{Entry, ReferenceSlots, References, Role};

@@ -17,6 +17,8 @@ pub(crate) struct Role {
     /// Position of the frame in presentation order that the coded data state, relative to the
     /// latest entry. `None` if unknown.
     pub order: Option<i64>,
+    /// Whether all frames that the packet refers to are in the stream.
+    pub references: References,
 }
 
 /// Reference slots of a decoder, one bit each.
@@ -40,6 +42,15 @@ pub(crate) enum Entry {
     Open,
 }
 
+/// Frames that a packet refers to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum References {
+    /// Nothing is known about them.
+    Unknown,
+    /// At least one that the packet may refer to is missing in the stream.
+    Lost,
+}
+
 impl Entry {
     pub(super) fn clean_if(clean: bool) -> Self {
         if clean { Self::Clean } else { Self::None }
@@ -56,6 +67,7 @@ impl Role {
         slots: None,
         learns_delay: false,
         order: None,
+        references: References::Unknown,
     };
 
     /// Role of a frame that refers to no other.
