@@ -110,9 +110,9 @@ impl<'a, 'scope> SpanTask<'a, 'scope> {
     /// one of them is damaged, all of them.
     ///
     /// libav's threads conceal damage differently from run to run and notice it at different times,
-    /// and state that a used decoder keeps can affect its output. So with threads, the frames before
-    /// the first error are decoded again on one thread, and all after it by a new decoder. Then the
-    /// archive of a damaged video is deterministic, too.
+    /// and state that a used decoder keeps can affect its output. So with threads, the frames
+    /// before the first error are decoded again on one thread, and all after it by a new decoder.
+    /// Then the archive of a damaged video is deterministic, too.
     pub(crate) fn decode_whole(
         &mut self,
         from: Option<i64>,

@@ -26,8 +26,9 @@ pub(crate) enum Threads {
 }
 
 /// Codecs that yield the same frames with libav's frame threads as without, as long as there is no
-/// error, in addition to those with only intra-coded frames. MPEG-4 does not: with interlaced or damaged frames, a thread reads
-/// parts of a reference frame that another has not finished (FFmpeg 5.1, libavcodec/h263dec.c).
+/// error, in addition to those with only intra-coded frames. MPEG-4 does not: with interlaced or
+/// damaged frames, a thread reads parts of a reference frame that another has not finished (FFmpeg
+/// 5.1, libavcodec/h263dec.c).
 const EXACT_WITH_FRAME_THREADS: [&str; 5] = ["h264", "hevc", "vp8", "vp9", "av1"];
 
 /// Reason why a packet was not decoded.

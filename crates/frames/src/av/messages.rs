@@ -1,6 +1,6 @@
-//! Messages that libav's decoders log. Some errors are reported nowhere else: that a frame refers to
-//! one that is missing (FFmpeg 5.1, libavcodec/hevc_refs.c), or, with several threads, that a frame
-//! is damaged (the flags of a frame may be copied before the thread that decodes it sets them).
+//! Messages that libav's decoders log. Some errors are reported nowhere else: that a frame refers
+//! to one that is missing (FFmpeg 5.1, libavcodec/hevc_refs.c), or, with several threads, that a
+//! frame is damaged (its flags may be copied before the thread that decodes it sets them).
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 

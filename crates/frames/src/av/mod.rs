@@ -8,8 +8,9 @@
 
 // In dependency order.
 mod frame;
-mod memory;
+mod marks;
 mod watch;
+mod memory;
 mod messages;
 mod library;
 mod packet;

@@ -1,12 +1,45 @@
 //! What is known about the work of a decoder besides its output. Callbacks of libav record it, also
 //! in the decoder's own threads.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ffmpeg_next::ffi;
 use parking_lot::Mutex;
 
-use super::memory::UncheckedFrames;
+use super::frame::Frame;
+use super::marks;
+
+/// Maximum number of frames that a decoder works on or may still output: 16 of each.
+const MAX_UNCHECKED: usize = 32;
+
+/// Frames whose marks were not checked, in decoding order.
+#[derive(Default)]
+pub(super) struct UncheckedFrames(VecDeque<Frame>);
+
+impl UncheckedFrames {
+    pub(super) fn push(&mut self, frame: Frame) {
+        self.0.push_back(frame);
+        if self.0.len() > MAX_UNCHECKED {
+            self.0.pop_front();
+        }
+    }
+
+    /// Whether this frame, or one decoded before it, was not written completely. When a decoder
+    /// outputs a frame, it has finished all that precede it in decoding order.
+    pub(super) fn are_incomplete_until(&mut self, frame: &Frame) -> bool {
+        let Some(position) = self.0.iter().position(|other| other.shares_memory_with(frame)) else {
+            return false;
+        };
+        // All of them are checked.
+        self.0.drain(..=position).filter(marks::are_in).count() > 0
+    }
+
+    /// Forget all frames.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
 
 /// Record of a decoder's work.
 #[derive(Default)]
