@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// Script that waits for the end of its standard input, at a drop or at the end of the test
-/// process, and removes the directory. It retries, because the server may still be writing its last
+/// process, and removes the directory, with a file system that is mounted on it. It retries, because the server may still be writing its last
 /// log lines.
 const JANITOR: &str = r#"
     trap '' HUP INT TERM
     read -r _
+    umount --lazy "$1" 2>/dev/null
     for _ in $(seq 100); do
         rm -rf "$1" 2>/dev/null && exit
         sleep 0.1

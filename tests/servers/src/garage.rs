@@ -65,7 +65,17 @@ impl Garage {
     /// Start a server for one test.
     #[must_use]
     pub fn start() -> Self {
-        let mut garage = Self { server: Server::new("garage"), buckets: AtomicU32::new(0) };
+        Self::on(Server::new("garage"))
+    }
+
+    /// Start a server with a disk of this size in MiB for one test.
+    #[must_use]
+    pub fn on_disk(mib: usize) -> Self {
+        Self::on(Server::on_disk("garage", mib))
+    }
+
+    fn on(server: Server) -> Self {
+        let mut garage = Self { server, buckets: AtomicU32::new(0) };
         garage.write_configuration(port::free());
         garage.start_again();
         garage

@@ -10,6 +10,7 @@
 mod port;
 mod directory;
 mod process;
+pub mod disk;
 mod server;
 pub mod mailbox;
 pub mod garage;
@@ -22,6 +23,7 @@ mod environment;
 pub use environment::environment;
 pub use garage::Garage;
 pub use mailbox::Mailbox;
+pub use port::free as free_port;
 pub use postgres::Postgres;
 pub use proxy::Proxy;
 pub use rabbitmq::RabbitMq;

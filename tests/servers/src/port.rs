@@ -16,7 +16,8 @@ const MAX: u16 = 32_767;
 static USED: LazyLock<Mutex<HashSet<u16>>> = LazyLock::new(Mutex::default);
 
 /// Return a loopback port that was free a moment ago and that this process has not used before.
-pub(crate) fn free() -> u16 {
+#[must_use]
+pub fn free() -> u16 {
     let mut used = USED.lock();
     loop {
         // Random, so that simultaneous test processes rarely choose the same.

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::process::Program;
-use crate::server::Server;
+use crate::server::{Server, supervision_methods};
 
 /// User of the clients, with all permissions and without a password.
 const USER: &str = "fiapx";
@@ -37,7 +37,19 @@ impl Postgres {
     /// The server does not start.
     #[must_use]
     pub fn start() -> Self {
-        let server = Server::new("postgres");
+        Self::on(Server::new("postgres"))
+    }
+
+    /// Start a server with a disk of this size in MiB for one test.
+    ///
+    /// # Panics
+    /// The server does not start, or this process may not mount.
+    #[must_use]
+    pub fn on_disk(mib: usize) -> Self {
+        Self::on(Server::on_disk("postgres", mib))
+    }
+
+    fn on(server: Server) -> Self {
         let directory = server.directory.path();
         let is_root = fs::metadata(directory).expect("the directory exists").uid() == 0;
         let user = is_root.then_some("postgres");
@@ -110,6 +122,8 @@ impl Postgres {
             .output()
     }
 
+    supervision_methods!();
+
     /// Suspend the server and the processes of all its connections, like a machine that hangs.
     ///
     /// # Panics
@@ -148,6 +162,8 @@ impl Postgres {
             "unix_socket_directories=".to_owned(),
             "max_connections=300".to_owned(),
             "fsync=off".to_owned(),
+            // Small disks have room for it.
+            "max_wal_size=256MB".to_owned(),
             // In files of the data directory instead of /dev/shm, where a killed server leaves
             // them.
             "dynamic_shared_memory_type=mmap".to_owned(),

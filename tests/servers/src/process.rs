@@ -149,6 +149,11 @@ impl Process {
         }
     }
 
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("the state of a child").is_some()
+    }
+
     /// Send a signal and wait until the process has ended.
     ///
     /// # Panics

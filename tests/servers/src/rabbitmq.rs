@@ -59,7 +59,19 @@ impl RabbitMq {
     /// The server does not start.
     #[must_use]
     pub fn start() -> Self {
-        let server = Server::new("rabbitmq");
+        Self::on(Server::new("rabbitmq"))
+    }
+
+    /// Start a server with a disk of this size in MiB for one test.
+    ///
+    /// # Panics
+    /// The server does not start, or this process may not mount.
+    #[must_use]
+    pub fn on_disk(mib: usize) -> Self {
+        Self::on(Server::on_disk("rabbitmq", mib))
+    }
+
+    fn on(server: Server) -> Self {
         let port_mapper_port = port::free();
         write_configuration(&server.directory, server.port);
         let environment = environment(&server.directory, port_mapper_port);

@@ -1,8 +1,9 @@
 //! Control of a server: the operations that all servers have in common.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::directory::Directory;
+use crate::disk;
 use crate::process::{Process, Program};
 
 /// Expectation of the operations that need a running server.
@@ -21,6 +22,18 @@ impl Server {
     /// Reserve a port and a directory for a server, which is not started yet.
     pub(crate) fn new(name: &str) -> Self {
         Self { process: None, port: crate::port::free(), directory: Directory::new(name) }
+    }
+
+    /// Like [`new`](Self::new), with a directory on a file system of its own of this size in MiB.
+    pub(crate) fn on_disk(name: &str, mib: usize) -> Self {
+        let server = Self::new(name);
+        disk::mount(server.directory(), mib);
+        server
+    }
+
+    /// Directory of all its data.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Start the program and wait until it is ready. It receives `end_signal` when the test process
@@ -69,6 +82,15 @@ impl Server {
         assert!(self.process.is_none(), "the server must be stopped");
     }
 
+    /// Whether the server has ended although nobody stopped it. It can be started again then.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        let ended = self.process.as_mut().is_some_and(Process::has_ended);
+        if ended {
+            self.process = None;
+        }
+        ended
+    }
+
     pub(crate) fn is_running(&self) -> bool {
         self.process.is_some()
     }
@@ -79,9 +101,35 @@ impl Server {
     }
 }
 
+/// Implements what all types with the field `server: Server` have in common.
+macro_rules! supervision_methods {
+    () => {
+        /// Start the server again if it has ended by itself, as a supervisor does. Returns whether
+        /// it had.
+        ///
+        /// # Panics
+        /// It does not start.
+        pub fn start_if_ended(&mut self) -> bool {
+            let ended = self.server.has_ended();
+            if ended {
+                self.start_again();
+            }
+            ended
+        }
+
+        /// Directory of all its data.
+        #[must_use]
+        pub fn directory(&self) -> &std::path::Path {
+            self.server.directory()
+        }
+    };
+}
+
 /// Implements the operations of a type with the field `server: Server`.
 macro_rules! control_methods {
     () => {
+        $crate::server::supervision_methods!();
+
         /// Stop the server like an operator.
         ///
         /// # Panics
@@ -116,4 +164,4 @@ macro_rules! control_methods {
     };
 }
 
-pub(crate) use control_methods;
+pub(crate) use {control_methods, supervision_methods};

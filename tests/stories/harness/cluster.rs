@@ -26,6 +26,9 @@ const PATIENT: [(&str, &str); 4] = [
     ("GRACE_PERIOD_SECONDS", "20"),
 ];
 
+/// Size of a server's disk that a story fills, in MiB.
+const DISK_MIB: usize = 768;
+
 /// Servers, and the environment of a service's processes on them.
 pub struct Cluster {
     /// Database server.
@@ -55,6 +58,13 @@ impl Cluster {
     /// Servers without a schema.
     pub async fn without_schema(environment: &[(&'static str, &'static str)]) -> Self {
         let start = || (Postgres::start(), RabbitMq::start(), Garage::start(), Redis::start());
+        Self::on(start, environment).await
+    }
+
+    async fn on(
+        start: impl FnOnce() -> (Postgres, RabbitMq, Garage, Redis) + Send + 'static,
+        environment: &[(&'static str, &'static str)],
+    ) -> Self {
         let (postgres, rabbitmq, garage, redis) =
             spawn_blocking(start).await.expect("the servers start");
         let namespaces = Namespaces::on(&postgres, &rabbitmq, &garage, &redis).await;
@@ -65,6 +75,23 @@ impl Cluster {
     /// Servers for a story with faults.
     pub async fn for_faults() -> Self {
         Self::start(&PATIENT).await
+    }
+
+    /// Servers for a story of hours with faults, each of those that store files with a disk of its
+    /// own if `disks`, which requires mounts of its own.
+    pub async fn for_soak(disks: bool) -> Self {
+        let environment = [&PATIENT[..], &[("JWT_ACCESS_TOKEN_EXPIRE_MINUTES", "1440")]].concat();
+        if !disks {
+            return Self::start(&environment).await;
+        }
+        let start = || {
+            let (postgres, rabbitmq) = (Postgres::on_disk(DISK_MIB), RabbitMq::on_disk(DISK_MIB));
+            (postgres, rabbitmq, Garage::on_disk(DISK_MIB), Redis::start())
+        };
+        let cluster = Self::on(start, &environment).await;
+        let migrated = cluster.command(&["migrate"]);
+        assert_eq!(migrated.code, Some(0), "{migrated:?}");
+        cluster
     }
 
     fn environment(&self) -> Vec<(&str, &str)> {
@@ -108,20 +135,30 @@ impl Cluster {
         let clock = Clock::default();
         clock.advance(LATER);
         let Self { namespaces, data, postgres, rabbitmq, garage, redis, .. } = self;
+        let database = namespaces.setting("DATABASE_URL").expect("it is set");
         let service = Service::at(data, Some(namespaces), clock, |settings| {
             settings.limits.downloads_per_minute = 1_000_000;
         });
         let audit = audit(service.await, account, sent).await;
+        let [records, jobs] = ["count(*)", "count(DISTINCT job_id)"].map(|count| {
+            let select = format!("SELECT {count} FROM notifications WHERE status = 'SENT'");
+            block_in_place(|| postgres.execute(&database, &select)).trim().parse()
+        });
+        assert_eq!((records, jobs), (Ok(audit.jobs), Ok(audit.jobs)), "each outcome has a record");
         // The servers have to outlive the service.
         drop((postgres, rabbitmq, garage, redis));
         audit
     }
 }
 
-/// Upload at a moderate pace with several clients at these APIs until `stop`; return the videos.
+/// Pause of a client between two uploads.
+pub const PAUSE: Duration = Duration::from_millis(300);
+
+/// Upload with several clients at these APIs until `stop`, with pauses; return the videos.
 pub async fn upload_until(
     apis: &[&Client],
     account: &Account,
+    pause: Duration,
     stop: &AtomicBool,
 ) -> Vec<SentVideo> {
     const CLIENTS: usize = 3;
@@ -134,7 +171,7 @@ pub async fn upload_until(
             let user = account.at(apis[(number + turn) % apis.len()]);
             sent.push(send_video(&user, format_args!("{number}-{turn}"), clip).await);
             // Paces the load; nothing depends on it.
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            tokio::time::sleep(pause).await;
         }
         sent
     };
@@ -161,7 +198,7 @@ pub async fn survive(
     let account = api.user().await.account();
     let stop = AtomicBool::new(false);
     let apis = [&*api];
-    let (mut sent, more) = tokio::join!(upload_until(&apis, &account, &stop), async {
+    let (mut sent, more) = tokio::join!(upload_until(&apis, &account, PAUSE, &stop), async {
         // Jobs are in progress when the fault happens, and new ones follow it.
         tokio::time::sleep(Duration::from_secs(1)).await;
         let sent = fault(&mut cluster, &account.at(&api)).await;

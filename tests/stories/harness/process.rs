@@ -1,7 +1,6 @@
 //! A service as a separate process, which can be measured, signaled and killed.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::ops::Deref;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -205,8 +204,8 @@ fn status_bytes(process: u32, field: &str) -> Option<u64> {
     Some(size.trim().trim_end_matches(" kB").parse::<u64>().expect("a size in kB") * 1024)
 }
 
-/// An address that nothing listens on, for a process whose successor needs the same one.
+/// An address that nothing listens on, and that no outgoing connection takes, for a process whose
+/// successor needs the same one.
 pub fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
-    listener.local_addr().expect("it has an address").to_string()
+    format!("127.0.0.1:{}", servers::free_port())
 }

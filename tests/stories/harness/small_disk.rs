@@ -1,8 +1,10 @@
 //! A small file system of its own, for a story that fills its disk.
 
 use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::process::Stdio;
 
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::statvfs::statvfs;
@@ -30,20 +32,21 @@ pub fn has_own_mounts(story: &str) -> bool {
     let mut command = tool("unshare");
     command.args(way).arg(program).args(["--exact", story, "--nocapture"]).env(VARIABLE, "1");
     // Without a limit of time, so that the story can report what it waits for in vain.
-    let output = command.output().expect("unshare can be started");
-    let [text, errors] =
-        [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
-    assert!(output.status.success(), "{}: {text}\n{errors}", output.status);
-    assert!(text.contains("1 passed"), "the story did not run: {text}");
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("unshare can be started");
+    let lines = BufReader::new(child.stdout.take().expect("its output is piped")).lines();
+    let mut passed = false;
+    for line in lines.map_while(Result::ok) {
+        println!("{line}");
+        passed |= line.contains("1 passed");
+    }
+    let status = child.wait().expect("it can be waited for");
+    assert!(status.success() && passed, "{status}");
     false
 }
 
-/// Mount a file system of this size in MiB on a directory, until the process ends.
-pub fn mount(directory: &Path, mib: usize) {
-    let mut command = tool("mount");
-    command.args(["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs"]).arg(directory);
-    let output = run(&mut command);
-    assert_eq!(output.code, Some(0), "{output:?}");
+/// Whether this user may mount file systems and run servers as other users there.
+pub fn is_possible_for_servers() -> bool {
+    run(tool("unshare").args(["--mount", "true"])).code == Some(0)
 }
 
 /// Free space of the file system of a directory, in bytes.

@@ -2,6 +2,7 @@
 
 use jobs::Clock;
 use reqwest::StatusCode;
+use servers::disk::mount;
 use tokio::task::block_in_place;
 
 use super::{days, files_of, long_sessions};
@@ -10,7 +11,7 @@ use crate::harness::client::User;
 use crate::harness::clips::{SHORT, clip_bytes, scratch};
 use crate::harness::metrics::wait_for_metrics;
 use crate::harness::service::Service;
-use crate::harness::small_disk::{fill, free_space, has_own_mounts, mount, occupied};
+use crate::harness::small_disk::{fill, free_space, has_own_mounts, occupied};
 
 const MIB: u64 = 1 << 20;
 

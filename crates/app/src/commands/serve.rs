@@ -22,7 +22,7 @@ pub(super) fn run(arguments: &ServeArguments, roles: Roles, name: &'static str) 
     let telemetry = telemetry::start(&settings, name, runtime.handle())?;
     set_kill_points();
     let result = runtime.block_on(async {
-        let service = RunningService::start(settings, roles, Clock::default()).await?;
+        let service = RunningService::start(settings, roles, machine_clock()).await?;
         stop_on_signals(service.stop_token())?;
         service.stopped().await
     });
@@ -49,6 +49,19 @@ fn stop_on_signals(stop: CancellationToken) -> Result<()> {
         std::process::exit(INTERRUPTED);
     });
     Ok(())
+}
+
+/// Clock of this machine. In builds with the feature `failpoints`, `FIAPX_CLOCK_ERROR` is the
+/// number of seconds by which it is wrong.
+fn machine_clock() -> Clock {
+    #[cfg(feature = "failpoints")]
+    if let Ok(error) = std::env::var("FIAPX_CLOCK_ERROR") {
+        match error.parse() {
+            Ok(seconds) => return Clock::with_machine_error(chrono::TimeDelta::seconds(seconds)),
+            Err(error) => tracing::error!(%error, "FIAPX_CLOCK_ERROR is not a number"),
+        }
+    }
+    Clock::default()
 }
 
 /// In builds with the feature `failpoints`, `FIAPX_KILL_AT=point:n` kills the process the n-th time
