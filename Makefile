@@ -16,7 +16,7 @@ PROMTOOL = $(or $(shell command -v promtool),$(CACHED)/promtool)
 ADVISORIES := https://github.com/RustSec/advisory-db
 
 .PHONY: help setup run build test test-quick soak cuts coverage lint deny verify-deploy verify-release \
-  fuzz bench bench-servers bench-database load race clean
+  verify-upgrade fuzz bench bench-servers bench-database load race clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -47,10 +47,15 @@ test-quick: ## Run the unit tests, which need no servers
 	cargo test --workspace --exclude stories --exclude servers --lib --bins -- \
 	  --skip rabbitmq::tests --skip s3::tests --skip on_a_server
 
-soak: ## Kill and pause random servers and processes under load: make soak MINUTES=10
+soak: ## Kill, pause, cut off and fill random servers and processes under load: make soak MINUTES=10
 	@./setup.sh test && ./setup.sh store
 	cargo build --package app --features failpoints
 	SOAK_MINUTES=$(or $(MINUTES),10) cargo test --package stories --test stories -- soak --nocapture
+
+verify-upgrade: ## Upgrade and downgrade beside an older program under load: make verify-upgrade OLD=path or commit
+	@./setup.sh test && ./setup.sh store
+	cargo build --package app --features failpoints
+	tests/upgrade/run.sh "$(OLD)"
 
 cuts: ## Cut every clip of the tests at random places: make cuts CUTS=200
 	@./setup.sh test

@@ -38,5 +38,6 @@ mod rolling_restart;
 mod selective_decoding;
 mod soak;
 mod streaming;
+mod upgrade;
 mod uploads;
 mod zip_readers;

@@ -1,6 +1,6 @@
 //! Replacing all processes one after another under load causes no error.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -8,69 +8,14 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 
+use crate::harness::balancer::Balancer;
 use crate::harness::checks::eventually;
-use crate::harness::client::{Account, Client, fetch_json, form};
-use crate::harness::clips::{SHORT, clip_bytes};
+use crate::harness::client::{Account, Client, fetch_json};
 use crate::harness::cluster::Cluster;
 use crate::harness::process::{Process, free_address};
 
 /// Clients at a time.
 const CLIENTS: usize = 8;
-
-/// Distributes requests among the APIs that are ready, as load balancers do.
-struct Balancer {
-    apis: Vec<(Client, AtomicBool)>,
-    next: AtomicUsize,
-}
-
-impl Balancer {
-    fn of(addresses: &[String]) -> Self {
-        let apis =
-            addresses.iter().map(|address| (Client::of(address), AtomicBool::new(false))).collect();
-        Self { apis, next: AtomicUsize::new(0) }
-    }
-
-    /// Poll the readiness of all APIs until `stop`.
-    async fn poll_readiness(&self, stop: &AtomicBool) {
-        while !stop.load(Ordering::Relaxed) {
-            for (client, ready) in &self.apis {
-                let response = client.request(Method::GET, "/ready").send().await;
-                ready.store(
-                    response.is_ok_and(|response| response.status() == StatusCode::OK),
-                    Ordering::Relaxed,
-                );
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    /// An API that is ready.
-    async fn api(&self) -> &Client {
-        eventually("an API is ready", || async {
-            let turn = self.next.fetch_add(1, Ordering::Relaxed);
-            let (client, ready) = &self.apis[turn % self.apis.len()];
-            ready.load(Ordering::Relaxed).then_some(client)
-        })
-        .await
-    }
-
-    /// Upload and list until `stop`; return the ids of all jobs. No request may fail.
-    async fn send_requests(&self, account: &Account, stop: &AtomicBool) -> Vec<String> {
-        let (clip, mut jobs) = (clip_bytes(SHORT), Vec::new());
-        while !stop.load(Ordering::Relaxed) {
-            let user = account.at(self.api().await);
-            let request = user
-                .request(Method::POST, "/videos/upload")
-                .multipart(form(&[("clip.mp4", clip.clone())]));
-            let (status, accepted) = fetch_json(request).await;
-            assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
-            jobs.push(accepted["job_id"].as_str().expect("an id").to_owned());
-            let (status, list) = account.at(self.api().await).get("/videos?limit=5").await;
-            assert_eq!(status, StatusCode::OK, "{list}");
-        }
-        jobs
-    }
-}
 
 /// Stop a process; return its log.
 async fn stop_process(process: Process) -> Vec<Value> {
@@ -90,18 +35,16 @@ async fn replacing_every_process_under_load_causes_no_error() {
         (0..CLIENTS).map(|number| users[number % users.len()].account()).collect();
 
     let (balancer, stop) = (Balancer::of(&addresses), AtomicBool::new(false));
-    let load = join_all(accounts.iter().map(|account| balancer.send_requests(account, &stop)));
+    let load = join_all(
+        accounts.iter().map(|account| balancer.send_requests(account, Duration::ZERO, &stop)),
+    );
     let replacement = async {
         let mut logs = Vec::new();
         for number in 0..2 {
             balancer.api().await;
             logs.extend(stop_process(apis.remove(0)).await);
             apis.push(api(number));
-            let ready = &balancer.apis[number].1;
-            eventually("the new API is ready", || async {
-                ready.load(Ordering::Relaxed).then_some(())
-            })
-            .await;
+            balancer.wait_until_ready(number).await;
         }
         for address in &metrics {
             logs.extend(stop_process(workers.remove(0)).await);

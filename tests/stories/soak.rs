@@ -22,14 +22,17 @@ use self::report::{Report, print_retries};
 use self::soaked_service::SoakedService;
 use crate::harness::checks::story_seed;
 use crate::harness::client::Client;
-use crate::harness::clips::fixtures;
-use crate::harness::cluster::{Cluster, PAUSE, upload_until};
+use crate::harness::clips::{LONG, SHORT, TINY, WRONG, fixtures};
+use crate::harness::cluster::{Cluster, LIGHT, Load, upload_until};
 use crate::harness::small_disk::{has_own_mounts, is_possible_for_servers};
 
 const NAME: &str = "soak::every_accepted_video_reaches_a_final_state_despite_random_faults";
 
+/// Clips to upload. Processing one of them takes seconds, so that incidents interrupt it.
+const CLIPS: [&str; 10] = [SHORT, WRONG, TINY, SHORT, LONG, TINY, SHORT, TINY, SHORT, TINY];
+
 /// Longest duration of an incident of the story of a minute, in seconds.
-const SHORT: f64 = 6.0;
+const BRIEF: f64 = 6.0;
 
 /// Largest error of a clock in seconds.
 const CLOCK_ERROR: i64 = 300;
@@ -44,9 +47,10 @@ async fn every_accepted_video_reaches_a_final_state_despite_random_faults() {
     }
     let minutes: u32 = std::env::var("SOAK_MINUTES")
         .map_or(1, |minutes| minutes.parse().expect("SOAK_MINUTES is a whole number"));
-    let longest = if minutes > 1 { f64::INFINITY } else { SHORT };
+    let longest = if minutes > 1 { f64::INFINITY } else { BRIEF };
     // A long story accepts fewer videos per second, so that the audit does not take as long.
-    let pause = PAUSE * minutes.div_ceil(10).min(5);
+    let pause = LIGHT.pause * minutes.div_ceil(10).min(5);
+    let load = Load { clips: &CLIPS, pause };
     let mut random = StdRng::seed_from_u64(story_seed());
     let mut incidents = Incidents::new(disks, longest);
 
@@ -56,7 +60,7 @@ async fn every_accepted_video_reaches_a_final_state_despite_random_faults() {
     let clients = service.addresses.each_ref().map(|address| Client::of(address));
     let (stop, started) = (AtomicBool::new(false), Instant::now());
     let apis = clients.each_ref();
-    let (sent, report) = tokio::join!(upload_until(&apis, &account, pause, &stop), async {
+    let (sent, report) = tokio::join!(upload_until(&apis, &account, &load, &stop), async {
         let mut report = Report::default();
         while started.elapsed() < Duration::from_mins(minutes.into()) {
             let incident = incidents.next(&mut random);

@@ -1,5 +1,7 @@
 //! A service of several processes on its own servers, which can be stopped.
 
+use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ use super::client::{Account, Client, User};
 use super::clips::{SHORT, TINY, WRONG, scratch};
 use super::parts::Namespaces;
 use super::process::Process;
-use super::programs::{ProgramOutput, fiapx, run};
+use super::programs::{ProgramOutput, fiapx_path, run};
 use super::service::Service;
 
 /// Settings with enough attempts in quick succession that no fault of a story exhausts them, and
@@ -101,7 +103,12 @@ impl Cluster {
 
     /// Run a command to its end.
     pub fn command(&self, arguments: &[&str]) -> ProgramOutput {
-        run(fiapx()
+        self.command_of(&fiapx_path(), arguments)
+    }
+
+    /// Run a command of another version of the program to its end.
+    pub fn command_of(&self, program: &Path, arguments: &[&str]) -> ProgramOutput {
+        run(Command::new(program)
             .args(arguments)
             .arg("--data-dir")
             .arg(self.data.path().join("command"))
@@ -110,9 +117,20 @@ impl Cluster {
 
     /// Start a role, with more variables in its environment.
     pub fn start_role(&self, arguments: &[&str], more: &[(&str, &str)]) -> Process {
+        self.start_role_of(&fiapx_path(), arguments, more)
+    }
+
+    /// Start a role of another version of the program.
+    pub fn start_role_of(
+        &self,
+        program: &Path,
+        arguments: &[&str],
+        more: &[(&str, &str)],
+    ) -> Process {
         let number = self.processes.fetch_add(1, Ordering::Relaxed);
         let environment = [self.environment(), more.to_vec()].concat();
-        Process::role(arguments, &self.data.path().join(number.to_string()), &environment)
+        let directory = self.data.path().join(number.to_string());
+        Process::of_version(program, arguments, &directory, &environment)
     }
 
     /// Start an API.
@@ -151,27 +169,35 @@ impl Cluster {
     }
 }
 
-/// Pause of a client between two uploads.
-pub const PAUSE: Duration = Duration::from_millis(300);
+/// What the clients of a story upload.
+pub struct Load {
+    /// Clips, in turns.
+    pub clips: &'static [&'static str],
+    /// Pause of a client between two uploads.
+    pub pause: Duration,
+}
+
+/// Short clips with short pauses.
+pub const LIGHT: Load = Load { clips: &[SHORT, WRONG, TINY], pause: Duration::from_millis(300) };
 
 /// Upload with several clients at these APIs until `stop`, with pauses; return the videos.
 pub async fn upload_until(
     apis: &[&Client],
     account: &Account,
-    pause: Duration,
+    load: &Load,
     stop: &AtomicBool,
 ) -> Vec<SentVideo> {
     const CLIENTS: usize = 3;
     let client = async |number: usize| {
         let mut sent = Vec::new();
-        for (turn, clip) in [SHORT, WRONG, TINY].into_iter().cycle().enumerate() {
+        for (turn, clip) in load.clips.iter().cycle().enumerate() {
             if stop.load(Ordering::Relaxed) {
                 break;
             }
             let user = account.at(apis[(number + turn) % apis.len()]);
             sent.push(send_video(&user, format_args!("{number}-{turn}"), clip).await);
             // Paces the load; nothing depends on it.
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(load.pause).await;
         }
         sent
     };
@@ -198,7 +224,7 @@ pub async fn survive(
     let account = api.user().await.account();
     let stop = AtomicBool::new(false);
     let apis = [&*api];
-    let (mut sent, more) = tokio::join!(upload_until(&apis, &account, PAUSE, &stop), async {
+    let (mut sent, more) = tokio::join!(upload_until(&apis, &account, &LIGHT, &stop), async {
         // Jobs are in progress when the fault happens, and new ones follow it.
         tokio::time::sleep(Duration::from_secs(1)).await;
         let sent = fault(&mut cluster, &account.at(&api)).await;

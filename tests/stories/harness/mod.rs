@@ -8,6 +8,7 @@ pub mod extraction;
 pub mod ffmpeg;
 pub mod mails;
 pub mod client;
+pub mod balancer;
 pub mod parts;
 pub mod service;
 pub mod audit;

@@ -48,6 +48,16 @@ impl Process {
         Self::of(fiapx(), arguments, data_directory, environment)
     }
 
+    /// Start a role of another version of the program.
+    pub fn of_version(
+        program: &Path,
+        arguments: &[&str],
+        data_directory: &Path,
+        environment: &[(&str, &str)],
+    ) -> Self {
+        Self::of(Command::new(program), arguments, data_directory, environment)
+    }
+
     /// Start a role, and record in `trace` the files that it and its children open or create.
     pub fn traced(
         arguments: &[&str],
