@@ -23,13 +23,17 @@ use self::soaked_service::SoakedService;
 use crate::harness::checks::story_seed;
 use crate::harness::client::Client;
 use crate::harness::clips::{LONG, SHORT, TINY, WRONG, fixtures};
-use crate::harness::cluster::{Cluster, LIGHT, Load, upload_until};
+use crate::harness::cluster::{Cluster, Load, upload_until};
 use crate::harness::small_disk::{has_own_mounts, is_possible_for_servers};
 
 const NAME: &str = "soak::every_accepted_video_reaches_a_final_state_despite_random_faults";
 
-/// Clips to upload. Processing one of them takes seconds, so that incidents interrupt it.
-const CLIPS: [&str; 10] = [SHORT, WRONG, TINY, SHORT, LONG, TINY, SHORT, TINY, SHORT, TINY];
+/// Videos to upload, a few per second in total. Processing one of them takes seconds, so that
+/// incidents interrupt it.
+const LOAD: Load = Load {
+    clips: &[SHORT, WRONG, TINY, SHORT, LONG, TINY, SHORT, TINY, SHORT, TINY],
+    pause: Duration::from_millis(1200),
+};
 
 /// Longest duration of an incident of the story of a minute, in seconds.
 const BRIEF: f64 = 6.0;
@@ -48,9 +52,6 @@ async fn every_accepted_video_reaches_a_final_state_despite_random_faults() {
     let minutes: u32 = std::env::var("SOAK_MINUTES")
         .map_or(1, |minutes| minutes.parse().expect("SOAK_MINUTES is a whole number"));
     let longest = if minutes > 1 { f64::INFINITY } else { BRIEF };
-    // A long story accepts fewer videos per second, so that the audit does not take as long.
-    let pause = LIGHT.pause * minutes.div_ceil(10).min(5);
-    let load = Load { clips: &CLIPS, pause };
     let mut random = StdRng::seed_from_u64(story_seed());
     let mut incidents = Incidents::new(disks, longest);
 
@@ -60,7 +61,7 @@ async fn every_accepted_video_reaches_a_final_state_despite_random_faults() {
     let clients = service.addresses.each_ref().map(|address| Client::of(address));
     let (stop, started) = (AtomicBool::new(false), Instant::now());
     let apis = clients.each_ref();
-    let (sent, report) = tokio::join!(upload_until(&apis, &account, &load, &stop), async {
+    let (sent, report) = tokio::join!(upload_until(&apis, &account, &LOAD, &stop), async {
         let mut report = Report::default();
         while started.elapsed() < Duration::from_mins(minutes.into()) {
             let incident = incidents.next(&mut random);

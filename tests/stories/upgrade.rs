@@ -29,6 +29,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Time for which the versions run side by side after each replacement.
 const SIDE_BY_SIDE: Duration = Duration::from_secs(2);
 
+/// Time for which one version runs alone.
+const ALONE: Duration = Duration::from_secs(5);
+
 const ENVIRONMENT: [(&str, &str); 3] = [
     ("NOTICE_PERIOD_SECONDS", "3"),
     ("LIMIT_UNFINISHED_JOBS", "1000000"),
@@ -104,11 +107,13 @@ impl Fleet<'_> {
         new
     }
 
-    /// Replace all processes, in the order of an upgrade, or in the reverse order of a downgrade.
+    /// Replace all processes, in the order of an upgrade or in the reverse order of a downgrade. Then
+    /// all have the same version for a while.
     async fn roll(&mut self, order: [Role; 3], program: &Path) {
         for role in order {
             self.replace(role, program).await;
         }
+        tokio::time::sleep(ALONE).await;
     }
 }
 
@@ -207,10 +212,8 @@ async fn audit(fleet: &Fleet<'_>, account: &Account, jobs: &[String], archives: 
     })
     .await;
     eventually("the queues of the earlier version are gone", || async {
-        let list = ["list_queues", "name", "messages"];
-        let queues = block_in_place(|| fleet.cluster.rabbitmq.control(&list));
-        let waiting = queues.lines().filter_map(|line| line.split_once('\t'));
-        let mut rest = waiting.filter(|(name, count)| !name.contains(".v2") || *count != "0");
+        let queues = block_in_place(|| fleet.cluster.queues());
+        let mut rest = queues.iter().filter(|(name, count)| !name.contains(".v2") || **count > 0);
         rest.next().is_none().then_some(())
     })
     .await;

@@ -1,8 +1,6 @@
 //! A release changes the arguments of the queues, which RabbitMQ keeps from their first
 //! declaration. This is the rehearsal of such an upgrade.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
@@ -53,18 +51,6 @@ fn declare_earlier_queues(cluster: &Cluster) {
     cluster.rabbitmq.control(&["import_definitions", file.to_str().expect("a plain path")]);
 }
 
-/// Number of messages by queue.
-fn queues(cluster: &Cluster) -> BTreeMap<String, u64> {
-    let listed =
-        cluster.rabbitmq.control(&["list_queues", "--formatter", "json", "name", "messages"]);
-    let listed: Vec<Value> = serde_json::from_str(&listed).expect("rabbitmqctl writes JSON");
-    let count = |queue: Value| {
-        let name = queue["name"].as_str().expect("a name").to_owned();
-        (name, queue["messages"].as_u64().unwrap_or_default())
-    };
-    listed.into_iter().map(count).collect()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upgrade_with_other_arguments_of_the_queues_loses_nothing() {
     const JOBS: u64 = 3;
@@ -79,7 +65,7 @@ async fn an_upgrade_with_other_arguments_of_the_queues_loses_nothing() {
         jobs.push(user.upload_clip(TINY).await);
     }
     eventually("processes of both releases would receive the messages", || async {
-        let queues = block_in_place(|| queues(&cluster));
+        let queues = block_in_place(|| cluster.queues());
         let counts = ["video.process", "video.process.v2"].map(|name| queues.get(name).copied());
         (counts == [Some(JOBS); 2]).then_some(())
     })
@@ -102,7 +88,7 @@ async fn an_upgrade_with_other_arguments_of_the_queues_loses_nothing() {
     let mails = || cluster.namespaces.mailbox.received().len() as u64;
     eventually("every outcome has a mail", || async { (mails() == JOBS).then_some(()) }).await;
     eventually("the earlier queues are gone", || async {
-        let queues = block_in_place(|| queues(&cluster));
+        let queues = block_in_place(|| cluster.queues());
         queues.keys().all(|name| name.contains(".v2")).then_some(())
     })
     .await;

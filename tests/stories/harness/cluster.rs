@@ -1,5 +1,6 @@
 //! A service of several processes on its own servers, which can be stopped.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use jobs::Clock;
+use serde_json::Value;
 use servers::{Garage, Postgres, RabbitMq, Redis};
 use tempfile::TempDir;
 use tokio::task::{block_in_place, spawn_blocking};
@@ -146,6 +148,18 @@ impl Cluster {
     /// Start a notifier.
     pub fn notifier(&self) -> Process {
         self.start_role(&["notifier"], &[])
+    }
+
+    /// Number of messages by queue.
+    pub fn queues(&self) -> BTreeMap<String, u64> {
+        let list = ["list_queues", "--formatter", "json", "name", "messages"];
+        let listed: Vec<Value> =
+            serde_json::from_str(&self.rabbitmq.control(&list)).expect("rabbitmqctl writes JSON");
+        let count = |queue: Value| {
+            let name = queue["name"].as_str().expect("a name").to_owned();
+            (name, queue["messages"].as_u64().unwrap_or_default())
+        };
+        listed.into_iter().map(count).collect()
     }
 
     /// Audit the service, after all its processes have stopped.
