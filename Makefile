@@ -16,6 +16,7 @@ PROMTOOL = $(or $(shell command -v promtool),$(CACHED)/promtool)
 ADVISORIES := https://github.com/RustSec/advisory-db
 
 .PHONY: help setup run build test test-quick soak cuts coverage lint deny verify-deploy verify-release \
+.PHONY: help setup run build test test-quick soak cuts coverage lint deny verify-deploy verify-release \
   verify-upgrade fuzz bench bench-servers bench-database load race clean
 
 help: ## List the targets
@@ -52,7 +53,7 @@ soak: ## Kill, pause, cut off and fill random servers and processes under load: 
 	cargo build --package app --features failpoints
 	SOAK_MINUTES=$(or $(MINUTES),10) cargo test --package stories --test stories -- soak --nocapture
 
-verify-upgrade: ## Upgrade and downgrade beside an older program under load: make verify-upgrade OLD=path or commit
+verify-upgrade: ## Upgrade and downgrade beside an older program: make verify-upgrade OLD=path or commit
 	@./setup.sh test && ./setup.sh store
 	cargo build --package app --features failpoints
 	tests/upgrade/run.sh "$(OLD)"

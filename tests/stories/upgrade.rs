@@ -2,8 +2,8 @@
 //! a downgrade and another upgrade, in the steps that `docs/operations.md` names ("Upgrade without
 //! downtime", "Downgrade").
 //!
-//! The earlier version is the program at `UPGRADE_FROM` (`make verify-upgrade`). Without it, both are
-//! the current one, so that the steps themselves are tested.
+//! The earlier version is the program at `UPGRADE_FROM` (`make verify-upgrade`). Without it, both
+//! are the current one, so that the steps themselves are tested.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,15 +22,30 @@ use crate::harness::cluster::Cluster;
 use crate::harness::process::{Process, free_address};
 use crate::harness::programs::{fiapx_path, output};
 
-/// Clients at a time, and the pause of each between two uploads.
+/// Clients at a time.
 const CLIENTS: usize = 4;
-const PAUSE: Duration = Duration::from_millis(200);
 
-/// Time for which the versions run side by side after each replacement.
-const SIDE_BY_SIDE: Duration = Duration::from_secs(2);
+/// Pace of the story.
+#[derive(Clone, Copy)]
+struct Pace {
+    /// Pause of each client between two uploads.
+    pause: Duration,
+    /// Time for which the versions run side by side after each replacement.
+    side_by_side: Duration,
+    /// Time for which one version runs alone.
+    alone: Duration,
+}
 
-/// Time for which one version runs alone.
-const ALONE: Duration = Duration::from_secs(5);
+/// Pace with two versions.
+const THOROUGH: Pace = Pace {
+    pause: Duration::from_millis(200),
+    side_by_side: Duration::from_secs(2),
+    alone: Duration::from_secs(5),
+};
+
+/// Pace with one version, which has nothing to show between the replacements.
+const BRIEF: Pace =
+    Pace { pause: Duration::from_millis(500), side_by_side: Duration::ZERO, alone: Duration::ZERO };
 
 const ENVIRONMENT: [(&str, &str); 3] = [
     ("NOTICE_PERIOD_SECONDS", "3"),
@@ -43,6 +58,7 @@ struct Fleet<'a> {
     cluster: &'a Cluster,
     balancer: &'a Balancer,
     addresses: &'a [String; 2],
+    pace: Pace,
     apis: Vec<Process>,
     workers: Vec<Process>,
     notifiers: Vec<Process>,
@@ -76,7 +92,7 @@ impl Fleet<'_> {
                     self.apis.push(self.api(program, number));
                     self.balancer.wait_until_ready(number).await;
                     self.replaced += 1;
-                    tokio::time::sleep(SIDE_BY_SIDE).await;
+                    tokio::time::sleep(self.pace.side_by_side).await;
                 }
             }
         }
@@ -100,20 +116,20 @@ impl Fleet<'_> {
             })
             .await;
             new.push(successor);
-            tokio::time::sleep(SIDE_BY_SIDE).await;
+            tokio::time::sleep(self.pace.side_by_side).await;
             stop(process).await;
             self.replaced += 1;
         }
         new
     }
 
-    /// Replace all processes, in the order of an upgrade or in the reverse order of a downgrade. Then
-    /// all have the same version for a while.
+    /// Replace all processes, in the order of an upgrade or in the reverse order of a downgrade.
+    /// Then all have the same version for a while.
     async fn roll(&mut self, order: [Role; 3], program: &Path) {
         for role in order {
             self.replace(role, program).await;
         }
-        tokio::time::sleep(ALONE).await;
+        tokio::time::sleep(self.pace.alone).await;
     }
 }
 
@@ -130,7 +146,8 @@ const DOWNGRADE: [Role; 3] = [Role::Worker, Role::Api, Role::Notifier];
 #[tokio::test(flavor = "multi_thread")]
 async fn versions_side_by_side_lose_nothing() {
     let new = fiapx_path();
-    let old = std::env::var_os("UPGRADE_FROM").map_or_else(|| new.clone(), PathBuf::from);
+    let (old, pace) = std::env::var_os("UPGRADE_FROM")
+        .map_or_else(|| (new.clone(), BRIEF), |path| (PathBuf::from(path), THOROUGH));
     let cluster = Cluster::without_schema(&ENVIRONMENT).await;
     let migrate = |program: &Path| {
         let migrated = block_in_place(|| cluster.command_of(program, &["migrate"]));
@@ -143,6 +160,7 @@ async fn versions_side_by_side_lose_nothing() {
         cluster: &cluster,
         balancer: &balancer,
         addresses: &addresses,
+        pace,
         apis: Vec::new(),
         workers: (0..2).map(|_| cluster.start_role_of(&old, &["worker"], &[])).collect(),
         notifiers: vec![cluster.start_role_of(&old, &["notifier"], &[])],
@@ -152,14 +170,15 @@ async fn versions_side_by_side_lose_nothing() {
     let account = fleet.apis[0].user().await.account();
 
     let (stop_load, started) = (AtomicBool::new(false), Instant::now());
-    let load = join_all((0..CLIENTS).map(|_| balancer.send_requests(&account, PAUSE, &stop_load)));
+    let load =
+        join_all((0..CLIENTS).map(|_| balancer.send_requests(&account, pace.pause, &stop_load)));
     let steps = async {
         let step = |name: &str| println!("{:5.1} s: {name}", started.elapsed().as_secs_f64());
         balancer.api().await;
-        tokio::time::sleep(SIDE_BY_SIDE).await;
+        tokio::time::sleep(pace.side_by_side).await;
         step("migrate, then upgrade");
         migrate(&new);
-        tokio::time::sleep(SIDE_BY_SIDE).await;
+        tokio::time::sleep(pace.side_by_side).await;
         fleet.roll(UPGRADE, &new).await;
         step("downgrade");
         fleet.roll(DOWNGRADE, &old).await;

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// Script that waits for the end of its standard input, at a drop or at the end of the test
-/// process, and removes the directory, with a file system that is mounted on it. It retries, because the server may still be writing its last
-/// log lines.
+/// process, and removes the directory, with a file system that is mounted on it. It retries,
+/// because the server may still be writing its last log lines.
 const JANITOR: &str = r#"
     trap '' HUP INT TERM
     read -r _
