@@ -1,9 +1,9 @@
 //! Processes and servers are killed, stopped, paused, cut off and run out of disk space at random
 //! under load, on machines with different clocks; then every accepted video is audited.
 //!
-//! The story takes about a minute unless `SOAK_MINUTES` is set (`make soak`). `STORY_SEED` repeats the
-//! sequence of incidents, though not their exact moments. Full disks need the right to mount file
-//! systems, and are left out without it.
+//! The story takes about a minute unless `SOAK_MINUTES` is set (`make soak`). `STORY_SEED` repeats
+//! the sequence of incidents, though not their exact moments. Full disks need the right to mount
+//! file systems, and are left out without it.
 
 mod incident;
 mod network;
