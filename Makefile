@@ -16,7 +16,6 @@ PROMTOOL = $(or $(shell command -v promtool),$(CACHED)/promtool)
 ADVISORIES := https://github.com/RustSec/advisory-db
 
 .PHONY: help setup run build test test-quick soak cuts coverage lint deny verify-deploy verify-release \
-.PHONY: help setup run build test test-quick soak cuts coverage lint deny verify-deploy verify-release \
   verify-upgrade fuzz bench bench-servers bench-database load race clean
 
 help: ## List the targets
