@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::bits::Bits;
-use super::h264_parameters::{Fields, NumberCoding, SequenceSet};
+use super::h264_parameters::{Fields, NumberCoding, PictureSet, SequenceSet};
 use super::nal::{Framing, Header, Headers, length_prefixed, nearest_count, unescape};
 use super::role::{Entry, References, Role};
 
@@ -120,11 +120,10 @@ impl Parser {
                     .insert(Header { kind: SEQUENCE_PARAMETER_SET, id, parent: None }, unit);
             }
             Some(PICTURE_PARAMETER_SET) => {
-                let plain = unescape(&unit[1..unit.len().min(16)]);
-                let mut bits = Bits::new(&plain);
-                let id = bits.ue().unwrap_or(0);
-                let sequence = bits.ue();
-                self.frames.pictures.insert(id, sequence);
+                let set = PictureSet::parse(unit);
+                let id = set.map_or(0, |set| set.id);
+                let sequence = set.map(|set| set.sequence);
+                self.frames.pictures.insert(id, set);
                 let parent = sequence.map(|id| (SEQUENCE_PARAMETER_SET, id));
                 self.headers.insert(Header { kind: PICTURE_PARAMETER_SET, id, parent }, unit);
             }
@@ -142,8 +141,8 @@ impl Parser {
 struct Frames {
     /// Coding of the numbers in each sequence parameter set; `None` if it is not supported.
     sequences: BTreeMap<u32, Option<NumberCoding>>,
-    /// Sequence parameter set that each picture parameter set refers to.
-    pictures: BTreeMap<u32, Option<u32>>,
+    /// Picture parameter sets; `None` if one cannot be parsed.
+    pictures: BTreeMap<u32, Option<PictureSet>>,
     /// Count of the latest reference frame, or of the latest frame if counts are not coded.
     previous_count: i64,
     /// `frame_num` of the latest reference frame.
@@ -170,16 +169,19 @@ impl Frames {
         bits.ue()?; // first_mb_in_slice
         let slice_type = bits.ue()?;
         let picture = bits.ue()?;
-        let sequence = (*self.pictures.get(&picture)?)?;
-        let coding = (*self.sequences.get(&sequence)?)?;
+        let picture = (*self.pictures.get(&picture)?)?;
+        let coding = (*self.sequences.get(&picture.sequence)?)?;
         bits.skip(coding.offset - coding.number_bits as usize); // colour_plane_id
         let number = bits.bits(coding.number_bits)?;
         let order = self.order(header, coding, &mut bits)?;
         let follows_gap = !is_idr && !coding.allows_gaps && self.is_gap_before(number, coding);
-        if is_reference {
-            self.previous_number = Some(number);
-        }
         let is_intra = matches!(slice_type % 5, I_SLICE | SI_SLICE);
+        if is_reference {
+            let resets = is_intra && !is_idr && {
+                resets_numbers(&mut bits, picture, coding).unwrap_or(false)
+            };
+            self.previous_number = Some(if resets { 0 } else { number });
+        }
         if is_idr {
             self.follows_loss_until = None;
         } else if follows_gap && is_intra {
@@ -215,11 +217,48 @@ impl Frames {
     }
 
     /// Whether reference frames are missing before a frame with this `frame_num` (ITU-T H.264,
-    /// 7.4.3). The numbers 0 and 1 also follow a frame that resets them, which is not parsed.
+    /// 7.4.3).
     fn is_gap_before(&self, number: u32, coding: NumberCoding) -> bool {
         let Some(previous) = self.previous_number else { return false };
         let following = (previous + 1) % (1 << coding.number_bits);
-        number > 1 && number != previous && number != following
+        number != previous && number != following
+    }
+}
+
+/// Whether an intra-coded reference frame resets the numbers (ITU-T H.264, 7.3.3.3); `None` if it
+/// cannot be parsed. `bits` is behind the count. Encoders may use such a frame in place of an IDR
+/// frame; in other frames, the operation is so rare that it is not parsed.
+fn resets_numbers(bits: &mut Bits, picture: PictureSet, coding: NumberCoding) -> Option<bool> {
+    // Values of memory_management_control_operation.
+    const END: u32 = 0;
+    const ASSIGN_LONG_TERM: u32 = 3;
+    const RESET: u32 = 5;
+    const LAST: u32 = 6;
+    let fields = picture.fields?;
+    if fields.count_difference && coding.count_bits.is_some() {
+        if !coding.frames_only {
+            return None; // It depends on the field flag.
+        }
+        bits.se()?; // delta_pic_order_cnt_bottom
+    }
+    if fields.redundant_count {
+        bits.ue()?; // redundant_pic_cnt
+    }
+    if bits.bit()? == 0 {
+        return Some(false); // adaptive_ref_pic_marking_mode_flag
+    }
+    loop {
+        match bits.ue()? {
+            END => return Some(false),
+            RESET => return Some(true),
+            operation if operation > LAST => return None,
+            operation => {
+                bits.ue()?; // difference_of_pic_nums_minus1, or another number
+                if operation == ASSIGN_LONG_TERM {
+                    bits.ue()?; // long_term_frame_idx
+                }
+            }
+        }
     }
 }
 

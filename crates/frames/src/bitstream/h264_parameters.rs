@@ -59,6 +59,51 @@ pub(super) struct NumberCoding {
     pub count_bits: Option<u32>,
 }
 
+/// Relevant part of a picture parameter set (ITU-T H.264, 7.3.2.2).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PictureSet {
+    pub id: u32,
+    /// Sequence parameter set that it refers to.
+    pub sequence: u32,
+    /// Optional fields of slice headers; `None` if they are not known.
+    pub fields: Option<SliceFields>,
+}
+
+/// Which optional fields slice headers have behind the count.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SliceFields {
+    /// `delta_pic_order_cnt_bottom`, in frames.
+    pub count_difference: bool,
+    /// `redundant_pic_cnt`.
+    pub redundant_count: bool,
+}
+
+impl PictureSet {
+    pub(super) fn parse(unit: &[u8]) -> Option<Self> {
+        let plain = unescape(unit.get(1..)?);
+        let mut bits = Bits::new(&plain);
+        let (id, sequence) = (bits.ue()?, bits.ue()?);
+        Some(Self { id, sequence, fields: slice_fields(&mut bits) })
+    }
+}
+
+/// Parse a picture parameter set behind its ids. `None` also if it has slice groups.
+fn slice_fields(bits: &mut Bits) -> Option<SliceFields> {
+    bits.bit()?; // entropy_coding_mode_flag
+    let count_difference = bits.bit()? == 1;
+    if bits.ue()? > 0 {
+        return None; // num_slice_groups_minus1
+    }
+    bits.ue()?; // num_ref_idx_l0_default_active_minus1
+    bits.ue()?; // num_ref_idx_l1_default_active_minus1
+    bits.bits(3)?; // weighted_pred_flag, weighted_bipred_idc
+    bits.se()?; // pic_init_qp_minus26
+    bits.se()?; // pic_init_qs_minus26
+    bits.se()?; // chroma_qp_index_offset
+    bits.bits(2)?; // deblocking_filter_control_present_flag, constrained_intra_pred_flag
+    Some(SliceFields { count_difference, redundant_count: bits.bit()? == 1 })
+}
+
 /// Relevant part of a sequence parameter set (ITU-T H.264, 7.3.2.1.1).
 pub(super) struct SequenceSet {
     pub id: u32,
