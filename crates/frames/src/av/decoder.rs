@@ -1,5 +1,7 @@
 //! Decoder of packets into frames.
 
+use std::sync::Arc;
+
 use ffmpeg_next as ff;
 use ffmpeg_next::ffi;
 
@@ -44,7 +46,7 @@ pub(crate) enum DecodeError {
 pub(crate) struct Decoder {
     // Dropped before the record, to which it refers.
     video: ff::decoder::Video,
-    watch: Box<Watch>,
+    watch: Arc<Watch>,
     /// Frame that was received together with an error.
     held: Option<Frame>,
     codec: String,
@@ -86,7 +88,7 @@ impl Decoder {
             Threads::One => 1,
             Threads::Many(count) => count.clamp(1, 16),
         };
-        let watch = Box::<Watch>::default();
+        let watch = Arc::<Watch>::default();
         // SAFETY: the context belongs to this function and is not open yet; callers may change
         // these settings before opening. The decoder drops it before the record.
         unsafe {
@@ -102,6 +104,8 @@ impl Decoder {
             };
         }
         let video = context.decoder().video().map_err(codec_error)?;
+        // Errors in the configuration concern frames only if the decoder reports them again.
+        watch.clear();
         Ok(Self { video, watch, held: None, codec: info.source.codec.clone(), threads })
     }
 

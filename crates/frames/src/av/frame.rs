@@ -110,6 +110,13 @@ impl Frame {
         start(self).is_some() && start(self) == start(other)
     }
 
+    /// Whether nobody else, such as a decoder, refers to the same memory.
+    pub(super) fn is_only_reference(&self) -> bool {
+        let first = self.raw().buf[0];
+        // SAFETY: the buffers of a frame, if it has any, live as long as the frame.
+        !first.is_null() && unsafe { ffi::av_buffer_get_ref_count(first) } == 1
+    }
+
     pub(super) fn as_ptr(&self) -> *const ffi::AVFrame {
         // SAFETY: the pointer is valid as long as `self` and is only read through.
         unsafe { self.0.as_ptr() }

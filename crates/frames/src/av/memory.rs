@@ -49,7 +49,7 @@ unsafe extern "C" fn allocate<const MARKED: bool, const CLEARED: bool>(
         if MARKED {
             let mut copy = ff::frame::Video::empty();
             if ffi::av_frame_ref(copy.as_mut_ptr(), frame) >= 0
-                && let Some(watch) = Watch::of(&*context)
+                && let Some(watch) = Watch::of(context)
             {
                 marks::write(&*frame);
                 watch.unchecked_frames.lock().push(Frame::new(copy));

@@ -11,12 +11,33 @@ use super::watch::Watch;
 /// Messages below the level of errors that report one (FFmpeg 5.1, libavcodec/error_resilience.c).
 const ERRORS_BY_TEXT: [&[u8]; 1] = [b"concealing "];
 
-/// Messages at the level of errors that report none in this codec: a frame that is not stored
-/// anymore is to be removed, as after a cut at an open entry (FFmpeg 5.1, libavcodec/h264_refs.c);
-/// H.261 has no key frames (libavcodec/mpegvideo_dec.c).
-const HARMLESS: [(ffi::AVCodecID, &[u8]); 2] = [
-    (ffi::AVCodecID::AV_CODEC_ID_H264, b"mmco: unref short failure"),
-    (ffi::AVCodecID::AV_CODEC_ID_H261, b"warning: first frame is no keyframe"),
+/// Messages at the level of errors that do not concern the pixels of a codec (FFmpeg 5.1,
+/// libavcodec/h264_refs.c, h264_sei.c, hevc_sei.c, mpegvideo_dec.c and mjpegdec.c).
+const HARMLESS: [(ffi::AVCodecID, &[&[u8]]); 4] = [
+    (
+        ffi::AVCodecID::AV_CODEC_ID_H264,
+        &[
+            // A frame to be removed is not stored anymore, as after a cut at an open entry.
+            b"mmco: unref short failure",
+            // Supplemental enhancement information.
+            b"SEI type ",
+            b"Unaligned SEI payload",
+            b"Picture timing SEI payload too large",
+            b"non-existing SPS %d referenced in buffering period",
+            b"recovery_frame_cnt ",
+        ],
+    ),
+    (ffi::AVCodecID::AV_CODEC_ID_HEVC, &[b"num_sps_ids_minus1 ", b"active_parameter_set_id "]),
+    // H.261 has no key frames.
+    (ffi::AVCodecID::AV_CODEC_ID_H261, &[b"warning: first frame is no keyframe"]),
+    (
+        ffi::AVCodecID::AV_CODEC_ID_MJPEG,
+        &[
+            b"mjpeg: invalid TIFF header in EXIF data",
+            b"mjpeg: error decoding EXIF data",
+            b"unable to decode APP fields",
+        ],
+    ),
 ];
 
 /// Receive the messages of all contexts in this process instead of writing them to its error
@@ -37,20 +58,23 @@ unsafe extern "C" fn on_message<Arguments>(
         return;
     }
     // SAFETY: a context begins with a pointer to its class (FFmpeg, libavutil/log.h), and only an
-    // AVCodecContext has the class of avcodec. The format is a string of libav.
-    let (context, text) = unsafe {
+    // AVCodecContext has the class of avcodec. Other threads may write to its other fields. Only
+    // `Watch::attach` sets the pointer `opaque`. The format is a string of libav.
+    let (watch, codec, text) = unsafe {
         if *context.cast::<*const ffi::AVClass>() != ffi::avcodec_get_class() {
             return;
         }
-        (&*context.cast::<ffi::AVCodecContext>(), CStr::from_ptr(format).to_bytes())
+        let context: *const ffi::AVCodecContext = context.cast();
+        let codec = (&raw const (*context).codec_id).read();
+        (Watch::of(context), codec, CStr::from_ptr(format).to_bytes())
     };
+    let begins_with = |texts: &[&[u8]]| texts.iter().any(|begin| text.starts_with(begin));
     let is_error = if level <= ffi::AV_LOG_ERROR {
-        !HARMLESS.iter().any(|(codec, begin)| *codec == context.codec_id && text.starts_with(begin))
+        !HARMLESS.iter().any(|(of, texts)| *of == codec && begins_with(texts))
     } else {
-        ERRORS_BY_TEXT.iter().any(|begin| text.starts_with(begin))
+        begins_with(&ERRORS_BY_TEXT)
     };
-    // SAFETY: only `Watch::attach` sets the pointer in the contexts of this process.
-    if let (true, Some(watch)) = (is_error, unsafe { Watch::of(context) }) {
+    if let (true, Some(watch)) = (is_error, watch) {
         watch.add_logged_error();
     }
 }

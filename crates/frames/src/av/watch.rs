@@ -2,6 +2,7 @@
 //! in the decoder's own threads.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ffmpeg_next::ffi;
@@ -10,34 +11,41 @@ use parking_lot::Mutex;
 use super::frame::Frame;
 use super::marks;
 
-/// Maximum number of frames that a decoder works on or may still output: 16 of each.
-const MAX_UNCHECKED: usize = 32;
-
-/// Frames whose marks were not checked, in decoding order.
+/// Frames whose marks were not checked.
 #[derive(Default)]
-pub(super) struct UncheckedFrames(VecDeque<Frame>);
+pub(super) struct UncheckedFrames {
+    /// In decoding order.
+    frames: VecDeque<Frame>,
+    /// Whether one that the decoder has released was not written completely.
+    was_incomplete: bool,
+}
 
 impl UncheckedFrames {
+    /// Add a frame that the decoder begins. Those that it has released without output are checked,
+    /// so that no more memory is in use than the decoder itself uses.
     pub(super) fn push(&mut self, frame: Frame) {
-        self.0.push_back(frame);
-        if self.0.len() > MAX_UNCHECKED {
-            self.0.pop_front();
-        }
+        let was_incomplete = &mut self.was_incomplete;
+        self.frames.retain(|frame| {
+            let is_released = frame.is_only_reference();
+            *was_incomplete |= is_released && marks::are_in(frame);
+            !is_released
+        });
+        self.frames.push_back(frame);
     }
 
     /// Whether this frame, or one decoded before it, was not written completely. When a decoder
     /// outputs a frame, it has finished all that precede it in decoding order.
     pub(super) fn are_incomplete_until(&mut self, frame: &Frame) -> bool {
-        let Some(position) = self.0.iter().position(|other| other.shares_memory_with(frame)) else {
-            return false;
-        };
+        let position = self.frames.iter().position(|other| other.shares_memory_with(frame));
         // All of them are checked.
-        self.0.drain(..=position).filter(marks::are_in).count() > 0
+        let finished = self.frames.drain(..position.map_or(0, |position| position + 1));
+        let incomplete = finished.filter(marks::are_in).count();
+        std::mem::take(&mut self.was_incomplete) || incomplete > 0
     }
 
     /// Forget all frames.
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        *self = Self::default();
     }
 }
 
@@ -53,18 +61,18 @@ impl Watch {
     ///
     /// # Safety
     /// The context must not be open yet, and must be freed before the record.
-    pub(super) unsafe fn attach(&self, context: &mut ffi::AVCodecContext) {
+    pub(super) unsafe fn attach(self: &Arc<Self>, context: &mut ffi::AVCodecContext) {
         // libav copies the pointer to the contexts of a decoder's threads.
-        context.opaque = std::ptr::from_ref(self).cast_mut().cast();
+        context.opaque = Arc::as_ptr(self).cast_mut().cast();
     }
 
     /// Record of a decoder, if it has one.
     ///
     /// # Safety
-    /// Nobody else may have set the pointer `opaque` of the context.
-    pub(super) unsafe fn of(context: &ffi::AVCodecContext) -> Option<&Self> {
+    /// The context must be valid, and nobody else may have set its pointer `opaque`.
+    pub(super) unsafe fn of<'a>(context: *const ffi::AVCodecContext) -> Option<&'a Self> {
         // SAFETY: `attach` has set the pointer, and its caller keeps the record.
-        unsafe { context.opaque.cast::<Self>().as_ref() }
+        unsafe { (&raw const (*context).opaque).read().cast::<Self>().as_ref() }
     }
 
     /// Record that the decoder has logged an error.
