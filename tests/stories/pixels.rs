@@ -145,6 +145,17 @@ fn a_change_of_size_is_followed() {
     }
 }
 
+/// The ffmpeg command outputs memory that it never wrote, so the frames are those without grain.
+#[test]
+fn film_grain_that_cannot_be_added_is_left_out() {
+    let [plain, grain] = ["hevc_10bit", "hevc_10bit_film_grain"].map(|name| {
+        extract_and_read(&fixture(&format!("changing/{name}.mp4")), &Options::default())
+            .expect("the clip is valid")
+    });
+    assert_eq!(grain.manifest["complete"], true);
+    assert!(grain.pixels() == plain.pixels(), "the frames differ");
+}
+
 #[test]
 fn sample_aspect_ratio_is_written_as_physical_pixel_dimensions() {
     let dimensions = |clip: &str| {

@@ -7,8 +7,9 @@ pub(crate) struct Mode {
     /// Whether a plan is made from the timestamps of the packets. If not, all packets are decoded
     /// in order by one decoder, as in the ffmpeg command.
     pub planned: bool,
-    /// Whether an error was found in a span that is not held as a whole. With threads of its own,
-    /// libav conceals damage differently from run to run.
+    /// Whether an error was found in a span that is not held as a whole, or another reason not to
+    /// decode it with threads. With threads of its own, libav conceals damage differently from run
+    /// to run.
     pub damaged: bool,
 }
 

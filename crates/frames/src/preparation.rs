@@ -1,7 +1,7 @@
 //! Preparation of packets for planning, and for decoders that have not received earlier packets.
 
 use crate::av::{Packet, StreamInfo};
-use crate::bitstream::{Classifier, Entry, References, Role};
+use crate::bitstream::{Classifier, Entry, FilmGrain, References, Role};
 use crate::plan::{Chunk, PacketInfo};
 
 /// Packet that is ready for a decoder.
@@ -11,9 +11,17 @@ pub(crate) struct PreparedPacket {
     /// Whether the headers in force are those of the container. Then a decoder that has received
     /// only such packets is equivalent to a new one.
     pub original_headers: bool,
+    pub film_grain: FilmGrain,
 }
 
 impl Chunk<PreparedPacket> {
+    /// Whether frame threads may decode the packets differently: those of libav do not hand film
+    /// grain that stays in force to each other (FFmpeg 5.1, libavcodec/hevcdec.c,
+    /// `hevc_update_thread_context`).
+    pub(crate) fn requires_one_thread(&self) -> bool {
+        self.packets.iter().any(|planned| planned.packet.film_grain == FilmGrain::Added)
+    }
+
     /// Whether a decoder that has received only these packets is equivalent to a new one.
     pub(crate) fn has_original_headers(&self) -> bool {
         self.packets.iter().all(|planned| planned.packet.original_headers)
@@ -68,6 +76,6 @@ impl Preparation {
         }
         self.extradata = replaced.or(self.extradata.take());
         let original_headers = self.extradata.is_none() && self.classifier.has_original_headers();
-        (PreparedPacket { packet, original_headers }, role)
+        (PreparedPacket { packet, original_headers, film_grain: role.film_grain }, role)
     }
 }

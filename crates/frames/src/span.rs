@@ -118,7 +118,13 @@ impl<'a, 'scope> SpanTask<'a, 'scope> {
         from: Option<i64>,
         chunk: &Chunk<PreparedPacket>,
     ) -> Result<SpanReport, Failure> {
-        let threads = if chunk.certain { self.threads_for(chunk) } else { self.all_threads() };
+        let threads = if chunk.requires_one_thread() {
+            Threads::One
+        } else if chunk.certain {
+            self.threads_for(chunk)
+        } else {
+            self.all_threads()
+        };
         let mut result = self.decode_needed(from, chunk, threads);
         if let (Err(PassError::Damaged(tick)), Threads::Many(_)) = (&result, threads) {
             result = self.decode_needed(tick.or(from), chunk, Threads::One);
@@ -202,6 +208,9 @@ impl<'a, 'scope> SpanTask<'a, 'scope> {
         let mut next = Continuation { chunk: first, is_last: false };
         let result = loop {
             let Continuation { chunk, is_last } = next;
+            if chunk.requires_one_thread() && !mode.damaged {
+                return Err(Failure::Restart(Mode { damaged: true, ..mode }));
+            }
             pass.expect(&chunk);
             let decoded = chunk.kept().try_for_each(|prepared| {
                 pass.decode(&prepared.packet, &mut |selected| self.process(selected))

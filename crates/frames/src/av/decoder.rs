@@ -33,6 +33,13 @@ pub(crate) enum Threads {
 /// 5.1, libavcodec/h263dec.c).
 const EXACT_WITH_FRAME_THREADS: [&str; 5] = ["h264", "hevc", "vp8", "vp9", "av1"];
 
+/// Whether libav can add the film grain of H.264 and HEVC to the frames of a stream. Of other
+/// frames with film grain, it may output memory that it never wrote, so it must leave that to its
+/// caller (FFmpeg 5.1, libavcodec/h274.c and hevcdec.c, `hevc_frame_end`).
+fn can_have_film_grain(context: &ffi::AVCodecContext) -> bool {
+    context.pix_fmt == ffi::AVPixelFormat::AV_PIX_FMT_YUV420P
+}
+
 /// Reason why a packet was not decoded.
 #[derive(Debug)]
 pub(crate) enum DecodeError {
@@ -97,6 +104,9 @@ impl Decoder {
             context.thread_count = count as i32;
             watch.attach(context);
             memory::prepare(codec, is_damaged, context);
+            if matches!(codec, "h264" | "hevc") && !can_have_film_grain(context) {
+                context.export_side_data |= ffi::AV_CODEC_EXPORT_DATA_FILM_GRAIN;
+            }
             context.max_pixels = limits.max_pixels as i64;
             context.pkt_timebase = ffi::AVRational {
                 num: info.source.time_base.num as i32,

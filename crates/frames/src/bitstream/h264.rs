@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::bits::Bits;
-use super::h264_parameters::{Fields, NumberCoding, PictureSet, SequenceSet};
+use super::h264_parameters::{CountCoding, Fields, NumberCoding, PictureSet, SequenceSet};
 use super::nal::{Framing, Header, Headers, length_prefixed, nearest_count, unescape};
-use super::role::{Entry, References, Role};
+use super::role::{Entry, FilmGrain, References, Role};
+use super::sei;
 
 // Unit types of ITU-T H.264, table 7-1.
 const SLICE: u8 = 1;
@@ -16,6 +17,10 @@ const SEQUENCE_PARAMETER_SET: u8 = 7;
 const PICTURE_PARAMETER_SET: u8 = 8;
 const DELIMITER: u8 = 9;
 const FILLER: u8 = 12;
+
+// Valid ids of parameter sets (ITU-T H.264, 7.4.2.1.1 and 7.4.2.2). Decoders ignore others.
+const MAX_SEQUENCE_SET_ID: u32 = 31;
+const MAX_PICTURE_SET_ID: u32 = 255;
 
 // Types of slices, modulo 5 (ITU-T H.264, table 7-6).
 const I_SLICE: u32 = 2;
@@ -61,6 +66,8 @@ impl Parser {
         let mut referenced = false;
         let mut field = false;
         let mut unknown = false;
+        let mut recovers = false;
+        let mut film_grain = false;
         let mut frame = None;
         for unit in self.framing.units(packet) {
             let Some(header) = unit.first() else {
@@ -70,14 +77,18 @@ impl Parser {
             match header & 31 {
                 unit_type @ SLICE..=IDR_SLICE => {
                     if first.is_none() {
-                        frame = self.frames.next(unit);
+                        frame = self.frames.next(unit, recovers);
                     }
                     first.get_or_insert(unit_type);
                     referenced |= header >> 5 & 3 != 0;
                     field |= self.fields.may_be_field(unit);
                 }
-                SEQUENCE_PARAMETER_SET..=PICTURE_PARAMETER_SET | SUPPLEMENTAL_INFORMATION => {
+                SEQUENCE_PARAMETER_SET..=PICTURE_PARAMETER_SET => self.add_header(unit),
+                SUPPLEMENTAL_INFORMATION => {
                     self.add_header(unit);
+                    let messages = sei::messages(unit, 1);
+                    recovers |= messages.iter().any(sei::Message::recovers_at_once);
+                    film_grain |= messages.iter().any(|message| message.kind == sei::FILM_GRAIN);
                 }
                 DELIMITER..=FILLER => {}
                 _ => unknown = true,
@@ -92,11 +103,12 @@ impl Parser {
         // practice, so such frames are never dropped.
         let partitioned = (SLICE + 1..=DATA_PARTITION_C).contains(&first);
         Role {
-            entry: Entry::clean_if(first == IDR_SLICE),
+            entry: Entry::clean_if(first == IDR_SLICE && self.headers.can_be_repeated()),
             disposable: !referenced && !field && !partitioned,
             learns_delay: self.learns_delay,
-            order: frame.map(|frame| frame.order),
+            order: frame.and_then(|frame| frame.order),
             references: frame.map_or(References::Unknown, |frame| frame.references),
+            film_grain: FilmGrain::added_if(film_grain),
             ..Role::UNKNOWN
         }
     }
@@ -112,16 +124,22 @@ impl Parser {
             Some(SEQUENCE_PARAMETER_SET) => {
                 let set = SequenceSet::parse(unit);
                 let id = set.as_ref().map_or(0, |set| set.id);
+                if id > MAX_SEQUENCE_SET_ID {
+                    return;
+                }
                 let fields = set.as_ref().map_or(Fields::Possible, |set| set.fields);
                 self.fields = self.fields.and(fields);
                 self.learns_delay |= set.as_ref().is_none_or(|set| !set.states_delay);
-                self.frames.sequences.insert(id, set.and_then(|set| set.coding));
+                self.frames.sequences.insert(id, set.map(|set| set.coding));
                 self.headers
                     .insert(Header { kind: SEQUENCE_PARAMETER_SET, id, parent: None }, unit);
             }
             Some(PICTURE_PARAMETER_SET) => {
                 let set = PictureSet::parse(unit);
                 let id = set.map_or(0, |set| set.id);
+                if id > MAX_PICTURE_SET_ID {
+                    return;
+                }
                 let sequence = set.map(|set| set.sequence);
                 self.frames.pictures.insert(id, set);
                 let parent = sequence.map(|id| (SEQUENCE_PARAMETER_SET, id));
@@ -147,21 +165,23 @@ struct Frames {
     previous_count: i64,
     /// `frame_num` of the latest reference frame.
     previous_number: Option<u32>,
-    /// Order of an intra-coded frame before which reference frames are missing. Frames that precede
-    /// it in presentation order may refer to these.
+    /// Order of the first frame that cannot refer to missing ones. It is the maximum until a frame
+    /// at which decoding can recover.
     follows_loss_until: Option<i64>,
 }
 
 /// Frame among others.
 #[derive(Debug, Clone, Copy)]
 struct Place {
-    order: i64,
+    /// Presentation order; `None` if it is not known.
+    order: Option<i64>,
     references: References,
 }
 
 impl Frames {
-    /// Place of the frame that begins with this slice.
-    fn next(&mut self, slice: &[u8]) -> Option<Place> {
+    /// Place of the frame that begins with this slice. `recovers` is whether later frames in
+    /// presentation order refer to no earlier ones.
+    fn next(&mut self, slice: &[u8], recovers: bool) -> Option<Place> {
         let header = *slice.first()?;
         let (is_idr, is_reference) = (header & 31 == IDR_SLICE, header >> 5 & 3 != 0);
         let plain = unescape(slice.get(1..slice.len().min(32))?);
@@ -173,7 +193,7 @@ impl Frames {
         let coding = (*self.sequences.get(&picture.sequence)?)?;
         bits.skip(coding.offset - coding.number_bits as usize); // colour_plane_id
         let number = bits.bits(coding.number_bits)?;
-        let order = self.order(header, coding, &mut bits)?;
+        let order = self.order(header, coding, &mut bits);
         let follows_gap = !is_idr && !coding.allows_gaps && self.is_gap_before(number, coding);
         let is_intra = matches!(slice_type % 5, I_SLICE | SI_SLICE);
         if is_reference {
@@ -184,31 +204,37 @@ impl Frames {
         }
         if is_idr {
             self.follows_loss_until = None;
-        } else if follows_gap && is_intra {
-            self.follows_loss_until = Some(order);
+        } else if is_intra && (follows_gap || self.follows_loss_until == Some(i64::MAX)) {
+            self.follows_loss_until = Some(order.filter(|_| recovers).unwrap_or(i64::MAX));
         }
-        let precedes_intra = self.follows_loss_until.is_some_and(|until| order < until);
-        let is_lost = !is_intra && (follows_gap || precedes_intra);
+        let follows_loss =
+            self.follows_loss_until.is_some_and(|until| order.is_none_or(|order| order < until));
+        let is_lost = !is_intra && (follows_gap || follows_loss);
         let references = if is_lost { References::Lost } else { References::Unknown };
         Some(Place { order, references })
     }
 
-    /// Presentation order (ITU-T H.264, 8.2.1). `bits` is behind `frame_num`.
+    /// Presentation order (ITU-T H.264, 8.2.1). `bits` is moved from behind `frame_num` to behind
+    /// the coded count.
     fn order(&mut self, header: u8, coding: NumberCoding, bits: &mut Bits) -> Option<i64> {
         let is_idr = header & 31 == IDR_SLICE;
         if is_idr {
             self.previous_count = 0;
         }
-        let Some(count_bits) = coding.count_bits else {
-            self.previous_count += 1;
-            return Some(self.previous_count);
-        };
         if !coding.frames_only && bits.bit()? == 1 {
             bits.bit()?; // bottom_field_flag
         }
         if is_idr {
             bits.ue()?; // idr_pic_id
         }
+        let count_bits = match coding.count {
+            CountCoding::Bits(bits) => bits,
+            CountCoding::Differences { .. } => return None,
+            CountCoding::None => {
+                self.previous_count += 1;
+                return Some(self.previous_count);
+            }
+        };
         let order = nearest_count(self.previous_count, bits.bits(count_bits)?, count_bits);
         if header >> 5 & 3 != 0 {
             self.previous_count = order;
@@ -235,11 +261,18 @@ fn resets_numbers(bits: &mut Bits, picture: PictureSet, coding: NumberCoding) ->
     const RESET: u32 = 5;
     const LAST: u32 = 6;
     let fields = picture.fields?;
-    if fields.count_difference && coding.count_bits.is_some() {
-        if !coding.frames_only {
-            return None; // It depends on the field flag.
+    let differences = match coding.count {
+        CountCoding::Bits(_) => u32::from(fields.count_difference),
+        CountCoding::Differences { are_coded } => {
+            u32::from(are_coded) * (1 + u32::from(fields.count_difference))
         }
-        bits.se()?; // delta_pic_order_cnt_bottom
+        CountCoding::None => 0,
+    };
+    if differences > 0 && !coding.frames_only {
+        return None; // It depends on the field flag.
+    }
+    for _ in 0..differences {
+        bits.se()?; // delta_pic_order_cnt_bottom, or delta_pic_order_cnt
     }
     if fields.redundant_count {
         bits.ue()?; // redundant_pic_cnt

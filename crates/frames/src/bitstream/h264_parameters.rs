@@ -55,8 +55,18 @@ pub(super) struct NumberCoding {
     /// Whether reference frames may be missing on purpose.
     pub allows_gaps: bool,
     pub frames_only: bool,
-    /// Number of bits of the coded count. `None` if the presentation order is the decoding order.
-    pub count_bits: Option<u32>,
+    pub count: CountCoding,
+}
+
+/// Coding of the presentation order (ITU-T H.264, 8.2.1).
+#[derive(Debug, Clone, Copy)]
+pub(super) enum CountCoding {
+    /// The last bits of a count.
+    Bits(u32),
+    /// Differences from a pattern, if they are coded.
+    Differences { are_coded: bool },
+    /// None: the presentation order is the decoding order.
+    None,
 }
 
 /// Relevant part of a picture parameter set (ITU-T H.264, 7.3.2.2).
@@ -72,7 +82,7 @@ pub(super) struct PictureSet {
 /// Which optional fields slice headers have behind the count.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SliceFields {
-    /// `delta_pic_order_cnt_bottom`, in frames.
+    /// `delta_pic_order_cnt_bottom` or `delta_pic_order_cnt[1]`, in frames.
     pub count_difference: bool,
     /// `redundant_pic_cnt`.
     pub redundant_count: bool,
@@ -110,8 +120,7 @@ pub(super) struct SequenceSet {
     pub fields: Fields,
     /// Whether it states by how many frames the output has to be delayed.
     pub states_delay: bool,
-    /// `None` if it is not supported.
-    pub coding: Option<NumberCoding>,
+    pub coding: NumberCoding,
 }
 
 impl SequenceSet {
@@ -123,8 +132,7 @@ impl SequenceSet {
         let id = bits.ue()?;
         let separate_planes = has_separate_planes(&mut bits, profile)?;
         let frame_num_bits = bits.ue()?.checked_add(4).filter(|bits| *bits <= 16)?;
-        let order_type = bits.ue()?;
-        let count_bits = skip_picture_order_count(&mut bits, order_type)?;
+        let count = count_coding(&mut bits)?;
         bits.ue()?; // max_num_ref_frames
         let allows_gaps = bits.bit()? == 1;
         bits.ue()?; // pic_width_in_mbs_minus1
@@ -133,14 +141,8 @@ impl SequenceSet {
         let offset = frame_num_bits as usize + 2 * usize::from(separate_planes);
         let states_delay = has_bitstream_restriction(&mut bits, frames_only).unwrap_or(false);
         let fields = if frames_only { Fields::Never } else { Fields::Flag { offset } };
-        let coding = NumberCoding {
-            offset,
-            number_bits: frame_num_bits,
-            allows_gaps,
-            frames_only,
-            count_bits,
-        };
-        let coding = Some(coding).filter(|_| order_type != 1);
+        let coding =
+            NumberCoding { offset, number_bits: frame_num_bits, allows_gaps, frames_only, count };
         Some(Self { id, fields, states_delay, coding })
     }
 }
@@ -230,17 +232,15 @@ fn has_separate_planes(bits: &mut Bits, profile: u32) -> Option<bool> {
     Some(separate_planes)
 }
 
-/// Skip the fields that depend on `pic_order_cnt_type`. Return the number of bits of a coded count,
-/// if counts are coded.
-#[expect(clippy::option_option, reason = "the outer one means that data are missing")]
-fn skip_picture_order_count(bits: &mut Bits, order_type: u32) -> Option<Option<u32>> {
-    match order_type {
+/// Parse `pic_order_cnt_type` and the fields that depend on it.
+fn count_coding(bits: &mut Bits) -> Option<CountCoding> {
+    match bits.ue()? {
         0 => {
             let count_bits = bits.ue()?.checked_add(4).filter(|bits| *bits <= 16)?;
-            return Some(Some(count_bits));
+            Some(CountCoding::Bits(count_bits))
         }
         1 => {
-            bits.bit()?; // delta_pic_order_always_zero_flag
+            let are_coded = bits.bit()? == 0; // delta_pic_order_always_zero_flag
             bits.se()?; // offset_for_non_ref_pic
             bits.se()?; // offset_for_top_to_bottom_field
             let cycle = bits.ue()?;
@@ -250,10 +250,10 @@ fn skip_picture_order_count(bits: &mut Bits, order_type: u32) -> Option<Option<u
             for _ in 0..cycle {
                 bits.se()?; // offset_for_ref_frame
             }
+            Some(CountCoding::Differences { are_coded })
         }
-        _ => {}
+        _ => Some(CountCoding::None),
     }
-    Some(None)
 }
 
 /// Skip a scaling list (ITU-T H.264, 7.3.2.1.1.1).

@@ -3,7 +3,8 @@
 use super::bits::Bits;
 use super::hevc_order::Orders;
 use super::nal::{Framing, Header, Headers, length_prefixed, unescape};
-use super::role::{Entry, Role};
+use super::role::{Entry, FilmGrain, Role};
+use super::sei;
 
 // Unit types of ITU-T H.265, table 7-1.
 const RASL_N: u8 = 8;
@@ -22,12 +23,21 @@ const PICTURE_PARAMETER_SET: u8 = 34;
 const PREFIX_SUPPLEMENTAL_INFORMATION: u8 = 39;
 const LAST_SUPPLEMENTAL_INFORMATION: u8 = 40;
 
-/// Type of the supplemental message with the orientation for display (ITU-T H.265, D.2.1). It stays
-/// in force until another one.
-const DISPLAY_ORIENTATION: u32 = 47;
+// Valid ids of parameter sets (ITU-T H.265, 7.4.3.2.1 and 7.4.3.3.1). Decoders ignore others.
+const MAX_SEQUENCE_SET_ID: u32 = 15;
+const MAX_PICTURE_SET_ID: u32 = 63;
 
 /// Size of an `hvcC` record before its arrays of units.
 const RECORD_HEADER: usize = 23;
+
+/// Size of the header of a unit (ITU-T H.265, 7.3.1.2).
+const UNIT_HEADER: usize = 2;
+
+// Supplemental information that stays in force until another message of its type.
+const DISPLAY_ORIENTATION: Header =
+    Header { kind: PREFIX_SUPPLEMENTAL_INFORMATION, id: sei::DISPLAY_ORIENTATION, parent: None };
+const FILM_GRAIN: Header =
+    Header { kind: PREFIX_SUPPLEMENTAL_INFORMATION, id: sei::FILM_GRAIN, parent: None };
 
 /// Parser of the packets of an HEVC stream.
 pub(super) struct Parser {
@@ -73,6 +83,7 @@ impl Parser {
         let mut first = None;
         let mut unknown = false;
         let mut order = None;
+        let mut film_grain = self.headers.contains(FILM_GRAIN);
         for unit in self.framing.units(packet) {
             let [header, layer, ..] = *unit else {
                 unknown = true;
@@ -85,6 +96,7 @@ impl Parser {
                     }
                     first.get_or_insert((unit_type, (layer & 7).saturating_sub(1)));
                 }
+                PREFIX_SUPPLEMENTAL_INFORMATION => film_grain |= self.add_messages(unit),
                 VIDEO_PARAMETER_SET..=LAST_SUPPLEMENTAL_INFORMATION => self.add_header(unit),
                 _ => unknown = true,
             }
@@ -102,6 +114,7 @@ impl Parser {
         }
         Role {
             entry: match unit_type {
+                _ if !self.headers.can_be_repeated() => Entry::None,
                 FIRST_IRAP..=LAST_BLA | IDR_W_RADL | IDR_N_LP => Entry::Clean,
                 CRA => Entry::Open,
                 _ => Entry::None,
@@ -110,6 +123,7 @@ impl Parser {
                 && unit_type % 2 == 0
                 && Some(layer) == self.top_layer,
             order,
+            film_grain: FilmGrain::added_if(film_grain),
             ..Role::UNKNOWN
         }
     }
@@ -125,36 +139,63 @@ impl Parser {
         match kind {
             VIDEO_PARAMETER_SET..=PICTURE_PARAMETER_SET => {
                 self.update_top_layer(unit);
-                let header = self.add_parameter_set(kind, unit);
-                self.headers.insert(header, unit);
+                if let Some(header) = self.add_parameter_set(kind, unit) {
+                    self.headers.insert(header, unit);
+                }
             }
-            PREFIX_SUPPLEMENTAL_INFORMATION if has_message(unit, DISPLAY_ORIENTATION) => {
-                self.headers.insert(Header { kind, id: 0, parent: None }, unit);
+            PREFIX_SUPPLEMENTAL_INFORMATION => {
+                self.add_messages(unit);
             }
             _ => {}
         }
     }
 
-    /// Record what slice headers depend on in a parameter set, and return its identity. Ids that
-    /// cannot be parsed are 0.
-    fn add_parameter_set(&mut self, kind: u8, unit: &[u8]) -> Header {
-        let plain = unescape(&unit[2.min(unit.len())..unit.len().min(256)]);
+    /// Record those messages of a unit that stay in force, and return whether one states film
+    /// grain for its frame.
+    fn add_messages(&mut self, unit: &[u8]) -> bool {
+        let mut film_grain = false;
+        for message in sei::messages(unit, UNIT_HEADER) {
+            match message.kind {
+                sei::DISPLAY_ORIENTATION => self.headers.insert(DISPLAY_ORIENTATION, unit),
+                sei::FILM_GRAIN => {
+                    film_grain = true;
+                    match sei::film_grain_persists(&message.payload) {
+                        Some(true) => self.headers.insert(FILM_GRAIN, unit),
+                        _ => self.headers.remove(FILM_GRAIN),
+                    }
+                }
+                _ => {}
+            }
+        }
+        film_grain
+    }
+
+    /// Record what slice headers depend on in a parameter set, and return its identity; `None` if
+    /// its id is invalid. Ids that cannot be parsed are 0.
+    fn add_parameter_set(&mut self, kind: u8, unit: &[u8]) -> Option<Header> {
+        let plain = unescape(&unit[UNIT_HEADER.min(unit.len())..unit.len().min(256)]);
         let mut bits = Bits::new(&plain);
         let (id, parent) = match kind {
-            VIDEO_PARAMETER_SET => (bits.bits(4), None),
+            VIDEO_PARAMETER_SET => (bits.bits(4).unwrap_or(0), None),
             SEQUENCE_PARAMETER_SET => {
                 let parent = bits.bits(4).map(|id| (VIDEO_PARAMETER_SET, id));
-                let id = sequence_set_id(&mut bits);
-                self.orders.add_sequence(id.unwrap_or(0), &mut bits);
+                let id = sequence_set_id(&mut bits).unwrap_or(0);
+                if id > MAX_SEQUENCE_SET_ID {
+                    return None;
+                }
+                self.orders.add_sequence(id, &mut bits);
                 (id, parent)
             }
             _ => {
-                let (id, sequence) = (bits.ue(), bits.ue());
-                self.orders.add_picture(id.unwrap_or(0), sequence.unwrap_or(0), &mut bits);
+                let (id, sequence) = (bits.ue().unwrap_or(0), bits.ue());
+                if id > MAX_PICTURE_SET_ID {
+                    return None;
+                }
+                self.orders.add_picture(id, sequence.unwrap_or(0), &mut bits);
                 (id, sequence.map(|id| (SEQUENCE_PARAMETER_SET, id)))
             }
         };
-        Header { kind, id: id.unwrap_or(0), parent }
+        Some(Header { kind, id, parent })
     }
 
     /// Read `sps_max_sub_layers_minus1` from a sequence parameter set: three bits after two header
@@ -166,31 +207,6 @@ impl Parser {
             self.top_layer = self.top_layer.max(Some(layers >> 1 & 7));
         }
     }
-}
-
-/// Whether supplemental information has a message of a type (ITU-T H.265, 7.3.5).
-fn has_message(unit: &[u8], wanted: u32) -> bool {
-    // Type and size are sums of bytes, of which all but the last are 255.
-    fn number(bytes: &mut &[u8]) -> Option<u32> {
-        let mut sum = 0_u32;
-        loop {
-            let (byte, rest) = bytes.split_first()?;
-            *bytes = rest;
-            sum += u32::from(*byte);
-            if *byte != 255 {
-                return Some(sum);
-            }
-        }
-    }
-    let plain = unescape(unit.get(2..).unwrap_or_default());
-    let mut rest = plain.as_slice();
-    while let (Some(kind), Some(size)) = (number(&mut rest), number(&mut rest)) {
-        if kind == wanted {
-            return true;
-        }
-        rest = rest.get(size as usize..).unwrap_or_default();
-    }
-    false
 }
 
 /// Id of a sequence parameter set, which follows the profile, tier and level of all sub-layers

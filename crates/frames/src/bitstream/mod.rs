@@ -5,6 +5,7 @@
 mod role;
 mod bits;
 mod nal;
+mod sei;
 mod h264_parameters;
 mod h264;
 mod hevc_order;
@@ -15,4 +16,4 @@ mod av1;
 mod classifier;
 
 pub(crate) use classifier::Classifier;
-pub(crate) use role::{Entry, ReferenceSlots, References, Role};
+pub(crate) use role::{Entry, FilmGrain, ReferenceSlots, References, Role};

@@ -143,6 +143,16 @@ impl Headers {
         self.units.insert((kind, id), HeaderUnit { unit: unit.to_vec(), parent });
     }
 
+    /// Forget a unit.
+    pub(super) fn remove(&mut self, header: Header) {
+        self.changed |= self.units.remove(&(header.kind, header.id)).is_some();
+    }
+
+    /// Whether there is such a unit.
+    pub(super) fn contains(&self, header: Header) -> bool {
+        self.units.contains_key(&(header.kind, header.id))
+    }
+
     fn remove_dependents(&mut self, parent: (u8, u32)) {
         let is_dependent = |(_, unit): &(_, &HeaderUnit)| unit.parent == Some(parent);
         let dependents: Vec<_> =
@@ -151,6 +161,13 @@ impl Headers {
             self.remove_dependents(key);
             self.units.remove(&key);
         }
+    }
+
+    /// Whether the units are small enough to precede every entry. Usual sets have some hundred
+    /// bytes; a file with large ones would be copied over and over.
+    pub(super) fn can_be_repeated(&self) -> bool {
+        const MAX_BYTES: usize = 1 << 16;
+        !self.changed || self.units.values().map(|unit| unit.unit.len()).sum::<usize>() <= MAX_BYTES
     }
 
     /// All units, in the form in which they can precede a packet. `None` if they are those in the

@@ -19,6 +19,7 @@ pub(crate) struct Role {
     pub order: Option<i64>,
     /// Whether all frames that the packet refers to are in the stream.
     pub references: References,
+    pub film_grain: FilmGrain,
 }
 
 /// Reference slots of a decoder, one bit each.
@@ -51,6 +52,19 @@ pub(crate) enum References {
     Lost,
 }
 
+/// Film grain that the decoder adds to a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FilmGrain {
+    None,
+    Added,
+}
+
+impl FilmGrain {
+    pub(super) fn added_if(added: bool) -> Self {
+        if added { Self::Added } else { Self::None }
+    }
+}
+
 impl Entry {
     pub(super) fn clean_if(clean: bool) -> Self {
         if clean { Self::Clean } else { Self::None }
@@ -68,6 +82,7 @@ impl Role {
         learns_delay: false,
         order: None,
         references: References::Unknown,
+        film_grain: FilmGrain::None,
     };
 
     /// Role of a frame that refers to no other.
