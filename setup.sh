@@ -83,7 +83,7 @@ esac
 
 build=(libavcodec-dev libavformat-dev libavutil-dev libswscale-dev clang libclang-dev pkg-config)
 # The tests start these servers themselves, on free ports and with their own data directories.
-servers=(postgresql rabbitmq-server redis-server util-linux sqlite3)
+servers=(postgresql rabbitmq-server redis-server util-linux iproute2 sqlite3)
 # ffmpeg is the reference for frames; other tools read archives, trace system calls, and drive the
 # page in a browser.
 test=(ffmpeg curl unzip p7zip-full libarchive-tools python3 python3-venv strace perl chromium

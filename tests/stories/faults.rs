@@ -5,6 +5,7 @@ mod broker;
 mod clocks;
 mod database;
 mod mail;
+mod network;
 mod queue_arguments;
 mod redis;
 mod storage;

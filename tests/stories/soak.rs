@@ -24,7 +24,7 @@ use crate::harness::checks::story_seed;
 use crate::harness::client::Client;
 use crate::harness::clips::{LONG, SHORT, TINY, WRONG, fixtures};
 use crate::harness::cluster::{Cluster, Load, upload_until};
-use crate::harness::small_disk::{has_own_mounts, is_possible_for_servers};
+use crate::harness::isolation::{Own, can_mount_for_servers, has_own};
 
 const NAME: &str = "soak::every_accepted_video_reaches_a_final_state_despite_random_faults";
 
@@ -43,10 +43,10 @@ const CLOCK_ERROR: i64 = 300;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_accepted_video_reaches_a_final_state_despite_random_faults() {
-    let disks = block_in_place(is_possible_for_servers);
+    let disks = block_in_place(can_mount_for_servers);
     if !disks {
         println!("NOT COVERED: full disks, because this user may not mount file systems");
-    } else if !block_in_place(|| has_own_mounts(NAME)) {
+    } else if !block_in_place(|| has_own(Own::Mounts, NAME)) {
         return;
     }
     let minutes = std::env::var("SOAK_MINUTES").ok();

@@ -36,7 +36,16 @@ impl Proxy {
     /// No port is free.
     #[must_use]
     pub fn start(port: u16) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+        Self::at(Ipv4Addr::LOCALHOST, port)
+    }
+
+    /// Forward from an address of this machine to a loopback port.
+    ///
+    /// # Panics
+    /// It is not an address of this machine, or no port is free.
+    #[must_use]
+    pub fn at(address: Ipv4Addr, port: u16) -> Self {
+        let listener = TcpListener::bind((address, 0)).expect("a port is free");
         let address = listener.local_addr().expect("a listener has an address");
         let state = Arc::new(State::default());
         let shared = Arc::clone(&state);

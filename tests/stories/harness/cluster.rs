@@ -19,6 +19,7 @@ use super::clips::{SHORT, TINY, WRONG, scratch};
 use super::parts::Namespaces;
 use super::process::Process;
 use super::programs::{ProgramOutput, fiapx_path, run};
+use super::remote_network::RemoteNetwork;
 use super::service::Service;
 
 /// Settings with enough attempts in quick succession that no fault of a story exhausts them, and
@@ -143,6 +144,13 @@ impl Cluster {
     /// Start a worker.
     pub fn worker(&self) -> Process {
         self.start_role(&["worker"], &[])
+    }
+
+    /// Start a worker in another network.
+    pub fn worker_in(&self, network: &RemoteNetwork) -> Process {
+        let environment = [self.environment(), network.environment()].concat();
+        let directory = self.data.path().join("remote");
+        Process::of(network.command(&fiapx_path()), &["worker"], &directory, &environment)
     }
 
     /// Start a notifier.

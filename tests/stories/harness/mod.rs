@@ -13,6 +13,8 @@ pub mod parts;
 pub mod service;
 pub mod audit;
 pub mod process;
+pub mod isolation;
+pub mod remote_network;
 pub mod cluster;
 pub mod collector;
 pub mod metrics;

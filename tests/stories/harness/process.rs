@@ -78,7 +78,8 @@ impl Process {
         Self::of(command, arguments, data_directory, environment)
     }
 
-    fn of(
+    /// Start a role with a command to which its arguments are added.
+    pub fn of(
         mut command: Command,
         arguments: &[&str],
         data_directory: &Path,

@@ -9,9 +9,10 @@ use super::{days, files_of, long_sessions};
 use crate::harness::checks::eventually;
 use crate::harness::client::User;
 use crate::harness::clips::{SHORT, clip_bytes, scratch};
+use crate::harness::isolation::{Own, has_own};
 use crate::harness::metrics::wait_for_metrics;
 use crate::harness::service::Service;
-use crate::harness::small_disk::{fill, free_space, has_own_mounts, occupied};
+use crate::harness::small_disk::{fill, free_space, occupied};
 
 const MIB: u64 = 1 << 20;
 
@@ -32,7 +33,7 @@ async fn expect_refusal(user: &User<'_>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_freed_by_expiry() {
     const NAME: &str = "lifecycle::full_disk::a_full_disk_is_freed_by_expiry";
-    if !block_in_place(|| has_own_mounts(NAME)) {
+    if !block_in_place(|| has_own(Own::Mounts, NAME)) {
         return;
     }
     let directory = scratch();
