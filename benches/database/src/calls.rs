@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -9,6 +10,9 @@ use database::Database;
 use database::renewal::Renewal;
 use jobs::{JobId, State, UserId};
 use uuid::Uuid;
+
+/// Number of processes of each role of which the periodic load is measured.
+pub const PROCESSES: u32 = 100;
 
 /// Processes that repeat a call.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,13 +29,26 @@ pub enum Repeated {
     ForARequest,
 }
 
+impl Repeated {
+    /// Number of calls per second of all processes. `None` if they are not periodic.
+    pub fn per_second(self) -> Option<f64> {
+        match self {
+            Self::ByEachWorker(rate) | Self::ByEachApi(rate) | Self::ByEachNotifier(rate) => {
+                Some(rate * f64::from(PROCESSES))
+            }
+            Self::InTurn(rate) => Some(rate),
+            Self::ForARequest => None,
+        }
+    }
+}
+
 /// What the calls refer to.
 #[derive(Debug, Clone)]
 pub struct Subjects {
     /// Leases that one worker holds.
     pub renewals: Vec<Renewal>,
     /// Waiting jobs, many.
-    pub watched: Vec<JobId>,
+    pub watched: Arc<[JobId]>,
     /// User with many jobs.
     pub user: UserId,
     /// Process that takes turns at chores.

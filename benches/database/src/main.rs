@@ -9,10 +9,12 @@
 mod fill;
 mod plans;
 mod calls;
+mod load;
 mod report;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
@@ -22,14 +24,15 @@ use jobs::{Clock, JobId, UserId};
 use servers::Postgres;
 use uuid::Uuid;
 
-use calls::{CALLS, Subjects};
+use calls::{CALLS, PROCESSES, Subjects};
 use fill::Sizes;
 use plans::Log;
 use report::{Measured, Report};
 
 /// Measure the statements that the service repeats, on a large PostgreSQL database.
 ///
-/// The exit status is 1 if a periodic statement takes too long or reads all jobs.
+/// The exit status is 1 if a periodic statement takes too long or reads all jobs, or if the periodic
+/// load of many processes is too large.
 #[derive(Debug, Parser)]
 #[command(name = "bench-database")]
 struct Arguments {
@@ -48,6 +51,9 @@ struct Arguments {
     /// Maximum duration of a periodic statement, in milliseconds.
     #[arg(long, default_value_t = 20.0)]
     limit_ms: f64,
+    /// Maximum load of the server by the periodic calls of 100 processes of each role, in cores.
+    #[arg(long, default_value_t = 1.0)]
+    limit_cores: f64,
     /// File that receives the slowest plan of each statement.
     #[arg(long, value_name = "FILE")]
     plans: Option<PathBuf>,
@@ -83,7 +89,10 @@ async fn measure(mut server: Postgres, url: &str, arguments: &Arguments) -> Resu
         began.elapsed().as_secs_f64()
     );
     println!("{}", server.execute(url, TABLE_SIZES));
-    let subjects = subjects(&server, url, &connect().await?).await?;
+    let workers = subjects(&server, url, &connect().await?).await?;
+    let databases = [connect().await?, connect().await?, connect().await?, connect().await?];
+    let load = load::measure(&server, url, &databases, &workers).await?;
+    drop(databases);
 
     plans::log_plans(&server, url);
     let mut log = Log::open(&server.log_path())?;
@@ -92,7 +101,7 @@ async fn measure(mut server: Postgres, url: &str, arguments: &Arguments) -> Resu
     for call in CALLS {
         for repetition in 0..=arguments.repetitions {
             log.read()?;
-            let result = (call.run)(&database, &subjects).await;
+            let result = (call.run)(&database, &workers[0]).await;
             // The first call plans its statements and reads their pages from the disk.
             if repetition > 0 || result.is_err() {
                 let executed = log.read()?;
@@ -104,7 +113,11 @@ async fn measure(mut server: Postgres, url: &str, arguments: &Arguments) -> Resu
         std::fs::write(file, report.plans()).context("cannot write the plans")?;
     }
     print!("{}", report.table());
-    let faults = report.faults(arguments.limit_ms);
+    println!("the same, measured: {:.0} calls per second, {:.2} cores", load.calls, load.cores);
+    let mut faults = report.faults(arguments.limit_ms);
+    if load.cores > arguments.limit_cores {
+        faults.push(format!("the periodic load uses {:.2} cores", load.cores));
+    }
     for fault in &faults {
         println!("FAULT: {fault}");
     }
@@ -137,8 +150,8 @@ const TABLE_SIZES: &str = "SELECT relname, pg_size_pretty(pg_table_size(relid)) 
      pg_size_pretty(pg_indexes_size(relid)) AS indexes FROM pg_stat_user_tables \
      ORDER BY pg_total_relation_size(relid) DESC LIMIT 6";
 
-/// Choose what the calls refer to, and claim a few jobs.
-async fn subjects(server: &Postgres, url: &str, database: &Database) -> Result<Subjects> {
+/// Choose what the calls of each worker refer to, and claim jobs for all its slots.
+async fn subjects(server: &Postgres, url: &str, database: &Database) -> Result<Vec<Subjects>> {
     /// Number of slots of a worker.
     const SLOTS: usize = 8;
     // The first ones that were not announced again: like in a queue, those that run were announced
@@ -149,13 +162,18 @@ async fn subjects(server: &Postgres, url: &str, database: &Database) -> Result<S
          ORDER BY waiting_since LIMIT 70000",
     );
     let ids = ids.lines().map(|line| Ok(JobId(line.parse()?)));
-    let watched = ids.collect::<Result<Vec<_>>>()?;
-    let mut renewals = Vec::new();
-    for id in &watched[..SLOTS] {
-        let claim = database.claim(*id, "bench").await?.context("the job waits")?;
-        renewals.push(Renewal { claim, done: 7, expected: Some(60) });
-    }
+    let watched = ids.collect::<Result<Arc<[_]>>>()?;
     let user = server.execute(url, "SELECT min(id::text) FROM users");
-    let (user, process) = (UserId(user.trim().parse()?), Uuid::now_v7());
-    Ok(Subjects { renewals, watched, user, process })
+    let user = UserId(user.trim().parse()?);
+    let mut workers = Vec::new();
+    for slots in watched.chunks(SLOTS).take(PROCESSES as usize) {
+        let mut renewals = Vec::new();
+        for id in slots {
+            let claim = database.claim(*id, "bench").await?.context("the job waits")?;
+            renewals.push(Renewal { claim, done: 7, expected: Some(60) });
+        }
+        let (watched, process) = (Arc::clone(&watched), Uuid::now_v7());
+        workers.push(Subjects { renewals, watched, user, process });
+    }
+    Ok(workers)
 }

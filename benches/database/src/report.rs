@@ -3,11 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::calls::{Call, Repeated};
+use crate::calls::{Call, PROCESSES, Repeated};
 use crate::plans::Executed;
-
-/// Number of processes of each role for which the periodic load is computed.
-const PROCESSES: f64 = 100.0;
 
 /// One call and its statements.
 pub struct Measured {
@@ -35,7 +32,7 @@ impl Report {
     pub fn table(&self) -> String {
         let mut table = String::from(
             "call | statements | median ms of a call | slowest statement, ms | most pages | \
-             scanned tables | ms per second, 100 processes\n",
+             scanned tables | ms per second of all processes\n",
         );
         let mut sum = 0.0;
         for (name, calls) in self.by_name() {
@@ -49,7 +46,7 @@ impl Report {
                 statements().flat_map(|one| &one.scanned_tables).map(String::as_str).collect();
             scans.sort_unstable();
             scans.dedup();
-            let load = per_second(calls[0].call.repeated).map(|calls| calls * median);
+            let load = calls[0].call.repeated.per_second().map(|calls| calls * median);
             sum += load.unwrap_or_default();
             let load = load.map_or("-".to_owned(), |load| format!("{load:.1}"));
             let _ = writeln!(
@@ -59,7 +56,11 @@ impl Report {
                 scans.join(" "),
             );
         }
-        let _ = writeln!(table, "sum of the periodic load: {:.2} cores", sum / 1000.0);
+        let _ = writeln!(
+            table,
+            "{PROCESSES} processes of each role: {:.2} cores, without parsing and commits",
+            sum / 1000.0
+        );
         table
     }
 
@@ -116,15 +117,4 @@ impl Report {
 /// Duration of all statements of a call, in milliseconds.
 fn total(call: &Measured) -> f64 {
     call.executed.iter().map(|one| one.milliseconds).sum()
-}
-
-/// Number of calls per second of all processes.
-fn per_second(repeated: Repeated) -> Option<f64> {
-    match repeated {
-        Repeated::ByEachWorker(rate)
-        | Repeated::ByEachApi(rate)
-        | Repeated::ByEachNotifier(rate) => Some(rate * PROCESSES),
-        Repeated::InTurn(rate) => Some(rate),
-        Repeated::ForARequest => None,
-    }
 }
