@@ -15,7 +15,7 @@ use super::wanted::Timeline;
 
 /// Maximum number of packets of a span that is held as a whole. Longer spans are decoded while they
 /// are read.
-const MAX_PACKETS: usize = 1_000;
+pub(super) const MAX_PACKETS: usize = 1_000;
 /// Maximum size of a span that is held as a whole, in bytes.
 const MAX_BYTES: usize = 24 << 20;
 
@@ -76,7 +76,10 @@ impl<'a, P: Clone> Planner<'a, P> {
         if self.starts_span(&info) {
             self.started = true;
             self.finish_closed();
-            if let Some(long) = self.long.take() {
+            if let Some(mut long) = self.long.take() {
+                if !long.is_certain() {
+                    long.push(ClassifiedPacket { packet: packet.clone(), info });
+                }
                 self.end_long(long, info.time);
             } else {
                 self.closed = Some(std::mem::take(&mut self.current));
@@ -183,8 +186,10 @@ impl<'a, P: Clone> Planner<'a, P> {
     fn finish_closed(&mut self) {
         if let Some(mut span) = self.closed.take() {
             // The leading frames of an open entry refer to it and to the span before, so that span
-            // decodes the entry, too.
-            if !self.leading.is_empty() {
+            // decodes the entry, too. The first span may not start at an entry; then the next one
+            // decides which of its frames the decoder outputs (FFmpeg, libavcodec/h264dec.c,
+            // `send_next_delayed_frame`: it ends at a frame that cannot be displayed).
+            if !self.leading.is_empty() || !starts_clean(&span) {
                 span.push(self.current[0].clone());
                 span.append(&mut self.leading);
             }
@@ -200,7 +205,7 @@ impl<'a, P: Clone> Planner<'a, P> {
     fn plan_whole(&mut self, span: Vec<ClassifiedPacket<P>>, until: Option<i64>) {
         let times = ascending_times(&span);
         let from = first(times.as_deref());
-        let starts_clean = span[0].info.role.entry != Entry::None;
+        let starts_clean = starts_clean(&span);
         let wanted = match (self.timeline, &times, until) {
             (Some(timeline), Some(times), Some(until)) => Some(timeline.wanted(times, until)),
             _ => None,
@@ -253,6 +258,11 @@ impl<'a, P: Clone> Planner<'a, P> {
         self.predictable &= chunk.certain || !was_certain;
         self.ready.push(Plan::Continue(Continuation { chunk, is_last: true }));
     }
+}
+
+/// Whether a span can be decoded by a new decoder.
+fn starts_clean<P>(span: &[ClassifiedPacket<P>]) -> bool {
+    span[0].info.role.entry != Entry::None
 }
 
 /// First of these times, if they are known.

@@ -9,7 +9,7 @@ use crate::select::{Instants, Selected, TickSelector};
 use super::chunk::{Chunk, Continuation, PacketInfo, Plan};
 use super::frame_order::MAX_REORDER;
 use super::long_span::CHUNK_PACKETS;
-use super::planner::Planner;
+use super::planner::{MAX_PACKETS, Planner};
 use super::wanted::WantedFrame;
 
 const TENTHS: Ratio = Ratio::new(1, 10);
@@ -98,6 +98,17 @@ fn the_first_frame_of_a_short_stream_without_an_entry_is_selected() {
     assert_eq!(chunks.len(), 1);
     assert!(chunks[0].select_first);
     assert_eq!(chunks[0].kept().count(), 4);
+}
+
+/// Whether a decoder outputs the last frames of a span without an entry depends on the next one.
+#[test]
+fn a_first_span_without_an_entry_is_decoded_with_the_entry_after_it() {
+    let entry = |time, at| if time == at { Entry::Clean } else { Entry::None };
+    let packets: Vec<_> = (4..16).map(|time| packet(time, entry(time, 8), false)).collect();
+    assert_eq!(kept(&packets), [vec![4, 5, 6, 7, 8], (8..15).collect()]);
+    let at = 2 * MAX_PACKETS as i64;
+    let packets: Vec<_> = (0..at + 9).map(|time| packet(time, entry(time, at), false)).collect();
+    assert_eq!(kept(&packets).concat()[..at as usize + 1], (0..=at).collect::<Vec<_>>());
 }
 
 #[test]
