@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use frames::Options;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::archive::{Archive, Pixels};
 use crate::harness::checks::{check_all, expect_equal};
@@ -38,6 +38,7 @@ fn frames_equal_those_of_ffmpeg() {
     check_all(&clips("good"), |clip| {
         let archive = extract_and_read(clip, &Options::default())?;
         compare(clip, &archive, "1")?;
+        expect_equal("warnings", &archive.manifest["warnings"], &json!([]))?;
         // Bit depth and color type (PNG, 11.2.1) that ffmpeg itself would write.
         let png = ffmpeg(clip, &["-frames:v", "1", "-f", "image2pipe", "-c:v", "png"])?;
         expect_equal("bit depth and color type", &archive.frames[0].1[24..26], &png[24..26])

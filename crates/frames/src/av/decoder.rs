@@ -33,11 +33,25 @@ pub(crate) enum Threads {
 /// 5.1, libavcodec/h263dec.c).
 const EXACT_WITH_FRAME_THREADS: [&str; 5] = ["h264", "hevc", "vp8", "vp9", "av1"];
 
-/// Whether libav can add the film grain of H.264 and HEVC to the frames of a stream. Of other
-/// frames with film grain, it may output memory that it never wrote, so it must leave that to its
-/// caller (FFmpeg 5.1, libavcodec/h274.c and hevcdec.c, `hevc_frame_end`).
-fn can_have_film_grain(context: &ffi::AVCodecContext) -> bool {
-    context.pix_fmt == ffi::AVPixelFormat::AV_PIX_FMT_YUV420P
+/// Callback of libav that chooses the pixel format of the frames that follow.
+///
+/// libav can add the film grain of H.264 and HEVC to frames of one format only. Of others, it may
+/// output memory that it never wrote, so there it must leave that to its caller (FFmpeg 5.1,
+/// libavcodec/h274.c and hevcdec.c, `hevc_frame_end`).
+unsafe extern "C" fn choose_format(
+    context: *mut ffi::AVCodecContext,
+    formats: *const ffi::AVPixelFormat,
+) -> ffi::AVPixelFormat {
+    // SAFETY: libav passes valid pointers, in the thread that owns the context.
+    unsafe {
+        let format = ffi::avcodec_default_get_format(context, formats);
+        if format == ffi::AVPixelFormat::AV_PIX_FMT_YUV420P {
+            (*context).export_side_data &= !ffi::AV_CODEC_EXPORT_DATA_FILM_GRAIN;
+        } else {
+            (*context).export_side_data |= ffi::AV_CODEC_EXPORT_DATA_FILM_GRAIN;
+        }
+        format
+    }
 }
 
 /// Reason why a packet was not decoded.
@@ -104,8 +118,8 @@ impl Decoder {
             context.thread_count = count as i32;
             watch.attach(context);
             memory::prepare(codec, is_damaged, context);
-            if matches!(codec, "h264" | "hevc") && !can_have_film_grain(context) {
-                context.export_side_data |= ffi::AV_CODEC_EXPORT_DATA_FILM_GRAIN;
+            if matches!(codec, "h264" | "hevc") {
+                context.get_format = Some(choose_format);
             }
             context.max_pixels = limits.max_pixels as i64;
             context.pkt_timebase = ffi::AVRational {

@@ -25,6 +25,9 @@ const HARMLESS: [(ffi::AVCodecID, &[&[u8]]); 4] = [
             b"Picture timing SEI payload too large",
             b"non-existing SPS %d referenced in buffering period",
             b"recovery_frame_cnt ",
+            // A picture parameter set of another layer or view (annexes G and H). A frame that uses
+            // it is an error of its own.
+            b"sps_id %u out of range",
         ],
     ),
     (ffi::AVCodecID::AV_CODEC_ID_HEVC, &[b"num_sps_ids_minus1 ", b"active_parameter_set_id "]),

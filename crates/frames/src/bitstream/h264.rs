@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::bits::Bits;
 use super::h264_parameters::{CountCoding, Fields, NumberCoding, PictureSet, SequenceSet};
-use super::nal::{Framing, Header, Headers, length_prefixed, nearest_count, unescape};
+use super::h264_slice::{MAX_HEADER, SliceType, resets_numbers};
+use super::nal::{Dependents, Framing, Header, Headers, length_prefixed, nearest_count, unescape};
 use super::role::{Entry, FilmGrain, References, Role};
 use super::sei;
 
@@ -21,10 +22,6 @@ const FILLER: u8 = 12;
 // Valid ids of parameter sets (ITU-T H.264, 7.4.2.1.1 and 7.4.2.2). Decoders ignore others.
 const MAX_SEQUENCE_SET_ID: u32 = 31;
 const MAX_PICTURE_SET_ID: u32 = 255;
-
-// Types of slices, modulo 5 (ITU-T H.264, table 7-6).
-const I_SLICE: u32 = 2;
-const SI_SLICE: u32 = 4;
 
 /// Parser of the packets of an H.264 stream.
 pub(super) struct Parser {
@@ -43,7 +40,7 @@ impl Parser {
             framing: Framing::StartCodes,
             fields: Fields::Never,
             learns_delay: false,
-            headers: Headers::default(),
+            headers: Headers::new(Dependents::Remain),
             frames: Frames::default(),
         };
         parser.configure(extradata);
@@ -68,6 +65,7 @@ impl Parser {
         let mut unknown = false;
         let mut recovers = false;
         let mut film_grain = false;
+        let revision = self.headers.revision();
         let mut frame = None;
         for unit in self.framing.units(packet) {
             let Some(header) = unit.first() else {
@@ -86,9 +84,10 @@ impl Parser {
                 SEQUENCE_PARAMETER_SET..=PICTURE_PARAMETER_SET => self.add_header(unit),
                 SUPPLEMENTAL_INFORMATION => {
                     self.add_header(unit);
-                    let messages = sei::messages(unit, 1);
-                    recovers |= messages.iter().any(sei::Message::recovers_at_once);
-                    film_grain |= messages.iter().any(|message| message.kind == sei::FILM_GRAIN);
+                    let kinds = [sei::RECOVERY_POINT, sei::FILM_GRAIN];
+                    let [recovery, grain] = sei::messages(unit, 1, kinds);
+                    recovers |= recovery.is_some_and(|message| message.recovers_at_once());
+                    film_grain |= grain.is_some();
                 }
                 DELIMITER..=FILLER => {}
                 _ => unknown = true,
@@ -101,10 +100,12 @@ impl Parser {
         };
         // With data partitioning, a damaged partition changes what is decodable. It is not used in
         // practice, so such frames are never dropped.
+        // Later packets depend on the headers in this one.
+        let changes_headers = self.headers.revision() != revision;
         let partitioned = (SLICE + 1..=DATA_PARTITION_C).contains(&first);
         Role {
             entry: Entry::clean_if(first == IDR_SLICE && self.headers.can_be_repeated()),
-            disposable: !referenced && !field && !partitioned,
+            disposable: !referenced && !field && !partitioned && !changes_headers,
             learns_delay: self.learns_delay,
             order: frame.and_then(|frame| frame.order),
             references: frame.map_or(References::Unknown, |frame| frame.references),
@@ -165,6 +166,8 @@ struct Frames {
     previous_count: i64,
     /// `frame_num` of the latest reference frame.
     previous_number: Option<u32>,
+    /// First bytes of that frame.
+    previous_start: Vec<u8>,
     /// Order of the first frame that cannot refer to missing ones. It is the maximum until a frame
     /// at which decoding can recover.
     follows_loss_until: Option<i64>,
@@ -184,22 +187,28 @@ impl Frames {
     fn next(&mut self, slice: &[u8], recovers: bool) -> Option<Place> {
         let header = *slice.first()?;
         let (is_idr, is_reference) = (header & 31 == IDR_SLICE, header >> 5 & 3 != 0);
-        let plain = unescape(slice.get(1..slice.len().min(32))?);
+        let plain = unescape(slice.get(1..slice.len().min(MAX_HEADER))?);
         let mut bits = Bits::new(&plain);
         bits.ue()?; // first_mb_in_slice
-        let slice_type = bits.ue()?;
+        let slice_type = SliceType::new(bits.ue()?);
         let picture = bits.ue()?;
         let picture = (*self.pictures.get(&picture)?)?;
         let coding = (*self.sequences.get(&picture.sequence)?)?;
         bits.skip(coding.offset - coding.number_bits as usize); // colour_plane_id
         let number = bits.bits(coding.number_bits)?;
         let order = self.order(header, coding, &mut bits);
-        let follows_gap = !is_idr && !coding.allows_gaps && self.is_gap_before(number, coding);
-        let is_intra = matches!(slice_type % 5, I_SLICE | SI_SLICE);
+        // A repeated packet is no loss.
+        let start = slice[..slice.len().min(64)].to_vec();
+        let is_repeated = self.previous_start == start;
+        let follows_gap = !is_idr
+            && !is_repeated
+            && !coding.allows_gaps
+            && self.is_gap_before(number, coding, is_reference);
+        let is_intra = slice_type == SliceType::Intra;
         if is_reference {
-            let resets = is_intra && !is_idr && {
-                resets_numbers(&mut bits, picture, coding).unwrap_or(false)
-            };
+            self.previous_start = start;
+            let resets =
+                !is_idr && resets_numbers(&mut bits, slice_type, picture, coding).unwrap_or(false);
             self.previous_number = Some(if resets { 0 } else { number });
         }
         if is_idr {
@@ -244,54 +253,12 @@ impl Frames {
 
     /// Whether reference frames are missing before a frame with this `frame_num` (ITU-T H.264,
     /// 7.4.3).
-    fn is_gap_before(&self, number: u32, coding: NumberCoding) -> bool {
+    fn is_gap_before(&self, number: u32, coding: NumberCoding, is_reference: bool) -> bool {
         let Some(previous) = self.previous_number else { return false };
         let following = (previous + 1) % (1 << coding.number_bits);
-        number != previous && number != following
-    }
-}
-
-/// Whether an intra-coded reference frame resets the numbers (ITU-T H.264, 7.3.3.3); `None` if it
-/// cannot be parsed. `bits` is behind the count. Encoders may use such a frame in place of an IDR
-/// frame; in other frames, the operation is so rare that it is not parsed.
-fn resets_numbers(bits: &mut Bits, picture: PictureSet, coding: NumberCoding) -> Option<bool> {
-    // Values of memory_management_control_operation.
-    const END: u32 = 0;
-    const ASSIGN_LONG_TERM: u32 = 3;
-    const RESET: u32 = 5;
-    const LAST: u32 = 6;
-    let fields = picture.fields?;
-    let differences = match coding.count {
-        CountCoding::Bits(_) => u32::from(fields.count_difference),
-        CountCoding::Differences { are_coded } => {
-            u32::from(are_coded) * (1 + u32::from(fields.count_difference))
-        }
-        CountCoding::None => 0,
-    };
-    if differences > 0 && !coding.frames_only {
-        return None; // It depends on the field flag.
-    }
-    for _ in 0..differences {
-        bits.se()?; // delta_pic_order_cnt_bottom, or delta_pic_order_cnt
-    }
-    if fields.redundant_count {
-        bits.ue()?; // redundant_pic_cnt
-    }
-    if bits.bit()? == 0 {
-        return Some(false); // adaptive_ref_pic_marking_mode_flag
-    }
-    loop {
-        match bits.ue()? {
-            END => return Some(false),
-            RESET => return Some(true),
-            operation if operation > LAST => return None,
-            operation => {
-                bits.ue()?; // difference_of_pic_nums_minus1, or another number
-                if operation == ASSIGN_LONG_TERM {
-                    bits.ue()?; // long_term_frame_idx
-                }
-            }
-        }
+        // Two reference frames with the same number can only be the fields of one frame.
+        let may_be_equal = !is_reference || !coding.frames_only;
+        number != following && (number != previous || !may_be_equal)
     }
 }
 
@@ -317,4 +284,41 @@ fn names_old_encoder(unit: &[u8]) -> bool {
     let digits = unit[at + MARK.len()..].iter().take_while(|byte| byte.is_ascii_digit());
     let build = digits.take(6).fold(0, |build, digit| 10 * build + u32::from(digit - b'0'));
     build < FIRST_REGULAR_BUILD
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Sets of x264, and the first bytes of a B-frame that no other frame refers to.
+    const SEQUENCE: &str = "6764000dacb60a0cfcf80880000003008000001e078a1570";
+    const PICTURE: &str = "68eac3cb22c0";
+    const OTHER_PICTURE: &str = "68eac3cb22c1";
+    const DISPOSABLE: &str = "019e0a7a43";
+
+    fn packet(units: &[&str]) -> Vec<u8> {
+        let unit = |unit: &&str| hex::decode(unit).expect("hexadecimal digits");
+        units.iter().flat_map(|one| [vec![0, 0, 1], unit(one)].concat()).collect()
+    }
+
+    #[test]
+    fn frames_with_headers_that_later_packets_need_are_not_disposable() {
+        let mut parser = Parser::new(&packet(&[SEQUENCE, PICTURE]));
+        let mut is_disposable = |units: &[&str]| parser.role(&packet(units)).disposable;
+        assert!(is_disposable(&[DISPOSABLE]));
+        assert!(is_disposable(&[PICTURE, DISPOSABLE]), "a repetition");
+        assert!(!is_disposable(&[OTHER_PICTURE, DISPOSABLE]));
+        assert!(is_disposable(&[OTHER_PICTURE, DISPOSABLE]), "a repetition");
+    }
+
+    #[test]
+    fn headers_that_are_too_large_are_not_repeated() {
+        let mut parser = Parser::new(&packet(&[SEQUENCE, PICTURE]));
+        let entry = |parser: &mut Parser, picture: &str| {
+            parser.role(&packet(&[picture, "658884000a"])).entry
+        };
+        assert_eq!(entry(&mut parser, OTHER_PICTURE), Entry::Clean);
+        let large = OTHER_PICTURE.to_owned() + &"01".repeat(1 << 16);
+        assert_eq!(entry(&mut parser, &large), Entry::None);
+    }
 }

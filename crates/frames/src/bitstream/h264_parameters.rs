@@ -55,6 +55,8 @@ pub(super) struct NumberCoding {
     /// Whether reference frames may be missing on purpose.
     pub allows_gaps: bool,
     pub frames_only: bool,
+    /// Whether references have weights for chroma, too.
+    pub has_chroma: bool,
     pub count: CountCoding,
 }
 
@@ -86,6 +88,12 @@ pub(super) struct SliceFields {
     pub count_difference: bool,
     /// `redundant_pic_cnt`.
     pub redundant_count: bool,
+    /// Usual number of references in each of the two lists.
+    pub references: [u32; 2],
+    /// `weighted_pred_flag`.
+    pub weighted: bool,
+    /// `weighted_bipred_idc`.
+    pub bidirectional_weights: u32,
 }
 
 impl PictureSet {
@@ -104,14 +112,21 @@ fn slice_fields(bits: &mut Bits) -> Option<SliceFields> {
     if bits.ue()? > 0 {
         return None; // num_slice_groups_minus1
     }
-    bits.ue()?; // num_ref_idx_l0_default_active_minus1
-    bits.ue()?; // num_ref_idx_l1_default_active_minus1
-    bits.bits(3)?; // weighted_pred_flag, weighted_bipred_idc
+    // num_ref_idx_default_active_minus1
+    let references = [bits.ue()?.checked_add(1)?, bits.ue()?.checked_add(1)?];
+    let (weighted, bidirectional_weights) = (bits.bit()? == 1, bits.bits(2)?);
     bits.se()?; // pic_init_qp_minus26
     bits.se()?; // pic_init_qs_minus26
     bits.se()?; // chroma_qp_index_offset
     bits.bits(2)?; // deblocking_filter_control_present_flag, constrained_intra_pred_flag
-    Some(SliceFields { count_difference, redundant_count: bits.bit()? == 1 })
+    let redundant_count = bits.bit()? == 1;
+    Some(SliceFields {
+        count_difference,
+        redundant_count,
+        references,
+        weighted,
+        bidirectional_weights,
+    })
 }
 
 /// Relevant part of a sequence parameter set (ITU-T H.264, 7.3.2.1.1).
@@ -130,7 +145,7 @@ impl SequenceSet {
         let profile = bits.bits(8)?;
         bits.bits(16)?; // constraint flags, level_idc
         let id = bits.ue()?;
-        let separate_planes = has_separate_planes(&mut bits, profile)?;
+        let Planes { separate, has_chroma } = planes(&mut bits, profile)?;
         let frame_num_bits = bits.ue()?.checked_add(4).filter(|bits| *bits <= 16)?;
         let count = count_coding(&mut bits)?;
         bits.ue()?; // max_num_ref_frames
@@ -138,11 +153,17 @@ impl SequenceSet {
         bits.ue()?; // pic_width_in_mbs_minus1
         bits.ue()?; // pic_height_in_map_units_minus1
         let frames_only = bits.bit()? == 1;
-        let offset = frame_num_bits as usize + 2 * usize::from(separate_planes);
+        let offset = frame_num_bits as usize + 2 * usize::from(separate);
         let states_delay = has_bitstream_restriction(&mut bits, frames_only).unwrap_or(false);
         let fields = if frames_only { Fields::Never } else { Fields::Flag { offset } };
-        let coding =
-            NumberCoding { offset, number_bits: frame_num_bits, allows_gaps, frames_only, count };
+        let coding = NumberCoding {
+            offset,
+            number_bits: frame_num_bits,
+            allows_gaps,
+            frames_only,
+            has_chroma,
+            count,
+        };
         Some(Self { id, fields, states_delay, coding })
     }
 }
@@ -210,15 +231,23 @@ fn skip_decoder_parameters(bits: &mut Bits) -> Option<()> {
     Some(())
 }
 
-/// Skip the chroma format and the scaling matrices, and return `separate_colour_plane_flag`.
-fn has_separate_planes(bits: &mut Bits, profile: u32) -> Option<bool> {
+/// Planes of the frames.
+struct Planes {
+    /// Whether each is coded like a luma plane (`separate_colour_plane_flag`).
+    separate: bool,
+    /// Whether chroma is coded with luma (`ChromaArrayType` is not 0).
+    has_chroma: bool,
+}
+
+/// Parse the chroma format, and skip the scaling matrices.
+fn planes(bits: &mut Bits, profile: u32) -> Option<Planes> {
     // Profiles whose sequence parameter sets have these fields.
     const HIGH: [u32; 13] = [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135];
     if !HIGH.contains(&profile) {
-        return Some(false);
+        return Some(Planes { separate: false, has_chroma: true });
     }
     let chroma_format = bits.ue()?;
-    let separate_planes = chroma_format == 3 && bits.bit()? == 1;
+    let separate = chroma_format == 3 && bits.bit()? == 1;
     bits.ue()?; // bit_depth_luma_minus8
     bits.ue()?; // bit_depth_chroma_minus8
     bits.bit()?; // qpprime_y_zero_transform_bypass_flag
@@ -229,7 +258,7 @@ fn has_separate_planes(bits: &mut Bits, profile: u32) -> Option<bool> {
             }
         }
     }
-    Some(separate_planes)
+    Some(Planes { separate, has_chroma: chroma_format != 0 && !separate })
 }
 
 /// Parse `pic_order_cnt_type` and the fields that depend on it.

@@ -2,9 +2,9 @@
 
 use super::bits::Bits;
 use super::hevc_order::Orders;
-use super::nal::{Framing, Header, Headers, length_prefixed, unescape};
+use super::nal::{Dependents, Framing, Header, Headers, length_prefixed, unescape};
 use super::role::{Entry, FilmGrain, Role};
-use super::sei;
+use super::sei::{self, Message};
 
 // Unit types of ITU-T H.265, table 7-1.
 const RASL_N: u8 = 8;
@@ -20,6 +20,8 @@ const LAST_SLICE: u8 = 31;
 const VIDEO_PARAMETER_SET: u8 = 32;
 const SEQUENCE_PARAMETER_SET: u8 = 33;
 const PICTURE_PARAMETER_SET: u8 = 34;
+const END_OF_SEQUENCE: u8 = 36;
+const END_OF_BITSTREAM: u8 = 37;
 const PREFIX_SUPPLEMENTAL_INFORMATION: u8 = 39;
 const LAST_SUPPLEMENTAL_INFORMATION: u8 = 40;
 
@@ -50,6 +52,8 @@ pub(super) struct Parser {
     /// pictures before a point at which the stream begins or was spliced (ITU-T H.265, 8.1.3,
     /// NoRaslOutputFlag). `None` before the first such point.
     rasl_undecodable: Option<bool>,
+    /// Whether the coded video sequence has ended, so that the next one begins with the next frame.
+    has_ended: bool,
     headers: Headers,
     orders: Orders,
 }
@@ -61,7 +65,8 @@ impl Parser {
             framing: Framing::StartCodes,
             top_layer: None,
             rasl_undecodable: None,
-            headers: Headers::default(),
+            has_ended: false,
+            headers: Headers::new(Dependents::End),
             orders: Orders::default(),
         };
         parser.configure(extradata);
@@ -83,20 +88,27 @@ impl Parser {
         let mut first = None;
         let mut unknown = false;
         let mut order = None;
+        let mut starts_sequence = false;
         let mut film_grain = self.headers.contains(FILM_GRAIN);
+        let revision = self.headers.revision();
         for unit in self.framing.units(packet) {
             let [header, layer, ..] = *unit else {
                 unknown = true;
                 continue;
             };
+            if is_of_other_layer(unit) {
+                continue;
+            }
             match header >> 1 & 63 {
                 unit_type @ ..=LAST_SLICE => {
                     if first.is_none() {
-                        order = self.orders.next(unit);
+                        starts_sequence = self.starts_sequence(unit_type);
+                        order = self.orders.next(unit, starts_sequence);
                     }
                     first.get_or_insert((unit_type, (layer & 7).saturating_sub(1)));
                 }
                 PREFIX_SUPPLEMENTAL_INFORMATION => film_grain |= self.add_messages(unit),
+                END_OF_SEQUENCE | END_OF_BITSTREAM => self.has_ended = true,
                 VIDEO_PARAMETER_SET..=LAST_SUPPLEMENTAL_INFORMATION => self.add_header(unit),
                 _ => unknown = true,
             }
@@ -106,26 +118,39 @@ impl Parser {
             // frame, which has to be reported as missing.
             return Role { displayed: unknown, ..Role::UNKNOWN };
         };
-        if (FIRST_IRAP..=LAST_IRAP).contains(&unit_type) {
-            self.rasl_undecodable = Some(unit_type <= LAST_BLA || self.rasl_undecodable.is_none());
-        }
+        // Later packets depend on the headers in this one.
+        let changes_headers = self.headers.revision() != revision;
         if matches!(unit_type, RASL_N | RASL_R) && self.rasl_undecodable == Some(true) {
-            return Role { disposable: true, displayed: false, ..Role::UNKNOWN };
+            return Role { disposable: !changes_headers, displayed: false, ..Role::UNKNOWN };
         }
         Role {
             entry: match unit_type {
                 _ if !self.headers.can_be_repeated() => Entry::None,
                 FIRST_IRAP..=LAST_BLA | IDR_W_RADL | IDR_N_LP => Entry::Clean,
+                CRA if starts_sequence => Entry::Clean,
                 CRA => Entry::Open,
                 _ => Entry::None,
             },
-            disposable: unit_type <= LAST_NON_REFERENCE
+            disposable: !changes_headers
+                && unit_type <= LAST_NON_REFERENCE
                 && unit_type % 2 == 0
                 && Some(layer) == self.top_layer,
             order,
             film_grain: FilmGrain::added_if(film_grain),
             ..Role::UNKNOWN
         }
+    }
+
+    /// Whether a frame that begins with a slice of this type starts a coded video sequence. Only
+    /// then are the RASL pictures that follow it undecodable.
+    fn starts_sequence(&mut self, unit_type: u8) -> bool {
+        let has_ended = std::mem::take(&mut self.has_ended);
+        if !(FIRST_IRAP..=LAST_IRAP).contains(&unit_type) {
+            return false;
+        }
+        let starts = unit_type != CRA || has_ended || self.rasl_undecodable.is_none();
+        self.rasl_undecodable = Some(starts);
+        starts
     }
 
     /// Units in force, in the form in which they can precede a packet.
@@ -136,6 +161,9 @@ impl Parser {
     /// Record a unit that later packets depend on.
     fn add_header(&mut self, unit: &[u8]) {
         let Some(kind) = unit.first().map(|header| header >> 1 & 63) else { return };
+        if is_of_other_layer(unit) {
+            return;
+        }
         match kind {
             VIDEO_PARAMETER_SET..=PICTURE_PARAMETER_SET => {
                 self.update_top_layer(unit);
@@ -153,21 +181,18 @@ impl Parser {
     /// Record those messages of a unit that stay in force, and return whether one states film
     /// grain for its frame.
     fn add_messages(&mut self, unit: &[u8]) -> bool {
-        let mut film_grain = false;
-        for message in sei::messages(unit, UNIT_HEADER) {
-            match message.kind {
-                sei::DISPLAY_ORIENTATION => self.headers.insert(DISPLAY_ORIENTATION, unit),
-                sei::FILM_GRAIN => {
-                    film_grain = true;
-                    match sei::film_grain_persists(&message.payload) {
-                        Some(true) => self.headers.insert(FILM_GRAIN, unit),
-                        _ => self.headers.remove(FILM_GRAIN),
-                    }
-                }
-                _ => {}
-            }
+        let kinds = [sei::DISPLAY_ORIENTATION, sei::FILM_GRAIN];
+        let [orientation, film_grain] = sei::messages(unit, UNIT_HEADER, kinds);
+        let unit_of = |message: &Message| message.to_unit(&unit[..UNIT_HEADER]);
+        if let Some(message) = orientation {
+            self.headers.insert(DISPLAY_ORIENTATION, &unit_of(&message));
         }
-        film_grain
+        let Some(message) = film_grain else { return false };
+        match sei::film_grain_persists(&message.payload) {
+            Some(true) => self.headers.insert(FILM_GRAIN, &unit_of(&message)),
+            _ => self.headers.remove(FILM_GRAIN),
+        }
+        true
     }
 
     /// Record what slice headers depend on in a parameter set, and return its identity; `None` if
@@ -209,6 +234,12 @@ impl Parser {
     }
 }
 
+/// Whether a unit belongs to another layer than the base layer. Decoders of single-layer profiles
+/// ignore it (ITU-T H.265, F.7.4.2.2; FFmpeg, libavcodec/hevcdec.c, `decode_nal_units`).
+fn is_of_other_layer(unit: &[u8]) -> bool {
+    matches!(unit, [first, second, ..] if first & 1 != 0 || second >> 3 != 0)
+}
+
 /// Id of a sequence parameter set, which follows the profile, tier and level of all sub-layers
 /// (ITU-T H.265, 7.3.2.2 and 7.3.3). `bits` is behind the id of the video parameter set.
 fn sequence_set_id(bits: &mut Bits) -> Option<u32> {
@@ -247,4 +278,84 @@ fn record_units(record: &[u8]) -> (Framing, Vec<&[u8]>) {
         rest = tail;
     }
     (framing, units)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Beginning of a slice: an entry that resets the decoder, an open entry, a frame that others
+    // refer to, and one that no other refers to.
+    const RESET: &str = "2801af0d";
+    const OPEN: &str = "2a01ac0d";
+    const REFERENCE: &str = "0201d00d";
+    const DISPOSABLE: &str = "0001d00d";
+    const END: &str = "4801";
+    /// Film grain that stays in force, and its end.
+    const GRAIN: &str = "4e01130601600000ffc080";
+    const NO_GRAIN: &str = "4e0113018080";
+    /// Orientation for display, and film grain in the same unit.
+    const ORIENTATION: &str = "4e012f0308000980";
+    const BOTH: &str = "4e011306016000 00ffc02f0308000980";
+
+    fn packet(units: &[&str]) -> Vec<u8> {
+        let unit = |unit: &&str| hex::decode(unit.replace(' ', "")).expect("hexadecimal digits");
+        units.iter().flat_map(|one| [vec![0, 0, 1], unit(one)].concat()).collect()
+    }
+
+    fn headers(parser: &Parser) -> Vec<String> {
+        let packet = parser.headers().unwrap_or_default();
+        let units = Framing::StartCodes.units(&packet);
+        units.into_iter().filter(|unit| !unit.is_empty()).map(hex::encode).collect()
+    }
+
+    #[test]
+    fn film_grain_stays_in_force_until_it_ends() {
+        let mut parser = Parser::new(&[]);
+        let grain = |parser: &mut Parser, units: &[&str]| parser.role(&packet(units)).film_grain;
+        assert_eq!(grain(&mut parser, &[RESET]), FilmGrain::None);
+        assert_eq!(grain(&mut parser, &[GRAIN, REFERENCE]), FilmGrain::Added);
+        assert_eq!(grain(&mut parser, &[REFERENCE]), FilmGrain::Added);
+        assert_eq!(headers(&parser).len(), 1);
+        grain(&mut parser, &[NO_GRAIN, REFERENCE]);
+        assert_eq!(grain(&mut parser, &[REFERENCE]), FilmGrain::None);
+        assert_eq!(headers(&parser).len(), 0);
+    }
+
+    #[test]
+    fn each_message_is_repeated_alone() {
+        let mut parser = Parser::new(&[]);
+        parser.role(&packet(&[BOTH, REFERENCE]));
+        assert_eq!(headers(&parser), [GRAIN, ORIENTATION]);
+        parser.role(&packet(&[NO_GRAIN, REFERENCE]));
+        assert_eq!(headers(&parser), [ORIENTATION]);
+    }
+
+    #[test]
+    fn other_layers_are_ignored() {
+        let mut parser = Parser::new(&[]);
+        parser.role(&packet(&[GRAIN, REFERENCE]));
+        parser.role(&packet(&[&NO_GRAIN.replacen("4e01", "4e09", 1), REFERENCE]));
+        assert_eq!(headers(&parser), [GRAIN]);
+    }
+
+    #[test]
+    fn frames_with_headers_that_later_packets_need_are_not_disposable() {
+        let mut parser = Parser::new(&[]);
+        parser.top_layer = Some(0);
+        let mut is_disposable = |units: &[&str]| parser.role(&packet(units)).disposable;
+        assert!(is_disposable(&[DISPOSABLE]));
+        assert!(!is_disposable(&[GRAIN, DISPOSABLE]));
+        assert!(is_disposable(&[GRAIN, DISPOSABLE]), "a repetition");
+    }
+
+    #[test]
+    fn a_sequence_begins_after_the_end_of_another() {
+        let mut parser = Parser::new(&[]);
+        let mut entry = |units: &[&str]| parser.role(&packet(units)).entry;
+        assert_eq!(entry(&[OPEN]), Entry::Clean, "the beginning of the stream");
+        assert_eq!(entry(&[OPEN]), Entry::Open);
+        assert_eq!(entry(&[REFERENCE, END]), Entry::None);
+        assert_eq!(entry(&[OPEN]), Entry::Clean);
+    }
 }

@@ -10,7 +10,6 @@ const RADL_N: u8 = 6;
 const RASL_R: u8 = 9;
 const LAST_NON_REFERENCE: u8 = 14;
 const FIRST_IRAP: u8 = 16;
-const LAST_BLA: u8 = 18;
 const FIRST_IDR: u8 = 19;
 const LAST_IDR: u8 = 20;
 const LAST_IRAP: u8 = 23;
@@ -56,8 +55,9 @@ impl Orders {
         };
     }
 
-    /// Order of the frame that begins with this slice.
-    pub(super) fn next(&mut self, slice: &[u8]) -> Option<i64> {
+    /// Order of the frame that begins with this slice. `starts_sequence` is whether it is an entry
+    /// before which the counts end.
+    pub(super) fn next(&mut self, slice: &[u8], starts_sequence: bool) -> Option<i64> {
         let [header, layer, ..] = *slice else { return None };
         let unit_type = header >> 1 & 63;
         if (FIRST_IDR..=LAST_IDR).contains(&unit_type) {
@@ -83,8 +83,7 @@ impl Orders {
             bits.bits(2)?; // colour_plane_id
         }
         let count = bits.bits(sequence.count_bits)?;
-        let is_spliced = (FIRST_IRAP..=LAST_BLA).contains(&unit_type);
-        let order = if is_spliced {
+        let order = if starts_sequence {
             count.into()
         } else {
             nearest_count(self.previous, count, sequence.count_bits)

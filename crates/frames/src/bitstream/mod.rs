@@ -7,6 +7,7 @@ mod bits;
 mod nal;
 mod sei;
 mod h264_parameters;
+mod h264_slice;
 mod h264;
 mod hevc_order;
 mod hevc;

@@ -90,6 +90,21 @@ pub(super) fn unescape(unit: &[u8]) -> Vec<u8> {
     plain
 }
 
+/// Insert the bytes that prevent start codes within a unit (ITU-T H.264, 7.4.1).
+pub(super) fn escape(plain: &[u8]) -> Vec<u8> {
+    let mut escaped = Vec::with_capacity(plain.len());
+    let mut zeros = 0;
+    for byte in plain {
+        if zeros >= 2 && *byte <= 3 {
+            escaped.push(3);
+            zeros = 0;
+        }
+        escaped.push(*byte);
+        zeros = if *byte == 0 { zeros + 1 } else { 0 };
+    }
+    escaped
+}
+
 /// The count nearest to `previous` whose last `bits` bits are `coded` (ITU-T H.264, 8.2.1; H.265,
 /// 8.3.1).
 pub(super) fn nearest_count(previous: i64, coded: u32, bits: u32) -> i64 {
@@ -111,41 +126,79 @@ pub(super) struct Header {
 
 /// Latest unit of each type and id that later packets depend on: parameter sets, and supplemental
 /// information that stays in force.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Headers {
+    dependents: Dependents,
     units: BTreeMap<(u8, u32), HeaderUnit>,
     /// Whether they differ from those in the configuration of the stream.
     changed: bool,
+    /// Number of changes so far.
+    revision: u64,
 }
 
 #[derive(Debug)]
 struct HeaderUnit {
     unit: Vec<u8>,
     parent: Option<(u8, u32)>,
+    /// Parent as it was when the unit was recorded.
+    parent_unit: Option<Vec<u8>>,
+}
+
+/// What happens to the units that refer to one that is replaced by a different one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dependents {
+    /// They end (FFmpeg 5.1, libavcodec/hevc_ps.c, `remove_sps`).
+    End,
+    /// They still refer to the one that was replaced (FFmpeg 5.1, libavcodec/h264_ps.c).
+    Remain,
 }
 
 impl Headers {
+    pub(super) fn new(dependents: Dependents) -> Self {
+        Self { dependents, units: BTreeMap::new(), changed: false, revision: 0 }
+    }
+
     /// Take the units so far as those in the configuration of the stream.
     pub(super) fn set_original(&mut self) {
         self.changed = false;
     }
 
-    /// Record a unit. One that differs from its predecessor ends those that refer to it, as in
-    /// libav (FFmpeg, libavcodec/h264_ps.c and hevc_ps.c, `remove_sps`).
+    /// Record a unit.
     pub(super) fn insert(&mut self, header: Header, unit: &[u8]) {
         let Header { kind, id, parent } = header;
         // Streams repeat their sets at every key frame.
-        if self.units.get(&(kind, id)).is_some_and(|known| known.unit == unit) {
+        let parent_unit = parent.and_then(|parent| Some(self.units.get(&parent)?.unit.clone()));
+        let is_same = |known: &HeaderUnit| known.unit == unit && known.parent_unit == parent_unit;
+        if self.units.get(&(kind, id)).is_some_and(is_same) {
             return;
         }
         self.changed = true;
-        self.remove_dependents((kind, id));
-        self.units.insert((kind, id), HeaderUnit { unit: unit.to_vec(), parent });
+        self.revision += 1;
+        if self.dependents == Dependents::End {
+            self.remove_dependents((kind, id));
+        }
+        let unit = HeaderUnit { unit: unit.to_vec(), parent, parent_unit };
+        self.units.insert((kind, id), unit);
+    }
+
+    /// Parent of a unit, if it was replaced since.
+    fn replaced_parent<'a>(&self, unit: &'a HeaderUnit) -> Option<&'a [u8]> {
+        let parent = unit.parent_unit.as_deref()?;
+        let current = self.units.get(&unit.parent?).map(|parent| parent.unit.as_slice());
+        (current != Some(parent)).then_some(parent)
+    }
+
+    /// Number of changes so far.
+    pub(super) fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// Forget a unit.
     pub(super) fn remove(&mut self, header: Header) {
-        self.changed |= self.units.remove(&(header.kind, header.id)).is_some();
+        if self.units.remove(&(header.kind, header.id)).is_some() {
+            self.changed = true;
+            self.revision += 1;
+        }
     }
 
     /// Whether there is such a unit.
@@ -167,17 +220,30 @@ impl Headers {
     /// bytes; a file with large ones would be copied over and over.
     pub(super) fn can_be_repeated(&self) -> bool {
         const MAX_BYTES: usize = 1 << 16;
-        !self.changed || self.units.values().map(|unit| unit.unit.len()).sum::<usize>() <= MAX_BYTES
+        let size =
+            |unit: &HeaderUnit| unit.unit.len() + self.replaced_parent(unit).map_or(0, <[u8]>::len);
+        !self.changed || self.units.values().map(size).sum::<usize>() <= MAX_BYTES
     }
 
     /// All units, in the form in which they can precede a packet. `None` if they are those in the
     /// configuration of the stream.
     pub(super) fn to_packet(&self, framing: Framing) -> Option<Vec<u8>> {
+        if !self.changed {
+            return None;
+        }
         let mut packet = Vec::new();
-        for HeaderUnit { unit, .. } in self.units.values() {
+        let (mut current, mut stale) = (Vec::new(), Vec::new());
+        for unit in self.units.values() {
+            match self.replaced_parent(unit) {
+                None => current.push(unit.unit.as_slice()),
+                Some(parent) => stale.extend([parent, unit.unit.as_slice()]),
+            }
+        }
+        // Those that refer to a replaced unit precede its successor.
+        for unit in stale.into_iter().chain(current) {
             framing.append(unit, &mut packet);
         }
-        self.changed.then_some(packet)
+        Some(packet)
     }
 }
 
@@ -216,7 +282,7 @@ mod tests {
     fn a_changed_header_ends_those_that_refer_to_it() {
         let sequence = Header { kind: 7, id: 0, parent: None };
         let picture = Header { kind: 8, id: 3, parent: Some((7, 0)) };
-        let mut headers = Headers::default();
+        let mut headers = Headers::new(Dependents::End);
         headers.insert(sequence, b"s1");
         headers.insert(picture, b"p1");
         headers.set_original();
@@ -229,7 +295,22 @@ mod tests {
     }
 
     #[test]
-    fn removes_escape_bytes() {
+    fn a_header_can_refer_to_one_that_was_replaced() {
+        let sequence = Header { kind: 7, id: 0, parent: None };
+        let picture = |id| Header { kind: 8, id, parent: Some((7, 0)) };
+        let mut headers = Headers::new(Dependents::Remain);
+        headers.insert(sequence, b"s1");
+        headers.insert(picture(0), b"p0");
+        headers.insert(picture(1), b"p1");
+        headers.insert(sequence, b"s2");
+        headers.insert(picture(1), b"p1");
+        let expected = b"\x02s1\x02p0\x02s2\x02p1".to_vec();
+        assert_eq!(headers.to_packet(Framing::Length(1)), Some(expected));
+    }
+
+    #[test]
+    fn removes_and_inserts_escape_bytes() {
         assert_eq!(unescape(&[0, 0, 3, 1, 0, 0, 3, 0, 0, 3]), [0, 0, 1, 0, 0, 0, 0]);
+        assert_eq!(escape(&[0, 0, 1, 0, 0, 0, 4]), [0, 0, 3, 1, 0, 0, 3, 0, 4]);
     }
 }

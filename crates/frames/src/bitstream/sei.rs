@@ -1,10 +1,10 @@
 //! Supplemental enhancement information (SEI): messages beside the coded frames.
 
 use super::bits::Bits;
-use super::nal::unescape;
+use super::nal::{escape, unescape};
 
 // Types of messages, the same in both standards (ITU-T H.264, D.1.1; H.265, D.2.1).
-const RECOVERY_POINT: u32 = 6;
+pub(super) const RECOVERY_POINT: u32 = 6;
 pub(super) const FILM_GRAIN: u32 = 19;
 pub(super) const DISPLAY_ORIENTATION: u32 = 47;
 
@@ -17,22 +17,44 @@ pub(super) struct Message {
 }
 
 impl Message {
+    /// Unit with only this message. `header` is that of the unit.
+    pub(super) fn to_unit(&self, header: &[u8]) -> Vec<u8> {
+        let mut plain = Vec::with_capacity(self.payload.len() + 8);
+        for mut number in [self.kind as usize, self.payload.len()] {
+            while number >= 255 {
+                plain.push(255);
+                number -= 255;
+            }
+            plain.push(number as u8);
+        }
+        plain.extend(&self.payload);
+        plain.push(0x80); // rbsp_trailing_bits
+        [header, &escape(&plain)].concat()
+    }
+
     /// Whether the frames from this one on in presentation order refer to no earlier ones
     /// (ITU-T H.264, D.2.8).
     pub(super) fn recovers_at_once(&self) -> bool {
-        let recovery_frame_cnt = || Bits::new(&self.payload).ue();
-        self.kind == RECOVERY_POINT && recovery_frame_cnt() == Some(0)
+        let recovery_frame_cnt = Bits::new(&self.payload).ue();
+        self.kind == RECOVERY_POINT && recovery_frame_cnt == Some(0)
     }
 }
 
-/// Messages of a unit whose header has this many bytes (ITU-T H.264, 7.3.2.3; H.265, 7.3.5).
-pub(super) fn messages(unit: &[u8], header_size: usize) -> Vec<Message> {
+/// Messages of these kinds in a unit whose header has this many bytes (ITU-T H.264, 7.3.2.3; H.265,
+/// 7.3.5); of each kind the last one.
+pub(super) fn messages<const N: usize>(
+    unit: &[u8],
+    header_size: usize,
+    kinds: [u32; N],
+) -> [Option<Message>; N] {
     let plain = unescape(unit.get(header_size..).unwrap_or_default());
     let mut rest = plain.as_slice();
-    let mut messages = Vec::new();
+    let mut messages = [const { None }; N];
     while let (Some(kind), Some(size)) = (number(&mut rest), number(&mut rest)) {
         let (payload, tail) = rest.split_at((size as usize).min(rest.len()));
-        messages.push(Message { kind, payload: payload.to_vec() });
+        if let Some(position) = kinds.iter().position(|wanted| *wanted == kind) {
+            messages[position] = Some(Message { kind, payload: payload.to_vec() });
+        }
         rest = tail;
     }
     messages
@@ -81,17 +103,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn splits_messages() {
+    fn finds_messages() {
         let unit = [6, 255, 1, 2, 7, 8, 19, 1, 9, 0x80];
         let expected = [(256, vec![7, 8]), (FILM_GRAIN, vec![9])];
-        let expected = expected.map(|(kind, payload)| Message { kind, payload });
-        assert_eq!(messages(&unit, 1)[..2], expected);
+        let expected = expected.map(|(kind, payload)| Some(Message { kind, payload }));
+        assert_eq!(messages(&unit, 1, [256, FILM_GRAIN]), expected);
+        assert_eq!(messages(&unit, 1, [DISPLAY_ORIENTATION]), [None]);
+    }
+
+    #[test]
+    fn a_message_can_have_a_unit_of_its_own() {
+        let message = Message { kind: 300, payload: vec![0, 0, 1] };
+        let unit = message.to_unit(&[78, 1]);
+        assert_eq!(unit, [78, 1, 255, 45, 3, 0, 0, 3, 1, 0x80]);
+        assert_eq!(messages(&unit, 2, [300]), [Some(message)]);
     }
 
     #[test]
     fn a_payload_ends_with_the_unit() {
-        assert_eq!(messages(&[6, 5, 9, 1, 2], 1), [Message { kind: 5, payload: vec![1, 2] }]);
-        assert_eq!(messages(&[6, 5], 1), []);
+        let cut = Message { kind: 5, payload: vec![1, 2] };
+        assert_eq!(messages(&[6, 5, 9, 1, 2], 1, [5]), [Some(cut)]);
+        assert_eq!(messages(&[6, 5], 1, [5]), [None]);
     }
 
     #[test]

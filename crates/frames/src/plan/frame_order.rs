@@ -44,12 +44,14 @@ impl FrameOrder {
 
     pub(super) fn end_span(&mut self) {
         self.last_before = self.last_before.max(self.latest.last().map(|last| last.time));
-        self.latest.clear();
     }
 
     /// Start a span at a packet with this role.
     pub(super) fn start_span(&mut self, entry: Entry) {
         self.certain = entry != Entry::None;
+        // The order continues at an open entry.
+        let kept = usize::from(entry == Entry::Open).min(self.latest.len());
+        self.latest.drain(..self.latest.len() - kept);
     }
 
     /// Whether the order of the current span's frames can be relied on as long as

@@ -126,8 +126,13 @@ impl<'a, P> LongSpan<'a, P> {
 
         let undecided =
             |info: &PacketInfo| info.role.disposable && info.displayed_time() >= Some(self.horizon);
-        let ready = self.packets.iter().position(|classified| undecided(&classified.info));
-        let ready = ready.unwrap_or(self.packets.len());
+        let undecided = self.packets.iter().position(|classified| undecided(&classified.info));
+        // A decoder that does not delay its output would output the frames after the last decided
+        // one, too.
+        let decided = |info: &PacketInfo| info.displayed_time() < Some(self.horizon);
+        let decided = self.packets.iter().rposition(|classified| decided(&classified.info));
+        let decided = decided.map_or(0, |last| last + 1);
+        let ready = undecided.unwrap_or(self.packets.len()).min(decided);
         let rest = self.packets.split_off(ready);
         let ready = std::mem::replace(&mut self.packets, rest);
         self.counted = self.packets.len();

@@ -87,6 +87,19 @@ fn spans_require_timestamps_that_agree_with_the_frames() {
             info.time = Some(if time(info) == 20 { 20 } else { 50 - time(info) });
         })
     };
+    let numbered = |entry| {
+        three_spans(|info| {
+            info.role.order = Some(time(info) - 30);
+            info.role.entry = if info.role.entry == Entry::None { Entry::None } else { entry };
+        })
+    };
+    let with_orders = |entry| {
+        let mut packets = numbered(entry);
+        packets[..20].iter_mut().for_each(|info| info.role.order = Some(time(info)));
+        packets
+    };
+    assert!(is_predictable(&with_orders(Entry::Clean)), "orders begin anew at an entry");
+    assert!(!is_predictable(&with_orders(Entry::Open)), "orders go backward");
     assert!(is_predictable(&reordered(false)));
     assert!(!is_predictable(&reordered(true)), "reordered further than the decoder knows");
 }
