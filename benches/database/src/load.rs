@@ -89,8 +89,8 @@ fn processor_time(server: &Postgres, url: &str) -> Result<f64> {
         let Ok(status) = std::fs::read_to_string(entry?.path().join("stat")) else { continue };
         let Some((id, rest)) = status.split_once(" (") else { continue };
         let Some((_, rest)) = rest.rsplit_once(") ") else { continue };
-        // From the third on: state, parent, and from the 14th on: times in user and system mode, and
-        // those of children that have ended.
+        // From the third on: state, parent, and from the 14th on: times in user and system mode,
+        // and those of children that have ended.
         let fields: Vec<&str> = rest.split(' ').collect();
         let times = if id == parent {
             &fields[11..15]

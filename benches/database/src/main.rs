@@ -31,8 +31,8 @@ use report::{Measured, Report};
 
 /// Measure the statements that the service repeats, on a large PostgreSQL database.
 ///
-/// The exit status is 1 if a periodic statement takes too long or reads all jobs, or if the periodic
-/// load of many processes is too large.
+/// The exit status is 1 if a periodic statement takes too long or reads all jobs, or if the
+/// periodic load of many processes is too large.
 #[derive(Debug, Parser)]
 #[command(name = "bench-database")]
 struct Arguments {

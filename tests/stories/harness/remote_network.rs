@@ -26,8 +26,8 @@ pub struct RemoteNetwork {
 }
 
 impl RemoteNetwork {
-    /// Network with a cable to the servers with these namespaces. The process needs a network of its
-    /// own, and can have one such network.
+    /// Network with a cable to the servers with these namespaces. The process needs a network of
+    /// its own, and can have one such network.
     pub fn with_servers(namespaces: &Namespaces) -> Self {
         let mut keeper = tool("unshare")
             .args(["--net", "sh", "-c", "echo; exec sleep infinity"])
