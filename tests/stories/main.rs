@@ -35,6 +35,7 @@ mod pixels;
 mod recipes;
 mod roles;
 mod rolling_restart;
+mod selections;
 mod selective_decoding;
 mod soak;
 mod streaming;

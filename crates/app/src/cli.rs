@@ -1,5 +1,7 @@
 //! Command line of `fiapx`.
 
+mod recipe_arguments;
+
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -7,8 +9,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::builder::TypedValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use jobs::recipe::{Interval, Selection};
-use jobs::{FailureCode, JobId, Recipe, manifest};
+use jobs::{FailureCode, JobId};
+
+pub use recipe_arguments::{Compression, RecipeArguments, UsageError};
 
 use crate::settings::{self, Overrides, Settings};
 use crate::version;
@@ -258,7 +261,7 @@ pub struct ExtractArguments {
     pub force: bool,
     /// Frame selection and compression.
     #[command(flatten)]
-    pub selection: SelectionArguments,
+    pub recipe: RecipeArguments,
     /// Number of threads [default: number of cores]. A higher number than that of the available
     /// cores is reduced to it.
     #[arg(long, value_name = "N")]
@@ -278,48 +281,10 @@ pub struct ProbeArguments {
     pub video: PathBuf,
     /// Frame selection and compression.
     #[command(flatten)]
-    pub selection: SelectionArguments,
+    pub recipe: RecipeArguments,
     /// Print the result as one line of JSON.
     #[arg(long)]
     pub json: bool,
-}
-
-/// Frame selection and compression.
-#[derive(Debug, Args)]
-pub struct SelectionArguments {
-    /// Interval between frames, in seconds: 1, 0.5, 1/3.
-    #[arg(long, default_value = "1", value_name = "SECONDS")]
-    pub every: Interval,
-    /// Compression effort of the frames. The pixels are the same for all levels.
-    #[arg(long, value_enum, default_value_t = Compression::Fast)]
-    pub compression: Compression,
-}
-
-impl SelectionArguments {
-    /// Convert to options of the engine.
-    #[must_use]
-    pub fn options(&self) -> frames::Options {
-        frames::Options {
-            recipe: Recipe { select: Selection::Every(self.every), ..Recipe::default() },
-            compression: match self.compression {
-                Compression::Fast => manifest::Compression::Fast,
-                Compression::Balanced => manifest::Compression::Balanced,
-                Compression::Small => manifest::Compression::Small,
-            },
-            ..frames::Options::default()
-        }
-    }
-}
-
-/// Compression effort of the frames.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum Compression {
-    /// Fastest. On film, output is smaller than with the default level of zlib.
-    Fast,
-    /// One eighth smaller on film, in twice the time.
-    Balanced,
-    /// A few percent smaller again, in six times the time.
-    Small,
 }
 
 /// When to show a progress bar.

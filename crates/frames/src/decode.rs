@@ -7,7 +7,7 @@ use crate::best_effort::BestEffort;
 use crate::context::StreamContext;
 use crate::error::Error;
 use crate::plan::{Chunk, WantedFrame};
-use crate::select::{DecodedFrame, Selected, SelectionPass, SpanEnd};
+use crate::select::{DecodedFrame, Selected, SelectionPass, SpanEnd, SpanStart};
 
 /// Frame for the archive.
 pub(crate) struct SelectedFrame {
@@ -98,18 +98,18 @@ pub(crate) struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    /// Start at tick `from`, or at that of the first frame.
     pub(crate) fn new(
         context: &'a StreamContext<'a>,
         decoder: Decoder,
-        from: Option<i64>,
+        start: SpanStart,
         strictness: Strictness,
     ) -> Self {
+        let from = start.from;
         Self {
             context,
             decoder,
             times: BestEffort::default(),
-            selection: context.selector.start(from),
+            selection: context.selector.start(start),
             start: from,
             wanted: VecDeque::new(),
             certain: true,
@@ -168,7 +168,7 @@ impl<'a> Pass<'a> {
         self.context.timing.decoding.measure(|| self.decoder.drain());
         self.receive_frames(emit)?;
         let last_frame_end =
-            self.last.map(|LastFrame { time, duration }| self.context.end(time, duration));
+            self.last.map(|LastFrame { time, duration }| self.context.info.end(time, duration));
         let last = self.selection.finish(SpanEnd { until, last_frame_end, select_first });
         if let Some(selected) = last.selected {
             self.select(selected, emit)?;

@@ -42,6 +42,12 @@ pub enum Error {
     /// No selected frame could be decoded.
     #[error("the video is damaged: none of its frames can be decoded")]
     NothingDecodable,
+    /// The recipe requests no instant at which the video has a frame.
+    #[error("the recipe selects no frame: the video ends after {end_s:.3} s")]
+    NothingSelected {
+        /// End of the video in seconds.
+        end_s: f64,
+    },
     /// A frame is larger than the limits allow.
     #[error(
         "the frames are too large: {width}x{height} pixels, the limit is {} megapixels and \
@@ -98,6 +104,7 @@ impl Error {
             Self::EmptyFile => FailureCode::EmptyFile,
             Self::UnsupportedContainer => FailureCode::UnsupportedContainer,
             Self::UnreadableContainer { .. } | Self::NothingDecodable => FailureCode::VideoDamaged,
+            Self::NothingSelected { .. } => FailureCode::NothingSelected,
             Self::NoVideoStream => FailureCode::NoVideoStream,
             Self::TooManyStreams { .. } => FailureCode::TooManyStreams,
             Self::Codec { .. } => FailureCode::FfmpegCodecError,

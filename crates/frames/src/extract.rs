@@ -4,21 +4,24 @@
 use std::io::Write;
 use std::sync::mpsc;
 
+use jobs::recipe::Selection;
 use parking_lot::Mutex;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::archive::Archive;
-use crate::av::{Demuxer, OpenedStream};
+use crate::av::{DemuxError, Demuxer, OpenedStream, StreamInfo};
 use crate::context::StreamContext;
 use crate::encode::encoder;
 use crate::error::Error;
 use crate::flow::{Failure, Flow};
+use crate::limits::Stop;
 use crate::mode::Mode;
 use crate::options::{Decoding, Options, Progress, Report};
 use crate::reader::{CONTRADICTORY_TIMES, Input, ReadSummary, Reader};
 use crate::select::selector;
-use crate::source::{GuardedReader, OpenedSource, Source};
+use crate::source::{GuardedReader, OpenedSource, SharedSource, Source};
 use crate::span::{SharedResources, WriterMessage};
+use crate::time::{MICROSECONDS, rescale};
 use crate::timing::Timing;
 use crate::writer::{ArchiveForm, Writer};
 
@@ -49,7 +52,15 @@ pub fn extract(
     let threads = options.threads.get();
     let flow = &Flow::new(threads);
     let timing = Timing::default();
-    let selector = selector(&recipe.select, info.source.time_base, info.duration_us);
+    let duration_us = if matches!(recipe.select, Selection::Count(_)) {
+        let end = measure_duration(demuxer, &info, &source, stop)?;
+        let reader = GuardedReader::reopen(&source, stop.clone(), &read_error)?;
+        OpenedStream { demuxer, .. } = open(reader)?;
+        Some(end)
+    } else {
+        info.duration_us
+    };
+    let selector = selector(recipe, info.source.time_base, duration_us);
     let selector = selector.as_ref();
     let context = StreamContext { info: &info, selector, limits, stop, timing: &timing };
     let encoder = encoder(&recipe.image, options.compression);
@@ -89,6 +100,39 @@ pub fn extract(
         let reader = GuardedReader::reopen(&source, stop.clone(), &read_error)?;
         OpenedStream { demuxer, .. } = open(reader)?;
     }
+}
+
+/// Duration of a video in microseconds, from its packets. If they end early because of truncation
+/// or damage, the one that its container states.
+fn measure_duration(
+    mut demuxer: Demuxer,
+    info: &StreamInfo,
+    source: &SharedSource,
+    stop: &Stop,
+) -> Result<i64, Error> {
+    let mut end = 0;
+    let mut is_damaged = false;
+    loop {
+        stop.check()?;
+        match demuxer.read() {
+            Ok(packet) => {
+                is_damaged |= packet.is_corrupt();
+                let time = packet.presentation_time().or(packet.decoding_time());
+                let time = time.map_or(end, |time| time.saturating_sub(info.start));
+                end = end.max(info.end(time, packet.duration()));
+            }
+            Err(DemuxError::End) => break,
+            Err(DemuxError::Damaged(_)) => {
+                is_damaged = true;
+                break;
+            }
+        }
+    }
+    // It must not read while the source is examined.
+    drop(demuxer);
+    is_damaged |= source.truncation()?.is_some();
+    let stated = info.missing_end(end, is_damaged).filter(|_| is_damaged);
+    Ok(stated.unwrap_or_else(|| rescale(end, info.source.time_base, MICROSECONDS)))
 }
 
 /// Start threads that decode and encode.

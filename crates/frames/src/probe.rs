@@ -46,7 +46,7 @@ pub fn probe(source: impl Source, options: &Options) -> Result<Forecast, Error> 
         return Err(read_error.take().unwrap_or(Error::NothingDecodable));
     }
     let duration_us = sample.plausible_duration(info.duration_us, size);
-    let selector = selector(&options.recipe.select, info.source.time_base, duration_us);
+    let selector = selector(&options.recipe, info.source.time_base, duration_us);
     let frames = selector.expected_count();
     let mean = sample.sizes.iter().sum::<u64>() / sample.sizes.len() as u64;
     let zip_bytes = frames.map(|frames| frames.saturating_mul(mean));

@@ -40,6 +40,12 @@ pub(crate) struct ReadSummary {
     pub truncated: bool,
     /// Number of packets that the container marks as cut short or damaged.
     pub damaged_packets: u64,
+    /// Number of instants that only the maximum number of frames leaves out.
+    pub omitted: u64,
+    /// End of the packets in seconds.
+    pub end_s: f64,
+    /// Whether there are no instants before that end.
+    pub nothing_selected: bool,
     pub warnings: Vec<String>,
 }
 
@@ -140,7 +146,7 @@ impl<'a, 'scope> Reader<'a, 'scope> {
         if let Some(error) = input.read_error.take() {
             return Err(error.into());
         }
-        let end = planner.finish(|time, duration| context.end(time, duration));
+        let end = planner.finish(|time, duration| context.info.end(time, duration));
         if !planner.is_predictable() {
             return Err(Failure::Restart(mode.in_order()).into());
         }
@@ -151,6 +157,7 @@ impl<'a, 'scope> Reader<'a, 'scope> {
         self.start(planner.take_plans())?;
         summary.examine_file(input, context, extent.end)?;
         summary.compare_end(context, extent.end);
+        summary.count_instants(context, extent.end);
         Ok(summary)
     }
 
@@ -238,7 +245,7 @@ impl<'a> Extent<'a> {
         let StreamContext { info: stream, limits, .. } = self.context;
         let decoding_time = || packet.decoding_time().map(|time| time.saturating_sub(stream.start));
         let Some(time) = info.time.or_else(decoding_time) else { return Ok(()) };
-        self.end = self.end.max(self.context.end(time, info.duration));
+        self.end = self.end.max(self.context.info.end(time, info.duration));
         let Some(instants) = self.instants else { return Ok(()) };
         let tick = instants.tick(time, stream.source.time_base);
         let first = *self.first_tick.get_or_insert(tick);
@@ -272,6 +279,22 @@ impl ReadSummary {
                 .push(format!("the file is truncated: {reason}; its video ends after {end:.3} s"));
         }
         Ok(())
+    }
+
+    /// Count the instants that the frames cannot cover. `end` is the end of the packets in units of
+    /// the time base.
+    fn count_instants(&mut self, context: &StreamContext<'_>, end: i64) {
+        let StreamInfo { source, .. } = context.info;
+        self.end_s = end.max(0) as f64 * source.time_base.as_f64();
+        let Some(instants) = context.selector.instants() else { return };
+        self.omitted = instants.omitted_count(end, source.time_base);
+        self.nothing_selected = instants.count_before(end, source.time_base) == 0;
+        let late = instants.end().map_or(0, |all| all - instants.tick(end, source.time_base));
+        if late > 0 && !self.truncated && self.damaged_packets == 0 {
+            let end = self.end_s;
+            self.warnings
+                .push(format!("requested times after the end of the video at {end:.3} s: {late}"));
+        }
     }
 
     /// Compare the end of the packets, in units of the time base, with that which the container

@@ -18,6 +18,7 @@ use crate::mode::Mode;
 use crate::orientation;
 use crate::plan::{Chunk, Continuation};
 use crate::preparation::PreparedPacket;
+use crate::select::SpanStart;
 
 /// Data shared by all threads of an extraction.
 pub(crate) struct SharedResources<'a> {
@@ -144,7 +145,8 @@ impl<'a, 'scope> SpanTask<'a, 'scope> {
         threads: Threads,
     ) -> Result<SpanReport, PassError> {
         let decoder = self.resources.decoder(threads)?;
-        let mut pass = Pass::new(self.resources.context, decoder, from, Strictness::Exact);
+        let mut pass =
+            Pass::new(self.resources.context, decoder, self.start(from), Strictness::Exact);
         let report = self.run(&mut pass, chunk, chunk.kept())?;
         if chunk.has_original_headers() {
             self.resources.return_decoder(pass.into_decoder());
@@ -160,9 +162,14 @@ impl<'a, 'scope> SpanTask<'a, 'scope> {
     ) -> Result<SpanReport, PassError> {
         let context = self.resources.context;
         let decoder = Decoder::open_for_damage(context.info, context.limits)?;
-        let mut pass = Pass::new(context, decoder, from, Strictness::Lenient);
+        let mut pass = Pass::new(context, decoder, self.start(from), Strictness::Lenient);
         let all_packets = chunk.packets.iter().map(|planned| &planned.packet);
         self.run(&mut pass, chunk, all_packets)
+    }
+
+    /// Start of the span at a tick, if it is known.
+    fn start(&self, from: Option<i64>) -> SpanStart {
+        SpanStart { from, is_first: self.span == 0 }
     }
 
     /// Failure of the extraction because of a pass that is not repeated alone.
@@ -204,7 +211,7 @@ impl<'a, 'scope> SpanTask<'a, 'scope> {
             let decoder = Decoder::open(context.info, self.all_threads(), context.limits)?;
             (Strictness::Exact, decoder)
         };
-        let mut pass = Pass::new(context, decoder, from, strictness);
+        let mut pass = Pass::new(context, decoder, self.start(from), strictness);
         let mut next = Continuation { chunk: first, is_last: false };
         let result = loop {
             let Continuation { chunk, is_last } = next;

@@ -18,7 +18,7 @@ use crate::limits::Limits;
 use crate::options::Options;
 use crate::plan::{Chunk, ClassifiedPacket, Plan, Planner};
 use crate::preparation::{Preparation, PreparedPacket, packet_info};
-use crate::select::{FrameSelector, selector};
+use crate::select::{FrameSelector, SpanStart, selector};
 use crate::source::{GuardedReader, OpenedSource};
 use crate::timing::Timing;
 
@@ -57,8 +57,7 @@ impl Clip {
             packets.push(ClassifiedPacket { packet, info });
         }
         let encoder = encoder(&Image::default(), options.compression);
-        let select = &options.recipe.select;
-        let selector = selector(select, info.source.time_base, info.duration_us);
+        let selector = selector(&options.recipe, info.source.time_base, info.duration_us);
         let timing = Timing::default();
         Ok(Self { info, packets, options, timing, selector, encoder })
     }
@@ -77,7 +76,7 @@ impl Clip {
         for (packet, ClassifiedPacket { info, .. }) in packets.zip(&self.packets) {
             planner.push(packet, *info);
         }
-        planner.finish(|time, duration| context.end(time, duration));
+        planner.finish(|time, duration| context.info.end(time, duration));
         planner.take_plans().into_iter().map(Plan::into_chunk).collect()
     }
 
@@ -102,8 +101,9 @@ impl Clip {
         let context = self.context();
         let mut frames = Vec::new();
         let mut decoder = Decoder::open(&self.info, Threads::One, &Limits::default())?;
-        for chunk in &plans.0 {
-            let mut pass = Pass::new(&context, decoder, None, Strictness::Lenient);
+        for (span, chunk) in plans.0.iter().enumerate() {
+            let start = SpanStart { from: None, is_first: span == 0 };
+            let mut pass = Pass::new(&context, decoder, start, Strictness::Lenient);
             pass.expect(chunk);
             let mut emit = |selected: SelectedFrame| {
                 frames.push(selected.frame);
@@ -135,7 +135,8 @@ impl Clip {
                 Some(decoder) => decoder,
                 None => Decoder::open(&self.info, Threads::One, &Limits::default())?,
             };
-            let mut pass = Pass::new(&context, decoder, None, Strictness::Lenient);
+            let start = SpanStart { from: None, is_first: *span == 0 };
+            let mut pass = Pass::new(&context, decoder, start, Strictness::Lenient);
             pass.expect(chunk);
             let mut emit = |selected: SelectedFrame| {
                 digest.update(selected.time.to_le_bytes());

@@ -62,6 +62,7 @@ impl<'a, W: Write> Writer<'a, W> {
         archive: Archive<W>,
         form: ArchiveForm,
     ) -> Self {
+        let max_count = form.recipe.max_frames.map(|max| u64::from(max.get()));
         Self {
             context,
             flow,
@@ -71,7 +72,7 @@ impl<'a, W: Write> Writer<'a, W> {
             early_frames: BTreeMap::new(),
             ended_spans: BTreeMap::new(),
             next: FramePosition { span: 0, order: 0 },
-            numbering: Numbering::new(context.selector, context.limits),
+            numbering: Numbering::new(context.selector, context.limits, max_count),
             damage: Vec::new(),
             interlaced: false,
             rotation: None,
@@ -185,7 +186,12 @@ impl<'a, W: Write> Writer<'a, W> {
     fn manifest(&self, read: ReadSummary) -> Result<Manifest, Error> {
         let ends = [read.until, read.stated_until];
         let Some(Coverage { expected, missing }) = self.numbering.coverage(ends) else {
-            return Err(Error::NothingDecodable);
+            let is_damaged = read.truncated || read.damaged_packets > 0 || !self.damage.is_empty();
+            return Err(if is_damaged || !read.nothing_selected {
+                Error::NothingDecodable
+            } else {
+                Error::NothingSelected { end_s: read.end_s }
+            });
         };
         let mut source = self.context.info.source.clone();
         source.interlaced = self.interlaced;
@@ -222,6 +228,7 @@ impl<'a, W: Write> Writer<'a, W> {
                 && read.damaged_packets == 0,
             expected,
             written: self.frame_count(),
+            omitted: read.omitted,
             missing,
             damaged,
             warnings,

@@ -94,6 +94,11 @@ failure_codes! {
     PictureTooLarge = "PICTURE_TOO_LARGE", retry: Never,
         pt: "Os quadros do vídeo são grandes demais. Reduza a resolução e envie-o novamente.",
         en: "The frames of the video are too large. Reduce its resolution and upload it again.";
+    /// The recipe selects no frame of the video.
+    NothingSelected = "NOTHING_SELECTED", retry: Never,
+        pt: "O vídeo não tem nenhum quadro nos tempos pedidos. \
+             Escolha tempos dentro da duração dele.",
+        en: "The video has no frame at the requested times. Choose times within its duration.";
     /// The archive would have more frames than allowed.
     VideoTooLong = "VIDEO_TOO_LONG", retry: Never,
         pt: "O vídeo é longo demais. Divida-o em partes e envie cada uma.",
@@ -170,6 +175,7 @@ mod tests {
                 "TOO_MANY_STREAMS",
                 "FFMPEG_CODEC_ERROR",
                 "PICTURE_TOO_LARGE",
+                "NOTHING_SELECTED",
                 "VIDEO_TOO_LONG",
                 "ARCHIVE_TOO_LARGE",
                 "PROCESSING_TIMEOUT",

@@ -40,6 +40,9 @@ pub struct Manifest {
     pub expected: u64,
     /// Number of frames in the archive.
     pub written: u64,
+    /// Number of further frames that the recipe's `max_frames` left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub omitted: u64,
     /// Ranges of instants without a frame.
     #[serde(default)]
     pub missing: Vec<MissingRange>,
@@ -52,6 +55,12 @@ pub struct Manifest {
     /// Frames in ascending order of their numbers.
     #[serde(alias = "images")]
     pub frames: Vec<FrameEntry>,
+}
+
+/// Whether a number is 0.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Name and version of the program that wrote an archive, and of the libraries it used.

@@ -4,21 +4,62 @@
 //! passed with its job from the command line or the HTTP API through the database row, the message
 //! and the cell to the frame engine, which writes it into the manifest.
 
+mod position;
+mod times;
+
 use std::fmt;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::ratio::Ratio;
 
+pub use position::{InvalidPart, InvalidPosition, Part, Position};
+pub use times::{InvalidTimes, Times};
+
 /// Frames to extract from a video, and their form. The default is one PNG per second.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(try_from = "RecipeJson", into = "RecipeJson")]
 pub struct Recipe {
     /// Selection of the frames.
     pub select: Selection,
+    /// Part of the video that the frames are selected from. In JSON, `from` and `to`.
+    pub part: Part,
+    /// Maximum number of frames: the first ones of the selection.
+    pub max_frames: Option<NonZeroU32>,
     /// Form of each frame.
     pub image: Image,
+}
+
+/// JSON form of a recipe.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RecipeJson {
+    select: Selection,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<Position>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<Position>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_frames: Option<NonZeroU32>,
+    image: Image,
+}
+
+impl TryFrom<RecipeJson> for Recipe {
+    type Error = InvalidPart;
+
+    fn try_from(written: RecipeJson) -> Result<Self, InvalidPart> {
+        let RecipeJson { select, from, to, max_frames, image } = written;
+        Ok(Self { select, part: Part::new(from, to)?, max_frames, image })
+    }
+}
+
+impl From<Recipe> for RecipeJson {
+    fn from(recipe: Recipe) -> Self {
+        let Recipe { select, part, max_frames, image } = recipe;
+        Self { select, from: part.from(), to: part.to(), max_frames, image }
+    }
 }
 
 /// Selection of frames.
@@ -28,6 +69,12 @@ pub enum Selection {
     /// The frames that `ffmpeg -vf fps=1/interval` selects: for each instant
     /// `(n + 1/2) * interval` the last frame before it (FFmpeg, libavfilter/vf_fps.c).
     Every(Interval),
+    /// The frame on screen at each of these times: the last one whose timestamp is not later, or
+    /// the first frame of the video.
+    At(Times),
+    /// The frames on screen at this number of times, which divide the part of the video evenly: at
+    /// `(i + 1/2) * duration / count` from its start.
+    Count(NonZeroU32),
 }
 
 impl Default for Selection {
@@ -221,6 +268,19 @@ mod tests {
                 r#"{"select":{"every":"1/2"},"image":{"format":"png"}}"#,
             ),
             (
+                r#"{"select":{"at":["1:02.5",5,5.0]}}"#,
+                r#"{"select":{"at":[5,62.5]},"image":{"format":"png"}}"#,
+            ),
+            (
+                r#"{"from":1,"to":"2:00"}"#,
+                r#"{"select":{"every":1},"from":1,"to":120,"image":{"format":"png"}}"#,
+            ),
+            (
+                r#"{"max_frames":2}"#,
+                r#"{"select":{"every":1},"max_frames":2,"image":{"format":"png"}}"#,
+            ),
+            (r#"{"select":{"count":12}}"#, r#"{"select":{"count":12},"image":{"format":"png"}}"#),
+            (
                 r#"{"select":{"every":"1/3"}}"#,
                 r#"{"select":{"every":"1/3"},"image":{"format":"png"}}"#,
             ),
@@ -238,6 +298,15 @@ mod tests {
             r#"{"select":{"every":-1.5}}"#,
             r#"{"select":{"every":"soon"}}"#,
             r#"{"select":{"sometimes":1}}"#,
+            r#"{"select":{"at":[]}}"#,
+            r#"{"select":{"at":[-1]}}"#,
+            r#"{"select":{"at":5}}"#,
+            r#"{"select":{"count":0}}"#,
+            r#"{"select":{"count":1.5}}"#,
+            r#"{"select":{"count":1,"every":1}}"#,
+            r#"{"from":5,"to":5}"#,
+            r#"{"to":0}"#,
+            r#"{"max_frames":0}"#,
             r#"{"selection":{"every":1}}"#,
             r#"{"image":{"format":"bmp"}}"#,
         ] {

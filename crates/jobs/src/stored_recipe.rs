@@ -64,7 +64,7 @@ mod tests {
     fn keeps_unknown_recipes_unchanged() {
         for json in [
             r#"{"image":{"format":"jpeg"}}"#,
-            r#"{"select":{"every":1},"from":10}"#,
+            r#"{"select":{"every":1},"crop":10}"#,
             r#"{"select":{"scenes":0.25},"image":{"format":"png","quality":[1,null]}}"#,
             "\"all\"",
             "null",

@@ -21,7 +21,7 @@ pub(super) fn run(arguments: &ExtractArguments) -> Result<()> {
     if arguments.json && name == Path::new("-") {
         bail!("--json and the archive cannot both go to standard output: name a file with -o");
     }
-    let mut options = arguments.selection.options();
+    let mut options = arguments.recipe.options()?;
     options.threads = threads(arguments.threads);
 
     let source = video::open(path)?;

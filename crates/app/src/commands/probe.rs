@@ -10,9 +10,10 @@ use crate::cli::ProbeArguments;
 /// Describe one video.
 pub(super) fn run(arguments: &ProbeArguments) -> Result<()> {
     let path = &arguments.video;
+    let options = arguments.recipe.options()?;
     let source = video::open(path)?;
-    let forecast = frames::probe(source, &arguments.selection.options())
-        .map_err(|error| video::describe_error(path, &error))?;
+    let forecast =
+        frames::probe(source, &options).map_err(|error| video::describe_error(path, &error))?;
     if arguments.json {
         return print(&serde_json::to_string(&forecast)?);
     }

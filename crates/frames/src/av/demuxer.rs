@@ -57,6 +57,22 @@ pub(crate) struct StreamInfo {
 }
 
 impl StreamInfo {
+    /// End of a video whose last frame has this timestamp and duration, in units of the time base.
+    ///
+    /// The ffmpeg command converts through microseconds (FFmpeg 5.1, fftools/ffmpeg.c,
+    /// `process_input_packet` and `send_filter_eof`), which decides whether 10.5 seconds have ten
+    /// frames or eleven.
+    pub(crate) fn end(&self, time: i64, duration: i64) -> i64 {
+        let base = self.source.time_base;
+        let duration_us = if duration > 0 {
+            rescale(duration, base, MICROSECONDS)
+        } else {
+            self.source.frame_rate.map_or(0, |rate| 1_000_000 * rate.den / rate.num.max(1))
+        };
+        let end_us = rescale(time, base, MICROSECONDS).saturating_add(duration_us);
+        rescale(end_us, MICROSECONDS, base)
+    }
+
     /// End that the container states, in microseconds from the start, if the video ends earlier: at
     /// `end`, in units of the time base. `damaged` is whether truncation or damage was found.
     ///

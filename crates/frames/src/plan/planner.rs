@@ -34,6 +34,8 @@ pub(crate) struct Planner<'a, P> {
     predictable: bool,
     /// Whether there were packets that are not part of the current span, or are planned.
     started: bool,
+    /// Number of spans that were planned.
+    planned_spans: u64,
     /// Complete span whose successor's first timestamp is not known yet.
     closed: Option<Vec<ClassifiedPacket<P>>>,
     /// Frames that follow an open entry and precede it in time: they depend on the span before.
@@ -60,6 +62,7 @@ impl<'a, P: Clone> Planner<'a, P> {
             order: FrameOrder::new(reorder_delay),
             predictable: true,
             started: false,
+            planned_spans: 0,
             closed: None,
             leading: Vec::new(),
             current: Vec::new(),
@@ -170,7 +173,9 @@ impl<'a, P: Clone> Planner<'a, P> {
             let span = std::mem::take(&mut self.current);
             self.plan_whole(span, until);
         }
-        if let Some(span) = self.first.take().filter(|_| self.nothing_wanted) {
+        let includes_first = |timeline: Timeline<'_>| timeline.instants.include_first_frame();
+        let must_select = self.nothing_wanted && self.timeline.is_none_or(includes_first);
+        if let Some(span) = self.first.take().filter(|_| must_select) {
             let chunk = Chunk { select_first: true, ..Chunk::uncertain(span, until) };
             self.ready.push(Plan::Whole { from: None, chunk });
         }
@@ -205,6 +210,7 @@ impl<'a, P: Clone> Planner<'a, P> {
     fn plan_whole(&mut self, span: Vec<ClassifiedPacket<P>>, until: Option<i64>) {
         let times = ascending_times(&span);
         let from = first(times.as_deref());
+        self.start_video(from);
         let starts_clean = starts_clean(&span);
         let wanted = match (self.timeline, &times, until) {
             (Some(timeline), Some(times), Some(until)) => Some(timeline.wanted(times, until)),
@@ -237,11 +243,20 @@ impl<'a, P: Clone> Planner<'a, P> {
         self.ready.push(Plan::Whole { from, chunk });
     }
 
+    /// Take `from` for the timestamp of the video's first frame, if this is its first span.
+    fn start_video(&mut self, from: Option<i64>) {
+        if let (Some(timeline), Some(from), 0) = (self.timeline, from, self.planned_spans) {
+            timeline.start_at(from);
+        }
+        self.planned_spans += 1;
+    }
+
     fn begin_long(&mut self) {
         self.nothing_wanted = false;
         let span = std::mem::take(&mut self.current);
         // The timestamp of a single packet does not tell which frame is first.
         let from = self.timeline.and_then(|_| first(ascending_times(&span).as_deref()));
+        self.start_video(from);
         let mut long = LongSpan::new(self.timeline, span);
         let chunk = long.first_chunk();
         self.predictable &= chunk.certain || !(self.order.is_certain() && self.timeline.is_some());

@@ -1,6 +1,7 @@
 use std::ops::Range;
 
 use jobs::Ratio;
+use jobs::recipe::{Interval, Part};
 use proptest::prelude::*;
 
 use crate::bitstream::{Entry, ReferenceSlots, Role};
@@ -25,7 +26,7 @@ fn clean_at_0(time: i64) -> Entry {
 }
 
 fn instants() -> Instants {
-    Instants::every(Ratio::new(1, 1), None)
+    Instants::every(Interval::ONE_SECOND, Part::default(), None)
 }
 
 /// Plan packets, which are named by their positions, for one frame per second.

@@ -27,6 +27,11 @@ impl Timeline<'_> {
         self.instants.tick(time, self.time_base)
     }
 
+    /// Set the timestamp of the first frame of the video.
+    pub(super) fn start_at(self, time: i64) {
+        self.instants.start_at(time, self.time_base);
+    }
+
     /// Frames that are selected, of those at `times`, which ascend, if the time of their successor
     /// is `until`.
     pub(super) fn wanted(self, times: &[i64], until: i64) -> Vec<WantedFrame> {

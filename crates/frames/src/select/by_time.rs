@@ -3,7 +3,7 @@
 use jobs::Ratio;
 
 use super::frame_selector::{
-    DecodedFrame, FrameSelector, LastSelection, Selected, SelectionPass, SpanEnd,
+    DecodedFrame, FrameSelector, LastSelection, Selected, SelectionPass, SpanEnd, SpanStart,
 };
 use super::instants::Instants;
 use super::tick_selector::TickSelector;
@@ -20,13 +20,16 @@ impl FrameSelector for ByTime {
         Some(&self.instants)
     }
 
-    fn start(&self, from: Option<i64>) -> Box<dyn SelectionPass + '_> {
-        Box::new(ByTimePass { selection: self, ticks: TickSelector::new(from), first: None })
+    fn start(&self, SpanStart { from, is_first }: SpanStart) -> Box<dyn SelectionPass + '_> {
+        let ticks = TickSelector::new(from);
+        Box::new(ByTimePass { selection: self, is_first, ticks, first: None })
     }
 }
 
 struct ByTimePass<'a> {
     selection: &'a ByTime,
+    /// Whether the video starts with the span.
+    is_first: bool,
     ticks: TickSelector<DecodedFrame>,
     /// First frame of the span, until a frame is selected.
     first: Option<DecodedFrame>,
@@ -45,6 +48,9 @@ impl SelectionPass for ByTimePass<'_> {
 
     fn push(&mut self, frame: DecodedFrame) -> Option<Selected<DecodedFrame>> {
         if self.ticks.is_empty() {
+            if self.is_first && self.ticks.next().is_none() {
+                self.selection.instants.start_at(frame.time, self.selection.time_base);
+            }
             self.first = frame.share();
         }
         let selected = self.ticks.push(self.tick(frame.time), frame);
@@ -63,7 +69,7 @@ impl SelectionPass for ByTimePass<'_> {
         if let Some(selected) = self.ticks.finish(until) {
             return LastSelection { selected: Some(selected), until: Some(until) };
         }
-        if let Some(frame) = first {
+        if let Some(frame) = first.filter(|_| self.selection.instants.include_first_frame()) {
             let own_tick = self.tick(frame.time);
             if end.select_first || (end.until.is_none() && until <= own_tick) {
                 let ticks = own_tick..own_tick + 1;
@@ -80,6 +86,7 @@ impl SelectionPass for ByTimePass<'_> {
 
 #[cfg(test)]
 mod tests {
+    use jobs::recipe::{Interval, Part};
     use proptest::prelude::*;
 
     use crate::av::{Frame, PixelFormat};
@@ -88,10 +95,10 @@ mod tests {
 
     /// Times of the frames that are selected, for each tick, and the first tick after the video.
     fn select(times: &[i64], end: SpanEnd) -> (Vec<(i64, i64)>, Option<i64>) {
-        let instants = Instants::every(Ratio::new(1, 1), None);
+        let instants = Instants::every(Interval::ONE_SECOND, Part::default(), None);
         let time_base = Ratio::new(1, 10);
         let selector = ByTime { instants, time_base };
-        let mut pass = selector.start(None);
+        let mut pass = selector.start(SpanStart { from: None, is_first: true });
         let mut selected = Vec::new();
         for time in times {
             let frame = Frame::blank(PixelFormat::AV_PIX_FMT_GRAY8, 1, 1).expect("memory suffices");

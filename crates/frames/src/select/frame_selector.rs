@@ -16,9 +16,8 @@ pub(crate) trait FrameSelector: Send + Sync {
     /// content of the frames decides: then one pass decodes all packets in order.
     fn instants(&self) -> Option<&Instants>;
 
-    /// Start to select from the frames of a span: from tick `from` on, or from that of the first
-    /// frame. Without [`FrameSelector::instants`] the whole video is one span.
-    fn start(&self, from: Option<i64>) -> Box<dyn SelectionPass + '_>;
+    /// Start to select from the frames of a span.
+    fn start(&self, start: SpanStart) -> Box<dyn SelectionPass + '_>;
 
     /// Number of frames to expect, if that is known in advance.
     fn expected_count(&self) -> Option<u64> {
@@ -62,6 +61,15 @@ pub(crate) struct Selected<F> {
     pub own_tick: i64,
     /// Ticks for which the frame is selected.
     pub ticks: Range<i64>,
+}
+
+/// Start of a span. Without [`FrameSelector::instants`] the whole video is one span.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SpanStart {
+    /// First tick of the span; `None` if it is that of the first frame.
+    pub from: Option<i64>,
+    /// Whether the video starts with the span.
+    pub is_first: bool,
 }
 
 /// End of a span. Times are in units of the stream's time base, from the start of the video.

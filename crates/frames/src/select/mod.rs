@@ -27,28 +27,35 @@ mod tick_selector;
 mod by_time;
 mod numbering;
 
+use std::num::NonZeroU32;
+
 use jobs::Ratio;
+use jobs::Recipe;
 use jobs::recipe::Selection;
 
 use by_time::ByTime;
 
-pub(crate) use frame_selector::{DecodedFrame, FrameSelector, Selected, SelectionPass, SpanEnd};
+pub(crate) use frame_selector::{
+    DecodedFrame, FrameSelector, Selected, SelectionPass, SpanEnd, SpanStart,
+};
 pub(crate) use instants::Instants;
 pub(crate) use numbering::{Coverage, Numbering};
 #[cfg(test)]
 pub(crate) use tick_selector::TickSelector;
 
 /// Selector of the frames that a recipe requests from a stream. Its timestamps are in units of
-/// `time_base`; `duration_us` is the duration that its container states, in microseconds.
+/// `time_base`; `duration_us` is its duration in microseconds, if it is known.
 pub(crate) fn selector(
-    selection: &Selection,
+    recipe: &Recipe,
     time_base: Ratio,
     duration_us: Option<i64>,
 ) -> Box<dyn FrameSelector> {
-    match selection {
-        Selection::Every(interval) => {
-            let instants = Instants::every(interval.seconds(), duration_us);
-            Box::new(ByTime { instants, time_base })
-        }
-    }
+    let Recipe { select, part, max_frames, .. } = recipe;
+    let instants = match select {
+        Selection::Every(interval) => Instants::every(*interval, *part, duration_us),
+        Selection::At(times) => Instants::at(times, *part, duration_us),
+        Selection::Count(count) => Instants::spread(count.get(), *part, duration_us),
+    };
+    let instants = instants.at_most(max_frames.map(NonZeroU32::get));
+    Box::new(ByTime { instants, time_base })
 }

@@ -6,12 +6,15 @@ use crate::error::Error;
 use crate::limits::Limits;
 
 use super::frame_selector::FrameSelector;
+use super::instants::Instants;
 
 /// Assigns numbers from 1 to the frames of an archive by their ticks, and finds the ticks without a
 /// frame.
 pub(crate) struct Numbering<'a> {
     selector: &'a dyn FrameSelector,
     limits: &'a Limits,
+    /// Maximum number of frames that the recipe requests.
+    max_count: Option<u64>,
     /// First tick of the video.
     first: Option<i64>,
     /// First tick after the video, according to its frames.
@@ -37,8 +40,12 @@ pub(crate) struct Coverage {
 }
 
 impl<'a> Numbering<'a> {
-    pub(crate) fn new(selector: &'a dyn FrameSelector, limits: &'a Limits) -> Self {
-        Self { selector, limits, first: None, until: None, ticks: Vec::new() }
+    pub(crate) fn new(
+        selector: &'a dyn FrameSelector,
+        limits: &'a Limits,
+        max_count: Option<u64>,
+    ) -> Self {
+        Self { selector, limits, max_count, first: None, until: None, ticks: Vec::new() }
     }
 
     /// Set the first tick of the video, if it is known now and was not before.
@@ -63,13 +70,17 @@ impl<'a> Numbering<'a> {
     }
 
     /// Number of the next frame, which is selected for `tick`. `None` if an earlier frame has that
-    /// tick: in a damaged stream ticks may repeat, and the first frame is kept.
+    /// tick, or if it exceeds the maximum number of frames: in a damaged stream ticks may repeat,
+    /// and the first frame is kept.
     pub(crate) fn number(&mut self, tick: i64) -> Result<Option<FrameNumber>, Error> {
         let first = *self.first.get_or_insert(tick);
         if tick < first || self.ticks.last().is_some_and(|last| *last >= tick) {
             return Ok(None);
         }
         let number = tick.saturating_sub(first) as u64 + 1;
+        if self.max_count.is_some_and(|max| number > max) {
+            return Ok(None);
+        }
         self.limits.check_frame_count(number)?;
         self.ticks.push(tick);
         let instant_s = self.selector.instants().map(|instants| instants.instant(tick));
@@ -81,8 +92,11 @@ impl<'a> Numbering<'a> {
     pub(crate) fn coverage(&self, ends: [Option<i64>; 2]) -> Option<Coverage> {
         let (first, last) = (self.first?, *self.ticks.last()?);
         let ends = ends.into_iter().chain([self.until]).flatten();
-        let until = ends.fold(last + 1, i64::max);
-        let until = until.min(first.saturating_add(self.limits.max_frames as i64));
+        let listed = self.selector.instants().and_then(Instants::end);
+        let until = listed.unwrap_or_else(|| ends.fold(last + 1, i64::max));
+        let max_count =
+            self.max_count.map_or(self.limits.max_frames, |max| max.min(self.limits.max_frames));
+        let until = until.min(first.saturating_add(max_count as i64));
         Some(Coverage { expected: (until - first) as u64, missing: self.missing(first, until) })
     }
 
@@ -122,15 +136,14 @@ impl FrameNumber {
 mod tests {
     use std::collections::BTreeSet;
 
-    use jobs::Ratio;
-    use jobs::recipe::Selection;
+    use jobs::{Ratio, Recipe};
     use proptest::prelude::*;
 
     use super::super::selector;
     use super::*;
 
     fn every_second() -> Box<dyn FrameSelector> {
-        selector(&Selection::default(), Ratio::new(1, 1000), None)
+        selector(&Recipe::default(), Ratio::new(1, 1000), None)
     }
 
     #[test]
@@ -145,7 +158,7 @@ mod tests {
     #[test]
     fn rejects_numbers_above_the_limit() {
         let (selector, limits) = (every_second(), Limits { max_frames: 3, ..Limits::default() });
-        let mut numbering = Numbering::new(selector.as_ref(), &limits);
+        let mut numbering = Numbering::new(selector.as_ref(), &limits, None);
         assert!(numbering.number(5).is_ok());
         assert!(numbering.number(7).is_ok());
         assert!(matches!(numbering.number(8), Err(Error::TooLong { limit: 3 })));
@@ -161,7 +174,7 @@ mod tests {
             until in prop::option::of(0..80_i64),
         ) {
             let (selector, limits) = (every_second(), Limits::default());
-            let mut numbering = Numbering::new(selector.as_ref(), &limits);
+            let mut numbering = Numbering::new(selector.as_ref(), &limits, None);
             numbering.start_at(first);
             let mut numbers = BTreeSet::new();
             for tick in ticks {

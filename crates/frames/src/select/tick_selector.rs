@@ -59,6 +59,7 @@ impl<F> TickSelector<F> {
 #[cfg(test)]
 mod tests {
     use jobs::Ratio;
+    use jobs::recipe::{Interval, Part};
     use proptest::prelude::*;
 
     use super::super::instants::Instants;
@@ -67,7 +68,7 @@ mod tests {
     const MILLISECONDS: Ratio = Ratio::new(1, 1000);
 
     fn tick(ms: i64) -> i64 {
-        Instants::every(Ratio::new(1, 1), None).tick(ms, MILLISECONDS)
+        Instants::every(Interval::ONE_SECOND, Part::default(), None).tick(ms, MILLISECONDS)
     }
 
     /// The rule as documented: for each tick n from that of the first frame to the end, the last
