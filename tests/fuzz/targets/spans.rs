@@ -146,9 +146,14 @@ fuzz_target!(|video: Video| {
         Options { decoding: Decoding::Linear, threads: NonZeroUsize::MIN, ..selective.clone() };
     match (extract(&file, &selective), extract(&file, &linear)) {
         (Ok((frames, complete)), Ok((expected, all_intact))) => {
-            assert_eq!(frames, expected);
-            // Packets that are left out may be damaged.
-            assert!(complete || !all_intact);
+            if all_intact {
+                assert_eq!((frames, complete), (expected, true));
+            } else {
+                // Packets that are left out may be damaged. The linear extraction leaves out
+                // instants for which damage makes the frame uncertain.
+                let mut frames = frames.iter();
+                assert!(expected.iter().all(|frame| frames.any(|other| other == frame)));
+            }
         }
         (selective, linear) => assert_eq!(selective, linear),
     }
