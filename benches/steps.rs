@@ -4,10 +4,12 @@ use std::io;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use frames::stages::{Clip, archive};
+use jobs::recipe::{Image, ImageFormat};
 
 fn steps(criterion: &mut Criterion) {
     for (name, path) in benches::all() {
-        let clip = Clip::load(std::fs::read(path).expect("the clip exists")).expect("a valid clip");
+        let clip =
+            Clip::load(std::fs::read(&path).expect("the clip exists")).expect("a valid clip");
         let plans = clip.plan();
         let frames = clip.decode(&plans).expect("the clip is decodable");
         let converted = clip.convert(&frames).expect("the frames are convertible");
@@ -33,6 +35,15 @@ fn steps(criterion: &mut Criterion) {
             );
         });
         group.bench_function("png", |bencher| bencher.iter(|| clip.encode(&converted)));
+        for format in [ImageFormat::Jpeg, ImageFormat::Webp] {
+            let image = Image::new(format, None).expect("every format has a default quality");
+            let clip = Clip::load(std::fs::read(&path).expect("the clip exists"));
+            let clip = clip.and_then(|clip| clip.with_image(image)).expect("a valid clip");
+            let converted = clip.convert(&frames).expect("the frames are convertible");
+            group.bench_function(format.name(), |bencher| {
+                bencher.iter(|| clip.encode(&converted));
+            });
+        }
         group.throughput(Throughput::Bytes(files.iter().map(|file| file.len() as u64).sum()));
         let files: Vec<_> = files.iter().enumerate().collect();
         group.bench_function("zip", |bencher| bencher.iter(|| archive(&files, io::sink())));

@@ -20,6 +20,7 @@ mod downloads;
 mod engine_limits;
 mod events;
 mod faults;
+mod formats;
 mod headers;
 mod hostile;
 mod independent_spans;

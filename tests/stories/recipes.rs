@@ -2,14 +2,15 @@
 
 use app::settings::Isolation;
 use database::accept::{Accepted, Video};
-use jobs::{JobId, VideoFormat};
+use frames::Options;
+use jobs::{JobId, Recipe, VideoFormat};
 use rstest::rstest;
 use serde_json::json;
 use storage::Key;
 
 use crate::harness::archive::Archive;
 use crate::harness::clips::{SHORT, clip_bytes, fixture};
-use crate::harness::extraction::{every, extract};
+use crate::harness::extraction::{every, extract, image};
 use crate::harness::parts::Parts::{self, Embedded, Servers};
 
 #[rstest]
@@ -20,8 +21,12 @@ async fn a_recipe_determines_the_archive(
 ) {
     let service = parts.with(|settings| settings.worker.isolation = isolation).await;
     let user = service.user().await;
-    let options = every(1, 2);
-    let recipe = json!({ "select": { "every": "1/2" }, "image": { "format": "png" } });
+    let form = json!({ "format": "webp", "quality": 50, "max_width": 100 });
+    let recipe = json!({ "select": { "every": "1/2" }, "image": form });
+    let options = Options {
+        recipe: Recipe { select: every(1, 2).recipe.select, ..image(&form).recipe },
+        ..Options::default()
+    };
     assert_eq!(json!(options.recipe), recipe);
 
     // The API accepts no recipe yet, so the video is stored and accepted without it.

@@ -89,7 +89,7 @@ async fn messages_of_a_later_version_arrive(broker: &dyn Broker) {
     json["version"] = json!(3);
     json["priority"] = json!(1);
     json["payload"]["folder"] = json!("praia");
-    json["payload"]["recipe"] = json!({ "image": { "format": "jpeg" } });
+    json["payload"]["recipe"] = json!({ "image": { "format": "avif" } });
     let message = EncodedMessage { json: json.to_string(), ..known.message };
     publish(broker, &TracedMessage { message: message.clone(), traceparent: None }).await;
     let mut subscription = subscribe(broker, Queue::Process, 1).await;

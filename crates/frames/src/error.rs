@@ -63,6 +63,32 @@ pub enum Error {
         /// `Limits::max_pixels`.
         max_pixels: u64,
     },
+    /// A frame is larger than its file format allows.
+    #[error(
+        "the frames are too large for the format {format}: {width}x{height} pixels, the limit is \
+         {max_side} pixels per side; choose another format, or a maximum width and height"
+    )]
+    FrameTooLargeForFormat {
+        /// Name of the format in recipes.
+        format: &'static str,
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+        /// Maximum width and height in pixels.
+        max_side: u32,
+    },
+    /// libavcodec was built without the encoder of a file format.
+    #[error(
+        "frames cannot be written as {format}: this installation's libavcodec lacks the encoder \
+         {encoder}; install a build that has it, or choose another format"
+    )]
+    EncoderUnavailable {
+        /// Name of the format in recipes.
+        format: &'static str,
+        /// libavcodec's name of the encoder.
+        encoder: &'static str,
+    },
     /// The recipe selects more frames than `Limits::max_frames`.
     #[error(
         "the video is too long: the archive would have more than {limit} frames; \
@@ -108,11 +134,13 @@ impl Error {
             Self::NoVideoStream => FailureCode::NoVideoStream,
             Self::TooManyStreams { .. } => FailureCode::TooManyStreams,
             Self::Codec { .. } => FailureCode::FfmpegCodecError,
-            Self::FrameTooLarge { .. } => FailureCode::PictureTooLarge,
+            Self::FrameTooLarge { .. } | Self::FrameTooLargeForFormat { .. } => {
+                FailureCode::PictureTooLarge
+            }
             Self::TooLong { .. } => FailureCode::VideoTooLong,
             Self::ArchiveTooLarge { .. } => FailureCode::ArchiveTooLarge,
             Self::Timeout => FailureCode::ProcessingTimeout,
-            Self::Cancelled => FailureCode::InternalError,
+            Self::Cancelled | Self::EncoderUnavailable { .. } => FailureCode::InternalError,
             Self::Read(_) | Self::Write(_) => FailureCode::StorageError,
             Self::OutOfMemory(_) => FailureCode::OutOfMemory,
         }

@@ -13,6 +13,7 @@ use crate::av::{DemuxError, Demuxer, OpenedStream, StreamInfo};
 use crate::context::StreamContext;
 use crate::encode::encoder;
 use crate::error::Error;
+use crate::fit::Fit;
 use crate::flow::{Failure, Flow};
 use crate::limits::Stop;
 use crate::mode::Mode;
@@ -63,7 +64,7 @@ pub fn extract(
     let selector = selector(recipe, info.source.time_base, duration_us);
     let selector = selector.as_ref();
     let context = StreamContext { info: &info, selector, limits, stop, timing: &timing };
-    let encoder = encoder(&recipe.image, options.compression);
+    let encoder = encoder(&recipe.image, options.compression)?;
     let pool = start_threads(threads)?;
     // A stated duration may be nonsense.
     let expected = selector.expected_count().filter(|count| *count <= limits.max_frames);
@@ -75,6 +76,7 @@ pub fn extract(
         let resources = SharedResources {
             context: &context,
             encoder: encoder.as_ref(),
+            fit: Fit::new(&recipe.image),
             flow,
             mode,
             resume_at: writer.next_tick(),

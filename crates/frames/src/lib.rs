@@ -4,10 +4,10 @@
 //! One module per step: `source` detects the container and guards reading, `av` demuxes,
 //! `bitstream` determines the role of each packet, `select` decides which frames are
 //! selected, `plan` cuts the packets into spans and leaves out those that no selected frame depends
-//! on, `decode` decodes a span, `convert` rotates and converts its frames, `encode` encodes them,
-//! `archive` writes the ZIP and `manifest` describes it. `extract` runs these steps in parallel:
-//! `reader` on one thread, `span` on the threads of a pool, `writer` on another thread; `flow`
-//! bounds the memory between them, and `timing` measures the work.
+//! on, `decode` decodes a span, `convert` rotates, scales (`fit`) and converts its frames, `encode`
+//! encodes them, `archive` writes the ZIP and `manifest` describes it. `extract` runs these steps
+//! in parallel: `reader` on one thread, `span` on the threads of a pool, `writer` on another
+//! thread; `flow` bounds the memory between them, and `timing` measures the work.
 //!
 //! The crate does not use networks, databases or an async runtime.
 
@@ -21,6 +21,7 @@ mod options;
 mod mode;
 mod structure;
 pub mod source;
+mod fit;
 mod orientation;
 mod av;
 mod best_effort;

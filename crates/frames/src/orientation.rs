@@ -3,6 +3,8 @@
 use jobs::Ratio;
 use jobs::manifest::Orientation;
 
+use crate::fit::Size;
+
 /// Orientation that the ffmpeg command applies for a display matrix (FFmpeg 5.1:
 /// fftools/cmdutils.c `get_rotation`, fftools/ffmpeg_filter.c `configure_input_video_filter`;
 /// layout of the matrix in libavutil/display.h).
@@ -46,6 +48,12 @@ pub(crate) fn is_identity(orientation: Orientation) -> bool {
 pub(crate) fn swaps_sides(orientation: Orientation) -> bool {
     use Orientation as O;
     matches!(orientation, O::Clockwise | O::CounterClockwise | O::Transposed | O::AntiTransposed)
+}
+
+/// Size of the displayed frame, from that of the stored one.
+pub(crate) fn displayed_size(orientation: Orientation, stored: Size) -> Size {
+    let Size { width, height } = stored;
+    if swaps_sides(orientation) { Size { width: height, height: width } } else { stored }
 }
 
 /// Sample aspect ratio of the displayed frame, from that of the stored one.

@@ -4,9 +4,10 @@ use jobs::manifest;
 use serde::Serialize;
 
 use crate::av::{Decoder, Demuxer, OpenedStream, Packet, StreamInfo, Threads};
-use crate::convert::Converter;
+use crate::convert::{Converted, Converter, Target};
 use crate::encode::encoder;
 use crate::error::Error;
+use crate::fit::Fit;
 use crate::options::Options;
 use crate::select::selector;
 use crate::source::{GuardedReader, OpenedSource, Source};
@@ -71,7 +72,12 @@ impl Sample {
     fn take(mut demuxer: Demuxer, info: &StreamInfo, options: &Options) -> Result<Self, Error> {
         let mut decoder = Decoder::open(info, Threads::One, &options.limits)?;
         let mut converter = Converter::default();
-        let encoder = encoder(&options.recipe.image, options.compression);
+        let encoder = encoder(&options.recipe.image, options.compression)?;
+        let target = Target {
+            formats: encoder.pixel_formats(),
+            fit: Fit::new(&options.recipe.image),
+            limits: &options.limits,
+        };
         let mut sample = Self::default();
         while !sample.is_all && (sample.sizes.len() < SAMPLES || sample.packets < SAMPLE_PACKETS) {
             options.stop.check()?;
@@ -91,8 +97,10 @@ impl Sample {
             {
                 options.limits.check_frame(frame.width(), frame.height())?;
                 let rotation = frame.orientation().unwrap_or(info.source.rotation);
-                let frame = converter.convert(frame, rotation, encoder.pixel_formats())?;
-                sample.sizes.push(encoder.encode(&frame, None)?.len() as u64);
+                let aspect = info.displayed_aspect(&frame, rotation);
+                let Converted { frame, aspect } =
+                    converter.convert(frame, rotation, aspect, target)?;
+                sample.sizes.push(encoder.encode(&frame, aspect)?.len() as u64);
             }
         }
         Ok(sample)

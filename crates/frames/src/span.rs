@@ -9,13 +9,13 @@ use sha2::{Digest, Sha256};
 
 use crate::av::{Decoder, Threads};
 use crate::context::StreamContext;
-use crate::convert::Converter;
+use crate::convert::{Converted, Converter, Target};
 use crate::decode::{Pass, PassError, SelectedFrame, SpanReport, Strictness};
 use crate::encode::Encoder;
 use crate::error::Error;
+use crate::fit::Fit;
 use crate::flow::{Failure, Flow};
 use crate::mode::Mode;
-use crate::orientation;
 use crate::plan::{Chunk, Continuation};
 use crate::preparation::PreparedPacket;
 use crate::select::SpanStart;
@@ -24,6 +24,8 @@ use crate::select::SpanStart;
 pub(crate) struct SharedResources<'a> {
     pub context: &'a StreamContext<'a>,
     pub encoder: &'a dyn Encoder,
+    /// Size of the frames in the archive.
+    pub fit: Fit,
     pub flow: &'a Flow,
     pub mode: Mode,
     /// First tick without a frame in the archive, if an earlier start has written frames.
@@ -324,12 +326,13 @@ impl SharedResources<'_> {
         let SelectedFrame { frame, time, ticks, has_errors } = selected;
         let (key_frame, interlaced) = (frame.is_key(), frame.is_interlaced());
         let rotation = frame.orientation().unwrap_or(self.context.info.source.rotation);
-        let aspect = self.context.info.sample_aspect_ratio.or(frame.sample_aspect_ratio());
-        let aspect = aspect.map(|aspect| orientation::displayed_aspect(rotation, aspect));
+        let aspect = self.context.info.displayed_aspect(&frame, rotation);
+        let limits = self.context.limits;
+        let target = Target { formats: self.encoder.pixel_formats(), fit: self.fit, limits };
         let mut converter = self.converters.lock().pop().unwrap_or_default();
-        let converted = converter.convert(frame, rotation, self.encoder.pixel_formats());
+        let converted = converter.convert(frame, rotation, aspect, target);
         self.converters.lock().push(converter);
-        let frame = converted?;
+        let Converted { frame, aspect } = converted?;
         let file = self.encoder.encode(&frame, aspect)?;
         Ok(EncodedFrame {
             sha256: hex::encode(Sha256::digest(&file)),

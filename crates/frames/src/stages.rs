@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, Cursor, Write};
 
+use jobs::Recipe;
 use jobs::recipe::Image;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
@@ -10,10 +11,11 @@ use sha2::{Digest, Sha256};
 use crate::archive::Archive;
 use crate::av::{Decoder, Demuxer, Frame, OpenedStream, StreamInfo, Threads};
 use crate::context::StreamContext;
-use crate::convert::Converter;
+use crate::convert::{Converter, Target};
 use crate::decode::{Pass, PassError, SelectedFrame, Strictness};
 use crate::encode::{Encoder, encoder};
 use crate::error::Error;
+use crate::fit::Fit;
 use crate::limits::Limits;
 use crate::options::Options;
 use crate::plan::{Chunk, ClassifiedPacket, Plan, Planner};
@@ -56,10 +58,20 @@ impl Clip {
             let info = packet_info(&info, role, &packet.packet);
             packets.push(ClassifiedPacket { packet, info });
         }
-        let encoder = encoder(&Image::default(), options.compression);
+        let encoder = encoder(&options.recipe.image, options.compression)?;
         let selector = selector(&options.recipe, info.source.time_base, info.duration_us);
         let timing = Timing::default();
         Ok(Self { info, packets, options, timing, selector, encoder })
+    }
+
+    /// The same clip with another form of the frames.
+    ///
+    /// # Errors
+    /// [`Error::EncoderUnavailable`].
+    pub fn with_image(self, image: Image) -> Result<Self, Error> {
+        let encoder = encoder(&image, self.options.compression)?;
+        let recipe = Recipe { image, ..self.options.recipe };
+        Ok(Self { encoder, options: Options { recipe, ..self.options }, ..self })
     }
 
     fn context(&self) -> StreamContext<'_> {
@@ -183,16 +195,24 @@ impl Clip {
         plans.0.par_iter().with_max_len(1).map(decode).sum()
     }
 
-    /// Convert frames to the pixel format of the encoder.
+    /// Convert frames to the size of the recipe and to the pixel format of the encoder.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`].
     pub fn convert(&self, frames: &Frames) -> Result<Frames, Error> {
         let mut converter = Converter::default();
-        let formats = self.encoder.pixel_formats();
+        let target = Target {
+            formats: self.encoder.pixel_formats(),
+            fit: Fit::new(&self.options.recipe.image),
+            limits: &self.options.limits,
+        };
+        let rotation = self.info.source.rotation;
         let shared = frames.0.iter().filter_map(Frame::share);
         shared
-            .map(|frame| converter.convert(frame, self.info.source.rotation, formats))
+            .map(|frame| {
+                let aspect = self.info.displayed_aspect(&frame, rotation);
+                converter.convert(frame, rotation, aspect, target).map(|converted| converted.frame)
+            })
             .collect::<Result<_, _>>()
             .map(Frames)
     }

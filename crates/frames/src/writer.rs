@@ -141,7 +141,7 @@ impl<'a, W: Write> Writer<'a, W> {
             if self.archive.size() + length > limit {
                 return Err(Error::ArchiveTooLarge { limit });
             }
-            let name = number.entry_name(seconds, self.form.recipe.image.format.suffix());
+            let name = number.entry_name(seconds, self.form.recipe.image.format().suffix());
             let offset = self.archive.add(&name, &frame.file).map_err(Error::Write)?;
             self.frames.push(FrameEntry {
                 number: number.number,

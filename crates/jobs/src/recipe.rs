@@ -4,6 +4,7 @@
 //! passed with its job from the command line or the HTTP API through the database row, the message
 //! and the cell to the frame engine, which writes it into the manifest.
 
+mod image;
 mod position;
 mod times;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ratio::Ratio;
 
+pub use image::{Image, ImageFormat, InvalidImage, Quality};
 pub use position::{InvalidPart, InvalidPosition, Part, Position};
 pub use times::{InvalidTimes, Times};
 
@@ -81,41 +83,6 @@ impl Default for Selection {
     /// One frame per second.
     fn default() -> Self {
         Self::Every(Interval::ONE_SECOND)
-    }
-}
-
-/// Form of each frame.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Image {
-    /// File format.
-    pub format: ImageFormat,
-}
-
-/// File format of a frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ImageFormat {
-    /// Portable Network Graphics (ISO/IEC 15948): lossless, at the depth of the source.
-    #[default]
-    Png,
-}
-
-impl ImageFormat {
-    /// Suffix of file names, in lower case and without the dot.
-    #[must_use]
-    pub const fn suffix(self) -> &'static str {
-        match self {
-            Self::Png => "png",
-        }
-    }
-
-    /// Media type (RFC 6838).
-    #[must_use]
-    pub const fn media_type(self) -> &'static str {
-        match self {
-            Self::Png => "image/png",
-        }
     }
 }
 
@@ -309,6 +276,8 @@ mod tests {
             r#"{"max_frames":0}"#,
             r#"{"selection":{"every":1}}"#,
             r#"{"image":{"format":"bmp"}}"#,
+            r#"{"image":{"format":"png","quality":85}}"#,
+            r#"{"image":{"format":"jpeg","quality":0}}"#,
         ] {
             assert!(serde_json::from_str::<Recipe>(json).is_err(), "{json}");
         }

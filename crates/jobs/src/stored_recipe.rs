@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn keeps_unknown_recipes_unchanged() {
         for json in [
-            r#"{"image":{"format":"jpeg"}}"#,
+            r#"{"image":{"format":"avif"}}"#,
             r#"{"select":{"every":1},"crop":10}"#,
             r#"{"select":{"scenes":0.25},"image":{"format":"png","quality":[1,null]}}"#,
             "\"all\"",

@@ -41,6 +41,25 @@ impl Archive {
         self.manifest["frames"].as_array().map_or(&[], Vec::as_slice)
     }
 
+    /// Return an error unless the PNG frames have these pixels, one frame after another.
+    pub fn expect_pixels(&self, expected: &[u8]) -> Result<(), String> {
+        let frames = self.pixels()?;
+        let layout = frames.first().ok_or("no frame")?.layout;
+        let size: usize = frames.iter().map(|frame| frame.bytes.len()).sum();
+        expect_equal("bytes of all frames", size, expected.len())?;
+        let mut expected = expected;
+        for (frame, (name, _)) in frames.iter().zip(&self.frames) {
+            expect_equal("layout", frame.layout, layout)?;
+            let (theirs, rest) = expected.split_at(frame.bytes.len());
+            if frame.bytes != theirs {
+                let differing = frame.bytes.iter().zip(theirs).filter(|(a, b)| a != b).count();
+                return Err(format!("{name} differs in {differing} of {} bytes", theirs.len()));
+            }
+            expected = rest;
+        }
+        Ok(())
+    }
+
     /// Decode all frames.
     pub fn pixels(&self) -> Result<Vec<Pixels>, String> {
         self.frames.iter().map(|(_, png)| Pixels::of(png)).collect()

@@ -6,6 +6,7 @@ use std::path::Path;
 use frames::Options;
 use jobs::Recipe;
 use jobs::recipe::Selection;
+use serde_json::Value;
 
 use super::archive::Archive;
 
@@ -14,6 +15,12 @@ pub fn every(num: i64, den: i64) -> Options {
     let interval = format!("{num}/{den}").parse().expect("a valid interval");
     let recipe = Recipe { select: Selection::Every(interval), ..Recipe::default() };
     Options { recipe, ..Options::default() }
+}
+
+/// Options with another form of the frames, in JSON.
+pub fn image(json: &Value) -> Options {
+    let image = serde_json::from_value(json.clone()).expect("a valid image");
+    Options { recipe: Recipe { image, ..Recipe::default() }, ..Options::default() }
 }
 
 /// Options with another number of threads.

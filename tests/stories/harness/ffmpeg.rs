@@ -26,13 +26,21 @@ pub fn ffmpeg_from(
 /// Raw frames that the ffmpeg command selects at a rate, one after another, in the pixel format
 /// that it would write to a PNG. If it selects none, the first frame.
 pub fn reference_frames(clip: &Path, rate: &str, layout: &str) -> Result<Vec<u8>, String> {
-    let raw = ["-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", layout];
-    let selected = ffmpeg(clip, &[&["-vf", &format!("fps={rate}")], raw.as_slice()].concat())?;
+    let selected = filtered_frames(clip, &format!("fps={rate}"), layout)?;
     if selected.is_empty() {
-        ffmpeg(clip, &[&["-frames:v", "1"], raw.as_slice()].concat())
+        ffmpeg(clip, &[["-frames:v", "1"].as_slice(), &raw(layout)].concat())
     } else {
         Ok(selected)
     }
+}
+
+/// Raw frames behind filters, one after another.
+pub fn filtered_frames(clip: &Path, filters: &str, layout: &str) -> Result<Vec<u8>, String> {
+    ffmpeg(clip, &[["-vf", filters].as_slice(), &raw(layout)].concat())
+}
+
+fn raw(layout: &str) -> [&str; 6] {
+    ["-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", layout]
 }
 
 /// Output of ffprobe for a clip, as JSON.

@@ -6,7 +6,7 @@ use std::ptr;
 use ffmpeg_next as ff;
 use ffmpeg_next::ffi;
 use jobs::Ratio;
-use jobs::manifest::Source;
+use jobs::manifest::{Orientation, Source};
 use jobs::video::Container;
 
 use crate::error::Error;
@@ -15,7 +15,7 @@ use crate::orientation;
 use crate::source::GuardedReader;
 use crate::time::{MICROSECONDS, rescale};
 
-use super::frame::{DisplayMatrix, display_matrix};
+use super::frame::{DisplayMatrix, Frame, display_matrix};
 use super::library;
 use super::packet::Packet;
 use super::packet_times::PacketTimes;
@@ -71,6 +71,12 @@ impl StreamInfo {
         };
         let end_us = rescale(time, base, MICROSECONDS).saturating_add(duration_us);
         rescale(end_us, MICROSECONDS, base)
+    }
+
+    /// Sample aspect ratio of a frame that is rotated for display; `None` if unknown.
+    pub(crate) fn displayed_aspect(&self, frame: &Frame, rotation: Orientation) -> Option<Ratio> {
+        let stored = self.sample_aspect_ratio.or(frame.sample_aspect_ratio());
+        stored.map(|aspect| orientation::displayed_aspect(rotation, aspect))
     }
 
     /// End that the container states, in microseconds from the start, if the video ends earlier: at

@@ -8,6 +8,7 @@ use ffmpeg_next::ffi;
 use jobs::Ratio;
 use jobs::manifest::Orientation;
 
+use crate::fit::Size;
 use crate::orientation;
 
 /// Number of entries of a palette. Each is a 32-bit ARGB number in native byte order.
@@ -43,6 +44,11 @@ pub(crate) struct Plane<'a> {
 }
 
 impl<'a> Plane<'a> {
+    /// Whether the rows are stored from top to bottom.
+    pub(super) fn is_top_down(&self) -> bool {
+        self.stride >= 0
+    }
+
     /// All rows without padding. They are copied only if there is padding.
     pub(crate) fn bytes(&self) -> Cow<'a, [u8]> {
         let bytes = self.layout.row_bytes();
@@ -160,6 +166,10 @@ impl Frame {
         self.0.is_corrupt() || self.raw().decode_error_flags != 0
     }
 
+    pub(crate) fn size(&self) -> Size {
+        Size { width: self.width(), height: self.height() }
+    }
+
     pub(crate) fn width(&self) -> u32 {
         self.0.width()
     }
@@ -234,14 +244,24 @@ impl Frame {
         Some(unsafe { self.raw().data[1].cast::<[u32; PALETTE_ENTRIES]>().read_unaligned() })
     }
 
-    /// Copy the color space and range of `other`, on which a later conversion depends.
+    /// Copy the color space, range and palette of `other`, on which a later conversion depends.
     pub(crate) fn copy_colors(&mut self, other: &Self) {
-        // SAFETY: both frames are valid and the fields are plain numbers.
-        unsafe {
-            let (to, from) = (&mut *self.as_mut_ptr(), &*other.as_ptr());
-            to.colorspace = from.colorspace;
-            to.color_range = from.color_range;
+        self.set_colors((other.raw().colorspace, other.raw().color_range));
+        let palette = other.palette().filter(|_| self.palette().is_some());
+        if let Some(palette) = palette {
+            // SAFETY: as in `palette`; `blank` allocated the memory for this frame alone.
+            unsafe {
+                (*self.as_mut_ptr()).data[1]
+                    .cast::<[u32; PALETTE_ENTRIES]>()
+                    .write_unaligned(palette);
+            };
         }
+    }
+
+    pub(super) fn set_colors(&mut self, (space, range): (ffi::AVColorSpace, ffi::AVColorRange)) {
+        // SAFETY: the frame is valid and the fields are plain numbers.
+        let raw = unsafe { &mut *self.as_mut_ptr() };
+        (raw.colorspace, raw.color_range) = (space, range);
     }
 }
 
@@ -299,14 +319,40 @@ fn layouts(format: PixelFormat, width: u32, height: u32) -> Vec<Layout> {
     planes.into_iter().flatten().collect()
 }
 
+/// Whether a format has one of these flags.
+pub(super) fn has_flag(format: PixelFormat, flags: i32) -> bool {
+    // SAFETY: as in `layouts`.
+    unsafe { ffi::av_pix_fmt_desc_get(format).as_ref() }
+        .is_some_and(|descriptor| descriptor.flags & flags as u64 != 0)
+}
+
 /// Whether the pixels of this format can be moved one by one: each occupies whole bytes, and chroma
 /// is subsampled equally in both directions.
 pub(crate) fn is_transposable(format: PixelFormat) -> bool {
-    const UNSUITABLE: u64 = (ffi::AV_PIX_FMT_FLAG_PAL
-        | ffi::AV_PIX_FMT_FLAG_HWACCEL
-        | ffi::AV_PIX_FMT_FLAG_BITSTREAM) as u64;
+    const UNSUITABLE: i32 =
+        ffi::AV_PIX_FMT_FLAG_PAL | ffi::AV_PIX_FMT_FLAG_HWACCEL | ffi::AV_PIX_FMT_FLAG_BITSTREAM;
+    !has_flag(format, UNSUITABLE)
+        // SAFETY: as in `layouts`.
+        && unsafe { ffi::av_pix_fmt_desc_get(format).as_ref() }
+            .is_some_and(|descriptor| descriptor.log2_chroma_w == descriptor.log2_chroma_h)
+}
+
+/// Whether the ffmpeg command rotates frames of this format without converting them before
+/// (FFmpeg 5.1, libavfilter: `query_formats` of vf_transpose.c and vf_hflip.c; vf_vflip.c accepts
+/// all formats).
+pub(crate) fn is_rotatable(format: PixelFormat, orientation: Orientation) -> bool {
+    const UNSUITABLE: i32 = ffi::AV_PIX_FMT_FLAG_HWACCEL | ffi::AV_PIX_FMT_FLAG_BITSTREAM;
+    if orientation::swaps_sides(orientation) {
+        return is_transposable(format);
+    }
+    if orientation::is_identity(orientation) || orientation == Orientation::MirroredVertically {
+        return true;
+    }
     // SAFETY: as in `layouts`.
-    unsafe { ffi::av_pix_fmt_desc_get(format).as_ref() }.is_some_and(|descriptor| {
-        descriptor.flags & UNSUITABLE == 0 && descriptor.log2_chroma_w == descriptor.log2_chroma_h
-    })
+    let descriptor = unsafe { ffi::av_pix_fmt_desc_get(format).as_ref() };
+    !has_flag(format, UNSUITABLE)
+        && descriptor.is_some_and(|descriptor| {
+            let [first, second, ..] = &descriptor.comp;
+            descriptor.log2_chroma_w == descriptor.log2_chroma_h || first.plane != second.plane
+        })
 }

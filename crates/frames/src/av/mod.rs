@@ -2,7 +2,8 @@
 //! reason why it is sound.
 //!
 //! `demuxer` reads the packets of a stream, whose times `packet_times` corrects, `decoder` decodes
-//! them into frames, `packet` and `frame` give access to their content, `scaler` converts frames.
+//! them into frames, `packet` and `frame` give access to their content, `scaler` converts frames,
+//! and `image_encoder` encodes them.
 
 #![expect(unsafe_code, reason = "libav is a C library; this module makes it safe")]
 
@@ -20,10 +21,14 @@ mod demuxer;
 mod injections;
 mod decoder;
 mod scaler;
+mod image_encoder;
 
 pub(crate) use decoder::{DecodeError, Decoder, Threads};
 pub(crate) use demuxer::{DemuxError, Demuxer, OpenedStream, StreamInfo};
-pub(crate) use frame::{Frame, PixelFormat, Plane, is_transposable};
+pub(crate) use frame::{Frame, PixelFormat, Plane, is_rotatable, is_transposable};
+pub(crate) use image_encoder::{
+    ImageCodec, ImageEncoder, JPEG_MAX_SIDE, WEBP_MAX_SIDE, WEBP_PIXELS,
+};
 pub use library::versions;
 pub(crate) use packet::Packet;
-pub(crate) use scaler::{Scaler, closest_format};
+pub(crate) use scaler::{Scaler, closest_format, formats, scaled_aspect};

@@ -2,16 +2,26 @@
 
 // In dependency order.
 mod encoder;
+mod jpeg;
 mod png;
+mod webp;
 
 use jobs::manifest::Compression;
 use jobs::recipe::{Image, ImageFormat};
 
+use crate::error::Error;
+
 pub(crate) use encoder::Encoder;
 
 /// Encoder for the form of frames that a recipe requests.
-pub(crate) fn encoder(image: &Image, compression: Compression) -> Box<dyn Encoder> {
-    match image.format {
+///
+/// # Errors
+/// [`Error::EncoderUnavailable`].
+pub(crate) fn encoder(image: &Image, compression: Compression) -> Result<Box<dyn Encoder>, Error> {
+    let quality = image.quality().unwrap_or_default();
+    Ok(match image.format() {
         ImageFormat::Png => Box::new(png::PngEncoder { compression }),
-    }
+        ImageFormat::Jpeg => Box::new(jpeg::JpegEncoder::new(quality)?),
+        ImageFormat::Webp => Box::new(webp::WebpEncoder::new(quality)?),
+    })
 }
