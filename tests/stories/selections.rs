@@ -257,6 +257,12 @@ fn the_command_takes_the_same_selections() {
             &["--every", "1/2", "--to", "3", "--max-frames", "2"],
             json!({ "select": { "every": "1/2" }, "to": 3, "max_frames": 2 }),
         ),
+        (
+            &["--format", "jpeg", "--quality", "70", "--max-width", "100", "--square-pixels"],
+            json!({ "image": {
+                "format": "jpeg", "quality": 70, "max_width": 100, "square_pixels": true
+            } }),
+        ),
         (&["--recipe", file], written),
     ] {
         let output = directory.path().join("archive.zip");
@@ -267,6 +273,7 @@ fn the_command_takes_the_same_selections() {
     }
     for (arguments, line) in [
         (&["--at", "1", "--count", "2"][..], "choose only one of --every, --at and --count"),
+        (&["--quality", "50"], "--quality goes with --format jpeg or --format webp"),
         (&["--from", "2", "--to", "2"], "--to must be later than --from, and later than 0"),
         (
             &["--recipe", file, "--count", "2"],

@@ -64,10 +64,11 @@ const HEADER_NAMES: [&str; 14] = [
 ];
 
 /// First bytes of each binary media type, as examples.
-const BINARY_EXAMPLES: [(&str, &str); 3] = [
+const BINARY_EXAMPLES: [(&str, &str); 4] = [
     ("application/zip", "PK\u{3}\u{4}"),
     ("image/png", "\u{89}PNG\r\n\u{1a}\n"),
     ("image/jpeg", "\u{ff}\u{d8}\u{ff}"),
+    ("image/webp", "RIFF"),
 ];
 
 /// Service with all operations.

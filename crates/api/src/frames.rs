@@ -50,6 +50,9 @@ enum FrameContent {
     /// A thumbnail, or a frame.
     #[oai(content_type = "image/jpeg")]
     Jpeg(Binary<Body>),
+    /// A frame.
+    #[oai(content_type = "image/webp")]
+    WebP(Binary<Body>),
 }
 
 impl FrameContent {
@@ -58,6 +61,7 @@ impl FrameContent {
         match Path::new(name).extension()?.to_str()? {
             "png" => Some(Self::Png(Binary(body))),
             "jpg" => Some(Self::Jpeg(Binary(body))),
+            "webp" => Some(Self::WebP(Binary(body))),
             _ => None,
         }
     }

@@ -1,6 +1,7 @@
 //! Receiving uploads: each video is streamed to the store, never held in memory as a whole and
 //! never written to a temporary file.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use poem_openapi::error::ContentTypeError;
 use poem_openapi::impl_apirequest_for_payload;
 use poem_openapi::payload::{ParsePayload, Payload};
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
+use poem_openapi::types::Type;
 use storage::{Key, Storage};
 use tokio::runtime::Handle;
 use tracing::{Instrument, Span, field, info_span, warn};
@@ -25,6 +27,7 @@ use tracing::{Instrument, Span, field, info_span, warn};
 use crate::form_body::{FormBody, Unrecognized};
 use crate::form_file_name::file_name;
 use crate::problem::Problem;
+use crate::recipe_view::RecipeView;
 use crate::service::Service;
 use crate::upload_rate::UploadRate;
 
@@ -34,6 +37,11 @@ pub const MAX_FILES: usize = 50;
 const MAX_FIELDS: usize = 100;
 /// Maximum total size of parts without a file name in one upload, in bytes.
 const MAX_FIELD_BYTES: usize = MEGABYTE as usize;
+
+/// Name of a part with a recipe.
+const RECIPE_PART: &str = "recipe";
+/// Maximum size of a recipe in an upload, in bytes.
+const MAX_RECIPE_BYTES: usize = 64 << 10;
 
 /// Maximum duration of one upload: half the time after which its files count as abandoned, so that
 /// the files of a request that is received are never deleted.
@@ -115,14 +123,9 @@ impl Drop for ReceivedVideos {
 }
 
 impl Form {
-    /// Receive all videos of the form into the store, for jobs with this recipe. On an error all of
-    /// them are discarded.
-    pub async fn receive(
-        self,
-        service: &Service,
-        user: UserId,
-        recipe: &Recipe,
-    ) -> Result<ReceivedVideos, Problem> {
+    /// Receive all videos of the form into the store, with the recipes for their jobs. On an error
+    /// all of them are discarded.
+    pub async fn receive(self, service: &Service, user: UserId) -> Result<ReceivedVideos, Problem> {
         let unrecognized = Unrecognized::default();
         let body = FormBody::new(self.body.into_bytes_stream(), unrecognized.clone());
         let mut form = Multipart::new(body, self.boundary);
@@ -131,7 +134,7 @@ impl Form {
         let settings = &service.settings;
         let rate = UploadRate::new(settings.min_upload_rate, settings.stall_timeout);
         let rate = Mutex::new(rate);
-        let receiver = Receiver { service, user, recipe, unrecognized: &unrecognized, rate: &rate };
+        let receiver = Receiver { service, user, unrecognized: &unrecognized, rate: &rate };
         let receiving = receiver.receive(&mut form, &mut received.videos);
         let received_in_time = tokio::time::timeout(MAX_DURATION, receiving).await;
         match received_in_time.unwrap_or_else(|_| Err(took_too_long())) {
@@ -171,23 +174,24 @@ impl IgnoredFields {
 struct Receiver<'a> {
     service: &'a Service,
     user: UserId,
-    recipe: &'a Recipe,
     unrecognized: &'a Unrecognized,
     rate: &'a Mutex<UploadRate>,
 }
 
 impl Receiver<'_> {
     /// Store all files of a form, one after another: open uploads share memory. Each part with a
-    /// file name is a file, whatever its name is. The others, which clients such as Uppy add, are
-    /// ignored.
+    /// file name is a file, whatever its name is, and a recipe is for the files that follow it. The
+    /// others, which clients such as Uppy add, are ignored.
     async fn receive(
         self,
         form: &mut Multipart<'_>,
         videos: &mut Vec<Video>,
     ) -> Result<(), Problem> {
         let mut ignored = IgnoredFields::default();
+        let mut recipe = Recipe::default();
         while let Some(field) = self.before_stall(form.next_field()).await? {
             match file_name(field.headers()) {
+                _ if is_recipe(&field) => recipe = self.receive_recipe(field).await?,
                 Some(_) if videos.len() == MAX_FILES => {
                     let detail = format!(
                         "A request may contain at most {MAX_FILES} videos. Send the rest \
@@ -199,7 +203,8 @@ impl Receiver<'_> {
                 Some(name) => {
                     let span =
                         info_span!("receive", job_id = field::Empty, size_bytes = field::Empty);
-                    videos.push(self.receive_file(field, &name).instrument(span).await?);
+                    let video = self.receive_file(field, &name, &recipe).instrument(span);
+                    videos.push(video.await?);
                 }
                 None => self.skip(field, &mut ignored).await?,
             }
@@ -209,6 +214,22 @@ impl Receiver<'_> {
             return Err(Problem::field("file", "FILE_MISSING", message));
         }
         Ok(())
+    }
+
+    /// Read a part with a recipe.
+    async fn receive_recipe(self, mut field: Field<'_>) -> Result<Recipe, Problem> {
+        let invalid = |reason: &dyn Display| {
+            let message = format!("The recipe is invalid: {reason}.");
+            Problem::field(RECIPE_PART, "RECIPE_INVALID", &message)
+        };
+        let mut json = BytesMut::new();
+        while let Some(chunk) = self.before_stall(field.chunk()).await? {
+            if json.len() + chunk.len() > MAX_RECIPE_BYTES {
+                return Err(invalid(&format_args!("it is larger than {MAX_RECIPE_BYTES} bytes")));
+            }
+            json.extend_from_slice(&chunk);
+        }
+        serde_json::from_slice(&json).map_err(|error| invalid(&error))
     }
 
     /// Read a part without a file name to its end.
@@ -223,7 +244,12 @@ impl Receiver<'_> {
     }
 
     /// Check the name and the first bytes of a file and store it.
-    async fn receive_file(self, mut field: Field<'_>, name: &str) -> Result<Video, Problem> {
+    async fn receive_file(
+        self,
+        mut field: Field<'_>,
+        name: &str,
+        recipe: &Recipe,
+    ) -> Result<Video, Problem> {
         let filename = safe_filename(name);
         if filename.is_empty() {
             return Err(Problem::field("file", "FILENAME_MISSING", "The file has no name."));
@@ -265,7 +291,7 @@ impl Receiver<'_> {
         }
         let size_bytes = stored?;
         Span::current().record("size_bytes", size_bytes);
-        let (path, recipe) = (key.to_string(), self.recipe.clone());
+        let (path, recipe) = (key.to_string(), recipe.clone());
         Ok(Video { id, filename, format, path, size_bytes, recipe })
     }
 
@@ -332,6 +358,13 @@ impl Receiver<'_> {
     }
 }
 
+/// Whether a part is a recipe. Browsers add a file name to parts that state their type.
+fn is_recipe(field: &Field<'_>) -> bool {
+    let is_json =
+        || field.content_type().is_some_and(|kind| kind.essence_str() == "application/json");
+    field.name() == Some(RECIPE_PART) && (file_name(field.headers()).is_none() || is_json())
+}
+
 impl Payload for Form {
     const CONTENT_TYPE: &'static str = "multipart/form-data";
 
@@ -344,6 +377,10 @@ impl Payload for Form {
             description: Some("Video, with its file name. The part may be repeated."),
             ..MetaSchema::new_with_format("string", "binary")
         };
+        let recipe = MetaSchema {
+            description: Some("Frames of the videos that follow, and their form. JSON."),
+            ..MetaSchema::ANY
+        };
         let files = MetaSchema {
             items: Some(Box::new(MetaSchemaRef::Inline(Box::new(file)))),
             min_items: Some(1),
@@ -352,7 +389,10 @@ impl Payload for Form {
         };
         MetaSchemaRef::Inline(Box::new(MetaSchema {
             required: vec!["file"],
-            properties: vec![("file", MetaSchemaRef::Inline(Box::new(files)))],
+            properties: vec![
+                (RECIPE_PART, RecipeView::schema_ref().merge(recipe)),
+                ("file", MetaSchemaRef::Inline(Box::new(files))),
+            ],
             example: Some(serde_json::json!({ "file": ["<contents of beach.mp4>"] })),
             ..MetaSchema::new("object")
         }))

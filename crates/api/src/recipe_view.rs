@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use jobs::StoredRecipe;
-use jobs::recipe::Interval;
+use jobs::recipe::{Interval, Position};
 use poem_openapi::Object;
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::types::{Example, ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
@@ -71,10 +71,21 @@ impl Example for RecipeView {
 #[derive(Debug, Object)]
 #[oai(rename = "Recipe", example)]
 struct RecipeSchema {
-    /// Selection of the frames, with one member.
-    select: SelectionSchema,
+    /// Selection of the frames, with one member. The default is one frame per second.
+    #[oai(skip_serializing_if_is_none)]
+    select: Option<SelectionSchema>,
+    /// Leave out what is before this time.
+    #[oai(skip_serializing_if_is_none)]
+    from: Option<PositionSchema>,
+    /// Leave out what is from this time on.
+    #[oai(skip_serializing_if_is_none)]
+    to: Option<PositionSchema>,
+    /// Maximum number of frames: the first ones.
+    #[oai(skip_serializing_if_is_none, validator(minimum(value = "1")))]
+    max_frames: Option<u32>,
     /// Form of each frame.
-    image: ImageSchema,
+    #[oai(skip_serializing_if_is_none)]
+    image: Option<ImageSchema>,
 }
 
 /// Selection of frames: exactly one member. Later versions may add alternatives.
@@ -84,72 +95,115 @@ struct SelectionSchema {
     /// Seconds from one frame to the next: a whole number, or a fraction such as `1/3`.
     #[oai(skip_serializing_if_is_none)]
     every: Option<IntervalSchema>,
+    /// Times at which the frames are on screen.
+    #[oai(skip_serializing_if_is_none, validator(min_items = 1, max_items = 1000))]
+    at: Option<Vec<PositionSchema>>,
+    /// Number of frames, evenly distributed.
+    #[oai(skip_serializing_if_is_none, validator(minimum(value = "1")))]
+    count: Option<u32>,
 }
 
 /// Interval in seconds: a number, or a string with a fraction.
 #[derive(Debug)]
 struct IntervalSchema(Interval);
 
-impl Type for IntervalSchema {
-    const IS_REQUIRED: bool = true;
+/// Time in a video: a number of seconds, or a string such as `1:02.5`.
+#[derive(Debug)]
+struct PositionSchema(Position);
 
-    type RawValueType = Self;
-    type RawElementValueType = Self;
+/// Implement the traits of values that are written as a number or a string.
+macro_rules! number_or_string {
+    ($schema:ident, $name:literal, [$($alternative:ty),+]) => {
+        impl Type for $schema {
+            const IS_REQUIRED: bool = true;
 
-    fn name() -> Cow<'static, str> {
-        "Interval".into()
-    }
+            type RawValueType = Self;
+            type RawElementValueType = Self;
 
-    fn schema_ref() -> MetaSchemaRef {
-        let one_of = vec![u32::schema_ref(), String::schema_ref()];
-        MetaSchemaRef::Inline(Box::new(MetaSchema { one_of, ..MetaSchema::ANY }))
-    }
+            fn name() -> Cow<'static, str> {
+                $name.into()
+            }
 
-    fn as_raw_value(&self) -> Option<&Self> {
-        Some(self)
-    }
+            fn schema_ref() -> MetaSchemaRef {
+                let one_of = vec![$(<$alternative>::schema_ref()),+];
+                MetaSchemaRef::Inline(Box::new(MetaSchema { one_of, ..MetaSchema::ANY }))
+            }
 
-    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
-        Box::new(std::iter::once(self))
-    }
+            fn as_raw_value(&self) -> Option<&Self> {
+                Some(self)
+            }
+
+            fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+                Box::new(std::iter::once(self))
+            }
+        }
+
+        impl ToJSON for $schema {
+            fn to_json(&self) -> Option<Value> {
+                serde_json::to_value(self.0).ok()
+            }
+        }
+
+        impl ParseFromJSON for $schema {
+            fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
+                let parsed = serde_json::from_value(value.unwrap_or_default());
+                parsed.map(Self).map_err(ParseError::custom)
+            }
+        }
+    };
 }
 
-impl ToJSON for IntervalSchema {
-    fn to_json(&self) -> Option<Value> {
-        serde_json::to_value(self.0).ok()
-    }
-}
-
-impl ParseFromJSON for IntervalSchema {
-    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
-        let interval = serde_json::from_value(value.unwrap_or_default());
-        interval.map(Self).map_err(ParseError::custom)
-    }
-}
+number_or_string!(IntervalSchema, "Interval", [u32, String]);
+number_or_string!(PositionSchema, "Position", [f64, String]);
 
 /// Form of a frame.
 #[derive(Debug, Object)]
 #[oai(rename = "Image", example)]
 struct ImageSchema {
-    /// File format: `png`. Later versions may add formats.
-    format: String,
+    /// File format: `png`, `jpeg` or `webp`. Later versions may add formats.
+    #[oai(skip_serializing_if_is_none)]
+    format: Option<String>,
+    /// Quality of `jpeg` and `webp`; 85 if it is not stated.
+    #[oai(skip_serializing_if_is_none, validator(minimum(value = "1"), maximum(value = "100")))]
+    quality: Option<u32>,
+    /// Maximum width in pixels, into which the frame is scaled down.
+    #[oai(skip_serializing_if_is_none, validator(minimum(value = "1"), maximum(value = "65535")))]
+    max_width: Option<u32>,
+    /// Maximum height in pixels, into which the frame is scaled down.
+    #[oai(skip_serializing_if_is_none, validator(minimum(value = "1"), maximum(value = "65535")))]
+    max_height: Option<u32>,
+    /// Whether frames with pixels that are not square are widened or narrowed.
+    #[oai(skip_serializing_if_is_none)]
+    square_pixels: Option<bool>,
 }
 
 impl Example for RecipeSchema {
     fn example() -> Self {
-        Self { select: SelectionSchema::example(), image: ImageSchema::example() }
+        Self {
+            select: Some(SelectionSchema::example()),
+            from: None,
+            to: None,
+            max_frames: None,
+            image: Some(ImageSchema::example()),
+        }
     }
 }
 
 impl Example for SelectionSchema {
     fn example() -> Self {
-        Self { every: Some(IntervalSchema(Interval::ONE_SECOND)) }
+        Self { every: Some(IntervalSchema(Interval::ONE_SECOND)), at: None, count: None }
     }
 }
 
 impl Example for ImageSchema {
     fn example() -> Self {
-        Self { format: "png".to_owned() }
+        Self {
+            format: Some("png".to_owned()),
+            quality: None,
+            max_width: None,
+            max_height: None,
+            square_pixels: None,
+        }
     }
 }
 

@@ -18,6 +18,8 @@ const DECODER_BYTES: usize = 4 << 20;
 const ROW_PIXEL_BYTES: u64 = 64;
 /// Memory per pixel of a decoded JPEG, in bytes.
 const JPEG_PIXEL_BYTES: u64 = 3;
+/// Memory per pixel of a decoded WebP, in bytes: color and transparency, and the planes before.
+const WEBP_PIXEL_BYTES: u64 = 8;
 /// Memory per pixel of a thumbnail, in bytes: with transparency and without.
 const THUMBNAIL_PIXEL_BYTES: u64 = 4 + 3;
 
@@ -30,15 +32,15 @@ pub fn memory(frame: &FrameEntry, max_width: u32) -> u64 {
     let decoder = if has_format(frame, ImageFormat::Png) {
         DECODER_BYTES as u64 + u64::from(frame.width) * ROW_PIXEL_BYTES
     } else {
-        jpeg_bytes(frame).saturating_add(frame.length)
+        decoded_bytes(frame).saturating_add(frame.length)
     };
     thumbnail.saturating_mul(THUMBNAIL_PIXEL_BYTES).saturating_add(decoder)
 }
 
-/// Scale a frame, a PNG or a JPEG, down to a JPEG of this width, and of at most four times this
+/// Scale a frame, a PNG, JPEG or WebP, down to a JPEG of this width, and of at most four times this
 /// height. A smaller frame keeps its size. Transparent pixels are shown on white.
 ///
-/// A PNG is decoded row by row. A JPEG is decoded whole.
+/// A PNG is decoded row by row. The others are decoded whole.
 ///
 /// # Errors
 /// The file is not a frame as the manifest describes it.
@@ -54,7 +56,9 @@ pub fn thumbnail(
     let (width, height) = thumbnail_size(frame.width, frame.height, max_width);
     let thumbnail = match format {
         ImageFormat::Png => shrink_png(file, frame, width, height)?,
-        ImageFormat::Jpeg => decode_jpeg(file, frame)?.thumbnail_exact(width, height),
+        ImageFormat::Jpeg | ImageFormat::WebP => {
+            decode_whole(file, frame, format)?.thumbnail_exact(width, height)
+        }
         _ => return Err(invalid("the format is not supported")),
     };
     let mut jpeg = Vec::new();
@@ -86,18 +90,24 @@ fn thumbnail_size(width: u32, height: u32, max_width: u32) -> (u32, u32) {
     (scaled(width, max_height, height), max_height)
 }
 
-fn jpeg_bytes(frame: &FrameEntry) -> u64 {
-    JPEG_PIXEL_BYTES.saturating_mul(frame.width.into()).saturating_mul(frame.height.into())
+fn decoded_bytes(frame: &FrameEntry) -> u64 {
+    let is_webp = has_format(frame, ImageFormat::WebP);
+    let pixel_bytes = if is_webp { WEBP_PIXEL_BYTES } else { JPEG_PIXEL_BYTES };
+    pixel_bytes.saturating_mul(frame.width.into()).saturating_mul(frame.height.into())
 }
 
-fn decode_jpeg(file: impl Read, frame: &FrameEntry) -> io::Result<DynamicImage> {
+fn decode_whole(
+    file: impl Read,
+    frame: &FrameEntry,
+    format: ImageFormat,
+) -> io::Result<DynamicImage> {
     let mut bytes = Vec::new();
     file.take(frame.length).read_to_end(&mut bytes)?;
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), ImageFormat::Jpeg);
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::no_limits();
     limits.max_image_width = Some(frame.width);
     limits.max_image_height = Some(frame.height);
-    limits.max_alloc = Some(jpeg_bytes(frame));
+    limits.max_alloc = Some(decoded_bytes(frame));
     reader.limits(limits);
     let decoded = reader.decode().map_err(invalid_data)?;
     if (decoded.width(), decoded.height()) != (frame.width, frame.height) {

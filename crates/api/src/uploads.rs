@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use database::Job;
 use database::accept::Accepted;
-use jobs::{MEGABYTE, Recipe, UserId, VideoFormat};
+use jobs::{MEGABYTE, UserId, VideoFormat};
 use poem::Request;
 use poem::http::{StatusCode, header};
 use poem::web::Data;
@@ -130,7 +130,7 @@ problem_responses! {
             VIDEO_TOO_LARGE TOO_MANY_FILES FIELDS_TOO_LARGE;
         415: "Not multipart/form-data, or not a supported video format.",
             UNSUPPORTED_FORMAT CONTENT_MISMATCH UNSUPPORTED_MEDIA_TYPE;
-        422: "The form contains no video, or an empty one.", INVALID_FIELDS,
+        422: "The form contains no video, an empty one, or an invalid recipe.", INVALID_FIELDS,
             FieldExample::new("file", "EMPTY_FILE", "The file `beach.mp4` is empty.");
         429: "Too many uploads in progress, or too many jobs queued or running.",
             TOO_MANY_UPLOADS TOO_MANY_JOBS;
@@ -159,7 +159,8 @@ impl Uploads {
     ///
     /// Accepts one or more parts with videos of the formats .mp4 .avi .mov .mkv .wmv .flv and
     /// .webm. Each part with a file name is a video, whatever the name of the part is; `file` is
-    /// recommended. Parts without a file name are ignored. Either all videos are accepted or none.
+    /// recommended. A part `recipe` chooses the frames of the videos that follow it. Other parts
+    /// without a file name are ignored. Either all videos are accepted or none.
     /// Each becomes a job.
     #[oai(path = "/videos/upload", method = "post", operation_id = "uploadVideos")]
     async fn upload(
@@ -211,7 +212,7 @@ async fn accept(
 ) -> Result<Vec<Job>, Problem> {
     // The commit may succeed although its response is lost. The videos are kept from here on; the
     // sweep deletes those without a job.
-    let received = form.receive(&service, user, &Recipe::default()).await;
+    let received = form.receive(&service, user).await;
     let videos = received.inspect_err(count_refusal)?.keep();
     let accepted = service.database().accept(user, &videos, key.as_deref(), Some(&traceparent));
     let jobs = match accepted.instrument(info_span!("accept")).await? {

@@ -168,7 +168,7 @@ pub enum InvalidInterval {
 
 /// JSON form of an interval.
 #[derive(Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "an interval is a number of seconds, or a text such as \"1/3\"")]
 enum IntervalJson {
     Whole(u32),
     Decimal(f64),

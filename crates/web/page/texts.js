@@ -277,6 +277,7 @@ const PROBLEMS = {
     'O conteúdo do arquivo não corresponde à extensão do nome. Verifique o arquivo.',
     'The content of the file does not match its extension. Check the file.',
   ],
+  RECIPE_INVALID: ['As opções dos quadros são inválidas.', 'The frame options are invalid.'],
   EMPTY_FILE: ['O arquivo está vazio.', 'The file is empty.'],
   UPLOAD_TOO_LONG: [
     'O envio demorou demais. Envie menos vídeos de cada vez.',

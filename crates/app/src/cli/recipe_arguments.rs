@@ -1,10 +1,10 @@
 //! Arguments that choose frames and their form.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use jobs::recipe::{Interval, Part, Position, Selection, Times};
+use jobs::recipe::{Image, ImageFormat, Interval, Part, Position, Quality, Selection, Times};
 use jobs::{Recipe, manifest};
 
 /// Frame selection and compression.
@@ -28,10 +28,25 @@ pub struct RecipeArguments {
     /// Maximum number of frames: the first ones.
     #[arg(long, value_name = "NUMBER")]
     pub max_frames: Option<NonZeroU32>,
+    /// File format of the frames.
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+    /// Quality of JPEG and WebP files, 1 to 100 [default: 85].
+    #[arg(long, value_name = "NUMBER", value_parser = quality)]
+    pub quality: Option<Quality>,
+    /// Maximum width in pixels, into which larger frames are scaled down.
+    #[arg(long, value_name = "PIXELS")]
+    pub max_width: Option<NonZeroU16>,
+    /// Maximum height in pixels, into which larger frames are scaled down.
+    #[arg(long, value_name = "PIXELS")]
+    pub max_height: Option<NonZeroU16>,
+    /// Widen or narrow frames whose pixels are not square.
+    #[arg(long)]
+    pub square_pixels: bool,
     /// Read all of these choices from a JSON file, in the form of the manifest's `recipe`.
     #[arg(long, value_name = "FILE.json")]
     pub recipe: Option<PathBuf>,
-    /// Compression effort of the frames. The pixels are the same for all levels.
+    /// Compression effort of PNG frames. The pixels are the same for all levels.
     #[arg(long, value_enum, default_value_t = Compression::Fast)]
     pub compression: Compression,
 }
@@ -76,18 +91,19 @@ impl RecipeArguments {
         let part = Part::new(self.from, self.to).map_err(|_| {
             UsageError("--to must be later than --from, and later than 0".to_owned())
         })?;
-        Ok(Recipe { select, part, max_frames: self.max_frames, ..Recipe::default() })
+        Ok(Recipe { select, part, max_frames: self.max_frames, image: self.image()? })
+    }
+
+    fn image(&self) -> Result<Image, UsageError> {
+        let format = self.format.map_or(ImageFormat::default(), Format::of_images);
+        let image = Image::new(format, self.quality).map_err(|_| {
+            UsageError("--quality goes with --format jpeg or --format webp".to_owned())
+        })?;
+        Ok(image.within(self.max_width, self.max_height).with_square_pixels(self.square_pixels))
     }
 
     fn read_recipe(&self, file: &Path) -> Result<Recipe, UsageError> {
-        let Self { every, at, count, from, to, max_frames, recipe: _, compression: _ } = self;
-        let is_alone = every.is_none()
-            && at.is_empty()
-            && count.is_none()
-            && from.is_none()
-            && to.is_none()
-            && max_frames.is_none();
-        if !is_alone {
+        if self.recipe().ok() != Some(Recipe::default()) {
             let text = "--recipe contains the whole choice: put the other options into its file";
             return Err(UsageError(text.to_owned()));
         }
@@ -96,6 +112,33 @@ impl RecipeArguments {
         };
         let text = std::fs::read_to_string(file).map_err(|error| invalid(&error))?;
         serde_json::from_str(&text).map_err(|error| invalid(&error))
+    }
+}
+
+/// Parse a quality.
+fn quality(text: &str) -> Result<Quality, String> {
+    let number = text.parse().ok().and_then(Quality::new);
+    number.ok_or_else(|| "it is not a whole number from 1 to 100".to_owned())
+}
+
+/// File format of the frames.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Format {
+    /// Lossless, at the depth of the video.
+    Png,
+    /// Small files, without transparency.
+    Jpeg,
+    /// Smaller files, in more time.
+    Webp,
+}
+
+impl Format {
+    const fn of_images(self) -> ImageFormat {
+        match self {
+            Self::Png => ImageFormat::Png,
+            Self::Jpeg => ImageFormat::Jpeg,
+            Self::Webp => ImageFormat::Webp,
+        }
     }
 }
 

@@ -90,7 +90,7 @@ pub enum InvalidPosition {
 
 /// JSON form of a position.
 #[derive(Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a time is a number of seconds, or a text such as \"1:02.5\"")]
 enum PositionJson {
     Whole(u32),
     Decimal(f64),
