@@ -1,5 +1,6 @@
 //! Selections of frames: each is compared with all frames of the ffmpeg command.
 
+use std::io::Cursor;
 use std::num::NonZeroU32;
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use crate::harness::archive::Archive;
 use crate::harness::checks::{check_all, expect_equal};
 use crate::harness::clips::fixture;
-use crate::harness::extraction::{extract, extract_and_read, threads};
+use crate::harness::extraction::{extract, extract_and_read, extract_from, threads};
 use crate::harness::ffmpeg::{ffmpeg, ffprobe};
 use crate::harness::programs::{fiapx, run};
 
@@ -213,10 +214,40 @@ fn times_after_the_end_are_missing() {
     assert_eq!(manifest["missing"], missing);
     let warnings = json!(["requested times after the end of the video at 6.000 s: 2"]);
     assert_eq!(manifest["warnings"], warnings);
-    for late in [json!({ "select": { "at": [7, 9] } }), json!({ "from": 8 })] {
+    let recipes =
+        [json!({ "select": { "at": [7, 9] } }), json!({ "from": 8 }), json!({ "to": 0.3 })];
+    for late in recipes {
         let error = extract(&clip, &options(&late)).expect_err("there is no frame");
         assert!(matches!(error, Error::NothingSelected { .. }), "{error}");
-        assert_eq!(error.to_string(), "the recipe selects no frame: the video ends after 6.000 s");
+        assert_eq!(
+            error.to_string(),
+            "the recipe selects no frame of the video, which ends after 6.000 s"
+        );
+    }
+}
+
+/// A frame before a hole is not the one on screen behind it.
+#[test]
+fn a_hole_yields_no_frames_from_before_it() {
+    let clip = fixture("good/h264_aac.mp4");
+    let mut video = std::fs::read(&clip).expect("the clip exists");
+    let length = video.len();
+    video[length / 3..length * 2 / 3].fill(0);
+    for recipe in [
+        json!({ "select": { "at": [0.2, 4] } }),
+        json!({ "select": { "count": 4 } }),
+        json!({ "from": 2.5, "to": 4 }),
+    ] {
+        let Ok(bytes) = extract_from(Cursor::new(video.clone()), &options(&recipe)) else {
+            continue;
+        };
+        let archive = Archive::read(bytes).expect("an archive");
+        assert_eq!(archive.manifest["complete"], false, "{recipe}");
+        for entry in archive.frame_entries() {
+            let seconds = |key: &str| entry[key].as_f64().expect("a number");
+            let distance = seconds("instant_s") - seconds("timestamp_s");
+            assert!(distance < 0.6 || entry["decode_errors"] == true, "{recipe}: {entry}");
+        }
     }
 }
 

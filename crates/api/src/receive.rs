@@ -189,9 +189,13 @@ impl Receiver<'_> {
     ) -> Result<(), Problem> {
         let mut ignored = IgnoredFields::default();
         let mut recipe = Recipe::default();
+        let mut is_recipe_last = false;
         while let Some(field) = self.before_stall(form.next_field()).await? {
             match file_name(field.headers()) {
-                _ if is_recipe(&field) => recipe = self.receive_recipe(field).await?,
+                _ if is_recipe(&field) => {
+                    recipe = self.receive_recipe(field).await?;
+                    is_recipe_last = true;
+                }
                 Some(_) if videos.len() == MAX_FILES => {
                     let detail = format!(
                         "A request may contain at most {MAX_FILES} videos. Send the rest \
@@ -205,6 +209,7 @@ impl Receiver<'_> {
                         info_span!("receive", job_id = field::Empty, size_bytes = field::Empty);
                     let video = self.receive_file(field, &name, &recipe).instrument(span);
                     videos.push(video.await?);
+                    is_recipe_last = false;
                 }
                 None => self.skip(field, &mut ignored).await?,
             }
@@ -212,6 +217,10 @@ impl Receiver<'_> {
         if videos.is_empty() {
             let message = "The form contains no video. Send each as a part with a file name.";
             return Err(Problem::field("file", "FILE_MISSING", message));
+        }
+        if is_recipe_last {
+            let message = "The recipe has to precede the videos that it is for.";
+            return Err(Problem::field(RECIPE_PART, "RECIPE_INVALID", message));
         }
         Ok(())
     }

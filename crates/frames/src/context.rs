@@ -1,5 +1,7 @@
 //! Context of a video's stream: everything that stays the same for all of its spans.
 
+use jobs::Ratio;
+
 use crate::av::StreamInfo;
 use crate::limits::{Limits, Stop};
 use crate::select::FrameSelector;
@@ -15,6 +17,11 @@ pub(crate) struct StreamContext<'a> {
 }
 
 impl StreamContext<'_> {
+    /// Unit of the timestamps, in seconds.
+    pub(crate) fn time_base(&self) -> Ratio {
+        self.info.source.time_base
+    }
+
     /// Tick of a timestamp in units of the time base, from the start of the video. `None` if the
     /// selection is by content.
     pub(crate) fn tick(&self, time: i64) -> Option<i64> {

@@ -228,6 +228,12 @@ impl<'a> Pass<'a> {
     ) -> Result<(), PassError> {
         let Selected { frame: DecodedFrame { frame, time, has_errors }, own_tick, ticks } =
             selected;
+        let duration = self.context.info.end(time, frame.duration()) - time;
+        let instants = self.context.selector.instants();
+        let unit = self.context.time_base();
+        let is_close =
+            |n| instants.is_none_or(|instants| instants.is_close(n, time, duration, unit));
+        let own_tick = Some(own_tick).filter(|n| is_close(*n));
         self.context.limits.check_frame_count(ticks.end.saturating_sub(ticks.start) as u64)?;
         let ticks: Vec<i64> = if self.is_predicted() {
             if self.wanted.front() != Some(&WantedFrame { ticks: ticks.clone(), time }) {
@@ -255,8 +261,8 @@ impl<'a> Pass<'a> {
     }
 
     /// Whether a frame may be selected for tick `n` although later frames before it may be lost: if
-    /// the planner predicted it, or if it lies in the same interval.
-    fn is_correct_frame(&mut self, n: i64, time: i64, own_tick: i64) -> bool {
+    /// the planner predicted it, or if the instant is close behind it, at `own_tick`.
+    fn is_correct_frame(&mut self, n: i64, time: i64, own_tick: Option<i64>) -> bool {
         while self.wanted.front().is_some_and(|wanted| wanted.ticks.end <= n) {
             self.wanted.pop_front();
         }
@@ -264,7 +270,7 @@ impl<'a> Pass<'a> {
             .wanted
             .front()
             .is_some_and(|wanted| wanted.ticks.contains(&n) && wanted.time == time);
-        predicted || own_tick == n || (!self.certain && self.report.damage.is_none())
+        predicted || own_tick == Some(n) || (!self.certain && self.report.damage.is_none())
     }
 
     /// Handle an error at `time`, if that is known.

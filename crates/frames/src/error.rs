@@ -43,7 +43,7 @@ pub enum Error {
     #[error("the video is damaged: none of its frames can be decoded")]
     NothingDecodable,
     /// The recipe requests no instant at which the video has a frame.
-    #[error("the recipe selects no frame: the video ends after {end_s:.3} s")]
+    #[error("the recipe selects no frame of the video, which ends after {end_s:.3} s")]
     NothingSelected {
         /// End of the video in seconds.
         end_s: f64,

@@ -40,12 +40,8 @@ pub(crate) struct ReadSummary {
     pub truncated: bool,
     /// Number of packets that the container marks as cut short or damaged.
     pub damaged_packets: u64,
-    /// Number of instants that only the maximum number of frames leaves out.
-    pub omitted: u64,
-    /// End of the packets in seconds.
-    pub end_s: f64,
-    /// Whether there are no instants before that end.
-    pub nothing_selected: bool,
+    /// End of the packets in units of the time base.
+    pub end: i64,
     pub warnings: Vec<String>,
 }
 
@@ -157,7 +153,7 @@ impl<'a, 'scope> Reader<'a, 'scope> {
         self.start(planner.take_plans())?;
         summary.examine_file(input, context, extent.end)?;
         summary.compare_end(context, extent.end);
-        summary.count_instants(context, extent.end);
+        summary.end = extent.end;
         Ok(summary)
     }
 
@@ -281,20 +277,13 @@ impl ReadSummary {
         Ok(())
     }
 
-    /// Count the instants that the frames cannot cover. `end` is the end of the packets in units of
-    /// the time base.
-    fn count_instants(&mut self, context: &StreamContext<'_>, end: i64) {
-        let StreamInfo { source, .. } = context.info;
-        self.end_s = end.max(0) as f64 * source.time_base.as_f64();
-        let Some(instants) = context.selector.instants() else { return };
-        self.omitted = instants.omitted_count(end, source.time_base);
-        self.nothing_selected = instants.count_before(end, source.time_base) == 0;
-        let late = instants.end().map_or(0, |all| all - instants.tick(end, source.time_base));
-        if late > 0 && !self.truncated && self.damaged_packets == 0 {
-            let end = self.end_s;
-            self.warnings
-                .push(format!("requested times after the end of the video at {end:.3} s: {late}"));
-        }
+    /// Warning about requested times after the end of the video, if it is intact.
+    pub(crate) fn late_times(&self, context: &StreamContext<'_>) -> Option<String> {
+        let (instants, unit) = (context.selector.instants()?, context.info.source.time_base);
+        let late = instants.end()? - instants.tick(self.end, unit);
+        let end = context.info.seconds(self.end);
+        (late > 0 && !self.truncated && self.damaged_packets == 0)
+            .then(|| format!("requested times after the end of the video at {end:.3} s: {late}"))
     }
 
     /// Compare the end of the packets, in units of the time base, with that which the container

@@ -86,6 +86,9 @@ impl<'a, W: Write> Writer<'a, W> {
         self.ended_spans.clear();
         self.next = FramePosition { span: 0, order: 0 };
         self.numbering.restart();
+        if let (Some(instants), true) = (self.context.selector.instants(), self.frames.is_empty()) {
+            instants.restart();
+        }
         self.damage.clear();
     }
 
@@ -186,17 +189,25 @@ impl<'a, W: Write> Writer<'a, W> {
     fn manifest(&self, read: ReadSummary) -> Result<Manifest, Error> {
         let ends = [read.until, read.stated_until];
         let Some(Coverage { expected, missing }) = self.numbering.coverage(ends) else {
-            let is_damaged = read.truncated || read.damaged_packets > 0 || !self.damage.is_empty();
-            return Err(if is_damaged || !read.nothing_selected {
-                Error::NothingDecodable
+            let (instants, unit) = (self.context.selector.instants(), self.context.time_base());
+            let is_empty = instants.is_some_and(|instants| instants.select_nothing(read.end, unit));
+            return Err(if is_empty {
+                Error::NothingSelected { end_s: self.context.info.seconds(read.end) }
             } else {
-                Error::NothingSelected { end_s: read.end_s }
+                Error::NothingDecodable
             });
         };
+        let late_times = read.late_times(self.context);
+        let omitted = self
+            .context
+            .selector
+            .instants()
+            .map_or(0, |instants| instants.omitted_count(read.end, self.context.time_base()));
         let mut source = self.context.info.source.clone();
         source.interlaced = self.interlaced;
         source.rotation = self.rotation.unwrap_or(source.rotation);
         let mut warnings = read.warnings;
+        warnings.extend(late_times);
         if self.rotation_changes {
             warnings.push(
                 "the orientation changes during the video; each frame is rotated by its own"
@@ -228,7 +239,7 @@ impl<'a, W: Write> Writer<'a, W> {
                 && read.damaged_packets == 0,
             expected,
             written: self.frame_count(),
-            omitted: read.omitted,
+            omitted,
             missing,
             damaged,
             warnings,

@@ -124,7 +124,10 @@ impl FromStr for Interval {
     /// Parse a whole number, a decimal number or a fraction of seconds.
     fn from_str(text: &str) -> Result<Self, InvalidInterval> {
         let invalid = || InvalidInterval::NotPositive(text.to_owned());
-        let digits = |digits: &str| digits.parse::<u32>().map(i64::from).map_err(|_| invalid());
+        let digits = |digits: &str| {
+            let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+            digits.parse::<u32>().ok().filter(|_| is_number).map(i64::from).ok_or_else(invalid)
+        };
         let (num, den) = if let Some((num, den)) = text.split_once('/') {
             (digits(num)?, digits(den)?)
         } else if let Some((seconds, decimals)) = text.split_once('.') {
@@ -221,6 +224,9 @@ mod tests {
             ".",
             "1.-5",
             "864001/10",
+            "+1",
+            "1/+3",
+            "1.+5",
         ] {
             assert!(text.parse::<Interval>().is_err(), "{text}");
         }

@@ -103,7 +103,10 @@ impl RecipeArguments {
     }
 
     fn read_recipe(&self, file: &Path) -> Result<Recipe, UsageError> {
-        if self.recipe().ok() != Some(Recipe::default()) {
+        let has_others = self.every.is_some()
+            || self.format.is_some()
+            || self.recipe().ok() != Some(Recipe::default());
+        if has_others {
             let text = "--recipe contains the whole choice: put the other options into its file";
             return Err(UsageError(text.to_owned()));
         }

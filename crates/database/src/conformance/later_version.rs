@@ -14,7 +14,7 @@ use crate::reading::Page;
 use crate::rows::{job, outbox};
 
 /// Recipe that this version does not know.
-const RECIPE: &str = r#"{"from":10,"image":{"format":"jpeg"}}"#;
+const RECIPE: &str = r#"{"crop":10,"image":{"format":"avif"}}"#;
 
 /// Set the recipe of a job.
 async fn set_recipe(case: &Case, id: JobId, recipe: &str) {

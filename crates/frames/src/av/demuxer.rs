@@ -79,6 +79,11 @@ impl StreamInfo {
         stored.map(|aspect| orientation::displayed_aspect(rotation, aspect))
     }
 
+    /// A time in units of the time base, in seconds.
+    pub(crate) fn seconds(&self, time: i64) -> f64 {
+        time.max(0) as f64 * self.source.time_base.as_f64()
+    }
+
     /// End that the container states, in microseconds from the start, if the video ends earlier: at
     /// `end`, in units of the time base. `damaged` is whether truncation or damage was found.
     ///

@@ -8,6 +8,7 @@ use ffmpeg_next::ffi;
 use jobs::Ratio;
 use jobs::manifest::Orientation;
 
+use crate::error::Error;
 use crate::fit::Size;
 use crate::orientation;
 
@@ -99,6 +100,29 @@ impl Frame {
             ffi::av_frame_get_buffer(raw, 64)
         };
         (allocated >= 0).then_some(Self(frame))
+    }
+
+    /// Copy of a frame with one plane whose last pixel of each row is repeated behind it. swscale
+    /// reads that pixel for the chroma of a frame with an odd width (FFmpeg,
+    /// libswscale/input.c, `rgb24ToUV_half_c`).
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub(crate) fn with_extended_rows(&self) -> Result<Self, Error> {
+        let mut extended = Self::blank(self.format(), self.width() + 1, self.height())
+            .ok_or_else(|| Error::OutOfMemory("a frame cannot be converted".into()))?;
+        extended.copy_colors(self);
+        let planes = self.planes();
+        let rows: Vec<&[u8]> = planes.iter().flat_map(Plane::rows).collect();
+        extended.write_rows(|plane, y, row| {
+            let source = rows[y];
+            row[..source.len()].copy_from_slice(source);
+            let step = planes[plane].layout.step;
+            row[source.len()..].copy_from_slice(&source[source.len() - step..]);
+        });
+        // SAFETY: the frame is valid, and the memory of its rows does not shrink.
+        unsafe { (*extended.as_mut_ptr()).width -= 1 };
+        Ok(extended)
     }
 
     /// Another reference to the same pixels; `None` if memory runs out.
@@ -355,4 +379,29 @@ pub(crate) fn is_rotatable(format: PixelFormat, orientation: Orientation) -> boo
             let [first, second, ..] = &descriptor.comp;
             descriptor.log2_chroma_w == descriptor.log2_chroma_h || first.plane != second.plane
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_extended_whatever_follows_them() {
+        for stray in [0, 255] {
+            let mut frame = Frame::blank(PixelFormat::AV_PIX_FMT_RGB24, 4, 2).expect("memory");
+            frame.write_rows(|_, _, row| {
+                row.copy_from_slice(&[1, 2, 3, 4, 5, 6, 7, 8, 9, stray, stray, stray]);
+            });
+            let set_width = |frame: &mut Frame, width| {
+                // SAFETY: the frame is valid and has memory for four pixels in each row.
+                unsafe { (*frame.as_mut_ptr()).width = width };
+            };
+            set_width(&mut frame, 3);
+            let mut extended = frame.with_extended_rows().expect("memory");
+            assert_eq!(extended.width(), 3);
+            set_width(&mut extended, 4);
+            let row = [1, 2, 3, 4, 5, 6, 7, 8, 9, 7, 8, 9];
+            assert_eq!(extended.planes()[0].bytes(), [row, row].concat());
+        }
+    }
 }

@@ -76,9 +76,11 @@ impl Encoder for JpegEncoder {
             PixelFormat::AV_PIX_FMT_RGBA => Some(on_white(frame)?),
             _ => None,
         };
+        let opaque = blended.as_ref().unwrap_or(frame);
+        let extended = (width % 2 == 1).then(|| opaque.with_extended_rows()).transpose()?;
         let mut scaler = self.scalers.lock().pop().unwrap_or_default();
         let converted =
-            scaler.convert(blended.as_ref().unwrap_or(frame), self.format, frame.size());
+            scaler.convert(extended.as_ref().unwrap_or(opaque), self.format, frame.size());
         self.scalers.lock().push(scaler);
         self.encoder.encode(&converted?, aspect)
     }

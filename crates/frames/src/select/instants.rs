@@ -1,10 +1,10 @@
 //! Instants that a recipe requests.
 
 use std::ops::Range;
-use std::sync::OnceLock;
 
 use jobs::Ratio;
 use jobs::recipe::{Interval, Part, Position, Times};
+use parking_lot::RwLock;
 
 use crate::time::{MICROSECONDS, rescale};
 
@@ -20,7 +20,7 @@ pub(crate) struct Instants {
     max_count: Option<i64>,
     /// Duration of the video in microseconds, if it is known.
     duration_us: Option<i64>,
-    start: OnceLock<Start>,
+    start: RwLock<Option<Start>>,
 }
 
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl Instants {
     }
 
     fn new(rule: Rule, requested: Range<i64>, duration_us: Option<i64>) -> Self {
-        Self { rule, requested, max_count: None, duration_us, start: OnceLock::new() }
+        Self { rule, requested, max_count: None, duration_us, start: RwLock::default() }
     }
 
     /// The same, but at most this number of them.
@@ -90,7 +90,7 @@ impl Instants {
     /// Set the timestamp of the first frame of the video, in units of `unit`, when it is known.
     /// Only the first call has an effect.
     pub(crate) fn start_at(&self, time: i64, unit: Ratio) {
-        self.start.get_or_init(|| {
+        self.start.write().get_or_insert_with(|| {
             let first = self.is_list().then_some(self.requested.start);
             let first = first.unwrap_or_else(|| self.unlimited_tick(time, unit));
             let until = self.max_count.map_or(i64::MAX, |count| first.saturating_add(count));
@@ -98,10 +98,15 @@ impl Instants {
         });
     }
 
+    /// Forget the timestamp of the first frame.
+    pub(crate) fn restart(&self) {
+        *self.start.write() = None;
+    }
+
     /// Tick of the first instant that the frames before `time` do not cover. It is in units of
     /// `unit` from the start of the video.
     pub(crate) fn tick(&self, time: i64, unit: Ratio) -> i64 {
-        let start = self.start.get();
+        let start = *self.start.read();
         if self.is_list() && start.is_some_and(|start| time <= start.time) {
             // The first frame is also the one for earlier instants.
             return self.requested.start;
@@ -112,14 +117,24 @@ impl Instants {
 
     /// The same without a maximum number.
     fn unlimited_tick(&self, time: i64, unit: Ratio) -> i64 {
-        let tick = match &self.rule {
+        let Range { start, end } = self.requested;
+        self.any_tick(time, unit).clamp(start, end.max(start))
+    }
+
+    /// The same, also for instants that are not requested.
+    fn any_tick(&self, time: i64, unit: Ratio) -> i64 {
+        match &self.rule {
             Rule::Every(interval) => rescale(time, unit, *interval),
-            Rule::At(times) => times.partition_point(|us| is_before(*us, 1, time, unit)) as i64,
+            Rule::At(times) => {
+                times.partition_point(|us| is_before((*us).into(), 1, time, unit)) as i64
+            }
             Rule::Spread { start, length, count } => {
                 // The number of instants before `time`, by bisection.
-                let is_before = |tick| {
-                    let double = 2 * count;
-                    is_before(start * double + (2 * tick + 1) * length, double, time, unit)
+                let (start, length, double) =
+                    (i128::from(*start), i128::from(*length), 2 * i128::from(*count));
+                let is_before = |tick: i64| {
+                    let numerator = start * double + (2 * i128::from(tick) + 1) * length;
+                    is_before(numerator, double, time, unit)
                 };
                 let (mut low, mut high) = (0, *count);
                 while low < high {
@@ -128,8 +143,18 @@ impl Instants {
                 }
                 low
             }
-        };
-        tick.clamp(self.requested.start, self.requested.end.max(self.requested.start))
+        }
+    }
+
+    /// Whether the instant of a tick is so close behind a frame that no other can be between them,
+    /// whatever is lost: within the duration of the frame, or within the interval that decides.
+    /// `time` and `duration` are those of the frame in units of `unit`.
+    pub(crate) fn is_close(&self, tick: i64, time: i64, duration: i64, unit: Ratio) -> bool {
+        if self.is_list() {
+            let end = time.saturating_add(duration.max(0));
+            return tick < self.any_tick(end, unit) || tick < self.any_tick(time + 1, unit);
+        }
+        self.any_tick(time, unit) == tick
     }
 
     /// Number of instants up to `end` that only the maximum number leaves out.
@@ -138,12 +163,13 @@ impl Instants {
         left_out.max(0) as u64
     }
 
-    /// Number of instants before `end`.
-    pub(crate) fn count_before(&self, end: i64, unit: Ratio) -> i64 {
-        if self.requested.start == i64::MIN {
-            return i64::MAX;
-        }
-        self.unlimited_tick(end, unit) - self.requested.start
+    /// Whether a video that ends at `end` has no frame for any of them, although it is intact.
+    pub(crate) fn select_nothing(&self, end: i64, unit: Ratio) -> bool {
+        let first = match *self.start.read() {
+            _ if self.is_list() => self.requested.start,
+            start => self.unlimited_tick(start.map_or(0, |start| start.time), unit),
+        };
+        !self.include_first_frame() && self.unlimited_tick(end, unit) <= first
     }
 
     /// First tick after all of them, if their number does not depend on the end of the video.
@@ -191,9 +217,9 @@ impl Instants {
 }
 
 /// Whether `numerator / denominator` microseconds are before `time`, in units of `unit`.
-fn is_before(numerator: i64, denominator: i64, time: i64, unit: Ratio) -> bool {
-    i128::from(numerator) * i128::from(unit.den)
-        < i128::from(time) * i128::from(unit.num) * 1_000_000 * i128::from(denominator)
+fn is_before(numerator: i128, denominator: i128, time: i64, unit: Ratio) -> bool {
+    let microseconds = i128::from(time) * i128::from(unit.num) * 1_000_000;
+    numerator.saturating_mul(unit.den.into()) < microseconds.saturating_mul(denominator)
 }
 
 #[cfg(test)]
@@ -286,6 +312,26 @@ mod tests {
         assert_eq!([0, 2].map(|tick| instant(&instants, tick)), ["0", "2.5"]);
         let late = Instants::at(&times(&["0", "1", "2"]), part(Some("1"), Some("2")), None);
         assert_eq!((late.end(), instant(&late, 0).as_str()), (Some(1), "1"));
+    }
+
+    #[test]
+    fn large_counts_of_late_parts_do_not_overflow() {
+        let late = part(Some("23:59:58"), None);
+        let instants = Instants::spread(u32::MAX, late, Some(86_400_000_000));
+        assert_eq!(instants.tick(0, SECONDS), 0);
+        assert_eq!(instants.tick(86_399, SECONDS), i64::from(u32::MAX / 2));
+        assert_eq!(instants.tick(90_000, SECONDS), i64::from(u32::MAX));
+    }
+
+    #[test]
+    fn only_instants_close_behind_a_frame_are_certain() {
+        let listed = Instants::at(&times(&["1", "1.5", "9"]), Part::default(), None);
+        let close = |tick| listed.is_close(tick, 1_000, 600, MILLISECONDS);
+        assert_eq!([0, 1, 2].map(close), [true, true, false]);
+        assert!(listed.is_close(0, 1_000, 0, MILLISECONDS));
+        let every = Instants::every(Interval::ONE_SECOND, part(Some("9"), None), None);
+        assert!(every.is_close(9, 9_400, 40, MILLISECONDS));
+        assert!(!every.is_close(9, 6_000, 40, MILLISECONDS));
     }
 
     #[test]
