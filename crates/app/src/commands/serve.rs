@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use jobs::Clock;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -22,33 +22,52 @@ pub(super) fn run(arguments: &ServeArguments, roles: Roles, name: &'static str) 
     let telemetry = telemetry::start(&settings, name, runtime.handle())?;
     set_kill_points();
     let result = runtime.block_on(async {
-        let service = RunningService::start(settings, roles, machine_clock()).await?;
-        stop_on_signals(service.stop_token())?;
+        // Before the service says that it is ready: a signal must not kill it then.
+        let mut signals = StopSignals::install()?;
+        let service = tokio::select! {
+            started = RunningService::start(settings, roles, machine_clock()) => started?,
+            () = signals.next() => return Ok(()),
+        };
+        signals.stop(service.stop_token());
         service.stopped().await
     });
     telemetry.stop();
     result
 }
 
-/// Stop on SIGTERM and SIGINT. A second signal exits at once.
-fn stop_on_signals(stop: CancellationToken) -> Result<()> {
-    let mut terminate =
-        signal(SignalKind::terminate()).context("cannot install a signal handler")?;
-    let mut interrupt =
-        signal(SignalKind::interrupt()).context("cannot install a signal handler")?;
-    tokio::spawn(async move {
-        let mut next =
-            async || tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} };
-        next().await;
-        info!(
-            "stopping: running jobs may finish within the grace period; a second signal exits at \
-             once"
-        );
-        stop.cancel();
-        next().await;
-        std::process::exit(INTERRUPTED);
-    });
-    Ok(())
+/// SIGTERM and SIGINT.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn install() -> Result<Self> {
+        let install = |kind| signal(kind).context("cannot install a signal handler");
+        let terminate = install(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: install(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Stop the service at the next signal. A second one exits at once.
+    fn stop(mut self, service: CancellationToken) {
+        tokio::spawn(async move {
+            self.next().await;
+            info!(
+                "stopping: running jobs may finish within the grace period; a second signal exits \
+                 at once"
+            );
+            service.cancel();
+            self.next().await;
+            std::process::exit(INTERRUPTED);
+        });
+    }
 }
 
 /// Clock of this machine. In builds with the feature `failpoints`, `FIAPX_CLOCK_ERROR` is the
