@@ -136,3 +136,57 @@ fn has_reset_operation(bits: &mut Bits) -> Option<bool> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::h264_parameters::SliceFields;
+    use super::*;
+
+    /// Whether a header with these bits behind the count resets the numbers.
+    fn resets(slice: SliceType, weighted: bool, bits: &str) -> Option<bool> {
+        let fields = SliceFields {
+            count_difference: false,
+            redundant_count: false,
+            references: [1, 1],
+            weighted,
+            bidirectional_weights: 0,
+        };
+        let picture = PictureSet { id: 0, sequence: 0, fields: Some(fields) };
+        let coding = NumberCoding {
+            offset: 4,
+            number_bits: 4,
+            allows_gaps: false,
+            frames_only: true,
+            has_chroma: true,
+            count: CountCoding::Bits(4),
+        };
+        let digits: Vec<u8> = bits.bytes().filter(u8::is_ascii_digit).collect();
+        let byte =
+            |digits: &[u8]| {
+                digits.iter().rev().enumerate().fold(0, |sum, (place, digit)| {
+                    sum | (digit - b'0') << (place + 8 - digits.len())
+                })
+            };
+        let bytes: Vec<u8> = digits.chunks(8).map(byte).collect();
+        resets_numbers(&mut Bits::new(&bytes), slice, picture, coding)
+    }
+
+    #[test]
+    fn operations_follow_the_lists_and_weights_of_references() {
+        use SliceType::{Bidirectional, Intra, Predicted};
+        // Operation 5 is 00110, no operation 0.
+        assert_eq!(resets(Intra, false, "1 00110"), Some(true));
+        assert_eq!(resets(Intra, false, "0"), Some(false));
+        assert_eq!(resets(Predicted, false, "0 0 1 00110"), Some(true));
+        assert_eq!(resets(Predicted, false, "0 0 0"), Some(false));
+        assert_eq!(resets(Bidirectional, false, "1 0 0 0 1 00110"), Some(true));
+        // Two references, a modified list, and weights of luma for the first one.
+        let lists = "1 010 1 1 1 00100";
+        let weights = "1 1 1 1 1 0 0 0";
+        assert_eq!(resets(Predicted, true, &format!("{lists}{weights} 1 00110")), Some(true));
+        assert_eq!(resets(Predicted, false, &format!("{lists} 0")), Some(false));
+        // Operation 1 with a number, then the end.
+        assert_eq!(resets(Predicted, false, "0 0 1 010 1 1"), Some(false));
+        assert_eq!(resets(Predicted, false, ""), None, "the header is cut");
+    }
+}
