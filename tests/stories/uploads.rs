@@ -170,6 +170,7 @@ fn rejections() -> Vec<Rejection> {
     let no_filename = body(&[("name=\"file\"", &mp4)]);
     let large_field = body(&[("name=\"file\"", &large)]);
     let many_fields = body(&[("name=\"type\"", b"video/mp4" as &[u8]); 101]);
+    let many_recipes = body(&[("name=\"recipe\"", b"{}" as &[u8]); 101]);
     let endless_header = named(&"x".repeat(MIB), &mp4);
     let unsupported = |what, name| rejected(what, named(name, &mp4), 415, "UNSUPPORTED_FORMAT");
     let mismatch =
@@ -188,6 +189,7 @@ fn rejections() -> Vec<Rejection> {
         rejected("an empty file name", named("", &mp4), 422, "FILE_MISSING"),
         rejected("a large part without a file name", large_field, 413, "FIELDS_TOO_LARGE"),
         rejected("101 parts without a file name", many_fields, 413, "FIELDS_TOO_LARGE"),
+        rejected("101 recipes", many_recipes, 413, "FIELDS_TOO_LARGE"),
         rejected("an endless header", endless_header, 400, "UPLOAD_BROKEN"),
         rejected("the name of a directory", named("../", &mp4), 422, "FILENAME_MISSING"),
         rejected("51 files", repeated(&mp4, 51), 413, "TOO_MANY_FILES"),

@@ -33,7 +33,7 @@ use crate::upload_rate::UploadRate;
 
 /// Maximum number of videos in one upload.
 pub const MAX_FILES: usize = 50;
-/// Maximum number of parts without a file name in one upload. They are ignored.
+/// Maximum number of parts in one upload that are not files. All but recipes are ignored.
 const MAX_FIELDS: usize = 100;
 /// Maximum total size of parts without a file name in one upload, in bytes.
 const MAX_FIELD_BYTES: usize = MEGABYTE as usize;
@@ -147,14 +147,14 @@ impl Form {
     }
 }
 
-/// Parts of a form that were ignored.
+/// Parts of a form that are not files.
 #[derive(Debug, Default)]
-struct IgnoredFields {
+struct OtherParts {
     count: usize,
     bytes: usize,
 }
 
-impl IgnoredFields {
+impl OtherParts {
     /// Reject a form with too many of them.
     fn check(&self) -> Result<(), Problem> {
         if self.count <= MAX_FIELDS && self.bytes <= MAX_FIELD_BYTES {
@@ -187,12 +187,14 @@ impl Receiver<'_> {
         form: &mut Multipart<'_>,
         videos: &mut Vec<Video>,
     ) -> Result<(), Problem> {
-        let mut ignored = IgnoredFields::default();
+        let mut others = OtherParts::default();
         let mut recipe = Recipe::default();
         let mut is_recipe_last = false;
         while let Some(field) = self.before_stall(form.next_field()).await? {
             match file_name(field.headers()) {
                 _ if is_recipe(&field) => {
+                    others.count += 1;
+                    others.check()?;
                     recipe = self.receive_recipe(field).await?;
                     is_recipe_last = true;
                 }
@@ -211,7 +213,7 @@ impl Receiver<'_> {
                     videos.push(video.await?);
                     is_recipe_last = false;
                 }
-                None => self.skip(field, &mut ignored).await?,
+                None => self.skip(field, &mut others).await?,
             }
         }
         if videos.is_empty() {
@@ -242,12 +244,12 @@ impl Receiver<'_> {
     }
 
     /// Read a part without a file name to its end.
-    async fn skip(self, mut field: Field<'_>, ignored: &mut IgnoredFields) -> Result<(), Problem> {
-        ignored.count += 1;
-        ignored.check()?;
+    async fn skip(self, mut field: Field<'_>, others: &mut OtherParts) -> Result<(), Problem> {
+        others.count += 1;
+        others.check()?;
         while let Some(chunk) = self.before_stall(field.chunk()).await? {
-            ignored.bytes += chunk.len();
-            ignored.check()?;
+            others.bytes += chunk.len();
+            others.check()?;
         }
         Ok(())
     }
