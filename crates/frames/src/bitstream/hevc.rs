@@ -235,7 +235,7 @@ impl Parser {
 }
 
 /// Whether a unit belongs to another layer than the base layer. Decoders of single-layer profiles
-/// ignore it (ITU-T H.265, F.7.4.2.2; FFmpeg, libavcodec/hevcdec.c, `decode_nal_units`).
+/// ignore it (ITU-T H.265, 7.4.2.2; FFmpeg, libavcodec/hevcdec.c, `decode_nal_units`).
 fn is_of_other_layer(unit: &[u8]) -> bool {
     matches!(unit, [first, second, ..] if first & 1 != 0 || second >> 3 != 0)
 }

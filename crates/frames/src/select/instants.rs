@@ -9,8 +9,8 @@ use parking_lot::RwLock;
 use crate::time::{MICROSECONDS, rescale};
 
 /// Ascending list of instants, numbered by *ticks*. The frame for an instant is the last one before
-/// it, so a frame with timestamp `p` is selected for the ticks from [`Instants::tick`]`(p)` up to
-/// the tick of the next frame.
+/// it, or at it, as the rule states. So a frame with timestamp `p` is selected for the ticks from
+/// [`Instants::tick`]`(p)` up to the tick of the next frame.
 #[derive(Debug)]
 pub(crate) struct Instants {
     rule: Rule,

@@ -15,9 +15,9 @@
 //! # How to add a selection
 //!
 //! 1. Add a variant to [`Selection`].
-//! 2. By time: add a rule to [`Instants`], with a constructor that calculates the expected number
-//!    of frames. By content: add a file with a [`FrameSelector`] whose `instants`
-//!    is `None`, and whose pass selects each frame for the range of one tick, counted from 0.
+//! 2. By time: add a rule to [`Instants`], with a constructor. By content: add a file with a
+//!    [`FrameSelector`] whose `instants` is `None`, and whose pass selects each frame for the range
+//!    of one tick, counted from 0.
 //! 3. Add an arm to [`selector`].
 
 // In dependency order.
@@ -29,9 +29,8 @@ mod numbering;
 
 use std::num::NonZeroU32;
 
-use jobs::Ratio;
-use jobs::Recipe;
 use jobs::recipe::Selection;
+use jobs::{Ratio, Recipe};
 
 use by_time::ByTime;
 
