@@ -70,6 +70,8 @@ const EXAMPLES: &[(u16, &str, &str)] = &[
     ),
     (409, "EMAIL_TAKEN", "The e-mail address is already registered. Log in instead."),
     (409, "JOB_CHANGED", "The state of the job changed during the request. Get the job and retry."),
+    (409, "JOB_FINISHED", "The job is already finished, so it was not cancelled."),
+    (409, "JOB_NOT_FINISHED", "The job is not finished, so it was not deleted."),
     (
         409,
         "IDEMPOTENCY_KEY_USED",

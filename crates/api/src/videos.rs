@@ -10,7 +10,7 @@ use poem::web::Data;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
-use poem_openapi::{ApiResponse, Object, OpenApi};
+use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
 use tracing::{info, warn};
 use uuid::Uuid;
 
@@ -61,6 +61,32 @@ enum DeleteResponse {
     Deleted,
 }
 
+/// What a client means to do with a job: the job may have finished since the client last saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename_all = "lowercase")]
+enum Action {
+    /// Cancel the job, if it is not finished.
+    Cancel,
+    /// Delete the job with its files, if it is finished.
+    Delete,
+}
+
+impl Action {
+    /// Reject the action if the state calls for the other one.
+    fn check(self, state: State) -> Result<(), Problem> {
+        let (code, detail) = match (self, state.is_final()) {
+            (Self::Cancel, true) => {
+                ("JOB_FINISHED", "The job is already finished, so it was not cancelled.")
+            }
+            (Self::Delete, false) => {
+                ("JOB_NOT_FINISHED", "The job is not finished, so it was not deleted.")
+            }
+            _ => return Ok(()),
+        };
+        Err(Problem::new(StatusCode::CONFLICT, code, detail))
+    }
+}
+
 /// State and history of a job.
 #[derive(Object)]
 #[oai(example)]
@@ -101,12 +127,13 @@ problem_responses! {
         503: "The database is unavailable.", UNAVAILABLE;
     }
     DeleteProblems {
-        400: "Malformed id.", INVALID_PARAMETER;
+        400: "Malformed id or action.", INVALID_PARAMETER;
         401: "The access token is missing, invalid or expired.",
             NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
         403: "The job belongs to another user.", NOT_YOUR_JOB;
         404: "The job does not exist.", JOB_NOT_FOUND;
-        409: "The state of the job changed during the request.", JOB_CHANGED;
+        409: "The state of the job rules out the action, or changed during the request.",
+            JOB_FINISHED JOB_NOT_FINISHED JOB_CHANGED;
         500: "Internal error.", INTERNAL_ERROR;
         503: "The database is unavailable.", UNAVAILABLE;
     }
@@ -169,7 +196,8 @@ impl Videos {
 
     /// Cancel or delete a video
     ///
-    /// Cancels a job that is queued or running. Deletes a finished job with its files.
+    /// Cancels a job that is queued or running. Deletes a finished job with its files. With
+    /// `action`, a job that has finished meanwhile is not deleted by a request to cancel it.
     #[oai(path = "/videos/:id", method = "delete", operation_id = "deleteVideo")]
     async fn delete(
         &self,
@@ -178,8 +206,14 @@ impl Videos {
         user: LoggedIn,
         /// Id of the job.
         id: Path<Uuid>,
+        /// Action to perform: the request fails if the state of the job calls for the other one.
+        /// Default: the one that the state calls for.
+        action: Query<Option<Action>>,
     ) -> Result<DeleteResponse, OperationError<DeleteProblems>> {
         let job = own_job(&service, user.0, id.0).await?;
+        if let Some(action) = action.0 {
+            action.check(job.state)?;
+        }
         if job.state.is_final() {
             if service.database().delete(job.id).await? {
                 delete_files(&service, &job).await;

@@ -7,7 +7,7 @@ import { gapText } from './frames.js';
 import { Gallery } from './gallery.js';
 import { downloadArchive, fetchHistory, fetchJob, isFinished, removeJob } from './jobs.js';
 import { progressBar, statusBadge } from './status.js';
-import { number, problemText, t } from './texts.js';
+import { problemText, t } from './texts.js';
 import { JobWatcher } from './watch.js';
 
 /** Maximum gaps that are listed above the gallery, which shows all of them. */
@@ -126,9 +126,14 @@ export class JobView {
   }
 
   async #remove() {
-    const job = await removeJob(this.#job);
-    if (job === null) location.hash = '#/';
-    else if (job) this.#show(job);
+    try {
+      const job = await removeJob(this.#job);
+      if (job === null) location.hash = '#/';
+      else if (job) this.#show(job);
+    } catch (error) {
+      if (error.status === 409) await this.#load();
+      throw error;
+    }
   }
 
   #drawStatus() {
@@ -146,7 +151,7 @@ export class JobView {
   /** Draw the facts about the job, with those about the `video` once they are known. */
   #drawFacts(video) {
     const job = this.#job;
-    const rate = video?.frame_rate && t('rate', { rate: number(video.frame_rate, 2) });
+    const rate = video?.frame_rate && t('rate', { n: video.frame_rate });
     const join = (...parts) => parts.filter(Boolean).join(' · ');
     const facts = [
       [t('format'), join(job.video_format.toUpperCase(), video?.codec)],

@@ -33,7 +33,8 @@ export async function fetchHistory(id, signal) {
 
 /**
  * Cancel a job or, if it is finished, delete it, after the user has confirmed. Returns the job if
- * it was cancelled, null if it was deleted, and undefined if the user did not confirm.
+ * it was cancelled, null if it was deleted, and undefined if the user did not confirm. Throws a
+ * `Problem` with status 409 if the job has finished or been requeued since it was fetched.
  */
 export async function removeJob(job) {
   const finished = isFinished(job);
@@ -42,7 +43,8 @@ export async function removeJob(job) {
     ? await confirmAction(t('delete_question', name), { yes: t('delete'), no: t('delete_no') })
     : await confirmAction(t('cancel_question', name), { yes: t('cancel_job'), no: t('cancel_no') });
   if (!confirmed) return undefined;
-  const response = await request(`/videos/${job.id}`, { method: 'DELETE' });
+  const action = finished ? 'delete' : 'cancel';
+  const response = await request(`/videos/${job.id}?action=${action}`, { method: 'DELETE' });
   const deleted = response.status === 204;
   announce(t(deleted ? 'job_deleted' : 'job_cancelled', name));
   return deleted ? null : response.json();

@@ -221,12 +221,20 @@ class JobRow {
   }
 
   async #remove() {
-    const job = await removeJob(this.job);
-    if (job === null) {
-      this.#onRemove();
-    } else if (job) {
-      this.show(job);
-      this.#onChange();
+    try {
+      const job = await removeJob(this.job);
+      if (job === null) this.#onRemove();
+      else if (job) this.#update(job);
+    } catch (error) {
+      // If this fails, the next event or refresh shows the state.
+      const update = (job) => this.#update(job);
+      if (error.status === 409) await fetchJob(this.job.id).then(update, () => {});
+      throw error;
     }
+  }
+
+  #update(job) {
+    this.show(job);
+    this.#onChange();
   }
 }

@@ -134,7 +134,7 @@ const TEXTS = {
   about: ['Sobre o vídeo', 'About the video'],
   format: ['Formato', 'Format'],
   resolution: ['Resolução', 'Resolution'],
-  rate: [({ rate }) => `${rate} quadros/s`, ({ rate }) => `${rate} frames/s`],
+  rate: [plural('{n} quadro/s', '{n} quadros/s'), plural('{n} frame/s', '{n} frames/s')],
   duration: ['Duração', 'Duration'],
   video_size: ['Tamanho do vídeo', 'Video size'],
   recipe: ['Extração', 'Extraction'],
@@ -306,6 +306,14 @@ const PROBLEMS = {
   ],
   JOB_NOT_FOUND: ['Este vídeo não existe mais.', 'This video no longer exists.'],
   NOT_YOUR_JOB: ['Este vídeo pertence a outra conta.', 'This video belongs to another account.'],
+  JOB_FINISHED: [
+    'O processamento já tinha terminado, então nada foi cancelado.',
+    'Processing was already finished, so nothing was cancelled.',
+  ],
+  JOB_NOT_FINISHED: [
+    'O vídeo está sendo processado de novo, então não foi excluído.',
+    'The video is being processed again, so it was not deleted.',
+  ],
   JOB_CHANGED: [
     'O status do vídeo acabou de mudar. Verifique e tente de novo.',
     'The status of the video has just changed. Check it and try again.',

@@ -200,3 +200,30 @@ async fn finished_jobs_can_be_deleted(#[values(Embedded, Servers)] parts: Parts)
     );
     assert_eq!(service.files().await.len(), 2, "{:?}", BTreeMap::from_iter(service.files().await));
 }
+
+/// A client that shows a job in an earlier state must not delete what the user wants to keep.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_can_insist_on_cancelling_or_deleting(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.with(|settings| settings.worker.concurrency = 1).await;
+    let user = service.user().await;
+    let done = user.upload_clip(SHORT).await;
+    user.wait_until_done(&done).await;
+    let archive = user.archive(&done).await;
+    let (status, problem) = user.delete(&format!("/videos/{done}?action=cancel")).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &"JOB_FINISHED".into()));
+    assert_eq!(user.archive(&done).await, archive);
+
+    let running = occupy(&user).await;
+    let (status, problem) = user.delete(&format!("/videos/{running}?action=delete")).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &"JOB_NOT_FINISHED".into()));
+    let (status, view) = user.delete(&format!("/videos/{running}?action=cancel")).await;
+    assert_eq!((status, &view["status"]), (StatusCode::OK, &"CANCELLED".into()));
+    for job in [&done, &running] {
+        let (status, _) = user.delete(&format!("/videos/{job}?action=delete")).await;
+        assert_eq!(status, StatusCode::NO_CONTENT);
+        expect_gone(&service, &user, job).await;
+    }
+    let (status, problem) = user.delete(&format!("/videos/{done}?action=keep")).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::BAD_REQUEST, &"INVALID_PARAMETER".into()));
+}

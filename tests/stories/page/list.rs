@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::browser::{Browser, Preferences};
-use crate::harness::clips::{scratch, with_decoder_command_from};
+use crate::harness::clips::{LONG, scratch, with_decoder_command_from};
 use crate::harness::service::Service;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -30,6 +30,33 @@ async fn shows_progress_and_cancels_and_deletes_a_job() {
     browser.click(".job-head .quiet").await;
     browser.click(".confirm .danger").await;
     browser.wait_for_text("No videos yet").await;
+    browser.assert_no_console_errors().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_finishes_before_its_cancellation_is_kept() {
+    let service = Service::start().await;
+    let user = service.user().await;
+    let browser = Browser::logged_in(&service, &user, "/").await;
+    for (path, button) in [("/", ".jobs .round[title='Cancel processing']"), ("/#/jobs/", ".quiet")]
+    {
+        let job = user.upload_clip(LONG).await;
+        if path == "/" {
+            browser.client.refresh().await.expect("the page can be reloaded");
+            browser.click(button).await;
+        } else {
+            browser.goto(&format!("{path}{job}")).await;
+            browser.click(&format!(".job-head {button}")).await;
+        }
+        browser.wait_for_text("Cancel processing “").await;
+        user.wait_until_done(&job).await;
+        browser.click(".confirm .danger").await;
+        browser.wait_for_text("Processing was already finished, so nothing was cancelled.").await;
+        browser.find("main [data-state=DONE]").await;
+        browser.assert_accessible(if path == "/" { "list_kept" } else { "job_kept" }).await;
+        assert_eq!(user.get(&format!("/videos/{job}")).await.1["status"], "DONE");
+        assert!(!user.archive(&job).await.is_empty());
+    }
     browser.assert_no_console_errors().await;
 }
 

@@ -129,6 +129,8 @@ async fn ends(client: &CheckedClient<'_>, user: &User<'_>, deleted: &str, expire
     let (_, view) =
         client.expect(200, user.request(Method::DELETE, &format!("/videos/{running}"))).await;
     assert_eq!(view["status"], "CANCELLED");
+    let cancellation = format!("/videos/{running}?action=cancel");
+    client.expect(409, user.request(Method::DELETE, &cancellation)).await;
     let (_, link) = client.expect(200, get(&format!("/jobs/{deleted}/download"))).await;
     client.expect(204, user.request(Method::DELETE, &format!("/videos/{deleted}"))).await;
     client.expect(404, client.get(link["download_url"].as_str().expect("a link"))).await;
