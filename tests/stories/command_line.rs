@@ -132,13 +132,16 @@ fn an_interrupted_command_leaves_no_file() {
 fn wrong_usage_has_its_own_exit_code() {
     let clip = fixture(SHORT);
     let clip = clip.to_str().expect("a plain path");
-    let wrong: [&[&str]; 8] = [
+    let wrong: [&[&str]; 11] = [
         &[],
         &["extract"],
         &["explode", clip],
         &["extract", clip, "--every", "0"],
         &["extract", clip, "--every", "-1"],
         &["extract", clip, "--threads", "0"],
+        &["extract", clip, "--format", "jpeg", "--quality", "+5"],
+        &["extract", clip, "--max-width", "+5"],
+        &["probe", clip, "--count", "+5"],
         &["extract", clip, "--compression", "none"],
         &["extract", clip, clip],
     ];
@@ -151,6 +154,30 @@ fn wrong_usage_has_its_own_exit_code() {
     assert_eq!(file_names(directory.path()), Vec::<String>::new());
     let help = output(fiapx().arg("--help")).expect("help succeeds");
     assert!(String::from_utf8_lossy(&help).contains("extract"));
+}
+
+#[test]
+fn invalid_recipe_files_are_wrong_usage_with_one_line() {
+    let directory = scratch();
+    let file = directory.path().join("recipe.json");
+    for (recipe, message) in [
+        ("", "it is not JSON: EOF while parsing a value at line 1 column 0"),
+        ("\u{feff}[]", "`[]` is not an object"),
+        (r#"{"image":{"quality":0}}"#, "`image.quality`: `0` is not a whole number from 1 to 100"),
+        (
+            "{\"select\":{\"a\\nb\":1}}",
+            r"`select.a\nb`: this member is unknown; there are `every`, `at` and `count`",
+        ),
+    ] {
+        std::fs::write(&file, recipe).expect("it can be written");
+        let run = run(fiapx().arg("probe").arg(fixture(SHORT)).arg("--recipe").arg(&file));
+        let line = error_line(&run).expect("one line");
+        let expected = format!("fiapx: the recipe {} cannot be used: {message}", file.display());
+        assert_eq!((run.code, line), (Some(2), expected.as_str()));
+    }
+    let endless = run(fiapx().arg("probe").arg(fixture(SHORT)).args(["--recipe", "/dev/zero"]));
+    assert_eq!(endless.code, Some(2), "{}", endless.stderr);
+    assert!(endless.stderr.contains("it is larger than 65536 bytes"), "{}", endless.stderr);
 }
 
 #[test]

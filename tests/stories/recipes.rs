@@ -75,21 +75,30 @@ async fn a_recipe_determines_the_archives_of_the_videos_that_follow_it(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn invalid_recipes_are_rejected_with_a_reason() {
+async fn invalid_recipes_are_rejected_with_member_and_reason() {
     let service = Embedded.start().await;
     let user = service.user().await;
+    let document = user.get("/openapi.json").await.1;
+    let listed = &document["components"]["schemas"]["RecipeErrorCode"]["enum"];
     let large = format!("{{\"select\":{{\"every\":1}},\"from\":{}1}}", " ".repeat(1 << 16));
-    for (recipe, reason) in [
-        ("every second", "expected value at line 1"),
-        (r#"{"select":{"every":0}}"#, "`0` is not a number of seconds above zero"),
-        (r#"{"select":{"every":[]}}"#, "an interval is a number of seconds"),
-        (r#"{"select":{"at":[]}}"#, "`at` must list at least one time"),
-        (r#"{"select":{"at":["soon"]}}"#, "`soon` is not a time such as 5, 62.5"),
-        (r#"{"select":{"sometimes":1}}"#, "unknown variant `sometimes`"),
-        (r#"{"frames":3}"#, "unknown field `frames`"),
-        (r#"{"image":{"format":"png","quality":85}}"#, "quality"),
-        (r#"{"from":5,"to":"0:05"}"#, "`to` must be later than `from`"),
-        (&large, "it is larger than 65536 bytes"),
+    let long = format!(r#"{{"select":{{"every":"{}"}}}}"#, "1\\n".repeat(1000));
+    for (recipe, field, code, reason) in [
+        ("every second", "recipe", "RECIPE_NOT_JSON", "expected value at line 1"),
+        ("[]", "recipe", "RECIPE_NOT_AN_OBJECT", "`[]` is not an object"),
+        (r#"{"select":{}}"#, "select", "RECIPE_SELECTION_MISSING", "one of the members `every`"),
+        (r#"{"select":null}"#, "select", "RECIPE_NOT_AN_OBJECT", "`null` is not an object"),
+        (r#"{"select":{"every":0}}"#, "select.every", "RECIPE_INTERVAL_INVALID", "`0` is not a"),
+        (&long, "select.every", "RECIPE_INTERVAL_INVALID", r"`1\n1\n1\n1\n1\n1\n1\n1\n1\n1\n1\n"),
+        (r#"{"select":{"at":["soon"]}}"#, "select.at[0]", "RECIPE_TIME_INVALID", "`soon` is not"),
+        (r#"{"frames":3}"#, "frames", "RECIPE_UNKNOWN_MEMBER", "this member is unknown"),
+        (
+            r#"{"image":{"format":"png","quality":85}}"#,
+            "image.quality",
+            "RECIPE_QUALITY_LOSSLESS",
+            "png is lossless",
+        ),
+        (r#"{"from":5,"to":"0:05"}"#, "to", "RECIPE_PART_EMPTY", "it must be later than `from`"),
+        (&large, "recipe", "RECIPE_TOO_LARGE", "it is larger than 65536 bytes"),
     ] {
         let form = Form::new().text("recipe", recipe.to_owned()).part("file", file("a.mp4"));
         let (status, problem) = upload(&user, form).await;
@@ -99,13 +108,18 @@ async fn invalid_recipes_are_rejected_with_a_reason() {
             (
                 StatusCode::UNPROCESSABLE_ENTITY,
                 &json!("INVALID_FIELDS"),
-                &json!("recipe"),
-                &json!("RECIPE_INVALID")
+                &json!(field),
+                &json!(code)
             ),
             "{problem}"
         );
         let message = error["message"].as_str().expect("a message");
-        assert!(message.contains(reason), "{message}");
+        assert!(message.contains(reason) && message.len() < 200, "{message}");
+        assert!(listed.as_array().is_some_and(|codes| codes.contains(&error["code"])), "{listed}");
     }
+    let form = Form::new().part("file", file("a.mp4")).text("recipe", "{}");
+    let (status, problem) = upload(&user, form).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem}");
+    assert_eq!(problem["errors"][0]["code"], "RECIPE_MISPLACED", "{problem}");
     assert_eq!(user.get("/videos").await.1, json!([]));
 }

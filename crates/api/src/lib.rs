@@ -14,6 +14,7 @@ mod forwarded;
 mod client;
 mod rate_limit;
 mod upload_slots;
+mod field_code;
 mod problem;
 mod problem_examples;
 mod operation_error;

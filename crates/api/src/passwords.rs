@@ -183,7 +183,7 @@ mod tests {
     fn names_every_violated_rule() {
         let codes = |password: &str| {
             let errors = NewPassword::new("password", password).err().unwrap_or_default();
-            errors.into_iter().map(|error| error.code).collect::<Vec<_>>()
+            errors.into_iter().map(|error| error.code.0).collect::<Vec<_>>()
         };
         assert_eq!(codes("Senha#2026"), [""; 0]);
         assert_eq!(codes("ÁÉÍÓÚ#12"), [""; 0]);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jobs::recipe::InvalidRecipe;
 use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
 use poem::{IntoResponse, Response};
 use poem_openapi::Object;
@@ -11,17 +12,21 @@ use poem_openapi::types::{Example, ToJSON, Type};
 use storage::unsatisfied_content_range;
 use tracing::error;
 
+use crate::field_code::FieldCode;
 use crate::rate_limit::RateLimitStatus;
+
+/// Field of a request that holds a recipe.
+pub const RECIPE_FIELD: &str = "recipe";
 
 /// Error in one field of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Object)]
 #[oai(example)]
 pub struct FieldError {
-    /// Name of the field.
+    /// Name of the field. In a recipe, the path of its member, such as `select.at[2]`.
     #[oai(validator(min_length = 1))]
     pub field: String,
     /// Stable code of the error, in upper snake case.
-    pub code: String,
+    pub code: FieldCode,
     /// Explanation of the error, in English.
     pub message: String,
 }
@@ -29,7 +34,8 @@ pub struct FieldError {
 impl FieldError {
     /// Create an error of a field.
     pub fn new(field: &str, code: &str, message: &str) -> Self {
-        Self { field: field.to_owned(), code: code.to_owned(), message: message.to_owned() }
+        let code = FieldCode(code.to_owned());
+        Self { field: field.to_owned(), code, message: message.to_owned() }
     }
 }
 
@@ -130,6 +136,13 @@ impl Problem {
     /// Create a problem for one invalid field.
     pub fn field(field: &str, code: &str, message: &str) -> Self {
         Self::fields(vec![FieldError::new(field, code, message)])
+    }
+
+    /// Create a problem for a mistake in a recipe.
+    pub fn recipe(mistake: &InvalidRecipe) -> Self {
+        let field = mistake.member().unwrap_or(RECIPE_FIELD);
+        let message = format!("The recipe is invalid: {mistake}.");
+        Self::field(field, mistake.reason().code(), &message)
     }
 
     /// Create a problem for an internal error. The reason is logged and not sent.

@@ -1,7 +1,6 @@
 //! Receiving uploads: each video is streamed to the store, never held in memory as a whole and
 //! never written to a temporary file.
 
-use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +8,7 @@ use bytes::BytesMut;
 use database::Database;
 use database::accept::Video;
 use database::uploads::UPLOAD_LIFETIME;
+use jobs::recipe::{self, InvalidRecipe, Reason};
 use jobs::video::{Container, safe_filename};
 use jobs::{JobId, MEGABYTE, Recipe, UserId, VideoFormat};
 use multer::{Field, Multipart};
@@ -26,7 +26,7 @@ use tracing::{Instrument, Span, field, info_span, warn};
 
 use crate::form_body::{FormBody, Unrecognized};
 use crate::form_file_name::file_name;
-use crate::problem::Problem;
+use crate::problem::{Problem, RECIPE_FIELD};
 use crate::recipe_view::RecipeView;
 use crate::service::Service;
 use crate::upload_rate::UploadRate;
@@ -37,11 +37,6 @@ pub const MAX_FILES: usize = 50;
 const MAX_FIELDS: usize = 100;
 /// Maximum total size of parts without a file name in one upload, in bytes.
 const MAX_FIELD_BYTES: usize = MEGABYTE as usize;
-
-/// Name of a part with a recipe.
-const RECIPE_PART: &str = "recipe";
-/// Maximum size of a recipe in an upload, in bytes.
-const MAX_RECIPE_BYTES: usize = 64 << 10;
 
 /// Maximum duration of one upload: half the time after which its files count as abandoned, so that
 /// the files of a request that is received are never deleted.
@@ -221,26 +216,22 @@ impl Receiver<'_> {
             return Err(Problem::field("file", "FILE_MISSING", message));
         }
         if is_recipe_last {
-            let message = "The recipe has to precede the videos that it is for.";
-            return Err(Problem::field(RECIPE_PART, "RECIPE_INVALID", message));
+            let message = "it has to precede the videos that it is for";
+            return Err(Problem::recipe(&InvalidRecipe::new(Reason::Misplaced, message)));
         }
         Ok(())
     }
 
     /// Read a part with a recipe.
     async fn receive_recipe(self, mut field: Field<'_>) -> Result<Recipe, Problem> {
-        let invalid = |reason: &dyn Display| {
-            let message = format!("The recipe is invalid: {reason}.");
-            Problem::field(RECIPE_PART, "RECIPE_INVALID", &message)
-        };
         let mut json = BytesMut::new();
-        while let Some(chunk) = self.before_stall(field.chunk()).await? {
-            if json.len() + chunk.len() > MAX_RECIPE_BYTES {
-                return Err(invalid(&format_args!("it is larger than {MAX_RECIPE_BYTES} bytes")));
-            }
+        // One byte too many is an error of the recipe.
+        while json.len() <= recipe::MAX_BYTES
+            && let Some(chunk) = self.before_stall(field.chunk()).await?
+        {
             json.extend_from_slice(&chunk);
         }
-        serde_json::from_slice(&json).map_err(|error| invalid(&error))
+        Recipe::from_json(&json).map_err(|mistake| Problem::recipe(&mistake))
     }
 
     /// Read a part without a file name to its end.
@@ -373,7 +364,7 @@ impl Receiver<'_> {
 fn is_recipe(field: &Field<'_>) -> bool {
     let is_json =
         || field.content_type().is_some_and(|kind| kind.essence_str() == "application/json");
-    field.name() == Some(RECIPE_PART) && (file_name(field.headers()).is_none() || is_json())
+    field.name() == Some(RECIPE_FIELD) && (file_name(field.headers()).is_none() || is_json())
 }
 
 impl Payload for Form {
@@ -401,7 +392,7 @@ impl Payload for Form {
         MetaSchemaRef::Inline(Box::new(MetaSchema {
             required: vec!["file"],
             properties: vec![
-                (RECIPE_PART, RecipeView::schema_ref().merge(recipe)),
+                (RECIPE_FIELD, RecipeView::schema_ref().merge(recipe)),
                 ("file", MetaSchemaRef::Inline(Box::new(files))),
             ],
             example: Some(serde_json::json!({ "file": ["<contents of beach.mp4>"] })),

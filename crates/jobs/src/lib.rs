@@ -7,6 +7,7 @@
 
 // In dependency order: a module uses only modules above it.
 mod names;
+mod excerpt;
 mod units;
 pub mod backoff;
 pub mod clock;

@@ -4,25 +4,34 @@
 //! passed with its job from the command line or the HTTP API through the database row, the message
 //! and the cell to the frame engine, which writes it into the manifest.
 
+mod invalid;
+mod json;
 mod image;
 mod position;
 mod times;
+mod members;
+mod parse;
 
 use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use crate::excerpt::Excerpt;
 use crate::ratio::Ratio;
+use json::number_text;
 
 pub use image::{Image, ImageFormat, InvalidImage, Quality};
+pub use invalid::{InvalidRecipe, Reason};
+pub use json::MAX_BYTES;
 pub use position::{InvalidPart, InvalidPosition, Part, Position};
 pub use times::{InvalidTimes, Times};
 
 /// Frames to extract from a video, and their form. The default is one PNG per second.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(try_from = "RecipeJson", into = "RecipeJson")]
+#[serde(try_from = "Value", into = "RecipeJson")]
 pub struct Recipe {
     /// Selection of the frames.
     pub select: Selection,
@@ -34,9 +43,8 @@ pub struct Recipe {
     pub image: Image,
 }
 
-/// JSON form of a recipe.
-#[derive(Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+/// JSON form of a recipe. It is read by [`Recipe::try_from`].
+#[derive(Serialize)]
 struct RecipeJson {
     select: Selection,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,15 +56,6 @@ struct RecipeJson {
     image: Image,
 }
 
-impl TryFrom<RecipeJson> for Recipe {
-    type Error = InvalidPart;
-
-    fn try_from(written: RecipeJson) -> Result<Self, InvalidPart> {
-        let RecipeJson { select, from, to, max_frames, image } = written;
-        Ok(Self { select, part: Part::new(from, to)?, max_frames, image })
-    }
-}
-
 impl From<Recipe> for RecipeJson {
     fn from(recipe: Recipe) -> Self {
         let Recipe { select, part, max_frames, image } = recipe;
@@ -65,8 +64,8 @@ impl From<Recipe> for RecipeJson {
 }
 
 /// Selection of frames.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Selection {
     /// The frames that `ffmpeg -vf fps=1/interval` selects: for each instant
     /// `(n + 1/2) * interval` the last frame before it (FFmpeg, libavfilter/vf_fps.c).
@@ -91,7 +90,7 @@ impl Default for Selection {
 ///
 /// In JSON it is a number of seconds or a string: `1`, `0.5`, `"1/3"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "IntervalJson", into = "IntervalJson")]
+#[serde(try_from = "Value", into = "IntervalJson")]
 pub struct Interval(Ratio);
 
 impl Interval {
@@ -123,7 +122,7 @@ impl FromStr for Interval {
 
     /// Parse a whole number, a decimal number or a fraction of seconds.
     fn from_str(text: &str) -> Result<Self, InvalidInterval> {
-        let invalid = || InvalidInterval::NotPositive(text.to_owned());
+        let invalid = || InvalidInterval::NotPositive(Excerpt::of(text));
         let digits = |digits: &str| {
             let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
             digits.parse::<u32>().ok().filter(|_| is_number).map(i64::from).ok_or_else(invalid)
@@ -132,7 +131,7 @@ impl FromStr for Interval {
             (digits(num)?, digits(den)?)
         } else if let Some((seconds, decimals)) = text.split_once('.') {
             if decimals.len() > 6 {
-                return Err(InvalidInterval::TooFine(text.to_owned()));
+                return Err(InvalidInterval::TooFine(Excerpt::of(text)));
             }
             let unit = 10_i64.pow(decimals.len() as u32);
             (digits(seconds)? * unit + digits(decimals)?, unit)
@@ -143,7 +142,7 @@ impl FromStr for Interval {
             return Err(invalid());
         }
         if num > Self::MAX_SECONDS * den {
-            return Err(InvalidInterval::TooLong(text.to_owned()));
+            return Err(InvalidInterval::TooLong(Excerpt::of(text)));
         }
         let divisor = greatest_common_divisor(num, den);
         Ok(Self(Ratio::new(num / divisor, den / divisor)))
@@ -160,34 +159,30 @@ fn greatest_common_divisor(a: i64, b: i64) -> i64 {
 pub enum InvalidInterval {
     /// Not a number, zero or negative.
     #[error("`{0}` is not a number of seconds above zero, such as 1, 0.5 or 1/3")]
-    NotPositive(String),
+    NotPositive(Excerpt),
     /// Longer than a day.
     #[error("`{0}` is longer than a day (86400 seconds)")]
-    TooLong(String),
+    TooLong(Excerpt),
     /// More than six decimals.
     #[error("`{0}` is finer than a microsecond")]
-    TooFine(String),
+    TooFine(Excerpt),
 }
 
 /// JSON form of an interval.
-#[derive(Serialize, Deserialize)]
-#[serde(untagged, expecting = "an interval is a number of seconds, or a text such as \"1/3\"")]
+#[derive(Serialize)]
+#[serde(untagged)]
 enum IntervalJson {
     Whole(u32),
-    Decimal(f64),
     Text(String),
 }
 
-impl TryFrom<IntervalJson> for Interval {
+impl TryFrom<Value> for Interval {
     type Error = InvalidInterval;
 
-    fn try_from(written: IntervalJson) -> Result<Self, InvalidInterval> {
-        match written {
-            IntervalJson::Whole(seconds) => seconds.to_string().parse(),
-            // The shortest text that reads back as the same number, as it was written.
-            IntervalJson::Decimal(seconds) => seconds.to_string().parse(),
-            IntervalJson::Text(text) => text.parse(),
-        }
+    fn try_from(value: Value) -> Result<Self, InvalidInterval> {
+        number_text(&value)
+            .ok_or_else(|| InvalidInterval::NotPositive(Excerpt::of(&value)))?
+            .parse()
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use frames::Options;
 use jobs::Recipe;
 use jobs::recipe::Selection;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::archive::Archive;
 
@@ -19,8 +19,8 @@ pub fn every(num: i64, den: i64) -> Options {
 
 /// Options with another form of the frames, in JSON.
 pub fn image(json: &Value) -> Options {
-    let image = serde_json::from_value(json.clone()).expect("a valid image");
-    Options { recipe: Recipe { image, ..Recipe::default() }, ..Options::default() }
+    let recipe = Recipe::try_from(json!({ "image": json })).expect("a valid image");
+    Options { recipe, ..Options::default() }
 }
 
 /// Options with another number of threads.

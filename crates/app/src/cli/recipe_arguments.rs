@@ -1,10 +1,15 @@
 //! Arguments that choose frames and their form.
 
+use std::fs::File;
+use std::io::Read;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
-use jobs::recipe::{Image, ImageFormat, Interval, Part, Position, Quality, Selection, Times};
+use jobs::recipe::{
+    Image, ImageFormat, Interval, MAX_BYTES, Part, Position, Quality, Selection, Times,
+};
 use jobs::{Recipe, manifest};
 
 /// Frame selection and compression.
@@ -17,7 +22,7 @@ pub struct RecipeArguments {
     #[arg(long, value_name = "TIME,...", value_delimiter = ',')]
     pub at: Vec<Position>,
     /// Extract this number of frames, evenly distributed.
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = whole_number::<NonZeroU32>)]
     pub count: Option<NonZeroU32>,
     /// Leave out what is before this time: 10, 1:02.5.
     #[arg(long, value_name = "TIME")]
@@ -26,7 +31,7 @@ pub struct RecipeArguments {
     #[arg(long, value_name = "TIME")]
     pub to: Option<Position>,
     /// Maximum number of frames: the first ones.
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = whole_number::<NonZeroU32>)]
     pub max_frames: Option<NonZeroU32>,
     /// File format of the frames.
     #[arg(long, value_enum)]
@@ -35,10 +40,10 @@ pub struct RecipeArguments {
     #[arg(long, value_name = "NUMBER", value_parser = quality)]
     pub quality: Option<Quality>,
     /// Maximum width in pixels, into which larger frames are scaled down.
-    #[arg(long, value_name = "PIXELS")]
+    #[arg(long, value_name = "PIXELS", value_parser = whole_number::<NonZeroU16>)]
     pub max_width: Option<NonZeroU16>,
     /// Maximum height in pixels, into which larger frames are scaled down.
-    #[arg(long, value_name = "PIXELS")]
+    #[arg(long, value_name = "PIXELS", value_parser = whole_number::<NonZeroU16>)]
     pub max_height: Option<NonZeroU16>,
     /// Widen or narrow frames whose pixels are not square.
     #[arg(long)]
@@ -113,15 +118,27 @@ impl RecipeArguments {
         let invalid = |reason: &dyn std::fmt::Display| {
             UsageError(format!("the recipe {} cannot be used: {reason}", file.display()))
         };
-        let text = std::fs::read_to_string(file).map_err(|error| invalid(&error))?;
-        serde_json::from_str(&text).map_err(|error| invalid(&error))
+        let mut text = Vec::new();
+        // One byte too many is an error of the recipe; a device may have no end.
+        let limit = MAX_BYTES as u64 + 1;
+        File::open(file)
+            .and_then(|opened| opened.take(limit).read_to_end(&mut text))
+            .map_err(|error| invalid(&error))?;
+        Recipe::from_json(&text).map_err(|mistake| invalid(&mistake))
     }
 }
 
 /// Parse a quality.
 fn quality(text: &str) -> Result<Quality, String> {
-    let number = text.parse().ok().and_then(Quality::new);
+    let number = whole_number(text).ok().and_then(Quality::new);
     number.ok_or_else(|| "it is not a whole number from 1 to 100".to_owned())
+}
+
+/// Parse a whole number above 0, without a sign.
+fn whole_number<T: FromStr>(text: &str) -> Result<T, String> {
+    let is_unsigned = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().ok().filter(|_| is_unsigned);
+    number.ok_or_else(|| "it is not a whole number above 0, or too large".to_owned())
 }
 
 /// File format of the frames.

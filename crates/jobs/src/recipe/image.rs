@@ -3,14 +3,12 @@
 use std::fmt;
 use std::num::NonZeroU16;
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
 
 /// Form of each frame. The default is PNG at the size of the video.
 ///
 /// In JSON, members that have their default are left out, except the format.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(try_from = "ImageJson")]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Image {
     format: ImageFormat,
     /// Quality of a lossy format, if it is not the default.
@@ -173,90 +171,31 @@ impl Default for Quality {
     }
 }
 
-/// Reason why an image is invalid. The message names the member of the recipe.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+/// Reason why an image is invalid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidImage {
-    /// Another format than those of [`ImageFormat`].
-    #[error("format {0} is not one of \"png\", \"jpeg\" and \"webp\"")]
-    Format(Value),
-    /// Not a number that [`Quality`] accepts.
-    #[error("quality {0} is not a whole number from 1 to 100")]
-    Quality(Value),
     /// A quality is stated for a lossless format.
-    #[error("quality does not apply to {0}, which is lossless: remove it, or choose jpeg or webp")]
+    #[error("{0} is lossless and has no quality; remove it, or choose jpeg or webp")]
     LosslessQuality(ImageFormat),
-    /// Not a width or height that a file can have.
-    #[error("{member} {value} is not a whole number from 1 to 65535")]
-    MaxSide {
-        /// `max_width` or `max_height`.
-        member: &'static str,
-        /// The value of it.
-        value: Value,
-    },
-    /// Not a truth value.
-    #[error("square_pixels {0} is neither true nor false")]
-    SquarePixels(Value),
-}
-
-/// JSON form of an image. The types of the members are checked by [`Image::try_from`], so that
-/// every error names the member.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct ImageJson {
-    format: Option<Value>,
-    quality: Option<Value>,
-    max_width: Option<Value>,
-    max_height: Option<Value>,
-    square_pixels: Option<Value>,
-}
-
-impl TryFrom<ImageJson> for Image {
-    type Error = InvalidImage;
-
-    fn try_from(written: ImageJson) -> Result<Self, InvalidImage> {
-        let format = written.format.map_or(Ok(ImageFormat::default()), |value| {
-            let named = |format: &ImageFormat| value == format.name();
-            ImageFormat::ALL.into_iter().find(named).ok_or(InvalidImage::Format(value))
-        })?;
-        let quality = written.quality.map(|value| {
-            let number = value.as_u64().and_then(|number| u8::try_from(number).ok());
-            number.and_then(Quality::new).ok_or(InvalidImage::Quality(value))
-        });
-        let square_pixels = written
-            .square_pixels
-            .map_or(Ok(false), |value| value.as_bool().ok_or(InvalidImage::SquarePixels(value)));
-        let image = Self::new(format, quality.transpose()?)?;
-        let max_width = max_side("max_width", written.max_width)?;
-        let max_height = max_side("max_height", written.max_height)?;
-        Ok(image.within(max_width, max_height).with_square_pixels(square_pixels?))
-    }
-}
-
-/// Maximum width or height, from a member of the JSON form.
-fn max_side(
-    member: &'static str,
-    value: Option<Value>,
-) -> Result<Option<NonZeroU16>, InvalidImage> {
-    let number = |value: &Value| NonZeroU16::try_from(u16::try_from(value.as_u64()?).ok()?).ok();
-    value.map(|value| number(&value).ok_or(InvalidImage::MaxSide { member, value })).transpose()
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::recipe::{InvalidRecipe, Recipe};
 
-    fn parse(json: &Value) -> Result<Image, String> {
-        serde_json::from_value(json.clone()).map_err(|error| error.to_string())
+    fn parse(image: &Value) -> Result<Image, InvalidRecipe> {
+        Recipe::try_from(json!({ "image": image })).map(|recipe| recipe.image)
     }
 
     #[test]
     fn members_with_their_default_are_left_out() {
         for (json, canonical) in [
             ("{}", r#"{"format":"png"}"#),
-            (r#"{"square_pixels":false,"quality":null}"#, r#"{"format":"png"}"#),
+            (r#"{"square_pixels":false}"#, r#"{"format":"png"}"#),
             (r#"{"quality":85,"format":"jpeg"}"#, r#"{"format":"jpeg"}"#),
             (
                 r#"{"square_pixels":true,"max_height":9,"max_width":65535,"quality":1,
@@ -267,9 +206,10 @@ mod tests {
                 ),
             ),
         ] {
-            let image: Image = serde_json::from_str(json).expect(json);
+            let read = |json| parse(&serde_json::from_str(json).expect(json)).expect(json);
+            let image = read(json);
             assert_eq!(serde_json::to_string(&image).expect(json), canonical);
-            assert_eq!(serde_json::from_str::<Image>(canonical).expect(canonical), image);
+            assert_eq!(read(canonical), image);
         }
     }
 
@@ -279,37 +219,6 @@ mod tests {
         assert_eq!(quality(json!({})), None);
         assert_eq!(quality(json!({ "format": "jpeg" })), Some(85));
         assert_eq!(quality(json!({ "format": "webp", "quality": 100 })), Some(100));
-    }
-
-    #[test]
-    fn errors_name_the_member() {
-        for (json, message) in [
-            (json!({ "format": "bmp" }), r#"format "bmp" is not one of "png", "jpeg" and "webp""#),
-            (json!({ "format": 1 }), r#"format 1 is not one of "png", "jpeg" and "webp""#),
-            (
-                json!({ "quality": 85 }),
-                "quality does not apply to png, which is lossless: \
-                 remove it, or choose jpeg or webp",
-            ),
-            (
-                json!({ "format": "jpeg", "quality": 0 }),
-                "quality 0 is not a whole number from 1 to 100",
-            ),
-            (
-                json!({ "format": "webp", "quality": "high" }),
-                "quality \"high\" is not a whole number from 1 to 100",
-            ),
-            (json!({ "max_width": 0 }), "max_width 0 is not a whole number from 1 to 65535"),
-            (json!({ "max_height": 1.5 }), "max_height 1.5 is not a whole number from 1 to 65535"),
-            (json!({ "square_pixels": 1 }), "square_pixels 1 is neither true nor false"),
-            (
-                json!({ "width": 1 }),
-                "unknown field `width`, expected one of \
-                 `format`, `quality`, `max_width`, `max_height`, `square_pixels`",
-            ),
-        ] {
-            assert_eq!(parse(&json), Err(message.to_owned()), "{json}");
-        }
     }
 
     proptest! {
@@ -343,8 +252,7 @@ mod tests {
             prop_assert_eq!(image.max_width().map(|side| u32::from(side.get())), max_width);
             prop_assert_eq!(image.max_height().map(|side| u32::from(side.get())), max_height);
             prop_assert_eq!(image.square_pixels(), square_pixels);
-            let text = serde_json::to_string(&image).expect("images are JSON");
-            prop_assert_eq!(serde_json::from_str::<Image>(&text).expect("the same"), image);
+            prop_assert_eq!(parse(&json!(image)), Ok(image));
         }
     }
 }

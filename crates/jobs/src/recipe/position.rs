@@ -4,13 +4,17 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::json::number_text;
+use crate::excerpt::Excerpt;
 
 /// Time from the start of a video: at most a day, no finer than a microsecond.
 ///
 /// In JSON it is a number of seconds, or a string with seconds, minutes and seconds, or hours,
 /// minutes and seconds: `5`, `62.5`, `"1:02.5"`, `"1:00:00"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "PositionJson", into = "PositionJson")]
+#[serde(try_from = "Value", into = "PositionJson")]
 pub struct Position {
     microseconds: i64,
 }
@@ -49,14 +53,14 @@ impl FromStr for Position {
     type Err = InvalidPosition;
 
     fn from_str(text: &str) -> Result<Self, InvalidPosition> {
-        let invalid = || InvalidPosition::NotATime(text.to_owned());
+        let invalid = || InvalidPosition::NotATime(Excerpt::of(text));
         let number = |digits: &str| {
             let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
             digits.parse::<u32>().ok().filter(|_| is_number).map(i64::from).ok_or_else(invalid)
         };
         let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
         if decimals.len() > 6 {
-            return Err(InvalidPosition::TooFine(text.to_owned()));
+            return Err(InvalidPosition::TooFine(Excerpt::of(text)));
         }
         let fraction = number(decimals)? * 10_i64.pow(6 - decimals.len() as u32);
         let parts = whole.split(':').map(number).collect::<Result<Vec<_>, _>>()?;
@@ -68,7 +72,7 @@ impl FromStr for Position {
         };
         let microseconds = seconds * SECOND + fraction;
         if microseconds > Self::MAX_SECONDS * SECOND {
-            return Err(InvalidPosition::TooLate(text.to_owned()));
+            return Err(InvalidPosition::TooLate(Excerpt::of(text)));
         }
         Ok(Self { microseconds })
     }
@@ -79,34 +83,28 @@ impl FromStr for Position {
 pub enum InvalidPosition {
     /// Not a number of seconds and not a clock time.
     #[error("`{0}` is not a time such as 5, 62.5, 1:02.5 or 1:00:00")]
-    NotATime(String),
+    NotATime(Excerpt),
     /// More than a day.
     #[error("`{0}` is later than a day (86400 seconds)")]
-    TooLate(String),
+    TooLate(Excerpt),
     /// More than six decimals.
     #[error("`{0}` is finer than a microsecond")]
-    TooFine(String),
+    TooFine(Excerpt),
 }
 
 /// JSON form of a position.
-#[derive(Serialize, Deserialize)]
-#[serde(untagged, expecting = "a time is a number of seconds, or a text such as \"1:02.5\"")]
+#[derive(Serialize)]
+#[serde(untagged)]
 enum PositionJson {
     Whole(u32),
     Decimal(f64),
-    Text(String),
 }
 
-impl TryFrom<PositionJson> for Position {
+impl TryFrom<Value> for Position {
     type Error = InvalidPosition;
 
-    fn try_from(written: PositionJson) -> Result<Self, InvalidPosition> {
-        match written {
-            PositionJson::Whole(seconds) => seconds.to_string().parse(),
-            // The shortest text that reads back as the same number, as it was written.
-            PositionJson::Decimal(seconds) => seconds.to_string().parse(),
-            PositionJson::Text(text) => text.parse(),
-        }
+    fn try_from(value: Value) -> Result<Self, InvalidPosition> {
+        number_text(&value).ok_or_else(|| InvalidPosition::NotATime(Excerpt::of(&value)))?.parse()
     }
 }
 
@@ -165,7 +163,7 @@ impl Part {
 
 /// The end of a part is not after its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("`to` must be later than `from`, and later than 0")]
+#[error("it must be later than `from`, and later than 0")]
 pub struct InvalidPart;
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! Lists of times in a video.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::position::Position;
 
 /// Times in a video: ascending, without repetitions, at least one, at most [`Times::MAX`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Vec<Position>", into = "Vec<Position>")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(into = "Vec<Position>")]
 pub struct Times(Vec<Position>);
 
 impl Times {
@@ -44,9 +44,9 @@ impl From<Times> for Vec<Position> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTimes {
     /// The list is empty.
-    #[error("`at` must list at least one time")]
+    #[error("it must list at least one time")]
     None,
     /// The list is too long.
-    #[error("`at` must list at most {} times; use `every` for regular ones", Times::MAX)]
+    #[error("it must list at most {} times; use `every` for regular ones", Times::MAX)]
     TooMany,
 }
