@@ -8,5 +8,6 @@ mod end_to_end;
 mod frames;
 mod list;
 mod login;
+mod options;
 mod texts;
 mod uploads;

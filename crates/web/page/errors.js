@@ -1,7 +1,8 @@
 // Errors, as views show them.
 
 import { h } from './dom.js';
-import { problemText, t } from './texts.js';
+import { problemText } from './problems.js';
+import { t } from './texts.js';
 
 /** Create a notice of an error, with a button to try again if there is a `retry`. */
 export function errorNotice(text, retry) {

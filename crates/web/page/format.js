@@ -1,4 +1,4 @@
-// Sizes, times and recipes as text.
+// Numbers, sizes and times as text.
 
 import { language, number, t } from './texts.js';
 
@@ -27,6 +27,19 @@ export function timecode(seconds) {
   return `${sign}${clock}${t('decimal_point')}${milliseconds}`;
 }
 
+/** Number with all its decimals and without grouping, as a user would type it. */
+export function decimal(value) {
+  return String(value).replace('.', t('decimal_point'));
+}
+
+/** Position in a video, in seconds, as a user would type it, such as 0:05 or 1:02.5. */
+export function position(seconds) {
+  const [whole, decimals] = Number(seconds).toFixed(6).replace(/\.?0+$/, '').split('.');
+  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
+  const clock = `${hours ? `${hours}:${pad(minutes, 2)}` : minutes}:${pad(whole % 60, 2)}`;
+  return decimals ? `${clock}${t('decimal_point')}${decimals}` : clock;
+}
+
 /** Length of time, in seconds, such as 2.5 s, 12 s, 3 min 5 s or 1 h 20 min. */
 export function duration(seconds) {
   if (seconds < 10) return t('seconds', { s: number(seconds, 1) });
@@ -50,21 +63,4 @@ export function fromNow(iso) {
   const [unit, length] = units.find(([, length]) => Math.abs(seconds) >= length) ?? units.at(-1);
   const format = new Intl.RelativeTimeFormat(language, { numeric: 'auto' });
   return format.format(Math.round(seconds / length), unit);
-}
-
-/**
- * Recipe of a job, such as "1 frame per second, PNG". Null if there is none, or if it selects
- * frames in a way that this version does not know.
- *
- * The interval `every` is a number of seconds or a string: 1, 0.5, "1/3".
- */
-export function recipeText(recipe) {
-  const [numerator, denominator = 1] = String(recipe?.select?.every ?? '').split('/').map(Number);
-  if (!(numerator > 0 && denominator > 0)) return null;
-  const interval = numerator / denominator;
-  const selection = interval > 1
-    ? t('frame_every', { s: number(interval, 6) })
-    : t('frames_per_second', { n: denominator / numerator });
-  const format = recipe.image?.format?.toUpperCase();
-  return [selection, format].filter(Boolean).join(', ');
 }

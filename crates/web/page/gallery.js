@@ -6,8 +6,9 @@ import { errorNotice } from './errors.js';
 import { timecode } from './format.js';
 import { fetchFrame, frameHash, framePath, gapText } from './frames.js';
 import { nextPage } from './jobs.js';
+import { problemText } from './problems.js';
 import { request } from './session.js';
-import { problemText, t } from './texts.js';
+import { t } from './texts.js';
 import { FrameViewer } from './viewer.js';
 
 /** Width of thumbnails, in pixels: that of the widest cell on a screen of two pixels per point. */

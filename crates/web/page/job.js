@@ -2,12 +2,14 @@
 
 import { announce, h, icon } from './dom.js';
 import { errorLine, errorNotice, showingErrors } from './errors.js';
-import { bytes, dateTime, duration, fromNow, recipeText } from './format.js';
+import { bytes, dateTime, duration, fromNow } from './format.js';
 import { gapText } from './frames.js';
 import { Gallery } from './gallery.js';
 import { downloadArchive, fetchHistory, fetchJob, isFinished, removeJob } from './jobs.js';
+import { problemText } from './problems.js';
+import { recipeText } from './recipe-text.js';
 import { progressBar, statusBadge } from './status.js';
-import { problemText, t } from './texts.js';
+import { sentence, t } from './texts.js';
 import { JobWatcher } from './watch.js';
 
 /** Maximum gaps that are listed above the gallery, which shows all of them. */
@@ -158,7 +160,7 @@ export class JobView {
       [t('resolution'), video && join(`${video.width} × ${video.height}`, rate)],
       [t('duration'), video?.duration_s && duration(video.duration_s)],
       [t('video_size'), bytes(job.video_size_bytes)],
-      [t('recipe'), recipeText(job.recipe)],
+      [t('recipe'), sentence(recipeText(job.recipe) ?? '')],
       [t('archive_size'), job.zip_size_bytes != null
         && join(bytes(job.zip_size_bytes), t('frames', { n: job.frame_count }))],
       [t('processing_time'), job.processing_time_seconds != null

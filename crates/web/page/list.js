@@ -4,8 +4,9 @@ import { announce, h, iconButton, replaceActions } from './dom.js';
 import { dropArea } from './drop-area.js';
 import { errorLine, errorNotice, showingErrors } from './errors.js';
 import { downloadArchive, fetchJob, fetchJobs, isFinished, removeJob } from './jobs.js';
+import { problemText } from './problems.js';
 import { progressBar, statusBadge, summaryText } from './status.js';
-import { problemText, t } from './texts.js';
+import { t } from './texts.js';
 import { uploadEvents } from './uploads.js';
 import { JobWatcher } from './watch.js';
 
@@ -40,7 +41,7 @@ export class ListView {
     this.#nextPath = this.#firstPath;
     main.append(
       h('h1', { tabindex: -1 }, t('videos')),
-      dropArea(signal),
+      ...dropArea(signal),
       filters(status),
       this.#list,
       this.#end);

@@ -2,8 +2,9 @@
 
 import { h } from './dom.js';
 import { errorLine, showError } from './errors.js';
+import { problemText } from './problems.js';
 import { logIn, register } from './session.js';
-import { problemText, t } from './texts.js';
+import { t } from './texts.js';
 
 /** Values that outlive a change of the language or mode. Passwords do not. */
 const entered = { name: '', email: '' };

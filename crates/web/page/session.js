@@ -4,6 +4,7 @@
 // that could read it there could use it wherever it was stored, and the content security policy
 // allows no foreign scripts. A stolen refresh token that is used ends the session for both sides.
 
+import { readValue, writeValue } from './store.js';
 import { language } from './texts.js';
 
 const KEY = 'fiapx.session';
@@ -34,7 +35,7 @@ let renewal = null;
 
 function readSession() {
   try {
-    return JSON.parse(localStorage.getItem(KEY));
+    return JSON.parse(readValue(KEY));
   } catch {
     return null;
   }
@@ -42,8 +43,7 @@ function readSession() {
 
 async function storeSession(changed) {
   session = changed;
-  if (changed) localStorage.setItem(KEY, JSON.stringify(changed));
-  else localStorage.removeItem(KEY);
+  writeValue(KEY, changed && JSON.stringify(changed));
   await withSharedStore((store) => (changed ? store.put(changed, KEY) : store.delete(KEY)));
 }
 
@@ -52,9 +52,14 @@ async function storeSession(changed) {
  * a write to localStorage can reach other tabs later. Resolves to the result of the operation, or
  * to undefined if IndexedDB is not available.
  */
-function withSharedStore(operation) {
+async function withSharedStore(operation) {
+  let opening;
+  try {
+    opening = indexedDB.open('fiapx', 1);
+  } catch {
+    return undefined;
+  }
   return new Promise((resolve) => {
-    const opening = indexedDB.open('fiapx', 1);
     opening.onupgradeneeded = () => opening.result.createObjectStore('session');
     opening.onerror = () => resolve();
     opening.onsuccess = () => {
@@ -191,10 +196,20 @@ export async function withAccessToken(send) {
   return response.status === 401 ? send(await accessToken(token)) : response;
 }
 
-/** Send a request as the user. Returns a successful response; throws a `Problem` otherwise. */
-export async function request(path, { method = 'GET', signal } = {}) {
+/**
+ * Send a request as the user, with a value as JSON if `json` is given. Returns a successful
+ * response; throws a `Problem` otherwise.
+ */
+export async function request(path, { method = 'GET', signal, json, headers = {} } = {}) {
+  const body = json && JSON.stringify(json);
+  const type = body && { 'Content-Type': 'application/json' };
   const response = await withAccessToken((token) =>
-    send(path, { method, signal, headers: { Authorization: `Bearer ${token}` } }));
+    send(path, {
+      method,
+      signal,
+      body,
+      headers: { ...headers, ...type, Authorization: `Bearer ${token}` },
+    }));
   if (!response.ok) throw await Problem.of(response);
   return response;
 }

@@ -3,6 +3,7 @@
 import { h } from './dom.js';
 import { bytes, fromNow } from './format.js';
 import { isFinished } from './jobs.js';
+import { shortRecipeText } from './recipe-text.js';
 import { t } from './texts.js';
 
 /** Create a badge with the status of a job. */
@@ -26,13 +27,13 @@ export function progressBar(job) {
       expected > 0 ? t('frames_of', { done, expected }) : t(job.status)));
 }
 
-/** Sizes and times of a job, in one line. */
+/** Sizes, recipe and times of a job, in one line. */
 export function summaryText(job) {
-  const facts = [bytes(job.video_size_bytes)];
+  const facts = [bytes(job.video_size_bytes), shortRecipeText(job.recipe)];
   if (job.frame_count != null) facts.push(t('frames', { n: job.frame_count }));
   if (job.zip_size_bytes != null) facts.push(`ZIP ${bytes(job.zip_size_bytes)}`);
   if (job.status === 'DONE') facts.push(t('expires', { when: fromNow(job.expires_at) }));
   else if (job.status === 'EXPIRED') facts.push(t('expired', { when: fromNow(job.expires_at) }));
   else if (isFinished(job) && job.completed_at) facts.push(fromNow(job.completed_at));
-  return facts.join(' · ');
+  return facts.filter(Boolean).join(' · ');
 }

@@ -1,5 +1,7 @@
 // Texts of the page in Portuguese and English, and the language in use.
 
+import { readValue, writeValue } from './store.js';
+
 const KEY = 'fiapx.language';
 
 /** Text about `n` things. */
@@ -19,8 +21,10 @@ const TEXTS = {
     'Upload a video. Get one frame per second.',
   ],
   tagline_details: [
-    'Um ZIP com quadros em PNG, sem perda e com o tempo exato. Se faltar algum, avisamos.',
-    'One ZIP of lossless PNG frames with exact timestamps. Missing frames are listed.',
+    'Um ZIP com quadros em PNG sem perda, JPEG ou WebP, cada um com o tempo exato. ' +
+      'Se faltar algum, avisamos.',
+    'One ZIP of frames as lossless PNG, JPEG or WebP, each with its exact timestamp. ' +
+      'Missing frames are listed.',
   ],
   login: ['Entrar', 'Log in'],
   register: ['Criar conta', 'Create account'],
@@ -146,6 +150,105 @@ const TEXTS = {
     ({ s }) => `1 quadro a cada ${s} segundos`,
     ({ s }) => `1 frame every ${s} seconds`,
   ],
+  frames_spread: [
+    plural('{n} quadro no meio do vídeo', '{n} quadros distribuídos pelo vídeo'),
+    plural('{n} frame in the middle of the video', '{n} frames spread over the video'),
+  ],
+  frames_chosen: [
+    plural('{n} momento escolhido', '{n} momentos escolhidos'),
+    plural('{n} chosen time', '{n} chosen times'),
+  ],
+  frames_at: [
+    ({ n, list }) => `${n === 1 ? 'quadro' : 'quadros'} em ${list}`,
+    ({ n, list }) => `${n === 1 ? 'frame' : 'frames'} at ${list}`,
+  ],
+  more_times: [plural('mais {n} momento', 'mais {n} momentos'), plural('{n} more', '{n} more')],
+  scene_frames: ['1 quadro a cada mudança de cena', '1 frame at each scene change'],
+  scene_threshold: [
+    ({ threshold }) => `com limiar ${threshold}`,
+    ({ threshold }) => `with threshold ${threshold}`,
+  ],
+  scene_distance: [
+    ({ s }) => `com pelo menos ${s} s entre eles`,
+    ({ s }) => `at least ${s} s apart`,
+  ],
+  key_frames: ['quadros-chave', 'key frames'],
+  sharpest_of: [
+    ({ s }) => `o quadro mais nítido a cada ${s} segundos`,
+    ({ s }) => `the sharpest frame of every ${s} seconds`,
+  ],
+  sharpest_of_second: [
+    'o quadro mais nítido de cada segundo',
+    'the sharpest frame of each second',
+  ],
+  part_between: [({ from, to }) => `de ${from} a ${to}`, ({ from, to }) => `from ${from} to ${to}`],
+  part_after: [({ from }) => `a partir de ${from}`, ({ from }) => `from ${from}`],
+  part_before: [({ to }) => `até ${to}`, ({ to }) => `up to ${to}`],
+  without_blank: ['sem quadros vazios', 'without blank frames'],
+  without_repeated: ['sem quadros repetidos', 'without repeated frames'],
+  without_blank_and_repeated: [
+    'sem quadros vazios nem repetidos',
+    'without blank or repeated frames',
+  ],
+  at_most: [
+    plural('no máximo {n} quadro', 'no máximo {n} quadros'),
+    plural('at most {n} frame', 'at most {n} frames'),
+  ],
+  at_quality: [
+    ({ format, quality }) => `${format} com qualidade ${quality}`,
+    ({ format, quality }) => `${format} at quality ${quality}`,
+  ],
+  up_to_width: [
+    plural('até {n} pixel de largura', 'até {n} pixels de largura'),
+    plural('up to {n} pixel wide', 'up to {n} pixels wide'),
+  ],
+  up_to_height: [
+    plural('até {n} pixel de altura', 'até {n} pixels de altura'),
+    plural('up to {n} pixel high', 'up to {n} pixels high'),
+  ],
+  square_pixels: ['com pixels quadrados', 'with square pixels'],
+  with_sheet: ['com folha de contato', 'with a contact sheet'],
+  other_recipe: ['outra receita', 'another recipe'],
+  options: ['Opções', 'Options'],
+  options_invalid: ['há um valor a corrigir', 'a value needs to be corrected'],
+  options_reset: ['Voltar ao padrão', 'Back to the default'],
+  options_fix: [
+    'Corrija as opções dos quadros e escolha os vídeos de novo.',
+    'Correct the frame options, and choose the videos again.',
+  ],
+  group_frames: ['Quadros', 'Frames'],
+  group_part: ['Parte do vídeo', 'Part of the video'],
+  group_format: ['Arquivos', 'Files'],
+  option_select: ['Quais quadros', 'Which frames'],
+  select_every: ['Um a cada … segundos', 'One every … seconds'],
+  select_count: ['Um total, distribuído pelo vídeo', 'A total, spread over the video'],
+  select_at: ['Em momentos escolhidos', 'At chosen times'],
+  select_scenes: ['Um a cada mudança de cena', 'One at each scene change'],
+  select_keyframes: ['Os quadros-chave do vídeo', 'The key frames of the video'],
+  select_sharpest: ['O mais nítido a cada … segundos', 'The sharpest of every … seconds'],
+  option_every: ['Segundos', 'Seconds'],
+  option_count: ['Total de quadros', 'Number of frames'],
+  option_at: ['Momentos', 'Times'],
+  option_at_hint: [
+    'Separados por espaços, como 0:05 1:02,5 1:00:00.',
+    'Separated by spaces, like 0:05 1:02.5 1:00:00.',
+  ],
+  option_from: ['De', 'From'],
+  option_from_empty: ['início', 'start'],
+  option_to: ['Até', 'To'],
+  option_to_empty: ['fim', 'end'],
+  option_max_frames: ['Máximo de quadros', 'Maximum frames'],
+  option_max_frames_empty: ['sem limite', 'no limit'],
+  option_blank: ['Deixar de fora quadros vazios, de uma cor só', 'Leave out blank frames'],
+  option_repeated: ['Deixar de fora quadros repetidos', 'Leave out repeated frames'],
+  option_format: ['Formato', 'Format'],
+  format_png: ['PNG, sem perda', 'PNG, lossless'],
+  format_jpeg: ['JPEG, menor', 'JPEG, smaller'],
+  format_webp: ['WebP, o menor', 'WebP, smallest'],
+  option_quality: ['Qualidade, de 1 a 100', 'Quality, from 1 to 100'],
+  option_max_width: ['Largura máxima, em pixels', 'Maximum width, in pixels'],
+  option_max_width_empty: ['a do vídeo', 'as the video'],
+  option_kept: [({ others }) => `Manter: ${others}`, ({ others }) => `Keep: ${others}`],
   archive_size: ['Arquivo ZIP', 'ZIP archive'],
   processing_time: ['Tempo de processamento', 'Processing time'],
   uploaded_at: ['Enviado em', 'Uploaded'],
@@ -207,137 +310,12 @@ const TEXTS = {
   ],
 };
 
-/** Texts of the API's error codes, in Portuguese and English. */
-const PROBLEMS = {
-  PASSWORD_TOO_SHORT: [
-    'A senha precisa ter no mínimo 8 caracteres.',
-    'The password needs at least 8 characters.',
-  ],
-  PASSWORD_TOO_LONG: [
-    'A senha pode ter no máximo 128 bytes.',
-    'The password can have at most 128 bytes.',
-  ],
-  PASSWORD_CHARACTER_INVALID: [
-    'A senha contém um caractere invisível ou de controle. Digite a senha sem ele.',
-    'The password contains an invisible or control character. Type it without it.',
-  ],
-  PASSWORD_NO_UPPER_CASE: [
-    'A senha precisa de uma letra maiúscula.',
-    'The password needs an uppercase letter.',
-  ],
-  PASSWORD_NO_DIGIT: ['A senha precisa de um número.', 'The password needs a digit.'],
-  PASSWORD_NO_SPECIAL: [
-    'A senha precisa de um caractere especial, como ! ou #.',
-    'The password needs a special character, such as ! or #.',
-  ],
-  NAME_INVALID: [
-    'Informe um nome de até 100 caracteres.',
-    'Enter a name of up to 100 characters.',
-  ],
-  EMAIL_INVALID: [
-    'Digite um e-mail válido, como ana@exemplo.com.',
-    'Enter a valid e-mail, like ana@example.com.',
-  ],
-  EMAIL_TAKEN: [
-    'Já existe uma conta com este e-mail. Entre com ele.',
-    'An account with this e-mail already exists. Log in with it.',
-  ],
-  WRONG_CREDENTIALS: ['E-mail ou senha incorretos.', 'Wrong e-mail or password.'],
-  ACCOUNT_DISABLED: [
-    'Esta conta está desativada. Fale com o operador do serviço.',
-    'This account is disabled. Contact the operator of the service.',
-  ],
-  TOO_MANY_ATTEMPTS: [
-    'Muitas tentativas. Tente de novo em 1 minuto.',
-    'Too many attempts. Try again in 1 minute.',
-  ],
-  TOO_MANY_DOWNLOADS: [
-    'Muitos downloads seguidos. Tente de novo em instantes.',
-    'Too many downloads in a row. Try again in a moment.',
-  ],
-  TOO_MANY_UPLOADS: [
-    'Muitos envios ao mesmo tempo. Espere um terminar.',
-    'Too many uploads at the same time. Wait until one is finished.',
-  ],
-  TOO_MANY_JOBS: [
-    'Há muitos vídeos na fila. Espere alguns terminarem ou cancele alguns.',
-    'Too many videos are queued. Wait until some are finished, or cancel some.',
-  ],
-  QUOTA_EXCEEDED: [
-    'Você atingiu o limite de armazenamento. Exclua alguns vídeos ou espere que expirem.',
-    'You have reached your storage limit. Delete some videos, or wait until they expire.',
-  ],
-  STORAGE_FULL: [
-    'O serviço está sem espaço no momento. Tente mais tarde.',
-    'The service is out of space at the moment. Try again later.',
-  ],
-  VIDEO_TOO_LARGE: ['O vídeo é grande demais.', 'The video is too large.'],
-  UNSUPPORTED_FORMAT: ['Tipo de arquivo não aceito.', 'Unsupported file type.'],
-  CONTENT_MISMATCH: [
-    'O conteúdo do arquivo não corresponde à extensão do nome. Verifique o arquivo.',
-    'The content of the file does not match its extension. Check the file.',
-  ],
-  RECIPE_INVALID: ['As opções dos quadros são inválidas.', 'The frame options are invalid.'],
-  EMPTY_FILE: ['O arquivo está vazio.', 'The file is empty.'],
-  UPLOAD_TOO_LONG: [
-    'O envio demorou demais. Envie menos vídeos de cada vez.',
-    'The upload took too long. Send fewer videos at once.',
-  ],
-  UPLOAD_STALLED: ['O envio parou. Tente de novo.', 'The upload stalled. Try again.'],
-  UPLOAD_TOO_SLOW: [
-    'Sua conexão está lenta demais para o envio. Tente de novo com uma conexão mais rápida.',
-    'Your connection is too slow for the upload. Try again with a faster one.',
-  ],
-  UPLOAD_DISPLACED: [
-    'O serviço está recebendo muitos vídeos, e este envio estava lento. Tente mais tarde.',
-    'The service is receiving many videos, and this upload was slow. Try again later.',
-  ],
-  UPLOAD_BROKEN: [
-    'O envio foi interrompido. Tente de novo.',
-    'The upload was interrupted. Try again.',
-  ],
-  IDEMPOTENCY_KEY_USED: [
-    'O vídeo deste envio já foi excluído. Tente de novo para enviar outra vez.',
-    'The video of this upload was deleted. Try again to upload it once more.',
-  ],
-  ARCHIVE_EXPIRED: [
-    'Este vídeo expirou. Envie-o de novo se ainda precisar dele.',
-    'This video expired. Upload it again if you still need it.',
-  ],
-  JOB_NOT_FOUND: ['Este vídeo não existe mais.', 'This video no longer exists.'],
-  NOT_YOUR_JOB: ['Este vídeo pertence a outra conta.', 'This video belongs to another account.'],
-  JOB_FINISHED: [
-    'O processamento já tinha terminado, então nada foi cancelado.',
-    'Processing was already finished, so nothing was cancelled.',
-  ],
-  JOB_NOT_FINISHED: [
-    'O vídeo está sendo processado de novo, então não foi excluído.',
-    'The video is being processed again, so it was not deleted.',
-  ],
-  JOB_CHANGED: [
-    'O status do vídeo acabou de mudar. Verifique e tente de novo.',
-    'The status of the video has just changed. Check it and try again.',
-  ],
-  UNAVAILABLE: [
-    'Uma parte do serviço não responde. Tente de novo em alguns segundos.',
-    'A part of the service does not respond. Try again in a few seconds.',
-  ],
-  INTERNAL_ERROR: [
-    'Algo deu errado do nosso lado. Tente mais tarde.',
-    'Something went wrong on our side. Try again later.',
-  ],
-  NETWORK: [
-    'Sem conexão com o serviço. Verifique a rede e tente de novo.',
-    'The service cannot be reached. Check the network and try again.',
-  ],
-};
-
 function supported(tag) {
   return ['pt', 'en'].find((language) => tag?.toLowerCase().startsWith(language));
 }
 
 /** Language of the page: `pt` or `en`. */
-export let language = supported(localStorage.getItem(KEY))
+export let language = supported(readValue(KEY))
   ?? navigator.languages.map(supported).find(Boolean)
   ?? 'pt';
 document.documentElement.lang = language;
@@ -345,27 +323,27 @@ document.documentElement.lang = language;
 /** Set the language of the page, and remember it. */
 export function setLanguage(tag) {
   language = tag;
-  localStorage.setItem(KEY, tag);
+  writeValue(KEY, tag);
   document.documentElement.lang = tag;
 }
 
-function inLanguage([portuguese, english]) {
-  return language === 'pt' ? portuguese : english;
+/** Return the text of a pair in the language of the page. A text may be a function of `values`. */
+export function inLanguage([portuguese, english], values) {
+  const text = language === 'pt' ? portuguese : english;
+  return typeof text === 'function' ? text(values) : text;
 }
 
 /** Return the text with this key, about these values. */
 export function t(key, values) {
-  const text = inLanguage(TEXTS[key]);
-  return typeof text === 'function' ? text(values) : text;
-}
-
-/** Return the text of an error of the API. Codes without a text have one in the response. */
-export function problemText({ code, detail, message }) {
-  if (Object.hasOwn(PROBLEMS, code)) return inLanguage(PROBLEMS[code]);
-  return detail ?? message ?? code;
+  return inLanguage(TEXTS[key], values);
 }
 
 /** Return a number in the notation of the language, with at most this many decimals. */
 export function number(value, decimals = 0) {
   return new Intl.NumberFormat(language, { maximumFractionDigits: decimals }).format(value);
+}
+
+/** Return a text with a capital letter at its beginning. */
+export function sentence(text) {
+  return text.charAt(0).toLocaleUpperCase(language) + text.slice(1);
 }

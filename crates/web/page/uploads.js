@@ -1,8 +1,10 @@
 // Queue of uploads. Uploads continue when the view changes.
 
 import { bytes } from './format.js';
+import { problemText } from './problems.js';
+import { isDefault } from './recipe.js';
 import { Problem, withAccessToken } from './session.js';
-import { problemText, t } from './texts.js';
+import { t } from './texts.js';
 
 /** Maximum concurrent uploads. Browsers open six connections to a host for everything. */
 const MAX_CONCURRENT = 2;
@@ -37,13 +39,17 @@ export function isActive({ state }) {
   return ['waiting', 'sending', 'storing'].includes(state);
 }
 
-/** Add files to the queue. Files outside the limits are shown as rejected and not sent. */
-export async function addFiles(files) {
+/**
+ * Add files to the queue, for jobs with this recipe. Files outside the limits are shown as rejected
+ * and not sent.
+ */
+export async function addFiles(files, recipe) {
   const limits = await uploadLimits();
   for (const file of files) {
     const errorText = limits && rejectionText(file, limits);
     uploads.push({
       file,
+      recipe,
       key: newIdempotencyKey(),
       state: errorText ? 'rejected' : 'waiting',
       errorText,
@@ -133,11 +139,17 @@ async function send(upload) {
     // The job of this key was deleted; a retry is meant to add a new one.
     if (error.code === 'IDEMPOTENCY_KEY_USED') upload.key = newIdempotencyKey();
     const state = [413, 415, 422].includes(error.status) ? 'rejected' : 'failed';
-    Object.assign(upload, { state, errorText: () => problemText(error) });
+    Object.assign(upload, { state, errorText: () => errorText(error) });
   } finally {
     upload.request = null;
     startNext();
   }
+}
+
+/** Text of an error. One in the recipe names the options, which are not in sight. */
+function errorText(error) {
+  const isRecipe = error.errors?.some(({ code }) => code.startsWith('RECIPE_'));
+  return isRecipe ? `${t('options')}: ${problemText(error)}` : problemText(error);
 }
 
 /** Send the file once. `fetch` does not report the progress of a request, `XMLHttpRequest` does. */
@@ -163,6 +175,8 @@ function post(upload, token) {
     request.setRequestHeader('Authorization', `Bearer ${token}`);
     request.setRequestHeader('Idempotency-Key', upload.key);
     const form = new FormData();
+    // A recipe is for the files that follow it.
+    if (!isDefault(upload.recipe)) form.append('recipe', JSON.stringify(upload.recipe));
     form.append('file', upload.file, upload.file.name);
     upload.request = request;
     request.send(form);

@@ -4,7 +4,8 @@ import { h, iconButton, saveFile } from './dom.js';
 import { errorLine, showError } from './errors.js';
 import { timecode } from './format.js';
 import { fetchFrame, frameHash, framePath } from './frames.js';
-import { problemText, t } from './texts.js';
+import { problemText } from './problems.js';
+import { t } from './texts.js';
 
 /** Dialog that shows a frame of a job, with buttons and keys for the other frames. */
 export class FrameViewer {

@@ -31,10 +31,11 @@ macro_rules! assets {
 
 /// Names and contents of all files that the document links to.
 const ASSETS: &[(&str, &[u8])] = assets! {
-    "style.css" "icon.svg"
-    "dom.js" "texts.js" "format.js" "errors.js" "session.js" "jobs.js" "frames.js" "status.js"
-    "watch.js" "uploads.js" "upload-panel.js" "drop-area.js" "login.js" "list.js" "viewer.js"
-    "gallery.js" "job.js" "main.js"
+    "style.css" "options.css" "icon.svg"
+    "dom.js" "store.js" "texts.js" "format.js" "problems.js" "errors.js" "session.js" "recipe.js"
+    "recipe-text.js" "jobs.js" "frames.js" "status.js" "watch.js" "uploads.js" "upload-panel.js"
+    "options-form.js" "options.js" "drop-area.js" "login.js" "list.js" "viewer.js" "gallery.js"
+    "job.js" "main.js"
 };
 
 /// The document, and the assets that it links to by their version.
@@ -195,9 +196,11 @@ mod tests {
 
     #[test]
     fn texts_use_frame_as_the_only_term() {
-        let texts = include_str!("../page/texts.js").to_lowercase();
-        for word in ["picture", "image", "imagen"] {
-            assert!(!texts.contains(word), "{word} instead of frame or quadro");
+        for texts in [include_str!("../page/texts.js"), include_str!("../page/problems.js")] {
+            let texts = texts.to_lowercase();
+            for word in ["picture", "image", "imagem"] {
+                assert!(!texts.contains(word), "{word} instead of frame or quadro");
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ use super::client::Client;
 use super::clips::scratch;
 use super::mails::{Mail, distinct, read_mails, write_mails};
 use super::parts::{Namespaces, Parts, objects};
-use super::programs::fiapx_path;
+use super::programs::{fiapx_path, output, tool};
 
 /// A service in this process, with its own data directory.
 pub struct Service {
@@ -235,6 +235,15 @@ impl Service {
             database.accept(owner, some, None, None).await.expect("the jobs are accepted");
         }
         videos.iter().map(|video| video.id.to_string()).collect()
+    }
+
+    /// Execute statements in its database, which has to be the embedded one.
+    pub fn execute_sql(&self, statements: &str) {
+        let program = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], timeout=60); \
+                       c.executescript(sys.argv[2]); c.close()";
+        let file = self.directory.path().join("fiapx.db");
+        output(tool("python3").args(["-c", program]).arg(file).arg(statements))
+            .expect("the statements are valid");
     }
 
     /// Advance its clock.

@@ -45,6 +45,19 @@ async fn works_with_the_keyboard_alone() {
     }
     browser.wait_until("document.activeElement.tagName === 'H1'").await;
     tab_to(&browser, "#files").await;
+    tab_to(&browser, ".options summary").await;
+    browser.press(ENTER).await;
+    for (field, keys) in [("#option-select", "At"), ("#option-at", "2 3"), ("#option-format", "W")]
+    {
+        tab_to(&browser, field).await;
+        browser.press(keys).await;
+    }
+    browser.wait_for_text("Frames at 0:02 and 0:03, WebP").await;
+    tab_to(&browser, ".options .quiet").await;
+    browser.press(ENTER).await;
+    browser.wait_for_text("1 frame per second, PNG").await;
+    browser.wait_until("document.activeElement.matches('.options summary')").await;
+    browser.press(ENTER).await;
     // The file dialog belongs to the system, so the test skips it.
     browser.upload_sample().await;
     browser.wait_until("document.getElementById('announcement').textContent !== ''").await;

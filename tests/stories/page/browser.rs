@@ -366,6 +366,13 @@ impl Browser {
         }
     }
 
+    /// Run a script before those of each document that is loaded from now on.
+    pub async fn run_in_new_documents(&self, script: &str) {
+        let parameters = json!({ "source": script });
+        let cmd = "Page.addScriptToEvaluateOnNewDocument";
+        self.command("goog/cdp/execute", json!({ "cmd": cmd, "params": parameters })).await;
+    }
+
     async fn command(&self, path: &'static str, body: Value) -> Value {
         let command = DriverCommand { path, body };
         self.client.issue_cmd(command).await.unwrap_or_else(|error| panic!("{path}: {error}"))

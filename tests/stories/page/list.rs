@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::browser::{Browser, Preferences};
-use crate::harness::clips::{LONG, scratch, with_decoder_command_from};
+use crate::harness::clips::{LONG, ONE_FRAME, scratch, with_decoder_command_from};
 use crate::harness::service::Service;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,6 +57,23 @@ async fn a_job_that_finishes_before_its_cancellation_is_kept() {
         assert_eq!(user.get(&format!("/videos/{job}")).await.1["status"], "DONE");
         assert!(!user.archive(&job).await.is_empty());
     }
+    browser.assert_no_console_errors().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_recipes_of_later_versions() {
+    let service = Service::start().await;
+    let user = service.user().await;
+    let job = user.upload_clip(ONE_FRAME).await;
+    user.wait_until_done(&job).await;
+    service.execute_sql(r#"UPDATE jobs SET recipe = '{"select":{"tomorrow":{"hours":3}}}'"#);
+    let browser = Browser::logged_in(&service, &user, "/").await;
+    browser.wait_for_text("another recipe · 1 frame").await;
+    browser.click(".name").await;
+    browser.wait_for_text("Another recipe").await;
+    browser.wait_for_count(".frames img[src]", 1).await;
+    browser.click(".languages [lang=pt]").await;
+    browser.wait_for_text("Outra receita").await;
     browser.assert_no_console_errors().await;
 }
 

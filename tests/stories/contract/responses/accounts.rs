@@ -6,7 +6,7 @@ use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::json;
 
-use super::client::{CheckedClient, sql};
+use super::client::CheckedClient;
 use crate::harness::client::PASSWORD;
 
 /// Register users, and send every request of an account.
@@ -63,6 +63,6 @@ pub async fn check(client: &CheckedClient<'_>) {
     let eva = json!({ "email": "eva@example.com", "password": PASSWORD, "name": "Eva" });
     client.post(201, "/auth/register", &eva).await;
     let disable = "UPDATE users SET is_active = FALSE WHERE email = 'eva@example.com'";
-    sql(client.service, disable);
+    client.service.execute_sql(disable);
     client.post(403, "/auth/login", &eva).await;
 }

@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use crate::contract::specification::Document;
 use crate::harness::client::{User, form};
-use crate::harness::programs::{output, tool};
 use crate::harness::service::Service;
 
 /// Clip that is processed fast.
@@ -68,13 +67,4 @@ impl CheckedClient<'_> {
 /// Upload of a user.
 pub fn upload(user: &User<'_>, files: &[(&str, Vec<u8>)]) -> RequestBuilder {
     user.request(Method::POST, "/videos/upload").multipart(form(files))
-}
-
-/// Execute statements in the database of a service.
-pub fn sql(service: &Service, statements: &str) {
-    let program = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], timeout=60); \
-                   c.executescript(sys.argv[2]); c.close()";
-    let file = service.directory.path().join("fiapx.db");
-    output(tool("python3").args(["-c", program]).arg(file).arg(statements))
-        .expect("the statements are valid");
 }

@@ -5,7 +5,7 @@ use std::fs;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use super::client::{CheckedClient, ON_JOB, SHORT, sql, upload};
+use super::client::{CheckedClient, ON_JOB, SHORT, upload};
 use crate::harness::checks::eventually;
 use crate::harness::client::{PASSWORD, User, fetch_json};
 use crate::harness::clips::clip_bytes;
@@ -58,13 +58,12 @@ async fn expect_everywhere(
 
 /// Rows that the program cannot read.
 async fn damaged_rows(client: &CheckedClient<'_>, user: &User<'_>, job: &str) {
-    sql(
-        client.service,
+    client.service.execute_sql(
         "PRAGMA ignore_check_constraints = ON; UPDATE users SET language = 'xx'; \
          UPDATE jobs SET warnings = 'damaged'",
     );
     expect_everywhere(client, 500, user, job, "mine").await;
-    sql(client.service, "UPDATE users SET language = 'en'; UPDATE jobs SET warnings = '[]'");
+    client.service.execute_sql("UPDATE users SET language = 'en'; UPDATE jobs SET warnings = '[]'");
 }
 
 /// A database without its tables.
@@ -73,7 +72,9 @@ async fn missing_tables(client: &CheckedClient<'_>, user: &User<'_>, job: &str) 
     let rename = |from: &str, to: &str| {
         let statements =
             tables.map(|table| format!("ALTER TABLE {from}{table} RENAME TO {to}{table};"));
-        sql(client.service, &format!("PRAGMA legacy_alter_table = ON; {}", statements.concat()));
+        client
+            .service
+            .execute_sql(&format!("PRAGMA legacy_alter_table = ON; {}", statements.concat()));
     };
     rename("", "lost_");
     expect_everywhere(client, 503, user, job, "another").await;

@@ -1,0 +1,206 @@
+// Texts of the API's errors.
+
+import { inLanguage, number } from './texts.js';
+
+const INVALID_RECIPE =
+  ['As opções dos quadros são inválidas.', 'The frame options are invalid.'];
+const WHOLE_NUMBER =
+  ['Informe um número inteiro maior que zero.', 'Enter a whole number above zero.'];
+/** Maximum characters of an invalid input that an error repeats. */
+const MAX_REPEATED = 30;
+
+const shortened = (text) =>
+  (text.length > MAX_REPEATED ? `${text.slice(0, MAX_REPEATED)}…` : text);
+
+/** Texts by error code, in Portuguese and English: strings, or functions of the problem. */
+export const PROBLEMS = {
+  PASSWORD_TOO_SHORT: [
+    'A senha precisa ter no mínimo 8 caracteres.',
+    'The password needs at least 8 characters.',
+  ],
+  PASSWORD_TOO_LONG: [
+    'A senha pode ter no máximo 128 bytes.',
+    'The password can have at most 128 bytes.',
+  ],
+  PASSWORD_CHARACTER_INVALID: [
+    'A senha contém um caractere invisível ou de controle. Digite a senha sem ele.',
+    'The password contains an invisible or control character. Type it without it.',
+  ],
+  PASSWORD_NO_UPPER_CASE: [
+    'A senha precisa de uma letra maiúscula.',
+    'The password needs an uppercase letter.',
+  ],
+  PASSWORD_NO_DIGIT: ['A senha precisa de um número.', 'The password needs a digit.'],
+  PASSWORD_NO_SPECIAL: [
+    'A senha precisa de um caractere especial, como ! ou #.',
+    'The password needs a special character, such as ! or #.',
+  ],
+  NAME_INVALID: [
+    'Informe um nome de até 100 caracteres.',
+    'Enter a name of up to 100 characters.',
+  ],
+  EMAIL_INVALID: [
+    'Digite um e-mail válido, como ana@exemplo.com.',
+    'Enter a valid e-mail, like ana@example.com.',
+  ],
+  EMAIL_TAKEN: [
+    'Já existe uma conta com este e-mail. Entre com ele.',
+    'An account with this e-mail already exists. Log in with it.',
+  ],
+  WRONG_CREDENTIALS: ['E-mail ou senha incorretos.', 'Wrong e-mail or password.'],
+  ACCOUNT_DISABLED: [
+    'Esta conta está desativada. Fale com o operador do serviço.',
+    'This account is disabled. Contact the operator of the service.',
+  ],
+  TOO_MANY_ATTEMPTS: [
+    'Muitas tentativas. Tente de novo em 1 minuto.',
+    'Too many attempts. Try again in 1 minute.',
+  ],
+  TOO_MANY_DOWNLOADS: [
+    'Muitos downloads seguidos. Tente de novo em instantes.',
+    'Too many downloads in a row. Try again in a moment.',
+  ],
+  TOO_MANY_UPLOADS: [
+    'Muitos envios ao mesmo tempo. Espere um terminar.',
+    'Too many uploads at the same time. Wait until one is finished.',
+  ],
+  TOO_MANY_JOBS: [
+    'Há muitos vídeos na fila. Espere alguns terminarem ou cancele alguns.',
+    'Too many videos are queued. Wait until some are finished, or cancel some.',
+  ],
+  QUOTA_EXCEEDED: [
+    'Você atingiu o limite de armazenamento. Exclua alguns vídeos ou espere que expirem.',
+    'You have reached your storage limit. Delete some videos, or wait until they expire.',
+  ],
+  STORAGE_FULL: [
+    'O serviço está sem espaço no momento. Tente mais tarde.',
+    'The service is out of space at the moment. Try again later.',
+  ],
+  VIDEO_TOO_LARGE: ['O vídeo é grande demais.', 'The video is too large.'],
+  UNSUPPORTED_FORMAT: ['Tipo de arquivo não aceito.', 'Unsupported file type.'],
+  CONTENT_MISMATCH: [
+    'O conteúdo do arquivo não corresponde à extensão do nome. Verifique o arquivo.',
+    'The content of the file does not match its extension. Check the file.',
+  ],
+  RECIPE_INVALID: INVALID_RECIPE,
+  RECIPE_NOT_JSON: INVALID_RECIPE,
+  RECIPE_TOO_LARGE: [
+    'As opções dos quadros são longas demais. Escolha menos momentos.',
+    'The frame options are too long. Choose fewer times.',
+  ],
+  RECIPE_MISPLACED: INVALID_RECIPE,
+  RECIPE_NOT_AN_OBJECT: INVALID_RECIPE,
+  RECIPE_NOT_A_LIST: INVALID_RECIPE,
+  RECIPE_NOT_A_BOOLEAN: INVALID_RECIPE,
+  RECIPE_UNKNOWN_MEMBER: [
+    'O serviço ainda não conhece uma destas opções. Recarregue a página e escolha outras.',
+    'The service does not know one of these options yet. Reload the page and choose others.',
+  ],
+  RECIPE_SELECTION_MISSING: ['Escolha quais quadros extrair.', 'Choose which frames to extract.'],
+  RECIPE_SELECTIONS_CONFLICT: [
+    'Escolha só um jeito de selecionar os quadros.',
+    'Choose only one way to select the frames.',
+  ],
+  RECIPE_INTERVAL_INVALID: [
+    'Informe um número de segundos maior que zero, como 2, 0,5 ou 1/3.',
+    'Enter a number of seconds above zero, like 2, 0.5 or 1/3.',
+  ],
+  RECIPE_INTERVAL_TOO_LONG: [
+    'O intervalo pode ser de no máximo um dia (86400 segundos).',
+    'The interval can be at most a day (86400 seconds).',
+  ],
+  RECIPE_TIME_INVALID: [
+    ({ text }) => `${text ? `“${shortened(text)}” não é` : 'Este não é'} um momento do vídeo. ` +
+      'Use segundos, como 62,5, ou minutos e segundos, como 1:02,5.',
+    ({ text }) => `${text ? `“${shortened(text)}”` : 'This'} is not a time in the video. ` +
+      'Use seconds, like 62.5, or minutes and seconds, like 1:02.5.',
+  ],
+  RECIPE_TIME_TOO_LATE: [
+    'O momento pode ser no máximo um dia após o início (24:00:00).',
+    'The time can be at most a day after the start (24:00:00).',
+  ],
+  RECIPE_TOO_PRECISE: ['Use no máximo 6 casas decimais.', 'Use at most 6 decimals.'],
+  RECIPE_TIMES_MISSING: ['Informe pelo menos um momento.', 'Enter at least one time.'],
+  RECIPE_TOO_MANY_TIMES: [
+    'Informe no máximo 1000 momentos, ou escolha um intervalo regular.',
+    'Enter at most 1000 times, or choose a regular interval.',
+  ],
+  RECIPE_PART_EMPTY: [
+    'O fim precisa ser depois do início.',
+    'The end has to be after the start.',
+  ],
+  RECIPE_NUMBER_INVALID: [
+    ({ max }) => (max ? `Informe um número inteiro de 1 a ${number(max)}.` : WHOLE_NUMBER[0]),
+    ({ max }) => (max ? `Enter a whole number from 1 to ${number(max)}.` : WHOLE_NUMBER[1]),
+  ],
+  RECIPE_FORMAT_UNKNOWN: ['Escolha PNG, JPEG ou WebP.', 'Choose PNG, JPEG or WebP.'],
+  RECIPE_QUALITY_LOSSLESS: [
+    'PNG é sem perda e não tem qualidade. Escolha JPEG ou WebP.',
+    'PNG is lossless and has no quality. Choose JPEG or WebP.',
+  ],
+  EMPTY_FILE: ['O arquivo está vazio.', 'The file is empty.'],
+  UPLOAD_TOO_LONG: [
+    'O envio demorou demais. Envie menos vídeos de cada vez.',
+    'The upload took too long. Send fewer videos at once.',
+  ],
+  UPLOAD_STALLED: ['O envio parou. Tente de novo.', 'The upload stalled. Try again.'],
+  UPLOAD_TOO_SLOW: [
+    'Sua conexão está lenta demais para o envio. Tente de novo com uma conexão mais rápida.',
+    'Your connection is too slow for the upload. Try again with a faster one.',
+  ],
+  UPLOAD_DISPLACED: [
+    'O serviço está recebendo muitos vídeos, e este envio estava lento. Tente mais tarde.',
+    'The service is receiving many videos, and this upload was slow. Try again later.',
+  ],
+  UPLOAD_BROKEN: [
+    'O envio foi interrompido. Tente de novo.',
+    'The upload was interrupted. Try again.',
+  ],
+  IDEMPOTENCY_KEY_USED: [
+    'O vídeo deste envio já foi excluído. Tente de novo para enviar outra vez.',
+    'The video of this upload was deleted. Try again to upload it once more.',
+  ],
+  ARCHIVE_EXPIRED: [
+    'Este vídeo expirou. Envie-o de novo se ainda precisar dele.',
+    'This video expired. Upload it again if you still need it.',
+  ],
+  JOB_NOT_FOUND: ['Este vídeo não existe mais.', 'This video no longer exists.'],
+  NOT_YOUR_JOB: ['Este vídeo pertence a outra conta.', 'This video belongs to another account.'],
+  JOB_FINISHED: [
+    'O processamento já tinha terminado, então nada foi cancelado.',
+    'Processing was already finished, so nothing was cancelled.',
+  ],
+  JOB_NOT_FINISHED: [
+    'O vídeo está sendo processado de novo, então não foi excluído.',
+    'The video is being processed again, so it was not deleted.',
+  ],
+  JOB_CHANGED: [
+    'O status do vídeo acabou de mudar. Verifique e tente de novo.',
+    'The status of the video has just changed. Check it and try again.',
+  ],
+  UNAVAILABLE: [
+    'Uma parte do serviço não responde. Tente de novo em alguns segundos.',
+    'A part of the service does not respond. Try again in a few seconds.',
+  ],
+  INTERNAL_ERROR: [
+    'Algo deu errado do nosso lado. Tente mais tarde.',
+    'Something went wrong on our side. Try again later.',
+  ],
+  NETWORK: [
+    'Sem conexão com o serviço. Verifique a rede e tente de novo.',
+    'The service cannot be reached. Check the network and try again.',
+  ],
+};
+
+/**
+ * Return the text of an error of the API, or of a field in it. Codes without a text have one in the
+ * response. Errors of fields replace that of the whole request.
+ */
+export function problemText(problem) {
+  if (problem.code === 'INVALID_FIELDS' && problem.errors?.length > 0) {
+    return problem.errors.map(problemText).join(' ');
+  }
+  const { code, detail, message } = problem;
+  if (Object.hasOwn(PROBLEMS, code)) return inLanguage(PROBLEMS[code], problem);
+  return detail ?? message ?? code;
+}
