@@ -1,9 +1,11 @@
 //! List of videos: live progress, cancellation, and speed with many jobs.
 
+use reqwest::StatusCode;
 use serde_json::json;
 
 use super::browser::{Browser, Preferences};
-use crate::harness::clips::{LONG, ONE_FRAME, scratch, with_decoder_command_from};
+use crate::harness::client::job_id;
+use crate::harness::clips::{ONE_FRAME, SHORT, scratch, with_decoder_command_from};
 use crate::harness::service::Service;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -35,25 +37,31 @@ async fn shows_progress_and_cancels_and_deletes_a_job() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_finishes_before_its_cancellation_is_kept() {
-    let service = Service::start().await;
-    let user = service.user().await;
+    let service = Service::with(|settings| settings.worker.concurrency = 1).await;
+    let (neighbor, user) = (service.user().await, service.user().await);
     let browser = Browser::logged_in(&service, &user, "/").await;
-    for (path, button) in [("/", ".jobs .round[title='Cancel processing']"), ("/#/jobs/", ".quiet")]
-    {
-        let job = user.upload_clip(LONG).await;
-        if path == "/" {
-            browser.client.refresh().await.expect("the page can be reloaded");
-            browser.click(button).await;
-        } else {
-            browser.goto(&format!("{path}{job}")).await;
-            browser.click(&format!(".job-head {button}")).await;
-        }
+    for (path, button, name) in [
+        ("/", ".jobs .round[title='Cancel processing']", "list_kept"),
+        ("/#/jobs/", ".job-head .quiet", "job_kept"),
+    ] {
+        // The job waits for one that is processed until it is cancelled.
+        let endless = ("endless.avi", with_decoder_command_from(60, "spins"));
+        let (status, blocking) = neighbor.upload(&[endless]).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{blocking}");
+        let blocking = job_id(&blocking);
+        neighbor.wait_for_first_frames(&blocking).await;
+        let job = user.upload_clip(SHORT).await;
+        let path = if path == "/" { path.to_owned() } else { format!("{path}{job}") };
+        browser.goto(&path).await;
+        browser.client.refresh().await.expect("the page can be reloaded");
+        browser.click(button).await;
         browser.wait_for_text("Cancel processing “").await;
+        assert_eq!(neighbor.delete(&format!("/videos/{blocking}")).await.0, StatusCode::OK);
         user.wait_until_done(&job).await;
         browser.click(".confirm .danger").await;
         browser.wait_for_text("Processing was already finished, so nothing was cancelled.").await;
         browser.find("main [data-state=DONE]").await;
-        browser.assert_accessible(if path == "/" { "list_kept" } else { "job_kept" }).await;
+        browser.assert_accessible(name).await;
         assert_eq!(user.get(&format!("/videos/{job}")).await.1["status"], "DONE");
         assert!(!user.archive(&job).await.is_empty());
     }
