@@ -174,6 +174,10 @@ fn selections_do_not_depend_on_threads_or_on_what_is_decoded() {
         json!({ "select": { "at": [0, "0:01.7", 3.3] } }),
         json!({ "select": { "count": 5 }, "from": 1 }),
         json!({ "select": { "every": 0.4 }, "from": 1, "to": 4, "max_frames": 3 }),
+        json!({ "select": { "keyframes": {} } }),
+        json!({ "select": { "scenes": { "threshold": 0.02 } }, "sheet": { "columns": 3 } }),
+        json!({ "select": { "sharpest": { "every": 0.3 } }, "skip": { "repeated": true } }),
+        json!({ "select": { "every": "1/5" }, "skip": { "repeated": true }, "max_frames": 4 }),
     ];
     let clips = [
         "good/h264_open_gop.mkv",
@@ -294,6 +298,22 @@ fn the_command_takes_the_same_selections() {
                 "format": "jpeg", "quality": 70, "max_width": 100, "square_pixels": true
             } }),
         ),
+        (&["--keyframes", "--from", "1"], json!({ "select": { "keyframes": {} }, "from": 1 })),
+        (&["--scenes"], json!({ "select": { "scenes": {} } })),
+        (
+            &["--scenes=0.01", "--min-seconds", "0.5", "--skip", "blank,repeated"],
+            json!({
+                "select": { "scenes": { "threshold": 0.01, "min_seconds": 0.5 } },
+                "skip": { "blank": true, "repeated": true }
+            }),
+        ),
+        (
+            &["--sharpest", "--every", "0.5", "--sheet=3x64"],
+            json!({
+                "select": { "sharpest": { "every": 0.5 } },
+                "sheet": { "columns": 3, "tile_width": 64 }
+            }),
+        ),
         (&["--recipe", file], written),
     ] {
         let output = directory.path().join("archive.zip");
@@ -303,7 +323,12 @@ fn the_command_takes_the_same_selections() {
         assert!(bytes == extract(&clip, &options(&recipe)).expect("a valid clip"), "{arguments:?}");
     }
     for (arguments, line) in [
-        (&["--at", "1", "--count", "2"][..], "choose only one of --every, --at and --count"),
+        (
+            &["--at", "1", "--count", "2"][..],
+            "choose only one of --every, --at, --count, --keyframes, --scenes and --sharpest; only \
+             --sharpest goes with --every",
+        ),
+        (&["--min-seconds", "2"], "--min-seconds goes with --scenes"),
         (&["--quality", "50"], "--quality goes with --format jpeg or --format webp"),
         (&["--from", "2", "--to", "2"], "--to must be later than --from, and later than 0"),
         (

@@ -80,12 +80,18 @@ struct RecipeSchema {
     /// Leave out what is from this time on.
     #[oai(skip_serializing_if_is_none)]
     to: Option<PositionSchema>,
+    /// Selected frames that are left out.
+    #[oai(skip_serializing_if_is_none)]
+    skip: Option<SkipSchema>,
     /// Maximum number of frames: the first ones.
     #[oai(skip_serializing_if_is_none, validator(minimum(value = "1")))]
     max_frames: Option<u32>,
     /// Form of each frame.
     #[oai(skip_serializing_if_is_none)]
     image: Option<ImageSchema>,
+    /// Contact sheets in the archive, with a WebVTT file for video players.
+    #[oai(skip_serializing_if_is_none)]
+    sheet: Option<SheetSchema>,
 }
 
 /// Selection of frames: exactly one member. Later versions may add alternatives.
@@ -101,6 +107,66 @@ struct SelectionSchema {
     /// Number of frames, evenly distributed.
     #[oai(skip_serializing_if_is_none, validator(minimum(value = "1")))]
     count: Option<u32>,
+    /// The key frames.
+    #[oai(skip_serializing_if_is_none)]
+    keyframes: Option<KeyFramesSchema>,
+    /// The first frame, and each at which a scene starts.
+    #[oai(skip_serializing_if_is_none)]
+    scenes: Option<ScenesSchema>,
+    /// Of each interval the frame with the most detail.
+    #[oai(skip_serializing_if_is_none)]
+    sharpest: Option<SharpestSchema>,
+}
+
+/// Selection of key frames. It has no members.
+#[derive(Debug, Object)]
+#[oai(rename = "KeyFrames")]
+struct KeyFramesSchema {}
+
+/// Selection of the frames at which scenes start.
+#[derive(Debug, Object)]
+#[oai(rename = "Scenes")]
+struct ScenesSchema {
+    /// Scene score that the first frame of a scene exceeds, as in the scene filter of ffmpeg; 0.3 if
+    /// it is not stated.
+    #[oai(skip_serializing_if_is_none, validator(minimum(value = "0"), maximum(value = "1")))]
+    threshold: Option<f64>,
+    /// Minimum time from one selected frame to the next.
+    #[oai(skip_serializing_if_is_none)]
+    min_seconds: Option<PositionSchema>,
+}
+
+/// Selection of the frame with the most detail in each interval.
+#[derive(Debug, Object)]
+#[oai(rename = "Sharpest")]
+struct SharpestSchema {
+    /// Length of the intervals; 1 if it is not stated.
+    #[oai(skip_serializing_if_is_none)]
+    every: Option<IntervalSchema>,
+}
+
+/// Kinds of frames that are left out.
+#[derive(Debug, Object)]
+#[oai(rename = "Skip")]
+struct SkipSchema {
+    /// Whether frames of almost one brightness are left out, such as black ones.
+    #[oai(skip_serializing_if_is_none)]
+    blank: Option<bool>,
+    /// Whether frames are left out that hardly differ from the one before them in the archive.
+    #[oai(skip_serializing_if_is_none)]
+    repeated: Option<bool>,
+}
+
+/// Contact sheets: JPEG files with small copies of the frames in rows.
+#[derive(Debug, Object)]
+#[oai(rename = "Sheet")]
+struct SheetSchema {
+    /// Number of copies in a row; 5 if it is not stated.
+    #[oai(skip_serializing_if_is_none, validator(minimum(value = "1"), maximum(value = "20")))]
+    columns: Option<u32>,
+    /// Width of each copy in pixels; 320 if it is not stated.
+    #[oai(skip_serializing_if_is_none, validator(minimum(value = "16"), maximum(value = "640")))]
+    tile_width: Option<u32>,
 }
 
 /// Interval in seconds: a number, or a string with a fraction.
@@ -183,15 +249,24 @@ impl Example for RecipeSchema {
             select: Some(SelectionSchema::example()),
             from: None,
             to: None,
+            skip: None,
             max_frames: None,
             image: Some(ImageSchema::example()),
+            sheet: None,
         }
     }
 }
 
 impl Example for SelectionSchema {
     fn example() -> Self {
-        Self { every: Some(IntervalSchema(Interval::ONE_SECOND)), at: None, count: None }
+        Self {
+            every: Some(IntervalSchema(Interval::ONE_SECOND)),
+            at: None,
+            count: None,
+            keyframes: None,
+            scenes: None,
+            sharpest: None,
+        }
     }
 }
 

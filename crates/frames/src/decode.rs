@@ -7,7 +7,7 @@ use crate::best_effort::BestEffort;
 use crate::context::StreamContext;
 use crate::error::Error;
 use crate::plan::{Chunk, WantedFrame};
-use crate::select::{DecodedFrame, Selected, SelectionPass, SpanEnd, SpanStart};
+use crate::select::{DecodedFrame, Measure, Selected, SelectionPass, SpanEnd, SpanStart};
 
 /// Frame for the archive.
 pub(crate) struct SelectedFrame {
@@ -16,6 +16,8 @@ pub(crate) struct SelectedFrame {
     pub time: i64,
     /// Ticks for which the frame is selected.
     pub ticks: Vec<i64>,
+    /// Measure of its content that decided.
+    pub measure: Option<Measure>,
     /// Whether the decoder reported errors in the frame, or in one that it may refer to.
     pub has_errors: bool,
 }
@@ -93,6 +95,10 @@ pub(crate) struct Pass<'a> {
     after_error: bool,
     /// Presentation time of the latest packet. With one thread, errors are those of this packet.
     packet_time: Option<i64>,
+    /// End of the latest packet by decoding time, from the start of the video.
+    packet_end: Option<i64>,
+    /// Time of the next frame without timestamps, after the last packet.
+    drained_time: Option<i64>,
     last: Option<LastFrame>,
     report: SpanReport,
 }
@@ -100,11 +106,14 @@ pub(crate) struct Pass<'a> {
 impl<'a> Pass<'a> {
     pub(crate) fn new(
         context: &'a StreamContext<'a>,
-        decoder: Decoder,
+        mut decoder: Decoder,
         start: SpanStart,
         strictness: Strictness,
     ) -> Self {
         let from = start.from;
+        if context.selector.key_frames().is_some() {
+            decoder.output_only_key_frames();
+        }
         Self {
             context,
             decoder,
@@ -116,6 +125,8 @@ impl<'a> Pass<'a> {
             strictness,
             after_error: false,
             packet_time: None,
+            packet_end: None,
+            drained_time: None,
             last: None,
             report: SpanReport { from, ..SpanReport::default() },
         }
@@ -143,6 +154,9 @@ impl<'a> Pass<'a> {
         let start = self.context.info.start;
         let time = packet.presentation_time().or(packet.decoding_time());
         self.packet_time = time.map(|time| time.saturating_sub(start));
+        let decoding_time = packet.decoding_time().map(|time| time.saturating_sub(start));
+        let end = |time| self.context.info.end(time, packet.duration());
+        self.packet_end = decoding_time.map(end).or(self.packet_end);
         // Some decoders do not report packets that are cut short or follow a loss.
         if packet.is_corrupt() {
             self.handle_error(DecodeError::Damaged, self.packet_time)?;
@@ -166,6 +180,7 @@ impl<'a> Pass<'a> {
         emit: &mut impl FnMut(SelectedFrame) -> Result<(), Error>,
     ) -> Result<SpanReport, PassError> {
         self.context.timing.decoding.measure(|| self.decoder.drain());
+        self.drained_time = self.packet_end;
         self.receive_frames(emit)?;
         let last_frame_end =
             self.last.map(|LastFrame { time, duration }| self.context.info.end(time, duration));
@@ -201,8 +216,8 @@ impl<'a> Pass<'a> {
     ) -> Result<(), PassError> {
         let info = self.context.info;
         let estimate = self.times.time(frame.presentation_time(), frame.decoding_time());
-        let Some(timestamp) = estimate else { return Ok(()) };
-        let time = timestamp.saturating_sub(info.start);
+        let time = estimate.map(|timestamp| timestamp.saturating_sub(info.start));
+        let Some(time) = time.or_else(|| self.next_drained_time()) else { return Ok(()) };
         self.context.limits.check_frame(frame.width(), frame.height())?;
         if frame.has_errors() {
             self.handle_error(DecodeError::Damaged, Some(time))?;
@@ -215,9 +230,17 @@ impl<'a> Pass<'a> {
         self.after_error &= !(restarts && is_later);
         let has_errors = self.after_error;
         self.last = Some(LastFrame { time, duration: frame.duration() });
-        let selected = self.selection.push(DecodedFrame { frame, time, has_errors });
+        let selected = self.selection.push(DecodedFrame { frame, time, has_errors })?;
         self.report.from = self.report.from.or(self.selection.next_tick());
         selected.map_or(Ok(()), |selected| self.select(selected, emit))
+    }
+
+    /// Time of a frame without timestamps that the decoder still held after the last packet: the
+    /// times continue where the packets end (FFmpeg 5.1, fftools/ffmpeg.c, `decode_video`).
+    fn next_drained_time(&mut self) -> Option<i64> {
+        let time = self.drained_time?;
+        self.drained_time = Some(self.context.info.end(time, 0));
+        Some(time)
     }
 
     /// Emit a frame for those of its ticks for which it is certainly correct.
@@ -226,8 +249,8 @@ impl<'a> Pass<'a> {
         selected: Selected<DecodedFrame>,
         emit: &mut impl FnMut(SelectedFrame) -> Result<(), Error>,
     ) -> Result<(), PassError> {
-        let Selected { frame: DecodedFrame { frame, time, has_errors }, own_tick, ticks } =
-            selected;
+        let Selected { frame, own_tick, ticks, measure } = selected;
+        let DecodedFrame { frame, time, has_errors } = frame;
         let duration = self.context.info.end(time, frame.duration()) - time;
         let instants = self.context.selector.instants();
         let unit = self.context.time_base();
@@ -245,7 +268,7 @@ impl<'a> Pass<'a> {
             ticks.filter(|n| self.is_correct_frame(*n, time, own_tick)).collect()
         };
         if !ticks.is_empty() {
-            emit(SelectedFrame { frame, time, ticks, has_errors })?;
+            emit(SelectedFrame { frame, time, ticks, measure, has_errors })?;
         }
         Ok(())
     }

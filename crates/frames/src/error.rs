@@ -43,10 +43,15 @@ pub enum Error {
     #[error("the video is damaged: none of its frames can be decoded")]
     NothingDecodable,
     /// The recipe requests no instant at which the video has a frame.
-    #[error("the recipe selects no frame of the video, which ends after {end_s:.3} s")]
+    #[error(
+        "the recipe selects no frame of the video, which ends after {end_s:.3} s{}",
+        left_out_clause(*.left_out)
+    )]
     NothingSelected {
         /// End of the video in seconds.
         end_s: f64,
+        /// Number of frames that were left out because they are blank or repeated.
+        left_out: u64,
     },
     /// A frame is larger than the limits allow.
     #[error(
@@ -119,6 +124,14 @@ pub enum Error {
     /// Memory or threads ran out, or libav's allocation limit was reached.
     #[error("not enough memory for this video: {0}")]
     OutOfMemory(String),
+}
+
+/// Part of a message about frames that were left out.
+fn left_out_clause(number: u64) -> String {
+    match number {
+        0 => String::new(),
+        _ => format!("; frames left out as blank or repeated: {number}"),
+    }
 }
 
 impl Error {

@@ -11,15 +11,15 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use crate::archive::Archive;
 use crate::av::{DemuxError, Demuxer, OpenedStream, StreamInfo};
 use crate::context::StreamContext;
-use crate::encode::encoder;
 use crate::error::Error;
-use crate::fit::Fit;
 use crate::flow::{Failure, Flow};
 use crate::limits::Stop;
 use crate::mode::Mode;
 use crate::options::{Decoding, Options, Progress, Report};
 use crate::reader::{CONTRADICTORY_TIMES, Input, ReadSummary, Reader};
+use crate::rendering::Renderer;
 use crate::select::selector;
+use crate::sheets::Sheets;
 use crate::source::{GuardedReader, OpenedSource, SharedSource, Source};
 use crate::span::{SharedResources, WriterMessage};
 use crate::time::{MICROSECONDS, rescale};
@@ -64,25 +64,24 @@ pub fn extract(
     let selector = selector(recipe, info.source.time_base, duration_us);
     let selector = selector.as_ref();
     let context = StreamContext { info: &info, selector, limits, stop, timing: &timing };
-    let encoder = encoder(&recipe.image, options.compression)?;
+    let renderer = Renderer::new(recipe, options.compression)?;
+    let sheets = recipe.sheet.map(Sheets::new).transpose()?;
     let pool = start_threads(threads)?;
     // A stated duration may be nonsense.
     let expected = selector.expected_count().filter(|count| *count <= limits.max_frames);
-    let form = ArchiveForm { recipe: recipe.clone(), compression: encoder.compression() };
-    let mut writer = Writer::new(&context, flow, Archive::new(sink), form);
+    let form = ArchiveForm { recipe: recipe.clone(), compression: renderer.compression() };
+    let mut writer = Writer::new(&context, flow, Archive::new(sink), form, sheets);
     let mut mode = Mode { planned: options.decoding == Decoding::Selective, damaged: false };
 
     loop {
         let resources = SharedResources {
             context: &context,
-            encoder: encoder.as_ref(),
-            fit: Fit::new(&recipe.image),
+            renderer: &renderer,
             flow,
             mode,
             resume_at: writer.next_tick(),
             threads,
             decoders: Mutex::default(),
-            converters: Mutex::default(),
         };
         let input = Input { demuxer, source: &source, read_error: read_error.clone() };
         let mut read = run(&resources, &pool, input, &mut writer, |done| {
@@ -90,7 +89,8 @@ pub fn extract(
         });
         mode = match flow.take_failure() {
             None => {
-                if options.decoding == Decoding::Selective && !mode.planned {
+                let is_by_time = context.selector.instants().is_some();
+                if options.decoding == Decoding::Selective && is_by_time && !mode.planned {
                     read.warnings.push(CONTRADICTORY_TIMES.to_owned());
                 }
                 return writer.finish(read);

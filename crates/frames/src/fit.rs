@@ -29,6 +29,12 @@ impl Fit {
         }
     }
 
+    /// Limits in pixels for frames with square samples.
+    pub(crate) fn within(max_width: u16, max_height: u16) -> Self {
+        let [max_width, max_height] = [max_width, max_height].map(NonZeroU16::new);
+        Self { max_width, max_height, square_pixels: true }
+    }
+
     /// Whether the samples of the frames are to be square.
     pub(crate) fn square_pixels(self) -> bool {
         self.square_pixels

@@ -67,6 +67,10 @@ pub struct Report {
     pub expected: u64,
     /// Whether every expected frame is in the archive and was decoded without error.
     pub complete: bool,
+    /// Number of selected frames that were left out because they are blank or repeated.
+    pub skipped: u64,
+    /// Number of further frames that the recipe's `max_frames` left out.
+    pub omitted: u64,
     /// Duration of the video in seconds, as its container states it.
     pub duration_s: Option<f64>,
     /// Size of the archive in bytes.

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 
 use rayon::Scope;
 
-use crate::av::{DemuxError, Demuxer, Packet, StreamInfo};
+use crate::av::{DemuxError, Demuxer, Packet};
 use crate::context::StreamContext;
 use crate::decode::SpanReport;
 use crate::error::Error;
@@ -101,11 +101,19 @@ impl<'a, 'scope> Reader<'a, 'scope> {
         })
     }
 
+    fn planner(&self) -> Planner<'scope, PreparedPacket> {
+        let SharedResources { context, mode, .. } = *self.resources;
+        let time_base = context.time_base();
+        if let Some(range) = context.selector.key_frames().filter(|_| mode.planned) {
+            return Planner::of_key_frames(range, time_base);
+        }
+        let instants = context.selector.instants().filter(|_| mode.planned);
+        Planner::new(instants, time_base, context.info.reorder_delay)
+    }
+
     fn read_packets(&mut self, mut input: Input<'_>) -> Result<ReadSummary, ReadFailure> {
         let SharedResources { context, mode, .. } = *self.resources;
-        let instants = context.selector.instants().filter(|_| mode.planned);
-        let StreamInfo { source, reorder_delay, .. } = context.info;
-        let mut planner = Planner::new(instants, source.time_base, *reorder_delay);
+        let mut planner = self.planner();
         let mut preparation = Preparation::new(context.info);
         let mut extent = Extent::new(context);
         let mut summary = ReadSummary::default();

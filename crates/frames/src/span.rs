@@ -2,30 +2,24 @@
 
 use std::sync::mpsc;
 
-use jobs::manifest::Orientation;
 use parking_lot::Mutex;
 use rayon::Scope;
-use sha2::{Digest, Sha256};
 
 use crate::av::{Decoder, Threads};
 use crate::context::StreamContext;
-use crate::convert::{Converted, Converter, Target};
 use crate::decode::{Pass, PassError, SelectedFrame, SpanReport, Strictness};
-use crate::encode::Encoder;
 use crate::error::Error;
-use crate::fit::Fit;
 use crate::flow::{Failure, Flow};
 use crate::mode::Mode;
 use crate::plan::{Chunk, Continuation};
 use crate::preparation::PreparedPacket;
+use crate::rendering::{RenderedFrame, Renderer};
 use crate::select::SpanStart;
 
 /// Data shared by all threads of an extraction.
 pub(crate) struct SharedResources<'a> {
     pub context: &'a StreamContext<'a>,
-    pub encoder: &'a dyn Encoder,
-    /// Size of the frames in the archive.
-    pub fit: Fit,
+    pub renderer: &'a Renderer,
     pub flow: &'a Flow,
     pub mode: Mode,
     /// First tick without a frame in the archive, if an earlier start has written frames.
@@ -35,8 +29,6 @@ pub(crate) struct SharedResources<'a> {
     /// Decoders that are not in use and equivalent to new ones: they have no threads, and received
     /// only packets with original headers.
     pub decoders: Mutex<Vec<Decoder>>,
-    /// Converters that are not in use.
-    pub converters: Mutex<Vec<Converter>>,
 }
 
 /// Message from the reader and the span tasks to the writer.
@@ -47,7 +39,7 @@ pub(crate) enum WriterMessage {
     },
     Frame {
         position: FramePosition,
-        frame: EncodedFrame,
+        frame: RenderedFrame,
     },
     /// All frames of a span were sent.
     SpanEnd {
@@ -63,24 +55,6 @@ pub(crate) struct FramePosition {
     pub span: u64,
     /// Number of frames of the span before this one.
     pub order: usize,
-}
-
-/// Frame ready for the archive.
-pub(crate) struct EncodedFrame {
-    pub file: Vec<u8>,
-    /// SHA-256 of the file, in hexadecimal.
-    pub sha256: String,
-    /// Timestamp in units of the stream's time base, from the start of the video.
-    pub time: i64,
-    /// Ticks for which the frame is selected.
-    pub ticks: Vec<i64>,
-    pub width: u32,
-    pub height: u32,
-    /// Rotation that was applied.
-    pub rotation: Orientation,
-    pub key_frame: bool,
-    pub interlaced: bool,
-    pub has_errors: bool,
 }
 
 /// Task of one span.
@@ -121,6 +95,7 @@ impl<'a, 'scope> SpanTask<'a, 'scope> {
         from: Option<i64>,
         chunk: &Chunk<PreparedPacket>,
     ) -> Result<SpanReport, Failure> {
+        let from = if self.selects_key_frames() { chunk.first_tick() } else { from };
         let threads = if chunk.requires_one_thread() {
             Threads::One
         } else if chunk.certain {
@@ -132,11 +107,22 @@ impl<'a, 'scope> SpanTask<'a, 'scope> {
         if let (Err(PassError::Damaged(tick)), Threads::Many(_)) = (&result, threads) {
             result = self.decode_needed(tick.or(from), chunk, Threads::One);
         }
-        if let Err(PassError::Damaged(tick)) = result {
+        if self.selects_key_frames() {
+            // The numbers of later key frames depend on it. What a decoder makes of a damaged one
+            // depends on those before.
+            let is_predicted = matches!(&result, Ok(report) if report.until == chunk.until_tick());
+            if !is_predicted {
+                result = Err(PassError::Unpredicted);
+            }
+        } else if let Err(PassError::Damaged(tick)) = result {
             result = self.decode_damaged(tick.or(from), chunk);
         }
         let report = result.map_err(|error| self.failure(error))?;
         Ok(SpanReport { from: from.or(report.from), ..report })
+    }
+
+    fn selects_key_frames(&self) -> bool {
+        self.resources.context.selector.key_frames().is_some()
     }
 
     /// Decode the packets of a span that are needed, up to the first error.
@@ -315,36 +301,14 @@ impl SharedResources<'_> {
         if self.flow.has_failed() {
             return Ok(());
         }
-        let frame = self.context.timing.encoding.measure(|| self.encoded_frame(selected))?;
+        let frame = self
+            .context
+            .timing
+            .encoding
+            .measure(|| self.renderer.render(self.context, selected))?;
         self.flow.frame_encoded(frame.file.len());
         // The writer drops its receiver only after a failure.
         let _ = sender.send(WriterMessage::Frame { position, frame });
         Ok(())
-    }
-
-    fn encoded_frame(&self, selected: SelectedFrame) -> Result<EncodedFrame, Error> {
-        let SelectedFrame { frame, time, ticks, has_errors } = selected;
-        let (key_frame, interlaced) = (frame.is_key(), frame.is_interlaced());
-        let rotation = frame.orientation().unwrap_or(self.context.info.source.rotation);
-        let aspect = self.context.info.displayed_aspect(&frame, rotation);
-        let limits = self.context.limits;
-        let target = Target { formats: self.encoder.pixel_formats(), fit: self.fit, limits };
-        let mut converter = self.converters.lock().pop().unwrap_or_default();
-        let converted = converter.convert(frame, rotation, aspect, target);
-        self.converters.lock().push(converter);
-        let Converted { frame, aspect } = converted?;
-        let file = self.encoder.encode(&frame, aspect)?;
-        Ok(EncodedFrame {
-            sha256: hex::encode(Sha256::digest(&file)),
-            file,
-            time,
-            ticks,
-            width: frame.width(),
-            height: frame.height(),
-            rotation,
-            key_frame,
-            interlaced,
-            has_errors,
-        })
     }
 }

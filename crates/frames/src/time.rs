@@ -1,5 +1,7 @@
 //! Conversion between units of time.
 
+use std::cmp::Ordering;
+
 use jobs::Ratio;
 
 /// Microseconds, the unit of libav's container times (`AV_TIME_BASE`).
@@ -21,6 +23,12 @@ pub(crate) fn rescale(value: i64, from: Ratio, to: Ratio) -> i64 {
         (numerator + half) / denominator
     };
     rounded.clamp(i64::MIN.into(), i64::MAX.into()) as i64
+}
+
+/// Compare a time in units of `unit` with a number of microseconds.
+pub(crate) fn compare_microseconds(time: i64, unit: Ratio, microseconds: i64) -> Ordering {
+    let time = i128::from(time) * i128::from(unit.num) * 1_000_000;
+    time.cmp(&(i128::from(microseconds) * i128::from(unit.den)))
 }
 
 #[cfg(test)]

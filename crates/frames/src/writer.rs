@@ -7,6 +7,7 @@ use std::io::Write;
 use jobs::Recipe;
 use jobs::manifest::{
     Compression, DamagedRange, FrameEntry, MANIFEST_NAME, MANIFEST_VERSION, Manifest, Orientation,
+    SheetEntry, SkippedFrame,
 };
 
 use crate::archive::Archive;
@@ -14,11 +15,14 @@ use crate::context::StreamContext;
 use crate::decode::{Damage, SpanReport};
 use crate::error::Error;
 use crate::flow::Flow;
+use crate::left_out::LeftOut;
 use crate::manifest::engine;
 use crate::options::Report;
 use crate::reader::ReadSummary;
-use crate::select::{Coverage, Numbering};
-use crate::span::{EncodedFrame, FramePosition, WriterMessage};
+use crate::rendering::RenderedFrame;
+use crate::select::{Coverage, FrameNumber, Measure, Numbering};
+use crate::sheets::{LIST_NAME, SheetFile, Sheets};
+use crate::span::{FramePosition, WriterMessage};
 
 /// Form of the frames in an archive, as its manifest states it.
 pub(crate) struct ArchiveForm {
@@ -40,8 +44,12 @@ pub(crate) struct Writer<'a, W> {
     archive: Archive<W>,
     form: ArchiveForm,
     frames: Vec<FrameEntry>,
+    left_out: LeftOut,
+    skipped: Vec<SkippedFrame>,
+    sheets: Option<Sheets>,
+    sheet_entries: Vec<SheetEntry>,
     /// Frames that arrived before their turn.
-    early_frames: BTreeMap<FramePosition, EncodedFrame>,
+    early_frames: BTreeMap<FramePosition, RenderedFrame>,
     /// Spans that ended before their turn.
     ended_spans: BTreeMap<u64, EndedSpan>,
     /// Position of the frame that is written next.
@@ -61,14 +69,19 @@ impl<'a, W: Write> Writer<'a, W> {
         flow: &'a Flow,
         archive: Archive<W>,
         form: ArchiveForm,
+        sheets: Option<Sheets>,
     ) -> Self {
         let max_count = form.recipe.max_frames.map(|max| u64::from(max.get()));
         Self {
             context,
             flow,
             archive,
-            form,
             frames: Vec::new(),
+            left_out: LeftOut::new(form.recipe.skip),
+            skipped: Vec::new(),
+            sheets,
+            sheet_entries: Vec::new(),
+            form,
             early_frames: BTreeMap::new(),
             ended_spans: BTreeMap::new(),
             next: FramePosition { span: 0, order: 0 },
@@ -86,6 +99,7 @@ impl<'a, W: Write> Writer<'a, W> {
         self.ended_spans.clear();
         self.next = FramePosition { span: 0, order: 0 };
         self.numbering.restart();
+        self.left_out.restart();
         if let (Some(instants), true) = (self.context.selector.instants(), self.frames.is_empty()) {
             instants.restart();
         }
@@ -111,7 +125,7 @@ impl<'a, W: Write> Writer<'a, W> {
         loop {
             if let Some(frame) = self.early_frames.remove(&self.next) {
                 self.next.order += 1;
-                self.write(&frame)?;
+                self.write(frame)?;
             } else if let Entry::Occupied(ended) = self.ended_spans.entry(self.next.span)
                 && ended.get().frame_count == self.next.order
             {
@@ -133,42 +147,90 @@ impl<'a, W: Write> Writer<'a, W> {
     }
 
     /// Write a frame once for each of its ticks.
-    fn write(&mut self, frame: &EncodedFrame) -> Result<(), Error> {
-        let seconds = self.context.info.source.time_base.as_f64() * frame.time as f64;
+    fn write(&mut self, mut frame: RenderedFrame) -> Result<(), Error> {
         self.interlaced |= frame.interlaced;
         self.rotation_changes |= *self.rotation.get_or_insert(frame.rotation) != frame.rotation;
-        let length = frame.file.len() as u64;
-        for tick in &frame.ticks {
-            let Some(number) = self.numbering.number(*tick)? else { continue };
-            let limit = self.context.limits.max_archive_bytes;
-            if self.archive.size() + length > limit {
-                return Err(Error::ArchiveTooLarge { limit });
+        for tick in std::mem::take(&mut frame.ticks) {
+            if self.numbering.is_taken(tick) {
+                continue;
             }
+            let thumbprint = frame.thumbprint.as_ref();
+            if let Some(reason) = self.left_out.reason(thumbprint) {
+                let number = self.numbering.leave_out(tick)?;
+                self.skipped.extend(number.map(|number| SkippedFrame {
+                    number: number.number,
+                    instant_s: number.instant_s,
+                    timestamp: frame.time,
+                    timestamp_s: self.seconds(frame.time),
+                    reason,
+                }));
+                continue;
+            }
+            let Some(number) = self.numbering.number(tick)? else {
+                self.left_out.omitted(thumbprint);
+                continue;
+            };
+            self.left_out.archived(thumbprint);
+            let seconds = self.seconds(frame.time);
             let name = number.entry_name(seconds, self.form.recipe.image.format().suffix());
-            let offset = self.archive.add(&name, &frame.file).map_err(Error::Write)?;
-            self.frames.push(FrameEntry {
-                number: number.number,
-                name,
-                instant_s: number.instant_s,
-                timestamp: frame.time,
-                timestamp_s: seconds,
-                width: frame.width,
-                height: frame.height,
-                key_frame: frame.key_frame,
-                decode_errors: frame.has_errors,
-                sha256: frame.sha256.clone(),
-                offset,
-                length,
-            });
+            let offset = self.add(&name, &frame.file)?;
+            self.frames.push(entry(&frame, number, name, seconds, offset));
+            if let (Some(sheets), Some(tile)) = (&mut self.sheets, &frame.tile) {
+                let tile = tile.share().ok_or_else(|| Error::OutOfMemory("no frame".into()))?;
+                let sheet = sheets.add(tile, seconds)?;
+                self.add_sheet(sheet)?;
+            }
         }
         self.flow.frame_written(frame.file.len());
         Ok(())
     }
 
+    /// Timestamp in seconds.
+    fn seconds(&self, time: i64) -> f64 {
+        self.context.time_base().as_f64() * time as f64
+    }
+
+    /// Add a file to the archive. Return its offset.
+    fn add(&mut self, name: &str, file: &[u8]) -> Result<u64, Error> {
+        let limit = self.context.limits.max_archive_bytes;
+        if self.archive.size() + file.len() as u64 > limit {
+            return Err(Error::ArchiveTooLarge { limit });
+        }
+        self.archive.add(name, file).map_err(Error::Write)
+    }
+
+    fn add_sheet(&mut self, sheet: Option<SheetFile>) -> Result<(), Error> {
+        let Some(SheetFile { name, bytes, size, tiles }) = sheet else { return Ok(()) };
+        let offset = self.add(&name, &bytes)?;
+        self.sheet_entries.push(SheetEntry {
+            name,
+            width: size.width,
+            height: size.height,
+            tiles,
+            offset,
+            length: bytes.len() as u64,
+        });
+        Ok(())
+    }
+
+    /// Add the last contact sheet, and the list of all. Return its name.
+    fn finish_sheets(&mut self, end: i64) -> Result<Option<String>, Error> {
+        let end = self.context.info.seconds(end);
+        let Some(mut sheets) = self.sheets.take() else { return Ok(None) };
+        let last = sheets.finish_sheet()?;
+        self.add_sheet(last)?;
+        self.add(LIST_NAME, sheets.list(end).as_bytes())?;
+        Ok(Some(LIST_NAME.to_owned()))
+    }
+
     /// Write the manifest and the directory of the archive.
     pub(crate) fn finish(mut self, read: ReadSummary) -> Result<Report, Error> {
+        let end = read.end;
         let mut manifest = self.manifest(read)?;
+        manifest.webvtt = self.finish_sheets(end)?;
         manifest.frames = std::mem::take(&mut self.frames);
+        manifest.skipped = std::mem::take(&mut self.skipped);
+        manifest.sheets = std::mem::take(&mut self.sheet_entries);
         let document = serde_json::to_vec(&manifest).map_err(|error| Error::Write(error.into()))?;
         self.archive.add(MANIFEST_NAME, &document).map_err(Error::Write)?;
         let timing = self.context.timing;
@@ -176,6 +238,8 @@ impl<'a, W: Write> Writer<'a, W> {
             frames: manifest.written,
             expected: manifest.expected,
             complete: manifest.complete,
+            skipped: manifest.skipped.len() as u64,
+            omitted: manifest.omitted,
             duration_s: manifest.source.duration_s,
             zip_bytes: self.archive.finish().map_err(Error::Write)?,
             decode_s: timing.decoding.total().as_secs_f64(),
@@ -188,21 +252,12 @@ impl<'a, W: Write> Writer<'a, W> {
     /// Manifest without the list of frames.
     fn manifest(&self, read: ReadSummary) -> Result<Manifest, Error> {
         let ends = [read.until, read.stated_until];
-        let Some(Coverage { expected, missing }) = self.numbering.coverage(ends) else {
-            let (instants, unit) = (self.context.selector.instants(), self.context.time_base());
-            let is_empty = instants.is_some_and(|instants| instants.select_nothing(read.end, unit));
-            return Err(if is_empty {
-                Error::NothingSelected { end_s: self.context.info.seconds(read.end) }
-            } else {
-                Error::NothingDecodable
-            });
+        let coverage = self.numbering.coverage(ends).filter(|_| !self.frames.is_empty());
+        let Some(Coverage { expected, missing }) = coverage else {
+            return Err(self.nothing_selected(&read));
         };
         let late_times = read.late_times(self.context);
-        let omitted = self
-            .context
-            .selector
-            .instants()
-            .map_or(0, |instants| instants.omitted_count(read.end, self.context.time_base()));
+        let omitted = self.omitted_count(read.end);
         let mut source = self.context.info.source.clone();
         source.interlaced = self.interlaced;
         source.rotation = self.rotation.unwrap_or(source.rotation);
@@ -243,7 +298,64 @@ impl<'a, W: Write> Writer<'a, W> {
             missing,
             damaged,
             warnings,
+            skipped: Vec::new(),
+            sheets: Vec::new(),
+            webvtt: None,
             frames: Vec::new(),
         })
+    }
+
+    /// Number of frames that only the maximum number leaves out of a video with this end.
+    fn omitted_count(&self, end: i64) -> u64 {
+        let instants = self.context.selector.instants();
+        let planned =
+            instants.map(|instants| instants.omitted_count(end, self.context.time_base()));
+        planned.unwrap_or(0) + self.numbering.omitted_count()
+    }
+
+    /// Reason why there are no frames: the video is damaged, or the recipe selects none.
+    fn nothing_selected(&self, read: &ReadSummary) -> Error {
+        let is_intact = self.damage.is_empty() && !read.truncated && read.damaged_packets == 0;
+        let is_empty = match self.context.selector.instants() {
+            Some(instants) => instants.select_nothing(read.end, self.context.time_base()),
+            None => is_intact && read.end > 0,
+        };
+        let left_out = self.skipped.len() as u64;
+        if is_empty || left_out > 0 {
+            Error::NothingSelected { end_s: self.context.info.seconds(read.end), left_out }
+        } else {
+            Error::NothingDecodable
+        }
+    }
+}
+
+/// Entry of a frame in the manifest.
+fn entry(
+    frame: &RenderedFrame,
+    number: FrameNumber,
+    name: String,
+    seconds: f64,
+    offset: u64,
+) -> FrameEntry {
+    let (scene_score, sharpness) = match frame.measure {
+        Some(Measure::SceneScore(score)) => (Some(score), None),
+        Some(Measure::Sharpness(sharpness)) => (None, Some(sharpness)),
+        None => (None, None),
+    };
+    FrameEntry {
+        number: number.number,
+        name,
+        instant_s: number.instant_s,
+        scene_score,
+        sharpness,
+        timestamp: frame.time,
+        timestamp_s: seconds,
+        width: frame.width,
+        height: frame.height,
+        key_frame: frame.key_frame,
+        decode_errors: frame.has_errors,
+        sha256: frame.sha256.clone(),
+        offset,
+        length: frame.file.len() as u64,
     }
 }

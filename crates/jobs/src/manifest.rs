@@ -43,6 +43,9 @@ pub struct Manifest {
     /// Number of further frames that the recipe's `max_frames` left out.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub omitted: u64,
+    /// Selected frames that the recipe's `skip` left out. Their numbers are not used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<SkippedFrame>,
     /// Ranges of instants without a frame.
     #[serde(default)]
     pub missing: Vec<MissingRange>,
@@ -52,6 +55,12 @@ pub struct Manifest {
     /// Other facts that affect the use of the archive, as English sentences.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// Contact sheets, if the recipe requests them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sheets: Vec<SheetEntry>,
+    /// Name of the WebVTT file that lists the parts of the contact sheets by time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webvtt: Option<String>,
     /// Frames in ascending order of their numbers.
     #[serde(alias = "images")]
     pub frames: Vec<FrameEntry>,
@@ -195,6 +204,13 @@ pub struct FrameEntry {
     /// selects by content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instant_s: Option<f64>,
+    /// Difference to the frame before it, from 0 to 1, if the recipe selects scenes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scene_score: Option<f64>,
+    /// Amount of detail, if the recipe selects the sharpest frames: the variance of the Laplacian
+    /// of luma.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sharpness: Option<f64>,
     /// Presentation timestamp from the start of the video, in [`Source::time_base`].
     pub timestamp: i64,
     /// Presentation timestamp in seconds.
@@ -210,6 +226,49 @@ pub struct FrameEntry {
     pub decode_errors: bool,
     /// SHA-256 of the file, in hexadecimal.
     pub sha256: String,
+    /// Offset of the file's first byte in the archive.
+    pub offset: u64,
+    /// Size of the file in bytes.
+    pub length: u64,
+}
+
+/// Selected frame that was left out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SkippedFrame {
+    /// Number that the frame would have.
+    pub number: u64,
+    /// Requested instant in seconds, as in [`FrameEntry::instant_s`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instant_s: Option<f64>,
+    /// Presentation timestamp from the start of the video, in [`Source::time_base`].
+    pub timestamp: i64,
+    /// Presentation timestamp in seconds.
+    pub timestamp_s: f64,
+    /// Why it was left out.
+    pub reason: SkipReason,
+}
+
+/// Reason why a selected frame was left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SkipReason {
+    /// Almost all of it has the same brightness.
+    Blank,
+    /// It hardly differs from the frame before it in the archive.
+    Repeated,
+}
+
+/// Contact sheet in an archive.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SheetEntry {
+    /// Name of the entry in the archive.
+    pub name: String,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// Number of frames on it.
+    pub tiles: u64,
     /// Offset of the file's first byte in the archive.
     pub offset: u64,
     /// Size of the file in bytes.

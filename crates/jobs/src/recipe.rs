@@ -7,26 +7,28 @@
 mod invalid;
 mod json;
 mod image;
+mod interval;
 mod position;
 mod times;
+mod content;
+mod skip;
+mod sheet;
 mod members;
 mod parse;
 
-use std::fmt;
 use std::num::NonZeroU32;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::excerpt::Excerpt;
-use crate::ratio::Ratio;
-use json::number_text;
-
+pub use content::{InvalidThreshold, KeyFrames, Scenes, Sharpest, Threshold};
 pub use image::{Image, ImageFormat, InvalidImage, Quality};
+pub use interval::{Interval, InvalidInterval};
 pub use invalid::{InvalidRecipe, Reason};
 pub use json::MAX_BYTES;
 pub use position::{InvalidPart, InvalidPosition, Part, Position};
+pub use sheet::{InvalidSheet, Sheet};
+pub use skip::Skip;
 pub use times::{InvalidTimes, Times};
 
 /// Frames to extract from a video, and their form. The default is one PNG per second.
@@ -37,10 +39,14 @@ pub struct Recipe {
     pub select: Selection,
     /// Part of the video that the frames are selected from. In JSON, `from` and `to`.
     pub part: Part,
+    /// Selected frames that are left out.
+    pub skip: Skip,
     /// Maximum number of frames: the first ones of the selection.
     pub max_frames: Option<NonZeroU32>,
     /// Form of each frame.
     pub image: Image,
+    /// Contact sheets, if they are requested.
+    pub sheet: Option<Sheet>,
 }
 
 /// JSON form of a recipe. It is read by [`Recipe::try_from`].
@@ -51,15 +57,19 @@ struct RecipeJson {
     from: Option<Position>,
     #[serde(skip_serializing_if = "Option::is_none")]
     to: Option<Position>,
+    #[serde(skip_serializing_if = "Skip::is_none")]
+    skip: Skip,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_frames: Option<NonZeroU32>,
     image: Image,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sheet: Option<Sheet>,
 }
 
 impl From<Recipe> for RecipeJson {
     fn from(recipe: Recipe) -> Self {
-        let Recipe { select, part, max_frames, image } = recipe;
-        Self { select, from: part.from(), to: part.to(), max_frames, image }
+        let Recipe { select, part, skip, max_frames, image, sheet } = recipe;
+        Self { select, from: part.from(), to: part.to(), skip, max_frames, image, sheet }
     }
 }
 
@@ -76,6 +86,14 @@ pub enum Selection {
     /// The frames on screen at this number of times, which divide the part of the video evenly: at
     /// `(i + 1/2) * duration / count` from its start.
     Count(NonZeroU32),
+    /// The key frames: those that `ffmpeg -skip_frame nokey` decodes and marks as such.
+    #[serde(rename = "keyframes")]
+    KeyFrames(KeyFrames),
+    /// The first frame, and each whose scene score exceeds a threshold (FFmpeg,
+    /// libavfilter/f_select.c, `get_scene_score`).
+    Scenes(Scenes),
+    /// Of each interval the frame with the most detail.
+    Sharpest(Sharpest),
 }
 
 impl Default for Selection {
@@ -85,147 +103,9 @@ impl Default for Selection {
     }
 }
 
-/// Time from one selected frame to the next: above zero, at most a day, no finer than a
-/// microsecond in decimal notation.
-///
-/// In JSON it is a number of seconds or a string: `1`, `0.5`, `"1/3"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Value", into = "IntervalJson")]
-pub struct Interval(Ratio);
-
-impl Interval {
-    /// One second.
-    pub const ONE_SECOND: Self = Self(Ratio::new(1, 1));
-
-    /// Longest interval, in seconds: the longest video that is accepted.
-    const MAX_SECONDS: i64 = 86_400;
-
-    /// Interval in seconds.
-    #[must_use]
-    pub const fn seconds(self) -> Ratio {
-        self.0
-    }
-}
-
-impl fmt::Display for Interval {
-    /// The shortest text that [`FromStr`] accepts: `1` or `1/3`.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Ratio { num, den: 1 } => write!(formatter, "{num}"),
-            Ratio { num, den } => write!(formatter, "{num}/{den}"),
-        }
-    }
-}
-
-impl FromStr for Interval {
-    type Err = InvalidInterval;
-
-    /// Parse a whole number, a decimal number or a fraction of seconds.
-    fn from_str(text: &str) -> Result<Self, InvalidInterval> {
-        let invalid = || InvalidInterval::NotPositive(Excerpt::of(text));
-        let digits = |digits: &str| {
-            let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
-            digits.parse::<u32>().ok().filter(|_| is_number).map(i64::from).ok_or_else(invalid)
-        };
-        let (num, den) = if let Some((num, den)) = text.split_once('/') {
-            (digits(num)?, digits(den)?)
-        } else if let Some((seconds, decimals)) = text.split_once('.') {
-            if decimals.len() > 6 {
-                return Err(InvalidInterval::TooFine(Excerpt::of(text)));
-            }
-            let unit = 10_i64.pow(decimals.len() as u32);
-            (digits(seconds)? * unit + digits(decimals)?, unit)
-        } else {
-            (digits(text)?, 1)
-        };
-        if num < 1 || den < 1 {
-            return Err(invalid());
-        }
-        if num > Self::MAX_SECONDS * den {
-            return Err(InvalidInterval::TooLong(Excerpt::of(text)));
-        }
-        let divisor = greatest_common_divisor(num, den);
-        Ok(Self(Ratio::new(num / divisor, den / divisor)))
-    }
-}
-
-/// Greatest common divisor of two positive numbers (Euclid).
-fn greatest_common_divisor(a: i64, b: i64) -> i64 {
-    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
-}
-
-/// Reason why a text is not an [`Interval`].
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidInterval {
-    /// Not a number, zero or negative.
-    #[error("`{0}` is not a number of seconds above zero, such as 1, 0.5 or 1/3")]
-    NotPositive(Excerpt),
-    /// Longer than a day.
-    #[error("`{0}` is longer than a day (86400 seconds)")]
-    TooLong(Excerpt),
-    /// More than six decimals.
-    #[error("`{0}` is finer than a microsecond")]
-    TooFine(Excerpt),
-}
-
-/// JSON form of an interval.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum IntervalJson {
-    Whole(u32),
-    Text(String),
-}
-
-impl TryFrom<Value> for Interval {
-    type Error = InvalidInterval;
-
-    fn try_from(value: Value) -> Result<Self, InvalidInterval> {
-        number_text(&value)
-            .ok_or_else(|| InvalidInterval::NotPositive(Excerpt::of(&value)))?
-            .parse()
-    }
-}
-
-impl From<Interval> for IntervalJson {
-    fn from(interval: Interval) -> Self {
-        match (u32::try_from(interval.0.num), interval.0.den) {
-            (Ok(seconds), 1) => Self::Whole(seconds),
-            _ => Self::Text(interval.to_string()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    #[test]
-    fn intervals_are_exact_fractions() {
-        for (text, num, den) in [("1", 1, 1), ("0.5", 1, 2), ("1/3", 1, 3), ("86400", 86_400, 1)] {
-            assert_eq!(text.parse(), Ok(Interval(Ratio::new(num, den))), "{text}");
-        }
-        for text in [
-            "0",
-            "-1",
-            "",
-            "1/0",
-            "0.0",
-            "x",
-            "1e9",
-            "0.0000001",
-            "90000",
-            ".",
-            "1.-5",
-            "864001/10",
-            "+1",
-            "1/+3",
-            "1.+5",
-        ] {
-            assert!(text.parse::<Interval>().is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn recipes_round_trip_through_json() {
@@ -248,6 +128,29 @@ mod tests {
                 r#"{"select":{"every":1},"max_frames":2,"image":{"format":"png"}}"#,
             ),
             (r#"{"select":{"count":12}}"#, r#"{"select":{"count":12},"image":{"format":"png"}}"#),
+            (
+                r#"{"select":{"keyframes":{}}}"#,
+                r#"{"select":{"keyframes":{}},"image":{"format":"png"}}"#,
+            ),
+            (
+                r#"{"select":{"scenes":{}}}"#,
+                r#"{"select":{"scenes":{"threshold":0.3}},"image":{"format":"png"}}"#,
+            ),
+            (
+                r#"{"select":{"scenes":{"threshold":0.45,"min_seconds":1}}}"#,
+                r#"{"select":{"scenes":{"threshold":0.45,"min_seconds":1}},"image":{"format":"png"}}"#,
+            ),
+            (
+                r#"{"select":{"sharpest":{}},"skip":{}}"#,
+                r#"{"select":{"sharpest":{"every":1}},"image":{"format":"png"}}"#,
+            ),
+            (
+                r#"{"skip":{"blank":true},"sheet":{"columns":4}}"#,
+                concat!(
+                    r#"{"select":{"every":1},"skip":{"blank":true},"image":{"format":"png"},"#,
+                    r#""sheet":{"columns":4,"tile_width":320}}"#
+                ),
+            ),
             (
                 r#"{"select":{"every":"1/3"}}"#,
                 r#"{"select":{"every":"1/3"},"image":{"format":"png"}}"#,
@@ -276,37 +179,21 @@ mod tests {
             r#"{"to":0}"#,
             r#"{"max_frames":0}"#,
             r#"{"selection":{"every":1}}"#,
+            r#"{"select":{"keyframes":1}}"#,
+            r#"{"select":{"keyframes":{"every":1}}}"#,
+            r#"{"select":{"scenes":{"threshold":1.5}}}"#,
+            r#"{"select":{"scenes":{"threshold":0.3,"min_seconds":-1}}}"#,
+            r#"{"select":{"sharpest":{"every":0}}}"#,
+            r#"{"skip":{"black":true}}"#,
+            r#"{"skip":{"blank":1}}"#,
+            r#"{"sheet":{"columns":0}}"#,
+            r#"{"sheet":{"tile_width":15}}"#,
+            r#"{"sheet":true}"#,
             r#"{"image":{"format":"bmp"}}"#,
             r#"{"image":{"format":"png","quality":85}}"#,
             r#"{"image":{"format":"jpeg","quality":0}}"#,
         ] {
             assert!(serde_json::from_str::<Recipe>(json).is_err(), "{json}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn intervals_round_trip_through_text_and_json(num in 1_u32.., den in 1_u32..) {
-            let text = format!("{num}/{den}");
-            let parsed = text.parse::<Interval>();
-            let max = 86_400 * u64::from(den);
-            prop_assert_eq!(parsed.is_ok(), u64::from(num) <= max, "{}", text);
-            let Ok(interval) = parsed else { return Ok(()) };
-            let Ratio { num: reduced, den: denominator } = interval.seconds();
-            let product = |a: i64, b: u32| i128::from(a) * i128::from(b);
-            prop_assert_eq!(product(reduced, den), product(denominator, num));
-            prop_assert_eq!(interval.to_string().parse(), Ok(interval));
-            let json = serde_json::to_string(&interval).expect("intervals are JSON");
-            prop_assert_eq!(serde_json::from_str::<Interval>(&json).expect("the same"), interval);
-        }
-
-        #[test]
-        fn parsing_never_panics(text in ".{0,20}", number in r"[0-9./]{0,12}") {
-            for text in [text, number] {
-                if let Ok(interval) = text.parse::<Interval>() {
-                    prop_assert!(interval.seconds().as_f64() > 0.0);
-                }
-            }
         }
     }
 }

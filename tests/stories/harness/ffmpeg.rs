@@ -43,6 +43,30 @@ fn raw(layout: &str) -> [&str; 6] {
     ["-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", layout]
 }
 
+/// Time in seconds and SHA-256 of each frame that the ffmpeg command outputs in a pixel format.
+pub fn frame_hashes(
+    input_options: &[&str],
+    clip: &Path,
+    filters: &str,
+    layout: &str,
+) -> Result<Vec<(f64, String)>, String> {
+    let format =
+        ["-an", "-sn", "-dn", "-f", "framehash", "-hash", "sha256", "-enc_time_base", "-1"];
+    let raw = ["-vf", filters, "-fps_mode", "passthrough", "-pix_fmt", layout];
+    let lines = ffmpeg_from(input_options, clip, &[raw.as_slice(), &format].concat())?;
+    let lines = String::from_utf8(lines).map_err(|error| error.to_string())?;
+    let base = lines.lines().find_map(|line| line.strip_prefix("#tb 0: "));
+    let number = |text: &str| text.trim().parse::<f64>().map_err(|error| error.to_string());
+    let (num, den) = base.and_then(|base| base.split_once('/')).ok_or("no time base")?;
+    let unit = number(num)? / number(den)?;
+    let frame = |line: &str| {
+        let fields: Vec<&str> = line.split(',').collect();
+        let [_, _, time, _, _, hash] = fields[..] else { return Err("no frame".to_owned()) };
+        Ok((number(time)? * unit, hash.trim().to_owned()))
+    };
+    lines.lines().filter(|line| !line.starts_with('#')).map(frame).collect()
+}
+
 /// Output of ffprobe for a clip, as JSON.
 pub fn ffprobe(clip: &Path, arguments: &[&str]) -> Result<Value, String> {
     let json =

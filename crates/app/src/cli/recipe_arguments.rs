@@ -8,7 +8,8 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use jobs::recipe::{
-    Image, ImageFormat, Interval, MAX_BYTES, Part, Position, Quality, Selection, Times,
+    Image, ImageFormat, Interval, KeyFrames, MAX_BYTES, Part, Position, Quality, Scenes, Selection,
+    Sharpest, Sheet, Skip, Threshold, Times,
 };
 use jobs::{Recipe, manifest};
 
@@ -24,12 +25,31 @@ pub struct RecipeArguments {
     /// Extract this number of frames, evenly distributed.
     #[arg(long, value_name = "NUMBER", value_parser = whole_number::<NonZeroU32>)]
     pub count: Option<NonZeroU32>,
+    /// Extract the key frames.
+    #[arg(long)]
+    pub keyframes: bool,
+    /// Extract the first frame of each scene: those whose scene score exceeds a threshold
+    /// [default: 0.3].
+    #[arg(
+        long, value_name = "THRESHOLD", num_args = 0..=1, require_equals = true,
+        default_missing_value = "0.3"
+    )]
+    pub scenes: Option<Threshold>,
+    /// Minimum time from one frame of --scenes to the next, in seconds.
+    #[arg(long, value_name = "TIME")]
+    pub min_seconds: Option<Position>,
+    /// Extract the frame with the most detail of each interval, which --every states.
+    #[arg(long)]
+    pub sharpest: bool,
     /// Leave out what is before this time: 10, 1:02.5.
     #[arg(long, value_name = "TIME")]
     pub from: Option<Position>,
     /// Leave out what is from this time on.
     #[arg(long, value_name = "TIME")]
     pub to: Option<Position>,
+    /// Leave out frames that are blank, or repeat the frame before them.
+    #[arg(long, value_name = "KIND,...", value_delimiter = ',', value_enum)]
+    pub skip: Vec<SkipKind>,
     /// Maximum number of frames: the first ones.
     #[arg(long, value_name = "NUMBER", value_parser = whole_number::<NonZeroU32>)]
     pub max_frames: Option<NonZeroU32>,
@@ -48,6 +68,12 @@ pub struct RecipeArguments {
     /// Widen or narrow frames whose pixels are not square.
     #[arg(long)]
     pub square_pixels: bool,
+    /// Add contact sheets: columns, and the width of each small frame in pixels [default: 5x320].
+    #[arg(
+        long, value_name = "COLUMNSxWIDTH", num_args = 0..=1, require_equals = true,
+        default_missing_value = "5x320"
+    )]
+    pub sheet: Option<Sheet>,
     /// Read all of these choices from a JSON file, in the form of the manifest's `recipe`.
     #[arg(long, value_name = "FILE.json")]
     pub recipe: Option<PathBuf>,
@@ -82,21 +108,49 @@ impl RecipeArguments {
     }
 
     fn recipe(&self) -> Result<Recipe, UsageError> {
-        let usage = |error: &dyn std::error::Error| UsageError(error.to_string());
-        let select = match (self.every, self.at.as_slice(), self.count) {
-            (None, [], None) => Selection::default(),
-            (Some(interval), [], None) => Selection::Every(interval),
-            (None, [], Some(count)) => Selection::Count(count),
-            (None, times, None) => {
-                let times: Result<Times, _> = times.to_vec().try_into();
-                Selection::At(times.map_err(|error| usage(&error))?)
-            }
-            _ => return Err(UsageError("choose only one of --every, --at and --count".to_owned())),
-        };
         let part = Part::new(self.from, self.to).map_err(|_| {
             UsageError("--to must be later than --from, and later than 0".to_owned())
         })?;
-        Ok(Recipe { select, part, max_frames: self.max_frames, image: self.image()? })
+        Ok(Recipe {
+            select: self.selection()?,
+            part,
+            skip: Skip {
+                blank: self.skip.contains(&SkipKind::Blank),
+                repeated: self.skip.contains(&SkipKind::Repeated),
+            },
+            max_frames: self.max_frames,
+            image: self.image()?,
+            sheet: self.sheet,
+        })
+    }
+
+    fn selection(&self) -> Result<Selection, UsageError> {
+        let times = (!self.at.is_empty()).then(|| Times::try_from(self.at.clone())).transpose();
+        let times = times.map_err(|error| UsageError(error.to_string()))?;
+        let min_seconds = self.min_seconds.unwrap_or_default();
+        let scenes = |threshold| Selection::Scenes(Scenes { threshold, min_seconds });
+        let every = self.every.unwrap_or(Interval::ONE_SECOND);
+        let choices = [
+            self.every.filter(|_| !self.sharpest).map(Selection::Every),
+            times.map(Selection::At),
+            self.count.map(Selection::Count),
+            self.keyframes.then_some(Selection::KeyFrames(KeyFrames {})),
+            self.scenes.map(scenes),
+            self.sharpest.then_some(Selection::Sharpest(Sharpest { every })),
+        ];
+        let mut chosen = choices.into_iter().flatten();
+        let first = chosen.next();
+        if chosen.next().is_some() {
+            return Err(UsageError(
+                "choose only one of --every, --at, --count, --keyframes, --scenes and --sharpest; \
+                 only --sharpest goes with --every"
+                    .to_owned(),
+            ));
+        }
+        if self.min_seconds.is_some() && self.scenes.is_none() {
+            return Err(UsageError("--min-seconds goes with --scenes".to_owned()));
+        }
+        Ok(first.unwrap_or_default())
     }
 
     fn image(&self) -> Result<Image, UsageError> {
@@ -160,6 +214,15 @@ impl Format {
             Self::Webp => ImageFormat::Webp,
         }
     }
+}
+
+/// Kind of frames that are left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SkipKind {
+    /// Frames of almost one brightness, such as black ones.
+    Blank,
+    /// Frames that hardly differ from the frame before them in the archive.
+    Repeated,
 }
 
 /// Compression effort of the frames.

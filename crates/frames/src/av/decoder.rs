@@ -72,6 +72,7 @@ pub(crate) struct Decoder {
     held: Option<Frame>,
     codec: String,
     threads: Threads,
+    only_key_frames: bool,
 }
 
 impl Decoder {
@@ -130,7 +131,23 @@ impl Decoder {
         let video = context.decoder().video().map_err(codec_error)?;
         // Errors in the configuration concern frames only if the decoder reports them again.
         watch.clear();
-        Ok(Self { video, watch, held: None, codec: info.source.codec.clone(), threads })
+        Ok(Self {
+            video,
+            watch,
+            held: None,
+            codec: info.source.codec.clone(),
+            threads,
+            only_key_frames: false,
+        })
+    }
+
+    /// Output only key frames from here on: for H.264 those that the ffmpeg command outputs for
+    /// `-skip_frame nokey`, which includes all recovery points; else those that are marked as such,
+    /// because some decoders ignore that option.
+    pub(crate) fn output_only_key_frames(&mut self) {
+        self.only_key_frames = true;
+        // SAFETY: the context is open; callers may change this setting at any time.
+        unsafe { (*self.video.as_mut_ptr()).skip_frame = ffi::AVDiscard::AVDISCARD_NONKEY };
     }
 
     pub(crate) fn threads(&self) -> Threads {
@@ -157,6 +174,20 @@ impl Decoder {
     /// Return the next finished frame in presentation order; `None` if more packets are needed. An
     /// error in a frame, or in one that it refers to, is returned before the frame.
     pub(crate) fn receive(&mut self) -> Result<Option<Frame>, DecodeError> {
+        loop {
+            match self.receive_any() {
+                Ok(Some(frame)) if !self.is_requested(&frame) => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Whether a frame is one of those that are to be output.
+    fn is_requested(&self, frame: &Frame) -> bool {
+        !self.only_key_frames || frame.is_key() || self.codec == "h264"
+    }
+
+    fn receive_any(&mut self) -> Result<Option<Frame>, DecodeError> {
         if let Some(frame) = self.held.take() {
             return Ok(Some(frame));
         }

@@ -350,6 +350,19 @@ pub(super) fn has_flag(format: PixelFormat, flags: i32) -> bool {
         .is_some_and(|descriptor| descriptor.flags & flags as u64 != 0)
 }
 
+/// Whether the first plane of this format is luma in bytes.
+pub(super) fn has_luma_plane(format: PixelFormat) -> bool {
+    const UNSUITABLE: i32 = ffi::AV_PIX_FMT_FLAG_RGB
+        | ffi::AV_PIX_FMT_FLAG_PAL
+        | ffi::AV_PIX_FMT_FLAG_HWACCEL
+        | ffi::AV_PIX_FMT_FLAG_BITSTREAM;
+    // SAFETY: as in `layouts`.
+    let descriptor = unsafe { ffi::av_pix_fmt_desc_get(format).as_ref() };
+    let first = descriptor.map(|descriptor| descriptor.comp[0]);
+    first.is_some_and(|first| (first.plane, first.step, first.depth) == (0, 1, 8))
+        && !has_flag(format, UNSUITABLE)
+}
+
 /// Whether the pixels of this format can be moved one by one: each occupies whole bytes, and chroma
 /// is subsampled equally in both directions.
 pub(crate) fn is_transposable(format: PixelFormat) -> bool {

@@ -25,7 +25,7 @@ mod image_encoder;
 
 pub(crate) use decoder::{DecodeError, Decoder, Threads};
 pub(crate) use demuxer::{DemuxError, Demuxer, OpenedStream, StreamInfo};
-pub(crate) use frame::{Frame, PixelFormat, Plane, is_rotatable, is_transposable};
+pub(crate) use frame::{Frame, Layout, PixelFormat, Plane, is_rotatable, is_transposable};
 pub(crate) use image_encoder::{
     ImageCodec, ImageEncoder, JPEG_MAX_SIDE, WEBP_MAX_SIDE, WEBP_PIXELS,
 };

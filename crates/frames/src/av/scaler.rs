@@ -10,7 +10,7 @@ use jobs::Ratio;
 use crate::error::Error;
 use crate::fit::Size;
 
-use super::frame::{Frame, PixelFormat, has_flag};
+use super::frame::{Frame, PixelFormat, has_flag, has_luma_plane};
 
 /// Bicubic scaling, the default of the ffmpeg command (FFmpeg, libswscale/swscale.h).
 const BICUBIC: i64 = 4;
@@ -83,6 +83,18 @@ impl Scaler {
             )
         };
         if rows < 0 { Err(out_of_memory()) } else { Ok(converted) }
+    }
+
+    /// Frame whose first plane is the luma of `frame` in 8 bits: `frame` itself, if it has such a
+    /// plane.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub(crate) fn luma(&mut self, frame: &Frame) -> Result<Frame, Error> {
+        if has_luma_plane(frame.format()) {
+            return frame.share().ok_or_else(|| Error::OutOfMemory("no frame is left".into()));
+        }
+        self.convert(frame, PixelFormat::AV_PIX_FMT_GRAY8, frame.size())
     }
 
     fn context(&mut self, conversion: Conversion) -> Option<Context> {

@@ -41,6 +41,7 @@ impl Parser {
     pub(super) fn role(&mut self, packet: &[u8]) -> Role {
         let mut entry = None;
         let mut displayed = false;
+        let mut may_be_key = false;
         let mut slots = Some(ReferenceSlots { reads: 0, writes: 0 });
         self.lacks_sequence = true;
         for (unit_type, unit) in Units(packet) {
@@ -63,6 +64,7 @@ impl Parser {
                     displayed |= frame.shown;
                     let shows_key =
                         frame.frame_type.is_none() && frame.slots.reads & self.key_slots != 0;
+                    may_be_key |= is_key || shows_key;
                     slots = slots.filter(|_| !shows_key).map(|slots| ReferenceSlots {
                         reads: slots.reads | frame.slots.reads & !slots.writes,
                         writes: slots.writes | frame.slots.writes,
@@ -80,6 +82,7 @@ impl Parser {
         };
         Role {
             entry: Entry::clean_if(entry),
+            may_be_key,
             disposable: slots.is_some_and(|slots| slots.writes == 0),
             displayed,
             slots,

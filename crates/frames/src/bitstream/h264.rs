@@ -64,6 +64,7 @@ impl Parser {
         let mut field = false;
         let mut unknown = false;
         let mut recovers = false;
+        let mut has_recovery_point = false;
         let mut film_grain = false;
         let revision = self.headers.revision();
         let mut frame = None;
@@ -86,6 +87,7 @@ impl Parser {
                     self.add_header(unit);
                     let kinds = [sei::RECOVERY_POINT, sei::FILM_GRAIN];
                     let [recovery, grain] = sei::messages(unit, 1, kinds);
+                    has_recovery_point |= recovery.is_some();
                     recovers |= recovery.is_some_and(|message| message.recovers_at_once());
                     film_grain |= grain.is_some();
                 }
@@ -96,7 +98,7 @@ impl Parser {
         let Some(first) = first else {
             // Parameter sets and similar units yield no frame. Unknown units may be a damaged
             // frame, which has to be reported as missing.
-            return Role { displayed: unknown, ..Role::UNKNOWN };
+            return Role { displayed: unknown, may_be_key: unknown, ..Role::UNKNOWN };
         };
         // With data partitioning, a damaged partition changes what is decodable. It is not used in
         // practice, so such frames are never dropped.
@@ -105,6 +107,8 @@ impl Parser {
         let partitioned = (SLICE + 1..=DATA_PARTITION_C).contains(&first);
         Role {
             entry: Entry::clean_if(first == IDR_SLICE && self.headers.can_be_repeated()),
+            // FFmpeg 5.1, libavcodec/h264_slice.c, `ff_h264_queue_decode_slice`.
+            may_be_key: first == IDR_SLICE || has_recovery_point || unknown,
             disposable: !referenced && !field && !partitioned && !changes_headers,
             learns_delay: self.learns_delay,
             order: frame.and_then(|frame| frame.order),

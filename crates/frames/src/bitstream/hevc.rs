@@ -116,12 +116,17 @@ impl Parser {
         let Some((unit_type, layer)) = first else {
             // Parameter sets and similar units yield no frame. Unknown units may be a damaged
             // frame, which has to be reported as missing.
-            return Role { displayed: unknown, ..Role::UNKNOWN };
+            return Role { displayed: unknown, may_be_key: unknown, ..Role::UNKNOWN };
         };
         // Later packets depend on the headers in this one.
         let changes_headers = self.headers.revision() != revision;
         if matches!(unit_type, RASL_N | RASL_R) && self.rasl_undecodable == Some(true) {
-            return Role { disposable: !changes_headers, displayed: false, ..Role::UNKNOWN };
+            return Role {
+                may_be_key: false,
+                disposable: !changes_headers,
+                displayed: false,
+                ..Role::UNKNOWN
+            };
         }
         Role {
             entry: match unit_type {
@@ -131,6 +136,7 @@ impl Parser {
                 CRA => Entry::Open,
                 _ => Entry::None,
             },
+            may_be_key: (FIRST_IRAP..=LAST_IRAP).contains(&unit_type) || unknown,
             disposable: !changes_headers
                 && unit_type <= LAST_NON_REFERENCE
                 && unit_type % 2 == 0

@@ -5,6 +5,8 @@
 pub(crate) struct Role {
     /// Whether decoding can start here with a new decoder.
     pub entry: Entry,
+    /// Whether the decoder may take the frame for a key frame.
+    pub may_be_key: bool,
     /// Whether no other frame refers to this one.
     pub disposable: bool,
     /// Whether the packet yields a frame to display.
@@ -76,6 +78,7 @@ impl Role {
     /// only slower.
     pub(crate) const UNKNOWN: Self = Self {
         entry: Entry::None,
+        may_be_key: true,
         disposable: false,
         displayed: true,
         slots: None,

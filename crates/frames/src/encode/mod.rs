@@ -7,7 +7,7 @@ mod png;
 mod webp;
 
 use jobs::manifest::Compression;
-use jobs::recipe::{Image, ImageFormat};
+use jobs::recipe::{Image, ImageFormat, Quality};
 
 use crate::error::Error;
 
@@ -21,7 +21,15 @@ pub(crate) fn encoder(image: &Image, compression: Compression) -> Result<Box<dyn
     let quality = image.quality().unwrap_or_default();
     Ok(match image.format() {
         ImageFormat::Png => Box::new(png::PngEncoder { compression }),
-        ImageFormat::Jpeg => Box::new(jpeg::JpegEncoder::new(quality)?),
+        ImageFormat::Jpeg => return jpeg_encoder(quality),
         ImageFormat::Webp => Box::new(webp::WebpEncoder::new(quality)?),
     })
+}
+
+/// Encoder for JPEG.
+///
+/// # Errors
+/// [`Error::EncoderUnavailable`].
+pub(crate) fn jpeg_encoder(quality: Quality) -> Result<Box<dyn Encoder>, Error> {
+    Ok(Box::new(jpeg::JpegEncoder::new(quality)?))
 }

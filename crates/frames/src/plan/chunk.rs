@@ -71,6 +71,16 @@ impl<P> Chunk<P> {
         Self { packets, wanted: Vec::new(), certain: false, until, select_first: false }
     }
 
+    /// First tick of the wanted frames.
+    pub(crate) fn first_tick(&self) -> Option<i64> {
+        self.wanted.first().map(|wanted| wanted.ticks.start)
+    }
+
+    /// First tick after the wanted frames.
+    pub(crate) fn until_tick(&self) -> Option<i64> {
+        self.wanted.last().map(|wanted| wanted.ticks.end)
+    }
+
     /// Packets that are to be decoded.
     pub(crate) fn kept(&self) -> impl Iterator<Item = &P> {
         self.packets.iter().filter(|planned| planned.keep).map(|planned| &planned.packet)

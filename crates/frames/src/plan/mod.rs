@@ -6,13 +6,14 @@
 //! ticks from its own up to that of its successor in presentation order.
 //!
 //! If the selection depends on the content of the frames, the stream is one span whose packets are
-//! all decoded, in order.
+//! all decoded, in order. If the key frames are selected, each is a span.
 
 // In dependency order.
 mod wanted;
 mod chunk;
 mod frame_order;
 mod long_span;
+mod key_frames;
 mod planner;
 #[cfg(test)]
 mod tests;

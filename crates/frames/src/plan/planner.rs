@@ -3,13 +3,14 @@
 use jobs::Ratio;
 
 use crate::bitstream::Entry;
-use crate::select::Instants;
+use crate::select::{Instants, TimeRange};
 
 use super::chunk::{
     Chunk, ClassifiedPacket, Continuation, LastFrame, PacketInfo, Plan, PlannedPacket,
     ascending_times, needed,
 };
 use super::frame_order::FrameOrder;
+use super::key_frames::{KeyFrames, Unpredictable};
 use super::long_span::LongSpan;
 use super::wanted::Timeline;
 
@@ -30,6 +31,8 @@ const MAX_BYTES: usize = 24 << 20;
 pub(crate) struct Planner<'a, P> {
     /// Requested instants. Without them, the stream is one span of which all packets are kept.
     timeline: Option<Timeline<'a>>,
+    /// Plan of the key frames, if these are selected. Then nothing else is planned.
+    key_frames: Option<KeyFrames<'a>>,
     order: FrameOrder,
     predictable: bool,
     /// Whether there were packets that are not part of the current span, or are planned.
@@ -59,6 +62,7 @@ impl<'a, P: Clone> Planner<'a, P> {
     ) -> Self {
         Self {
             timeline: instants.map(|instants| Timeline { instants, time_base }),
+            key_frames: None,
             order: FrameOrder::new(reorder_delay),
             predictable: true,
             started: false,
@@ -74,8 +78,20 @@ impl<'a, P: Clone> Planner<'a, P> {
         }
     }
 
+    /// Plan to decode each key frame in `range` by itself.
+    pub(crate) fn of_key_frames(range: &'a TimeRange, time_base: Ratio) -> Self {
+        Self { key_frames: Some(KeyFrames::new(range)), ..Self::new(None, time_base, 0) }
+    }
+
     /// Add the next packet. [`Planner::take_plans`] returns the plans that it completes.
     pub(crate) fn push(&mut self, packet: P, info: PacketInfo) {
+        if let Some(key_frames) = &mut self.key_frames {
+            match key_frames.plan(packet, &info) {
+                Ok(plan) => self.ready.extend(plan),
+                Err(Unpredictable) => self.predictable = false,
+            }
+            return;
+        }
         if self.starts_span(&info) {
             self.started = true;
             self.finish_closed();

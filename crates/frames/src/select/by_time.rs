@@ -2,6 +2,8 @@
 
 use jobs::Ratio;
 
+use crate::error::Error;
+
 use super::frame_selector::{
     DecodedFrame, FrameSelector, LastSelection, Selected, SelectionPass, SpanEnd, SpanStart,
 };
@@ -18,6 +20,10 @@ pub(super) struct ByTime {
 impl FrameSelector for ByTime {
     fn instants(&self) -> Option<&Instants> {
         Some(&self.instants)
+    }
+
+    fn expected_count(&self) -> Option<u64> {
+        self.instants.expected_count()
     }
 
     fn start(&self, SpanStart { from, is_first }: SpanStart) -> Box<dyn SelectionPass + '_> {
@@ -46,7 +52,7 @@ impl SelectionPass for ByTimePass<'_> {
         self.ticks.next()
     }
 
-    fn push(&mut self, frame: DecodedFrame) -> Option<Selected<DecodedFrame>> {
+    fn push(&mut self, frame: DecodedFrame) -> Result<Option<Selected<DecodedFrame>>, Error> {
         if self.ticks.is_empty() {
             if self.is_first && self.ticks.next().is_none() {
                 self.selection.instants.start_at(frame.time, self.selection.time_base);
@@ -57,12 +63,12 @@ impl SelectionPass for ByTimePass<'_> {
         if selected.is_some() {
             self.first = None;
         }
-        selected
+        Ok(selected)
     }
 
     fn finish(&mut self, end: SpanEnd) -> LastSelection {
         let Some(time) = end.until.or(end.last_frame_end) else {
-            return LastSelection { selected: None, until: None };
+            return LastSelection::default();
         };
         let until = self.tick(time);
         let first = self.first.take();
@@ -75,7 +81,7 @@ impl SelectionPass for ByTimePass<'_> {
                 let ticks = own_tick..own_tick + 1;
                 let until = Some(ticks.end);
                 return LastSelection {
-                    selected: Some(Selected { frame, own_tick, ticks }),
+                    selected: Some(Selected { frame, own_tick, ticks, measure: None }),
                     until,
                 };
             }
@@ -102,7 +108,8 @@ mod tests {
         let mut selected = Vec::new();
         for time in times {
             let frame = Frame::blank(PixelFormat::AV_PIX_FMT_GRAY8, 1, 1).expect("memory suffices");
-            selected.extend(pass.push(DecodedFrame { frame, time: *time, has_errors: false }));
+            let frame = DecodedFrame { frame, time: *time, has_errors: false };
+            selected.extend(pass.push(frame).expect("memory suffices"));
         }
         let LastSelection { selected: last, until } = pass.finish(end);
         selected.extend(last);

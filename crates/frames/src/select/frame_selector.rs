@@ -3,8 +3,10 @@
 use std::ops::Range;
 
 use crate::av::Frame;
+use crate::error::Error;
 
 use super::instants::Instants;
+use super::time_range::TimeRange;
 
 /// Rule by which the frames of one video are selected.
 ///
@@ -13,16 +15,23 @@ use super::instants::Instants;
 /// before.
 pub(crate) trait FrameSelector: Send + Sync {
     /// Requested instants, from which it is planned which packets are decoded. `None` if the
-    /// content of the frames decides: then one pass decodes all packets in order.
-    fn instants(&self) -> Option<&Instants>;
+    /// content of the frames decides: then one pass decodes all packets in order, except for
+    /// [`FrameSelector::key_frames`].
+    fn instants(&self) -> Option<&Instants> {
+        None
+    }
+
+    /// Part of the video with the key frames to select, if these are selected. Then only key frames
+    /// are decoded, each by itself.
+    fn key_frames(&self) -> Option<&TimeRange> {
+        None
+    }
 
     /// Start to select from the frames of a span.
     fn start(&self, start: SpanStart) -> Box<dyn SelectionPass + '_>;
 
     /// Number of frames to expect, if that is known in advance.
-    fn expected_count(&self) -> Option<u64> {
-        self.instants()?.expected_count()
-    }
+    fn expected_count(&self) -> Option<u64>;
 }
 
 /// Selection from the frames of one span, which arrive in presentation order.
@@ -31,7 +40,10 @@ pub(crate) trait SelectionPass {
     fn next_tick(&self) -> Option<i64>;
 
     /// Add the next frame. Return the frame that is selected thereby, if any.
-    fn push(&mut self, frame: DecodedFrame) -> Option<Selected<DecodedFrame>>;
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    fn push(&mut self, frame: DecodedFrame) -> Result<Option<Selected<DecodedFrame>>, Error>;
 
     /// End the span. Return the frame that is selected thereby, if any.
     fn finish(&mut self, end: SpanEnd) -> LastSelection;
@@ -54,16 +66,33 @@ impl DecodedFrame {
 }
 
 /// Selected frame.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Selected<F> {
     pub frame: F,
     /// Tick for which the frame is selected whatever frames follow it.
     pub own_tick: i64,
     /// Ticks for which the frame is selected.
     pub ticks: Range<i64>,
+    /// Measure of its content that decided.
+    pub measure: Option<Measure>,
 }
 
-/// Start of a span. Without [`FrameSelector::instants`] the whole video is one span.
+impl<F> Selected<F> {
+    /// Frame that its content selects, for one tick.
+    pub(crate) fn by_content(frame: F, tick: i64, measure: Option<Measure>) -> Self {
+        Self { frame, own_tick: tick, ticks: tick..tick + 1, measure }
+    }
+}
+
+/// Measure of a frame's content.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Measure {
+    SceneScore(f64),
+    Sharpness(f64),
+}
+
+/// Start of a span. Without [`FrameSelector::instants`] the whole video is one span, unless key
+/// frames are selected.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SpanStart {
     /// First tick of the span; `None` if it is that of the first frame.
@@ -83,6 +112,7 @@ pub(crate) struct SpanEnd {
 }
 
 /// Result of [`SelectionPass::finish`].
+#[derive(Default)]
 pub(crate) struct LastSelection {
     pub selected: Option<Selected<DecodedFrame>>,
     /// First tick after the span, if known.

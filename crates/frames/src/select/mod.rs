@@ -8,7 +8,8 @@
 //!   [`SelectionPass`] makes the same selection from decoded frames.
 //! - *By content*, the decoded frames decide. Nothing is planned: one pass decodes all packets in
 //!   order, so its [`SelectionPass`] may keep any state from the first frame to the last.
-//!   A video whose timestamps are unreliable is decoded in the same way.
+//!   A video whose timestamps are unreliable is decoded in the same way. Of the key frames it is
+//!   planned that each is decoded by itself.
 //!
 //! [`Numbering`] derives the numbers, names and missing ranges of both kinds from ticks.
 //!
@@ -22,25 +23,33 @@
 
 // In dependency order.
 mod instants;
+mod time_range;
 mod frame_selector;
 mod tick_selector;
 mod by_time;
+mod key_frames;
+mod scenes;
+mod sharpest;
 mod numbering;
 
 use std::num::NonZeroU32;
 
-use jobs::recipe::Selection;
+use jobs::recipe::{self, Selection};
 use jobs::{Ratio, Recipe};
 
 use by_time::ByTime;
+use key_frames::KeyFrames;
+use scenes::Scenes;
+use sharpest::Sharpest;
 
 pub(crate) use frame_selector::{
-    DecodedFrame, FrameSelector, Selected, SelectionPass, SpanEnd, SpanStart,
+    DecodedFrame, FrameSelector, Measure, Selected, SelectionPass, SpanEnd, SpanStart,
 };
 pub(crate) use instants::Instants;
-pub(crate) use numbering::{Coverage, Numbering};
+pub(crate) use numbering::{Coverage, FrameNumber, Numbering};
 #[cfg(test)]
 pub(crate) use tick_selector::TickSelector;
+pub(crate) use time_range::TimeRange;
 
 /// Selector of the frames that a recipe requests from a stream. Its timestamps are in units of
 /// `time_base`; `duration_us` is its duration in microseconds, if it is known.
@@ -49,12 +58,19 @@ pub(crate) fn selector(
     time_base: Ratio,
     duration_us: Option<i64>,
 ) -> Box<dyn FrameSelector> {
-    let Recipe { select, part, max_frames, .. } = recipe;
-    let instants = match select {
-        Selection::Every(interval) => Instants::every(*interval, *part, duration_us),
-        Selection::At(times) => Instants::at(times, *part, duration_us),
+    let Recipe { select, part, skip, max_frames, .. } = recipe;
+    let range = TimeRange::new(*part, time_base);
+    let instants = match *select {
+        Selection::Every(interval) => Instants::every(interval, *part, duration_us),
+        Selection::At(ref times) => Instants::at(times, *part, duration_us),
         Selection::Count(count) => Instants::spread(count.get(), *part, duration_us),
+        Selection::KeyFrames(_) => return Box::new(KeyFrames { range }),
+        Selection::Scenes(scenes) => return Box::new(Scenes { scenes, range, time_base }),
+        Selection::Sharpest(recipe::Sharpest { every }) => {
+            return Box::new(Sharpest { every, range, time_base, duration_us });
+        }
     };
-    let instants = instants.at_most(max_frames.map(NonZeroU32::get));
-    Box::new(ByTime { instants, time_base })
+    // Frames that are left out make room for later ones.
+    let max_count = max_frames.filter(|_| skip.is_none()).map(NonZeroU32::get);
+    Box::new(ByTime { instants: instants.at_most(max_count), time_base })
 }

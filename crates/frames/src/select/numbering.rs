@@ -19,8 +19,12 @@ pub(crate) struct Numbering<'a> {
     first: Option<i64>,
     /// First tick after the video, according to its frames.
     until: Option<i64>,
-    /// Ticks of the numbered frames, ascending.
+    /// Ticks of the frames that were numbered, including those that were left out, ascending.
     ticks: Vec<i64>,
+    /// Number of frames that were left out.
+    left_out: u64,
+    /// Number of frames that exceed the maximum number.
+    omitted: u64,
 }
 
 /// Number of a frame in an archive.
@@ -45,7 +49,16 @@ impl<'a> Numbering<'a> {
         limits: &'a Limits,
         max_count: Option<u64>,
     ) -> Self {
-        Self { selector, limits, max_count, first: None, until: None, ticks: Vec::new() }
+        Self {
+            selector,
+            limits,
+            max_count,
+            first: None,
+            until: None,
+            ticks: Vec::new(),
+            left_out: 0,
+            omitted: 0,
+        }
     }
 
     /// Set the first tick of the video, if it is known now and was not before.
@@ -62,6 +75,7 @@ impl<'a> Numbering<'a> {
     pub(crate) fn restart(&mut self) {
         self.first = self.first.filter(|_| !self.ticks.is_empty());
         self.until = None;
+        self.omitted = 0;
     }
 
     /// First tick after the numbered frames, if there are any.
@@ -69,22 +83,43 @@ impl<'a> Numbering<'a> {
         self.ticks.last().map(|last| last + 1)
     }
 
-    /// Number of the next frame, which is selected for `tick`. `None` if an earlier frame has that
-    /// tick, or if it exceeds the maximum number of frames: in a damaged stream ticks may repeat,
-    /// and the first frame is kept.
+    /// Whether an earlier frame has this tick: in a damaged stream ticks may repeat, and the first
+    /// frame is kept.
+    pub(crate) fn is_taken(&self, tick: i64) -> bool {
+        let is_before = |other: Option<i64>, or_equal| {
+            other.is_some_and(|other| tick < other || or_equal && tick == other)
+        };
+        is_before(self.first, false) || is_before(self.ticks.last().copied(), true)
+    }
+
+    /// Number of the next frame, which is selected for `tick`. `None` if it exceeds the maximum
+    /// number of frames.
     pub(crate) fn number(&mut self, tick: i64) -> Result<Option<FrameNumber>, Error> {
         let first = *self.first.get_or_insert(tick);
-        if tick < first || self.ticks.last().is_some_and(|last| *last >= tick) {
-            return Ok(None);
-        }
         let number = tick.saturating_sub(first) as u64 + 1;
-        if self.max_count.is_some_and(|max| number > max) {
+        if self.max_count.is_some_and(|max| number - self.left_out > max) {
+            self.omitted += 1;
             return Ok(None);
         }
         self.limits.check_frame_count(number)?;
         self.ticks.push(tick);
         let instant_s = self.selector.instants().map(|instants| instants.instant(tick));
         Ok(Some(FrameNumber { number, instant_s }))
+    }
+
+    /// Number of the next frame, which is selected for `tick` and left out. `None` if it exceeds the
+    /// maximum number of frames.
+    pub(crate) fn leave_out(&mut self, tick: i64) -> Result<Option<FrameNumber>, Error> {
+        let omitted = self.omitted;
+        let number = self.number(tick)?;
+        self.omitted = omitted;
+        self.left_out += u64::from(number.is_some());
+        Ok(number)
+    }
+
+    /// Number of frames that exceed the maximum number.
+    pub(crate) fn omitted_count(&self) -> u64 {
+        self.omitted
     }
 
     /// Compare the numbered frames with the whole video, given first ticks after it that are known
@@ -96,8 +131,9 @@ impl<'a> Numbering<'a> {
         let until = listed.unwrap_or_else(|| ends.fold(last + 1, i64::max));
         let max_count =
             self.max_count.map_or(self.limits.max_frames, |max| max.min(self.limits.max_frames));
-        let until = until.min(first.saturating_add(max_count as i64));
-        Some(Coverage { expected: (until - first) as u64, missing: self.missing(first, until) })
+        let until = until.min(first.saturating_add(max_count.saturating_add(self.left_out) as i64));
+        let expected = (until - first) as u64 - self.left_out;
+        Some(Coverage { expected, missing: self.missing(first, until) })
     }
 
     /// Ranges of ticks from `first` to `until` without a frame. By content there are none.
@@ -178,6 +214,9 @@ mod tests {
             numbering.start_at(first);
             let mut numbers = BTreeSet::new();
             for tick in ticks {
+                if numbering.is_taken(tick) {
+                    continue;
+                }
                 if let Some(FrameNumber { number, .. }) = numbering.number(tick).expect("few") {
                     prop_assert!(numbers.last().is_none_or(|last| *last < number));
                     numbers.insert(number);

@@ -44,7 +44,12 @@ impl<F> TickSelector<F> {
             return None;
         }
         self.next = Some(tick);
-        previous.map(|held| Selected { frame: held.frame, own_tick: held.tick, ticks: next..tick })
+        previous.map(|Held { frame, tick: own_tick }| Selected {
+            frame,
+            own_tick,
+            ticks: next..tick,
+            measure: None,
+        })
     }
 
     /// End the frames at tick `until`. Return the last frame if it is selected for any ticks.
@@ -52,7 +57,8 @@ impl<F> TickSelector<F> {
         let next = self.next?;
         self.next = Some(next.max(until));
         let Held { frame, tick } = self.held.take()?;
-        (until > next).then_some(Selected { frame, own_tick: tick, ticks: next..until })
+        let selected = Selected { frame, own_tick: tick, ticks: next..until, measure: None };
+        (until > next).then_some(selected)
     }
 }
 

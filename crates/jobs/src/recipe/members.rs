@@ -41,7 +41,10 @@ impl Members {
     pub(super) fn finish(self) -> Result<(), InvalidRecipe> {
         let Some((name, _)) = self.rest.into_iter().next() else { return Ok(()) };
         let name = Excerpt::of(name).to_string();
-        let message = format!("this member is unknown; there are {}", enumerate(&self.known));
+        let message = match &self.known[..] {
+            [] => "this member is unknown; there are none".to_owned(),
+            known => format!("this member is unknown; there are {}", enumerate(known)),
+        };
         Err(InvalidRecipe::new(Reason::UnknownMember, message).within(&name))
     }
 

@@ -1,16 +1,20 @@
 //! Recipes from JSON. A new member is one more line in one of the functions below.
 
-use std::num::NonZeroU8;
+use std::num::{NonZeroU8, NonZeroU16};
 
 use serde_json::Value;
 
+use super::content::{InvalidThreshold, KeyFrames, Scenes, Sharpest, Threshold};
 use super::image::{Image, ImageFormat, InvalidImage, Quality};
+use super::interval::{Interval, InvalidInterval};
 use super::invalid::{InvalidRecipe, Reason};
 use super::json::value_of;
 use super::members::{Members, boolean, elements, whole_number};
 use super::position::{InvalidPart, InvalidPosition, Part, Position};
+use super::sheet::{InvalidSheet, Sheet};
+use super::skip::Skip;
 use super::times::{InvalidTimes, Times};
-use super::{Interval, InvalidInterval, Recipe, Selection};
+use super::{Recipe, Selection};
 use crate::excerpt::Excerpt;
 
 impl Recipe {
@@ -31,10 +35,12 @@ impl TryFrom<Value> for Recipe {
         let select = members.take("select", selection)?.unwrap_or_default();
         let from = members.take("from", Position::try_from)?;
         let to = members.take("to", Position::try_from)?;
+        let skip = members.take("skip", skip)?.unwrap_or_default();
         let max_frames = members.take("max_frames", whole_number(u32::MAX))?;
         let image = members.take("image", image)?.unwrap_or_default();
+        let sheet = members.take("sheet", sheet)?;
         members.finish()?;
-        Ok(Self { select, part: Part::new(from, to)?, max_frames, image })
+        Ok(Self { select, part: Part::new(from, to)?, skip, max_frames, image, sheet })
     }
 }
 
@@ -44,12 +50,62 @@ fn selection(value: Value) -> Result<Selection, InvalidRecipe> {
         members.take("every", Interval::try_from)?.map(Selection::Every),
         members.take("at", times)?.map(Selection::At),
         members.take("count", whole_number(u32::MAX))?.map(Selection::Count),
+        members.take("keyframes", key_frames)?.map(Selection::KeyFrames),
+        members.take("scenes", scenes)?.map(Selection::Scenes),
+        members.take("sharpest", sharpest)?.map(Selection::Sharpest),
     ];
     members.finish_one(selections)
 }
 
 fn times(value: Value) -> Result<Times, InvalidRecipe> {
     Ok(elements(value, Position::try_from)?.try_into()?)
+}
+
+fn key_frames(value: Value) -> Result<KeyFrames, InvalidRecipe> {
+    Members::of(value)?.finish()?;
+    Ok(KeyFrames {})
+}
+
+fn scenes(value: Value) -> Result<Scenes, InvalidRecipe> {
+    let mut members = Members::of(value)?;
+    let threshold = members.take("threshold", threshold)?.unwrap_or_default();
+    let min_seconds = members.take("min_seconds", Position::try_from)?.unwrap_or_default();
+    members.finish()?;
+    Ok(Scenes { threshold, min_seconds })
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "all readers of members consume the value")]
+fn threshold(value: Value) -> Result<Threshold, InvalidRecipe> {
+    let number = value.as_f64().ok_or(InvalidThreshold).and_then(Threshold::try_from);
+    number.map_err(|error| {
+        let message = format!("`{}` is not valid: {error}", Excerpt::of(&value));
+        InvalidRecipe::new(Reason::NumberInvalid, message)
+    })
+}
+
+fn sharpest(value: Value) -> Result<Sharpest, InvalidRecipe> {
+    let mut members = Members::of(value)?;
+    let every = members.take("every", Interval::try_from)?;
+    members.finish()?;
+    Ok(every.map_or_else(Sharpest::default, |every| Sharpest { every }))
+}
+
+fn skip(value: Value) -> Result<Skip, InvalidRecipe> {
+    let mut members = Members::of(value)?;
+    let blank = members.take("blank", boolean)?.unwrap_or_default();
+    let repeated = members.take("repeated", boolean)?.unwrap_or_default();
+    members.finish()?;
+    Ok(Skip { blank, repeated })
+}
+
+fn sheet(value: Value) -> Result<Sheet, InvalidRecipe> {
+    let mut members = Members::of(value)?;
+    let columns = members.take("columns", whole_number::<NonZeroU8>(Sheet::MAX_COLUMNS.into()))?;
+    let tile_width = members.take("tile_width", whole_number::<NonZeroU16>(u16::MAX.into()))?;
+    members.finish()?;
+    let default = Sheet::default();
+    let columns = columns.map_or(default.columns(), NonZeroU8::get);
+    Ok(Sheet::new(columns, tile_width.map_or(default.tile_width(), NonZeroU16::get))?)
 }
 
 fn image(value: Value) -> Result<Image, InvalidRecipe> {
@@ -113,6 +169,13 @@ impl From<InvalidPart> for InvalidRecipe {
     }
 }
 
+impl From<InvalidSheet> for InvalidRecipe {
+    fn from(error: InvalidSheet) -> Self {
+        let member = if error == InvalidSheet::TileWidth { "tile_width" } else { "columns" };
+        Self::new(Reason::NumberInvalid, error).within(member)
+    }
+}
+
 impl From<InvalidImage> for InvalidRecipe {
     fn from(error: InvalidImage) -> Self {
         let InvalidImage::LosslessQuality(_) = error;
@@ -163,6 +226,14 @@ mod tests {
             &many,
             r#"{"select":{"count":0}}"#,
             r#"{"select":{"count":1.5}}"#,
+            r#"{"select":{"keyframes":true}}"#,
+            r#"{"select":{"keyframes":{"every":1}}}"#,
+            r#"{"select":{"scenes":{"threshold":2}}}"#,
+            r#"{"select":{"scenes":{"threshold":"0.3"}}}"#,
+            r#"{"select":{"sharpest":{"every":0}}}"#,
+            r#"{"skip":{"black":true}}"#,
+            r#"{"sheet":{"columns":21}}"#,
+            r#"{"sheet":{"tile_width":15}}"#,
             r#"{"from":-1}"#,
             r#"{"from":null}"#,
             r#"{"from":5,"to":"0:05"}"#,

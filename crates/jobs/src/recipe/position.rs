@@ -12,8 +12,8 @@ use crate::excerpt::Excerpt;
 /// Time from the start of a video: at most a day, no finer than a microsecond.
 ///
 /// In JSON it is a number of seconds, or a string with seconds, minutes and seconds, or hours,
-/// minutes and seconds: `5`, `62.5`, `"1:02.5"`, `"1:00:00"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// minutes and seconds: `5`, `62.5`, `"1:02.5"`, `"1:00:00"`. The default is the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(try_from = "Value", into = "PositionJson")]
 pub struct Position {
     microseconds: i64,
