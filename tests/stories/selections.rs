@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use crate::harness::archive::Archive;
 use crate::harness::checks::{check_all, expect_equal};
-use crate::harness::clips::fixture;
+use crate::harness::clips::{clips, fixture};
 use crate::harness::extraction::{extract, extract_and_read, extract_from, threads};
-use crate::harness::ffmpeg::{ffmpeg, ffprobe};
+use crate::harness::ffmpeg::{ffmpeg, ffprobe, frame_hashes};
 use crate::harness::programs::{fiapx, run};
 
 /// Clips with reordered frames, open entries, gaps, a late start and other containers.
@@ -147,6 +147,19 @@ fn a_part_has_the_frames_of_the_whole_whose_instants_lie_in_it() {
             expect_equal("complete", &part.manifest["complete"], &json!(true))?;
         }
         Ok(())
+    });
+}
+
+/// The decoder still holds frames when the packets end, and these state no presentation times.
+#[test]
+fn the_last_frames_of_clips_without_presentation_times_are_selected() {
+    let mut avi = clips("good");
+    avi.retain(|clip| clip.extension().is_some_and(|suffix| suffix == "avi"));
+    check_all(&avi, |clip| {
+        let archive = extract_and_read(clip, &options(&json!({ "select": { "every": "1/25" } })))?;
+        let frames = frame_hashes(&[], clip, "fps=25", "gray")?;
+        expect_equal("frames", archive.frames.len(), frames.len())?;
+        expect_equal("complete", &archive.manifest["complete"], &json!(true))
     });
 }
 

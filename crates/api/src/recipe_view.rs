@@ -120,15 +120,15 @@ struct SelectionSchema {
 
 /// Selection of key frames. It has no members.
 #[derive(Debug, Object)]
-#[oai(rename = "KeyFrames")]
+#[oai(rename = "KeyFrames", example)]
 struct KeyFramesSchema {}
 
 /// Selection of the frames at which scenes start.
 #[derive(Debug, Object)]
-#[oai(rename = "Scenes")]
+#[oai(rename = "Scenes", example)]
 struct ScenesSchema {
-    /// Scene score that the first frame of a scene exceeds, as in the scene filter of ffmpeg; 0.3 if
-    /// it is not stated.
+    /// Scene score that the first frame of a scene exceeds, as computed by ffmpeg's select filter;
+    /// 0.3 if it is not stated.
     #[oai(skip_serializing_if_is_none, validator(minimum(value = "0"), maximum(value = "1")))]
     threshold: Option<f64>,
     /// Minimum time from one selected frame to the next.
@@ -138,7 +138,7 @@ struct ScenesSchema {
 
 /// Selection of the frame with the most detail in each interval.
 #[derive(Debug, Object)]
-#[oai(rename = "Sharpest")]
+#[oai(rename = "Sharpest", example)]
 struct SharpestSchema {
     /// Length of the intervals; 1 if it is not stated.
     #[oai(skip_serializing_if_is_none)]
@@ -147,7 +147,7 @@ struct SharpestSchema {
 
 /// Kinds of frames that are left out.
 #[derive(Debug, Object)]
-#[oai(rename = "Skip")]
+#[oai(rename = "Skip", example)]
 struct SkipSchema {
     /// Whether frames of almost one brightness are left out, such as black ones.
     #[oai(skip_serializing_if_is_none)]
@@ -159,7 +159,7 @@ struct SkipSchema {
 
 /// Contact sheets: JPEG files with small copies of the frames in rows.
 #[derive(Debug, Object)]
-#[oai(rename = "Sheet")]
+#[oai(rename = "Sheet", example)]
 struct SheetSchema {
     /// Number of copies in a row; 5 if it is not stated.
     #[oai(skip_serializing_if_is_none, validator(minimum(value = "1"), maximum(value = "20")))]
@@ -270,6 +270,36 @@ impl Example for SelectionSchema {
     }
 }
 
+impl Example for KeyFramesSchema {
+    fn example() -> Self {
+        Self {}
+    }
+}
+
+impl Example for ScenesSchema {
+    fn example() -> Self {
+        Self { threshold: Some(0.3), min_seconds: Some(PositionSchema(Position::START)) }
+    }
+}
+
+impl Example for SharpestSchema {
+    fn example() -> Self {
+        Self { every: Some(IntervalSchema(Interval::ONE_SECOND)) }
+    }
+}
+
+impl Example for SkipSchema {
+    fn example() -> Self {
+        Self { blank: Some(true), repeated: Some(true) }
+    }
+}
+
+impl Example for SheetSchema {
+    fn example() -> Self {
+        Self { columns: Some(5), tile_width: Some(320) }
+    }
+}
+
 impl Example for ImageSchema {
     fn example() -> Self {
         Self {
@@ -305,7 +335,8 @@ mod tests {
 
     #[test]
     fn shows_and_describes_recipes_of_newer_versions() {
-        let newer = json!({ "select": { "scenes": 5 }, "image": { "format": "avif", "width": 9 } });
+        let newer =
+            json!({ "select": { "moments": 5 }, "image": { "format": "avif", "width": 9 } });
         let view = RecipeView::from(&StoredRecipe::Unknown(newer.clone()));
         assert_eq!(view.to_json(), Some(newer.clone()));
         assert!(RecipeSchema::parse_from_json(Some(newer)).is_ok());

@@ -172,11 +172,10 @@ impl<'a> Pass<'a> {
         self.decoder
     }
 
-    /// End the span. `until` is [`Chunk::until`], `select_first` is [`Chunk::select_first`].
-    pub(crate) fn finish(
+    /// End the span, of which `chunk` is the last part.
+    pub(crate) fn finish<P>(
         &mut self,
-        until: Option<i64>,
-        select_first: bool,
+        chunk: &Chunk<P>,
         emit: &mut impl FnMut(SelectedFrame) -> Result<(), Error>,
     ) -> Result<SpanReport, PassError> {
         self.context.timing.decoding.measure(|| self.decoder.drain());
@@ -184,7 +183,12 @@ impl<'a> Pass<'a> {
         self.receive_frames(emit)?;
         let last_frame_end =
             self.last.map(|LastFrame { time, duration }| self.context.info.end(time, duration));
-        let last = self.selection.finish(SpanEnd { until, last_frame_end, select_first });
+        let last = self.selection.finish(SpanEnd {
+            until: chunk.until,
+            last_frame_end,
+            select_first: chunk.select_first,
+            ends_video: chunk.ends_video,
+        });
         if let Some(selected) = last.selected {
             self.select(selected, emit)?;
         }

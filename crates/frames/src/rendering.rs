@@ -102,10 +102,9 @@ impl Renderer {
         let SelectedFrame { frame, time, ticks, measure, has_errors } = selected;
         let (key_frame, interlaced) = (frame.is_key(), frame.is_interlaced());
         let rotation = frame.orientation().unwrap_or(context.info.source.rotation);
-        let thumbprint = match self.skip.is_none() {
-            true => None,
-            false => Some(Thumbprint::of(&frame, &mut tools.thumbprint_scaler)?),
-        };
+        let thumbprint = (!self.skip.is_none())
+            .then(|| Thumbprint::of(&frame, &mut tools.thumbprint_scaler))
+            .transpose()?;
         let is_blank = self.skip.blank && thumbprint.as_ref().is_some_and(Thumbprint::is_blank);
         let mut rendered = RenderedFrame {
             file: Vec::new(),

@@ -180,7 +180,7 @@ impl<'a, 'scope> SpanTask<'a, 'scope> {
         for prepared in packets {
             pass.decode(&prepared.packet, &mut |selected| self.process(selected))?;
         }
-        pass.finish(chunk.until, chunk.select_first, &mut |selected| self.process(selected))
+        pass.finish(chunk, &mut |selected| self.process(selected))
     }
 
     /// Decode a long span in order with one decoder, while its packets are read. `further`
@@ -214,9 +214,7 @@ impl<'a, 'scope> SpanTask<'a, 'scope> {
                 break Err(error);
             }
             if is_last {
-                break pass.finish(chunk.until, chunk.select_first, &mut |selected| {
-                    self.process(selected)
-                });
+                break pass.finish(&chunk, &mut |selected| self.process(selected));
             }
             // The reader drops the sender before the last chunk only after a failure, which it
             // reports.

@@ -174,7 +174,7 @@ impl<'a, W: Write> Writer<'a, W> {
             let seconds = self.seconds(frame.time);
             let name = number.entry_name(seconds, self.form.recipe.image.format().suffix());
             let offset = self.add(&name, &frame.file)?;
-            self.frames.push(entry(&frame, number, name, seconds, offset));
+            self.frames.push(entry(&frame, &number, name, seconds, offset));
             if let (Some(sheets), Some(tile)) = (&mut self.sheets, &frame.tile) {
                 let tile = tile.share().ok_or_else(|| Error::OutOfMemory("no frame".into()))?;
                 let sheet = sheets.add(tile, seconds)?;
@@ -332,7 +332,7 @@ impl<'a, W: Write> Writer<'a, W> {
 /// Entry of a frame in the manifest.
 fn entry(
     frame: &RenderedFrame,
-    number: FrameNumber,
+    number: &FrameNumber,
     name: String,
     seconds: f64,
     offset: u64,

@@ -138,7 +138,10 @@ mod tests {
             ),
             (
                 r#"{"select":{"scenes":{"threshold":0.45,"min_seconds":1}}}"#,
-                r#"{"select":{"scenes":{"threshold":0.45,"min_seconds":1}},"image":{"format":"png"}}"#,
+                concat!(
+                    r#"{"select":{"scenes":{"threshold":0.45,"min_seconds":1}},"#,
+                    r#""image":{"format":"png"}}"#
+                ),
             ),
             (
                 r#"{"select":{"sharpest":{}},"skip":{}}"#,

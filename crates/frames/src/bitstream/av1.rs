@@ -5,7 +5,7 @@
 //! dropped.
 
 use super::bits::Bits;
-use super::role::{Entry, ReferenceSlots, Role};
+use super::role::{Entry, KeyFrame, ReferenceSlots, Role};
 
 // Unit types of the AV1 bitstream specification 1.0.0 errata 1, section 6.2.2.
 const SEQUENCE_HEADER: u8 = 1;
@@ -82,7 +82,7 @@ impl Parser {
         };
         Role {
             entry: Entry::clean_if(entry),
-            may_be_key,
+            key_frame: KeyFrame::possible_if(may_be_key),
             disposable: slots.is_some_and(|slots| slots.writes == 0),
             displayed,
             slots,

@@ -6,7 +6,7 @@ use super::bits::Bits;
 use super::h264_parameters::{CountCoding, Fields, NumberCoding, PictureSet, SequenceSet};
 use super::h264_slice::{MAX_HEADER, SliceType, resets_numbers};
 use super::nal::{Dependents, Framing, Header, Headers, length_prefixed, nearest_count, unescape};
-use super::role::{Entry, FilmGrain, References, Role};
+use super::role::{Entry, FilmGrain, KeyFrame, References, Role};
 use super::sei;
 
 // Unit types of ITU-T H.264, table 7-1.
@@ -98,7 +98,11 @@ impl Parser {
         let Some(first) = first else {
             // Parameter sets and similar units yield no frame. Unknown units may be a damaged
             // frame, which has to be reported as missing.
-            return Role { displayed: unknown, may_be_key: unknown, ..Role::UNKNOWN };
+            return Role {
+                displayed: unknown,
+                key_frame: KeyFrame::possible_if(unknown),
+                ..Role::UNKNOWN
+            };
         };
         // With data partitioning, a damaged partition changes what is decodable. It is not used in
         // practice, so such frames are never dropped.
@@ -108,7 +112,7 @@ impl Parser {
         Role {
             entry: Entry::clean_if(first == IDR_SLICE && self.headers.can_be_repeated()),
             // FFmpeg 5.1, libavcodec/h264_slice.c, `ff_h264_queue_decode_slice`.
-            may_be_key: first == IDR_SLICE || has_recovery_point || unknown,
+            key_frame: KeyFrame::possible_if(first == IDR_SLICE || has_recovery_point || unknown),
             disposable: !referenced && !field && !partitioned && !changes_headers,
             learns_delay: self.learns_delay,
             order: frame.and_then(|frame| frame.order),

@@ -3,7 +3,7 @@
 use super::bits::Bits;
 use super::hevc_order::Orders;
 use super::nal::{Dependents, Framing, Header, Headers, length_prefixed, unescape};
-use super::role::{Entry, FilmGrain, Role};
+use super::role::{Entry, FilmGrain, KeyFrame, Role};
 use super::sei::{self, Message};
 
 // Unit types of ITU-T H.265, table 7-1.
@@ -116,13 +116,17 @@ impl Parser {
         let Some((unit_type, layer)) = first else {
             // Parameter sets and similar units yield no frame. Unknown units may be a damaged
             // frame, which has to be reported as missing.
-            return Role { displayed: unknown, may_be_key: unknown, ..Role::UNKNOWN };
+            return Role {
+                displayed: unknown,
+                key_frame: KeyFrame::possible_if(unknown),
+                ..Role::UNKNOWN
+            };
         };
         // Later packets depend on the headers in this one.
         let changes_headers = self.headers.revision() != revision;
         if matches!(unit_type, RASL_N | RASL_R) && self.rasl_undecodable == Some(true) {
             return Role {
-                may_be_key: false,
+                key_frame: KeyFrame::Impossible,
                 disposable: !changes_headers,
                 displayed: false,
                 ..Role::UNKNOWN
@@ -136,7 +140,9 @@ impl Parser {
                 CRA => Entry::Open,
                 _ => Entry::None,
             },
-            may_be_key: (FIRST_IRAP..=LAST_IRAP).contains(&unit_type) || unknown,
+            key_frame: KeyFrame::possible_if(
+                (FIRST_IRAP..=LAST_IRAP).contains(&unit_type) || unknown,
+            ),
             disposable: !changes_headers
                 && unit_type <= LAST_NON_REFERENCE
                 && unit_type % 2 == 0

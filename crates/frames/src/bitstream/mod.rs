@@ -17,4 +17,4 @@ mod av1;
 mod classifier;
 
 pub(crate) use classifier::Classifier;
-pub(crate) use role::{Entry, FilmGrain, ReferenceSlots, References, Role};
+pub(crate) use role::{Entry, FilmGrain, KeyFrame, ReferenceSlots, References, Role};

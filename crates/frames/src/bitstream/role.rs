@@ -5,8 +5,7 @@
 pub(crate) struct Role {
     /// Whether decoding can start here with a new decoder.
     pub entry: Entry,
-    /// Whether the decoder may take the frame for a key frame.
-    pub may_be_key: bool,
+    pub key_frame: KeyFrame,
     /// Whether no other frame refers to this one.
     pub disposable: bool,
     /// Whether the packet yields a frame to display.
@@ -45,6 +44,13 @@ pub(crate) enum Entry {
     Open,
 }
 
+/// Whether the decoder takes the frame of a packet for a key frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeyFrame {
+    Possible,
+    Impossible,
+}
+
 /// Frames that a packet refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum References {
@@ -67,6 +73,12 @@ impl FilmGrain {
     }
 }
 
+impl KeyFrame {
+    pub(super) fn possible_if(possible: bool) -> Self {
+        if possible { Self::Possible } else { Self::Impossible }
+    }
+}
+
 impl Entry {
     pub(super) fn clean_if(clean: bool) -> Self {
         if clean { Self::Clean } else { Self::None }
@@ -78,7 +90,7 @@ impl Role {
     /// only slower.
     pub(crate) const UNKNOWN: Self = Self {
         entry: Entry::None,
-        may_be_key: true,
+        key_frame: KeyFrame::Possible,
         disposable: false,
         displayed: true,
         slots: None,

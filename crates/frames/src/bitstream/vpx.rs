@@ -1,6 +1,6 @@
 //! VP8 and VP9: key frames.
 
-use super::role::{Entry, Role};
+use super::role::{Entry, KeyFrame, Role};
 
 /// Role of a VP8 packet (RFC 6386, section 9.1): bit 0 of the frame tag is clear in key frames,
 /// where a start code follows the tag; bit 4 is `show_frame`.
@@ -11,7 +11,7 @@ pub(super) fn vp8_role(packet: &[u8]) -> Role {
             Role { displayed: displayed(tag), ..Role::INTRA }
         }
         [tag, ..] if tag & 1 == 1 => {
-            Role { displayed: displayed(tag), may_be_key: false, ..Role::UNKNOWN }
+            Role { displayed: displayed(tag), key_frame: KeyFrame::Impossible, ..Role::UNKNOWN }
         }
         _ => Role::UNKNOWN,
     }
@@ -25,7 +25,11 @@ pub(super) fn vp9_role(packet: &[u8]) -> Role {
     let mut kinds = frames.into_iter().map(Vp9Frame::of);
     let first = kinds.next().unwrap_or(Vp9Frame::Unknown);
     let may_be_key = first != Vp9Frame::Inter || kinds.any(|kind| kind != Vp9Frame::Inter);
-    Role { entry: Entry::clean_if(first == Vp9Frame::Key), may_be_key, ..Role::UNKNOWN }
+    Role {
+        entry: Entry::clean_if(first == Vp9Frame::Key),
+        key_frame: KeyFrame::possible_if(may_be_key),
+        ..Role::UNKNOWN
+    }
 }
 
 /// Kind of a VP9 frame.

@@ -59,6 +59,8 @@ pub(crate) struct Chunk<P> {
     /// Whether the first frame is selected because the video has no frame for any instant: an
     /// archive is never empty.
     pub select_first: bool,
+    /// Whether the video ends with the chunk.
+    pub ends_video: bool,
 }
 
 impl<P> Chunk<P> {
@@ -68,7 +70,14 @@ impl<P> Chunk<P> {
             .into_iter()
             .map(|classified| PlannedPacket { packet: classified.packet, keep: true })
             .collect();
-        Self { packets, wanted: Vec::new(), certain: false, until, select_first: false }
+        Self {
+            packets,
+            wanted: Vec::new(),
+            certain: false,
+            until,
+            select_first: false,
+            ends_video: false,
+        }
     }
 
     /// First tick of the wanted frames.
@@ -107,6 +116,14 @@ pub(crate) struct Continuation<P> {
 }
 
 impl<P> Plan<P> {
+    pub(super) fn chunk_mut(&mut self) -> &mut Chunk<P> {
+        match self {
+            Self::Whole { chunk, .. }
+            | Self::Begin { chunk, .. }
+            | Self::Continue(Continuation { chunk, .. }) => chunk,
+        }
+    }
+
     #[cfg(any(test, feature = "stages"))]
     pub(crate) fn into_chunk(self) -> Chunk<P> {
         match self {

@@ -1,6 +1,6 @@
 //! Planner of key frames: each is decoded by itself.
 
-use crate::bitstream::Entry;
+use crate::bitstream::{Entry, KeyFrame};
 use crate::select::TimeRange;
 
 use super::chunk::{Chunk, PacketInfo, Plan, PlannedPacket};
@@ -30,7 +30,7 @@ impl<'a> KeyFrames<'a> {
         packet: P,
         info: &PacketInfo,
     ) -> Result<Option<Plan<P>>, Unpredictable> {
-        if !info.role.may_be_key {
+        if info.role.key_frame == KeyFrame::Impossible {
             return Ok(None);
         }
         let time = info.time.filter(|time| self.latest.is_none_or(|latest| latest < *time));
@@ -49,6 +49,7 @@ impl<'a> KeyFrames<'a> {
             certain: true,
             until: None,
             select_first: false,
+            ends_video: false,
         };
         Ok(Some(Plan::Whole { from: Some(time), chunk }))
     }

@@ -143,7 +143,14 @@ impl<'a, P> LongSpan<'a, P> {
                 PlannedPacket { packet, keep }
             })
             .collect();
-        Chunk { packets, wanted, certain: true, until: None, select_first: false }
+        Chunk {
+            packets,
+            wanted,
+            certain: true,
+            until: None,
+            select_first: false,
+            ends_video: false,
+        }
     }
 
     fn is_kept(&mut self, info: &PacketInfo) -> bool {

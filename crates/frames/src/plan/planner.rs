@@ -183,11 +183,15 @@ impl<'a, P: Clone> Planner<'a, P> {
         let last =
             self.long.as_ref().map_or_else(|| LastFrame::of(&self.current), LongSpan::last_frame);
         let until = last.map(|LastFrame { time, duration }| end(time, duration));
+        let planned = self.ready.len();
         if let Some(long) = self.long.take() {
             self.end_long(long, until);
         } else if !self.current.is_empty() {
             let span = std::mem::take(&mut self.current);
             self.plan_whole(span, until);
+        }
+        if let Some(last) = self.ready[planned..].last_mut() {
+            last.chunk_mut().ends_video = true;
         }
         let includes_first = |timeline: Timeline<'_>| timeline.instants.include_first_frame();
         let must_select = self.nothing_wanted && self.timeline.is_none_or(includes_first);
@@ -254,8 +258,14 @@ impl<'a, P: Clone> Planner<'a, P> {
             .zip(keep)
             .map(|(classified, keep)| PlannedPacket { packet: classified.packet, keep })
             .collect();
-        let chunk =
-            Chunk { packets, wanted, certain: true, until: Some(until), select_first: false };
+        let chunk = Chunk {
+            packets,
+            wanted,
+            certain: true,
+            until: Some(until),
+            select_first: false,
+            ends_video: false,
+        };
         self.ready.push(Plan::Whole { from, chunk });
     }
 

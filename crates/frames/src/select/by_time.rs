@@ -26,16 +26,15 @@ impl FrameSelector for ByTime {
         self.instants.expected_count()
     }
 
-    fn start(&self, SpanStart { from, is_first }: SpanStart) -> Box<dyn SelectionPass + '_> {
-        let ticks = TickSelector::new(from);
-        Box::new(ByTimePass { selection: self, is_first, ticks, first: None })
+    fn start(&self, start: SpanStart) -> Box<dyn SelectionPass + '_> {
+        let ticks = TickSelector::new(start.from);
+        Box::new(ByTimePass { selection: self, start, ticks, first: None })
     }
 }
 
 struct ByTimePass<'a> {
     selection: &'a ByTime,
-    /// Whether the video starts with the span.
-    is_first: bool,
+    start: SpanStart,
     ticks: TickSelector<DecodedFrame>,
     /// First frame of the span, until a frame is selected.
     first: Option<DecodedFrame>,
@@ -54,7 +53,7 @@ impl SelectionPass for ByTimePass<'_> {
 
     fn push(&mut self, frame: DecodedFrame) -> Result<Option<Selected<DecodedFrame>>, Error> {
         if self.ticks.is_empty() {
-            if self.is_first && self.ticks.next().is_none() {
+            if self.start.is_first && self.ticks.next().is_none() {
                 self.selection.instants.start_at(frame.time, self.selection.time_base);
             }
             self.first = frame.share();
@@ -67,7 +66,8 @@ impl SelectionPass for ByTimePass<'_> {
     }
 
     fn finish(&mut self, end: SpanEnd) -> LastSelection {
-        let Some(time) = end.until.or(end.last_frame_end) else {
+        let until = end.until.filter(|_| !end.ends_video).or(end.last_frame_end);
+        let Some(time) = until.max(end.until) else {
             return LastSelection::default();
         };
         let until = self.tick(time);
@@ -139,7 +139,7 @@ mod tests {
             let end = times[times.len() - 1] + last_duration;
             let (until, last_frame_end) =
                 if end_is_known { (Some(end), None) } else { (None, Some(end)) };
-            let end = SpanEnd { until, last_frame_end, select_first: !end_is_known };
+            let end = SpanEnd { until, last_frame_end, select_first: !end_is_known, ends_video: false };
             let (selected, until) = select(&times, end);
             let first_tick = selected.first().map(|(tick, _)| *tick);
             prop_assert!(first_tick.is_some() || end_is_known, "a video has a frame");
@@ -152,15 +152,26 @@ mod tests {
 
     #[test]
     fn a_span_between_two_instants_has_no_frame() {
-        let end = SpanEnd { until: Some(14), last_frame_end: Some(10), select_first: false };
+        let end = SpanEnd {
+            until: Some(14),
+            last_frame_end: Some(10),
+            select_first: false,
+            ends_video: false,
+        };
         assert_eq!(select(&[6, 8], end), (Vec::new(), Some(1)));
     }
 
     #[test]
     fn the_first_frame_of_a_short_video_is_selected() {
-        let end = SpanEnd { until: None, last_frame_end: Some(3), select_first: false };
+        let end = SpanEnd {
+            until: None,
+            last_frame_end: Some(3),
+            select_first: false,
+            ends_video: false,
+        };
         assert_eq!(select(&[0, 2], end), (vec![(0, 0)], Some(1)));
-        let end = SpanEnd { until: Some(3), last_frame_end: None, select_first: true };
+        let end =
+            SpanEnd { until: Some(3), last_frame_end: None, select_first: true, ends_video: false };
         assert_eq!(select(&[0, 2], end), (vec![(0, 0)], Some(1)));
     }
 }

@@ -109,6 +109,8 @@ pub(crate) struct SpanEnd {
     pub last_frame_end: Option<i64>,
     /// Whether the first frame of the span is selected if no other is: an archive is never empty.
     pub select_first: bool,
+    /// Whether the video ends with the span. Then its frames may end later than its packets.
+    pub ends_video: bool,
 }
 
 /// Result of [`SelectionPass::finish`].

@@ -65,7 +65,7 @@ pub(crate) fn selector(
         Selection::At(ref times) => Instants::at(times, *part, duration_us),
         Selection::Count(count) => Instants::spread(count.get(), *part, duration_us),
         Selection::KeyFrames(_) => return Box::new(KeyFrames { range }),
-        Selection::Scenes(scenes) => return Box::new(Scenes { scenes, range, time_base }),
+        Selection::Scenes(rule) => return Box::new(Scenes { rule, range, time_base }),
         Selection::Sharpest(recipe::Sharpest { every }) => {
             return Box::new(Sharpest { every, range, time_base, duration_us });
         }

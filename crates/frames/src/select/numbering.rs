@@ -107,8 +107,8 @@ impl<'a> Numbering<'a> {
         Ok(Some(FrameNumber { number, instant_s }))
     }
 
-    /// Number of the next frame, which is selected for `tick` and left out. `None` if it exceeds the
-    /// maximum number of frames.
+    /// Number of the next frame, which is selected for `tick` and left out. `None` if it exceeds
+    /// the maximum number of frames.
     pub(crate) fn leave_out(&mut self, tick: i64) -> Result<Option<FrameNumber>, Error> {
         let omitted = self.omitted;
         let number = self.number(tick)?;

@@ -35,7 +35,7 @@ const CONVERTED_FORMATS: [PixelFormat; 3] =
 
 /// Selector of the first frame of each scene.
 pub(super) struct Scenes {
-    pub scenes: recipe::Scenes,
+    pub rule: recipe::Scenes,
     pub range: TimeRange,
     pub time_base: Ratio,
 }
@@ -61,7 +61,7 @@ struct ScenesPass<'a> {
 impl ScenesPass<'_> {
     /// Whether a frame is far enough from the selected frame before it.
     fn is_far(&self, time: i64) -> bool {
-        let minimum = self.selector.scenes.min_seconds.microseconds();
+        let minimum = self.selector.rule.min_seconds.microseconds();
         let distance = |latest| rescale(time - latest, self.selector.time_base, MICROSECONDS);
         self.latest.is_none_or(|latest| distance(latest) >= minimum)
     }
@@ -74,7 +74,7 @@ impl SelectionPass for ScenesPass<'_> {
 
     fn push(&mut self, frame: DecodedFrame) -> Result<Option<Selected<DecodedFrame>>, Error> {
         let score = self.scores.next(&frame.frame)?;
-        let threshold = self.selector.scenes.threshold.score();
+        let threshold = self.selector.rule.threshold.score();
         let is_scene = self.latest.is_none() || score.is_none_or(|score| score > threshold);
         if !is_scene || !self.selector.range.contains(frame.time) || !self.is_far(frame.time) {
             return Ok(None);
