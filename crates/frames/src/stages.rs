@@ -124,7 +124,7 @@ impl Clip {
             for packet in chunk.kept() {
                 pass.decode(&packet.packet, &mut emit).map_err(error)?;
             }
-            pass.finish(&chunk, &mut emit).map_err(error)?;
+            pass.finish(chunk, &mut emit).map_err(error)?;
             decoder = pass.into_decoder();
             decoder.reset();
         }
@@ -160,7 +160,7 @@ impl Clip {
             for packet in chunk.kept() {
                 pass.decode(&packet.packet, &mut emit).map_err(error)?;
             }
-            pass.finish(&chunk, &mut emit).map_err(error)?;
+            pass.finish(chunk, &mut emit).map_err(error)?;
             if chunk.has_original_headers() {
                 let mut decoder = pass.into_decoder();
                 decoder.reset();

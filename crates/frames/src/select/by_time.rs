@@ -139,7 +139,8 @@ mod tests {
             let end = times[times.len() - 1] + last_duration;
             let (until, last_frame_end) =
                 if end_is_known { (Some(end), None) } else { (None, Some(end)) };
-            let end = SpanEnd { until, last_frame_end, select_first: !end_is_known, ends_video: false };
+            let select_first = !end_is_known;
+            let end = SpanEnd { until, last_frame_end, select_first, ends_video: false };
             let (selected, until) = select(&times, end);
             let first_tick = selected.first().map(|(tick, _)| *tick);
             prop_assert!(first_tick.is_some() || end_is_known, "a video has a frame");
