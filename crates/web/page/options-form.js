@@ -7,7 +7,7 @@ import { othersText } from './recipe-text.js';
 import { t } from './texts.js';
 
 /** Selections that the form offers. */
-const SELECTIONS = ['every', 'count', 'at'];
+const SELECTIONS = ['every', 'count', 'at', 'scenes', 'keyframes', 'sharpest'];
 /** Field of each selection that has one. */
 const SELECTION_FIELDS = { every: 'every', count: 'count', at: 'at', sharpest: 'every' };
 
@@ -29,7 +29,7 @@ export class OptionsForm {
     this.#onChange = onChange;
     this.#fields = createFields();
     this.element = h('div', { class: 'options-form' },
-      this.#group('frames', ['select', 'every', 'count', 'at']),
+      this.#group('frames', ['select', 'every', 'count', 'at', 'blank', 'repeated']),
       this.#group('part', ['from', 'to', 'max_frames']),
       this.#group('format', ['format', 'quality', 'max_width', 'kept']));
     this.element.addEventListener('input', () => this.#update());
@@ -151,18 +151,21 @@ function createFields() {
       values.map((value) => h('option', { value }, t(`${prefix}_${value}`))));
   const text = (name, more) => h('input', { type: 'text', ...attributes(name), ...more });
   const number = (name, more) => text(name, { inputmode: 'numeric', maxlength: 10, ...more });
+  const checkbox = (name) => h('input', { type: 'checkbox', ...attributes(name) });
   const empty = (name) => ({ placeholder: t(`option_${name}_empty`) });
   return {
     select: choice('select', 'select', SELECTIONS),
     every: text('every', { inputmode: 'decimal', maxlength: 21 }),
     count: number('count'),
     at: h('textarea', { ...attributes('at'), rows: 2, spellcheck: 'false' }),
+    blank: checkbox('blank'),
+    repeated: checkbox('repeated'),
     from: text('from', { maxlength: 21, ...empty('from') }),
     to: text('to', { maxlength: 21, ...empty('to') }),
     max_frames: number('max_frames', empty('max_frames')),
     format: choice('format', 'format', FORMATS),
     quality: number('quality'),
     max_width: number('max_width', empty('max_width')),
-    kept: h('input', { type: 'checkbox', ...attributes('kept') }),
+    kept: checkbox('kept'),
   };
 }

@@ -97,6 +97,48 @@ async fn uploads_with_the_chosen_options_and_remembers_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn offers_selections_by_content() {
+    let service = Service::start().await;
+    let browser = Browser::registered(&service, Preferences::default()).await;
+    browser.click(".options summary").await;
+    for (selection, summary, select) in [
+        ("scenes", "1 frame at each scene change", json!({ "scenes": { "threshold": 0.3 } })),
+        ("keyframes", "key frames", json!({ "keyframes": {} })),
+        (
+            "sharpest",
+            "the sharpest frame of every 5 seconds",
+            json!({ "sharpest": { "every": 5 } }),
+        ),
+    ] {
+        let capitalized = summary[..1].to_uppercase() + &summary[1..];
+        browser.choose_option("select", selection).await;
+        let shown = "document.querySelector('#option-every').offsetParent !== null";
+        let takes_interval = selection == "sharpest";
+        assert_eq!(browser.js(&format!("return {shown}")).await, json!(takes_interval));
+        if takes_interval {
+            browser.fill("#option-every", "5").await;
+            browser.click("#option-blank").await;
+            browser.click("#option-repeated").await;
+            browser
+                .expect_summary(&format!("{capitalized}, without blank or repeated frames, PNG"))
+                .await;
+            browser.assert_accessible("options_sharpest").await;
+            browser.click("#option-blank").await;
+            browser.click("#option-repeated").await;
+        }
+        browser.expect_summary(&format!("{capitalized}, PNG")).await;
+        browser.choose_sample().await;
+        browser.wait_for_text(&format!("{summary}, PNG · ")).await;
+        let job = browser.newest_job(&service).await;
+        let recipe = json!({ "select": select, "image": { "format": "png" } });
+        assert_eq!(job["recipe"], recipe);
+        browser.wait_for_count(".jobs [data-state=QUEUED], .jobs [data-state=PROCESSING]", 0).await;
+    }
+    browser.wait_for_count(".jobs [data-state=DONE]", 3).await;
+    browser.assert_no_console_errors().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_default_sends_no_recipe() {
     let service = Service::start().await;
     let browser = Browser::registered(&service, Preferences::default()).await;
