@@ -7,6 +7,7 @@
 mod harness;
 
 mod accounts;
+mod another_job;
 mod architecture;
 mod backup;
 mod cell;

@@ -41,14 +41,15 @@ const fn guarded(found: u16) -> Statuses {
 }
 
 /// Statuses of all operations on paths with parameters. The last one deletes the job, so its owner
-/// calls it last.
-const TABLE: [(&str, Statuses); 8] = [
+/// calls it last. Bodies are empty objects.
+const TABLE: [(&str, Statuses); 9] = [
     ("GET /videos/{id}", guarded(200)),
     ("GET /jobs/{id}/status", guarded(200)),
     ("GET /jobs/{id}/events", guarded(200)),
     ("GET /jobs/{id}/download", guarded(200)),
     ("GET /jobs/{id}/frames", guarded(200)),
     ("GET /jobs/{id}/frames/{number}", guarded(200)),
+    ("POST /videos/{id}/jobs", guarded(202)),
     // Needs a signed link instead of a token; the link here has no valid signature.
     ("GET /files/videos/{user}/{job}/{name}", [[403; 3]; 4]),
     ("DELETE /videos/{id}", guarded(204)),
@@ -120,9 +121,11 @@ impl Matrix<'_> {
             Target::Malformed => "no-id",
         };
         let (method, _) = operation.split_once(' ').expect("an operation has a method");
-        let method = method.parse().expect("a valid method");
+        let method: Method = method.parse().expect("a valid method");
         let path = path(operation, &self.owner.id, id, &self.archive);
+        let has_body = method == Method::POST;
         let request = self.service.request(method, &path);
+        let request = if has_body { request.json(&json!({})) } else { request };
         let request = match caller {
             Caller::Owner => request.bearer_auth(&self.owner.access),
             Caller::Other => request.bearer_auth(&self.other.access),
@@ -185,6 +188,12 @@ async fn every_operation_on_a_job_needs_its_owner(#[values(Embedded, Servers)] p
     let after = state(&service, &matrix.owner, &matrix.job).await;
     assert_eq!(after, before, "rejected requests changed something");
     assert_eq!(matrix.deviations(&table, true).await, [""; 0]);
+    // The owner created another job.
+    let (_, rest) = matrix.owner.get("/videos").await;
+    let another = rest[0]["id"].as_str().expect("an id");
+    matrix.owner.wait_until_done(another).await;
+    let deleted = matrix.owner.delete(&format!("/videos/{another}")).await;
+    assert_eq!(deleted.0, StatusCode::NO_CONTENT);
     assert_eq!(
         (matrix.owner.get("/videos").await, service.files().await),
         ((StatusCode::OK, json!([])), BTreeMap::new())

@@ -7,6 +7,7 @@ use poem_openapi::{ContactObject, LicenseObject, OpenApiService, ServerObject};
 use serde_json::{Map, Value, json};
 
 use crate::accounts::Accounts;
+use crate::another_job::AnotherJob;
 use crate::authentication::Authentication;
 use crate::downloads::Downloads;
 use crate::events::JobEvents;
@@ -31,6 +32,7 @@ operations!(
     Authentication,
     Uploads,
     Videos,
+    AnotherJob,
     JobEvents,
     Frames,
     Downloads,

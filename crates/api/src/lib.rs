@@ -42,6 +42,7 @@ mod form_file_name;
 mod receive;
 mod uploads;
 mod own_job;
+mod another_job;
 mod videos;
 mod events;
 mod downloads;

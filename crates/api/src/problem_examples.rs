@@ -78,6 +78,7 @@ const EXAMPLES: &[(u16, &str, &str)] = &[
         "The jobs of the upload with this idempotency key are deleted. Use another key.",
     ),
     (410, "ARCHIVE_EXPIRED", "The archive has expired. Upload the video again."),
+    (410, "VIDEO_EXPIRED", "The video is not stored anymore. Upload it again."),
     (410, "LINK_EXPIRED", "The link has expired. Get a new link."),
     (413, "BODY_TOO_LARGE", "The body is larger than 65536 bytes."),
     (413, "VIDEO_TOO_LARGE", "`beach.mp4` is larger than 500 MB."),

@@ -85,7 +85,7 @@ impl UploadRecords {
     }
 
     /// Delete the file of an upload, if it exists, and its record.
-    async fn delete_file(&self, key: &Key) {
+    pub async fn delete_file(&self, key: &Key) {
         if let Err(error) = self.storage.delete(key).await {
             warn!(%error, "an unused video could not be deleted; it is deleted in a day");
         } else if let Err(error) = self.database.end_upload(key.job_id()).await {

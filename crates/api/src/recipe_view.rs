@@ -5,12 +5,14 @@
 
 use std::borrow::Cow;
 
-use jobs::StoredRecipe;
 use jobs::recipe::{Interval, Position};
+use jobs::{Recipe, StoredRecipe};
 use poem_openapi::Object;
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::types::{Example, ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::problem::Problem;
 
 /// Frames to extract from a video, and their form: the JSON that the job stores.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,33 +21,6 @@ pub struct RecipeView(Value);
 impl From<&StoredRecipe> for RecipeView {
     fn from(recipe: &StoredRecipe) -> Self {
         Self(recipe.to_json())
-    }
-}
-
-impl Type for RecipeView {
-    const IS_REQUIRED: bool = true;
-
-    type RawValueType = Self;
-    type RawElementValueType = Self;
-
-    fn name() -> Cow<'static, str> {
-        RecipeSchema::name()
-    }
-
-    fn schema_ref() -> MetaSchemaRef {
-        RecipeSchema::schema_ref()
-    }
-
-    fn register(registry: &mut Registry) {
-        RecipeSchema::register(registry);
-    }
-
-    fn as_raw_value(&self) -> Option<&Self> {
-        Some(self)
-    }
-
-    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
-        Box::new(std::iter::once(self))
     }
 }
 
@@ -66,6 +41,74 @@ impl Example for RecipeView {
         (&StoredRecipe::default()).into()
     }
 }
+
+/// Recipe in a request, as it was sent. Without one, the default applies.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecipeInput(Value);
+
+impl RecipeInput {
+    /// The recipe, or the mistake in it.
+    pub fn parse(self) -> Result<Recipe, Problem> {
+        self.0.try_into().map_err(|mistake| Problem::recipe(&mistake))
+    }
+}
+
+impl Default for RecipeInput {
+    fn default() -> Self {
+        Self(json!({}))
+    }
+}
+
+impl Example for RecipeInput {
+    fn example() -> Self {
+        Self(json!({ "select": { "count": 12 }, "image": { "format": "jpeg" } }))
+    }
+}
+
+impl ToJSON for RecipeInput {
+    fn to_json(&self) -> Option<Value> {
+        Some(self.0.clone())
+    }
+}
+
+impl ParseFromJSON for RecipeInput {
+    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
+        Ok(value.map(Self).unwrap_or_default())
+    }
+}
+
+/// Implement [`Type`] with the schema of recipes.
+macro_rules! recipe_type {
+    ($($name:ident is required: $required:literal),+) => {
+        $(impl Type for $name {
+            const IS_REQUIRED: bool = $required;
+
+            type RawValueType = Self;
+            type RawElementValueType = Self;
+
+            fn name() -> Cow<'static, str> {
+                RecipeSchema::name()
+            }
+
+            fn schema_ref() -> MetaSchemaRef {
+                RecipeSchema::schema_ref()
+            }
+
+            fn register(registry: &mut Registry) {
+                RecipeSchema::register(registry);
+            }
+
+            fn as_raw_value(&self) -> Option<&Self> {
+                Some(self)
+            }
+
+            fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+                Box::new(std::iter::once(self))
+            }
+        })+
+    };
+}
+recipe_type!(RecipeView is required: true, RecipeInput is required: false);
 
 /// Frames to extract from a video, and their form. Later versions may add members.
 #[derive(Debug, Object)]
@@ -314,9 +357,7 @@ impl Example for ImageSchema {
 
 #[cfg(test)]
 mod tests {
-    use jobs::Recipe;
     use jobs::recipe::Selection;
-    use serde_json::json;
 
     use super::*;
 

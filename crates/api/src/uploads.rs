@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use database::Job;
-use database::accept::Accepted;
+use database::accept::{Accepted, Video};
 use jobs::{MEGABYTE, UserId, VideoFormat};
 use poem::Request;
 use poem::http::{StatusCode, header};
@@ -31,7 +31,7 @@ use crate::upload_slots::UploadSlot;
 /// Accepted video.
 #[derive(Object)]
 #[oai(example)]
-struct AcceptedVideo {
+pub struct AcceptedVideo {
     /// Id of the job.
     job_id: Uuid,
     /// File name of the video.
@@ -53,7 +53,7 @@ impl Example for AcceptedVideo {
 /// Accepted videos of an upload.
 #[derive(Object)]
 #[oai(example)]
-struct AcceptedUpload {
+pub struct AcceptedUpload {
     /// Id of the first job.
     job_id: Uuid,
     /// State of the first job.
@@ -104,8 +104,9 @@ enum LimitsResponse {
     Limits(Json<UploadLimits>),
 }
 
+/// Response for accepted videos.
 #[derive(ApiResponse)]
-enum UploadResponse {
+pub enum AcceptedResponse {
     /// All videos are stored and queued.
     #[oai(status = 202)]
     Accepted(
@@ -174,7 +175,7 @@ impl Uploads {
         #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 255))]
         idempotency_key: Header<Option<String>>,
         form: Form,
-    ) -> Result<UploadResponse, OperationError<UploadProblems>> {
+    ) -> Result<AcceptedResponse, OperationError<UploadProblems>> {
         let key = idempotency_key.0;
         if let Some(key) = &key
             && let Some(jobs) = service.database().find_accepted(user.0, key).await?
@@ -186,11 +187,7 @@ impl Uploads {
             .get(header::CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok()?.parse().ok());
         let slot = quotas::begin_upload(&service, user.0, length).await?;
-        // If this process exports no traces, the job belongs to the trace of the sender, or to a
-        // new one that only logs refer to.
-        let traceparent = (service.parts.current_traceparent)()
-            .or_else(|| client::traceparent(request).map(str::to_owned))
-            .unwrap_or_else(new_traceparent);
+        let traceparent = traceparent(&service, request);
         // The request's future is dropped when its connection ends, at any point. The task
         // continues, so the videos become jobs or are deleted.
         let work = accept(Arc::clone(&service), user.0, key, form, traceparent, slot);
@@ -199,6 +196,14 @@ impl Uploads {
             .map_err(|error| Problem::internal(&error))??;
         Ok(accepted(jobs)?)
     }
+}
+
+/// Trace of the jobs that a request creates. If this process exports no traces, it is that of the
+/// sender, or a new one that only logs refer to.
+pub fn traceparent(service: &Service, request: &Request) -> String {
+    (service.parts.current_traceparent)()
+        .or_else(|| client::traceparent(request).map(str::to_owned))
+        .unwrap_or_else(new_traceparent)
 }
 
 /// Receive the videos of a form and create their jobs.
@@ -210,19 +215,29 @@ async fn accept(
     traceparent: String,
     _slot: UploadSlot,
 ) -> Result<Vec<Job>, Problem> {
-    // The commit may succeed although its response is lost. The videos are kept from here on; the
-    // sweep deletes those without a job.
     let received = form.receive(&service, user).await;
     let videos = received.inspect_err(count_refusal)?.keep();
-    let accepted = service.database().accept(user, &videos, key.as_deref(), Some(&traceparent));
+    create_jobs(&service, user, videos, key.as_deref(), &traceparent).await
+}
+
+/// Create the jobs of stored videos. The commit may succeed although its response is lost, so the
+/// videos are kept after an error; the sweep deletes those without a job.
+pub async fn create_jobs(
+    service: &Service,
+    user: UserId,
+    videos: Vec<Video>,
+    key: Option<&str>,
+    traceparent: &str,
+) -> Result<Vec<Job>, Problem> {
+    let accepted = service.database().accept(user, &videos, key, Some(traceparent));
     let jobs = match accepted.instrument(info_span!("accept")).await? {
         Accepted::New(jobs) => jobs,
         Accepted::Repeated(jobs) => {
-            UploadRecords::of(&service).delete(videos).await;
+            UploadRecords::of(service).delete(videos).await;
             return Ok(jobs);
         }
         Accepted::Abandoned => {
-            UploadRecords::of(&service).delete(videos).await;
+            UploadRecords::of(service).delete(videos).await;
             return Err(receive::took_too_long());
         }
     };
@@ -245,7 +260,7 @@ fn count_refusal(problem: &Problem) {
 }
 
 /// Response for accepted jobs. All jobs of an earlier upload with the same key may be deleted.
-fn accepted(jobs: Vec<Job>) -> Result<UploadResponse, Problem> {
+pub fn accepted(jobs: Vec<Job>) -> Result<AcceptedResponse, Problem> {
     let Some(first) = jobs.first() else {
         let detail =
             "The jobs of the upload with this idempotency key are deleted. Use another key.";
@@ -261,7 +276,7 @@ fn accepted(jobs: Vec<Job>) -> Result<UploadResponse, Problem> {
             status: job.state.into(),
         })
         .collect();
-    Ok(UploadResponse::Accepted(Json(AcceptedUpload { job_id, status, jobs }), location))
+    Ok(AcceptedResponse::Accepted(Json(AcceptedUpload { job_id, status, jobs }), location))
 }
 
 /// Generate a `traceparent` of a new trace (W3C Trace Context, version 00).

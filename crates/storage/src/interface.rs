@@ -36,7 +36,7 @@ pub struct Object {
     /// Size in bytes.
     pub size: u64,
     /// Time of the write by the storage's own clock, in whole seconds, because HTTP dates are not
-    /// more precise (RFC 9110, 5.6.7).
+    /// more precise (RFC 9110, 5.6.7). That of a [copy](Storage::copy) may be that of its original.
     pub modified: Time,
 }
 
@@ -61,6 +61,10 @@ pub trait Storage: Send + Sync + 'static {
     /// good size. An empty range is valid if the object exists. A range that runs backwards or
     /// past the end is an [error](Error::OutOfRange).
     async fn read(&self, key: &Key, range: Range<u64>) -> Result<Bytes, Error>;
+
+    /// Copy an object, without reading it, and return its size. The copy replaces the object under
+    /// `to` when it is complete, not before. Neither of the two changes with the other.
+    async fn copy(&self, from: &Key, to: &Key) -> Result<u64, Error>;
 
     /// Delete an object. A missing object is not an error.
     async fn delete(&self, key: &Key) -> Result<(), Error>;

@@ -68,6 +68,15 @@ impl Storage for Memory {
         Ok(bytes.slice(range.start as usize..range.end as usize))
     }
 
+    async fn copy(&self, from: &Key, to: &Key) -> Result<u64, Error> {
+        let mut state = self.state.lock();
+        let found = state.objects.get(from).cloned();
+        let (object, bytes) = found.ok_or_else(|| Error::NotFound { key: from.clone() })?;
+        let size = object.size;
+        state.objects.insert(to.clone(), (Object { key: to.clone(), ..object }, bytes));
+        Ok(size)
+    }
+
     async fn delete(&self, key: &Key) -> Result<(), Error> {
         self.state.lock().objects.remove(key);
         Ok(())

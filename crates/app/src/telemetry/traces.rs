@@ -38,9 +38,10 @@ use crate::{instance, version};
 const CRATES: [&str; 3] = ["api", "notifier", "worker"];
 
 /// Exported spans: name in `tracing`, kind, and operation.
-const SPANS: [(&str, SpanKind, &str); 9] = [
+const SPANS: [(&str, SpanKind, &str); 10] = [
     ("request", SpanKind::Server, ""),
     ("receive", SpanKind::Internal, "receive video"),
+    ("copy", SpanKind::Internal, "copy video"),
     ("accept", SpanKind::Internal, "accept videos"),
     ("publish", SpanKind::Producer, "send"),
     ("attempt", SpanKind::Consumer, "process"),

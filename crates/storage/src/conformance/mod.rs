@@ -39,6 +39,7 @@ pub(crate) async fn all(storage: Arc<dyn Storage>) {
     objects::are_read_by_ranges(&*storage).await;
     objects::are_reported_missing(&*storage).await;
     objects::are_deleted_individually(&*storage).await;
+    objects::are_copied_independently(&*storage).await;
     objects::are_listed_in_pages(&storage).await;
     assert_eq!(storage.installation().await.expect("the storage responds"), None);
     objects::belong_to_an_installation(&*storage).await;

@@ -54,6 +54,32 @@ pub(super) async fn are_reported_missing(storage: &dyn Storage) {
     storage.delete(&key).await.expect("a missing object is not an error");
 }
 
+/// A copy has all bytes of its original, replaces what has its key, and outlives the original.
+pub(super) async fn are_copied_independently(storage: &dyn Storage) {
+    let (user, jobs) = (UserId::generate(), [(); 3].map(|()| JobId::generate()));
+    let [from, to, missing] = jobs.map(|job| Key::input(user, job, VideoFormat::Mp4));
+    assert_missing(storage.copy(&missing, &to).await, &missing);
+    assert_missing(storage.head(&to).await, &to);
+    for (seed, size) in [(1, 0), (2, 1_000), (3, 6 << 20)] {
+        let bytes = content(seed, size);
+        put(storage, &from, &bytes).await;
+        for _ in 0..2 {
+            assert_eq!(storage.copy(&from, &to).await.expect("it is copied"), size as u64);
+            assert!(get(storage, &to).await == bytes, "another copy of {size} bytes");
+        }
+        assert!(get(storage, &from).await == bytes, "the original of {size} bytes changed");
+        let other = content(9, 10);
+        put(storage, &from, &other).await;
+        assert!(get(storage, &to).await == bytes, "the copy changed with its original");
+        storage.delete(&from).await.expect("the original can be deleted");
+        assert!(get(storage, &to).await == bytes, "the copy was deleted with its original");
+    }
+    let listed = list_all(storage, &user_prefix(&to)).await;
+    assert_eq!(listed.into_iter().map(|object| object.key).collect::<Vec<_>>(), [to.clone()]);
+    storage.delete(&to).await.expect("the copy can be deleted");
+    assert_missing(storage.copy(&to, &from).await, &to);
+}
+
 pub(super) async fn are_deleted_individually(storage: &dyn Storage) {
     let (user, job) = (UserId::generate(), JobId::generate());
     let keys = [

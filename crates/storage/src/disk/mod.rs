@@ -14,6 +14,7 @@ mod files;
 mod listing;
 mod links;
 mod upload;
+mod copy;
 
 use std::fs;
 use std::io;
@@ -118,6 +119,13 @@ impl Storage for Disk {
             Ok(bytes.into())
         })
         .await
+    }
+
+    /// The copy shares the blocks of its original, and its time of the write, where the file system
+    /// supports hard links.
+    async fn copy(&self, from: &Key, to: &Key) -> Result<u64, Error> {
+        let (directory, from, to) = (self.directory.clone(), from.clone(), to.clone());
+        run_blocking(move || copy::copy(&directory, &from, &to)).await
     }
 
     async fn delete(&self, key: &Key) -> Result<(), Error> {

@@ -97,9 +97,7 @@ impl Upload for DiskUpload {
             }
             let path = directory.join(key.as_str());
             move_to_key(file, &path, &key)?;
-            // The directories of the job and of the user may be new, and another upload that
-            // created them may not have synced them yet.
-            path.ancestors().skip(1).take(3).try_for_each(sync_directory)?;
+            sync_directories(&path)?;
             Ok(size)
         })
         .await
@@ -123,8 +121,14 @@ fn finish(file: &NamedTempFile, last: &[u8]) -> io::Result<u64> {
     Ok(file.as_file().metadata()?.len())
 }
 
+/// Sync the directories above an object. Those of the job and of the user may be new, and another
+/// upload that created them may not have synced them yet.
+pub(super) fn sync_directories(path: &Path) -> Result<(), Error> {
+    path.ancestors().skip(1).take(3).try_for_each(sync_directory)
+}
+
 /// Move a complete file to its key.
-fn move_to_key(file: NamedTempFile, path: &Path, key: &Key) -> Result<(), Error> {
+pub(super) fn move_to_key(file: NamedTempFile, path: &Path, key: &Key) -> Result<(), Error> {
     let moved = persist(file, path);
     if moved.is_err() {
         remove_empty_directories(path);
@@ -138,26 +142,40 @@ fn move_to_key(file: NamedTempFile, path: &Path, key: &Key) -> Result<(), Error>
     }
 }
 
-/// Move a file into a directory that may disappear until the file is in it, because deleting the
-/// last object of a directory removes the directory.
-fn persist(mut file: NamedTempFile, path: &Path) -> io::Result<()> {
+/// Move a file into a directory that may disappear until the file is in it.
+fn persist(file: NamedTempFile, path: &Path) -> io::Result<()> {
+    let source = file.path().to_owned();
+    let mut file = Some(file);
+    enter_directory(&source, path, || {
+        let Some(unmoved) = file.take() else { return Ok(()) };
+        unmoved.persist(path).map(drop).map_err(|failed| {
+            file = Some(failed.file);
+            failed.error
+        })
+    })
+}
+
+/// Create the file `path` from `source` with a function, in a directory that may disappear until
+/// the file is in it, because deleting the last object of a directory removes the directory.
+pub(super) fn enter_directory(
+    source: &Path,
+    path: &Path,
+    mut create: impl FnMut() -> io::Result<()>,
+) -> io::Result<()> {
     let directory = path.parent().unwrap_or(path);
     let mut attempts = 0..MAX_ATTEMPTS;
     loop {
         let error = match create_directory(directory) {
-            Ok(()) => match file.persist(path) {
-                Ok(_) => return Ok(()),
-                Err(failed) => {
-                    file = failed.file;
-                    failed.error
-                }
+            Ok(()) => match create() {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
             },
             Err(error) => error,
         };
         // AlreadyExists: the directory existed but was removed before it was examined.
         let directory_removed =
             matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists);
-        if !directory_removed || !file.path().exists() || attempts.next().is_none() {
+        if !directory_removed || !source.exists() || attempts.next().is_none() {
             return Err(error);
         }
     }

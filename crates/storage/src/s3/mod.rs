@@ -20,8 +20,10 @@ mod response;
 mod link;
 mod bucket;
 mod objects;
+mod confirmation;
 mod multipart;
 mod upload;
+mod copy;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -78,6 +80,10 @@ impl Storage for S3 {
 
     async fn read(&self, key: &Key, range: Range<u64>) -> Result<Bytes, Error> {
         self.store.read(key, range).await
+    }
+
+    async fn copy(&self, from: &Key, to: &Key) -> Result<u64, Error> {
+        copy::copy(&self.store, from, to).await
     }
 
     async fn delete(&self, key: &Key) -> Result<(), Error> {

@@ -1,5 +1,6 @@
 //! Multipart uploads.
 
+use std::ops::Range;
 use std::panic;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use tokio::task::{JoinError, JoinSet};
 use super::client;
 use super::part::Part;
 use super::store::{MARK, Store, media_type};
+use crate::byte_range::range_header;
 use crate::error::Error;
 use crate::key::Key;
 
@@ -70,6 +72,32 @@ impl Multipart {
 
     /// Send the next part in the background. Waits while too many are in transit.
     pub(super) async fn send(&mut self, part: Part) -> Result<(), Error> {
+        self.make_room().await?;
+        self.sent += 1;
+        let (store, key, id, number) =
+            (Arc::clone(&self.store), self.key.clone(), self.id.clone(), self.sent);
+        self.in_transit.spawn(async move {
+            let (bytes, _reserved) = part.into_bytes();
+            store.send_part(&key, &id, number, bytes).await
+        });
+        Ok(())
+    }
+
+    /// Let the store copy bytes of an object as the next part, in the background. Waits while too
+    /// many are in transit.
+    pub(super) async fn copy(&mut self, from: &Key, range: Range<u64>) -> Result<(), Error> {
+        self.make_room().await?;
+        self.sent += 1;
+        let (store, key, id, number) =
+            (Arc::clone(&self.store), self.key.clone(), self.id.clone(), self.sent);
+        let from = from.clone();
+        self.in_transit
+            .spawn(async move { store.copy_part(&from, range, &key, &id, number).await });
+        Ok(())
+    }
+
+    /// Wait while too many parts are in transit.
+    async fn make_room(&mut self) -> Result<(), Error> {
         while let Some(part) = self.in_transit.try_join_next() {
             self.record(part)?;
         }
@@ -78,13 +106,6 @@ impl Multipart {
         {
             self.record(part)?;
         }
-        self.sent += 1;
-        let (store, key, id, number) =
-            (Arc::clone(&self.store), self.key.clone(), self.id.clone(), self.sent);
-        self.in_transit.spawn(async move {
-            let (bytes, _reserved) = part.into_bytes();
-            store.send_part(&key, &id, number, bytes).await
-        });
         Ok(())
     }
 
@@ -179,6 +200,35 @@ impl Store {
             .e_tag
             .ok_or_else(|| self.incomplete_response("write", key, "the part's ETag"))?;
         Ok(CompletedPart::builder().part_number(number as i32).e_tag(tag).build())
+    }
+
+    async fn copy_part(
+        &self,
+        from: &Key,
+        range: Range<u64>,
+        key: &Key,
+        id: &str,
+        number: u32,
+    ) -> Result<CompletedPart, Error> {
+        let request =
+            self.client.upload_part_copy().bucket(&self.bucket).key(key.as_str()).upload_id(id);
+        let request = request
+            .copy_source(self.copy_source(from))
+            .copy_source_range(range_header(&range))
+            .part_number(number as i32);
+        let timeouts = client::timeouts_for_assembling(self.assembly_timeout);
+        let result = request.customize().config_override(timeouts).send().await;
+        let response = result.map_err(|error| self.object_error("copy", from, &error))?;
+        let tag = response
+            .copy_part_result
+            .and_then(|part| part.e_tag)
+            .ok_or_else(|| self.incomplete_response("copy", from, "the part's ETag"))?;
+        Ok(CompletedPart::builder().part_number(number as i32).e_tag(tag).build())
+    }
+
+    /// Name of an object as the source of a copy. Keys and buckets need no encoding.
+    pub(super) fn copy_source(&self, key: &Key) -> String {
+        format!("{}/{key}", self.bucket)
     }
 }
 

@@ -51,6 +51,21 @@ async fn put(s3: &S3, key: &Key, bytes: Bytes) {
     assert_eq!(upload.complete().await.expect("the upload completes"), length);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn large_objects_are_copied_in_parts() {
+    let garage = Garage::start();
+    let s3 = connect(&garage);
+    let (from, to, bytes) = (new_key(), new_key(), content(1, 12 << 20));
+    put(&s3, &from, bytes.clone()).await;
+    let size = bytes.len() as u64;
+    copy::copy_in_parts(&s3.store, &from, &to, size, 5 << 20).await.expect("it is copied");
+    assert!(s3.read(&to, 0..size).await.expect("it can be read") == bytes, "another copy");
+    let (missing, target) = (new_key(), new_key());
+    let failed = copy::copy_in_parts(&s3.store, &missing, &target, size, 5 << 20).await;
+    assert!(matches!(failed, Err(Error::NotFound { key }) if key == missing));
+    assert!(matches!(s3.head(&target).await, Err(Error::NotFound { .. })));
+}
+
 /// A part that the store has received.
 #[derive(Debug, PartialEq, Eq)]
 struct PartInfo {

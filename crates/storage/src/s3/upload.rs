@@ -5,7 +5,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
-use tracing::warn;
 use uuid::Uuid;
 
 use super::budget::Displaced;
@@ -128,37 +127,15 @@ impl Unfinished {
             self.put(last).await
         };
         match completed {
-            Ok(()) => self.confirm().await?,
-            Err(error) if self.is_stored().await => log_lost_response(&self.key, &error),
-            Err(error) => return Err(error),
+            Ok(()) => self.store.confirm(&self.key, self.size).await?,
+            Err(error) => {
+                self.store.require_stored(&self.key, self.size, &self.mark, error).await?;
+            }
         }
         if let Some(multipart) = self.multipart {
             multipart.mark_finished();
         }
         Ok(self.size)
-    }
-
-    /// Check that the object exists: a response may report success and yet contain an error, in a
-    /// form that the SDK does not always recognize. Under a key with other simultaneous uploads,
-    /// the object may be that of another; then this one existed for a moment.
-    async fn confirm(&self) -> Result<(), Error> {
-        match self.store.head(&self.key).await {
-            Ok(object) if object.size == self.size => Ok(()),
-            Ok(_) | Err(Error::NotFound { .. }) => {
-                Err(Error::Interrupted { key: self.key.clone() })
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Whether the store has exactly this object although the request that completes it failed: its
-    /// response may have been lost or late, and a repetition of it fails, because the upload no
-    /// longer exists.
-    async fn is_stored(&self) -> bool {
-        let found = self.store.head_marked(&self.key).await;
-        found.is_ok_and(|(object, mark)| {
-            object.size == self.size && mark.as_deref() == Some(self.mark.as_str())
-        })
     }
 
     /// Send the whole object.
@@ -174,10 +151,4 @@ impl Unfinished {
             Err(error) => Err(self.store.object_error("write", &self.key, &error)),
         }
     }
-}
-
-/// Count and log a completion whose response was lost.
-fn log_lost_response(key: &Key, error: &Error) {
-    metrics::counter!("fiapx_store_responses_lost_total").increment(1);
-    warn!(%key, %error, "the store has completed an upload although the request failed");
 }

@@ -15,15 +15,26 @@ use crate::harness::service::Service;
 pub const SHORT: &str = "good/shorter_than_half_a_second.mp4";
 
 /// Operations on a job. The last deletes it.
-pub const ON_JOB: [(&str, &str); 7] = [
+pub const ON_JOB: [(&str, &str); 8] = [
     ("GET", "/videos/{}"),
     ("GET", "/jobs/{}/status"),
     ("GET", "/jobs/{}/events"),
     ("GET", "/jobs/{}/download"),
     ("GET", "/jobs/{}/frames"),
     ("GET", "/jobs/{}/frames/1"),
+    ("POST", "/videos/{}/jobs"),
     ("DELETE", "/videos/{}"),
 ];
+
+/// Request of a user for one of these operations. Bodies are empty objects.
+pub fn on_job(user: &User<'_>, method: &Method, path: &str) -> RequestBuilder {
+    with_body(user.request(method.clone(), path), method)
+}
+
+/// Request with the body that its method needs.
+pub fn with_body(request: RequestBuilder, method: &Method) -> RequestBuilder {
+    if *method == Method::POST { request.json(&serde_json::json!({})) } else { request }
+}
 
 /// Client that validates responses.
 pub struct CheckedClient<'a> {

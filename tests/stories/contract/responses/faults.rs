@@ -5,7 +5,7 @@ use std::fs;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use super::client::{CheckedClient, ON_JOB, SHORT, upload};
+use super::client::{CheckedClient, ON_JOB, SHORT, on_job, upload};
 use crate::harness::checks::eventually;
 use crate::harness::client::{PASSWORD, User, fetch_json};
 use crate::harness::clips::clip_bytes;
@@ -43,7 +43,7 @@ async fn expect_everywhere(
 ) {
     for (method, path) in ON_JOB {
         let method: Method = method.parse().expect("a valid method");
-        client.expect(status, user.request(method, &path.replace("{}", job))).await;
+        client.expect(status, on_job(user, &method, &path.replace("{}", job))).await;
     }
     client.expect(status, user.request(Method::GET, "/videos")).await;
     client

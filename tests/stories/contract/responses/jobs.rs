@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, IF_NONE_MATCH, RANGE};
 
-use super::client::{CheckedClient, ON_JOB, SHORT, upload};
+use super::client::{CheckedClient, ON_JOB, SHORT, on_job, upload, with_body};
 use crate::harness::client::User;
 use crate::harness::clips::clip_bytes;
 
@@ -24,6 +24,7 @@ pub async fn check(client: &CheckedClient<'_>) {
     let (_, link) = client.expect(200, get(&format!("/jobs/{}/download", jobs[1]))).await;
     client.expect(429, get(&format!("/jobs/{}/download", jobs[1]))).await;
     frames(client, &user, &jobs[1]).await;
+    another(client, &user, &jobs[1]).await;
     links(client, link["download_url"].as_str().expect("a link")).await;
     ends(client, &user, &jobs[1], &jobs[2]).await;
 }
@@ -59,15 +60,12 @@ async fn every_operation(
     for (method, path) in ON_JOB {
         let path = |id: &str| path.replace("{}", id);
         let method: Method = method.parse().expect("a valid method");
-        client.expect(400, user.request(method.clone(), &path("no-id"))).await;
-        client.expect(401, client.service.request(method.clone(), &path(finished))).await;
-        client.expect(403, other.request(method.clone(), &path(finished))).await;
-        client
-            .expect(
-                404,
-                user.request(method.clone(), &path("0190a000-0000-7000-8000-0000000000aa")),
-            )
-            .await;
+        client.expect(400, on_job(user, &method, &path("no-id"))).await;
+        let anonymous = client.service.request(method.clone(), &path(finished));
+        client.expect(401, with_body(anonymous, &method)).await;
+        client.expect(403, on_job(other, &method, &path(finished))).await;
+        let unknown = path("0190a000-0000-7000-8000-0000000000aa");
+        client.expect(404, on_job(user, &method, &unknown)).await;
         if method == Method::GET {
             client.expect(200, user.request(method.clone(), &path(finished))).await;
             let needs_archive =
@@ -110,6 +108,30 @@ async fn failed(client: &CheckedClient<'_>, user: &User<'_>) -> String {
     job
 }
 
+/// Responses to requests for another job of a video.
+async fn another(client: &CheckedClient<'_>, user: &User<'_>, job: &str) {
+    let path = format!("/videos/{job}/jobs");
+    let post = |body: &str| {
+        let request = user.request(Method::POST, &path).header(CONTENT_TYPE, "application/json");
+        request.body(body.to_owned())
+    };
+    let named = || post(r#"{"recipe":{"max_frames":1}}"#).header("Idempotency-Key", "again");
+    let (headers, accepted) = client.expect(202, named()).await;
+    let another = accepted["job_id"].as_str().expect("an id");
+    let location = headers["location"].to_str().expect("the header is text");
+    assert_eq!(location, format!("/videos/{another}"));
+    client.expect(202, named()).await;
+    user.wait_until_done(another).await;
+    client.expect(204, user.request(Method::DELETE, &format!("/videos/{another}"))).await;
+    client.expect(409, named()).await;
+    client.expect(400, post("{")).await;
+    client.expect(413, post(&" ".repeat(1 << 17))).await;
+    client.expect(415, user.request(Method::POST, &path).body("{}")).await;
+    client.expect(422, post("[]")).await;
+    let (_, problem) = client.expect(422, post(r#"{"recipe":{"select":{"every":0}}}"#)).await;
+    assert_eq!(problem["errors"][0]["field"], "select.every", "{problem}");
+}
+
 /// Responses of the download of an archive.
 async fn links(client: &CheckedClient<'_>, link: &str) {
     let (headers, _) = client.expect(200, client.get(link)).await;
@@ -138,4 +160,5 @@ async fn ends(client: &CheckedClient<'_>, user: &User<'_>, deleted: &str, expire
     for path in ["download", "frames", "frames/1"] {
         client.expect(410, get(&format!("/jobs/{expired}/{path}"))).await;
     }
+    client.expect(410, on_job(user, &Method::POST, &format!("/videos/{expired}/jobs"))).await;
 }

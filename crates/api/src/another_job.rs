@@ -1,0 +1,189 @@
+//! Further jobs of videos that are stored already.
+
+use std::sync::Arc;
+
+use database::Job;
+use database::accept::Video;
+use jobs::{JobId, Recipe, State, Time, UserId, VideoFormat};
+use poem::Request;
+use poem::http::StatusCode;
+use poem::web::Data;
+use poem_openapi::param::{Header, Path};
+use poem_openapi::types::Example;
+use poem_openapi::{Object, OpenApi};
+use storage::Key;
+use tracing::{Instrument, field, info_span};
+use uuid::Uuid;
+
+use crate::input::Input;
+use crate::operation_error::{OperationError, problem_responses};
+use crate::own_job::own_job;
+use crate::problem::Problem;
+use crate::problem_examples::FieldExample;
+use crate::quotas;
+use crate::receive::UploadRecords;
+use crate::recipe_view::RecipeInput;
+use crate::service::Service;
+use crate::sessions::LoggedIn;
+use crate::tags::Tag;
+use crate::upload_slots::UploadSlot;
+use crate::uploads::{AcceptedResponse, accepted, create_jobs, traceparent};
+
+/// Another job of a video.
+#[derive(Object)]
+#[oai(rename = "AnotherJob", example)]
+struct NewJob {
+    /// Frames to extract, and their form. Default: one PNG per second.
+    recipe: RecipeInput,
+}
+
+impl Example for NewJob {
+    fn example() -> Self {
+        Self { recipe: RecipeInput::example() }
+    }
+}
+
+problem_responses! {
+    AnotherJobProblems {
+        400: "Malformed id or header, or the body is not JSON.",
+            INVALID_PARAMETER INVALID_JSON INVALID_BODY;
+        401: "The access token is missing, invalid or expired.",
+            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
+        403: "The job belongs to another user.", NOT_YOUR_JOB;
+        404: "The job does not exist.", JOB_NOT_FOUND;
+        408: "Copying the video took too long.", UPLOAD_TOO_LONG;
+        409: "The idempotency key was used for a request whose jobs are deleted.",
+            IDEMPOTENCY_KEY_USED;
+        410: "The video is not stored anymore.", VIDEO_EXPIRED;
+        413: "The body is too large.", BODY_TOO_LARGE;
+        415: "The content type is not JSON.", UNSUPPORTED_MEDIA_TYPE;
+        422: "The recipe is invalid.", INVALID_FIELDS INVALID_BODY,
+            FieldExample::new(
+                "select.every",
+                "RECIPE_INTERVAL_INVALID",
+                "The recipe is invalid: `select.every`: `0` is not a number of seconds above zero, \
+                 such as 1, 0.5 or 1/3.",
+            );
+        429: "Too many uploads in progress, or too many jobs queued or running.",
+            TOO_MANY_UPLOADS TOO_MANY_JOBS;
+        500: "Internal error.", INTERNAL_ERROR;
+        503: "The database or the file store is unavailable.", UNAVAILABLE;
+        507: "The file store is full, or the quota of the user is used up.",
+            STORAGE_FULL QUOTA_EXCEEDED;
+    }
+}
+
+/// Operation that creates further jobs of stored videos.
+pub struct AnotherJob;
+
+#[OpenApi(tag = "Tag::Videos")]
+impl AnotherJob {
+    /// Process a video again
+    ///
+    /// Creates another job of the video of a job, usually with another recipe, without a second
+    /// upload. The video must be stored still: that of any job is, whatever its state, until the
+    /// time `expires_at`, unless the job is deleted. The new job has its own copy of the video,
+    /// which counts for the quota, and its own retention period.
+    #[oai(path = "/videos/:id/jobs", method = "post", operation_id = "createAnotherJob")]
+    async fn create(
+        &self,
+        service: Data<&Arc<Service>>,
+        request: &Request,
+        user: LoggedIn,
+        /// Id of a job of the video.
+        id: Path<Uuid>,
+        /// Key that the client chooses for this request, of 1 to 255 characters, as for an upload.
+        /// Repeating the request with the same key within 24 hours returns the job of the first
+        /// one instead of creating another.
+        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 255))]
+        idempotency_key: Header<Option<String>>,
+        body: Input<NewJob>,
+    ) -> Result<AcceptedResponse, OperationError<AnotherJobProblems>> {
+        let key = idempotency_key.0;
+        if let Some(key) = &key
+            && let Some(jobs) = service.database().find_accepted(user.0, key).await?
+        {
+            return Ok(accepted(jobs)?);
+        }
+        let job = own_job(&service, user.0, id.0).await?;
+        let recipe = body.0.recipe.parse()?;
+        let source = stored_video(&job, service.database().clock().now())?;
+        let slot = quotas::begin_upload(&service, user.0, Some(job.video_size_bytes)).await?;
+        let traceparent = traceparent(&service, request);
+        // The request's future is dropped when its connection ends, at any point. The task
+        // continues, so the copy becomes a job or is deleted.
+        let work = create(Arc::clone(&service), job, source, recipe, key, traceparent, slot);
+        let jobs = tokio::spawn(work.in_current_span())
+            .await
+            .map_err(|error| Problem::internal(&error))??;
+        Ok(accepted(jobs)?)
+    }
+}
+
+/// Key of the video of a job.
+///
+/// # Errors
+/// The retention period of the job has ended.
+fn stored_video(job: &Job, now: Time) -> Result<Key, Problem> {
+    if job.state == State::Expired || job.state.is_final() && job.expires_at <= now {
+        return Err(not_stored());
+    }
+    let path = &job.video_path;
+    path.parse().map_err(|_| Problem::internal(&format_args!("`{path}` is not the key of a video")))
+}
+
+fn not_stored() -> Problem {
+    let detail = "The video is not stored anymore. Upload it again.";
+    Problem::new(StatusCode::GONE, "VIDEO_EXPIRED", detail)
+}
+
+/// Copy the video of a job and create another job of it.
+async fn create(
+    service: Arc<Service>,
+    job: Job,
+    source: Key,
+    recipe: Recipe,
+    key: Option<String>,
+    traceparent: String,
+    _slot: UploadSlot,
+) -> Result<Vec<Job>, Problem> {
+    let (user, id) = (job.user_id, JobId::generate());
+    let span = info_span!("copy", job_id = %id, size_bytes = field::Empty);
+    let video = copy(&service, user, id, &job, &source, recipe).instrument(span).await?;
+    create_jobs(&service, user, vec![video], key.as_deref(), &traceparent).await
+}
+
+/// Store a copy of the video of `job` for a job with this id.
+async fn copy(
+    service: &Service,
+    user: UserId,
+    id: JobId,
+    job: &Job,
+    source: &Key,
+    recipe: Recipe,
+) -> Result<Video, Problem> {
+    let filename = job.filename.clone();
+    let format = VideoFormat::ALL.into_iter().find(|format| format.suffix() == job.video_format);
+    let format = format.ok_or_else(|| {
+        Problem::internal(&format_args!("the format of job {} is unknown", job.id))
+    })?;
+    let key = Key::input(user, id, format);
+    service.database().begin_upload(user, id, key.as_str()).await?;
+    let copied = match service.parts.storage.copy(source, &key).await {
+        Ok(size_bytes) if size_bytes == job.video_size_bytes => Ok(size_bytes),
+        Ok(size_bytes) => {
+            let expected = job.video_size_bytes;
+            let reason = format_args!("the store has {size_bytes} of {expected} bytes of {source}");
+            Err(Problem::internal(&reason))
+        }
+        Err(storage::Error::NotFound { key }) if key == *source => Err(not_stored()),
+        Err(error) => Err(error.into()),
+    };
+    if copied.is_err() {
+        // The file may exist even if its completion reported an error.
+        UploadRecords::of(service).delete_file(&key).await;
+    }
+    let size_bytes = copied?;
+    tracing::Span::current().record("size_bytes", size_bytes);
+    Ok(Video { id, filename, format, path: key.to_string(), size_bytes, recipe })
+}
