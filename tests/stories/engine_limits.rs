@@ -38,7 +38,7 @@ fn limits_are_exact() {
         (clip, Limits { max_pixels: 320 * 180, ..limits() }, None),
         (clip, Limits { max_pixels: 320 * 180 - 1, ..limits() }, Some("PICTURE_TOO_LARGE")),
         (clip, Limits { max_frames: 11, ..limits() }, None),
-        (clip, Limits { max_frames: 10, ..limits() }, Some("VIDEO_TOO_LONG")),
+        (clip, Limits { max_frames: 10, ..limits() }, Some("TOO_MANY_FRAMES")),
         (clip, Limits { max_archive_bytes: 1 << 20, ..limits() }, None),
         (clip, Limits { max_archive_bytes: 1 << 10, ..limits() }, Some("ARCHIVE_TOO_LARGE")),
         // Frames that become larger in mid-stream.
@@ -174,6 +174,7 @@ fn error_codes_are_stable() {
             "PICTURE_TOO_LARGE",
             false,
         ),
+        (Error::TooManyFrames { expected: 2, limit: 1 }, "TOO_MANY_FRAMES", false),
         (Error::TooLong { limit: 1 }, "VIDEO_TOO_LONG", false),
         (Error::ArchiveTooLarge { limit: 1 }, "ARCHIVE_TOO_LARGE", false),
         (Error::Timeout, "PROCESSING_TIMEOUT", true),

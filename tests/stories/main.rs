@@ -22,6 +22,7 @@ mod downloads;
 mod engine_limits;
 mod events;
 mod faults;
+mod forecasts;
 mod formats;
 mod headers;
 mod hostile;

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use database::Job;
 use database::accept::Video;
-use jobs::{JobId, Recipe, State, Time, UserId, VideoFormat};
+use jobs::{JobId, Recipe, UserId, VideoFormat};
 use poem::Request;
-use poem::http::StatusCode;
 use poem::web::Data;
 use poem_openapi::param::{Header, Path};
 use poem_openapi::types::Example;
@@ -15,9 +14,10 @@ use storage::Key;
 use tracing::{Instrument, field, info_span};
 use uuid::Uuid;
 
+use crate::forecasts;
 use crate::input::Input;
 use crate::operation_error::{OperationError, problem_responses};
-use crate::own_job::own_job;
+use crate::own_job::{not_stored, own_job, stored_video};
 use crate::problem::Problem;
 use crate::problem_examples::FieldExample;
 use crate::quotas;
@@ -57,7 +57,7 @@ problem_responses! {
         410: "The video is not stored anymore.", VIDEO_EXPIRED;
         413: "The body is too large.", BODY_TOO_LARGE;
         415: "The content type is not JSON.", UNSUPPORTED_MEDIA_TYPE;
-        422: "The recipe is invalid.", INVALID_FIELDS INVALID_BODY,
+        422: "The recipe is invalid, or the job would exceed a limit.", INVALID_FIELDS INVALID_BODY,
             FieldExample::new(
                 "select.every",
                 "RECIPE_INTERVAL_INVALID",
@@ -83,7 +83,8 @@ impl AnotherJob {
     /// Creates another job of the video of a job, usually with another recipe, without a second
     /// upload. The video must be stored still: that of any job is, whatever its state, until the
     /// time `expires_at`, unless the job is deleted. The new job has its own copy of the video,
-    /// which counts for the quota, and its own retention period.
+    /// which counts for the quota, and its own retention period. A recipe is rejected if it would
+    /// exceed the limits on frames and storage, as far as that is known before.
     #[oai(path = "/videos/:id/jobs", method = "post", operation_id = "createAnotherJob")]
     async fn create(
         &self,
@@ -109,6 +110,7 @@ impl AnotherJob {
         let recipe = body.0.recipe.parse()?;
         let source = stored_video(&job, service.database().clock().now())?;
         let slot = quotas::begin_upload(&service, user.0, Some(job.video_size_bytes)).await?;
+        forecasts::check_job(&service, user.0, &job, &recipe).await?;
         let traceparent = traceparent(&service, request);
         // The request's future is dropped when its connection ends, at any point. The task
         // continues, so the copy becomes a job or is deleted.
@@ -118,23 +120,6 @@ impl AnotherJob {
             .map_err(|error| Problem::internal(&error))??;
         Ok(accepted(jobs)?)
     }
-}
-
-/// Key of the video of a job.
-///
-/// # Errors
-/// The retention period of the job has ended.
-fn stored_video(job: &Job, now: Time) -> Result<Key, Problem> {
-    if job.state == State::Expired || job.state.is_final() && job.expires_at <= now {
-        return Err(not_stored());
-    }
-    let path = &job.video_path;
-    path.parse().map_err(|_| Problem::internal(&format_args!("`{path}` is not the key of a video")))
-}
-
-fn not_stored() -> Problem {
-    let detail = "The video is not stored anymore. Upload it again.";
-    Problem::new(StatusCode::GONE, "VIDEO_EXPIRED", detail)
 }
 
 /// Copy the video of a job and create another job of it.

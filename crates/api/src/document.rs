@@ -12,6 +12,7 @@ use crate::authentication::Authentication;
 use crate::downloads::Downloads;
 use crate::events::JobEvents;
 use crate::files::Files;
+use crate::forecasts::Forecasts;
 use crate::frames::Frames;
 use crate::health::{HealthOperations, Readiness};
 use crate::job_view::JobView;
@@ -33,6 +34,7 @@ operations!(
     Uploads,
     Videos,
     AnotherJob,
+    Forecasts,
     JobEvents,
     Frames,
     Downloads,

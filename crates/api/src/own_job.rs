@@ -1,8 +1,9 @@
 //! Access to the jobs of a user.
 
 use database::Job;
-use jobs::{JobId, UserId};
+use jobs::{JobId, State, Time, UserId};
 use poem::http::StatusCode;
+use storage::Key;
 use uuid::Uuid;
 
 use crate::operation_error::problem_responses;
@@ -30,4 +31,22 @@ pub async fn own_job(service: &Service, user: UserId, id: Uuid) -> Result<Job, P
         return Err(Problem::new(StatusCode::FORBIDDEN, "NOT_YOUR_JOB", detail));
     }
     Ok(job)
+}
+
+/// Key of the video of a job.
+///
+/// # Errors
+/// The retention period of the job has ended.
+pub fn stored_video(job: &Job, now: Time) -> Result<Key, Problem> {
+    if job.state == State::Expired || job.state.is_final() && job.expires_at <= now {
+        return Err(not_stored());
+    }
+    let path = &job.video_path;
+    path.parse().map_err(|_| Problem::internal(&format_args!("`{path}` is not the key of a video")))
+}
+
+/// Problem of a video that is not stored anymore.
+pub fn not_stored() -> Problem {
+    let detail = "The video is not stored anymore. Upload it again.";
+    Problem::new(StatusCode::GONE, "VIDEO_EXPIRED", detail)
 }

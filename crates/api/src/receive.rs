@@ -24,6 +24,7 @@ use storage::{Key, Storage};
 use tokio::runtime::Handle;
 use tracing::{Instrument, Span, field, info_span, warn};
 
+use crate::forecasts::check_recipe;
 use crate::form_body::{FormBody, Unrecognized};
 use crate::form_file_name::file_name;
 use crate::problem::{Problem, RECIPE_FIELD};
@@ -231,7 +232,9 @@ impl Receiver<'_> {
         {
             json.extend_from_slice(&chunk);
         }
-        Recipe::from_json(&json).map_err(|mistake| Problem::recipe(&mistake))
+        let recipe = Recipe::from_json(&json).map_err(|mistake| Problem::recipe(&mistake))?;
+        check_recipe(self.service, &recipe)?;
+        Ok(recipe)
     }
 
     /// Read a part without a file name to its end.

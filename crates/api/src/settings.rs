@@ -28,6 +28,8 @@ pub struct Settings {
     /// Maximum attempts to register, log in, refresh or change a password per network address and
     /// minute.
     pub attempts_per_address: u32,
+    /// Maximum number of frames in one archive.
+    pub frames_per_job: u64,
     /// Quotas of each user.
     pub quotas: Quotas,
     /// Number of trusted proxies in front of the service, each of which appends to `Forwarded` or

@@ -398,6 +398,7 @@ fn worker_settings(settings: &Settings, isolation: Isolation) -> worker::Setting
         engine: EngineLimits {
             archive_bytes: megabytes(settings.worker.max_archive_mb),
             frame_pixels: settings.worker.max_frame_megapixels * 1_000_000,
+            frames: settings.limits.frames_per_job,
         },
         memory_bytes: megabytes(settings.worker.memory_mb),
         isolation,
@@ -417,6 +418,7 @@ fn api_settings(settings: &Settings, parts: &Parts) -> api::Settings {
         downloads_per_minute: settings.limits.downloads_per_minute,
         logins_per_minute: settings.limits.logins_per_minute,
         attempts_per_address: settings.limits.attempts_per_address,
+        frames_per_job: settings.limits.frames_per_job,
         quotas: Quotas {
             uploads_at_once: settings.limits.uploads_at_once,
             unfinished_jobs: settings.limits.unfinished_jobs,

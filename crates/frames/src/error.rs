@@ -94,6 +94,17 @@ pub enum Error {
         /// libavcodec's name of the encoder.
         encoder: &'static str,
     },
+    /// The recipe selects more frames than `Limits::max_frames`, by the stated duration.
+    #[error(
+        "the recipe selects {expected} frames, and at most {limit} are allowed: choose a longer \
+         interval or a part of the video"
+    )]
+    TooManyFrames {
+        /// Expected number of frames.
+        expected: u64,
+        /// Limit that is exceeded.
+        limit: u64,
+    },
     /// The recipe selects more frames than `Limits::max_frames`.
     #[error(
         "the video is too long: the archive would have more than {limit} frames; \
@@ -150,6 +161,7 @@ impl Error {
             Self::FrameTooLarge { .. } | Self::FrameTooLargeForFormat { .. } => {
                 FailureCode::PictureTooLarge
             }
+            Self::TooManyFrames { .. } => FailureCode::TooManyFrames,
             Self::TooLong { .. } => FailureCode::VideoTooLong,
             Self::ArchiveTooLarge { .. } => FailureCode::ArchiveTooLarge,
             Self::Timeout => FailureCode::ProcessingTimeout,

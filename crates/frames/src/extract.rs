@@ -50,6 +50,8 @@ pub fn extract(
     };
     let OpenedStream { mut demuxer, info } = open(reader)?;
 
+    limits.check_recipe(recipe, info.duration_us, size)?;
+
     let threads = options.threads.get();
     let flow = &Flow::new(threads);
     let timing = Timing::default();

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use jobs::Recipe;
+
 use crate::error::Error;
 
 /// Limits on what a video may require.
@@ -50,6 +52,29 @@ impl Limits {
             return Err(Error::FrameTooLarge { width, height, max_side, max_pixels });
         }
         Ok(())
+    }
+
+    /// Reject a recipe that selects more frames than allowed of a video whose container states
+    /// this duration in microseconds, in a file of `size` bytes. A duration that cannot be true is
+    /// ignored: the frames are counted while they are selected.
+    pub(crate) fn check_recipe(
+        &self,
+        recipe: &Recipe,
+        duration_us: Option<i64>,
+        size: u64,
+    ) -> Result<(), Error> {
+        /// Longest duration that a file of each byte can have, in microseconds: frames of 16
+        /// bytes, each shown for a second.
+        const MAX_US_PER_BYTE: u64 = 1_000_000 / 16;
+        let limit = self.max_frames;
+        let duration_us = duration_us.and_then(|us| u64::try_from(us).ok());
+        let duration_us = duration_us.filter(|us| *us <= size.saturating_mul(MAX_US_PER_BYTE));
+        match recipe.forecast(duration_us) {
+            Some(count) if count.exceeds(limit) => {
+                Err(Error::TooManyFrames { expected: count.frames, limit })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Reject a number of frames if it exceeds the limit.

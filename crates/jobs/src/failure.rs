@@ -99,6 +99,13 @@ failure_codes! {
         pt: "O vídeo não tem nenhum quadro nos tempos pedidos. \
              Escolha tempos dentro da duração dele.",
         en: "The video has no frame at the requested times. Choose times within its duration.";
+    /// The recipe selects more frames than allowed, as far as the duration that the container
+    /// states shows.
+    TooManyFrames = "TOO_MANY_FRAMES", retry: Never,
+        pt: "As opções pedem mais quadros do que o permitido. \
+             Escolha um intervalo maior ou uma parte do vídeo.",
+        en: "The options select more frames than allowed. \
+             Choose a longer interval or a part of the video.";
     /// The archive would have more frames than allowed.
     VideoTooLong = "VIDEO_TOO_LONG", retry: Never,
         pt: "O vídeo é longo demais. Divida-o em partes e envie cada uma.",
@@ -176,6 +183,7 @@ mod tests {
                 "FFMPEG_CODEC_ERROR",
                 "PICTURE_TOO_LARGE",
                 "NOTHING_SELECTED",
+                "TOO_MANY_FRAMES",
                 "VIDEO_TOO_LONG",
                 "ARCHIVE_TOO_LARGE",
                 "PROCESSING_TIMEOUT",

@@ -1,7 +1,7 @@
 //! Vocabulary of a job, shared by all crates: [ids](id), [states](state) and their transitions,
-//! [recipes](recipe), [manifests](manifest), [failure codes](failure), [retry rules](retry),
-//! [messages](message) between processes, [trace] contexts, the [clock] and the [backoff] of what
-//! keeps failing.
+//! [recipes](recipe), [manifests](manifest), [forecasts](forecast), [failure codes](failure),
+//! [retry rules](retry), [messages](message) between processes, [trace] contexts, the [clock] and
+//! the [backoff] of what keeps failing.
 //!
 //! This crate performs no I/O.
 
@@ -18,6 +18,7 @@ pub mod ratio;
 pub mod recipe;
 pub mod stored_recipe;
 pub mod manifest;
+pub mod forecast;
 pub mod failure;
 pub mod retry;
 pub mod attempt;

@@ -14,6 +14,8 @@ pub struct EngineLimits {
     pub archive_bytes: u64,
     /// Maximum area of a frame, in pixels.
     pub frame_pixels: u64,
+    /// Maximum number of frames in the archive.
+    pub frames: u64,
 }
 
 /// Engine options of an attempt. Every field is set here: what the engine does depends on the job
@@ -24,13 +26,14 @@ pub(crate) fn options(
     limits: EngineLimits,
     stop: Stop,
 ) -> Options {
-    let EngineLimits { archive_bytes, frame_pixels } = limits;
+    let EngineLimits { archive_bytes, frame_pixels, frames } = limits;
     Options {
         recipe,
         compression: Compression::Fast,
         limits: Limits {
             max_archive_bytes: archive_bytes,
             max_pixels: frame_pixels,
+            max_frames: frames,
             ..Limits::default()
         },
         threads,

@@ -179,7 +179,7 @@ impl Cluster {
         let service = Service::at(data, Some(namespaces), clock, |settings| {
             settings.limits.downloads_per_minute = 1_000_000;
         });
-        let audit = audit(service.await, account, sent).await;
+        let audit = Box::pin(async { audit(service.await, account, sent).await }).await;
         let [records, jobs] = ["count(*)", "count(DISTINCT job_id)"].map(|count| {
             let select = format!("SELECT {count} FROM notifications WHERE status = 'SENT'");
             block_in_place(|| postgres.execute(&database, &select)).trim().parse()

@@ -64,6 +64,7 @@ pub(super) const VARIABLES: &[Variable] = &[
     Variable::new("LIMIT_ATTEMPTS_PER_ADDRESS", "limits.attempts_per_address", Kind::Number),
     Variable::new("LIMIT_UPLOADS_AT_ONCE", "limits.uploads_at_once", Kind::Number),
     Variable::new("LIMIT_UNFINISHED_JOBS", "limits.unfinished_jobs", Kind::Number),
+    Variable::new("LIMIT_FRAMES_PER_JOB", "limits.frames_per_job", Kind::Number),
     Variable::new("LIMIT_STORED_MB", "limits.stored_mb", Kind::Number),
     Variable::new("MINIO_ENDPOINT", "storage.endpoint", Kind::Store),
     Variable::new("MINIO_ACCESS_KEY", "storage.access_key", Kind::Text),

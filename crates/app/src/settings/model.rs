@@ -165,6 +165,10 @@ pub struct Limits {
     /// Maximum queued and running jobs per user.
     #[serde(deserialize_with = "values::within::<_, _, 1, 1_000_000_000>")]
     pub unfinished_jobs: u64,
+    /// Maximum number of frames in one archive. The interface reads manifests of twice the frames
+    /// of a day at one per second.
+    #[serde(deserialize_with = "values::within::<_, _, 1, { 2 * values::DAY }>")]
+    pub frames_per_job: u64,
     /// Maximum size of stored files per user, in megabytes (10^6 bytes).
     #[serde(deserialize_with = "values::within::<_, _, 1, 1_000_000_000>")]
     pub stored_mb: u64,

@@ -62,6 +62,10 @@ reasons! {
     NumberInvalid = "RECIPE_NUMBER_INVALID";
     /// The image format is unknown.
     FormatUnknown = "RECIPE_FORMAT_UNKNOWN";
+    /// The recipe selects more frames than one job may have.
+    TooManyFrames = "RECIPE_TOO_MANY_FRAMES";
+    /// The archive would not fit into the storage that the user has left.
+    StorageExceeded = "RECIPE_STORAGE_EXCEEDED";
     /// A lossless format has no quality.
     QualityLossless = "RECIPE_QUALITY_LOSSLESS";
 }
@@ -84,7 +88,8 @@ impl InvalidRecipe {
 
     /// The same mistake as seen from the object or list that holds the value as `member`: a name,
     /// or an index in brackets.
-    pub(super) fn within(mut self, member: &str) -> Self {
+    #[must_use]
+    pub fn within(mut self, member: &str) -> Self {
         let separator = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
         self.path = format!("{member}{separator}{}", self.path);
         self

@@ -68,7 +68,7 @@ impl Program {
     pub async fn check(&self) -> Result<Vec<String>, AttemptError> {
         let mut cell = self.start().map_err(|error| start_error(&error))?;
         let limits = CellLimits {
-            engine: EngineLimits { archive_bytes: 0, frame_pixels: 0 },
+            engine: EngineLimits { archive_bytes: 0, frame_pixels: 0, frames: 0 },
             memory_bytes: 1 << 30,
             cpu_seconds: 60,
         };

@@ -239,7 +239,7 @@ mod tests {
         let recipe: Recipe =
             serde_json::from_str(r#"{"select":{"every":"1/3"}}"#).expect("a recipe");
         let limits = CellLimits {
-            engine: EngineLimits { archive_bytes: 2, frame_pixels: 5 },
+            engine: EngineLimits { archive_bytes: 2, frame_pixels: 5, frames: 6 },
             memory_bytes: 3,
             cpu_seconds: 4,
         };

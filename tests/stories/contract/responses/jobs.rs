@@ -130,6 +130,8 @@ async fn another(client: &CheckedClient<'_>, user: &User<'_>, job: &str) {
     client.expect(422, post("[]")).await;
     let (_, problem) = client.expect(422, post(r#"{"recipe":{"select":{"every":0}}}"#)).await;
     assert_eq!(problem["errors"][0]["field"], "select.every", "{problem}");
+    let forecast = format!("/videos/{job}/forecast?recipe=[]");
+    client.expect(422, user.request(Method::GET, &forecast)).await;
 }
 
 /// Responses of the download of an archive.
@@ -160,5 +162,6 @@ async fn ends(client: &CheckedClient<'_>, user: &User<'_>, deleted: &str, expire
     for path in ["download", "frames", "frames/1"] {
         client.expect(410, get(&format!("/jobs/{expired}/{path}"))).await;
     }
+    client.expect(410, get(&format!("/videos/{expired}/forecast"))).await;
     client.expect(410, on_job(user, &Method::POST, &format!("/videos/{expired}/jobs"))).await;
 }
