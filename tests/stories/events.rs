@@ -116,6 +116,7 @@ async fn events_report_a_job_from_its_current_state_to_its_end(
         "job_id": job,
         "status": "DONE",
         "progress": { "done": 240, "expected": 240 },
+        "recipe": { "select": { "every": 1 }, "image": { "format": "png" } },
         "retry_count": 0,
         "error_code": null,
     });
@@ -144,6 +145,7 @@ async fn the_stream_of_a_finished_job_ends_at_once(#[values(Embedded, Servers)] 
             "job_id": job,
             "status": state,
             "progress": view["progress"],
+            "recipe": view["recipe"],
             "retry_count": 0,
             "error_code": view["error_code"],
         });

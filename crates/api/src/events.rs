@@ -18,12 +18,13 @@ use crate::examples;
 use crate::job_view::{Progress, Status};
 use crate::operation_error::OperationError;
 use crate::own_job::{JobProblems, own_job};
+use crate::recipe_view::RecipeView;
 use crate::service::Service;
 use crate::sessions::LoggedIn;
 use crate::tags::Tag;
 
 /// State of a job after a change.
-#[derive(Debug, Clone, PartialEq, Eq, Object)]
+#[derive(Debug, Clone, Object)]
 #[oai(example)]
 struct JobEvent {
     /// Id of the job.
@@ -32,6 +33,8 @@ struct JobEvent {
     status: Status,
     /// Progress of the current attempt.
     progress: Progress,
+    /// Frames that were requested, and their form.
+    recipe: RecipeView,
     /// Number of attempts after the first.
     retry_count: u32,
     /// Stable code of the last attempt's failure, in upper snake case.
@@ -45,6 +48,7 @@ impl Example for JobEvent {
             job_id: examples::JOB_ID,
             status: Status::Processing,
             progress: Progress { done: 12, expected: Some(examples::FRAME_COUNT) },
+            recipe: RecipeView::example(),
             retry_count: 0,
             error_code: None,
         }
@@ -57,6 +61,7 @@ impl From<&Job> for JobEvent {
             job_id: job.id.0,
             status: job.state.into(),
             progress: job.into(),
+            recipe: (&job.recipe).into(),
             retry_count: job.retry_count(),
             error_code: job.error_code.map(|code| code.name().to_owned()),
         }
