@@ -9,5 +9,6 @@ mod frames;
 mod list;
 mod login;
 mod options;
+mod process_again;
 mod texts;
 mod uploads;

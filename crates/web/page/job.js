@@ -5,8 +5,11 @@ import { errorLine, errorNotice, showingErrors } from './errors.js';
 import { bytes, dateTime, duration, fromNow } from './format.js';
 import { gapText } from './frames.js';
 import { Gallery } from './gallery.js';
-import { downloadArchive, fetchHistory, fetchJob, isFinished, removeJob } from './jobs.js';
+import {
+  downloadArchive, fetchHistory, fetchJob, isFinished, isVideoStored, removeJob,
+} from './jobs.js';
 import { problemText } from './problems.js';
+import { ProcessAgainDialog } from './process-again.js';
 import { recipeText } from './recipe-text.js';
 import { progressBar, statusBadge } from './status.js';
 import { sentence, t } from './texts.js';
@@ -123,8 +126,15 @@ export class JobView {
     this.#badge.replaceChildren(statusBadge(job));
     this.#actions.replaceChildren(...[
       job.download_available && button('primary', download, icon('down'), t('download')),
+      isFinished(job) && isVideoStored(job)
+        && button('quiet', () => this.#processAgain(), t('process_again')),
       button('quiet', () => this.#remove(), t(isFinished(job) ? 'delete' : 'cancel_job')),
     ].filter(Boolean));
+  }
+
+  #processAgain() {
+    const onCreated = (id) => { location.hash = `#/jobs/${id}`; };
+    new ProcessAgainDialog(this.#job, { onCreated, signal: this.#closing.signal });
   }
 
   async #remove() {

@@ -56,3 +56,16 @@ export async function downloadArchive(job) {
   saveFile(url, '');
   announce(t('download_started'));
 }
+
+/** Whether the video of a job is stored still. */
+export function isVideoStored({ status, expires_at: expiresAt }) {
+  return status !== 'EXPIRED' && new Date(expiresAt) > new Date();
+}
+
+/** Create another job of the video of a job. Returns its id. */
+export async function createAnotherJob(id, recipe, key) {
+  const headers = { 'Idempotency-Key': key };
+  const options = { method: 'POST', json: { recipe }, headers };
+  const { job_id: created } = await (await request(`/videos/${id}/jobs`, options)).json();
+  return created;
+}

@@ -176,6 +176,10 @@ export const PROBLEMS = {
     'Este vídeo expirou. Envie-o de novo se ainda precisar dele.',
     'This video expired. Upload it again if you still need it.',
   ],
+  VIDEO_EXPIRED: [
+    'O vídeo original não está mais guardado. Envie-o de novo.',
+    'The original video is no longer stored. Upload it again.',
+  ],
   JOB_NOT_FOUND: ['Este vídeo não existe mais.', 'This video no longer exists.'],
   NOT_YOUR_JOB: ['Este vídeo pertence a outra conta.', 'This video belongs to another account.'],
   JOB_FINISHED: [

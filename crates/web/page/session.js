@@ -213,3 +213,9 @@ export async function request(path, { method = 'GET', signal, json, headers = {}
   if (!response.ok) throw await Problem.of(response);
   return response;
 }
+
+/** Random `Idempotency-Key`, with which a retry of an accepted request does not add a job. */
+export function newIdempotencyKey() {
+  const random = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(random, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}

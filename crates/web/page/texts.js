@@ -209,6 +209,8 @@ const TEXTS = {
   square_pixels: ['com pixels quadrados', 'with square pixels'],
   with_sheet: ['com folha de contato', 'with a contact sheet'],
   other_recipe: ['outra receita', 'another recipe'],
+  process_again: ['Processar de novo com outras opções', 'Process again with other options'],
+  process: ['Processar', 'Process'],
   options: ['Opções', 'Options'],
   options_invalid: ['há um valor a corrigir', 'a value needs to be corrected'],
   options_reset: ['Voltar ao padrão', 'Back to the default'],

@@ -3,7 +3,7 @@
 import { bytes } from './format.js';
 import { problemText } from './problems.js';
 import { isDefault } from './recipe.js';
-import { Problem, withAccessToken } from './session.js';
+import { newIdempotencyKey, Problem, withAccessToken } from './session.js';
 import { t } from './texts.js';
 
 /** Maximum concurrent uploads. Browsers open six connections to a host for everything. */
@@ -71,12 +71,6 @@ function rejectionText(file, { suffixes, max_video_bytes: maximum }) {
   if (file.size === 0) return () => problemText({ code: 'EMPTY_FILE' });
   if (file.size > maximum) return () => t('too_large', { size: bytes(maximum) });
   return null;
-}
-
-/** Random `Idempotency-Key`, with which a retry of a received upload does not add a job. */
-function newIdempotencyKey() {
-  const random = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(random, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 /** Cancel an upload. */

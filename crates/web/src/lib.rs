@@ -35,7 +35,7 @@ const ASSETS: &[(&str, &[u8])] = assets! {
     "dom.js" "store.js" "texts.js" "format.js" "problems.js" "errors.js" "session.js" "recipe.js"
     "recipe-text.js" "jobs.js" "frames.js" "status.js" "watch.js" "uploads.js" "upload-panel.js"
     "options-form.js" "options.js" "drop-area.js" "login.js" "list.js" "viewer.js" "gallery.js"
-    "job.js" "main.js"
+    "process-again.js" "job.js" "main.js"
 };
 
 /// The document, and the assets that it links to by their version.

@@ -29,7 +29,7 @@ async fn shows_progress_and_cancels_and_deletes_a_job() {
     browser.click(".confirm .danger").await;
     browser.find(".job-head [data-state=CANCELLED]").await;
     browser.wait_for_text("No frames were extracted.").await;
-    browser.click(".job-head .quiet").await;
+    browser.click(".job-head .quiet:last-child").await;
     browser.click(".confirm .danger").await;
     browser.wait_for_text("No videos yet").await;
     browser.assert_no_console_errors().await;

@@ -12,8 +12,8 @@ use crate::harness::service::Service;
 const SUMMARY: &str = "document.querySelector('.options summary .hint').textContent";
 
 impl Browser {
-    /// Choose an option, as a user does it.
-    async fn choose_option(&self, name: &str, value: &str) {
+    /// Choose a value of an option of frames, as a user does it.
+    pub async fn choose_option(&self, name: &str, value: &str) {
         self.click(&format!("#option-{name} option[value={value}]")).await;
     }
 
