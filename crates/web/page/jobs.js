@@ -69,3 +69,12 @@ export async function createAnotherJob(id, recipe, key) {
   const { job_id: created } = await (await request(`/videos/${id}/jobs`, options)).json();
   return created;
 }
+
+/**
+ * Fetch the forecast of another job of the video of a job: its `frames` and `bytes`, null where
+ * nothing is known, and the limit that it `exceeds`, or null.
+ */
+export async function fetchForecast(id, recipe, signal) {
+  const query = new URLSearchParams({ recipe: JSON.stringify(recipe) });
+  return (await request(`/videos/${id}/forecast?${query}`, { signal })).json();
+}

@@ -50,7 +50,8 @@ export class OptionsForm {
     const offered = SELECTIONS.includes(selectionOf(recipe)) && valuesOf(recipe);
     const { values, others } = offered || valuesOf(DEFAULT_RECIPE);
     this.#others = others;
-    this.#othersLabel.textContent = others ? t('option_kept', { others: othersText(others) }) : '';
+    const kept = others && othersText(others);
+    this.#othersLabel.textContent = kept ? t('option_kept', { others: kept }) : '';
     this.#visited.clear();
     for (const [name, field] of Object.entries(this.#fields)) {
       if (field.type === 'checkbox') field.checked = values[name];
@@ -131,7 +132,8 @@ export class OptionsForm {
       return this.#rows[name];
     }
     const errorId = `${field.id}-error`;
-    const hint = name === 'at' && h('p', { class: 'hint', id: `${field.id}-hint` }, t('option_at_hint'));
+    const hint = name === 'at'
+      && h('p', { class: 'hint', id: `${field.id}-hint` }, t('option_at_hint'));
     this.#errors[name] = h('p', { class: 'error', id: errorId, 'aria-live': 'polite' });
     field.setAttribute('aria-describedby', [errorId, hint && hint.id].filter(Boolean).join(' '));
     this.#rows[name] = h('div', { class: 'field', 'data-field': name },

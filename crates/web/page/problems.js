@@ -141,6 +141,14 @@ export const PROBLEMS = {
     ({ max }) => (max ? `Informe um número inteiro de 1 a ${number(max)}.` : WHOLE_NUMBER[0]),
     ({ max }) => (max ? `Enter a whole number from 1 to ${number(max)}.` : WHOLE_NUMBER[1]),
   ],
+  RECIPE_TOO_MANY_FRAMES: [
+    'São mais quadros do que um vídeo pode ter aqui. Escolha menos quadros ou uma parte do vídeo.',
+    'These are more frames than a video may have here. Choose fewer, or a part of the video.',
+  ],
+  RECIPE_STORAGE_EXCEEDED: [
+    'O resultado não cabe no seu espaço. Escolha menos quadros, um formato menor, ou exclua vídeos.',
+    'The result exceeds your storage. Choose fewer frames or a smaller format, or delete videos.',
+  ],
   RECIPE_FORMAT_UNKNOWN: ['Escolha PNG, JPEG ou WebP.', 'Choose PNG, JPEG or WebP.'],
   RECIPE_QUALITY_LOSSLESS: [
     'PNG é sem perda e não tem qualidade. Escolha JPEG ou WebP.',

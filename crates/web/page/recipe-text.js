@@ -4,6 +4,8 @@ import { position } from './format.js';
 import { isKnown, secondsOf, selectionOf } from './recipe.js';
 import { language, number, t } from './texts.js';
 
+/** Threshold of scene changes if a recipe states none. */
+const DEFAULT_THRESHOLD = 0.3;
 /** Maximum times that a text lists. */
 const MAX_TIMES = 6;
 
@@ -28,8 +30,8 @@ export function recipeText(recipe) {
 }
 
 /** Members of a recipe that the form has no fields for, in words. */
-export function othersText({ image, sheet }) {
-  return othersTexts({ image, sheet }).filter(Boolean).join(', ');
+export function othersText({ scenes = {}, image, sheet }) {
+  return [...scenesTexts(scenes), ...othersTexts({ image, sheet })].filter(Boolean).join(', ');
 }
 
 function textOf(recipe, parts) {
@@ -72,7 +74,8 @@ function timesText(times) {
 
 function scenesTexts({ threshold, min_seconds: minSeconds }) {
   return [
-    threshold != null && t('scene_threshold', { threshold: number(threshold, 3) }),
+    threshold != null && threshold !== DEFAULT_THRESHOLD
+      && t('scene_threshold', { threshold: number(threshold, 6) }),
     minSeconds != null && t('scene_distance', { s: number(minSeconds, 6) }),
   ].filter(Boolean);
 }

@@ -211,6 +211,16 @@ const TEXTS = {
   other_recipe: ['outra receita', 'another recipe'],
   process_again: ['Processar de novo com outras opções', 'Process again with other options'],
   process: ['Processar', 'Process'],
+  forecast: [
+    ({ expected }) => `Resultado previsto: ${expected}.`,
+    ({ expected }) => `Expected result: ${expected}.`,
+  ],
+  about_frames: [
+    plural('cerca de {n} quadro', 'cerca de {n} quadros'),
+    plural('about {n} frame', 'about {n} frames'),
+  ],
+  at_most_size: [({ size }) => `até ${size}`, ({ size }) => `up to ${size}`],
+  about_size: [({ size }) => `cerca de ${size}`, ({ size }) => `about ${size}`],
   options: ['Opções', 'Options'],
   options_invalid: ['há um valor a corrigir', 'a value needs to be corrected'],
   options_reset: ['Voltar ao padrão', 'Back to the default'],

@@ -48,7 +48,8 @@ async fn processes_a_stored_video_with_other_options() {
         .await;
     let filled = json!({
         "select": "every", "every": "1/3", "count": "12", "at": "", "from": "0:00.5", "to": "",
-        "max_frames": "4", "format": "jpeg", "quality": "50", "max_width": "", "kept": "on",
+        "max_frames": "4", "blank": "on", "repeated": "on", "format": "jpeg", "quality": "50",
+        "max_width": "", "kept": "on",
     });
     assert_eq!(values, filled);
     browser.assert_accessible("again").await;
@@ -148,5 +149,42 @@ async fn fits_on_a_phone_and_closes_with_its_page() {
     browser.client.back().await.expect("the browser can go back");
     browser.wait_for_count(".again", 0).await;
     browser.find(".drop-area").await;
+    browser.assert_no_console_errors().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shows_a_forecast_and_the_limit_that_would_be_exceeded() {
+    let service = Service::with(|settings| settings.limits.frames_per_job = 50).await;
+    let user = service.user().await;
+    let recipe = r#"{"select":{"count":2},"image":{"format":"jpeg"}}"#;
+    let job = upload(&user, recipe).await;
+    let browser = Browser::logged_in(&service, &user, &format!("/#/jobs/{job}")).await;
+    browser.click(BUTTON).await;
+    browser.wait_for_text("Expected result: 2 frames, about ").await;
+    browser.choose_option("select", "every").await;
+    browser.choose_option("format", "webp").await;
+    // The clip lasts six seconds, and its frames are known as JPEG only.
+    browser.fill("#option-every", "2").await;
+    browser.wait_for_text("Expected result: about 3 frames.").await;
+    browser.assert_accessible("again_forecast").await;
+    browser.click("#option-repeated").await;
+    browser.wait_for_text("Expected result: at most 3 frames.").await;
+    browser.click("#option-repeated").await;
+    browser.fill("#option-every", "0.1").await;
+    browser.wait_for_text("Expected result: about 60 frames. These are more frames").await;
+    browser.assert_accessible("again_exceeds").await;
+    browser.click(".again .primary").await;
+    browser
+        .wait_until(
+            "document.querySelector('[data-field=every] .error').innerText.includes('more')",
+        )
+        .await;
+    browser.wait_until("document.activeElement.id === 'option-every'").await;
+    browser.fill("#option-every", "6").await;
+    browser.wait_for_text("Expected result: about 1 frame.").await;
+    browser.click(".again .primary").await;
+    browser.wait_for_count(".again", 0).await;
+    browser.wait_for_text("1 frame every 6 seconds, WebP").await;
+    browser.wait_for_count(".frames img[src]", 1).await;
     browser.assert_no_console_errors().await;
 }
