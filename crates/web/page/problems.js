@@ -146,7 +146,7 @@ export const PROBLEMS = {
     'These are more frames than a video may have here. Choose fewer, or a part of the video.',
   ],
   RECIPE_STORAGE_EXCEEDED: [
-    'O resultado não cabe no seu espaço. Escolha menos quadros, um formato menor, ou exclua vídeos.',
+    'O resultado não cabe no seu espaço. Escolha menos quadros ou outro formato, ou exclua vídeos.',
     'The result exceeds your storage. Choose fewer frames or a smaller format, or delete videos.',
   ],
   RECIPE_FORMAT_UNKNOWN: ['Escolha PNG, JPEG ou WebP.', 'Choose PNG, JPEG or WebP.'],
