@@ -10,5 +10,6 @@ mod list;
 mod login;
 mod options;
 mod process_again;
+mod sheets;
 mod texts;
 mod uploads;

@@ -258,9 +258,10 @@ impl<'a> Pass<'a> {
         let duration = self.context.info.end(time, frame.duration()) - time;
         let instants = self.context.selector.instants();
         let unit = self.context.time_base();
-        let is_close =
-            |n| instants.is_none_or(|instants| instants.is_close(n, time, duration, unit));
-        let own_tick = Some(own_tick).filter(|n| is_close(*n));
+        let is_close = |n: i64| {
+            n >= own_tick
+                && instants.is_none_or(|instants| instants.is_close(n, time, duration, unit))
+        };
         self.context.limits.check_frame_count(ticks.end.saturating_sub(ticks.start) as u64)?;
         let ticks: Vec<i64> = if self.is_predicted() {
             if self.wanted.front() != Some(&WantedFrame { ticks: ticks.clone(), time }) {
@@ -269,7 +270,7 @@ impl<'a> Pass<'a> {
             self.wanted.pop_front();
             ticks.collect()
         } else {
-            ticks.filter(|n| self.is_correct_frame(*n, time, own_tick)).collect()
+            ticks.filter(|n| is_close(*n) || self.is_correct_frame(*n, time)).collect()
         };
         if !ticks.is_empty() {
             emit(SelectedFrame { frame, time, ticks, measure, has_errors })?;
@@ -288,8 +289,8 @@ impl<'a> Pass<'a> {
     }
 
     /// Whether a frame may be selected for tick `n` although later frames before it may be lost: if
-    /// the planner predicted it, or if the instant is close behind it, at `own_tick`.
-    fn is_correct_frame(&mut self, n: i64, time: i64, own_tick: Option<i64>) -> bool {
+    /// the planner predicted it, or if nothing can have been lost.
+    fn is_correct_frame(&mut self, n: i64, time: i64) -> bool {
         while self.wanted.front().is_some_and(|wanted| wanted.ticks.end <= n) {
             self.wanted.pop_front();
         }
@@ -297,7 +298,7 @@ impl<'a> Pass<'a> {
             .wanted
             .front()
             .is_some_and(|wanted| wanted.ticks.contains(&n) && wanted.time == time);
-        predicted || own_tick == Some(n) || (!self.certain && self.report.damage.is_none())
+        predicted || (!self.certain && self.report.damage.is_none())
     }
 
     /// Handle an error at `time`, if that is known.

@@ -49,6 +49,9 @@ pub fn probe(source: impl Source, options: &Options) -> Result<Forecast, Error> 
     let duration_us = sample.plausible_duration(info.duration_us, size);
     let selector = selector(&options.recipe, info.source.time_base, duration_us);
     let frames = selector.expected_count();
+    if let (Some(0), Some(end)) = (frames, duration_us) {
+        return Err(Error::NothingSelected { end_s: end as f64 / 1e6, left_out: 0 });
+    }
     let mean = sample.sizes.iter().sum::<u64>() / sample.sizes.len() as u64;
     let zip_bytes = frames.map(|frames| frames.saturating_mul(mean));
     Ok(Forecast { source: info.source, frames, zip_bytes })

@@ -147,14 +147,16 @@ impl Instants {
     }
 
     /// Whether the instant of a tick is so close behind a frame that no other can be between them,
-    /// whatever is lost: within the duration of the frame, or within the interval that decides.
-    /// `time` and `duration` are those of the frame in units of `unit`.
+    /// whatever is lost: within the duration of the frame, or within the interval that decides. The
+    /// tick is not before that of the frame; `time` and `duration` are its own in units of `unit`.
     pub(crate) fn is_close(&self, tick: i64, time: i64, duration: i64, unit: Ratio) -> bool {
-        if self.is_list() {
-            let end = time.saturating_add(duration.max(0));
-            return tick < self.any_tick(end, unit) || tick < self.any_tick(time + 1, unit);
-        }
-        self.any_tick(time, unit) == tick
+        let end = time.saturating_add(duration.max(0));
+        let next = if self.is_list() {
+            self.any_tick(time.saturating_add(1), unit)
+        } else {
+            self.any_tick(time, unit) + 1
+        };
+        tick < next.max(self.any_tick(end, unit))
     }
 
     /// Number of instants up to `end` that only the maximum number leaves out.
@@ -200,7 +202,9 @@ impl Instants {
     /// Number of frames to expect; `None` if it depends on a duration that is unknown.
     pub(crate) fn expected_count(&self) -> Option<u64> {
         let count = if let Some(end) = self.end() {
-            end - self.requested.start
+            // Later instants have no frame.
+            let last = self.duration_us.map_or(end, |us| self.unlimited_tick(us, MICROSECONDS));
+            end.min(last) - self.requested.start
         } else {
             let ticks = |us| self.unlimited_tick(us, MICROSECONDS);
             let least = i64::from(self.include_first_frame());
