@@ -278,3 +278,24 @@ fn damage_and_truncation_make_archives_incomplete() {
         Ok(())
     });
 }
+
+#[test]
+fn files_that_are_rejected_are_rejected_for_every_recipe() {
+    let recipes = [
+        json!({ "select": { "keyframes": {} } }),
+        json!({ "select": { "scenes": {} }, "sheet": {} }),
+        json!({ "select": { "sharpest": {} }, "image": { "format": "jpeg", "max_width": 64 } }),
+        json!({ "select": { "count": 3 }, "image": { "format": "webp" } }),
+        json!({ "select": { "at": [0, 1] }, "skip": { "blank": true, "repeated": true } }),
+    ];
+    check_all(&clips("broken"), |clip| {
+        let code = |recipe: &Value| match extract(clip, &options(recipe)) {
+            Ok(_) => "an archive".to_owned(),
+            Err(error) => error.code().to_string(),
+        };
+        let expected = code(&json!({}));
+        recipes.iter().try_for_each(|recipe| {
+            expect_equal(&recipe.to_string(), code(recipe).as_str(), expected.as_str())
+        })
+    });
+}
