@@ -16,7 +16,8 @@ PROMTOOL = $(or $(shell command -v promtool),$(CACHED)/promtool)
 ADVISORIES := https://github.com/RustSec/advisory-db
 
 .PHONY: help setup run build test test-quick soak cuts coverage lint deny verify-deploy verify-release \
-  verify-upgrade fuzz bench bench-servers bench-database load race clean
+  verify-upgrade fuzz bench bench-servers bench-database load race race-recipes \
+  clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -116,6 +117,11 @@ race: ## Compare the speed of fiapx with other tools: make race VIDEOS="a.mp4 b.
 	@./setup.sh bench
 	@$(MAKE) --no-print-directory build
 	benches/race.sh $(VIDEOS)
+
+race-recipes: ## Compare the speed of recipes with ffmpeg on one hour: make race-recipes VIDEO=a.mp4
+	@./setup.sh bench
+	@$(MAKE) --no-print-directory build
+	benches/race_recipes.sh $(VIDEO)
 
 clean: ## Remove all build results
 	cargo clean
