@@ -5,7 +5,9 @@
 //! `bitstream` determines the role of each packet, `select` decides which frames are
 //! selected, `plan` cuts the packets into spans and leaves out those that no selected frame depends
 //! on, `decode` decodes a span, `convert` rotates, scales (`fit`) and converts its frames, `encode`
-//! encodes them, `archive` writes the ZIP and `manifest` describes it. `extract` runs these steps
+//! encodes them. `rendering` does this for each frame, with small copies of it by which `left_out`
+//! recognizes blank and repeated frames (`thumbprint`) and of which `sheets` composes contact
+//! sheets. `archive` writes the ZIP and `manifest` describes it. `extract` runs these steps
 //! in parallel: `reader` on one thread, `span` on the threads of a pool, `writer` on another
 //! thread; `flow` bounds the memory between them, and `timing` measures the work.
 //!
