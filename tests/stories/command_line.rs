@@ -166,7 +166,10 @@ fn invalid_recipe_files_are_wrong_usage_with_one_line() {
         (r#"{"image":{"quality":0}}"#, "`image.quality`: `0` is not a whole number from 1 to 100"),
         (
             "{\"select\":{\"a\\nb\":1}}",
-            r"`select.a\nb`: this member is unknown; there are `every`, `at` and `count`",
+            concat!(
+                r"`select.a\nb`: this member is unknown; there are `every`, `at`, `count`, ",
+                "`keyframes`, `scenes` and `sharpest`"
+            ),
         ),
     ] {
         std::fs::write(&file, recipe).expect("it can be written");
@@ -201,6 +204,8 @@ fn json_is_one_line_with_these_keys() {
         "frames": 11,
         "expected": 11,
         "complete": true,
+        "skipped": 0,
+        "omitted": 0,
         "duration_s": 10.5,
         "zip_bytes": size,
         "warnings": [],

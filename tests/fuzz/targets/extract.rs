@@ -1,5 +1,5 @@
-//! The engine: for any video bytes and any recipe it returns a valid archive or an error, within its
-//! time and size limits. The last bytes of the video choose the recipe.
+//! The engine: for any video bytes and any recipe it returns a valid archive or an error, within
+//! its time and size limits. The last bytes of the video choose the recipe.
 
 #![no_main]
 
