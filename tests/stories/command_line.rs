@@ -199,6 +199,9 @@ fn json_is_one_line_with_these_keys() {
             .unwrap_or_else(|| panic!("{time} should be in {text}"));
         assert!(taken.as_f64().is_some_and(|seconds| seconds > 0.0), "{time}: {taken}");
     }
+    let read = line.as_object_mut().and_then(|line| line.remove("bytes_read"));
+    let video = fixture("good/ten_point_5.mp4").metadata().expect("the clip exists").len();
+    assert!(read.as_ref().and_then(Value::as_u64) >= Some(video), "{read:?}");
     let size = archive.metadata().expect("the archive exists").len();
     let expected = serde_json::json!({
         "frames": 11,

@@ -54,7 +54,7 @@ const WAIT: MetricKind = MetricKind::Histogram(&[
 
 /// All metrics. Metrics of the whole system are exported with the same value by every worker
 /// process.
-pub const METRICS: [Metric; 37] = [
+pub const METRICS: [Metric; 38] = [
     metric(
         "fiapx_requests_total",
         MetricKind::Counter,
@@ -163,6 +163,12 @@ pub const METRICS: [Metric; 37] = [
         MetricKind::Counter,
         Unit::Bytes,
         "Size of the videos of finished archives, in bytes.",
+    ),
+    metric(
+        "fiapx_video_bytes_read_total",
+        MetricKind::Counter,
+        Unit::Bytes,
+        "Bytes of videos that the engine read for finished archives.",
     ),
     metric(
         "fiapx_archive_bytes_total",

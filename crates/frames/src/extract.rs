@@ -13,14 +13,15 @@ use crate::av::{DemuxError, Demuxer, OpenedStream, StreamInfo};
 use crate::context::StreamContext;
 use crate::error::Error;
 use crate::flow::{Failure, Flow};
+use crate::guide::Guide;
 use crate::limits::Stop;
-use crate::mode::Mode;
+use crate::mode::{Mode, Reading};
 use crate::options::{Decoding, Options, Progress, Report};
-use crate::reader::{CONTRADICTORY_TIMES, Input, ReadSummary, Reader};
+use crate::reader::{CONTRADICTORY_INDEX, CONTRADICTORY_TIMES, Input, ReadSummary, Reader};
 use crate::rendering::Renderer;
 use crate::select::selector;
 use crate::sheets::Sheets;
-use crate::source::{GuardedReader, OpenedSource, SharedSource, Source};
+use crate::source::{GuardedReader, OpenedSource, ReadError, SharedSource, Source};
 use crate::span::{SharedResources, WriterMessage};
 use crate::time::{MICROSECONDS, rescale};
 use crate::timing::Timing;
@@ -36,7 +37,7 @@ use crate::writer::{ArchiveForm, Writer};
 /// discard.
 pub fn extract(
     source: impl Source,
-    sink: impl Write + Send,
+    mut sink: impl Write + Send,
     options: &Options,
     mut progress: impl FnMut(Progress) + Send,
 ) -> Result<Report, Error> {
@@ -48,24 +49,88 @@ pub fn extract(
         stop.check()?;
         opened.map_err(|error| read_error.take().unwrap_or(error))
     };
+    let reopen = || open(GuardedReader::reopen(&source, stop.clone(), &read_error)?);
+    let may_skip = options.decoding == Decoding::Selective && Guide::may_help(recipe);
+    source.limit_read_ahead(may_skip);
     let OpenedStream { mut demuxer, info } = open(reader)?;
-
     limits.check_recipe(recipe, info.duration_us, size)?;
+    let mut guide = None;
+    if may_skip {
+        guide = Guide::find(&mut demuxer, &info, &source, recipe, stop)?;
+        stop.check()?;
+        read_error.take().map_or(Ok(()), Err)?;
+        if guide.is_none() {
+            source.limit_read_ahead(false);
+            OpenedStream { demuxer, .. } = reopen()?;
+        }
+    }
+    let video = Video { info, source: source.clone(), read_error: read_error.clone() };
+    let mut reading = if guide.is_some() { Reading::Parts } else { Reading::Whole };
+    loop {
+        let mut duration_us = video.info.duration_us;
+        if let (Selection::Count(_), Some(guide)) = (&recipe.select, &guide) {
+            duration_us = Some(guide.end.microseconds(&video.info));
+        } else if let Selection::Count(_) = recipe.select {
+            duration_us = Some(measure_duration(demuxer, &video, stop)?);
+            OpenedStream { demuxer, .. } = reopen()?;
+        }
+        let outcome = extract_once(
+            Start { demuxer, reading, guide: guide.take(), duration_us },
+            &video,
+            &reopen,
+            &mut sink,
+            options,
+            &mut progress,
+        )?;
+        match outcome {
+            Outcome::Done(report) => return Ok(report),
+            Outcome::StartOver(whole) => reading = whole,
+        }
+        OpenedStream { demuxer, .. } = reopen()?;
+    }
+}
 
-    let threads = options.threads.get();
+/// Video that is extracted.
+struct Video {
+    info: StreamInfo,
+    source: SharedSource,
+    read_error: ReadError,
+}
+
+/// State in which an extraction starts.
+struct Start {
+    demuxer: Demuxer,
+    reading: Reading,
+    guide: Option<Guide>,
+    /// Duration of the video in microseconds, if it is known.
+    duration_us: Option<i64>,
+}
+
+/// Result of an extraction.
+enum Outcome {
+    Done(Report),
+    /// The instants may be others: nothing was written, and all has to be read.
+    StartOver(Reading),
+}
+
+/// Extract frames. If they turn out to depend on something else than assumed, start again, and keep
+/// those that were written.
+fn extract_once<W: Write + Send>(
+    start: Start,
+    video: &Video,
+    reopen: &dyn Fn() -> Result<OpenedStream, Error>,
+    sink: &mut W,
+    options: &Options,
+    progress: &mut (impl FnMut(Progress) + Send),
+) -> Result<Outcome, Error> {
+    let Options { recipe, limits, stop, .. } = options;
+    let Video { info, source, read_error } = video;
+    let Start { mut demuxer, reading, guide, duration_us } = start;
+    let (threads, timing) = (options.threads.get(), Timing::default());
     let flow = &Flow::new(threads);
-    let timing = Timing::default();
-    let duration_us = if matches!(recipe.select, Selection::Count(_)) {
-        let end = measure_duration(demuxer, &info, &source, stop)?;
-        let reader = GuardedReader::reopen(&source, stop.clone(), &read_error)?;
-        OpenedStream { demuxer, .. } = open(reader)?;
-        Some(end)
-    } else {
-        info.duration_us
-    };
     let selector = selector(recipe, info.source.time_base, duration_us);
     let selector = selector.as_ref();
-    let context = StreamContext { info: &info, selector, limits, stop, timing: &timing };
+    let context = StreamContext { info, selector, limits, stop, timing: &timing };
     let renderer = Renderer::new(recipe, options.compression)?;
     let sheets = recipe.sheet.map(Sheets::new).transpose()?;
     let pool = start_threads(threads)?;
@@ -73,7 +138,8 @@ pub fn extract(
     let expected = selector.expected_count().filter(|count| *count <= limits.max_frames);
     let form = ArchiveForm { recipe: recipe.clone(), compression: renderer.compression() };
     let mut writer = Writer::new(&context, flow, Archive::new(sink), form, sheets);
-    let mut mode = Mode { planned: options.decoding == Decoding::Selective, damaged: false };
+    let planned = options.decoding != Decoding::Linear;
+    let mut mode = Mode { reading, planned, damaged: false };
 
     loop {
         let resources = SharedResources {
@@ -85,35 +151,44 @@ pub fn extract(
             threads,
             decoders: Mutex::default(),
         };
-        let input = Input { demuxer, source: &source, read_error: read_error.clone() };
+        let guide = guide.as_ref().filter(|_| mode.reading == Reading::Parts);
+        let input = Input { demuxer, guide, source, read_error: read_error.clone() };
         let mut read = run(&resources, &pool, input, &mut writer, |done| {
             progress(Progress { done, expected });
         });
-        mode = match flow.take_failure() {
+        let next = match flow.take_failure() {
             None => {
-                let is_by_time = context.selector.instants().is_some();
-                if options.decoding == Decoding::Selective && is_by_time && !mode.planned {
-                    read.warnings.push(CONTRADICTORY_TIMES.to_owned());
-                }
-                return writer.finish(read);
+                let is_by_time = selector.instants().is_some();
+                read.warnings.extend(contradictions(planned && is_by_time, mode));
+                return writer.finish(read, source.bytes_read()).map(Outcome::Done);
             }
             Some(Failure::Error(error)) => return Err(read_error.take().unwrap_or(error)),
             Some(Failure::Restart(mode)) => mode,
         };
+        source.limit_read_ahead(next.reading == Reading::Parts);
+        let depends_on_end = matches!(recipe.select, Selection::Count(_));
+        if depends_on_end && next.reading != mode.reading && writer.frame_count() == 0 {
+            return Ok(Outcome::StartOver(next.reading));
+        }
+        mode = next;
         writer.restart();
-        let reader = GuardedReader::reopen(&source, stop.clone(), &read_error)?;
-        OpenedStream { demuxer, .. } = open(reader)?;
+        OpenedStream { demuxer, .. } = reopen()?;
     }
+}
+
+/// Warnings about what made the extraction start again in this mode. `planned` is whether a plan
+/// was made at first.
+fn contradictions(planned: bool, mode: Mode) -> impl Iterator<Item = String> {
+    let times = (planned && !mode.planned).then_some(CONTRADICTORY_TIMES);
+    let is_contradicted = mode.reading == Reading::WholeByContradiction;
+    let index = is_contradicted.then_some(CONTRADICTORY_INDEX);
+    times.into_iter().chain(index).map(str::to_owned)
 }
 
 /// Duration of a video in microseconds, from its packets. If they end early because of truncation
 /// or damage, the one that its container states.
-fn measure_duration(
-    mut demuxer: Demuxer,
-    info: &StreamInfo,
-    source: &SharedSource,
-    stop: &Stop,
-) -> Result<i64, Error> {
+fn measure_duration(mut demuxer: Demuxer, video: &Video, stop: &Stop) -> Result<i64, Error> {
+    let Video { info, source, .. } = video;
     let mut end = 0;
     let mut is_damaged = false;
     loop {

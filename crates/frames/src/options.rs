@@ -21,7 +21,7 @@ pub struct Options {
     pub threads: NonZeroUsize,
     /// Switch and deadline that end the extraction early.
     pub stop: Stop,
-    /// Part of the video that is decoded.
+    /// Part of the video that is read and decoded.
     pub decoding: Decoding,
 }
 
@@ -39,12 +39,16 @@ impl Default for Options {
     }
 }
 
-/// Part of a video that is decoded. The resulting frames are the same.
+/// Part of a video that is read and decoded. The resulting frames are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Decoding {
-    /// The selected frames and those that they depend on.
+    /// The selected frames and those that they depend on. If the index of the video leads to them
+    /// and most of the file is not needed, that is not read.
     #[default]
     Selective,
+    /// The selected frames and those that they depend on, in a file that is read as a whole.
+    /// Reference for tests of [`Decoding::Selective`].
+    Sequential,
     /// All frames, in order. Reference for tests of [`Decoding::Selective`].
     Linear,
 }
@@ -75,6 +79,9 @@ pub struct Report {
     pub duration_s: Option<f64>,
     /// Size of the archive in bytes.
     pub zip_bytes: u64,
+    /// Number of bytes that were read of the video. Bytes that were read twice count twice.
+    #[serde(default)]
+    pub bytes_read: u64,
     /// Time spent in the decoder in seconds, summed over all threads.
     pub decode_s: f64,
     /// Time spent on converting and encoding frames in seconds, summed over all threads.

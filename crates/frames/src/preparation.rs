@@ -55,6 +55,12 @@ impl Preparation {
         Self { classifier: Classifier::new(info), extradata: None }
     }
 
+    /// Whether the packet that was prepared last needs no headers of earlier packets, and leaves
+    /// none to later ones.
+    pub(crate) fn is_self_contained(&self) -> bool {
+        self.extradata.is_none() && self.classifier.is_self_contained()
+    }
+
     /// Determine the role of `packet`. If decoding can start there, add the headers and the
     /// configuration that earlier packets held.
     pub(crate) fn prepare(&mut self, mut packet: Packet) -> (PreparedPacket, Role) {

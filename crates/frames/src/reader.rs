@@ -1,6 +1,8 @@
 //! Reader: reads the packets of a video, plans which of them are decoded, and starts a task for
 //! each span.
 
+mod parts;
+
 use std::sync::mpsc;
 
 use rayon::Scope;
@@ -10,8 +12,10 @@ use crate::context::StreamContext;
 use crate::decode::SpanReport;
 use crate::error::Error;
 use crate::flow::{Aborted, Failure};
+use crate::guide::Guide;
 use crate::plan::{Continuation, PacketInfo, Plan, Planner};
 use crate::preparation::{Preparation, PreparedPacket, packet_info};
+use crate::route::Part;
 use crate::select::Instants;
 use crate::source::{ReadError, SharedSource};
 use crate::span::{SharedResources, SpanTask, WriterMessage};
@@ -21,9 +25,15 @@ use crate::time::MICROSECONDS;
 pub(crate) const CONTRADICTORY_TIMES: &str = "the timestamps of the video contradict the order of \
     its frames; from there on, the frames have the times that the ffmpeg command assumes";
 
+/// Warning about an index that was not followed.
+pub(crate) const CONTRADICTORY_INDEX: &str =
+    "the index of the video contradicts its packets, so the whole file was read";
+
 /// An opened video.
 pub(crate) struct Input<'a> {
     pub demuxer: Demuxer,
+    /// Guide to the parts that are read. Without it, the whole video is read.
+    pub guide: Option<&'a Guide>,
     pub source: &'a SharedSource,
     pub read_error: ReadError,
 }
@@ -42,6 +52,8 @@ pub(crate) struct ReadSummary {
     pub damaged_packets: u64,
     /// End of the packets in units of the time base.
     pub end: i64,
+    /// Parts that were read; `None` if the whole video was.
+    pub parts: Option<Vec<Part>>,
     pub warnings: Vec<String>,
 }
 
@@ -91,7 +103,10 @@ impl<'a, 'scope> Reader<'a, 'scope> {
 
     /// Read the video to its end. Errors are stored in the flow.
     pub(crate) fn read(mut self, input: Input<'_>) -> ReadSummary {
-        let result = self.read_packets(input);
+        let result = match input.guide {
+            Some(guide) => self.read_parts(input, guide),
+            None => self.read_packets(input),
+        };
         self.resources.flow.set_all_read();
         result.unwrap_or_else(|failure| {
             if let ReadFailure::Failure(failure) = failure {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jobs::video::Container;
 use parking_lot::Mutex;
 
+use crate::composition;
 use crate::error::Error;
 use crate::limits::Stop;
 use crate::structure::{self, Structure};
@@ -59,14 +60,85 @@ pub(crate) struct OpenedSource {
 pub(crate) struct SharedSource(Arc<Mutex<SourceState>>);
 
 struct SourceState {
-    bytes: Box<dyn Source>,
+    bytes: Counted,
+    /// Maximum number of bytes of one read.
+    max_read: usize,
     position: u64,
     size: u64,
     container: Container,
     structure: Structure,
 }
 
+/// Source that counts what is read of it.
+struct Counted {
+    source: Box<dyn Source>,
+    /// Number of bytes that were read.
+    read: u64,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.source.read(buffer)?;
+        self.read += length as u64;
+        Ok(length)
+    }
+}
+
+impl Seek for Counted {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        self.source.seek(position)
+    }
+}
+
 impl SharedSource {
+    /// Number of bytes that were read so far. Bytes that were read twice count twice.
+    pub(crate) fn bytes_read(&self) -> u64 {
+        self.0.lock().bytes.read
+    }
+
+    /// Limit the bytes that libav reads ahead of what it needs, or do not. Its buffer is as large
+    /// as sequential reading requires.
+    pub(crate) fn limit_read_ahead(&self, limited: bool) {
+        /// Half of the first request of a remote store.
+        const READ_AHEAD: usize = 128 << 10;
+        self.0.lock().max_read = if limited { READ_AHEAD } else { usize::MAX };
+    }
+
+    /// Whether the beginning of a Matroska file refers to cues: its index.
+    pub(crate) fn has_cues(&self) -> Result<bool, Error> {
+        /// Beginning of a file that holds its first list of elements.
+        const LIST: u64 = 4096;
+        /// `SeekID` of `Cues` (RFC 9559, 5.1.1.1 and 5.1.5).
+        const CUES: [u8; 7] = [0x53, 0xAB, 0x84, 0x1C, 0x53, 0xBB, 0x6B];
+        self.read_aside(|bytes, _| {
+            let mut head = Vec::new();
+            bytes.rewind()?;
+            bytes.take(LIST).read_to_end(&mut head)?;
+            Ok(head.windows(CUES.len()).any(|bytes| bytes == CUES))
+        })
+    }
+
+    /// Composition offsets of the `count` samples of a track of an MP4 file.
+    pub(crate) fn composition_offsets(
+        &self,
+        track: u32,
+        count: usize,
+    ) -> Result<Option<Vec<i32>>, Error> {
+        self.read_aside(|bytes, size| composition::offsets(bytes, size, track, count))
+    }
+
+    /// Read something without moving the reader. `read` receives the source and its size.
+    fn read_aside<T>(
+        &self,
+        read: impl FnOnce(&mut Counted, u64) -> io::Result<T>,
+    ) -> Result<T, Error> {
+        let mut state = self.0.lock();
+        let SourceState { bytes, position, size, .. } = &mut *state;
+        let result = read(bytes, *size).map_err(Error::Read)?;
+        bytes.seek(SeekFrom::Start(*position)).map_err(Error::Read)?;
+        Ok(result)
+    }
+
     /// How the file is known to be truncated, as an English phrase. `None` if it seems complete.
     /// No [`GuardedReader`] may be in use any more.
     pub(crate) fn truncation(&self) -> Result<Option<String>, Error> {
@@ -111,7 +183,8 @@ impl ReadError {
 
 impl GuardedReader {
     /// Determine size and container of a source.
-    pub(crate) fn open(mut inner: Box<dyn Source>, stop: Stop) -> Result<OpenedSource, Error> {
+    pub(crate) fn open(source: Box<dyn Source>, stop: Stop) -> Result<OpenedSource, Error> {
+        let mut inner = Counted { source, read: 0 };
         let size = inner.seek(SeekFrom::End(0)).map_err(Error::Read)?;
         if size == 0 {
             return Err(Error::EmptyFile);
@@ -126,7 +199,14 @@ impl GuardedReader {
         inner.rewind().map_err(Error::Read)?;
         let container = detect_container(&head).ok_or(Error::UnsupportedContainer)?;
         let structure = Structure::new(container);
-        let state = SourceState { bytes: inner, position: 0, size, container, structure };
+        let state = SourceState {
+            bytes: inner,
+            max_read: usize::MAX,
+            position: 0,
+            size,
+            container,
+            structure,
+        };
         let source = SharedSource(Arc::new(Mutex::new(state)));
         let read_error = ReadError(Arc::default());
         let reader = Self { source: source.clone(), stop, error: Arc::clone(&read_error.0) };
@@ -163,7 +243,8 @@ impl Read for GuardedReader {
         }
         loop {
             let mut state = self.source.0.lock();
-            match state.bytes.read(buffer) {
+            let length = buffer.len().min(state.max_read);
+            match state.bytes.read(&mut buffer[..length]) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return self.keep_error(Err(error)),
                 Ok(length) => {

@@ -10,7 +10,7 @@ use crate::context::StreamContext;
 use crate::decode::{Pass, PassError, SelectedFrame, SpanReport, Strictness};
 use crate::error::Error;
 use crate::flow::{Failure, Flow};
-use crate::mode::Mode;
+use crate::mode::{Mode, Reading};
 use crate::plan::{Chunk, Continuation};
 use crate::preparation::PreparedPacket;
 use crate::rendering::{RenderedFrame, Renderer};
@@ -114,7 +114,12 @@ impl<'a, 'scope> SpanTask<'a, 'scope> {
             if !is_predicted {
                 result = Err(PassError::Unpredicted);
             }
-        } else if let Err(PassError::Damaged(tick)) = result {
+        } else if let (
+            Err(PassError::Damaged(tick)),
+            Reading::Whole | Reading::WholeByContradiction,
+        ) = (&result, self.resources.mode.reading)
+        {
+            let tick = *tick;
             result = self.decode_damaged(tick.or(from), chunk);
         }
         let report = result.map_err(|error| self.failure(error))?;
@@ -165,6 +170,8 @@ impl<'a, 'scope> SpanTask<'a, 'scope> {
         let mode = self.resources.mode;
         match error {
             PassError::Fatal(error) => Failure::Error(error),
+            // What a damaged frame looks like depends on all packets around it.
+            _ if mode.reading == Reading::Parts => Failure::Restart(mode.reading(Reading::Whole)),
             PassError::Damaged(_) => Failure::Restart(Mode { damaged: true, ..mode }),
             PassError::Unpredicted => Failure::Restart(mode.in_order()),
         }

@@ -7,7 +7,7 @@ use std::io::Write;
 use jobs::Recipe;
 use jobs::manifest::{
     Compression, DamagedRange, FrameEntry, MANIFEST_NAME, MANIFEST_VERSION, Manifest, Orientation,
-    SheetEntry, SkippedFrame,
+    ReadPart, SheetEntry, SkippedFrame,
 };
 
 use crate::archive::Archive;
@@ -20,6 +20,7 @@ use crate::manifest::engine;
 use crate::options::Report;
 use crate::reader::ReadSummary;
 use crate::rendering::RenderedFrame;
+use crate::route::Part;
 use crate::select::{Coverage, FrameNumber, Measure, Numbering};
 use crate::sheets::{LIST_NAME, SheetFile, Sheets};
 use crate::span::{FramePosition, WriterMessage};
@@ -223,8 +224,9 @@ impl<'a, W: Write> Writer<'a, W> {
         Ok(Some(LIST_NAME.to_owned()))
     }
 
-    /// Write the manifest and the directory of the archive.
-    pub(crate) fn finish(mut self, read: ReadSummary) -> Result<Report, Error> {
+    /// Write the manifest and the directory of the archive. `read_bytes` is the number of bytes
+    /// that were read of the video.
+    pub(crate) fn finish(mut self, read: ReadSummary, read_bytes: u64) -> Result<Report, Error> {
         let end = read.end;
         let mut manifest = self.manifest(read)?;
         manifest.webvtt = self.finish_sheets(end)?;
@@ -242,6 +244,7 @@ impl<'a, W: Write> Writer<'a, W> {
             omitted: manifest.omitted,
             duration_s: manifest.source.duration_s,
             zip_bytes: self.archive.finish().map_err(Error::Write)?,
+            bytes_read: read_bytes,
             decode_s: timing.decoding.total().as_secs_f64(),
             encode_s: timing.encoding.total().as_secs_f64(),
             warnings: manifest.warnings,
@@ -277,6 +280,9 @@ impl<'a, W: Write> Writer<'a, W> {
             );
         }
         let seconds = |time: i64| time as f64 * source.time_base.as_f64();
+        let read_part =
+            |part: Part| ReadPart { from_s: seconds(part.from), to_s: seconds(part.to) };
+        let read_parts = read.parts.map(|parts| parts.into_iter().map(read_part).collect());
         let damaged: Vec<_> = self
             .damage
             .iter()
@@ -295,6 +301,7 @@ impl<'a, W: Write> Writer<'a, W> {
             expected,
             written: self.frame_count(),
             omitted,
+            read: read_parts,
             missing,
             damaged,
             warnings,

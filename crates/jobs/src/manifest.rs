@@ -46,6 +46,10 @@ pub struct Manifest {
     /// Selected frames that the recipe's `skip` left out. Their numbers are not used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<SkippedFrame>,
+    /// Parts of the video that were read, by its index, because the recipe needs no others. Damage
+    /// elsewhere is not noticed. `None` if the whole video was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read: Option<Vec<ReadPart>>,
     /// Ranges of instants without a frame.
     #[serde(default)]
     pub missing: Vec<MissingRange>,
@@ -181,6 +185,15 @@ pub struct MissingRange {
     /// First instant without a frame, in seconds.
     pub from_s: f64,
     /// Last instant without a frame, in seconds.
+    pub to_s: f64,
+}
+
+/// Part of the video that was read. Parts may overlap.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ReadPart {
+    /// Timestamp of its first frame in seconds.
+    pub from_s: f64,
+    /// Latest timestamp of a frame in it, in seconds.
     pub to_s: f64,
 }
 

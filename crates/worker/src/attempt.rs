@@ -145,6 +145,7 @@ impl Attempt<'_> {
         metrics::histogram!("fiapx_encode_seconds").record(report.encode_s);
         metrics::counter!("fiapx_frames_total").increment(archive.frame_count);
         metrics::counter!("fiapx_video_bytes_total").increment(self.claim.job.video_size_bytes);
+        metrics::counter!("fiapx_video_bytes_read_total").increment(report.bytes_read);
         metrics::counter!("fiapx_archive_bytes_total").increment(archive.size_bytes);
         Ok(archive)
     }

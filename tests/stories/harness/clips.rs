@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use super::programs::{root, tool};
+use tempfile::TempDir;
+
+use super::programs::{output, root, tool};
 
 /// A clip with one frame.
 pub const TINY: &str = "good/short_all_intra.avi";
@@ -66,6 +68,37 @@ pub fn paths(directory: &Path) -> Vec<PathBuf> {
     entries.map(|entry| entry.expect("the directory can be read").path()).collect()
 }
 
+/// A clip of four minutes, which repeats twenty seconds. Those in MP4 and Matroska have a key frame
+/// every ten seconds, and sound.
+pub fn long_clip(suffix: &str) -> PathBuf {
+    static CLIPS: OnceLock<TempDir> = OnceLock::new();
+    let directory = CLIPS.get_or_init(|| {
+        let directory = scratch();
+        let path = |name: &str| directory.path().join(name);
+        let ffmpeg = |arguments: &[&str], to: &Path| {
+            let mut command = tool("ffmpeg");
+            command.args(["-v", "error", "-nostdin"]).args(arguments).arg(to);
+            output(&mut command).expect("ffmpeg makes the video");
+        };
+        let text = |path: &Path| path.to_str().expect("a path in UTF-8").to_owned();
+        let source = "testsrc2=size=640x360:rate=25:duration=20,noise=alls=6:allf=t";
+        let sources = ["-f", "lavfi", "-i", source, "-f", "lavfi", "-i", "sine=duration=20"];
+        let h264 = ["-c:v", "libx264", "-preset", "veryfast", "-c:a", "aac"];
+        ffmpeg(&[&sources[..], &h264].concat(), &path("once.mp4"));
+        let jpeg = ["-c:v", "mjpeg", "-q:v", "8", "-c:a", "pcm_s16le"];
+        ffmpeg(&[&sources[..], &jpeg].concat(), &path("once.avi"));
+        let repeat = |once: &str, to: &str| {
+            let once = text(&path(once));
+            ffmpeg(&["-stream_loop", "11", "-i", &once, "-c", "copy"], &path(to));
+        };
+        repeat("once.mp4", "long.mp4");
+        repeat("once.mp4", "long.mkv");
+        repeat("once.avi", "long.all_intra.avi");
+        directory
+    });
+    directory.path().join(format!("long.{suffix}"))
+}
+
 /// Last part of a path.
 pub fn file_name(path: &Path) -> String {
     path.file_name().expect("the path has a file name").to_string_lossy().into_owned()
@@ -79,7 +112,7 @@ pub fn file_names(directory: &Path) -> Vec<String> {
 }
 
 /// A directory for the files of one test, which is removed when it is dropped.
-pub fn scratch() -> tempfile::TempDir {
+pub fn scratch() -> TempDir {
     tempfile::tempdir().expect("a temporary directory can be created")
 }
 

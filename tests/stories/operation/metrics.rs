@@ -55,6 +55,7 @@ async fn completed_work_is_counted() {
     for id in [&done, &failed, &user.id] {
         assert!(!all.keys().any(|name| name.contains(id.as_str())), "{all:?}");
     }
+    assert!(all["fiapx_video_bytes_read_total"] >= video, "{all:?}");
     let sum = |name: &str| all[&format!("fiapx_{name}_seconds_sum")];
     let cores = std::thread::available_parallelism().expect("it is known").get() as f64;
     assert!(sum("decode") > 0.0 && sum("encode") > 0.0, "{all:?}");

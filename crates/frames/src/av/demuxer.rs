@@ -17,7 +17,7 @@ use crate::time::{MICROSECONDS, rescale};
 
 use super::frame::{DisplayMatrix, Frame, display_matrix};
 use super::library;
-use super::packet::Packet;
+use super::packet::{Packet, Place};
 use super::packet_times::PacketTimes;
 
 /// Size of libav's read buffer in bytes. Its default of 32 KiB costs one call per frame.
@@ -114,9 +114,11 @@ pub(crate) enum DemuxError {
 
 /// Open container of which only the video stream is read.
 pub(crate) struct Demuxer {
-    input: ff::format::context::Input,
-    stream: usize,
-    times: PacketTimes,
+    pub(super) input: ff::format::context::Input,
+    pub(super) stream: usize,
+    pub(super) times: PacketTimes,
+    /// Place of the packet that was read last.
+    place: Place,
 }
 
 /// An opened video stream.
@@ -180,12 +182,18 @@ impl Demuxer {
             }
         }
         let times = PacketTimes::new(&info.source, info.start, info.reorder_delay);
-        Ok(OpenedStream { demuxer: Self { input, stream, times }, info })
+        let demuxer = Self { input, stream, times, place: Place::default() };
+        Ok(OpenedStream { demuxer, info })
     }
 
     /// Number of packets whose times were dropped because they are far from those before them.
     pub(crate) fn dropped_times(&self) -> u64 {
         self.times.dropped()
+    }
+
+    /// Place of the packet that was read last.
+    pub(crate) fn place(&self) -> Place {
+        self.place
     }
 
     /// Return the next packet of the video stream, in decoding order. As in the ffmpeg command,
@@ -197,8 +205,10 @@ impl Demuxer {
             match packet.read(&mut self.input) {
                 Ok(()) if packet.stream() == self.stream => {
                     let mut packet = Packet::new(packet);
+                    let place = packet.place();
                     self.times.correct(&mut packet);
                     if packet.size() > 0 {
+                        self.place = place;
                         return Ok(packet);
                     }
                 }

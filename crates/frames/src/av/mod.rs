@@ -1,9 +1,9 @@
 //! Safe interface to libav. This module holds all `unsafe` code of the project, each block with the
 //! reason why it is sound.
 //!
-//! `demuxer` reads the packets of a stream, whose times `packet_times` corrects, `decoder` decodes
-//! them into frames, `packet` and `frame` give access to their content, `scaler` converts frames,
-//! and `image_encoder` encodes them.
+//! `demuxer` reads the packets of a stream, whose times `packet_times` corrects, `index` lets it
+//! continue elsewhere, `decoder` decodes them into frames, `packet` and `frame` give access to
+//! their content, `scaler` converts frames, and `image_encoder` encodes them.
 
 #![expect(unsafe_code, reason = "libav is a C library; this module makes it safe")]
 
@@ -17,6 +17,7 @@ mod library;
 mod packet;
 mod packet_times;
 mod demuxer;
+mod index;
 #[cfg(feature = "injections")]
 mod injections;
 mod decoder;
@@ -29,6 +30,7 @@ pub(crate) use frame::{Frame, Layout, PixelFormat, Plane, is_rotatable, is_trans
 pub(crate) use image_encoder::{
     ImageCodec, ImageEncoder, JPEG_MAX_SIDE, WEBP_MAX_SIDE, WEBP_PIXELS,
 };
+pub(crate) use index::IndexEntry;
 pub use library::versions;
-pub(crate) use packet::Packet;
+pub(crate) use packet::{Packet, Place};
 pub(crate) use scaler::{Scaler, closest_format, formats, scaled_aspect};

@@ -5,6 +5,17 @@ use std::ptr;
 use ffmpeg_next as ff;
 use ffmpeg_next::ffi;
 
+/// Place of a packet, as its container states it: before its times are corrected.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Offset in the file, if the demuxer states one.
+    pub position: Option<u64>,
+    /// Presentation time in units of the time base.
+    pub presentation: Option<i64>,
+    /// Decoding time in the same units.
+    pub decoding: Option<i64>,
+}
+
 /// Packet of the video stream. Times are in units of the stream's time base, as the container
 /// states them.
 #[derive(Clone)]
@@ -37,6 +48,15 @@ impl Packet {
     /// Decoding time.
     pub(crate) fn decoding_time(&self) -> Option<i64> {
         self.0.dts()
+    }
+
+    /// Place that the packet states.
+    pub(super) fn place(&self) -> Place {
+        Place {
+            position: u64::try_from(self.0.position()).ok(),
+            presentation: self.0.pts(),
+            decoding: self.0.dts(),
+        }
     }
 
     /// Set the presentation and decoding times.

@@ -70,6 +70,11 @@ impl PacketTimes {
         packet.set_times(presentation, Some(decoding.saturating_add(self.start)));
     }
 
+    /// Continue at another place of the stream: the next packet is not compared with those before.
+    pub(super) fn restart(&mut self) {
+        self.next_us = None;
+    }
+
     /// Number of packets whose times were dropped.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped

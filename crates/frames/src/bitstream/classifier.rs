@@ -102,6 +102,18 @@ impl Classifier {
         Some([headers.as_slice(), packet].concat())
     }
 
+    /// Whether the packets so far need and leave no headers other than those in the configuration
+    /// of the stream. The name of an encoder at the beginning of the stream does not count.
+    pub(crate) fn is_self_contained(&self) -> bool {
+        match &self.codec {
+            Codec::H264(parser) => !parser.has_changed_sets(),
+            Codec::Hevc(parser) => parser.headers().is_none(),
+            Codec::Av1(parser) => parser.headers().is_none(),
+            Codec::MotionJpeg(state) => state.segments.is_empty(),
+            _ => true,
+        }
+    }
+
     /// Whether the headers in force are those in the configuration of the stream.
     pub(crate) fn has_original_headers(&self) -> bool {
         match &self.codec {

@@ -30,6 +30,8 @@ pub(super) struct Parser {
     /// Whether a sequence parameter set does not state how far frames are reordered.
     learns_delay: bool,
     headers: Headers,
+    /// Whether a parameter set differs from those in the configuration of the stream.
+    has_changed_sets: bool,
     frames: Frames,
 }
 
@@ -41,10 +43,12 @@ impl Parser {
             fields: Fields::Never,
             learns_delay: false,
             headers: Headers::new(Dependents::Remain),
+            has_changed_sets: false,
             frames: Frames::default(),
         };
         parser.configure(extradata);
         parser.headers.set_original();
+        parser.has_changed_sets = false;
         parser
     }
 
@@ -127,8 +131,14 @@ impl Parser {
         self.headers.to_packet(self.framing)
     }
 
+    /// Whether a parameter set differs from those in the configuration of the stream.
+    pub(super) fn has_changed_sets(&self) -> bool {
+        self.has_changed_sets
+    }
+
     /// Record a unit that later packets depend on.
     fn add_header(&mut self, unit: &[u8]) {
+        let revision = self.headers.revision();
         match unit.first().map(|header| header & 31) {
             Some(SEQUENCE_PARAMETER_SET) => {
                 let set = SequenceSet::parse(unit);
@@ -157,9 +167,11 @@ impl Parser {
             Some(SUPPLEMENTAL_INFORMATION) if names_old_encoder(unit) => {
                 self.headers
                     .insert(Header { kind: SUPPLEMENTAL_INFORMATION, id: 0, parent: None }, unit);
+                return;
             }
             _ => {}
         }
+        self.has_changed_sets |= self.headers.revision() != revision;
     }
 }
 

@@ -25,7 +25,7 @@ impl PacketInfo {
     }
 
     /// Timestamp of the frame, if it can be selected and its timestamp is known.
-    pub(super) fn displayed_time(&self) -> Option<i64> {
+    pub(crate) fn displayed_time(&self) -> Option<i64> {
         self.time.filter(|_| self.is_displayed())
     }
 }
@@ -121,6 +121,15 @@ impl<P> Plan<P> {
             Self::Whole { chunk, .. }
             | Self::Begin { chunk, .. }
             | Self::Continue(Continuation { chunk, .. }) => chunk,
+        }
+    }
+
+    /// Whether the wanted frames are known for certain.
+    pub(crate) fn is_certain(&self) -> bool {
+        match self {
+            Self::Whole { chunk, .. }
+            | Self::Begin { chunk, .. }
+            | Self::Continue(Continuation { chunk, .. }) => chunk.certain,
         }
     }
 

@@ -7,7 +7,7 @@ use super::chunk::PacketInfo;
 /// Maximum number of frames that precede a frame in decoding order and follow it in presentation
 /// order: the 16 frames of the largest decoded picture buffer (ITU-T H.264, A.3.1; H.265, A.4.2),
 /// each in two field packets.
-pub(super) const MAX_REORDER: usize = 32;
+pub(crate) const MAX_REORDER: usize = 32;
 
 /// Checks that the frames of a stream have the order that their timestamps state.
 pub(super) struct FrameOrder {
@@ -44,6 +44,12 @@ impl FrameOrder {
 
     pub(super) fn end_span(&mut self) {
         self.last_before = self.last_before.max(self.latest.last().map(|last| last.time));
+    }
+
+    /// End a span behind which packets are left out, so that no order continues.
+    pub(super) fn cut(&mut self) {
+        self.end_span();
+        self.latest.clear();
     }
 
     /// Start a span at a packet with this role.

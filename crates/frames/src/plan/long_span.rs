@@ -80,6 +80,18 @@ impl<'a, P> LongSpan<'a, P> {
         self.last_of_chunk.max(LastFrame::of(&self.packets))
     }
 
+    /// Leave out the packets behind the last frame that is before `at` in presentation order.
+    pub(super) fn cut(&mut self, at: i64) {
+        let is_before = |time: Option<i64>| time.is_some_and(|time| time < at);
+        let last = self.packets.iter().rposition(|one| is_before(one.info.displayed_time()));
+        self.packets.truncate(last.map_or(0, |last| last + 1));
+        self.counted = self.counted.min(self.packets.len());
+        for classified in &mut self.packets {
+            classified.info.hidden |= classified.info.time >= Some(at);
+        }
+        self.pending.retain(|time| *time < at);
+    }
+
     /// First chunk: the packets about which all is certain.
     pub(super) fn first_chunk(&mut self) -> Chunk<P> {
         self.chunk(End::Open)

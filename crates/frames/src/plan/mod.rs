@@ -17,9 +17,12 @@ mod key_frames;
 mod planner;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod gap_tests;
 
 #[cfg(feature = "stages")]
 pub(crate) use chunk::ClassifiedPacket;
 pub(crate) use chunk::{Chunk, Continuation, PacketInfo, Plan};
+pub(crate) use frame_order::MAX_REORDER;
 pub(crate) use planner::Planner;
 pub(crate) use wanted::WantedFrame;

@@ -46,10 +46,21 @@ pub(crate) struct Planner<'a, P> {
     current: Vec<ClassifiedPacket<P>>,
     current_bytes: usize,
     long: Option<LongSpan<'a, P>>,
+    gap: Gap,
     /// First span, as long as nothing was wanted.
     first: Option<Vec<ClassifiedPacket<P>>>,
     nothing_wanted: bool,
     ready: Vec<Plan<P>>,
+}
+
+/// Place of the latest gap between packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gap {
+    Elsewhere,
+    BeforeNext,
+    /// Before the open entry with this timestamp. Its leading frames, which are read next, depend
+    /// on what was not read.
+    BeforeLeading(i64),
 }
 
 impl<'a, P: Clone> Planner<'a, P> {
@@ -72,6 +83,7 @@ impl<'a, P: Clone> Planner<'a, P> {
             current: Vec::new(),
             current_bytes: 0,
             long: None,
+            gap: Gap::Elsewhere,
             first: None,
             nothing_wanted: true,
             ready: Vec::new(),
@@ -112,6 +124,9 @@ impl<'a, P: Clone> Planner<'a, P> {
         }
         if self.timeline.is_some() && !self.order.follows(&info) {
             self.give_up();
+        }
+        if self.is_leading_after_gap(&info) {
+            return;
         }
         if let Some(long) = &mut self.long {
             long.push(ClassifiedPacket { packet, info });
@@ -176,6 +191,42 @@ impl<'a, P: Clone> Planner<'a, P> {
         }
     }
 
+    /// Leave out the packets from here on up to an entry, which is added next. `at` is the
+    /// timestamp of a frame that was added. All frames before it are known, and of those from there
+    /// on up to that entry none is wanted.
+    pub(crate) fn cut(&mut self, at: i64) {
+        self.finish_closed_before(at);
+        if let Some(mut long) = self.long.take() {
+            long.cut(at);
+            self.end_long(long, Some(at));
+        } else if !self.current.is_empty() {
+            let span = std::mem::take(&mut self.current);
+            self.plan_before(span, at);
+        }
+        self.current_bytes = 0;
+        self.order.cut();
+        self.started = true;
+        self.gap = Gap::BeforeNext;
+    }
+
+    /// Whether a packet is a leading frame of the entry behind a gap.
+    fn is_leading_after_gap(&mut self, info: &PacketInfo) -> bool {
+        match (self.gap, info.time) {
+            (Gap::BeforeNext, Some(time)) if info.role.entry == Entry::Open => {
+                self.gap = Gap::BeforeLeading(time);
+            }
+            (Gap::BeforeLeading(entry), Some(time)) if info.is_displayed() => {
+                if time < entry {
+                    return true;
+                }
+                self.gap = Gap::Elsewhere;
+            }
+            (Gap::BeforeNext, _) => self.gap = Gap::Elsewhere,
+            _ => {}
+        }
+        false
+    }
+
     /// End the stream. `end` computes the end of the video from the timestamp and the duration of
     /// its last frame. Return the end of the video, if the timestamps are known.
     pub(crate) fn finish(&mut self, end: impl Fn(i64, i64) -> i64) -> Option<i64> {
@@ -209,6 +260,11 @@ impl<'a, P: Clone> Planner<'a, P> {
 
     /// Plan the closed span, if there is one.
     fn finish_closed(&mut self) {
+        self.finish_closed_before(i64::MAX);
+    }
+
+    /// Plan those frames of the closed span, if there is one, that are before `at`.
+    fn finish_closed_before(&mut self, at: i64) {
         if let Some(mut span) = self.closed.take() {
             // The leading frames of an open entry refer to it and to the span before, so that span
             // decodes the entry, too. The first span may not start at an entry; then the next one
@@ -220,9 +276,25 @@ impl<'a, P: Clone> Planner<'a, P> {
             }
             let times =
                 self.current.iter().filter_map(|classified| classified.info.displayed_time());
-            let until = times.min();
-            self.plan_whole(span, until);
+            match times.min() {
+                Some(until) if at <= until => self.plan_before(span, at),
+                until => self.plan_whole(span, until),
+            }
         }
+    }
+
+    /// Plan those frames of a span that are before `at`, the timestamp of a later one.
+    fn plan_before(&mut self, mut span: Vec<ClassifiedPacket<P>>, at: i64) {
+        let is_before = |classified: &ClassifiedPacket<P>| {
+            classified.info.displayed_time().is_some_and(|time| time < at)
+        };
+        let Some(last) = span.iter().rposition(is_before) else { return };
+        span.truncate(last + 1);
+        // The frames from `at` on may be needed by those before, but are not selected.
+        for classified in &mut span {
+            classified.info.hidden |= classified.info.time >= Some(at);
+        }
+        self.plan_whole(span, Some(at));
     }
 
     /// Plan a span that is held as a whole. `until` is the timestamp of the first frame after it,

@@ -13,7 +13,7 @@ use super::long_span::CHUNK_PACKETS;
 use super::planner::{MAX_PACKETS, Planner};
 use super::wanted::WantedFrame;
 
-const TENTHS: Ratio = Ratio::new(1, 10);
+pub(super) const TENTHS: Ratio = Ratio::new(1, 10);
 
 fn packet(time: i64, entry: Entry, disposable: bool) -> PacketInfo {
     let role = Role { entry, disposable, ..Role::UNKNOWN };
@@ -25,12 +25,12 @@ fn clean_at_0(time: i64) -> Entry {
     if time == 0 { Entry::Clean } else { Entry::None }
 }
 
-fn instants() -> Instants {
+pub(super) fn instants() -> Instants {
     Instants::every(Interval::ONE_SECOND, Part::default(), None)
 }
 
 /// Plan packets, which are named by their positions, for one frame per second.
-fn plan(packets: &[PacketInfo]) -> Vec<Plan<usize>> {
+pub(super) fn plan(packets: &[PacketInfo]) -> Vec<Plan<usize>> {
     plan_for(Some(&instants()), packets)
 }
 
@@ -225,7 +225,7 @@ fn selects_the_first_frame_of_a_video_without_instants() {
 
 /// Group of pictures.
 #[derive(Debug, Clone)]
-struct Gop {
+pub(super) struct Gop {
     /// Frames that follow the entry and precede it in time. The entry is open if there are any.
     leading: Vec<Bidirectional>,
     /// B frames that follow each P frame and precede it in time.
@@ -238,7 +238,7 @@ struct Bidirectional {
     disposable: bool,
 }
 
-fn gop(groups: Range<usize>) -> impl Strategy<Value = Gop> {
+pub(super) fn gop(groups: Range<usize>) -> impl Strategy<Value = Gop> {
     let frames = |count: Range<usize>| {
         prop::collection::vec(
             any::<bool>().prop_map(|disposable| Bidirectional { disposable }),
@@ -251,7 +251,7 @@ fn gop(groups: Range<usize>) -> impl Strategy<Value = Gop> {
 
 /// Packets of a stream in decoding order. `gaps` are the times from frame to frame in presentation
 /// order, used in turn.
-fn packets(gops: &[Gop], gaps: &[i64]) -> Vec<PacketInfo> {
+pub(super) fn packets(gops: &[Gop], gaps: &[i64]) -> Vec<PacketInfo> {
     let mut gaps = gaps.iter().cycle();
     let mut time = 0;
     let mut next_time = || {
@@ -353,7 +353,7 @@ fn check_coverage(packets: &[PacketInfo]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn gaps() -> impl Strategy<Value = Vec<i64>> {
+pub(super) fn gaps() -> impl Strategy<Value = Vec<i64>> {
     prop::collection::vec(prop_oneof![Just(1), 1..4_i64, 8..30_i64], 1..20)
 }
 

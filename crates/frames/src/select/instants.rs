@@ -214,6 +214,16 @@ impl Instants {
         Some(count as u64)
     }
 
+    /// Whether they depend on the end of the video.
+    pub(crate) fn depend_on_end(&self) -> bool {
+        matches!(self.rule, Rule::Spread { .. })
+    }
+
+    /// First tick that exceeds the maximum number in a video whose first one is `first`.
+    pub(crate) fn limit(&self, first: i64) -> i64 {
+        self.max_count.map_or(i64::MAX, |count| first.saturating_add(count))
+    }
+
     /// Whether there is a list of instants, whatever frames the video has.
     fn is_list(&self) -> bool {
         !matches!(self.rule, Rule::Every(_))
