@@ -2,8 +2,8 @@
 //! length.
 //!
 //! Packets are read ahead only as far as decoders can use them, and frames are encoded ahead only
-//! as far as the archive can accept them. The span whose frames are next in the archive is never
-//! blocked, so the steps cannot deadlock.
+//! as far as the archive can accept them. The span whose frames are next in the archive is blocked
+//! only while the writer has frames that it can write, so the steps cannot deadlock.
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
@@ -28,6 +28,8 @@ struct State {
     current_span: u64,
     /// Size of encoded frames that wait to be written, in bytes.
     encoded_bytes: usize,
+    /// Size of those of them that the writer has not received yet, in bytes.
+    sent_bytes: usize,
     /// Number of spans that are read but not decoded.
     pending_spans: usize,
     /// Size of the packets of these spans, in bytes.
@@ -142,13 +144,26 @@ impl Flow {
     /// Block until a frame of `span` may be encoded.
     pub(crate) fn admit_frame(&self, span: u64) -> Result<(), Aborted> {
         let max_bytes = MAX_ENCODED_BYTES * self.threads;
-        self.wait_while(|state| state.current_span != span && state.encoded_bytes > max_bytes)
-            .map(drop)
+        self.wait_while(|state| {
+            let is_current = state.current_span == span;
+            // What the writer has received and holds may wait for a frame of the current span.
+            let waiting = if is_current { state.sent_bytes } else { state.encoded_bytes };
+            waiting > max_bytes
+        })
+        .map(drop)
     }
 
-    /// Record that a frame of `bytes` was encoded.
+    /// Record that a frame of `bytes` was encoded and is sent to the writer.
     pub(crate) fn frame_encoded(&self, bytes: usize) {
-        self.state.lock().encoded_bytes += bytes;
+        let mut state = self.state.lock();
+        state.encoded_bytes += bytes;
+        state.sent_bytes += bytes;
+    }
+
+    /// Record that the writer received a frame of `bytes`.
+    pub(crate) fn frame_received(&self, bytes: usize) {
+        self.state.lock().sent_bytes -= bytes;
+        self.changed.notify_all();
     }
 
     /// Record that a frame of `bytes` was written.

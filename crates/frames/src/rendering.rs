@@ -62,6 +62,17 @@ pub(crate) struct RenderedFrame {
     pub tile: Option<Frame>,
 }
 
+impl RenderedFrame {
+    /// Size in memory, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        let tile = self.tile.as_ref().map_or(0, |tile| {
+            tile.planes().iter().map(|plane| plane.layout.row_bytes() * plane.layout.height).sum()
+        });
+        let thumbprint = self.thumbprint.as_ref().map_or(0, Thumbprint::size);
+        self.file.len() + tile + thumbprint
+    }
+}
+
 impl Renderer {
     /// # Errors
     /// [`Error::EncoderUnavailable`].

@@ -40,7 +40,7 @@ pub(crate) struct Sheets {
     columns: usize,
     encoder: Box<dyn Encoder>,
     scaler: Scaler,
-    /// Size of a tile, from the first frame.
+    /// Size of a tile: that of the first frame's.
     tile: Option<Size>,
     /// Tiles of the current sheet.
     tiles: Vec<Frame>,

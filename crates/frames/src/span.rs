@@ -110,10 +110,11 @@ impl<'a, 'scope> SpanTask<'a, 'scope> {
         if self.selects_key_frames() {
             // The numbers of later key frames depend on it. What a decoder makes of a damaged one
             // depends on those before.
-            let is_predicted = matches!(&result, Ok(report) if report.until == chunk.until_tick());
-            if !is_predicted {
-                result = Err(PassError::Unpredicted);
-            }
+            result = match result {
+                Ok(report) if report.until == chunk.until_tick() => Ok(report),
+                Ok(_) | Err(PassError::Damaged(_)) => Err(PassError::Unpredicted),
+                Err(error) => Err(error),
+            };
         } else if let (
             Err(PassError::Damaged(tick)),
             Reading::Whole | Reading::WholeByContradiction,
@@ -311,7 +312,7 @@ impl SharedResources<'_> {
             .timing
             .encoding
             .measure(|| self.renderer.render(self.context, selected))?;
-        self.flow.frame_encoded(frame.file.len());
+        self.flow.frame_encoded(frame.size());
         // The writer drops its receiver only after a failure.
         let _ = sender.send(WriterMessage::Frame { position, frame });
         Ok(())

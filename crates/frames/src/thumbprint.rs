@@ -4,7 +4,7 @@ use crate::av::{Frame, PixelFormat, Plane, Scaler};
 use crate::error::Error;
 use crate::fit::Size;
 
-/// Size of the copy. In frames of 1920x1080, each sample of it is the mean of 12x12 pixels.
+/// Maximum size of the copy. In frames of 1920x1080, each sample of it is the mean of 12x12 pixels.
 const SIZE: Size = Size { width: 160, height: 90 };
 
 /// Range of luma within which the samples of a blank frame lie, in 8-bit levels.
@@ -31,15 +31,22 @@ impl Thumbprint {
     /// # Errors
     /// [`Error::OutOfMemory`].
     pub(crate) fn of(frame: &Frame, scaler: &mut Scaler) -> Result<Self, Error> {
-        let small = scaler.convert(frame, PixelFormat::AV_PIX_FMT_YUV444P, SIZE)?;
+        let Size { width, height } = frame.size();
+        let size = Size { width: width.min(SIZE.width), height: height.min(SIZE.height) };
+        let small = scaler.convert(frame, PixelFormat::AV_PIX_FMT_YUV444P, size)?;
         let samples: Vec<u8> =
             small.planes().iter().flat_map(Plane::rows).flatten().copied().collect();
         Ok(Self { size: frame.size(), samples })
     }
 
+    /// Size in memory, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.samples.len()
+    }
+
     /// Whether almost all of the frame has the same brightness.
     pub(crate) fn is_blank(&self) -> bool {
-        let luma = &self.samples[..(SIZE.width * SIZE.height) as usize];
+        let luma = &self.samples[..self.samples.len() / 3];
         let mut histogram = [0_usize; 256];
         for sample in luma {
             histogram[usize::from(*sample)] += 1;
@@ -83,6 +90,17 @@ mod tests {
         }
         assert!(!thumbprint(|x, _| (x / 8) as u8).is_blank(), "a gradient");
         assert!(!thumbprint(|x, _| if x < 960 { 0 } else { 40 }).is_blank(), "two halves");
+    }
+
+    #[test]
+    fn frames_of_all_shapes_have_thumbprints() {
+        for (width, height) in [(1, 1), (1, 16_384), (16_384, 1), (16_384, 2), (7_680, 4_320)] {
+            let mut frame =
+                Frame::blank(PixelFormat::AV_PIX_FMT_GRAY8, width, height).expect("memory");
+            frame.write_rows(|_, _, row| row.fill(9));
+            let thumbprint = Thumbprint::of(&frame, &mut Scaler::default());
+            assert!(thumbprint.is_ok_and(|one| one.is_blank()), "{width}x{height}");
+        }
     }
 
     #[test]

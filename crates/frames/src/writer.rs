@@ -101,7 +101,8 @@ impl<'a, W: Write> Writer<'a, W> {
         self.next = FramePosition { span: 0, order: 0 };
         self.numbering.restart();
         self.left_out.restart();
-        if let (Some(instants), true) = (self.context.selector.instants(), self.frames.is_empty()) {
+        let is_empty = self.numbering.next_tick().is_none();
+        if let (Some(instants), true) = (self.context.selector.instants(), is_empty) {
             instants.restart();
         }
         self.damage.clear();
@@ -117,6 +118,7 @@ impl<'a, W: Write> Writer<'a, W> {
         match message {
             WriterMessage::Start { from } => self.numbering.start_at(from),
             WriterMessage::Frame { position, frame } => {
+                self.flow.frame_received(frame.size());
                 self.early_frames.insert(position, frame);
             }
             WriterMessage::SpanEnd { span, frame_count, report } => {
@@ -149,6 +151,7 @@ impl<'a, W: Write> Writer<'a, W> {
 
     /// Write a frame once for each of its ticks.
     fn write(&mut self, mut frame: RenderedFrame) -> Result<(), Error> {
+        let size = frame.size();
         self.interlaced |= frame.interlaced;
         self.rotation_changes |= *self.rotation.get_or_insert(frame.rotation) != frame.rotation;
         for tick in std::mem::take(&mut frame.ticks) {
@@ -182,7 +185,7 @@ impl<'a, W: Write> Writer<'a, W> {
                 self.add_sheet(sheet)?;
             }
         }
-        self.flow.frame_written(frame.file.len());
+        self.flow.frame_written(size);
         Ok(())
     }
 

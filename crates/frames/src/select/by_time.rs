@@ -78,7 +78,7 @@ impl SelectionPass for ByTimePass<'_> {
         if let Some(frame) = first.filter(|_| self.selection.instants.include_first_frame()) {
             let own_tick = self.tick(frame.time);
             if end.select_first || (end.until.is_none() && until <= own_tick) {
-                let ticks = own_tick..own_tick + 1;
+                let ticks = own_tick..own_tick.saturating_add(1);
                 let until = Some(ticks.end);
                 return LastSelection {
                     selected: Some(Selected { frame, own_tick, ticks, measure: None }),

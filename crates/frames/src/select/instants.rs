@@ -154,7 +154,7 @@ impl Instants {
         let next = if self.is_list() {
             self.any_tick(time.saturating_add(1), unit)
         } else {
-            self.any_tick(time, unit) + 1
+            self.any_tick(time, unit).saturating_add(1)
         };
         tick < next.max(self.any_tick(end, unit))
     }

@@ -62,7 +62,11 @@ impl ScenesPass<'_> {
     /// Whether a frame is far enough from the selected frame before it.
     fn is_far(&self, time: i64) -> bool {
         let minimum = self.selector.rule.min_seconds.microseconds();
-        let distance = |latest| rescale(time - latest, self.selector.time_base, MICROSECONDS);
+        // Timestamps may go backward.
+        let distance = |latest: i64| {
+            let units = i64::try_from(time.abs_diff(latest)).unwrap_or(i64::MAX);
+            rescale(units, self.selector.time_base, MICROSECONDS)
+        };
         self.latest.is_none_or(|latest| distance(latest) >= minimum)
     }
 }

@@ -33,7 +33,8 @@ impl Sharpest {
         let every = self.every.seconds();
         let numerator = i128::from(time) * i128::from(unit.num) * i128::from(every.den);
         let denominator = i128::from(unit.den) * i128::from(every.num);
-        numerator.div_euclid(denominator.max(1)) as i64
+        let interval = numerator.div_euclid(denominator.max(1));
+        interval.clamp(i64::MIN.into(), i64::MAX.into()) as i64
     }
 }
 
@@ -44,7 +45,7 @@ impl FrameSelector for Sharpest {
 
     fn expected_count(&self) -> Option<u64> {
         let last = self.duration_us?.checked_sub(1)?;
-        Some(self.interval(last.max(0), MICROSECONDS) as u64 + 1)
+        Some((self.interval(last.max(0), MICROSECONDS) as u64).saturating_add(1))
     }
 }
 

@@ -70,7 +70,7 @@ impl FromStr for Position {
             [hours, minutes @ ..60, seconds @ ..60] => 3_600 * hours + 60 * minutes + seconds,
             _ => return Err(invalid()),
         };
-        let microseconds = seconds * SECOND + fraction;
+        let microseconds = seconds.saturating_mul(SECOND).saturating_add(fraction);
         if microseconds > Self::MAX_SECONDS * SECOND {
             return Err(InvalidPosition::TooLate(Excerpt::of(text)));
         }
@@ -203,6 +203,15 @@ mod tests {
         ] {
             assert!(text.parse::<Position>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn times_are_at_most_a_day() {
+        for text in ["24:00:00.000001", "86401", "4294967295:00:00", "71582788:15:00"] {
+            let parsed = text.parse::<Position>();
+            assert!(matches!(parsed, Err(InvalidPosition::TooLate(_))), "{text}: {parsed:?}");
+        }
+        assert_eq!("24:00:00".parse(), Ok(Position { microseconds: 86_400 * SECOND }));
     }
 
     #[test]
