@@ -101,7 +101,8 @@ fn skip(value: Value) -> Result<Skip, InvalidRecipe> {
 fn sheet(value: Value) -> Result<Sheet, InvalidRecipe> {
     let mut members = Members::of(value)?;
     let columns = members.take("columns", whole_number::<NonZeroU8>(Sheet::MAX_COLUMNS.into()))?;
-    let tile_width = members.take("tile_width", whole_number::<NonZeroU16>(u16::MAX.into()))?;
+    let tile_width =
+        members.take("tile_width", whole_number::<NonZeroU16>(Sheet::MAX_TILE_WIDTH.into()))?;
     members.finish()?;
     let default = Sheet::default();
     let columns = columns.map_or(default.columns(), NonZeroU8::get);

@@ -13,8 +13,10 @@ pub struct Sheet {
 impl Sheet {
     /// Maximum number of copies in a row.
     pub const MAX_COLUMNS: u8 = 20;
-    /// Widths of a copy, in pixels.
-    const TILE_WIDTHS: std::ops::RangeInclusive<u16> = 16..=640;
+    /// Minimum width of a copy in pixels.
+    const MIN_TILE_WIDTH: u16 = 16;
+    /// Maximum width of a copy in pixels.
+    pub const MAX_TILE_WIDTH: u16 = 640;
 
     /// Sheets with this number of copies in a row, each of this width in pixels.
     ///
@@ -24,7 +26,7 @@ impl Sheet {
         if !(1..=Self::MAX_COLUMNS).contains(&columns) {
             return Err(InvalidSheet::Columns);
         }
-        if !Self::TILE_WIDTHS.contains(&tile_width) {
+        if !(Self::MIN_TILE_WIDTH..=Self::MAX_TILE_WIDTH).contains(&tile_width) {
             return Err(InvalidSheet::TileWidth);
         }
         Ok(Self { columns, tile_width })
@@ -69,13 +71,13 @@ impl std::str::FromStr for Sheet {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSheet {
     /// Not two numbers.
-    #[error("a contact sheet is described by columns and tile width, such as 5x320")]
+    #[error("a contact sheet needs columns and the width of a tile, such as 5x320")]
     Text,
     /// No column, or too many.
-    #[error("columns is not a whole number from 1 to {}", Sheet::MAX_COLUMNS)]
+    #[error("the number of columns must be from 1 to {}", Sheet::MAX_COLUMNS)]
     Columns,
     /// Copies are too narrow or too wide.
-    #[error("tile_width is not a whole number from 16 to 640")]
+    #[error("the width of a tile must be from 16 to 640 pixels")]
     TileWidth,
 }
 
