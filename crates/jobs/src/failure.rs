@@ -96,10 +96,10 @@ failure_codes! {
         en: "The frames of the video are too large. Reduce its resolution and upload it again.";
     /// The recipe selects no frame of the video.
     NothingSelected = "NOTHING_SELECTED", retry: Never,
-        pt: "Nenhum quadro do vídeo corresponde às opções escolhidas: os tempos podem estar fora da \
-            duração dele, ou todos os quadros estão em branco ou se repetem. Mude as opções.",
-        en: "No frame of the video matches the chosen options: the times may be beyond its duration, \
-            or all frames are blank or repeated. Change the options.";
+        pt: "Nenhum quadro do vídeo corresponde às opções escolhidas: os tempos podem estar fora \
+             da duração dele, ou todos os quadros estão em branco ou se repetem. Mude as opções.",
+        en: "No frame of the video matches the chosen options: the times may be beyond its \
+             duration, or all frames are blank or repeated. Change the options.";
     /// The recipe selects more frames than allowed, as far as the duration that the container
     /// states shows.
     TooManyFrames = "TOO_MANY_FRAMES", retry: Never,
