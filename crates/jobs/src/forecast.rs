@@ -59,7 +59,8 @@ impl Recipe {
             }
             Selection::Count(count) => (count.get().into(), Accuracy::Exact),
             Selection::Sharpest(Sharpest { every }) => {
-                (intervals(*every, self.part, duration_us?), Accuracy::Estimate)
+                // An interval without a frame yields none.
+                (intervals(*every, self.part, duration_us?), Accuracy::UpperBound)
             }
             Selection::KeyFrames(_) | Selection::Scenes(_) => (max?, Accuracy::UpperBound),
         };
@@ -221,7 +222,11 @@ mod tests {
             assert!(count.is_some_and(|count| !count.exceeds(1)), "{json}");
         }
         let sharpest = json!({ "select": { "sharpest": { "every": 3 } } });
-        assert_eq!(frames(sharpest, 10.0), Some(4));
+        assert_eq!(frames(sharpest.clone(), 10.0), Some(4));
+        // Frames 6 seconds apart leave every other interval empty.
+        let count = recipe(sharpest).forecast(Some(10_000_000));
+        assert_eq!(count, bounded(4));
+        assert!(count.is_some_and(|count| !count.exceeds(2)));
         let part = json!({ "select": { "sharpest": { "every": 3 } }, "from": 4, "to": 9 });
         assert_eq!(frames(part, 10.0), Some(2));
     }
