@@ -81,7 +81,7 @@ fn intervals(interval: Interval, part: Part, duration_us: u64) -> u64 {
     }
     let first = (start * i128::from(den)).div_euclid(unit);
     let until = (end * i128::from(den) + unit - 1).div_euclid(unit);
-    u64::try_from(until - first).unwrap_or_default()
+    saturated(until - first)
 }
 
 /// Number of the instants `(n + 1/2) * interval` in a part of a video of this duration, and at
@@ -102,7 +102,12 @@ fn instants(interval: Interval, part: Part, duration_us: u64) -> u64 {
     let end = limit(part.to()).map_or(end, |to| end.min(to));
     let start = limit(part.from()).unwrap_or_default();
     let count = (end - start).max(i128::from(part.from().is_none()));
-    u64::try_from(count).unwrap_or_default()
+    saturated(count)
+}
+
+/// The closest number of frames.
+fn saturated(count: i128) -> u64 {
+    u64::try_from(count.max(0)).unwrap_or(u64::MAX)
 }
 
 /// Facts about a video and its frames, from the archive of an earlier job.
@@ -196,6 +201,19 @@ mod tests {
             (json!({ "select": { "count": 12 }, "max_frames": 7 }), 7),
         ] {
             assert_eq!(frames(part.clone(), 10.0), Some(expected), "{part}");
+        }
+    }
+
+    #[test]
+    fn immense_numbers_are_not_zero() {
+        for select in [
+            json!({ "every": "1/4294967295" }),
+            json!({ "sharpest": { "every": "1/4294967295" } }),
+        ] {
+            let recipe = json!({ "select": select });
+            assert_eq!(frames(recipe.clone(), 1e13), Some(u64::MAX), "{recipe}");
+            let part = json!({ "select": select, "from": 20 });
+            assert_eq!(frames(part.clone(), 10.0), Some(0), "{part}");
         }
     }
 
