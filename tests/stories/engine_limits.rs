@@ -8,7 +8,7 @@ use frames::{Error, Limits, Options, Stop};
 use jobs::failure::Retry;
 
 use crate::harness::checks::with_timeout;
-use crate::harness::clips::{MJPEG, SHORT, fixture};
+use crate::harness::clips::{MJPEG, SHORT, clip_bytes, fixture};
 use crate::harness::extraction::{every, extract, extract_from, threads};
 
 fn limited(limits: Limits) -> Options {
@@ -47,6 +47,23 @@ fn limits_are_exact() {
     ];
     let outcomes = cases.clone().map(|(clip, limits, _)| (clip, code(clip, limits)));
     assert_eq!(outcomes, cases.map(|(clip, _, expected)| (clip, expected)));
+}
+
+#[test]
+fn a_duration_in_a_header_alone_does_not_exceed_the_number_of_frames() {
+    // `Duration` of Matroska and `duration` of FLV, each followed by a 64-bit number.
+    for (clip, start, unit) in [
+        ("good/mpeg2_endless.mkv", &b"\x44\x89\x88"[..], 1000.0_f64),
+        ("good/h264.flv", b"duration\0", 1.0),
+    ] {
+        let mut video = clip_bytes(clip);
+        let found = video.windows(start.len()).position(|bytes| bytes == start);
+        let number = found.expect("the header states a duration") + start.len();
+        video[number..number + 8].copy_from_slice(&(1000.0 * unit).to_be_bytes());
+        let options = limited(Limits { max_frames: 30, ..Limits::default() });
+        let extracted = extract_from(Cursor::new(video), &options);
+        assert!(extracted.is_ok(), "{clip}: {extracted:?}");
+    }
 }
 
 #[test]

@@ -53,7 +53,7 @@ pub fn extract(
     let may_skip = options.decoding == Decoding::Selective && Guide::may_help(recipe);
     source.limit_read_ahead(may_skip);
     let OpenedStream { mut demuxer, info } = open(reader)?;
-    limits.check_recipe(recipe, info.duration_us, size)?;
+    limits.check_recipe(recipe, info.listed_duration_us(), size)?;
     let mut guide = None;
     if may_skip {
         guide = Guide::find(&mut demuxer, &info, &source, recipe, stop)?;

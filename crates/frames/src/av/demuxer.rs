@@ -79,6 +79,14 @@ impl StreamInfo {
         stored.map(|aspect| orientation::displayed_aspect(rotation, aspect))
     }
 
+    /// Duration of the video stream in microseconds if its container derives it from its list of
+    /// all frames, as MP4 does (FFmpeg, libavformat/mov.c, `mov_read_stts`). A number in a header
+    /// may be anything.
+    pub(crate) fn listed_duration_us(&self) -> Option<i64> {
+        let is_listed = self.duration_is_own && self.container == Container::Mov;
+        self.duration_us.filter(|_| is_listed)
+    }
+
     /// A time in units of the time base, in seconds.
     pub(crate) fn seconds(&self, time: i64) -> f64 {
         time.max(0) as f64 * self.source.time_base.as_f64()
