@@ -179,6 +179,22 @@ async fn the_limits_are_those_of_uploads(#[values(Embedded, Servers)] parts: Par
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
+async fn a_recipe_with_two_members_of_one_name_is_rejected(
+    #[values(Embedded, Servers)] parts: Parts,
+) {
+    let service = parts.start().await;
+    let user = service.user().await;
+    let first = user.upload_clip(ONE_FRAME).await;
+    let body = r#"{"recipe": {"max_frames": 1, "max_frames": 2}}"#;
+    let request = user.request(Method::POST, &format!("/videos/{first}/jobs"));
+    let request = request.header("content-type", "application/json").body(body);
+    let (status, problem) = fetch_json(request).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::BAD_REQUEST, &json!("INVALID_JSON")));
+    assert_eq!(rows(&service, &user).await.len(), 1);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
 async fn repeated_requests_with_one_key_create_one_job(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.start().await;
     let user = service.user().await;

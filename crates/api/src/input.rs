@@ -1,5 +1,6 @@
 //! JSON request bodies of limited size.
 
+use jobs::recipe::UniqueMembers;
 use poem::error::ReadBodyError;
 use poem::http::StatusCode;
 use poem::{Request, RequestBody};
@@ -11,10 +12,10 @@ use serde_json::Value;
 
 use crate::problem::{FieldError, Problem};
 
-/// Maximum size of a JSON body, in bytes. Valid bodies are far smaller.
-const MAX_BYTES: usize = 64 << 10;
+/// Maximum size of a JSON body, in bytes: that of a recipe. Other valid bodies are far smaller.
+const MAX_BYTES: usize = jobs::recipe::MAX_BYTES;
 
-/// JSON body. Invalid JSON is rejected with 400, JSON that does not match the schema with 422.
+/// JSON body. Invalid JSON, and objects with two members of one name, are rejected with 400, JSON that does not match the schema with 422.
 pub struct Input<T>(pub T);
 
 impl<T: Type> Payload for Input<T> {
@@ -50,7 +51,8 @@ impl<T: ParseFromJSON> ParsePayload for Input<T> {
                     format!("The body could not be read: {error}."),
                 ),
             })?;
-        let value = serde_json::from_slice(&bytes).map_err(|error| {
+        // Readers of JSON differ in which of two members with one name applies (RFC 8259, 4).
+        let UniqueMembers(value) = serde_json::from_slice(&bytes).map_err(|error| {
             let detail = format!("The body is not JSON: {error}.");
             Problem::new(StatusCode::BAD_REQUEST, "INVALID_JSON", detail)
         })?;

@@ -206,10 +206,9 @@ mod tests {
 
     #[test]
     fn immense_numbers_are_not_zero() {
-        for select in [
-            json!({ "every": "1/4294967295" }),
-            json!({ "sharpest": { "every": "1/4294967295" } }),
-        ] {
+        for select in
+            [json!({ "every": "1/4294967295" }), json!({ "sharpest": { "every": "1/4294967295" } })]
+        {
             let recipe = json!({ "select": select });
             assert_eq!(frames(recipe.clone(), 1e13), Some(u64::MAX), "{recipe}");
             let part = json!({ "select": select, "from": 20 });

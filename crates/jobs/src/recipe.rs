@@ -25,7 +25,7 @@ pub use content::{InvalidThreshold, KeyFrames, Scenes, Sharpest, Threshold};
 pub use image::{Image, ImageFormat, InvalidImage, Quality};
 pub use interval::{Interval, InvalidInterval};
 pub use invalid::{InvalidRecipe, Reason};
-pub use json::MAX_BYTES;
+pub use json::{MAX_BYTES, UniqueMembers};
 pub use position::{InvalidPart, InvalidPosition, Part, Position};
 pub use sheet::{InvalidSheet, Sheet};
 pub use skip::Skip;

@@ -37,7 +37,7 @@ pub(super) fn number_text(value: &Value) -> Option<String> {
 }
 
 /// JSON value in which no object has two members with one name.
-struct UniqueMembers(Value);
+pub struct UniqueMembers(pub Value);
 
 impl<'de> Deserialize<'de> for UniqueMembers {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
