@@ -179,6 +179,36 @@ async fn the_limits_are_those_of_uploads(#[values(Embedded, Servers)] parts: Par
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
+async fn simultaneous_copies_do_not_exceed_the_quotas(
+    #[values(Embedded, Servers)] parts: Parts,
+    #[values(true, false)] by_size: bool,
+) {
+    let service = parts
+        .with(|settings| {
+            settings.limits.stored_mb = if by_size { 10 } else { 1000 };
+            settings.limits.unfinished_jobs = if by_size { 100 } else { 3 };
+            settings.worker.concurrency = 1;
+        })
+        .await;
+    let user = service.user().await;
+    let first = if by_size {
+        let padded = [clip_bytes(ONE_FRAME), vec![0; 3 << 20]].concat();
+        let first = job_id(&user.upload(&[("a.mp4", padded)]).await.1);
+        user.wait_for(&first, &["DONE", "FAILED"]).await;
+        first
+    } else {
+        // It occupies the only worker.
+        user.upload_clip(LONG).await
+    };
+    let body = json!({});
+    let answers = join_all((0..20).map(|_| create(&user, &first, &body))).await;
+    let accepted = answers.iter().filter(|(status, _)| *status == StatusCode::ACCEPTED).count();
+    assert!((1..=2).contains(&accepted), "{answers:?}");
+    assert_eq!(rows(&service, &user).await.len(), 1 + accepted);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_recipe_with_two_members_of_one_name_is_rejected(
     #[values(Embedded, Servers)] parts: Parts,
 ) {

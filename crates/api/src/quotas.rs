@@ -11,31 +11,34 @@ use crate::service::Service;
 use crate::upload_slots::UploadSlot;
 
 /// Start an upload of a user if the quotas allow it. `bytes` is its size, if the client states it.
-/// Other uploads in progress are not counted yet, so simultaneous uploads may exceed the stored
-/// bytes.
+/// Other uploads in progress in this process count as one job and their stated size each.
+/// Simultaneous ones that other processes receive are not counted yet, so they may exceed the
+/// quotas.
 pub async fn begin_upload(
     service: &Service,
     user: UserId,
     bytes: Option<u64>,
 ) -> Result<UploadSlot, Problem> {
     let quotas = &service.settings.quotas;
-    let slot = UploadSlot::acquire(&service.upload_slots, user, quotas.uploads_at_once)
-        .ok_or_else(|| {
-            let count = quotas.uploads_at_once;
-            let detail = format!("{count} uploads are in progress. Wait until one is finished.");
-            too_many("TOO_MANY_UPLOADS", detail, count)
+    let (bytes, at_once) = (bytes.unwrap_or(0), quotas.uploads_at_once);
+    let slot =
+        UploadSlot::acquire(&service.upload_slots, user, bytes, at_once).ok_or_else(|| {
+            let detail = format!("{at_once} uploads are in progress. Wait until one is finished.");
+            too_many("TOO_MANY_UPLOADS", detail, at_once)
         })?;
+    // Read after the slot was acquired: an earlier upload is in progress or has its jobs by now.
     let usage = service.database().usage(user).await?;
-    if usage.unfinished_jobs >= quotas.unfinished_jobs {
-        let count = usage.unfinished_jobs;
+    let count = usage.unfinished_jobs.saturating_add(slot.earlier.count.into());
+    if count >= quotas.unfinished_jobs {
         let detail = format!("{count} jobs are queued or running. Wait for some or cancel some.");
         let limit = u32::try_from(quotas.unfinished_jobs).unwrap_or(u32::MAX);
         return Err(too_many("TOO_MANY_JOBS", detail, limit));
     }
-    if usage.stored_bytes.saturating_add(bytes.unwrap_or(0)) > quotas.stored_bytes {
+    let used = u128::from(usage.stored_bytes) + slot.earlier.bytes;
+    if used + u128::from(bytes) > quotas.stored_bytes.into() {
         let detail = format!(
             "Your videos and archives use {} of {} MB. Delete some or wait until they expire.",
-            usage.stored_bytes / MEGABYTE,
+            used / u128::from(MEGABYTE),
             quotas.stored_bytes / MEGABYTE
         );
         return Err(Problem::new(StatusCode::INSUFFICIENT_STORAGE, "QUOTA_EXCEEDED", detail));
