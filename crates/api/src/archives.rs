@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use database::Job;
-use jobs::manifest::{FrameEntry, MANIFEST_NAME};
+use jobs::manifest::{
+    DamagedRange, FrameEntry, MANIFEST_NAME, MissingRange, ReadPart, SheetEntry, SkippedFrame,
+};
 use jobs::{Manifest, State, Time};
 use poem::http::StatusCode;
 use quick_cache::sync::{Cache, DefaultLifecycle};
@@ -25,8 +27,12 @@ use crate::problem::Problem;
 
 /// Maximum total size of the cached manifests, in bytes.
 const CACHE_BYTES: u64 = 64 << 20;
-/// Maximum size of a manifest, in bytes: twice that of a video of 24 hours, the longest accepted.
-const MAX_MANIFEST_BYTES: u64 = 64 << 20;
+/// Maximum size of a manifest, in bytes: one and a half times that of a video of 24 hours, the
+/// longest accepted.
+const MAX_MANIFEST_BYTES: u64 = 48 << 20;
+/// Maximum size of a manifest in memory, in multiples of its JSON. Those that a worker writes need
+/// less, because their entries have names and digests.
+const MAX_GROWTH: u64 = 2;
 /// Memory for all archives that are read at a time, in bytes: enough for the largest manifest, as
 /// JSON and parsed, and for the thumbnail of the largest frame.
 const MEMORY_BYTES: u64 = 160 << 20;
@@ -36,17 +42,17 @@ const READER_BYTES: u64 = 12 << 20;
 const MEMORY_UNIT: u64 = 1 << 20;
 
 // A larger manifest could never be read.
-const _: () = assert!(2 * MAX_MANIFEST_BYTES + READER_BYTES <= MEMORY_BYTES);
+const _: () = assert!((1 + MAX_GROWTH) * MAX_MANIFEST_BYTES + READER_BYTES <= MEMORY_BYTES);
 /// Maximum number of warnings, and of libraries. An empty string takes 3 bytes in JSON and 24 in
-/// memory, so their number is limited separately; all other entries are larger in JSON.
+/// memory, so their number is limited separately.
 const MAX_TEXTS: usize = 1000;
 
 /// Manifest of an archive.
 pub struct ArchiveContents {
     /// The manifest, whose frames are in ascending order and within the archive.
     pub manifest: Manifest,
-    /// Size of the manifest's JSON in bytes, an upper bound of its size in memory.
-    json_bytes: u64,
+    /// Upper bound of the manifest's size in memory, in bytes.
+    memory_bytes: u64,
 }
 
 impl ArchiveContents {
@@ -67,11 +73,11 @@ pub struct StoredFrame<'a> {
 }
 
 #[derive(Clone)]
-struct JsonBytes;
+struct MemoryBytes;
 
-impl Weighter<Key, Arc<ArchiveContents>> for JsonBytes {
+impl Weighter<Key, Arc<ArchiveContents>> for MemoryBytes {
     fn weight(&self, _key: &Key, contents: &Arc<ArchiveContents>) -> u64 {
-        contents.json_bytes
+        contents.memory_bytes
     }
 }
 
@@ -79,7 +85,7 @@ impl Weighter<Key, Arc<ArchiveContents>> for JsonBytes {
 /// never reused.
 pub struct ArchiveReader {
     storage: Arc<dyn Storage>,
-    manifests: Cache<Key, Arc<ArchiveContents>, JsonBytes>,
+    manifests: Cache<Key, Arc<ArchiveContents>, MemoryBytes>,
     /// Bounds the memory for archives that are read at a time, in units.
     memory: Arc<Semaphore>,
     /// Bounds the number of archives that are read at a time.
@@ -99,7 +105,7 @@ impl ArchiveReader {
         let options = options.unwrap_or_else(|_| unreachable!("all required options are set"));
         let manifests = Cache::with_options(
             options,
-            JsonBytes,
+            MemoryBytes,
             DefaultHashBuilder::default(),
             DefaultLifecycle::default(),
         );
@@ -119,8 +125,8 @@ impl ArchiveReader {
             let tail = self.storage.read(&archive.key, tail).await.map_err(read_problem)?;
             let range = checked_manifest_range(&tail, archive.size)
                 .map_err(|error| invalid_archive(&archive.key, &error))?;
-            // The JSON, and at most as much for the manifest.
-            let bytes = 2 * (range.end - range.start);
+            // The JSON and the manifest.
+            let bytes = (1 + MAX_GROWTH) * (range.end - range.start);
             self.read(archive, bytes, |mut reader| read_contents(&mut reader, range).map(Arc::new))
                 .await
         };
@@ -221,15 +227,19 @@ fn read_contents(
     archive.seek(SeekFrom::Start(range.start))?;
     let mut json = Vec::with_capacity(json_bytes as usize);
     archive.take(json_bytes).read_to_end(&mut json)?;
-    let counts: TextCounts = serde_json::from_slice(&json)?;
+    let counts: EntryCounts = serde_json::from_slice(&json)?;
     if counts.warnings.0 > MAX_TEXTS || counts.engine.libraries.0 > MAX_TEXTS {
         return Err(invalid("its manifest has too many warnings or libraries"));
+    }
+    let memory_bytes = json_bytes.saturating_add(counts.bytes());
+    if memory_bytes > MAX_GROWTH * json_bytes {
+        return Err(invalid("its manifest has too many entries for its size"));
     }
     let manifest: Manifest = serde_json::from_slice(&json)?;
     if !frames_are_within(&manifest.frames, range.start) {
         return Err(invalid("its manifest names frames outside of the archive"));
     }
-    Ok(ArchiveContents { manifest, json_bytes })
+    Ok(ArchiveContents { manifest, memory_bytes })
 }
 
 /// Return whether frames are in ascending order of their numbers and end before `end`.
@@ -238,13 +248,36 @@ fn frames_are_within(frames: &[FrameEntry], end: u64) -> bool {
         && frames.iter().all(|frame| frame.range().is_some_and(|range| range.end <= end))
 }
 
-/// Numbers of the texts in a manifest, counted without allocating them.
-#[derive(Deserialize)]
-struct TextCounts {
-    #[serde(default)]
+/// Numbers of the entries in a manifest, counted without allocating them.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct EntryCounts {
     warnings: Count,
-    #[serde(default)]
     engine: EngineTextCounts,
+    #[serde(alias = "images")]
+    frames: Count,
+    skipped: Count,
+    read: Count,
+    missing: Count,
+    damaged: Count,
+    sheets: Count,
+}
+
+impl EntryCounts {
+    /// Memory of the entries in bytes, without that of their texts, which are larger in JSON. The
+    /// spare room of a list is never written, so it is not counted.
+    fn bytes(&self) -> u64 {
+        let sizes = [
+            (&self.frames, size_of::<FrameEntry>()),
+            (&self.skipped, size_of::<SkippedFrame>()),
+            (&self.read, size_of::<ReadPart>()),
+            (&self.missing, size_of::<MissingRange>()),
+            (&self.damaged, size_of::<DamagedRange>()),
+            (&self.sheets, size_of::<SheetEntry>()),
+        ];
+        let bytes = sizes.map(|(count, size)| (count.0 as u64).saturating_mul(size as u64));
+        bytes.into_iter().fold(0, u64::saturating_add)
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -265,7 +298,11 @@ impl<'de> Deserialize<'de> for Count {
             type Value = usize;
 
             fn expecting(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
-                formatter.write_str("a sequence or a map")
+                formatter.write_str("a sequence, a map or null")
+            }
+
+            fn visit_unit<E: serde::de::Error>(self) -> Result<usize, E> {
+                Ok(0)
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<usize, A::Error> {

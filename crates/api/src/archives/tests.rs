@@ -139,3 +139,26 @@ fn rejects_texts_that_would_take_more_memory_than_the_manifest() {
     libraries["engine"]["libraries"] = Value::Object(names.collect());
     assert!(read(&libraries).is_err());
 }
+
+#[test]
+fn rejects_entries_that_would_take_more_memory_than_reserved() {
+    // Entries without the names of their members.
+    let damaged = json!([0.0, 0.0]);
+    let frame = json!([1, "", null, null, null, 0, 0.0, 1, 1, false, false, "", 0, 1]);
+    for (member, entry) in [("damaged", damaged), ("frames", frame)] {
+        let mut manifest = manifest(&[]);
+        manifest[member] = vec![entry; 1000].into();
+        let error = read(&manifest).err().map(|error| error.to_string());
+        let expected = "its manifest has too many entries for its size";
+        assert_eq!(error.as_deref(), Some(expected), "{member}");
+    }
+}
+
+#[test]
+fn the_memory_of_frames_includes_their_entries() {
+    let frames: Vec<_> = (1..=1000).map(|number| (number, 0, 1)).collect();
+    let manifest = manifest(&frames);
+    let contents = read(&manifest).expect("valid frames");
+    let entries = 1000 * size_of::<FrameEntry>() as u64;
+    assert_eq!(contents.memory_bytes, manifest.to_string().len() as u64 + entries);
+}
