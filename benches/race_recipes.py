@@ -2,8 +2,8 @@
 
 usage: benches/race_recipes.py [--rounds N] [--rows NAME,...] VIDEO
 
-Every row runs each program once per round, in turn. The table shows medians, and for fiapx the bytes
-that it read from the file, as Linux counts them (`rchar` in /proc/PID/io).
+Every row runs each program once per round, in turn. The table shows medians, and the bytes that each
+program read, as Linux counts them (`rchar` in /proc/PID/io).
 """
 
 import argparse

@@ -15,7 +15,8 @@ use crate::problem::{FieldError, Problem};
 /// Maximum size of a JSON body, in bytes: that of a recipe. Other valid bodies are far smaller.
 const MAX_BYTES: usize = jobs::recipe::MAX_BYTES;
 
-/// JSON body. Invalid JSON, and objects with two members of one name, are rejected with 400, JSON that does not match the schema with 422.
+/// JSON body. Invalid JSON, and objects with two members of one name, are rejected with 400, JSON
+/// that does not match the schema with 422.
 pub struct Input<T>(pub T);
 
 impl<T: Type> Payload for Input<T> {
