@@ -54,9 +54,9 @@ impl Limits {
         Ok(())
     }
 
-    /// Reject a recipe that selects more frames than allowed of a video whose container lists frames
-    /// of this duration in microseconds, in a file of `size` bytes. Without such a list, and if its
-    /// duration cannot be true, the frames are counted while they are selected.
+    /// Reject a recipe that selects more frames than allowed of a video whose container lists
+    /// frames of this duration in microseconds, in a file of `size` bytes. Without such a list, and
+    /// if its duration cannot be true, the frames are counted while they are selected.
     pub(crate) fn check_recipe(
         &self,
         recipe: &Recipe,
