@@ -260,6 +260,11 @@ async fn mistakes_in_recipes_name_the_member() {
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem}");
         assert_eq!((&error["field"], &error["code"]), (&json!(field), &json!(code)), "{problem}");
     }
+    // The recipe itself, as the form of an upload takes it, would mean the default.
+    let (status, problem) = create(&user, &job, &json!({ "select": { "count": 3 } })).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem}");
+    let detail = problem["detail"].as_str().expect("a text");
+    assert!(detail.contains("unknown field `select`"), "{problem}");
     assert_eq!(rows(&service, &user).await.len(), 1);
 }
 

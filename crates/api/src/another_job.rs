@@ -31,7 +31,7 @@ use crate::uploads::{AcceptedResponse, accepted, create_jobs, traceparent};
 
 /// Another job of a video.
 #[derive(Object)]
-#[oai(rename = "AnotherJob", example)]
+#[oai(rename = "AnotherJob", example, deny_unknown_fields)]
 struct NewJob {
     /// Frames to extract, and their form. Default: one PNG per second.
     recipe: RecipeInput,
