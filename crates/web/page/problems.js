@@ -125,14 +125,6 @@ export const PROBLEMS = {
     'Informe no máximo 1000 momentos, ou escolha um intervalo regular.',
     'Enter at most 1000 times, or choose a regular interval.',
   ],
-  RECIPE_TOO_MANY_FRAMES: [
-    'Estas opções pedem mais quadros do que o permitido. Escolha um intervalo maior.',
-    'These options select more frames than allowed. Choose a longer interval.',
-  ],
-  RECIPE_STORAGE_EXCEEDED: [
-    'O arquivo ZIP não caberia no seu espaço. Escolha menos quadros ou apague vídeos.',
-    'The ZIP archive would not fit into your storage. Choose fewer frames, or delete videos.',
-  ],
   RECIPE_PART_EMPTY: [
     'O fim precisa ser depois do início.',
     'The end has to be after the start.',
@@ -175,10 +167,6 @@ export const PROBLEMS = {
   IDEMPOTENCY_KEY_USED: [
     'O vídeo deste envio já foi excluído. Tente de novo para enviar outra vez.',
     'The video of this upload was deleted. Try again to upload it once more.',
-  ],
-  VIDEO_EXPIRED: [
-    'O vídeo não está mais armazenado. Envie-o novamente.',
-    'The video is not stored anymore. Upload it again.',
   ],
   ARCHIVE_EXPIRED: [
     'Este vídeo expirou. Envie-o de novo se ainda precisar dele.',
