@@ -138,7 +138,7 @@ impl Renderer {
         let aspect = context.info.displayed_aspect(&frame, rotation);
         let limits = context.limits;
         if let Some(fit) = self.tile_fit {
-            let shared = frame.share().ok_or_else(|| Error::OutOfMemory("no frame".into()))?;
+            let shared = frame.try_share()?;
             let target = Target { formats: TILE_FORMATS, fit, limits };
             let tile = tools.tile_converter.convert(shared, rotation, aspect, target)?;
             rendered.tile = Some(tile.frame);

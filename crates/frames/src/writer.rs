@@ -180,8 +180,7 @@ impl<'a, W: Write> Writer<'a, W> {
             let offset = self.add(&name, &frame.file)?;
             self.frames.push(entry(&frame, &number, name, seconds, offset));
             if let (Some(sheets), Some(tile)) = (&mut self.sheets, &frame.tile) {
-                let tile = tile.share().ok_or_else(|| Error::OutOfMemory("no frame".into()))?;
-                let sheet = sheets.add(tile, seconds)?;
+                let sheet = sheets.add(tile.try_share()?, seconds)?;
                 self.add_sheet(sheet)?;
             }
         }

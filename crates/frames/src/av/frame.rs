@@ -133,6 +133,14 @@ impl Frame {
         (shared >= 0).then_some(Self(frame))
     }
 
+    /// The same for a frame that is needed.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub(crate) fn try_share(&self) -> Result<Self, Error> {
+        self.share().ok_or_else(|| Error::OutOfMemory("a frame cannot be shared".into()))
+    }
+
     /// Whether the pixels of both frames are the same memory.
     pub(super) fn shares_memory_with(&self, other: &Self) -> bool {
         // SAFETY: the buffers of a frame, if it has any, live as long as the frame.

@@ -92,7 +92,7 @@ impl Scaler {
     /// [`Error::OutOfMemory`].
     pub(crate) fn luma(&mut self, frame: &Frame) -> Result<Frame, Error> {
         if has_luma_plane(frame.format()) {
-            return frame.share().ok_or_else(|| Error::OutOfMemory("no frame is left".into()));
+            return frame.try_share();
         }
         self.convert(frame, PixelFormat::AV_PIX_FMT_GRAY8, frame.size())
     }

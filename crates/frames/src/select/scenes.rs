@@ -118,7 +118,7 @@ impl Scores {
     fn next(&mut self, frame: &Frame) -> Result<Option<f64>, Error> {
         let form = (frame.format(), frame.size());
         let compared = if FORMATS.contains(&frame.format()) {
-            frame.share().ok_or_else(|| Error::OutOfMemory("a frame cannot be shared".into()))?
+            frame.try_share()?
         } else {
             let format = av::closest_format(frame.format(), &CONVERTED_FORMATS);
             self.scaler.convert(frame, format, frame.size())?
