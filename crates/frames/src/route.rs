@@ -209,6 +209,11 @@ impl<'a> Route<'a> {
         Ok(())
     }
 
+    /// Whether no frame is wanted any more, so that the next step is [`Step::Done`].
+    pub(crate) fn has_ended(&self) -> bool {
+        self.next == Next::Nothing
+    }
+
     /// Parts that were read.
     pub(crate) fn into_parts(self) -> Vec<Part> {
         self.parts

@@ -38,7 +38,12 @@ impl Reader<'_, '_> {
                 let error = input.read_error.take().map(ReadFailure::from);
                 return Err(error.unwrap_or_else(|| unfit.failure(mode)));
             }
-            self.start(parts.take_confirmed())?;
+            let confirmed = parts.take_confirmed();
+            if parts.has_read_all() {
+                // The last spans share the cores from their beginning.
+                self.resources.flow.set_all_read();
+            }
+            self.start(confirmed)?;
         }
         let has_plans = self.next_span > 0 || !parts.held.is_empty();
         let dropped = input.demuxer.dropped_times();
@@ -147,6 +152,11 @@ impl<'a> PartPlanner<'a> {
             && plans.iter().all(Plan::is_certain);
         self.held.extend(plans);
         if is_certain { Ok(()) } else { Err(Unfit::Insufficient) }
+    }
+
+    /// Whether no packets will be read any more.
+    fn has_read_all(&self) -> bool {
+        self.is_done || self.route.has_ended()
     }
 
     /// Return the plans that can be started now.
