@@ -16,6 +16,7 @@ mod m20261126_000006_successors;
 mod m20261126_000007_uploads;
 mod m20261126_000008_delivery;
 mod m20261126_000009_growth;
+mod m20261126_000012_fingerprints;
 
 /// Runs all changes in their order.
 #[derive(Debug)]
@@ -34,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000007_uploads::Migration),
             Box::new(m20261126_000008_delivery::Migration),
             Box::new(m20261126_000009_growth::Migration),
+            Box::new(m20261126_000012_fingerprints::Migration),
         ]
     }
 }

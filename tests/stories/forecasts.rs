@@ -55,6 +55,19 @@ async fn a_forecast_predicts_the_job(#[values(Embedded, Servers)] parts: Parts) 
         (json!({ "select": { "count": 5 }, "image": { "max_width": 160 } }), true, true),
         (json!({ "select": { "at": [1, "0:02", 9] }, "max_frames": 2 }), true, true),
         (json!({ "select": { "count": 4 }, "image": { "format": "jpeg" } }), true, false),
+        (json!({ "select": { "count": 40 }, "image": { "max_width": 16 } }), true, true),
+        (json!({ "select": { "count": 40 }, "image": { "max_width": 1 } }), true, true),
+        (json!({ "select": { "count": 1 }, "image": { "max_width": 32 } }), true, true),
+        (json!({ "select": { "count": 30 }, "sheet": {} }), true, true),
+        (
+            json!({ "select": { "count": 30 }, "image": { "max_width": 16 },
+                "sheet": { "columns": 10, "tile_width": 64 } }),
+            true,
+            true,
+        ),
+        (json!({ "select": { "at": [1, 2, 30] } }), false, true),
+        (json!({ "select": { "at": [1, 2, 30] }, "to": 20 }), false, true),
+        (json!({ "select": { "count": 3 }, "from": 4, "to": 60 }), false, true),
     ] {
         let expected = forecast(&user, &first, &recipe).await;
         let (status, accepted) = create(&user, &first, &recipe).await;
@@ -68,6 +81,54 @@ async fn a_forecast_predicts_the_job(#[values(Embedded, Servers)] parts: Parts) 
         assert_eq!(ratio.is_some(), has_bytes, "{recipe}");
         assert!(ratio.is_none_or(|ratio| (0.4..2.5).contains(&ratio)), "{recipe}: {ratio:?}");
     }
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn recipes_that_select_nothing_are_refused(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.start().await;
+    let user = service.user().await;
+    // Whatever the video is, no listed time is in the part.
+    let elsewhere = json!({ "select": { "at": [1, 2] }, "from": 5 });
+    expect_refusal(upload(&user, &elsewhere).await, "select.at", "RECIPE_NOTHING_SELECTED");
+    let first = user.upload_clip(CLIP).await;
+    user.wait_until_done(&first).await;
+    for (recipe, is_exact, member) in [
+        (elsewhere, true, "select.at"),
+        (json!({ "select": { "at": [11, 12] } }), false, "select.at"),
+        (json!({ "select": { "at": [11, 12] }, "from": 10.9 }), false, "from"),
+        (json!({ "select": { "count": 5 }, "from": 11, "to": 20 }), false, "from"),
+        (json!({ "select": { "every": 1 }, "from": 60 }), false, "from"),
+        (json!({ "select": { "sharpest": { "every": 1 } }, "from": 60 }), false, "from"),
+    ] {
+        let expected = forecast(&user, &first, &recipe).await;
+        let found = (&expected["frames"], &expected["frames_are_exact"]);
+        assert_eq!(found, (&json!(0), &json!(is_exact)), "{recipe}: {expected}");
+        let refused = create(&user, &first, &recipe).await;
+        expect_refusal(refused, member, "RECIPE_NOTHING_SELECTED");
+    }
+    assert_eq!(user.get("/videos").await.1.as_array().map(Vec::len), Some(1));
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_that_are_skipped_count_for_the_limit(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.with(|settings| settings.limits.frames_per_job = 10).await;
+    let user = service.user().await;
+    let first = upload(&user, &json!({ "to": 5 })).await.1;
+    let first = job_id(&first);
+    user.wait_until_done(&first).await;
+    let skip = json!({ "repeated": true });
+    let many = json!({ "select": { "every": 0.5 }, "skip": skip });
+    assert_eq!(forecast(&user, &first, &many).await["exceeds"], "frames");
+    expect_refusal(create(&user, &first, &many).await, "select.every", "RECIPE_TOO_MANY_FRAMES");
+    let (_, accepted) = upload(&user, &many).await;
+    let failed = user.wait_for(&job_id(&accepted), &["FAILED"]).await;
+    assert_eq!(failed["error_code"], "TOO_MANY_FRAMES", "{failed}");
+    let (status, accepted) =
+        create(&user, &first, &json!({ "select": { "count": 10 }, "skip": skip })).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
+    user.wait_until_done(&job_id(&accepted)).await;
 }
 
 #[rstest]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use database::Job;
-use database::accept::Video;
+use database::accept::{IdempotencyKey, Video};
 use jobs::{JobId, Recipe, UserId, VideoFormat};
 use poem::Request;
 use poem::web::Data;
@@ -14,6 +14,7 @@ use storage::Key;
 use tracing::{Instrument, field, info_span};
 use uuid::Uuid;
 
+use crate::fingerprints;
 use crate::forecasts;
 use crate::input::Input;
 use crate::operation_error::{OperationError, problem_responses};
@@ -21,11 +22,11 @@ use crate::own_job::{not_stored, own_job, stored_video};
 use crate::problem::Problem;
 use crate::problem_examples::FieldExample;
 use crate::quotas;
-use crate::receive::UploadRecords;
 use crate::recipe_view::RecipeInput;
 use crate::service::Service;
 use crate::sessions::LoggedIn;
 use crate::tags::Tag;
+use crate::upload_records::UploadRecords;
 use crate::upload_slots::UploadSlot;
 use crate::uploads::{AcceptedResponse, accepted, create_jobs, traceparent};
 
@@ -57,7 +58,9 @@ problem_responses! {
         410: "The video is not stored anymore.", VIDEO_EXPIRED;
         413: "The body is too large.", BODY_TOO_LARGE;
         415: "The content type is not JSON.", UNSUPPORTED_MEDIA_TYPE;
-        422: "The recipe is invalid, or the job would exceed a limit.", INVALID_FIELDS INVALID_BODY,
+        422: "The recipe is invalid or selects nothing, the job would exceed a limit, or the \
+              idempotency key was used for another request.",
+            INVALID_FIELDS INVALID_BODY IDEMPOTENCY_KEY_REUSED,
             FieldExample::new(
                 "select.every",
                 "RECIPE_INTERVAL_INVALID",
@@ -95,19 +98,21 @@ impl AnotherJob {
         id: Path<Uuid>,
         /// Key that the client chooses for this request, of 1 to 255 characters, as for an upload.
         /// Repeating the request with the same key within 24 hours returns the job of the first
-        /// one instead of creating another.
+        /// one instead of creating another. Video and recipe have to be the same.
         #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 255))]
         idempotency_key: Header<Option<String>>,
         body: Input<NewJob>,
     ) -> Result<AcceptedResponse, OperationError<AnotherJobProblems>> {
-        let key = idempotency_key.0;
-        if let Some(key) = &key
-            && let Some(jobs) = service.database().find_accepted(user.0, key).await?
+        let recipe = body.0.recipe.parse()?;
+        let fingerprint = fingerprints::of_another_job(JobId(id.0), &recipe);
+        let key = idempotency_key.0.map(|key| IdempotencyKey { key, fingerprint });
+        if let Some(IdempotencyKey { key, fingerprint }) = &key
+            && let Some(earlier) = service.database().find_accepted(user.0, key).await?
         {
-            return Ok(accepted(jobs)?);
+            fingerprints::check(&earlier, fingerprint)?;
+            return Ok(accepted(earlier.jobs)?);
         }
         let job = own_job(&service, user.0, id.0).await?;
-        let recipe = body.0.recipe.parse()?;
         let source = stored_video(&job, service.database().clock().now())?;
         let slot = quotas::begin_upload(&service, user.0, Some(job.video_size_bytes)).await?;
         forecasts::check_job(&service, user.0, &job, &recipe).await?;
@@ -128,14 +133,14 @@ async fn create(
     job: Job,
     source: Key,
     recipe: Recipe,
-    key: Option<String>,
+    key: Option<IdempotencyKey>,
     traceparent: String,
     _slot: UploadSlot,
 ) -> Result<Vec<Job>, Problem> {
     let (user, id) = (job.user_id, JobId::generate());
     let span = info_span!("copy", job_id = %id, size_bytes = field::Empty);
     let video = copy(&service, user, id, &job, &source, recipe).instrument(span).await?;
-    create_jobs(&service, user, vec![video], key.as_deref(), &traceparent).await
+    create_jobs(&service, user, vec![video], key.as_ref(), &traceparent).await
 }
 
 /// Store a copy of the video of `job` for a job with this id.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use database::Job;
 use jobs::forecast::{Accuracy, FrameCount, KnownVideo};
-use jobs::recipe::{InvalidRecipe, Reason, Selection};
+use jobs::recipe::{InvalidRecipe, Position, Reason, Selection};
 use jobs::{MEGABYTE, Recipe, UserId};
 use poem::http::StatusCode;
 use poem::web::Data;
@@ -48,17 +48,17 @@ impl ExceededLimit {
 #[derive(Debug, Object)]
 #[oai(example)]
 struct Forecast {
-    /// Number of frames. Exact if the recipe lists or counts them, as far as the video has frames
-    /// at those times. For regular instants it follows from the duration that the container
-    /// states, which may be wrong. With `skip` and for selections by content, it is an upper bound.
-    /// `null` if nothing is known.
+    /// Number of frames. Exact if the recipe counts them, or lists times that the video is known to
+    /// have. For regular instants, and for times or parts that may lie beyond the end, it follows
+    /// from the duration that the container states, which may be wrong. With `skip` and for
+    /// selections by content, it is an upper bound. `null` if nothing is known.
     #[oai(nullable)]
     frames: Option<u64>,
-    /// Whether the recipe alone determines the number of frames.
+    /// Whether the number of frames is certain.
     frames_are_exact: bool,
-    /// Estimated size of the archive in bytes, from the mean size of the frames in the archive of
-    /// this job and the number of their pixels. `null` if there is no archive, or if it has another
-    /// format or quality.
+    /// Estimated size of the archive in bytes, with contact sheets and manifest, from the mean size
+    /// of the frames in the archive of this job and the number of their pixels. `null` if there is
+    /// no archive, or if it has another format or quality.
     #[oai(nullable)]
     bytes: Option<u64>,
     /// Limit for which the job would be refused: `frames` if it selects too many, `storage` if the
@@ -147,6 +147,8 @@ impl Forecasts {
 struct Estimate {
     count: Option<FrameCount>,
     bytes: Option<u64>,
+    /// Duration of the video, if it is known, in microseconds.
+    duration_us: Option<u64>,
     /// Bytes of storage that the user has left after the copy of the video.
     storage_left: u64,
     exceeds: Option<ExceededLimit>,
@@ -164,11 +166,11 @@ impl Estimate {
         let known = contents.as_ref().zip(job.recipe.known());
         let known =
             known.map(|(contents, recipe)| KnownVideo { manifest: &contents.manifest, recipe });
-        let count = recipe.forecast(known.and_then(|known| known.duration_us()));
-        let frame_bytes = known.and_then(|known| known.frame_bytes(&recipe.image));
-        let bytes = count
-            .zip(frame_bytes)
-            .map(|(count, frame_bytes)| count.frames.saturating_mul(frame_bytes));
+        let duration_us = known.and_then(|known| known.duration_us());
+        let count = recipe.forecast(duration_us);
+        let bytes = known.zip(count).and_then(|(known, count)| {
+            known.archive_bytes(recipe, count.frames)
+        });
         let is_bound = count.is_some_and(|count| count.accuracy == Accuracy::UpperBound);
         let least_bytes = bytes.filter(|_| !is_bound);
         let usage = service.database().usage(user).await?;
@@ -183,7 +185,7 @@ impl Estimate {
         } else {
             None
         };
-        Ok(Self { count, bytes, storage_left, exceeds })
+        Ok(Self { count, bytes, duration_us, storage_left, exceeds })
     }
 }
 
@@ -205,9 +207,10 @@ async fn known_contents(
     }
 }
 
-/// Reject a recipe that selects more frames than a job may have, whatever the video is.
+/// Reject a recipe that selects no frames, or more than a job may have, whatever the video is.
 pub fn check_recipe(service: &Service, recipe: &Recipe) -> Result<(), Problem> {
     match recipe.forecast(None) {
+        Some(count) if count.frames == 0 => Err(nothing_selected(recipe, None)),
         Some(count) if count.exceeds(service.settings.frames_per_job) => {
             Err(too_many_frames(service, recipe, count.frames))
         }
@@ -215,16 +218,19 @@ pub fn check_recipe(service: &Service, recipe: &Recipe) -> Result<(), Problem> {
     }
 }
 
-/// Reject another job of the video of `job` if what is known about it shows that it would exceed a
-/// limit.
+/// Reject another job of the video of `job` if what is known about it shows that it would have no
+/// frames or exceed a limit.
 pub async fn check_job(
     service: &Service,
     user: UserId,
     job: &Job,
     recipe: &Recipe,
 ) -> Result<(), Problem> {
-    let Estimate { count, bytes, storage_left, exceeds } =
+    let Estimate { count, bytes, duration_us, storage_left, exceeds } =
         Estimate::of(service, user, job, recipe).await?;
+    if count.is_some_and(|count| count.frames == 0) {
+        return Err(nothing_selected(recipe, duration_us));
+    }
     match exceeds {
         None => Ok(()),
         Some(ExceededLimit::Frames) => {
@@ -246,13 +252,40 @@ pub async fn check_job(
 fn too_many_frames(service: &Service, recipe: &Recipe, frames: u64) -> Problem {
     let limit = service.settings.frames_per_job;
     let message = format!("it selects {frames} frames, and at most {limit} are allowed");
-    let member = match recipe.select {
+    let mistake = InvalidRecipe::new(Reason::TooManyFrames, message);
+    Problem::recipe(&mistake.within(selection_member(recipe)))
+}
+
+/// Problem of a recipe that selects no frame of a video of this duration in microseconds.
+fn nothing_selected(recipe: &Recipe, duration_us: Option<u64>) -> Problem {
+    let is_behind =
+        |from: &Position| duration_us.is_some_and(|end| from.microseconds() as u64 >= end);
+    let from = recipe.part.from().filter(is_behind);
+    let end_s = duration_us.map(|end| end as f64 / 1e6);
+    let (member, message) = match (from, end_s) {
+        (Some(from), Some(end_s)) => {
+            ("from", format!("{from} s is not before the end of the video, {end_s} s"))
+        }
+        (None, Some(end_s)) => {
+            let message = format!("it selects no frame of the video, which ends after {end_s} s");
+            (selection_member(recipe), message)
+        }
+        (_, None) => {
+            let message = "none of its times is in the part from `from` to `to`".to_owned();
+            (selection_member(recipe), message)
+        }
+    };
+    Problem::recipe(&InvalidRecipe::new(Reason::NothingSelected, message).within(member))
+}
+
+/// Path of the selection of a recipe.
+fn selection_member(recipe: &Recipe) -> &'static str {
+    match recipe.select {
         Selection::Every(_) => "select.every",
         Selection::At(_) => "select.at",
         Selection::Count(_) => "select.count",
         Selection::KeyFrames(_) => "select.keyframes",
         Selection::Scenes(_) => "select.scenes",
         Selection::Sharpest(_) => "select.sharpest",
-    };
-    Problem::recipe(&InvalidRecipe::new(Reason::TooManyFrames, message).within(member))
+    }
 }

@@ -41,6 +41,8 @@ mod upload_rate;
 mod form_file_name;
 mod own_job;
 mod forecasts;
+mod fingerprints;
+mod upload_records;
 mod receive;
 mod uploads;
 mod another_job;

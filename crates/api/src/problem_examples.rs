@@ -112,6 +112,12 @@ const EXAMPLES: &[(u16, &str, &str)] = &[
         "The body does not match the schema: Expected input type \"Credentials\", found [].",
     ),
     (422, "INVALID_FIELDS", "The password must contain a digit."),
+    (
+        422,
+        "IDEMPOTENCY_KEY_REUSED",
+        "The idempotency key was used for another request. Use a new key for each request, and the \
+         same one only to repeat a request without changes.",
+    ),
     (429, "TOO_MANY_ATTEMPTS", "Too many attempts. Try again in a minute."),
     (429, "TOO_MANY_DOWNLOADS", "At most 10 downloads per minute are allowed. Try again later."),
     (429, "TOO_MANY_UPLOADS", "4 uploads are in progress. Wait until one is finished."),

@@ -19,13 +19,8 @@ pub async fn begin_upload(
     user: UserId,
     bytes: Option<u64>,
 ) -> Result<UploadSlot, Problem> {
-    let quotas = &service.settings.quotas;
-    let (bytes, at_once) = (bytes.unwrap_or(0), quotas.uploads_at_once);
-    let slot =
-        UploadSlot::acquire(&service.upload_slots, user, bytes, at_once).ok_or_else(|| {
-            let detail = format!("{at_once} uploads are in progress. Wait until one is finished.");
-            too_many("TOO_MANY_UPLOADS", detail, at_once)
-        })?;
+    let (bytes, quotas) = (bytes.unwrap_or(0), &service.settings.quotas);
+    let slot = take_slot(service, user, bytes)?;
     // Read after the slot was acquired: an earlier upload is in progress or has its jobs by now.
     let usage = service.database().usage(user).await?;
     let count = usage.unfinished_jobs.saturating_add(slot.earlier.count.into());
@@ -44,6 +39,15 @@ pub async fn begin_upload(
         return Err(Problem::new(StatusCode::INSUFFICIENT_STORAGE, "QUOTA_EXCEEDED", detail));
     }
     Ok(slot)
+}
+
+/// Count another upload of a user in this process, of this size in bytes.
+pub fn take_slot(service: &Service, user: UserId, bytes: u64) -> Result<UploadSlot, Problem> {
+    let at_once = service.settings.quotas.uploads_at_once;
+    UploadSlot::acquire(&service.upload_slots, user, bytes, at_once).ok_or_else(|| {
+        let detail = format!("{at_once} uploads are in progress. Wait until one is finished.");
+        too_many("TOO_MANY_UPLOADS", detail, at_once)
+    })
 }
 
 /// Problem of a quota that is used up.

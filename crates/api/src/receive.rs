@@ -1,11 +1,9 @@
 //! Receiving uploads: each video is streamed to the store, never held in memory as a whole and
 //! never written to a temporary file.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use database::Database;
 use database::accept::Video;
 use database::uploads::UPLOAD_LIFETIME;
 use jobs::recipe::{self, InvalidRecipe, Reason};
@@ -20,9 +18,8 @@ use poem_openapi::impl_apirequest_for_payload;
 use poem_openapi::payload::{ParsePayload, Payload};
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::Type;
-use storage::{Key, Storage};
-use tokio::runtime::Handle;
-use tracing::{Instrument, Span, field, info_span, warn};
+use storage::Key;
+use tracing::{Instrument, Span, field, info_span};
 
 use crate::forecasts::check_recipe;
 use crate::form_body::{FormBody, Unrecognized};
@@ -31,6 +28,7 @@ use crate::problem::{Problem, RECIPE_FIELD};
 use crate::recipe_view::RecipeView;
 use crate::service::Service;
 use crate::upload_rate::UploadRate;
+use crate::upload_records::{ReceivedVideos, UploadRecords};
 
 /// Maximum number of videos in one upload.
 pub const MAX_FILES: usize = 50;
@@ -56,90 +54,45 @@ pub struct Form {
     body: Body,
 }
 
-/// Stored videos that are not jobs yet. Dropping them deletes them in the background.
-pub struct ReceivedVideos {
-    uploads: UploadRecords,
-    videos: Vec<Video>,
-}
-
-/// Files of uploads, and their records in the database.
-#[derive(Clone)]
-pub struct UploadRecords {
-    database: Database,
-    storage: Arc<dyn Storage>,
-}
-
-impl UploadRecords {
-    /// Uploads of a service.
-    pub fn of(service: &Service) -> Self {
-        let database = service.database().clone();
-        Self { database, storage: Arc::clone(&service.parts.storage) }
-    }
-
-    /// Delete videos that did not become jobs.
-    pub async fn delete(self, videos: Vec<Video>) {
-        for video in videos {
-            if let Ok(key) = video.path.parse() {
-                self.delete_file(&key).await;
-            }
-        }
-    }
-
-    /// Delete the file of an upload, if it exists, and its record.
-    pub async fn delete_file(&self, key: &Key) {
-        if let Err(error) = self.storage.delete(key).await {
-            warn!(%error, "an unused video could not be deleted; it is deleted in a day");
-        } else if let Err(error) = self.database.end_upload(key.job_id()).await {
-            warn!(%error, "the record of an upload could not be removed; it expires in a day");
-        }
-    }
-}
-
-impl ReceivedVideos {
-    /// Keep the videos: from now on they are, or may be, the files of jobs.
-    pub fn keep(mut self) -> Vec<Video> {
-        std::mem::take(&mut self.videos)
-    }
-
-    /// Delete the videos.
-    pub async fn discard(mut self) {
-        self.uploads.clone().delete(std::mem::take(&mut self.videos)).await;
-    }
-}
-
-impl Drop for ReceivedVideos {
-    fn drop(&mut self) {
-        // The runtime is gone while the process ends.
-        if !self.videos.is_empty()
-            && let Ok(runtime) = Handle::try_current()
-        {
-            runtime.spawn(self.uploads.clone().delete(std::mem::take(&mut self.videos)));
-        }
-    }
-}
-
 impl Form {
     /// Receive all videos of the form into the store, with the recipes for their jobs. On an error
     /// all of them are discarded.
     pub async fn receive(self, service: &Service, user: UserId) -> Result<ReceivedVideos, Problem> {
-        let unrecognized = Unrecognized::default();
-        let body = FormBody::new(self.body.into_bytes_stream(), unrecognized.clone());
-        let mut form = Multipart::new(body, self.boundary);
-        let mut received =
-            ReceivedVideos { uploads: UploadRecords::of(service), videos: Vec::new() };
-        let settings = &service.settings;
-        let rate = UploadRate::new(settings.min_upload_rate, settings.stall_timeout);
-        let rate = Mutex::new(rate);
-        let receiver = Receiver { service, user, unrecognized: &unrecognized, rate: &rate };
-        let receiving = receiver.receive(&mut form, &mut received.videos);
-        let received_in_time = tokio::time::timeout(MAX_DURATION, receiving).await;
-        match received_in_time.unwrap_or_else(|_| Err(took_too_long())) {
+        let mut received = ReceivedVideos::new(UploadRecords::of(service));
+        match self.read(service, user, Purpose::Store, &mut received.videos).await {
             Ok(()) => Ok(received),
             Err(problem) => {
                 received.discard().await;
                 Err(problem)
             }
         }
+    }
+
+    /// Read the form without storing its videos. Their keys have no meaning.
+    pub async fn compare(self, service: &Service, user: UserId) -> Result<Vec<Video>, Problem> {
+        let mut videos = Vec::new();
+        self.read(service, user, Purpose::Compare, &mut videos).await?;
+        Ok(videos)
+    }
+
+    async fn read(
+        self,
+        service: &Service,
+        user: UserId,
+        purpose: Purpose,
+        videos: &mut Vec<Video>,
+    ) -> Result<(), Problem> {
+        let unrecognized = Unrecognized::default();
+        let body = FormBody::new(self.body.into_bytes_stream(), unrecognized.clone());
+        let mut form = Multipart::new(body, self.boundary);
+        let settings = &service.settings;
+        let rate = UploadRate::new(settings.min_upload_rate, settings.stall_timeout);
+        let rate = Mutex::new(rate);
+        let receiver =
+            Receiver { service, user, purpose, unrecognized: &unrecognized, rate: &rate };
+        let receiving = receiver.receive(&mut form, videos);
+        let received_in_time = tokio::time::timeout(MAX_DURATION, receiving).await;
+        received_in_time.unwrap_or_else(|_| Err(took_too_long()))
     }
 }
 
@@ -165,17 +118,27 @@ impl OtherParts {
     }
 }
 
+/// Purpose for which a form is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// Its videos are stored, to become jobs.
+    Store,
+    /// It is compared with an earlier request that it seems to repeat.
+    Compare,
+}
+
 /// Receiver of one upload.
 #[derive(Clone, Copy)]
 struct Receiver<'a> {
     service: &'a Service,
     user: UserId,
+    purpose: Purpose,
     unrecognized: &'a Unrecognized,
     rate: &'a Mutex<UploadRate>,
 }
 
 impl Receiver<'_> {
-    /// Store all files of a form, one after another: open uploads share memory. Each part with a
+    /// Read all files of a form, one after another: open uploads share memory. Each part with a
     /// file name is a file, whatever its name is, and a recipe is for the files that follow it. The
     /// others, which clients such as Uppy add, are ignored.
     async fn receive(
@@ -248,7 +211,7 @@ impl Receiver<'_> {
         Ok(())
     }
 
-    /// Check the name and the first bytes of a file and store it.
+    /// Check the name and the first bytes of a file, and store it if that is the purpose.
     async fn receive_file(
         self,
         mut field: Field<'_>,
@@ -288,35 +251,71 @@ impl Receiver<'_> {
         let id = JobId::generate();
         Span::current().record("job_id", field::display(id));
         let key = Key::input(self.user, id, format);
-        self.service.database().begin_upload(self.user, id, key.as_str()).await?;
-        let stored = self.store(&key, &filename, head, field).await;
-        if stored.is_err() {
-            // The file may exist even if its completion reported an error.
-            UploadRecords::of(self.service).delete_file(&key).await;
-        }
-        let size_bytes = stored?;
+        let size_bytes = match self.purpose {
+            Purpose::Store => self.store(&key, &filename, head, field).await?,
+            Purpose::Compare => self.measure(&filename, head, field).await?,
+        };
         Span::current().record("size_bytes", size_bytes);
         let (path, recipe) = (key.to_string(), recipe.clone());
         Ok(Video { id, filename, format, path, size_bytes, recipe })
     }
 
-    /// Store a file that starts with `head`. Returns its size in bytes.
+    /// Store a file that starts with `head`, recorded as an upload. Returns its size in bytes.
     async fn store(
+        self,
+        key: &Key,
+        filename: &str,
+        head: BytesMut,
+        field: Field<'_>,
+    ) -> Result<u64, Problem> {
+        self.service.database().begin_upload(self.user, key.job_id(), key.as_str()).await?;
+        let stored = self.write(key, filename, head, field).await;
+        if stored.is_err() {
+            // The file may exist even if its completion reported an error.
+            UploadRecords::of(self.service).delete_file(key).await;
+        }
+        stored
+    }
+
+    /// Size in bytes of a file that starts with `head`.
+    async fn measure(
+        self,
+        filename: &str,
+        head: BytesMut,
+        mut field: Field<'_>,
+    ) -> Result<u64, Problem> {
+        let mut size_bytes = head.len() as u64;
+        self.check_size(filename, size_bytes)?;
+        while let Some(chunk) = self.before_stall(field.chunk()).await? {
+            size_bytes += chunk.len() as u64;
+            self.check_size(filename, size_bytes)?;
+        }
+        Ok(size_bytes)
+    }
+
+    /// Reject a file that has more bytes than allowed.
+    fn check_size(self, filename: &str, size_bytes: u64) -> Result<(), Problem> {
+        let max_bytes = self.service.settings.max_video_bytes;
+        if size_bytes <= max_bytes {
+            return Ok(());
+        }
+        let detail = format!("`{filename}` is larger than {} MB.", max_bytes / MEGABYTE);
+        Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "VIDEO_TOO_LARGE", detail))
+    }
+
+    /// Write a file that starts with `head` to the store. Returns its size in bytes.
+    async fn write(
         self,
         key: &Key,
         filename: &str,
         head: BytesMut,
         mut field: Field<'_>,
     ) -> Result<u64, Problem> {
-        let max_bytes = self.service.settings.max_video_bytes;
         let mut upload = self.service.parts.storage.create(key).await?;
         let (mut size_bytes, mut chunk) = (0, head.freeze());
         loop {
             size_bytes += chunk.len() as u64;
-            if size_bytes > max_bytes {
-                let detail = format!("`{filename}` is larger than {} MB.", max_bytes / MEGABYTE);
-                return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "VIDEO_TOO_LARGE", detail));
-            }
+            self.check_size(filename, size_bytes)?;
             upload.write(chunk).await?;
             chunk = match self.before_stall(field.chunk()).await? {
                 Some(chunk) => chunk,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use database::Job;
-use database::accept::{Accepted, Video};
+use database::accept::{Accepted, IdempotencyKey, Video};
 use jobs::{MEGABYTE, UserId, VideoFormat};
 use poem::Request;
 use poem::http::{StatusCode, header};
@@ -17,15 +17,17 @@ use uuid::Uuid;
 
 use crate::client;
 use crate::examples;
+use crate::fingerprints;
 use crate::job_view::Status;
 use crate::operation_error::{OperationError, problem_responses};
 use crate::problem::Problem;
 use crate::problem_examples::FieldExample;
 use crate::quotas;
-use crate::receive::{self, Form, UploadRecords};
+use crate::receive::{self, Form};
 use crate::service::Service;
 use crate::sessions::LoggedIn;
 use crate::tags::Tag;
+use crate::upload_records::UploadRecords;
 use crate::upload_slots::UploadSlot;
 
 /// Accepted video.
@@ -131,7 +133,9 @@ problem_responses! {
             VIDEO_TOO_LARGE TOO_MANY_FILES FIELDS_TOO_LARGE;
         415: "Not multipart/form-data, or not a supported video format.",
             UNSUPPORTED_FORMAT CONTENT_MISMATCH UNSUPPORTED_MEDIA_TYPE;
-        422: "The form contains no video, an empty one, or an invalid recipe.", INVALID_FIELDS,
+        422: "The form contains no video, an empty one, or an invalid recipe, or the idempotency \
+              key was used for another request.",
+            INVALID_FIELDS IDEMPOTENCY_KEY_REUSED,
             FieldExample::new("file", "EMPTY_FILE", "The file `beach.mp4` is empty.");
         429: "Too many uploads in progress, or too many jobs queued or running.",
             TOO_MANY_UPLOADS TOO_MANY_JOBS;
@@ -171,16 +175,19 @@ impl Uploads {
         user: LoggedIn,
         /// Key that the client chooses for this upload, of 1 to 255 characters. Repeating the
         /// upload with the same key within 24 hours returns the jobs of the first upload instead
-        /// of creating new ones.
+        /// of creating new ones. Names, sizes and recipes of the videos have to be the same.
         #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 255))]
         idempotency_key: Header<Option<String>>,
         form: Form,
     ) -> Result<AcceptedResponse, OperationError<UploadProblems>> {
         let key = idempotency_key.0;
         if let Some(key) = &key
-            && let Some(jobs) = service.database().find_accepted(user.0, key).await?
+            && let Some(earlier) = service.database().find_accepted(user.0, key).await?
         {
-            return Ok(accepted(jobs)?);
+            let _slot = quotas::take_slot(&service, user.0, 0)?;
+            let videos = form.compare(&service, user.0).await?;
+            fingerprints::check(&earlier, &fingerprints::of_upload(&videos))?;
+            return Ok(accepted(earlier.jobs)?);
         }
         let length = request
             .headers()
@@ -217,7 +224,9 @@ async fn accept(
 ) -> Result<Vec<Job>, Problem> {
     let received = form.receive(&service, user).await;
     let videos = received.inspect_err(count_refusal)?.keep();
-    create_jobs(&service, user, videos, key.as_deref(), &traceparent).await
+    let fingerprint = fingerprints::of_upload(&videos);
+    let key = key.map(|key| IdempotencyKey { key, fingerprint });
+    create_jobs(&service, user, videos, key.as_ref(), &traceparent).await
 }
 
 /// Create the jobs of stored videos. The commit may succeed although its response is lost, so the
@@ -226,7 +235,7 @@ pub async fn create_jobs(
     service: &Service,
     user: UserId,
     videos: Vec<Video>,
-    key: Option<&str>,
+    key: Option<&IdempotencyKey>,
     traceparent: &str,
 ) -> Result<Vec<Job>, Problem> {
     let accepted = service.database().accept(user, &videos, key, Some(traceparent));
@@ -235,6 +244,10 @@ pub async fn create_jobs(
         Accepted::Repeated(jobs) => {
             UploadRecords::of(service).delete(videos).await;
             return Ok(jobs);
+        }
+        Accepted::Reused => {
+            UploadRecords::of(service).delete(videos).await;
+            return Err(fingerprints::reused());
         }
         Accepted::Abandoned => {
             UploadRecords::of(service).delete(videos).await;

@@ -29,14 +29,42 @@ pub struct Video {
     pub recipe: Recipe,
 }
 
+/// Key that a client has chosen for a request, so that it can repeat the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// The key.
+    pub key: String,
+    /// Fingerprint of the request. Only an equal request repeats it.
+    pub fingerprint: String,
+}
+
+/// Accepted request with an idempotency key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EarlierRequest {
+    /// Its jobs, without those deleted since.
+    pub jobs: Vec<Job>,
+    fingerprint: Option<String>,
+}
+
+impl EarlierRequest {
+    /// Whether a request with this fingerprint repeats it. Requests that earlier versions accepted
+    /// have no fingerprint, so they are repeated by any.
+    #[must_use]
+    pub fn is_repeated_by(&self, fingerprint: &str) -> bool {
+        self.fingerprint.as_ref().is_none_or(|earlier| earlier == fingerprint)
+    }
+}
+
 /// Result of accepting an upload.
 #[derive(Debug, Clone)]
 pub enum Accepted {
     /// Jobs were created, in the order of the videos.
     New(Vec<Job>),
-    /// A request with the same idempotency key was accepted earlier. These are its jobs; no job
-    /// uses the new videos.
+    /// An equal request with the same idempotency key was accepted earlier. These are its jobs; no
+    /// job uses the new videos.
     Repeated(Vec<Job>),
+    /// Another request with the same idempotency key was accepted earlier. No job was created.
+    Reused,
     /// The upload of a video took longer than [`UPLOAD_LIFETIME`](crate::uploads::UPLOAD_LIFETIME),
     /// so its file may be deleted. No job was created.
     Abandoned,
@@ -49,16 +77,17 @@ impl Database {
         &self,
         user: UserId,
         videos: &[Video],
-        idempotency_key: Option<&str>,
+        idempotency_key: Option<&IdempotencyKey>,
         traceparent: Option<&str>,
     ) -> Result<Accepted, Error> {
         let transaction = self.begin().await?;
         let ids: Vec<JobId> = videos.iter().map(|video| video.id).collect();
-        if let Some(key) = idempotency_key {
+        if let Some(IdempotencyKey { key, fingerprint }) = idempotency_key {
             let row = idempotency_key::ActiveModel {
                 user_id: ActiveValue::Set(user.0),
                 key: ActiveValue::Set(key.to_owned()),
                 job_ids: ActiveValue::Set(json!(ids).to_string()),
+                fingerprint: ActiveValue::Set(Some(fingerprint.clone())),
                 created_at: ActiveValue::Set(self.now()),
             };
             match row.insert(&transaction).await.map_err(Error::from) {
@@ -66,8 +95,14 @@ impl Database {
                 Err(Error::AlreadyExists) => {
                     // PostgreSQL rejects all further statements of a failed transaction.
                     transaction.rollback().await?;
-                    let jobs = self.find_accepted(user, key).await?.unwrap_or_default();
-                    return Ok(Accepted::Repeated(jobs));
+                    return Ok(match self.find_accepted(user, key).await? {
+                        Some(earlier) if earlier.is_repeated_by(fingerprint) => {
+                            Accepted::Repeated(earlier.jobs)
+                        }
+                        Some(_) => Accepted::Reused,
+                        // It expires now.
+                        None => Accepted::Repeated(Vec::new()),
+                    });
                 }
                 Err(error) => return Err(error),
             }
@@ -87,9 +122,12 @@ impl Database {
         Ok(Accepted::New(jobs))
     }
 
-    /// Jobs that a request with this idempotency key created, without those deleted since; `None`
-    /// if no such request was accepted.
-    pub async fn find_accepted(&self, user: UserId, key: &str) -> Result<Option<Vec<Job>>, Error> {
+    /// Request of a user with this idempotency key; `None` if none was accepted.
+    pub async fn find_accepted(
+        &self,
+        user: UserId,
+        key: &str,
+    ) -> Result<Option<EarlierRequest>, Error> {
         let found =
             idempotency_key::Entity::find_by_id((user.0, key.to_owned())).one(&self.write).await?;
         let Some(found) = found else { return Ok(None) };
@@ -101,7 +139,7 @@ impl Database {
             .await?;
         let mut jobs = rows.into_iter().map(Job::try_from).collect::<Result<Vec<_>, _>>()?;
         jobs.sort_by_key(|job| ids.iter().position(|id| *id == job.id));
-        Ok(Some(jobs))
+        Ok(Some(EarlierRequest { jobs, fingerprint: found.fingerprint }))
     }
 
     async fn create_job(

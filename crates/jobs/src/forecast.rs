@@ -2,9 +2,11 @@
 
 use std::num::NonZeroU16;
 
-use crate::manifest::{FrameEntry, Manifest, Orientation};
+use crate::manifest::{Manifest, Orientation};
 use crate::ratio::Ratio;
-use crate::recipe::{Image, Interval, Part, Position, Recipe, Selection, Sharpest};
+use crate::recipe::{
+    Image, ImageFormat, Interval, Part, Position, Recipe, Selection, Sharpest, Sheet, Times,
+};
 
 /// Microseconds in a second.
 const SECOND: i128 = 1_000_000;
@@ -16,6 +18,9 @@ pub struct FrameCount {
     pub frames: u64,
     /// Accuracy of the number.
     pub accuracy: Accuracy,
+    /// Number of frames that are selected whatever the video contains, including those that `skip`
+    /// leaves out: they have numbers and are listed, too.
+    selected: u64,
 }
 
 /// Accuracy of an expected number of frames.
@@ -36,16 +41,18 @@ impl FrameCount {
         self.accuracy == Accuracy::Exact
     }
 
-    /// Whether a job would have more frames than this limit, whatever the video contains.
+    /// Whether a job would have more frames than this limit, whatever the video contains. Frames
+    /// that `skip` leaves out count, too.
     #[must_use]
     pub fn exceeds(&self, limit: u64) -> bool {
-        self.frames > limit && self.accuracy != Accuracy::UpperBound
+        self.selected > limit
     }
 }
 
 impl Recipe {
     /// Number of frames of a video of this duration in microseconds; `None` if it depends on what
-    /// is not known. A recipe that counts or lists its frames needs no duration.
+    /// is not known. A recipe that counts or lists its frames needs no duration, but has no frames
+    /// beyond the end of the video.
     #[must_use]
     pub fn forecast(&self, duration_us: Option<u64>) -> Option<FrameCount> {
         let max = self.max_frames.map(|max| u64::from(max.get()));
@@ -53,20 +60,38 @@ impl Recipe {
             Selection::Every(interval) => {
                 (instants(*interval, self.part, duration_us?), Accuracy::Estimate)
             }
-            Selection::At(times) => {
-                let listed = times.as_slice().iter().filter(|time| self.part.contains(**time));
-                (listed.count() as u64, Accuracy::Exact)
-            }
-            Selection::Count(count) => (count.get().into(), Accuracy::Exact),
+            Selection::At(times) => listed(times, self.part, duration_us),
+            Selection::Count(count) => counted(count.get().into(), self.part, duration_us),
             Selection::Sharpest(Sharpest { every }) => {
                 // An interval without a frame yields none.
                 (intervals(*every, self.part, duration_us?), Accuracy::UpperBound)
             }
             Selection::KeyFrames(_) | Selection::Scenes(_) => (max?, Accuracy::UpperBound),
         };
+        let frames = max.map_or(frames, |max| frames.min(max));
+        let selected = if accuracy == Accuracy::UpperBound { 0 } else { frames };
         let accuracy = if self.skip.is_none() { accuracy } else { Accuracy::UpperBound };
-        Some(FrameCount { frames: max.map_or(frames, |max| frames.min(max)), accuracy })
+        Some(FrameCount { frames, accuracy, selected })
     }
+}
+
+/// Number of the times in a part of a video, as far as they are not beyond its end.
+fn listed(times: &Times, part: Part, duration_us: Option<u64>) -> (u64, Accuracy) {
+    let listed = || times.as_slice().iter().filter(|time| part.contains(**time));
+    // The start has a frame, however short the video is.
+    let end = duration_us.map(|end| i128::from(end).max(1));
+    let is_shown = |time: &&Position| end.is_none_or(|end| i128::from(time.microseconds()) < end);
+    let (all, shown) = (listed().count(), listed().filter(is_shown).count());
+    let is_exact = all == 0 || duration_us.is_some() && shown == all;
+    (shown as u64, if is_exact { Accuracy::Exact } else { Accuracy::Estimate })
+}
+
+/// The number `count`, unless the part begins behind the end of the video.
+fn counted(count: u64, part: Part, duration_us: Option<u64>) -> (u64, Accuracy) {
+    let from = part.from().filter(|from| *from > Position::START);
+    let Some(from) = from else { return (count, Accuracy::Exact) };
+    let is_behind = duration_us.is_some_and(|end| i128::from(from.microseconds()) >= end.into());
+    (if is_behind { 0 } else { count }, Accuracy::Estimate)
 }
 
 /// Number of the intervals that a part of a video of this duration covers, at least in part.
@@ -119,31 +144,104 @@ pub struct KnownVideo<'a> {
     pub recipe: &'a Recipe,
 }
 
+/// Bytes that each frame adds to an archive beside its file: two ZIP headers with its name, and its
+/// entry in the manifest.
+const ENTRY_BYTES: u64 = 500;
+
+/// Bytes of an archive without frames: the manifest with its description of the video, and the end
+/// of the ZIP directory. The recipe in the manifest is counted separately.
+const EMPTY_BYTES: u64 = 1_500;
+
+/// Bytes of a contact sheet beside its pixels: headers of JPEG and ZIP, and its entry in the
+/// manifest.
+const SHEET_BYTES: u64 = 1_200;
+
+/// Bytes of the entry of a frame in the list of the contact sheets.
+const CUE_BYTES: f64 = 75.0;
+
+/// Maximum number of frames on a contact sheet.
+const SHEET_FRAMES: u64 = 100;
+
+/// Bytes per pixel of contact sheets of a film: 16 KB for a frame of 320x180.
+const SHEET_PIXEL_BYTES: f64 = 0.28;
+
+/// Exponent by which the size of a file grows with its number of pixels: half of them hold more than
+/// half of the details.
+const GROWTH: f64 = 0.85;
+
 impl KnownVideo<'_> {
-    /// Duration in microseconds, if its container states one.
+    /// Duration in microseconds, if its container states one. Frames that are known to be later
+    /// refute it.
     #[must_use]
     pub fn duration_us(&self) -> Option<u64> {
         let seconds = self.manifest.source.duration_s.filter(|seconds| *seconds >= 0.0)?;
-        Some((seconds * SECOND as f64).round() as u64)
+        let last = self.manifest.frames.last().map_or(0.0, |frame| frame.timestamp_s);
+        Some((seconds.max(last) * SECOND as f64).round() as u64)
     }
 
-    /// Mean size in bytes of a frame in another form: that of the known frames, in proportion to
-    /// the number of pixels. `None` if the format or its quality is another one.
+    /// Estimated size in bytes of an archive with this number of frames. `None` if the format or
+    /// its quality is another one.
     #[must_use]
-    pub fn frame_bytes(&self, image: &Image) -> Option<u64> {
+    pub fn archive_bytes(&self, recipe: &Recipe, frames: u64) -> Option<u64> {
+        let frame = self.file_bytes(&recipe.image)?.saturating_add(ENTRY_BYTES);
+        let sheets = recipe.sheet.map_or(0, |sheet| self.sheet_bytes(sheet, frames));
+        let stated = serde_json::to_string(recipe).map_or(0, |json| json.len() as u64);
+        let empty = EMPTY_BYTES + stated;
+        Some(frames.saturating_mul(frame).saturating_add(sheets).saturating_add(empty))
+    }
+
+    /// Mean size in bytes of the file of a frame in another form.
+    fn file_bytes(&self, image: &Image) -> Option<u64> {
         let known = &self.recipe.image;
         if (known.format(), known.quality()) != (image.format(), image.quality()) {
             return None;
         }
         let frames = &self.manifest.frames;
         let count = u64::try_from(frames.len()).ok().filter(|count| *count > 0)?;
-        let total: u64 = frames.iter().map(entry_bytes).fold(0, u64::saturating_add);
-        let ratio = self.pixels(image) / self.pixels(known);
-        Some((total as f64 / count as f64 * ratio).ceil() as u64)
+        let total = frames.iter().map(|frame| frame.length).fold(0, u64::saturating_add);
+        let pixels = self.pixels(image);
+        let (headers, most) = match image.format() {
+            // Signature, IHDR, pHYs, IDAT and IEND; rows of up to 3 bytes per pixel.
+            ImageFormat::Png => (100.0, 3.0 * pixels + pixels.sqrt()),
+            // Tables of quantization and of the Huffman code.
+            ImageFormat::Jpeg => (620.0, f64::INFINITY),
+            ImageFormat::Webp => (60.0, f64::INFINITY),
+        };
+        let known_content = (total as f64 / count as f64 - headers).max(0.0);
+        let ratio = pixels / self.pixels(known);
+        let ratio = if ratio < 1.0 { ratio.powf(GROWTH) } else { ratio };
+        let most = most.max(known_content * pixels / self.pixels(known));
+        Some((headers + (known_content * ratio).min(most)).ceil() as u64)
+    }
+
+    /// Estimated size in bytes of the contact sheets for this number of frames.
+    fn sheet_bytes(&self, sheet: Sheet, frames: u64) -> u64 {
+        let known = &self.manifest.sheets;
+        let pixels: f64 =
+            known.iter().map(|known| f64::from(known.width) * f64::from(known.height)).sum();
+        let bytes: f64 = known.iter().map(|known| known.length as f64).sum();
+        let density = if pixels > 0.0 { bytes / pixels } else { SHEET_PIXEL_BYTES };
+        let (width, height) = self.displayed_size(true);
+        let factor = (f64::from(sheet.tile_width()) / width)
+            .min(2.0 * f64::from(sheet.tile_width()) / height)
+            .min(1.0);
+        let tile = width * height * factor * factor * density + CUE_BYTES;
+        let tiles = (frames as f64 * tile).ceil() as u64;
+        tiles.saturating_add(frames.div_ceil(SHEET_FRAMES).saturating_mul(SHEET_BYTES))
     }
 
     /// Number of pixels of a frame in this form.
     fn pixels(&self, image: &Image) -> f64 {
+        let (width, height) = self.displayed_size(image.square_pixels());
+        let scale =
+            |max: Option<NonZeroU16>, side: f64| max.map_or(1.0, |max| f64::from(max.get()) / side);
+        let factor =
+            scale(image.max_width(), width).min(scale(image.max_height(), height)).min(1.0);
+        width * height * factor * factor
+    }
+
+    /// Width and height of the upright frames, with their samples or with square pixels.
+    fn displayed_size(&self, square_pixels: bool) -> (f64, f64) {
         let source = &self.manifest.source;
         let (width, height) = (f64::from(source.width.max(1)), f64::from(source.height.max(1)));
         let (width, height) = match source.rotation {
@@ -154,20 +252,8 @@ impl KnownVideo<'_> {
             _ => (width, height),
         };
         let aspect = source.sample_aspect_ratio.map(Ratio::as_f64).filter(|ratio| *ratio > 0.0);
-        let width = width * aspect.filter(|_| image.square_pixels()).unwrap_or(1.0);
-        let scale =
-            |max: Option<NonZeroU16>, side: f64| max.map_or(1.0, |max| f64::from(max.get()) / side);
-        let factor =
-            scale(image.max_width(), width).min(scale(image.max_height(), height)).min(1.0);
-        width * height * factor * factor
+        (width * aspect.filter(|_| square_pixels).unwrap_or(1.0), height)
     }
-}
-
-/// Bytes that a frame takes in an archive: the file, its two ZIP headers, and its entry in the
-/// manifest.
-fn entry_bytes(frame: &FrameEntry) -> u64 {
-    const HEADERS: u64 = 500;
-    frame.length.saturating_add(HEADERS)
 }
 
 #[cfg(test)]
@@ -220,24 +306,62 @@ mod tests {
     fn only_regular_instants_need_a_duration() {
         let count = |json| recipe(json).forecast(None);
         assert_eq!(count(json!({})), None);
-        let exact = |frames| Some(FrameCount { frames, accuracy: Accuracy::Exact });
-        assert_eq!(count(json!({ "select": { "count": 5 } })), exact(5));
-        assert_eq!(count(json!({ "select": { "at": [1, 2] } })), exact(2));
+        let expected = |frames, accuracy| Some((frames, accuracy));
+        let count_of = |json| count(json).map(|count| (count.frames, count.accuracy));
+        let five = json!({ "select": { "count": 5 } });
+        assert_eq!(count_of(five), expected(5, Accuracy::Exact));
+        let part = json!({ "select": { "count": 5 }, "from": 3 });
+        assert_eq!(count_of(part), expected(5, Accuracy::Estimate));
+        let listed = json!({ "select": { "at": [1, 2] } });
+        assert_eq!(count_of(listed.clone()), expected(2, Accuracy::Estimate));
+        assert!(count(listed).is_some_and(|count| count.exceeds(1)));
         assert_eq!(count(json!({ "select": { "scenes": {} } })), None);
         assert_eq!(count(json!({ "select": { "sharpest": {} } })), None);
     }
 
     #[test]
-    fn selections_by_content_are_bounded() {
-        let bounded = |frames| Some(FrameCount { frames, accuracy: Accuracy::UpperBound });
-        for (json, expected) in [
-            (json!({ "select": { "keyframes": {} }, "max_frames": 9 }), bounded(9)),
-            (json!({ "select": { "count": 5 }, "skip": { "blank": true } }), bounded(5)),
+    fn nothing_is_selected_beyond_the_end() {
+        for (json, frames, accuracy) in [
+            (json!({ "select": { "at": [0, 9.999999, 10] } }), 2, Accuracy::Estimate),
+            (json!({ "select": { "at": [0, 9] } }), 2, Accuracy::Exact),
+            (json!({ "select": { "at": [0, 9] }, "to": 30 }), 2, Accuracy::Exact),
+            (json!({ "select": { "at": [12, 20] }, "from": 11 }), 0, Accuracy::Estimate),
+            (json!({ "select": { "at": [1] }, "from": 5 }), 0, Accuracy::Exact),
+            (json!({ "select": { "count": 5 } }), 5, Accuracy::Exact),
+            (json!({ "select": { "count": 5 }, "to": 30 }), 5, Accuracy::Exact),
+            (json!({ "select": { "count": 5 }, "from": 9 }), 5, Accuracy::Estimate),
+            (json!({ "select": { "count": 5 }, "from": 10 }), 0, Accuracy::Estimate),
+            (json!({ "select": { "count": 5 }, "from": 20, "to": 30 }), 0, Accuracy::Estimate),
         ] {
-            let count = recipe(json.clone()).forecast(None);
-            assert_eq!(count, expected, "{json}");
-            assert!(count.is_some_and(|count| !count.exceeds(1)), "{json}");
+            let count = recipe(json.clone()).forecast(Some(10_000_000));
+            let found = count.map(|count| (count.frames, count.accuracy));
+            assert_eq!(found, Some((frames, accuracy)), "{json}");
         }
+        let start = recipe(json!({ "select": { "at": [0, 1] } })).forecast(Some(0));
+        assert_eq!(start.map(|count| count.frames), Some(1));
+    }
+
+    #[test]
+    fn frames_that_are_skipped_count_for_the_limit() {
+        let count = |json| recipe(json).forecast(Some(10_000_000)).expect("a number");
+        let skip = json!({ "blank": true });
+        let counted = count(json!({ "select": { "count": 5 }, "skip": skip }));
+        assert_eq!((counted.frames, counted.accuracy), (5, Accuracy::UpperBound));
+        assert!(counted.exceeds(4) && !counted.exceeds(5));
+        let regular = count(json!({ "skip": skip }));
+        assert!(regular.exceeds(9) && !regular.exceeds(10));
+        // The first three frames that are not skipped may be among the first ones.
+        let first = count(json!({ "skip": skip, "max_frames": 3 }));
+        assert!(first.exceeds(2) && !first.exceeds(3));
+    }
+
+    #[test]
+    fn selections_by_content_are_bounded() {
+        let bounded = |frames| Some(FrameCount { frames, accuracy: Accuracy::UpperBound, selected: 0 });
+        let json = json!({ "select": { "keyframes": {} }, "max_frames": 9 });
+        let count = recipe(json).forecast(None);
+        assert_eq!(count, bounded(9));
+        assert!(count.is_some_and(|count| !count.exceeds(1)));
         let sharpest = json!({ "select": { "sharpest": { "every": 3 } } });
         assert_eq!(frames(sharpest.clone(), 10.0), Some(4));
         // Frames 6 seconds apart leave every other interval empty.
@@ -267,10 +391,24 @@ mod tests {
         let whole = Recipe::default();
         let video = KnownVideo { manifest: &manifest, recipe: &whole };
         assert_eq!(video.duration_us(), Some(10_000_000));
-        let bytes = |image| video.frame_bytes(&recipe(json!({ "image": image })).image);
-        assert_eq!(bytes(json!({})), Some(4_000));
-        assert_eq!(bytes(json!({ "max_width": 960 })), Some(1_000));
-        assert_eq!(bytes(json!({ "max_width": 5_000 })), Some(4_000));
-        assert_eq!(bytes(json!({ "format": "jpeg" })), None);
+        let bytes = |json, frames| video.archive_bytes(&recipe(json), frames);
+        let per_frame = |image: Value| {
+            let json = json!({ "image": image });
+            Some(bytes(json.clone(), 1001)?.checked_sub(bytes(json, 1)?)? / 1000)
+        };
+        assert_eq!(per_frame(json!({})), Some(4_000));
+        assert_eq!(per_frame(json!({ "max_width": 5_000 })), Some(4_000));
+        let half = per_frame(json!({ "max_width": 960 })).expect("the same format");
+        assert!((1_500..2_000).contains(&half), "{half}");
+        // The headers do not shrink.
+        assert!(per_frame(json!({ "max_width": 1 })).is_some_and(|bytes| bytes > 600));
+        assert_eq!(per_frame(json!({ "format": "jpeg" })), None);
+        let none = bytes(json!({}), 0).expect("the same format");
+        assert!((1_000..3_000).contains(&none), "{none}");
+        let sheet = json!({ "sheet": { "columns": 5, "tile_width": 320 } });
+        let sheets = bytes(sheet, 100).zip(bytes(json!({}), 100)).expect("the same format");
+        // A hundred copies of 320x180.
+        let pixels = 100 * 320 * 180;
+        assert!((pixels / 4..pixels / 2).contains(&(sheets.0 - sheets.1)), "{sheets:?}");
     }
 }

@@ -133,6 +133,12 @@ export const PROBLEMS = {
     ({ max }) => (max ? `Informe um número inteiro de 1 a ${number(max)}.` : WHOLE_NUMBER[0]),
     ({ max }) => (max ? `Enter a whole number from 1 to ${number(max)}.` : WHOLE_NUMBER[1]),
   ],
+  RECIPE_NOTHING_SELECTED: [
+    'Nenhum quadro corresponde a estas opções: o vídeo termina antes, ou os momentos estão fora ' +
+      'da parte escolhida.',
+    'No frame matches these options: the video ends earlier, or the times are outside of the ' +
+      'chosen part.',
+  ],
   RECIPE_TOO_MANY_FRAMES: [
     'São mais quadros do que um vídeo pode ter aqui. Escolha menos quadros ou uma parte do vídeo.',
     'These are more frames than a video may have here. Choose fewer, or a part of the video.',
@@ -167,6 +173,10 @@ export const PROBLEMS = {
   IDEMPOTENCY_KEY_USED: [
     'O vídeo deste envio já foi excluído. Tente de novo para enviar outra vez.',
     'The video of this upload was deleted. Try again to upload it once more.',
+  ],
+  IDEMPOTENCY_KEY_REUSED: [
+    'Este envio mudou desde a primeira tentativa. Tente de novo para enviá-lo como está agora.',
+    'This upload has changed since the first attempt. Try again to send it as it is now.',
   ],
   ARCHIVE_EXPIRED: [
     'Este vídeo expirou. Envie-o de novo se ainda precisar dele.',

@@ -102,7 +102,7 @@ export class ProcessAgainDialog {
       this.#onCreated(id);
     } catch (error) {
       if (!this.#form.showProblem(error)) showError(this.#error, problemText(error));
-      if (error.code === 'IDEMPOTENCY_KEY_USED') this.#key.recipe = null;
+      if (error.code?.startsWith('IDEMPOTENCY_KEY_')) this.#key.recipe = null;
     } finally {
       this.#submit.disabled = false;
     }

@@ -130,9 +130,11 @@ async function send(upload) {
     uploadEvents.dispatchEvent(new Event('received'));
   } catch (error) {
     if (upload.state === 'cancelled') return;
-    // The job of this key was deleted; a retry is meant to add a new one.
-    if (error.code === 'IDEMPOTENCY_KEY_USED') upload.key = newIdempotencyKey();
-    const state = [413, 415, 422].includes(error.status) ? 'rejected' : 'failed';
+    // The job of this key was deleted, or the file has changed; a retry is meant to add a new job.
+    const needsKey = ['IDEMPOTENCY_KEY_USED', 'IDEMPOTENCY_KEY_REUSED'].includes(error.code);
+    if (needsKey) upload.key = newIdempotencyKey();
+    const isFinal = [413, 415, 422].includes(error.status) && !needsKey;
+    const state = isFinal ? 'rejected' : 'failed';
     Object.assign(upload, { state, errorText: () => errorText(error) });
   } finally {
     upload.request = null;

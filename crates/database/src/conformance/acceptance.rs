@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use jobs::message::{Created, Event};
 use jobs::{JobId, Recipe, State, UserId};
+use sea_orm::EntityTrait;
+use sea_orm::sea_query::Expr;
 
 use super::case::{Case, accept, video};
-use crate::accept::{Accepted, Video};
+use crate::accept::{Accepted, IdempotencyKey, Video};
 use crate::error::Error;
 use crate::job::Job;
+use crate::rows::idempotency_key;
 
 const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
@@ -150,6 +153,33 @@ pub(super) async fn detects_repeated_requests(case: &Case) {
     );
     assert!(case.database.delete(b).await.expect("the database answers"));
     assert_eq!(repeated(accept(&case.database, user, &[video()], Some("key"), None).await), [a, c]);
+}
+
+pub(super) async fn detects_another_request_with_the_same_key(case: &Case) {
+    let user = case.user().await;
+    let send = async |key: &str, fingerprint: &str| {
+        let (video, fingerprint) = (video(), fingerprint.to_owned());
+        case.database.begin_upload(user, video.id, &video.path).await.expect("it is recorded");
+        let key = IdempotencyKey { key: key.to_owned(), fingerprint };
+        case.other.accept(user, &[video], Some(&key), None).await
+    };
+    let first = new(send("key", "one").await);
+    let rows = case.rows().await;
+    let reused = send("key", "two").await;
+    assert!(matches!(reused, Ok(Accepted::Reused)), "{reused:?}");
+    assert_eq!(repeated(send("key", "one").await), first);
+    assert_eq!(case.rows().await, rows);
+    let found = case.database.find_accepted(user, "key").await.expect("the database answers");
+    let found = found.expect("the key is used");
+    assert!(found.is_repeated_by("one") && !found.is_repeated_by("two"));
+
+    // A program of the previous release knows no fingerprints.
+    idempotency_key::Entity::update_many()
+        .col_expr(idempotency_key::Column::Fingerprint, Expr::value(Option::<String>::None))
+        .exec(&case.database.write)
+        .await
+        .expect("the database answers");
+    assert_eq!(repeated(send("key", "two").await), first);
 }
 
 pub(super) async fn detects_concurrent_requests(case: &Case) {

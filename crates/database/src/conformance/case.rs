@@ -11,7 +11,7 @@ use sea_orm::{EntityTrait, QueryOrder};
 use serde_json::Value;
 use tokio::sync::Barrier;
 
-use crate::accept::{Accepted, Video};
+use crate::accept::{Accepted, IdempotencyKey, Video};
 use crate::attempt::{Archive, Claim};
 use crate::connection::{Database, Rules};
 use crate::error::Error;
@@ -172,7 +172,11 @@ pub(super) async fn accept(
             Err(error) => return Err(error),
         }
     }
-    database.accept(user, videos, key, traceparent).await
+    let key = key.map(|key| IdempotencyKey {
+        key: key.to_owned(),
+        fingerprint: "of the request".to_owned(),
+    });
+    database.accept(user, videos, key.as_ref(), traceparent).await
 }
 
 /// Renew the lease of one claim. Return whether it holds.

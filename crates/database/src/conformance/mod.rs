@@ -195,6 +195,7 @@ cases! {
         creates_several_jobs,
         creates_all_jobs_or_none,
         detects_repeated_requests,
+        detects_another_request_with_the_same_key,
         detects_concurrent_requests,
         keeps_the_recipe,
     }

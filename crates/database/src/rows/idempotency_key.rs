@@ -11,6 +11,8 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub key: String,
     pub job_ids: String,
+    /// Fingerprint of the request; `None` in rows of earlier versions.
+    pub fingerprint: Option<String>,
     pub created_at: Time,
 }
 

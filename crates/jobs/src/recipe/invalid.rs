@@ -62,6 +62,8 @@ reasons! {
     NumberInvalid = "RECIPE_NUMBER_INVALID";
     /// The image format is unknown.
     FormatUnknown = "RECIPE_FORMAT_UNKNOWN";
+    /// The recipe selects no frame of the video.
+    NothingSelected = "RECIPE_NOTHING_SELECTED";
     /// The recipe selects more frames than one job may have.
     TooManyFrames = "RECIPE_TOO_MANY_FRAMES";
     /// The archive would not fit into the storage that the user has left.

@@ -121,6 +121,7 @@ async fn another(client: &CheckedClient<'_>, user: &User<'_>, job: &str) {
     let location = headers["location"].to_str().expect("the header is text");
     assert_eq!(location, format!("/videos/{another}"));
     client.expect(202, named()).await;
+    client.expect(422, post("{}").header("Idempotency-Key", "again")).await;
     user.wait_until_done(another).await;
     client.expect(204, user.request(Method::DELETE, &format!("/videos/{another}"))).await;
     client.expect(409, named()).await;

@@ -34,6 +34,8 @@ pub async fn check(client: &CheckedClient<'_>) {
         );
         user.wait_until_done(job).await;
         client.expect(202, named("mine")).await;
+        let other = upload(&user, &[("b.mp4", clip.clone())]).header("Idempotency-Key", "mine");
+        client.expect(422, other).await;
         client.expect(204, user.request(Method::DELETE, &format!("/videos/{job}"))).await;
         client.expect(409, named("mine")).await;
         client.expect(400, named("")).await;
