@@ -168,9 +168,8 @@ impl Estimate {
             known.map(|(contents, recipe)| KnownVideo { manifest: &contents.manifest, recipe });
         let duration_us = known.and_then(|known| known.duration_us());
         let count = recipe.forecast(duration_us);
-        let bytes = known.zip(count).and_then(|(known, count)| {
-            known.archive_bytes(recipe, count.frames)
-        });
+        let bytes =
+            known.zip(count).and_then(|(known, count)| known.archive_bytes(recipe, count.frames));
         let is_bound = count.is_some_and(|count| count.accuracy == Accuracy::UpperBound);
         let least_bytes = bytes.filter(|_| !is_bound);
         let usage = service.database().usage(user).await?;

@@ -357,7 +357,8 @@ mod tests {
 
     #[test]
     fn selections_by_content_are_bounded() {
-        let bounded = |frames| Some(FrameCount { frames, accuracy: Accuracy::UpperBound, selected: 0 });
+        let bounded =
+            |frames| Some(FrameCount { frames, accuracy: Accuracy::UpperBound, selected: 0 });
         let json = json!({ "select": { "keyframes": {} }, "max_frames": 9 });
         let count = recipe(json).forecast(None);
         assert_eq!(count, bounded(9));

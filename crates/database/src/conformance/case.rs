@@ -172,6 +172,17 @@ pub(super) async fn accept(
             Err(error) => return Err(error),
         }
     }
+    accept_begun(database, user, videos, key, traceparent).await
+}
+
+/// Accept videos whose uploads were begun.
+pub(super) async fn accept_begun(
+    database: &Database,
+    user: UserId,
+    videos: &[Video],
+    key: Option<&str>,
+    traceparent: Option<&str>,
+) -> Result<Accepted, Error> {
     let key = key.map(|key| IdempotencyKey {
         key: key.to_owned(),
         fingerprint: "of the request".to_owned(),

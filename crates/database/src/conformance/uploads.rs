@@ -56,7 +56,8 @@ pub(super) async fn are_abandoned_after_a_day(case: &Case) {
     assert!(is_used(case, first.id, &first.path).await, "until its record is removed");
 
     let videos = [first];
-    let accepted = case.database.accept(user, &videos, Some("key"), None).await;
+    let accepted =
+        super::case::accept_begun(&case.database, user, &videos, Some("key"), None).await;
     assert!(matches!(accepted, Ok(Accepted::Abandoned)), "its file may be gone: {accepted:?}");
     assert_eq!(case.rows().await.jobs, []);
     let found = case.database.find_accepted(user, "key").await.expect("the database answers");
