@@ -66,7 +66,7 @@ async fn a_forecast_predicts_the_job(#[values(Embedded, Servers)] parts: Parts) 
             true,
         ),
         (json!({ "select": { "at": [1, 2, 30] } }), false, true),
-        (json!({ "select": { "at": [1, 2, 30] }, "to": 20 }), false, true),
+        (json!({ "select": { "at": [1, 2, 30] }, "to": 20 }), true, true),
         (json!({ "select": { "count": 3 }, "from": 4, "to": 60 }), false, true),
     ] {
         let expected = forecast(&user, &first, &recipe).await;

@@ -165,8 +165,8 @@ const SHEET_FRAMES: u64 = 100;
 /// Bytes per pixel of contact sheets of a film: 16 KB for a frame of 320x180.
 const SHEET_PIXEL_BYTES: f64 = 0.28;
 
-/// Exponent by which the size of a file grows with its number of pixels: half of them hold more than
-/// half of the details.
+/// Exponent by which the size of a file grows with its number of pixels: half of them hold more
+/// than half of the details.
 const GROWTH: f64 = 0.85;
 
 impl KnownVideo<'_> {
