@@ -9,6 +9,7 @@ mod harness;
 mod accounts;
 mod another_job;
 mod architecture;
+mod avi_files;
 mod backup;
 mod cell;
 mod command_line;

@@ -12,7 +12,7 @@ use crate::harness::archive::Archive;
 use crate::harness::checks::{check_all, expect_equal};
 use crate::harness::clips::{clips, fixture};
 use crate::harness::extraction::{extract, extract_and_read, extract_from, threads};
-use crate::harness::ffmpeg::{ffmpeg, ffprobe, frame_hashes};
+use crate::harness::ffmpeg::{ffmpeg, ffprobe, frame_hashes, reference_frames};
 use crate::harness::programs::{fiapx, run};
 
 /// Clips with reordered frames, open entries, gaps, a late start and other containers.
@@ -159,6 +159,21 @@ fn the_last_frames_of_clips_without_presentation_times_are_selected() {
         let archive = extract_and_read(clip, &options(&json!({ "select": { "every": "1/25" } })))?;
         let frames = frame_hashes(&[], clip, "fps=25", "gray")?;
         expect_equal("frames", archive.frames.len(), frames.len())?;
+        expect_equal("complete", &archive.manifest["complete"], &json!(true))
+    });
+}
+
+/// An interval may be longer than the video. Its first instant is the middle of the interval, and
+/// without any instant the first frame is selected, where ffmpeg's filter outputs none.
+#[test]
+fn intervals_of_any_length_select_the_frames_of_ffmpeg() {
+    let clip = fixture("good/h264_aac.mp4");
+    let intervals = ["3.5", "4", "6", "9", "11.9", "12", "12.1", "13", "24", "3600"];
+    check_all(&intervals, |interval| {
+        let recipe = json!({ "select": { "every": interval.parse::<f64>().expect("a number") } });
+        let archive = extract_and_read(&clip, &options(&recipe))?;
+        let frames = reference_frames(&clip, &format!("1/{interval}"), "rgb24")?;
+        archive.expect_pixels(&frames)?;
         expect_equal("complete", &archive.manifest["complete"], &json!(true))
     });
 }

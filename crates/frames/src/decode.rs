@@ -182,7 +182,7 @@ impl<'a> Pass<'a> {
         self.drained_time = self.packet_end;
         self.receive_frames(emit)?;
         let last_frame_end =
-            self.last.map(|LastFrame { time, duration }| self.context.info.end(time, duration));
+            self.last.map(|LastFrame { time, duration }| self.context.end(time, duration));
         let last = self.selection.finish(SpanEnd {
             until: chunk.until,
             last_frame_end,
@@ -255,7 +255,7 @@ impl<'a> Pass<'a> {
     ) -> Result<(), PassError> {
         let Selected { frame, own_tick, ticks, measure } = selected;
         let DecodedFrame { frame, time, has_errors } = frame;
-        let duration = self.context.info.end(time, frame.duration()) - time;
+        let duration = self.context.info.display_end(time, frame.duration()) - time;
         let instants = self.context.selector.instants();
         let unit = self.context.time_base();
         let is_close = |n: i64| {

@@ -198,7 +198,7 @@ fn measure_duration(mut demuxer: Demuxer, video: &Video, stop: &Stop) -> Result<
                 is_damaged |= packet.is_corrupt();
                 let time = packet.presentation_time().or(packet.decoding_time());
                 let time = time.map_or(end, |time| time.saturating_sub(info.start));
-                end = end.max(info.end(time, packet.duration()));
+                end = end.max(info.display_end(time, packet.duration()));
             }
             Err(DemuxError::End) => break,
             Err(DemuxError::Damaged(_)) => {

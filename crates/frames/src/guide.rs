@@ -4,6 +4,7 @@ use jobs::recipe::{Part, Selection};
 use jobs::{Ratio, Recipe};
 
 use crate::av::{DemuxError, Demuxer, StreamInfo};
+use crate::context::end;
 use crate::error::Error;
 use crate::index::VideoIndex;
 use crate::limits::Stop;
@@ -51,7 +52,9 @@ impl Guide {
         if !pays(info.duration_us.unwrap_or(estimate)) {
             return Ok(None);
         }
-        let end = measure_end(demuxer, &index, info, stop)?;
+        let selector = selector(recipe, unit, None);
+        let end = |time, duration| end(info, selector.as_ref(), time, duration);
+        let end = measure_end(demuxer, &index, info, end, stop)?;
         let end = end.filter(|end| pays(end.microseconds(info)));
         Ok(end.map(|end| Self { index, end }))
     }
@@ -73,12 +76,13 @@ impl VideoEnd {
     }
 }
 
-/// Measure the end of a video by its last part. `None` if the packets there are damaged or
-/// contradict the index.
+/// Measure the end of a video by its last part. `end` computes it from the timestamp and the
+/// duration of the last frame. `None` if the packets there are damaged or contradict the index.
 fn measure_end(
     demuxer: &mut Demuxer,
     index: &VideoIndex,
     info: &StreamInfo,
+    end: impl Fn(i64, i64) -> i64,
     stop: &Stop,
 ) -> Result<Option<VideoEnd>, Error> {
     let last = index.keys().len() - 1;
@@ -97,13 +101,13 @@ fn measure_end(
         let one = packet_info(info, role, &prepared.packet);
         let Some(time) = one.time else { return Ok(None) };
         latest = latest.max(time);
-        packets = packets.max(info.end(time, one.duration));
+        packets = packets.max(end(time, one.duration));
         last_frame = last_frame.max(one.displayed_time().map(|time| (time, one.duration)));
         match demuxer.read() {
             Ok(packet) => next = Some(packet),
             Err(DemuxError::End) if index.packet_count().is_none_or(|count| count == number) => {
                 return Ok(last_frame.map(|(time, duration)| VideoEnd {
-                    frames: info.end(time, duration),
+                    frames: end(time, duration),
                     packets,
                     latest,
                 }));

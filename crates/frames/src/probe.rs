@@ -4,12 +4,13 @@ use jobs::manifest;
 use serde::Serialize;
 
 use crate::av::{Decoder, Demuxer, OpenedStream, Packet, StreamInfo, Threads};
+use crate::context::end;
 use crate::convert::{Converted, Converter, Target};
 use crate::encode::encoder;
 use crate::error::Error;
 use crate::fit::Fit;
 use crate::options::Options;
-use crate::select::selector;
+use crate::select::{FrameSelector, selector};
 use crate::source::{GuardedReader, OpenedSource, Source};
 use crate::time::{MICROSECONDS, rescale};
 
@@ -74,6 +75,7 @@ struct Sample {
 impl Sample {
     fn take(mut demuxer: Demuxer, info: &StreamInfo, options: &Options) -> Result<Self, Error> {
         let mut decoder = Decoder::open(info, Threads::One, &options.limits)?;
+        let selector = selector(&options.recipe, info.source.time_base, None);
         let mut converter = Converter::default();
         let encoder = encoder(&options.recipe.image, options.compression)?;
         let target = Target {
@@ -85,7 +87,7 @@ impl Sample {
         while !sample.is_all && (sample.sizes.len() < SAMPLES || sample.packets < SAMPLE_PACKETS) {
             options.stop.check()?;
             if let Ok(packet) = demuxer.read() {
-                sample.add(&packet, info);
+                sample.add(&packet, info, selector.as_ref());
                 if sample.sizes.len() == SAMPLES {
                     continue;
                 }
@@ -109,11 +111,11 @@ impl Sample {
         Ok(sample)
     }
 
-    fn add(&mut self, packet: &Packet, info: &StreamInfo) {
+    fn add(&mut self, packet: &Packet, info: &StreamInfo, selector: &dyn FrameSelector) {
         self.packets += 1;
         self.bytes += packet.size() as u64;
         let time = packet.presentation_time().or(packet.decoding_time()).unwrap_or(info.start);
-        let end = time.saturating_sub(info.start).saturating_add(packet.duration());
+        let end = end(info, selector, time.saturating_sub(info.start), packet.duration());
         self.end_us = self.end_us.max(rescale(end, info.source.time_base, MICROSECONDS));
     }
 

@@ -165,7 +165,7 @@ impl<'a, 'scope> Reader<'a, 'scope> {
         if let Some(error) = input.read_error.take() {
             return Err(error.into());
         }
-        let end = planner.finish(|time, duration| context.info.end(time, duration));
+        let end = planner.finish(|time, duration| context.end(time, duration));
         if !planner.is_predictable() {
             return Err(Failure::Restart(mode.in_order()).into());
         }
@@ -264,7 +264,7 @@ impl<'a> Extent<'a> {
         let StreamContext { info: stream, limits, .. } = self.context;
         let decoding_time = || packet.decoding_time().map(|time| time.saturating_sub(stream.start));
         let Some(time) = info.time.or_else(decoding_time) else { return Ok(()) };
-        self.end = self.end.max(self.context.info.end(time, info.duration));
+        self.end = self.end.max(self.context.end(time, info.duration));
         let Some(instants) = self.instants else { return Ok(()) };
         let tick = instants.tick(time, stream.source.time_base);
         let first = *self.first_tick.get_or_insert(tick);

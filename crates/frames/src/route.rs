@@ -182,7 +182,7 @@ impl<'a> Route<'a> {
     /// Record a packet that was read.
     pub(crate) fn add(&mut self, info: &PacketInfo) -> Result<(), Unfit> {
         let time = info.time.ok_or(Unfit::Contradiction)?;
-        if self.context.info.end(time, info.duration) > self.guide.end.packets {
+        if self.context.end(time, info.duration) > self.guide.end.packets {
             return Err(Unfit::Contradiction);
         }
         let is_first = self.next != Next::Packet;

@@ -326,6 +326,8 @@ impl<'a, W: Write> Writer<'a, W> {
     fn nothing_selected(&self, read: &ReadSummary) -> Error {
         let is_intact = self.damage.is_empty() && !read.truncated && read.damaged_packets == 0;
         let is_empty = match self.context.selector.instants() {
+            // Without any packet, no instant could have a frame.
+            Some(_) if read.end == i64::MIN => false,
             Some(instants) => instants.select_nothing(read.end, self.context.time_base()),
             None => is_intact && read.end > 0,
         };

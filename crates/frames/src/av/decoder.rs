@@ -8,13 +8,13 @@ use ffmpeg_next::ffi;
 use crate::error::Error;
 use crate::limits::Limits;
 
-use super::demuxer::StreamInfo;
 use super::frame::Frame;
 #[cfg(feature = "injections")]
 use super::injections;
 use super::library;
 use super::memory;
 use super::packet::Packet;
+use super::stream_info::StreamInfo;
 use super::watch::Watch;
 
 /// Threads of a decoder.

@@ -138,7 +138,7 @@ impl<'a> PartPlanner<'a> {
             }
             Step::Cut(at) => self.planner.cut(at),
             Step::End => {
-                let end = self.planner.finish(|time, duration| info.end(time, duration));
+                let end = self.planner.finish(|time, duration| self.context.end(time, duration));
                 if end != Some(self.guide.end.frames) {
                     return Err(Unfit::Contradiction);
                 }

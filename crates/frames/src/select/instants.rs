@@ -225,7 +225,7 @@ impl Instants {
     }
 
     /// Whether there is a list of instants, whatever frames the video has.
-    fn is_list(&self) -> bool {
+    pub(crate) fn is_list(&self) -> bool {
         !matches!(self.rule, Rule::Every(_))
     }
 }
