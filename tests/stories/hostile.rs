@@ -16,7 +16,7 @@ use crate::harness::archive::Archive;
 use crate::harness::checks::{check_all, expect_equal, panic_message, story_seed, with_timeout};
 use crate::harness::clips::{SHORT, clips, file_name, file_names, fixture, paths, scratch};
 use crate::harness::extraction::extract_from;
-use crate::harness::programs::{ProgramOutput, error_line, fiapx, root, run, tool};
+use crate::harness::programs::{ProgramOutput, error_line, fiapx, output, root, run, tool};
 
 const SUFFIXES: [&str; 7] = ["mp4", "mov", "mkv", "webm", "avi", "wmv", "flv"];
 /// Bytes of address space that suffice for any broken file: libraries, two threads and one large
@@ -66,6 +66,22 @@ fn broken_files_are_rejected_with_a_code() {
     check_all(&clips("broken"), |clip| {
         expect_equal("code", rejection_code(clip)?.as_str(), expected(&file_name(clip)))
     });
+}
+
+/// Decoders that libav has, and that no video may reach.
+#[test]
+fn codecs_that_are_not_accepted_are_not_decoded() {
+    let directory = scratch();
+    let source = ["-v", "error", "-f", "lavfi", "-i", "testsrc=size=64x48:duration=1"];
+    for codec in ["zmbv", "snow", "asv1"] {
+        let video = directory.path().join(format!("{codec}.avi"));
+        let arguments = ["-strict", "-2", "-c:v", codec];
+        output(tool("ffmpeg").args(source).args(arguments).arg(&video)).expect("ffmpeg makes it");
+        let (run, _) = extract_limited(&video);
+        let line = error_line(&run).expect("one line");
+        assert!(line.contains("it is not accepted"), "{line}");
+        assert!(line.ends_with("[FFMPEG_CODEC_ERROR]"), "{line}");
+    }
 }
 
 /// Check that the limits above are high enough for a valid video.

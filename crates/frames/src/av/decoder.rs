@@ -8,6 +8,7 @@ use ffmpeg_next::ffi;
 use crate::error::Error;
 use crate::limits::Limits;
 
+use super::codecs;
 use super::frame::Frame;
 #[cfg(feature = "injections")]
 use super::injections;
@@ -76,7 +77,8 @@ pub(crate) struct Decoder {
 }
 
 impl Decoder {
-    /// Open the decoder that the ffmpeg command would choose for this stream.
+    /// Open the decoder that the ffmpeg command would choose for this stream, if it is one of those
+    /// that videos may reach.
     pub(crate) fn open(
         info: &StreamInfo,
         threads: Threads,
@@ -103,6 +105,10 @@ impl Decoder {
         let mut context =
             ff::codec::Context::from_parameters(info.parameters.0.clone()).map_err(codec_error)?;
         let codec = info.source.codec.as_str();
+        let decoder = codecs::decoder(context.id()).ok_or_else(|| Error::Codec {
+            codec: codec.to_owned(),
+            reason: "it is not accepted; convert the video, for example to H.264".to_owned(),
+        })?;
         // FFV1 counts as intra-coded, but its frames may inherit the state of the entropy coder.
         let exact = info.intra_only && codec != "ffv1" || EXACT_WITH_FRAME_THREADS.contains(&codec);
         let kind = if exact { ffi::FF_THREAD_FRAME } else { 0 } | ffi::FF_THREAD_SLICE;
@@ -123,12 +129,14 @@ impl Decoder {
                 context.get_format = Some(choose_format);
             }
             context.max_pixels = limits.max_pixels as i64;
+            context.codec_whitelist = ffi::av_strdup(codecs::whitelist().as_ptr());
             context.pkt_timebase = ffi::AVRational {
                 num: info.source.time_base.num as i32,
                 den: info.source.time_base.den as i32,
             };
         }
-        let video = context.decoder().video().map_err(codec_error)?;
+        let opened = context.decoder().open_as(decoder).and_then(ff::decoder::Opened::video);
+        let video = opened.map_err(codec_error)?;
         // Errors in the configuration concern frames only if the decoder reports them again.
         watch.clear();
         Ok(Self {

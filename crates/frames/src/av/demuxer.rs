@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::limits::Limits;
 use crate::source::GuardedReader;
 
+use super::codecs;
 use super::library;
 use super::packet::{Packet, Place};
 use super::packet_times::PacketTimes;
@@ -168,6 +169,8 @@ fn open_input(
         // Second barrier after `reject_open`: an allowlist of protocols that contains none of them.
         (*context).protocol_whitelist = ffi::av_strdup(c"none".as_ptr());
         (*context).format_whitelist = ffi::av_strdup((*demuxer).name);
+        // Probing opens decoders, too.
+        (*context).codec_whitelist = ffi::av_strdup(codecs::whitelist().as_ptr());
         let opened = ffi::avformat_open_input(
             &raw mut context,
             ptr::null(),

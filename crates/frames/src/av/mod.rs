@@ -2,8 +2,8 @@
 //! reason why it is sound.
 //!
 //! `demuxer` reads the packets of a stream, whose properties are in `stream_info` and whose times
-//! `packet_times` corrects, `index` lets it continue elsewhere, `decoder` decodes them into frames,
-//! `packet` and `frame` give access to their content, `scaler`
+//! `packet_times` corrects, `index` lets it continue elsewhere, `decoder` decodes them into frames
+//! by one of the decoders in `codecs`, `packet` and `frame` give access to their content, `scaler`
 //! converts frames, and `image_encoder` encodes them.
 
 #![expect(unsafe_code, reason = "libav is a C library; this module makes it safe")]
@@ -18,6 +18,7 @@ mod library;
 mod packet;
 mod packet_times;
 mod stream_info;
+mod codecs;
 mod demuxer;
 mod index;
 #[cfg(feature = "injections")]
