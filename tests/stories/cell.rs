@@ -1,13 +1,15 @@
 //! A video that compromises its decoder can access nothing outside of the cell, and costs only
 //! attempts of its own job.
 
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 use tokio::task::block_in_place;
 
-use crate::harness::checks::eventually;
+use crate::harness::checks::{eventually, poll};
 use crate::harness::client::{User, job_id};
 use crate::harness::clips::{MJPEG, scratch, with_decoder_command};
 use crate::harness::mails::read_mails;
@@ -152,4 +154,25 @@ fn missing_kernel_features_are_reported() {
             .env("WORKER_REQUIRE_SANDBOX", "true"),
     );
     assert!(String::from_utf8_lossy(&check.expect("this kernel can")).contains("decoders: ok"));
+}
+
+/// As a user without rights, because the files of root's processes belong to root anyway.
+#[test]
+fn a_cell_ends_before_its_worker_and_cannot_be_read() {
+    let data = scratch();
+    std::fs::set_permissions(data.path(), Permissions::from_mode(0o777)).expect("it is possible");
+    let mut command = tool("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    command.arg(fiapx().get_program());
+    let service = Process::of(command, &["serve", "--listen", "127.0.0.1:0"], data.path(), &[]);
+    let owner = |process: u32| {
+        let environment = std::fs::metadata(format!("/proc/{process}/environ"));
+        environment.ok().map(|metadata| metadata.uid())
+    };
+    poll("the cell that waits for a task belongs to root", || {
+        let cell = *service.children().first()?;
+        let score = std::fs::read_to_string(format!("/proc/{cell}/oom_score_adj")).ok()?;
+        (owner(cell) == Some(0) && score.trim() == "500").then_some(())
+    });
+    service.terminate();
 }

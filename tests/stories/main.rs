@@ -27,6 +27,7 @@ mod forecasts;
 mod formats;
 mod headers;
 mod hostile;
+mod hostile_cells;
 mod independent_spans;
 mod lifecycle;
 mod listing;

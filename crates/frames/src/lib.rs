@@ -56,6 +56,7 @@ mod probe;
 pub mod stages;
 
 pub use av::versions as libav_versions;
+pub use encode::check_encoders;
 pub use error::Error;
 pub use extract::extract;
 pub use limits::{Limits, Stop};

@@ -102,7 +102,7 @@ pub fn tool(name: &str) -> Command {
         "python3" => "python3",
         "strace" => "strace",
         "perl" => "perl",
-        "prlimit" | "flock" | "unshare" | "nsenter" => "util-linux",
+        "prlimit" | "flock" | "unshare" | "nsenter" | "setpriv" => "util-linux",
         "ip" => "iproute2",
         "mount" => "mount",
         "mkfifo" => "coreutils",

@@ -34,6 +34,14 @@ pub(super) fn run(data: &[u8]) -> Result<(), Error> {
             let message = [vec![1, 0, 0, 16, 0], vec![0; 1 << 20]].concat();
             let _ = std::io::stdout().write_all(&message);
         },
+        // The cell misbehaves in place of sending this result.
+        [b'@', behavior @ ..] => {
+            let behavior = String::from_utf8_lossy(behavior);
+            return Err(Error::Codec {
+                codec: "test".to_owned(),
+                reason: format!("hostile {behavior}"),
+            });
+        }
         b"flees" => return Err(Error::Codec { codec: "test".to_owned(), reason: try_to_escape() }),
         _ => {}
     }

@@ -6,6 +6,7 @@ mod jpeg;
 mod png;
 mod webp;
 
+use jobs::Recipe;
 use jobs::manifest::Compression;
 use jobs::recipe::{Image, ImageFormat, Quality};
 
@@ -24,6 +25,15 @@ pub(crate) fn encoder(image: &Image, compression: Compression) -> Result<Box<dyn
         ImageFormat::Jpeg => return jpeg_encoder(quality),
         ImageFormat::Webp => Box::new(webp::WebpEncoder::new(quality)?),
     })
+}
+
+/// Check that this installation has the encoders that a recipe needs.
+///
+/// # Errors
+/// [`Error::EncoderUnavailable`].
+pub fn check_encoders(recipe: &Recipe) -> Result<(), Error> {
+    encoder(&recipe.image, Compression::default())?;
+    recipe.sheet.map_or(Ok(()), |_| jpeg_encoder(Quality::default()).map(drop))
 }
 
 /// Encoder for JPEG.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use landlock::{ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetStatus, Scope};
-use nix::sys::prctl::set_no_new_privs;
+use nix::sys::prctl::{set_dumpable, set_no_new_privs};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::close;
 use seccompiler::{
@@ -37,6 +37,18 @@ pub(super) fn confine(limits: &CellLimits) -> io::Result<Vec<String>> {
         missing.push(format!("seccomp: {error}"));
     }
     Ok(missing)
+}
+
+/// Make the process the first one that the kernel ends when memory is short, before the worker and
+/// its other jobs, and let no process of the same user read its memory (prctl(2),
+/// `PR_SET_DUMPABLE`; proc(5), `/proc/pid/oom_score_adj`).
+pub(super) fn separate_from_worker() -> io::Result<()> {
+    /// Half of the memory of the machine, in thousandths of it, is added to what a cell uses.
+    const OOM_SCORE: &str = "500";
+    // Where the file is missing, the kernel has no such score. It can be raised without rights, but
+    // not by a process that is not dumpable: the file then belongs to root.
+    let _ = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE);
+    Ok(set_dumpable(false)?)
 }
 
 /// Close all descriptors except standard input, output and error. The process that started the
@@ -111,7 +123,8 @@ fn filter_system_calls() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// The allowed system calls with the conditions on their arguments, all of which have to hold. None
-/// of them can open a file or connection, start a process or affect another one.
+/// of them can open a file or connection, start a process or affect another one. The number of
+/// threads is limited by the worker: see `threads`.
 fn allowed_calls() -> Result<Rules, seccompiler::BackendError> {
     let condition = |argument, mask: i32, value: i32| {
         // No 32-bit argument is negative here.

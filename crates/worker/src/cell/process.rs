@@ -3,15 +3,16 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
-use std::sync::Arc;
 
 use frames::Stop;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use parking_lot::Mutex;
 use storage::blocking::seek_position;
 
-use super::confine::{close_inherited_descriptors, confine};
+use super::confine::{close_inherited_descriptors, confine, separate_from_worker};
+#[cfg(feature = "failpoints")]
+use super::hostile;
+use super::output::Output;
 use super::protocol::{self, CellMessage, MAX_CHUNK, RangeRequest};
 use crate::engine;
 
@@ -21,6 +22,7 @@ use crate::engine;
 /// # Errors
 /// The worker closed a channel, or standard input is not a worker's socket.
 pub fn main() -> io::Result<()> {
+    separate_from_worker()?;
     // The worker sends nothing more until it receives a range request, so the buffer of the locked
     // standard input holds no later bytes.
     let task = protocol::receive_task(&mut io::stdin().lock())?;
@@ -41,6 +43,10 @@ pub fn main() -> io::Result<()> {
         // `exit_when_the_worker_exits` handles a closed channel.
         let _ = output.send(&CellMessage::Progress(progress));
     });
+    #[cfg(feature = "failpoints")]
+    if let Some(behavior) = hostile::requested(&report) {
+        return hostile::run(behavior, &output);
+    }
     output.send(&match report {
         Ok(report) => CellMessage::Done(report),
         Err(error) => CellMessage::Failed { code: error.code(), message: error.to_string() },
@@ -58,24 +64,6 @@ fn exit_when_the_worker_exits() {
         }
     }
     std::process::exit(1);
-}
-
-/// Output channel of the cell, shared by the archive and the messages.
-#[derive(Clone)]
-struct Output(Arc<Mutex<File>>);
-
-impl Output {
-    fn new(file: File) -> Self {
-        Self(Arc::new(Mutex::new(file)))
-    }
-
-    fn send(&self, message: &CellMessage) -> io::Result<()> {
-        protocol::send_message(&mut *self.0.lock(), message)
-    }
-
-    fn send_archive(&self, bytes: &[u8]) -> io::Result<()> {
-        protocol::send_archive(&mut *self.0.lock(), bytes)
-    }
 }
 
 /// The video, read by requesting ranges from the worker.

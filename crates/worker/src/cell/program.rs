@@ -14,6 +14,7 @@ use tokio::process::{Child, Command};
 use tokio::task::spawn_blocking;
 
 use super::protocol::{self, CellLimits, CellMessage, CellOutput, CellTask, MAX_CHUNK};
+use super::text::printable_list;
 use crate::attempt_io::AttemptError;
 use crate::engine::EngineLimits;
 
@@ -79,7 +80,9 @@ impl Program {
             protocol::receive_output(&mut cell.output)
         });
         match first_output.await.map_err(|panic| start_error(&panic))? {
-            Ok(CellOutput::Message(CellMessage::Confined { missing })) => Ok(missing),
+            Ok(CellOutput::Message(CellMessage::Confined { missing })) => {
+                Ok(printable_list(&missing))
+            }
             Ok(_) => Err(start_error(&"its first message is not the one about its confinement")),
             Err(error) => Err(start_error(&error)),
         }

@@ -20,8 +20,8 @@ use crate::engine::EngineLimits;
 /// rejected before memory is allocated.
 pub(super) const MAX_CHUNK: usize = 1 << 20;
 
-/// Maximum length of a message, in bytes: parts of it reach rows, logs and mails.
-const MAX_MESSAGE: usize = 32 << 10;
+/// Maximum length of a message, in bytes. The texts in it are shortened before they are used.
+const MAX_MESSAGE: usize = 16 << 10;
 
 /// Task of a cell.
 #[derive(Debug, Serialize, Deserialize)]
@@ -162,7 +162,7 @@ pub(super) fn receive_range_request(channel: &mut impl Read) -> io::Result<Optio
 
 /// Respond to a range request with the bytes of the range, or with the reason why they cannot be
 /// read.
-pub(super) fn send_range(channel: &mut impl Write, range: Result<&[u8], String>) -> io::Result<()> {
+pub(super) fn send_range(channel: &mut impl Write, range: Result<&[u8], &str>) -> io::Result<()> {
     match range {
         Ok(bytes) => send(channel, RANGE, bytes),
         Err(reason) => send(channel, READ_ERROR, reason.as_bytes()),

@@ -1,15 +1,13 @@
 //! The worker's side of a cell: serves the video, receives the archive and determines how the cell
 //! ended.
 
-use std::io::{self, ErrorKind, PipeReader, Read, Seek, SeekFrom, Write};
-use std::os::unix::net::UnixStream;
+use std::io::{self, PipeReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use frames::Report;
-use jobs::FailureCode;
+use jobs::{FailureCode, Recipe};
 use nix::sys::signal::Signal;
 use parking_lot::Mutex;
 use storage::blocking::{Reader, Writer};
@@ -19,9 +17,12 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::program::{Program, RunningCell, start_error};
-use super::protocol::{self, CellLimits, CellMessage, CellOutput, CellTask, MAX_CHUNK};
+use super::protocol::{CellLimits, CellTask};
+use super::receiver::{ReceiveError, Received, Receiver, violation};
+use super::text::printable;
+use super::threads::{exceeded, max_threads};
+use super::video::{self, Served};
 use crate::attempt_io::{AttemptError, AttemptIo, AttemptLimits, ExtractedArchive};
-use crate::progress::SharedProgress;
 
 /// Maximum time between the end of a cell's output and the end of its process.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -99,28 +100,35 @@ impl Cells {
         let task = CellTask { video_bytes: object.size, recipe, threads, limits: limits_of_cell };
         let runtime = Handle::current();
         let reader = Reader::new(storage, &object, runtime.clone());
+        let served = Arc::<Served>::default();
+        let serving = Arc::clone(&served);
+        let recipe = task.recipe.clone();
         // Ends when the cell closes the channel.
-        spawn_blocking(move || serve_video(video, reader, &task));
+        spawn_blocking(move || video::serve(&mut { video }, reader, &task, &serving));
         let receiver = Receiver {
             output,
             upload: Writer::new(upload, runtime),
-            written: 0,
-            archive_bytes: engine.archive_bytes,
+            limits: limits_of_cell,
             require_confinement: self.program.require_confinement,
             progress,
+            received: Received::default(),
         };
         let mut receiving = spawn_blocking(move || receiver.run());
-        let failed = |error: frames::Error| Err(ReceiveError::Attempt(error.into()));
-        let received = tokio::select! {
-            received = &mut receiving => received
-                .unwrap_or_else(|panic| Err(ReceiveError::Attempt(start_error(&panic)))),
-            () = stop.cancelled() => failed(frames::Error::Cancelled),
-            () = tokio::time::sleep_until(limits.deadline.into()) => failed(frames::Error::Timeout),
-        };
-        let result = match received {
-            Ok(archive) => Ok(archive),
-            Err(ReceiveError::Attempt(error)) => Err(error),
-            Err(ReceiveError::EndOfOutput) => Err(exit_error(&mut process, stderr).await),
+        let max_threads = max_threads(threads);
+        let result = tokio::select! {
+            received = &mut receiving => match received {
+                Ok(Ok(archive)) => Ok(archive),
+                Ok(Err(error)) => Err(attempt_error(error, &mut process, stderr, &recipe).await),
+                Err(panic) => Err(start_error(&panic)),
+            },
+            () = stop.cancelled() => Err(frames::Error::Cancelled.into()),
+            () = tokio::time::sleep_until(limits.deadline.into()) => {
+                Err(frames::Error::Timeout.into())
+            }
+            description = served.violation() => Err(violation(description)),
+            count = exceeded(process.id(), max_threads) => Err(violation(format!(
+                "the cell started {count} threads, and at most {max_threads} are allowed"
+            ))),
         };
         let _ = process.kill().await;
         if !receiving.is_finished() {
@@ -128,110 +136,56 @@ impl Cells {
             let _ = receiving.await;
         }
         self.prepare();
-        result
+        checked_result(result, &served)
     }
 }
 
-/// Send a cell its task and the ranges of the video that it requests, until it closes the channel.
-fn serve_video(mut channel: UnixStream, mut video: Reader, task: &CellTask) -> io::Result<()> {
-    protocol::send_task(&mut channel, task)?;
-    let mut buffer = vec![0; MAX_CHUNK];
-    while let Some(request) = protocol::receive_range_request(&mut channel)? {
-        let range = &mut buffer[..request.length];
-        let read =
-            video.seek(SeekFrom::Start(request.offset)).and_then(|_| video.read_exact(range));
-        let range = read.map(|()| &*range).map_err(|error| error.to_string());
-        protocol::send_range(&mut channel, range)?;
+/// Result of an attempt, as far as the worker itself knows better: the cell cannot distinguish an
+/// error of the storage, and its texts are its own.
+fn checked_result(
+    result: Result<ExtractedArchive, AttemptError>,
+    served: &Served,
+) -> Result<ExtractedArchive, AttemptError> {
+    match (result, served.storage_error()) {
+        (Err(error), _) if error.code == FailureCode::ProcessingTimeout => Err(error),
+        (_, Some(error)) => {
+            let message = format!("the video cannot be read: {error}");
+            Err(AttemptError::new(FailureCode::StorageError, message))
+        }
+        (Ok(mut archive), None) => {
+            archive.report.bytes_read = served.bytes();
+            Ok(archive)
+        }
+        (Err(AttemptError { code, message }), None) => {
+            Err(AttemptError { code, message: printable(&message) })
+        }
     }
-    Ok(())
 }
 
 /// Reason why no archive was received from a cell.
-enum ReceiveError {
-    /// The cell, or the worker's side, reported an error.
-    Attempt(AttemptError),
-    /// The output ended before the last message.
-    EndOfOutput,
-}
-
-impl From<frames::Error> for ReceiveError {
-    fn from(error: frames::Error) -> Self {
-        Self::Attempt(error.into())
-    }
-}
-
-/// Receives the output of a cell and uploads the archive.
-struct Receiver {
-    output: PipeReader,
-    upload: Writer,
-    /// Bytes of the archive received so far.
-    written: u64,
-    /// Maximum size of the archive, in bytes.
-    archive_bytes: u64,
-    require_confinement: bool,
-    progress: Arc<SharedProgress>,
-}
-
-impl Receiver {
-    /// Receive until the last message.
-    fn run(mut self) -> Result<ExtractedArchive, ReceiveError> {
-        loop {
-            let output =
-                protocol::receive_output(&mut self.output).map_err(|error| match error.kind() {
-                    ErrorKind::UnexpectedEof => ReceiveError::EndOfOutput,
-                    _ => protocol_violation(format!("the cell sent invalid data: {error}")),
-                })?;
-            match output {
-                CellOutput::Archive(bytes) => self.write(&bytes)?,
-                CellOutput::Message(CellMessage::Confined { missing }) => {
-                    self.check_confinement(&missing)?;
-                }
-                CellOutput::Message(CellMessage::Progress(progress)) => self.progress.set(progress),
-                CellOutput::Message(CellMessage::Failed { code, message }) => {
-                    return Err(ReceiveError::Attempt(AttemptError { code, message }));
-                }
-                CellOutput::Message(CellMessage::Done(report)) => return self.finish(report),
-            }
+async fn attempt_error(
+    error: ReceiveError,
+    process: &mut Child,
+    stderr: PipeReader,
+    recipe: &Recipe,
+) -> AttemptError {
+    match error {
+        ReceiveError::Attempt(error) => error,
+        ReceiveError::EndOfOutput { was_confined } => {
+            exit_error(process, stderr, was_confined).await
         }
+        // This installation may lack an encoder, which the worker finds out by itself.
+        ReceiveError::ServiceCode { code, message } => match frames::check_encoders(recipe) {
+            Err(error) if error.code() == code => error.into(),
+            _ => violation(format!("the cell reported {code}, which it cannot know: {message}")),
+        },
     }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<(), ReceiveError> {
-        self.written += bytes.len() as u64;
-        if self.written > self.archive_bytes {
-            return Err(frames::Error::ArchiveTooLarge { limit: self.archive_bytes }.into());
-        }
-        Ok(self.upload.write_all(bytes).map_err(frames::Error::Write)?)
-    }
-
-    fn check_confinement(&self, missing: &[String]) -> Result<(), ReceiveError> {
-        if !self.require_confinement || missing.is_empty() {
-            return Ok(());
-        }
-        let message = format!("the cell is not confined: {}", missing.join("; "));
-        Err(ReceiveError::Attempt(AttemptError::new(FailureCode::InternalError, message)))
-    }
-
-    fn finish(self, report: Report) -> Result<ExtractedArchive, ReceiveError> {
-        if report.zip_bytes != self.written {
-            return Err(protocol_violation(format!(
-                "the cell sent {} bytes of an archive of {}",
-                self.written, report.zip_bytes
-            )));
-        }
-        let upload = self.upload.into_upload().map_err(frames::Error::Write)?;
-        Ok(ExtractedArchive { report, upload })
-    }
-}
-
-/// The error of a cell that violates the protocol.
-fn protocol_violation(message: String) -> ReceiveError {
-    ReceiveError::Attempt(AttemptError::new(FailureCode::DecoderCrashed, message))
 }
 
 /// Wait for a cell whose output ended early, and return the reason.
-async fn exit_error(process: &mut Child, stderr: PipeReader) -> AttemptError {
+async fn exit_error(process: &mut Child, stderr: PipeReader, was_confined: bool) -> AttemptError {
     match tokio::time::timeout(EXIT_TIMEOUT, process.wait()).await {
-        Ok(Ok(status)) => status_error(status, stderr),
+        Ok(Ok(status)) => status_error(status, stderr, was_confined),
         Ok(Err(error)) => start_error(&error),
         Err(_) => AttemptError::new(
             FailureCode::DecoderCrashed,
@@ -241,7 +195,7 @@ async fn exit_error(process: &mut Child, stderr: PipeReader) -> AttemptError {
 }
 
 /// The reason for a cell's exit, from its status and its error output.
-fn status_error(status: ExitStatus, stderr: PipeReader) -> AttemptError {
+fn status_error(status: ExitStatus, stderr: PipeReader, was_confined: bool) -> AttemptError {
     let mut output = Vec::new();
     let _ = stderr.take(MAX_STDERR).read_to_end(&mut output);
     let output = String::from_utf8_lossy(&output);
@@ -256,6 +210,8 @@ fn status_error(status: ExitStatus, stderr: PipeReader) -> AttemptError {
         Some(Signal::SIGKILL) => FailureCode::OutOfMemory,
         Some(Signal::SIGXCPU) => FailureCode::ProcessingTimeout,
         Some(_) => FailureCode::DecoderCrashed,
+        // A cell that has seen the video may exit as the video likes.
+        None if was_confined => FailureCode::DecoderCrashed,
         None => FailureCode::InternalError,
     };
     let separator = if output.is_empty() { "" } else { ": " };
