@@ -1,5 +1,6 @@
 #!/bin/sh
-# Generate the missing secrets of this installation. Each reader has a directory, which is a volume.
+# Generate the missing secrets of this installation. Each reader has a directory, which is a volume;
+# those of the roles are copied from `fiapx`, which no role reads.
 set -eu
 umask 077
 cd /secrets
@@ -28,10 +29,26 @@ keep fiapx/s3_access_key "$(cat garage/access_key)"
 keep fiapx/s3_secret_key "$(cat garage/secret_key)"
 
 keep fiapx/jwt_secret "$(secret 32)"
+
+# give ROLE NAME...: copy secrets to the directory of a role.
+give() {
+  role=$1
+  shift
+  for name; do
+    cp "fiapx/$name" "$role/$name.new"
+    mv "$role/$name.new" "$role/$name"
+  done
+  chown -R 10001:10001 "$role"
+}
+
+give api database_url rabbitmq_url s3_access_key s3_secret_key jwt_secret
+give worker database_url rabbitmq_url s3_access_key s3_secret_key
+give notifier database_url rabbitmq_url
+give migrate database_url
+
 keep grafana/password "$(secret 12)"
 
 # Users of the images that read the secrets.
-chown -R 10001:10001 fiapx
 chown -R 999:999 postgres rabbitmq
 chown -R 10002:10002 garage
 chown -R 472:0 grafana

@@ -17,6 +17,7 @@ mod content_selections;
 mod contract;
 mod crash_recovery;
 mod cuts;
+mod deployment;
 mod determinism;
 mod documentation;
 mod downloads;

@@ -13,7 +13,7 @@ use jobs::{FailureCode, JobId};
 
 pub use recipe_arguments::{Compression, RecipeArguments, UsageError};
 
-use crate::settings::{self, Overrides, Settings};
+use crate::settings::{self, Needs, Overrides, Settings};
 use crate::version;
 
 /// Extract frames from videos into ZIP archives.
@@ -72,12 +72,12 @@ pub struct ServeArguments {
 }
 
 impl ServeArguments {
-    /// Load the settings.
+    /// Load the settings with the secrets that the process needs.
     ///
     /// # Errors
     /// See [`settings::load`].
-    pub fn settings(&self) -> Result<Settings> {
-        load(&self.configured, self.listen)
+    pub fn settings(&self, needs: Needs) -> Result<Settings> {
+        load(&self.configured, self.listen, needs)
     }
 }
 
@@ -232,15 +232,27 @@ impl ConfiguredArguments {
     /// # Errors
     /// See [`settings::load`].
     pub fn settings(&self) -> Result<Settings> {
-        load(self, None)
+        self.settings_for(Needs::ALL)
+    }
+
+    /// Load the settings with some of the secrets only.
+    ///
+    /// # Errors
+    /// See [`settings::load`].
+    pub fn settings_for(&self, needs: Needs) -> Result<Settings> {
+        load(self, None, needs)
     }
 }
 
 /// Load the settings from the configuration file, the environment of the process, and the flags.
-fn load(configured: &ConfiguredArguments, listen: Option<SocketAddr>) -> Result<Settings> {
+fn load(
+    configured: &ConfiguredArguments,
+    listen: Option<SocketAddr>,
+    needs: Needs,
+) -> Result<Settings> {
     let overrides = Overrides { listen, data_dir: configured.data_dir.clone() };
     let variable = |name: &str| std::env::var(name).ok();
-    settings::load(configured.config.as_deref(), variable, overrides)
+    settings::load_for(needs, configured.config.as_deref(), variable, overrides)
 }
 
 /// Arguments of `fiapx extract`.

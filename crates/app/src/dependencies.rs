@@ -27,7 +27,7 @@ use jobs::backoff::jittered;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::parts::Parts;
+use crate::parts::{InterfaceParts, OpenStorage, Parts};
 use crate::roles::Roles;
 use crate::settings::Settings;
 
@@ -53,8 +53,8 @@ pub(crate) fn health_checks(
         let database = database.clone();
         async move { database.check().await }
     })];
-    if roles.api || roles.worker {
-        dependencies.push(storage(parts));
+    if let Some(opened) = &parts.storage {
+        dependencies.push(storage(opened));
     }
     let broker = Arc::clone(&parts.broker);
     let check = move || {
@@ -66,8 +66,10 @@ pub(crate) fn health_checks(
     } else {
         Dependency::required("broker", check)
     });
-    if roles.api && settings.limits.redis_url.is_some() {
-        let limits = Arc::clone(&parts.limits);
+    if let Some(InterfaceParts { limits, .. }) = &parts.interface
+        && settings.limits.redis_url.is_some()
+    {
+        let limits = Arc::clone(limits);
         dependencies.push(Dependency::informative("limits", move || {
             let limits = Arc::clone(&limits);
             async move { limits.check().await }
@@ -88,8 +90,8 @@ pub(crate) fn health_checks(
 /// answers, that the bucket exists, and that the keys are valid. `fiapx check` also tests whether
 /// it can be written to. An API whose store is read-only stays ready, because it can still serve
 /// downloads.
-fn storage(parts: &Parts) -> Dependency {
-    let (storage, is_local) = (Arc::clone(&parts.storage), parts.disk.is_some());
+fn storage(opened: &OpenStorage) -> Dependency {
+    let (storage, is_local) = (Arc::clone(&opened.storage), opened.disk.is_some());
     Dependency::required("storage", move || {
         let storage = Arc::clone(&storage);
         async move {

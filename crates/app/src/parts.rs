@@ -15,7 +15,7 @@ use jobs::retry::RetryPolicy;
 use notifier::files::FileMailer;
 use notifier::smtp::{Login, Server, SmtpMailer};
 use notifier::{Mailer, Sender};
-use secrecy::{ExposeSecret, SecretSlice, SecretString};
+use secrecy::{SecretSlice, SecretString};
 use storage::Storage;
 use storage::disk::Disk;
 use storage::s3::{DEFAULT_ASSEMBLY_TIMEOUT, DEFAULT_UPLOAD_MEMORY, S3, S3Settings};
@@ -24,7 +24,8 @@ use worker::Isolation;
 use worker::cell::{Cells, Program};
 use worker::sweep::Sweeper;
 
-use crate::settings::{self, Settings};
+use crate::roles::Roles;
+use crate::settings::{self, Needs, Settings};
 use crate::{data_dir, telemetry};
 
 /// Largest random deviation of the pauses between attempts, as a share of them.
@@ -36,39 +37,51 @@ const DATABASE_FILE: &str = "fiapx.db";
 /// Context of the errors of the broker.
 const BROKER_FAILED: &str = "RABBITMQ_URL: cannot use the broker";
 
-/// Parts used by every role.
+/// Parts of a process.
 pub struct Parts {
     /// Users and jobs.
     pub database: Database,
-    /// Videos and archives.
-    pub storage: Arc<dyn Storage>,
-    /// The same storage, if it is the local disk.
-    pub disk: Option<Arc<Disk>>,
     /// Message broker.
     pub broker: Arc<dyn Broker>,
+    /// Videos and archives, for the HTTP interface and workers.
+    pub storage: Option<OpenStorage>,
+    /// Parts that only the HTTP interface uses.
+    pub interface: Option<InterfaceParts>,
+}
+
+/// Parts that only the HTTP interface uses.
+pub struct InterfaceParts {
     /// Counters of rate limits.
     pub limits: Arc<dyn RateLimiter>,
-    /// Key of access tokens and, with storage on disk, of download links.
+    /// Key of access tokens.
     pub secret: SecretString,
 }
 
 impl Parts {
-    /// Open all parts.
+    /// Open the parts that these roles use.
     ///
     /// # Errors
     /// A part cannot be opened. The message names its setting.
-    pub async fn open(settings: &Settings, clock: &Clock) -> Result<Self> {
-        let secret = settings::jwt_secret(settings)?;
+    pub async fn open(settings: &Settings, roles: Roles, clock: &Clock) -> Result<Self> {
+        let needs = roles.needs();
+        let secret = needs.interface.then(|| settings::jwt_secret(settings)).transpose()?;
         let database = Self::database(settings, clock).await?;
-        let OpenStorage { storage, disk } = open_storage(settings, &secret, clock).await?;
-        Ok(Self {
-            database,
-            storage,
-            disk,
-            broker: open_broker(settings)?,
-            limits: open_limits(settings, clock)?,
-            secret,
-        })
+        let storage = if needs.storage {
+            Some(open_storage(settings, secret.as_ref(), clock).await?)
+        } else {
+            None
+        };
+        let interface = match secret {
+            Some(secret) => Some(InterfaceParts { limits: open_limits(settings, clock)?, secret }),
+            None => None,
+        };
+        Ok(Self { database, broker: open_broker(settings)?, storage, interface })
+    }
+
+    /// Return whether the storage is on the local disk.
+    #[must_use]
+    pub fn is_on_disk(&self) -> bool {
+        self.storage.as_ref().is_some_and(|opened| opened.disk.is_some())
     }
 
     /// Open the configured database. A missing SQLite database is created.
@@ -108,9 +121,9 @@ impl Parts {
         Ok(database)
     }
 
-    /// Open the configured storage.
+    /// Open the configured storage, for a command that makes no download links.
     pub async fn store(settings: &Settings, clock: &Clock) -> Result<Arc<dyn Storage>> {
-        Ok(open_storage(settings, &settings::jwt_secret(settings)?, clock).await?.storage)
+        Ok(open_storage(settings, None, clock).await?.storage)
     }
 
     /// Count the dead letters of each queue. Return `None` if the broker is embedded in another
@@ -139,8 +152,8 @@ impl Parts {
             Ok(database.check().await?)
         };
         let storage = async {
-            let secret = settings::jwt_secret(settings)?;
-            let storage = open_storage(settings, &secret, clock).await?.storage;
+            settings::jwt_secret(settings)?;
+            let storage = Self::store(settings, clock).await?;
             storage.check().await?;
             // Problems of the database are reported with the database.
             if let Ok(database) = Self::database(settings, clock).await
@@ -251,14 +264,16 @@ impl PartCheck {
     }
 }
 
-/// Return the settings that choose a shared part and are not set, so that the part is embedded.
-pub(crate) fn embedded(settings: &Settings) -> Vec<&'static str> {
+/// Return the settings that choose a shared part that these roles use and are not set, so that the
+/// part is embedded.
+pub(crate) fn embedded(settings: &Settings, roles: Roles) -> Vec<&'static str> {
+    let Needs { interface, storage, .. } = roles.needs();
     let parts = [
         ("DATABASE_URL", settings.database.url.is_some()),
         ("RABBITMQ_URL", settings.broker.url.is_some()),
-        ("S3_ENDPOINT", settings.storage.endpoint.is_some()),
-        ("REDIS_URL", settings.limits.redis_url.is_some()),
-        ("JWT_SECRET", settings.accounts.jwt_secret.is_some()),
+        ("S3_ENDPOINT", settings.storage.endpoint.is_some() || !storage),
+        ("REDIS_URL", settings.limits.redis_url.is_some() || !interface),
+        ("JWT_SECRET", settings.accounts.jwt_secret.is_some() || !interface),
     ];
     parts.into_iter().filter(|(_, shared)| !shared).map(|(name, _)| name).collect()
 }
@@ -269,16 +284,18 @@ fn retention(settings: &Settings) -> Duration {
 }
 
 /// The configured storage.
-struct OpenStorage {
-    storage: Arc<dyn Storage>,
+pub struct OpenStorage {
+    /// Videos and archives.
+    pub storage: Arc<dyn Storage>,
     /// The same storage, if it is the local disk.
-    disk: Option<Arc<Disk>>,
+    pub disk: Option<Arc<Disk>>,
 }
 
-/// Open the configured storage.
+/// Open the configured storage. `secret` is the key of access tokens, from which the key of
+/// download links is derived; without it, links are not valid elsewhere.
 async fn open_storage(
     settings: &Settings,
-    secret: &SecretString,
+    secret: Option<&SecretString>,
     clock: &Clock,
 ) -> Result<OpenStorage> {
     let configured = &settings.storage;
@@ -314,10 +331,11 @@ async fn open_storage(
     Ok(OpenStorage { storage: Arc::new(s3), disk: None })
 }
 
-fn open_disk(data_dir: &Path, secret: &SecretString, clock: &Clock) -> Result<Arc<Disk>> {
+fn open_disk(data_dir: &Path, secret: Option<&SecretString>, clock: &Clock) -> Result<Arc<Disk>> {
     data_dir::create(data_dir)?;
     let directory = data_dir.join("files");
-    let key = SecretSlice::from(secret.expose_secret().as_bytes().to_vec());
+    let random = || SecretSlice::from(rand::random::<[u8; 32]>().to_vec());
+    let key = secret.map_or_else(random, settings::link_key);
     let disk = Disk::open(&directory, &key, clock.clone())
         .with_context(|| format!("cannot store files in {}", directory.display()))?;
     Ok(Arc::new(disk))

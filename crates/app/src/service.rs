@@ -14,6 +14,8 @@ use jobs::{Clock, MEGABYTE};
 use notifier::Notifier;
 use poem::Server;
 use poem::listener::TcpAcceptor;
+use secrecy::SecretString;
+use storage::Storage;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -28,8 +30,9 @@ use crate::data_dir;
 use crate::dependencies;
 use crate::disk_reserve::DiskReserve;
 use crate::instance;
+use crate::maintenance::{maintenance_of, recover};
 use crate::metrics;
-use crate::parts::{self, ConfiguredMailer, Parts};
+use crate::parts::{self, ConfiguredMailer, InterfaceParts, OpenStorage, Parts};
 use crate::settings::Settings;
 use crate::telemetry;
 
@@ -42,7 +45,8 @@ pub struct RunningService {
     /// Cancelled after the HTTP server has stopped, so that the relay publishes what was accepted
     /// last.
     served: CancellationToken,
-    maintenance: Maintenance,
+    /// Maintenance, if this process has the storage.
+    maintenance: Option<Maintenance>,
     server: Option<ServerTask>,
     tasks: TaskTracker,
     /// Server of metrics and health. It responds until the service is dropped.
@@ -68,7 +72,7 @@ impl RunningService {
         metrics::initialize_counters();
         let OpenParts { parts, lock } = open_parts(&settings, roles, &clock).await?;
         let maintenance = maintenance_of(&settings, &parts);
-        recover(&settings, &parts, &maintenance).await?;
+        recover(&settings, &parts, maintenance.as_ref()).await?;
 
         let listen = settings.server.listen;
         let listener = if roles.api { Some(bind(listen, "").await?) } else { None };
@@ -76,11 +80,12 @@ impl RunningService {
         let page = page_url(&settings, address.unwrap_or(listen))?;
 
         let (stop, served) = (CancellationToken::new(), CancellationToken::new());
-        let tasks = spawn_tasks(&settings, roles, &parts, &page, &maintenance, &stop).await?;
+        let tasks =
+            spawn_tasks(&settings, roles, &parts, &page, maintenance.as_ref(), &stop).await?;
         if roles.api || roles.worker {
             spawn_relay(&tasks, &parts, served.clone());
         }
-        let data_dir = parts.disk.as_ref().map(|_| settings.data_dir.clone());
+        let data_dir = parts.is_on_disk().then(|| settings.data_dir.clone());
         let health = dependencies::health_checks(&settings, roles, &parts, stop.clone())?;
         let until_stop = |task| drop(tasks.spawn(stop.clone().run_until_cancelled_owned(task)));
         let background: [Task; 4] = [
@@ -132,10 +137,11 @@ impl RunningService {
         self.address
     }
 
-    /// Return the background maintenance, for running it on demand.
+    /// Return the background maintenance, for running it on demand; `None` in a process without the
+    /// storage.
     #[must_use]
-    pub fn maintenance(&self) -> &Maintenance {
-        &self.maintenance
+    pub fn maintenance(&self) -> Option<&Maintenance> {
+        self.maintenance.as_ref()
     }
 
     /// Return a token that stops the service when it is cancelled.
@@ -173,7 +179,7 @@ struct OpenParts {
 
 /// Open the parts, and migrate or check the database.
 async fn open_parts(settings: &Settings, roles: Roles, clock: &Clock) -> Result<OpenParts> {
-    let embedded = parts::embedded(settings);
+    let embedded = parts::embedded(settings, roles);
     if roles != Roles::ALL && !embedded.is_empty() {
         bail!(
             "a role that runs alone needs parts that it shares with the other roles: set {}, or \
@@ -186,7 +192,7 @@ async fn open_parts(settings: &Settings, roles: Roles, clock: &Clock) -> Result<
     if let Some(reserve) = disk_reserve(settings) {
         reserve.adjust();
     }
-    let parts = Parts::open(settings, clock).await?;
+    let parts = Parts::open(settings, roles, clock).await?;
     if roles == Roles::ALL {
         parts.database.migrate().await.context("cannot migrate the database")?;
     } else {
@@ -200,19 +206,21 @@ fn disk_reserve(settings: &Settings) -> Option<DiskReserve> {
     settings.database.url.is_none().then(|| DiskReserve::new(&settings.data_dir))
 }
 
-/// Start the tasks of the worker and of the notifier, which run until `stop` is cancelled.
+/// Start the tasks of the worker, with its maintenance, and of the notifier, which run until `stop`
+/// is cancelled.
 async fn spawn_tasks(
     settings: &Settings,
     roles: Roles,
     parts: &Parts,
     page: &Url,
-    maintenance: &Maintenance,
+    maintenance: Option<&Maintenance>,
     stop: &CancellationToken,
 ) -> Result<TaskTracker> {
     let tasks = TaskTracker::new();
-    if roles.worker {
+    if let Some(maintenance) = maintenance.filter(|_| roles.worker) {
         maintenance.sweeper().identify().await?;
-        tasks.spawn(worker_of(settings, parts).await?.run(stop.clone()));
+        let worker = worker_of(settings, parts, maintenance.storage.clone()).await?;
+        tasks.spawn(worker.run(stop.clone()));
         tasks.spawn(maintenance.clone().run(stop.clone()));
     }
     if roles.notifier {
@@ -251,21 +259,14 @@ fn page_url(settings: &Settings, listen: SocketAddr) -> Result<Url> {
     Url::parse(&url).with_context(|| format!("PUBLIC_URL: `{url}` is not a URL"))
 }
 
-fn maintenance_of(settings: &Settings, parts: &Parts) -> Maintenance {
-    let days = |days: u64| Duration::from_hours(24 * days);
-    let (database, storage) = (parts.database.clone(), parts.storage.clone());
-    let mut maintenance = Maintenance::new(database, storage, parts.broker.clone());
-    maintenance.settings.history_after = days(settings.database.history_after_days);
-    let history_days = settings.database.history_days;
-    maintenance.settings.history_kept = (history_days > 0).then(|| days(history_days));
-    maintenance
-}
-
-async fn worker_of(settings: &Settings, parts: &Parts) -> Result<Worker> {
+async fn worker_of(
+    settings: &Settings,
+    parts: &Parts,
+    storage: Arc<dyn Storage>,
+) -> Result<Worker> {
     let isolation = Parts::isolation(&settings.worker).await?;
     let settings = worker_settings(settings, isolation);
-    let (database, storage) = (parts.database.clone(), parts.storage.clone());
-    Ok(Worker::new(database, storage, parts.broker.clone(), settings))
+    Ok(Worker::new(parts.database.clone(), storage, parts.broker.clone(), settings))
 }
 
 fn notifier_of(settings: &Settings, parts: &Parts, page: &Url) -> Result<Notifier> {
@@ -307,15 +308,21 @@ impl HttpServer {
         /// Time after which an idle connection is closed.
         const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
         let Self { listener, parts, health, metrics, stop, notice } = self;
-        let api_settings = api_settings(settings, &parts);
+        let (Some(OpenStorage { storage, disk }), Some(interface)) =
+            (parts.storage, parts.interface)
+        else {
+            bail!("the HTTP interface needs a file store and a key of access tokens");
+        };
+        let InterfaceParts { limits, secret } = interface;
+        let api_settings = api_settings(settings, secret);
         let closing = CancellationToken::new();
         let service = Service::new(
             api::Parts {
                 database: parts.database,
-                storage: parts.storage,
-                disk: parts.disk,
+                storage,
+                disk,
                 health,
-                rate_limiter: parts.limits,
+                rate_limiter: limits,
                 detect_container: frames::source::detect_container,
                 metrics,
                 current_traceparent: telemetry::current_traceparent,
@@ -340,24 +347,6 @@ impl HttpServer {
                 .await
         }))
     }
-}
-
-/// Recover what an interrupted process left in embedded parts. No other process can be using them.
-async fn recover(settings: &Settings, parts: &Parts, maintenance: &Maintenance) -> Result<()> {
-    if settings.database.url.is_none() {
-        parts.database.recover_after_restart().await?;
-    }
-    if settings.broker.url.is_none() {
-        parts.database.announce_lost(Duration::ZERO, true).await?;
-    }
-    if parts.disk.is_some() {
-        if settings.database.url.is_none() {
-            parts.database.abandon_uploads().await?;
-            maintenance.delete_abandoned_uploads().await?;
-        }
-        maintenance.sweeper().sweep(Duration::ZERO, false).await?;
-    }
-    Ok(())
 }
 
 /// Bytes of a kilobyte.
@@ -406,9 +395,9 @@ fn worker_settings(settings: &Settings, isolation: Isolation) -> worker::Setting
     }
 }
 
-fn api_settings(settings: &Settings, parts: &Parts) -> api::Settings {
+fn api_settings(settings: &Settings, jwt_secret: SecretString) -> api::Settings {
     api::Settings {
-        jwt_secret: parts.secret.clone(),
+        jwt_secret,
         access_token_lifetime: Duration::from_mins(settings.accounts.access_minutes),
         refresh_token_lifetime: Duration::from_hours(24 * settings.accounts.refresh_days),
         max_video_bytes: megabytes(settings.upload.max_video_mb),

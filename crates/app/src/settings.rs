@@ -2,6 +2,7 @@
 //! the environment and flags override them, in this order.
 
 mod values;
+mod needs;
 mod model;
 mod layers;
 mod environment;
@@ -20,7 +21,8 @@ pub use model::{
     Accounts, Broker, DEFAULTS, Database, Isolation, Limits, Log, LogFormat, Mail, Metrics, Server,
     Settings, Storage, Telemetry, Upload, Worker,
 };
-pub use secret::jwt_secret;
+pub use needs::Needs;
+pub use secret::{jwt_secret, link_key};
 
 /// Values of flags, which override all other sources.
 #[derive(Debug, Clone, Default)]
@@ -31,11 +33,24 @@ pub struct Overrides {
     pub data_dir: Option<PathBuf>,
 }
 
-/// Load the settings from the defaults, the file `config`, the `environment` and the flags.
+/// Load all settings from the defaults, the file `config`, the `environment` and the flags.
 ///
 /// # Errors
 /// One line with the name and source of the first setting that is invalid, unknown or missing.
 pub fn load(
+    config: Option<&Path>,
+    environment: impl Fn(&str) -> Option<String>,
+    overrides: Overrides,
+) -> Result<Settings> {
+    load_for(Needs::ALL, config, environment, overrides)
+}
+
+/// Load the settings of a process that needs some of the secrets only.
+///
+/// # Errors
+/// See [`load`].
+pub fn load_for(
+    needs: Needs,
     config: Option<&Path>,
     environment: impl Fn(&str) -> Option<String>,
     overrides: Overrides,
@@ -45,8 +60,9 @@ pub fn load(
     if let Some(file) = config {
         layers.add_file(file)?;
     }
-    environment::add(&mut layers, environment)?;
+    environment::add(&mut layers, environment, needs)?;
     let mut settings = layers.into_settings();
+    settings.restrict(needs);
     if let Some(listen) = overrides.listen {
         settings.server.listen = listen;
     }
@@ -56,6 +72,6 @@ pub fn load(
     if settings.server.debug && settings.log.level == default_level {
         "debug".clone_into(&mut settings.log.level);
     }
-    settings.check_combinations()?;
+    settings.check_combinations(needs)?;
     Ok(settings)
 }

@@ -55,7 +55,7 @@ async fn with_files() -> (Service, Vec<String>) {
 async fn an_empty_database_deletes_no_file() {
     let (service, files) = with_files().await;
     let service = with_empty_database(service, |_| {}).await;
-    let swept = service.running.maintenance().sweeper().sweep(Duration::ZERO, true).await;
+    let swept = service.maintenance().sweeper().sweep(Duration::ZERO, true).await;
     let swept = swept.expect("the parts respond");
     assert!(matches!(swept, Swept::Refused(Refusal::OtherInstallation { .. })), "{swept:?}");
     let there: Vec<String> = service.files().await.into_keys().collect();
@@ -143,7 +143,7 @@ fn age(path: &Path) {
 async fn many_unknown_files_are_deleted_only_on_request() {
     let (service, mut files) = with_files().await;
     let unknown = create_unknown_files(&service, 11);
-    let swept = service.running.maintenance().sweeper().sweep(ORPHAN_AGE, false).await;
+    let swept = service.maintenance().sweeper().sweep(ORPHAN_AGE, false).await;
     assert_eq!(
         swept.expect("the parts respond"),
         Swept::Refused(Refusal::ManyUnknown { unknown: 11, files: 13 })
@@ -199,7 +199,7 @@ async fn the_file_of_an_abandoned_upload_is_deleted_after_a_day(
     upload.complete().await.expect("the upload completes");
 
     service.advance(ORPHAN_AGE.saturating_sub(Duration::from_mins(1)));
-    let maintenance = service.running.maintenance();
+    let maintenance = service.maintenance();
     maintenance.delete_abandoned_uploads().await.expect("the parts respond");
     assert_eq!(service.sweep(Duration::ZERO).await, 0, "the upload may still be running");
     assert_eq!(service.files().await.len(), 1);

@@ -34,6 +34,16 @@ const PATIENT: [(&str, &str); 4] = [
 /// Size of a server's disk that a story fills, in MiB.
 const DISK_MIB: usize = 768;
 
+/// Whether a role gets a variable: all that are not secrets of other roles.
+fn is_for_role(variable: &str, role: &str) -> bool {
+    match variable {
+        "JWT_SECRET" | "REDIS_URL" => role == "api",
+        "S3_ACCESS_KEY" | "S3_SECRET_KEY" => role != "notifier",
+        "SMTP_PASSWORD" => role == "notifier",
+        _ => true,
+    }
+}
+
 /// Servers, and the environment of a service's processes on them.
 pub struct Cluster {
     /// Database server.
@@ -118,22 +128,32 @@ impl Cluster {
             .envs(self.environment()))
     }
 
-    /// Start a role, with more variables in its environment.
+    /// Start a role with its own secrets only, and with more variables in its environment.
     pub fn start_role(&self, arguments: &[&str], more: &[(&str, &str)]) -> Process {
-        self.start_role_of(&fiapx_path(), arguments, more)
+        let mut own = self.environment();
+        own.retain(|(name, _)| is_for_role(name, arguments[0]));
+        self.start_with(&fiapx_path(), arguments, &[own, more.to_vec()].concat())
     }
 
-    /// Start a role of another version of the program.
+    /// Start a role of another version of the program, with all secrets.
     pub fn start_role_of(
         &self,
         program: &Path,
         arguments: &[&str],
         more: &[(&str, &str)],
     ) -> Process {
+        self.start_with(program, arguments, &[self.environment(), more.to_vec()].concat())
+    }
+
+    fn start_with(
+        &self,
+        program: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Process {
         let number = self.processes.fetch_add(1, Ordering::Relaxed);
-        let environment = [self.environment(), more.to_vec()].concat();
         let directory = self.data.path().join(number.to_string());
-        Process::of_version(program, arguments, &directory, &environment)
+        Process::of_version(program, arguments, &directory, environment)
     }
 
     /// Start an API.

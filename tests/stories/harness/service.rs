@@ -11,6 +11,7 @@ use broker::Queue;
 use database::accept::Video;
 use database::{Database, Rules};
 use jobs::{Clock, JobId, VideoFormat};
+use worker::maintenance::Maintenance;
 use worker::sweep::Swept;
 
 use super::checks::eventually;
@@ -96,19 +97,24 @@ impl Service {
         Self { directory, namespaces, clock, running, client }
     }
 
+    /// Its maintenance.
+    pub fn maintenance(&self) -> &Maintenance {
+        self.running.maintenance().expect("it has a store")
+    }
+
     /// Its store.
     pub fn storage(&self) -> &dyn storage::Storage {
-        &*self.running.maintenance().storage
+        &*self.maintenance().storage
     }
 
     /// Its database.
     pub fn database(&self) -> &Database {
-        &self.running.maintenance().database
+        &self.maintenance().database
     }
 
     /// Run the background maintenance once, now.
     pub async fn run_maintenance(&self) {
-        let maintenance = self.running.maintenance();
+        let maintenance = self.maintenance();
         maintenance.reap().await.expect("leases are reaped");
         maintenance.expire().await.expect("files are deleted");
         maintenance.delete_abandoned_uploads().await.expect("uploads are deleted");
@@ -117,7 +123,7 @@ impl Service {
 
     /// Remove files that no row refers to and that are older than `age`; return their number.
     pub async fn sweep(&self, age: Duration) -> u64 {
-        let swept = self.running.maintenance().sweeper().sweep(age, false).await;
+        let swept = self.maintenance().sweeper().sweep(age, false).await;
         match swept.expect("the sweep succeeds") {
             Swept::Deleted(files) => files,
             Swept::Refused(refusal) => panic!("{refusal}"),
@@ -192,7 +198,6 @@ impl Service {
             let mut waiting = u64::from(outbox.is_some());
             for queue in Queue::ALL {
                 waiting += self
-                    .running
                     .maintenance()
                     .broker
                     .message_count(queue)

@@ -6,6 +6,7 @@ use jobs::Clock;
 use super::console::{print, runtime};
 use crate::cli::CheckArguments;
 use crate::parts::{PartCheck, Parts};
+use crate::settings::Needs;
 use crate::{ready, settings};
 
 /// Check every part, or print the defaults, or query the readiness of a running process.
@@ -13,11 +14,12 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<()> {
     if arguments.defaults {
         return print(settings::DEFAULTS.trim_end());
     }
-    let settings = arguments.configured.settings()?;
     if arguments.ready {
+        let settings = arguments.configured.settings_for(Needs::NONE)?;
         runtime()?.block_on(ready::check(&settings))?;
         return print("ready");
     }
+    let settings = arguments.configured.settings()?;
     let results = runtime()?.block_on(Parts::check(&settings, &Clock::default()));
     let mut problems = Vec::new();
     for PartCheck { part, result } in results {

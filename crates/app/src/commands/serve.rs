@@ -17,7 +17,7 @@ const INTERRUPTED: i32 = 130;
 /// Run the service, or a role of it, until a signal stops it. `name` identifies the process in
 /// logs and traces.
 pub(super) fn run(arguments: &ServeArguments, roles: Roles, name: &'static str) -> Result<()> {
-    let settings = arguments.settings()?;
+    let settings = arguments.settings(roles.needs())?;
     let runtime = runtime()?;
     let telemetry = telemetry::start(&settings, name, runtime.handle())?;
     set_kill_points();

@@ -8,6 +8,7 @@ use anyhow::{Result, anyhow};
 use toml::Value;
 
 use super::layers::Layers;
+use super::needs::Needs;
 
 /// Type of the value of a variable.
 #[derive(Debug, Clone, Copy)]
@@ -109,8 +110,13 @@ const SECURE: &str = "MINIO_SECURE";
 /// lists and container descriptions.
 const FILE_SUFFIX: &str = "_FILE";
 
-/// Override settings by all variables that are set and not empty.
-pub(super) fn add(layers: &mut Layers, environment: impl Fn(&str) -> Option<String>) -> Result<()> {
+/// Override settings by all variables that are set and not empty. Variables, and files that they
+/// name, are not read if the process does not need them.
+pub(super) fn add(
+    layers: &mut Layers,
+    environment: impl Fn(&str) -> Option<String>,
+    needs: Needs,
+) -> Result<()> {
     let variable = |name: &str| {
         environment(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
     };
@@ -134,7 +140,7 @@ pub(super) fn add(layers: &mut Layers, environment: impl Fn(&str) -> Option<Stri
     let secure = lookup(SECURE)?
         .map_or(Ok(false), |text| flag(&text))
         .map_err(|reason| invalid(SECURE, reason))?;
-    for Variable { name, setting, kind } in VARIABLES {
+    for Variable { name, setting, kind } in VARIABLES.iter().filter(|v| needs.include(v.setting)) {
         let Some(text) = lookup(name)? else { continue };
         let value = value(*kind, &text, layers.settings().server.listen, secure)
             .map_err(|reason| invalid(name, reason))?;

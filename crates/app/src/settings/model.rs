@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use super::needs::Needs;
 use super::values;
 
 /// All settings with their defaults, as a documented configuration file.
@@ -52,16 +53,31 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Check settings that depend on each other.
-    pub(super) fn check_combinations(&self) -> Result<()> {
+    /// Forget the secrets that a process does not need, which may stand in the configuration file.
+    pub(super) fn restrict(&mut self, needs: Needs) {
+        if !needs.interface {
+            self.accounts.jwt_secret = None;
+            self.limits.redis_url = None;
+        }
+        if !needs.storage {
+            self.storage.access_key = None;
+            self.storage.secret_key = None;
+        }
+        if !needs.mail {
+            self.mail.password = None;
+        }
+    }
+
+    /// Check settings that depend on each other, as far as a process needs them.
+    pub(super) fn check_combinations(&self, needs: Needs) -> Result<()> {
         let Storage { endpoint, public_endpoint, access_key, secret_key, .. } = &self.storage;
-        if endpoint.is_some() && access_key.is_none() {
+        if needs.storage && endpoint.is_some() && access_key.is_none() {
             bail!(
                 "storage.access_key (S3_ACCESS_KEY) is missing: storage.endpoint (S3_ENDPOINT) \
                  requires it"
             );
         }
-        if endpoint.is_some() && secret_key.is_none() {
+        if needs.storage && endpoint.is_some() && secret_key.is_none() {
             bail!(
                 "storage.secret_key (S3_SECRET_KEY) is missing: storage.endpoint (S3_ENDPOINT) \
                  requires it"
@@ -74,7 +90,7 @@ impl Settings {
             );
         }
         match (&self.mail.user, &self.mail.password) {
-            (Some(_), None) => {
+            (Some(_), None) if needs.mail => {
                 bail!("mail.password (SMTP_PASSWORD) is missing: mail.user (SMTP_USER) requires it")
             }
             (None, Some(_)) => {

@@ -7,7 +7,9 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use secrecy::{ExposeSecret, SecretString};
+use hkdf::Hkdf;
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
+use sha2::Sha256;
 use tempfile::NamedTempFile;
 
 use super::model::Settings;
@@ -53,6 +55,18 @@ pub fn jwt_secret(settings: &Settings) -> Result<SecretString> {
         }
         None => read_or_generate(&settings.data_dir.join("jwt-secret")),
     }
+}
+
+/// Key that signs download links of files on disk. It is derived from the key of access tokens
+/// (HKDF, RFC 5869), so neither reveals the other.
+#[must_use]
+pub fn link_key(jwt_secret: &SecretString) -> SecretSlice<u8> {
+    const PURPOSE: &[u8] = b"fiapx download links";
+    let mut key = vec![0; MIN_BYTES];
+    let secret = Hkdf::<Sha256>::new(None, jwt_secret.expose_secret().as_bytes());
+    // Only an output of more than 255 hashes is an error.
+    let _ = secret.expand(PURPOSE, &mut key);
+    key.into()
 }
 
 fn is_example(secret: &str) -> bool {

@@ -7,7 +7,7 @@ use std::path::Path;
 use secrecy::{ExposeSecret, SecretString};
 use tempfile::TempDir;
 
-use super::super::{Overrides, Settings, jwt_secret, load};
+use super::super::{Overrides, Settings, jwt_secret, link_key, load};
 
 fn settings_with_secret(secret: Option<&str>, data_dir: &Path) -> Settings {
     let mut settings = load(None, |_| None, Overrides::default()).expect("valid defaults");
@@ -100,4 +100,14 @@ fn rejects_known_and_short_keys() {
             .expose_secret(),
         random
     );
+}
+
+#[test]
+fn the_key_of_links_is_derived() {
+    let secret = SecretString::from("0123456789abcdef0123456789abcdef");
+    let (key, again) = (link_key(&secret), link_key(&secret));
+    assert_eq!((key.expose_secret().len(), key.expose_secret()), (32, again.expose_secret()));
+    assert_ne!(key.expose_secret(), secret.expose_secret().as_bytes());
+    let other = link_key(&SecretString::from("0123456789abcdef0123456789abcdeg"));
+    assert_ne!(key.expose_secret(), other.expose_secret());
 }
