@@ -15,7 +15,7 @@ PROMTOOL = $(or $(shell command -v promtool),$(CACHED)/promtool)
 # Known vulnerabilities of dependencies.
 ADVISORIES := https://github.com/RustSec/advisory-db
 
-.PHONY: help setup run build test test-quick soak cuts coverage lint deny verify-deploy verify-release \
+.PHONY: help setup run build test test-quick soak cuts coverage lint deny verify-deploy pin-images verify-release \
   verify-upgrade fuzz bench bench-servers bench-database load race race-recipes \
   clean
 
@@ -88,6 +88,9 @@ verify-deploy: ## Check alerts, dashboards and Kubernetes manifests
 	$(PROMTOOL) test rules docker/prometheus/tests/*.yml
 	docker/grafana/dashboards.py --check $(PROMTOOL)
 	docker/k8s/validate.sh
+
+pin-images: ## Write the digests of all images behind their tags; needs access to the registries
+	docker/pin.sh
 
 verify-release: ## Build and test in a chroot with a fresh Debian; needs root: make verify-release RELEASE=trixie
 	tests/release/verify.sh $(RELEASE)
