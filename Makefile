@@ -16,7 +16,7 @@ PROMTOOL = $(or $(shell command -v promtool),$(CACHED)/promtool)
 ADVISORIES := https://github.com/RustSec/advisory-db
 
 .PHONY: help setup run build test test-quick soak cuts coverage lint deny verify-deploy pin-images verify-release \
-  verify-upgrade fuzz bench bench-servers bench-database load race race-recipes \
+  verify-upgrade fuzz bench bench-servers bench-database load abuse race race-recipes \
   clean
 
 help: ## List the targets
@@ -115,6 +115,9 @@ load: ## Upload at a constant rate and verify every result: make load RATE=5 SEC
 	@$(if $(URL),,$(MAKE) --no-print-directory build)
 	cargo run --quiet --release --package load -- $(if $(URL),--url $(URL)) --rate $(RATE) \
 	  --seconds $(SECONDS) --clips $(CLIPS) $(MORE)
+
+abuse: build ## Attack a service with fifty hostile users beside an honest one: make abuse SECONDS=300
+	cargo run --quiet --release --package load -- abuse --seconds $(SECONDS) $(MORE)
 
 race: ## Compare the speed of fiapx with other tools: make race VIDEOS="a.mp4 b.mkv"
 	@./setup.sh bench

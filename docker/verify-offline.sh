@@ -15,6 +15,8 @@ export S3_BUCKET=clips
 export COMPOSE_PROFILES=tools
 FIAPX_COMMIT=$(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 export PUBLIC_URL=http://localhost:$PORT
+# The stories test the confirmation of addresses.
+export ACCOUNTS_CONFIRM=false
 work=$(mktemp -d)
 passed=0
 

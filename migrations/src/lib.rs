@@ -16,6 +16,8 @@ mod m20261126_000006_successors;
 mod m20261126_000007_uploads;
 mod m20261126_000008_delivery;
 mod m20261126_000009_growth;
+mod m20261126_000010_second_factors;
+mod m20261126_000011_account_mails;
 mod m20261126_000012_fingerprints;
 
 /// Runs all changes in their order.
@@ -35,6 +37,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000007_uploads::Migration),
             Box::new(m20261126_000008_delivery::Migration),
             Box::new(m20261126_000009_growth::Migration),
+            Box::new(m20261126_000010_second_factors::Migration),
+            Box::new(m20261126_000011_account_mails::Migration),
             Box::new(m20261126_000012_fingerprints::Migration),
         ]
     }

@@ -1,8 +1,18 @@
 //! Accounts: registration, login, and secrets that never appear.
 
+mod abandoned_logins;
+mod access;
+mod confirmation;
+mod deletion;
 mod disabled;
+mod export;
+mod forgotten_passwords;
+mod links;
 mod login_limits;
+mod operators;
 mod passwords;
+mod profile;
+mod second_factor;
 mod sessions;
 
 use std::collections::BTreeSet;
@@ -63,7 +73,9 @@ async fn an_address_is_registered_once_regardless_of_case(
         "email": "ana@example.com",
         "name": "Ana Lúcia",
         "language": "pt",
+        "second_factor": false,
         "created_at": account["created_at"],
+        "confirmed": true,
     });
     assert_eq!(account, expected);
 

@@ -18,7 +18,7 @@ use crate::harness::clips::{LONG, ONE_FRAME, SHORT, WRONG, clip_bytes, fixture, 
 use crate::harness::extraction::extract;
 use crate::harness::parts::Parts::{self, Embedded, Servers};
 use crate::harness::process::Process;
-use crate::harness::service::Service;
+use crate::harness::service::{Service, long_sessions};
 
 fn request(user: &User<'_>, job: &str, body: &Value) -> RequestBuilder {
     user.request(Method::POST, &format!("/videos/{job}/jobs")).json(body)
@@ -129,7 +129,7 @@ async fn the_video_of_another_job_is_kept_from_its_own_creation(
     #[values(Embedded, Servers)] parts: Parts,
 ) {
     let days = |days: u64| Duration::from_hours(24 * days);
-    let service = parts.with(|settings| settings.accounts.access_minutes = 60 * 24 * 30).await;
+    let service = parts.with(long_sessions).await;
     let user = service.user().await;
     let first = user.upload_clip(ONE_FRAME).await;
     user.wait_until_done(&first).await;

@@ -154,3 +154,30 @@ fn every_alert_has_a_section_in_the_manual() {
         assert!(alerts.contains(&link), "{alert} has no {link}");
     }
 }
+
+/// Texts between double quotes after `security_event = ` or `let event = ` in the interface.
+fn security_events() -> Vec<String> {
+    let directory = root().join("crates/api/src");
+    let mut events = Vec::new();
+    for entry in directory.read_dir().expect("the directory can be read") {
+        let path = entry.expect("the directory can be read").path();
+        if path.extension().is_some_and(|suffix| suffix == "rs") {
+            let source = std::fs::read_to_string(&path).expect("a source is text");
+            for start in ["security_event = \"", "let event = \""] {
+                let rests = source.split(start).skip(1);
+                events.extend(rests.filter_map(|rest| rest.split('"').next()).map(str::to_owned));
+            }
+        }
+    }
+    events
+}
+
+#[test]
+fn the_manual_covers_every_security_event() {
+    let manual = text(Path::new("docs/operations.md"));
+    let events = security_events();
+    assert!(events.len() >= 15, "{events:?}");
+    for event in events {
+        assert!(manual.contains(&format!("\n| `{event}` |")), "docs/operations.md lacks {event}");
+    }
+}

@@ -10,7 +10,7 @@ use reqwest::{Method, StatusCode};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::harness::checks::TIMEOUT;
+use crate::harness::checks::{TIMEOUT, eventually};
 use crate::harness::client::{Client, User};
 use crate::harness::clips::{LONG, ONE_FRAME, scratch};
 use crate::harness::parts::Parts::{self, Embedded, Servers};
@@ -254,6 +254,32 @@ async fn a_shutdown_ends_open_streams(#[values(Embedded, Servers)] parts: Parts)
     let rest = stream.rest().await;
     assert!(!states(&rest).contains(&"DONE"), "the stream waited for the job: {rest:?}");
     tokio::time::timeout(TIMEOUT, service.stop()).await.expect("the service stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn open_streams_of_each_user_are_limited() {
+    let service = Embedded.with(|settings| settings.limits.event_streams_at_once = 2).await;
+    let (user, other) = (service.user().await, service.user().await);
+    let (job, others) = (user.upload_clip(LONG).await, other.upload_clip(LONG).await);
+    let path = format!("/jobs/{job}/events");
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        let mut stream = EventStream::of(&user, &job).await;
+        assert!(stream.next().await.is_some(), "an event");
+        streams.push(stream);
+    }
+    let rejected = user.request(Method::GET, &path).send().await.expect("the service responds");
+    assert_eq!(rejected.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(rejected.headers()["retry-after"], "1");
+    let problem: Value = rejected.json().await.expect("responses are JSON");
+    assert_eq!(problem["code"], "TOO_MANY_AT_ONCE");
+    drop(EventStream::of(&other, &others).await);
+    streams.pop();
+    eventually("a stream may be opened again", || async {
+        let response = user.request(Method::GET, &path).send().await.expect("it responds");
+        response.status().is_success().then_some(())
+    })
+    .await;
 }
 
 #[rstest]

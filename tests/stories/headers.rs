@@ -25,6 +25,7 @@ async fn every_response_has_security_headers() {
         (service.request(Method::GET, "/health"), StatusCode::OK),
         (service.request(Method::GET, "/"), StatusCode::OK),
         (service.request(Method::GET, "/assets/0000000000000000/main.js"), StatusCode::OK),
+        (service.request(Method::GET, "/assets/0000000000000000/icon.svg"), StatusCode::OK),
         (service.request(Method::GET, "/assets/0000000000000000/none.js"), StatusCode::NOT_FOUND),
     ];
     for (request, expected) in requests {
@@ -41,12 +42,21 @@ async fn every_response_has_security_headers() {
         };
         assert_eq!(header("x-content-type-options"), "nosniff", "{what}");
         assert_eq!(header("x-frame-options"), "DENY", "{what}");
-        assert!(header("strict-transport-security").starts_with("max-age="), "{what}");
+        let transport = "max-age=31536000; includeSubDomains";
+        assert_eq!(header("strict-transport-security"), transport, "{what}");
+        assert_eq!(header("referrer-policy"), "no-referrer", "{what}");
         let policy = header("content-security-policy");
-        assert!(
-            policy.contains("frame-ancestors 'none'") && !policy.contains("-inline"),
-            "{what}: {policy}"
-        );
+        for directive in ["default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"] {
+            assert!(policy.split("; ").any(|part| part == directive), "{what}: {policy}");
+        }
+        assert!(!policy.contains("-inline") && !policy.contains("-eval"), "{what}: {policy}");
+        let is_part_of_the_page =
+            expected == StatusCode::OK && (what.ends_with('/') || what.contains("/assets/"));
+        let caching = if is_part_of_the_page { "no-cache" } else { "no-store" };
+        assert_eq!(header("cache-control"), caching, "{what}");
+        // JSON is always UTF-8 (RFC 8259, 8.1).
+        let kind = header("content-type");
+        assert!(kind.ends_with("; charset=utf-8") || kind.ends_with("json"), "{what}: {kind}");
         assert!(header("x-request-id").len() >= 32, "{what}");
     }
 }
@@ -78,6 +88,12 @@ async fn only_configured_origins_are_allowed() {
                 .get("access-control-allow-origin")
                 .map(|value| value.to_str().expect("text"));
             assert_eq!(actual, allowed, "{requested}: {}", response.status());
+            let exposed = response.headers().get("access-control-expose-headers");
+            let exposed = exposed.map(|value| value.to_str().expect("text").to_lowercase());
+            for header in ["ratelimit-reset", "retry-after", "etag", "content-disposition"] {
+                let is_exposed = exposed.as_ref().is_some_and(|list| list.contains(header));
+                assert_eq!(is_exposed, allowed.is_some(), "{header}: {exposed:?}");
+            }
         }
     }
 }

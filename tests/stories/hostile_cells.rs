@@ -79,7 +79,7 @@ async fn violations_of_the_protocol_cost_three_attempts_of_their_own_job() {
     let metrics = metrics(&service).await;
     for part in ["storage", "cells"] {
         let open = metrics.get(&format!("fiapx_circuit_open{{part=\"{part}\"}}"));
-        assert_eq!(open.copied().unwrap_or(0.0), 0.0, "{part}");
+        assert!(open.is_none_or(|open| *open < 0.5), "{part}");
     }
     let grown = service.peak_memory().saturating_sub(memory);
     assert!(grown < 300 << 20, "the service grew by {grown} bytes");

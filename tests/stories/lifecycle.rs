@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::harness::client::User;
 use crate::harness::clips::LONG;
-use crate::harness::service::Service;
+use crate::harness::service::{Service, long_sessions};
 
 /// Id of a job, for the database.
 fn id(job: &str) -> JobId {
@@ -58,9 +58,4 @@ async fn remove(user: &User<'_>, job: &str) {
 /// A number of days; access tokens last longer with [`long_sessions`].
 fn days(count: u64) -> Duration {
     Duration::from_hours(24 * count)
-}
-
-/// Settings with access tokens that last for 30 days.
-fn long_sessions(settings: &mut app::settings::Settings) {
-    settings.accounts.access_minutes = 60 * 24 * 30;
 }

@@ -5,6 +5,7 @@ mod commands;
 mod metrics;
 mod readiness;
 mod logs;
+mod denied_requests;
 mod startup_errors;
 mod shutdown;
 mod traces;

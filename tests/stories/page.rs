@@ -2,12 +2,17 @@
 
 mod browser;
 
+mod account_links;
+mod account;
+mod account_data;
+
 mod accessibility;
 mod assets;
 mod end_to_end;
 mod frames;
 mod list;
 mod login;
+mod logout;
 mod options;
 mod process_again;
 mod sheets;

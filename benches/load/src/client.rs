@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Seek, Write};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,6 +78,12 @@ pub fn http_client() -> Result<Client> {
     Client::builder().pool_max_idle_per_host(64).build().context("cannot create an HTTP client")
 }
 
+/// Create an HTTP client with a local address, by which the service knows it.
+pub fn http_client_from(address: IpAddr) -> Result<Client> {
+    let client = Client::builder().local_address(address).pool_max_idle_per_host(16);
+    client.build().context("cannot create an HTTP client")
+}
+
 /// A user registered for this run.
 pub struct User {
     http: Client,
@@ -136,12 +143,33 @@ impl User {
         Ok(Self { http: http.clone(), base: Arc::clone(base), email, session: Mutex::new(session) })
     }
 
-    async fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, RequestError> {
+    /// Return a valid access token.
+    pub async fn token(&self) -> Result<String, RequestError> {
         let mut session = self.session.lock().await;
         if session.renew_at <= Instant::now() {
             *session = Session::open(&self.http, &self.base, &self.email).await?;
         }
-        Ok(self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&session.token))
+        Ok(session.token.clone())
+    }
+
+    /// Request without an access token.
+    pub fn anonymous_request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base))
+    }
+
+    async fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, RequestError> {
+        let token = self.token().await?;
+        Ok(self.anonymous_request(method, path).bearer_auth(token))
+    }
+
+    /// Delete a job.
+    pub async fn delete(&self, path: &str) -> Result<(), RequestError> {
+        send(self.request(Method::DELETE, path).await?).await.map(drop)
+    }
+
+    /// Read the response of a GET request and return its size, in bytes.
+    pub async fn fetch(&self, path: &str) -> Result<usize, RequestError> {
+        Ok(send(self.request(Method::GET, path).await?).await?.bytes().await?.len())
     }
 
     /// Return the JSON response of a GET request.

@@ -1,6 +1,7 @@
 //! A service for the duration of the run: in an empty directory, on a free loopback port.
 
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -8,14 +9,17 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Limits per user that would limit the measurement.
-const RAISED_LIMITS: [&str; 6] = [
-    "LIMIT_ATTEMPTS_PER_ADDRESS",
-    "LIMIT_DOWNLOADS_PER_MINUTE",
-    "LIMIT_LOGINS_PER_MINUTE",
-    "LIMIT_STORED_MB",
-    "LIMIT_UNFINISHED_JOBS",
-    "LIMIT_UPLOADS_AT_ONCE",
+/// Limits that would limit the measurement of a load, raised.
+pub const RAISED_LIMITS: [(&str, &str); 9] = [
+    ("API_CONNECTIONS_PER_ADDRESS", RAISED_TO),
+    ("API_MAX_CONNECTIONS", RAISED_TO),
+    ("LIMIT_ATTEMPTS_PER_ADDRESS", RAISED_TO),
+    ("LIMIT_DOWNLOADS_PER_MINUTE", RAISED_TO),
+    ("LIMIT_EVENT_STREAMS_AT_ONCE", RAISED_TO),
+    ("LIMIT_LOGINS_PER_MINUTE", RAISED_TO),
+    ("LIMIT_STORED_MB", RAISED_TO),
+    ("LIMIT_UNFINISHED_JOBS", RAISED_TO),
+    ("LIMIT_UPLOADS_AT_ONCE", RAISED_TO),
 ];
 
 /// Value of the raised limits.
@@ -29,15 +33,16 @@ pub struct LocalService {
 }
 
 impl LocalService {
-    /// Start the service with these settings, each as `NAME=VALUE`, and wait until it is ready.
-    pub fn start(program: &Path, settings: &[String]) -> Result<Self> {
+    /// Start the service with these variables, and settings, each as `NAME=VALUE`, and wait until
+    /// it is ready.
+    pub fn start(program: &Path, variables: &[(&str, &str)], settings: &[String]) -> Result<Self> {
         let data = tempfile::tempdir().context("cannot create a directory for the service")?;
         let mut command = Command::new(program);
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data.path())
             .env_clear()
-            .envs(RAISED_LIMITS.map(|name| (name, RAISED_TO)))
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         for setting in settings {
@@ -53,8 +58,8 @@ impl LocalService {
         let mut service = Self { child, base: String::new(), _data: data };
         service.base = wait_until_ready(log)
             .with_context(|| format!("cannot use the service of {}", program.display()))?;
-        let raised = RAISED_LIMITS.iter().map(|name| format!("{name}={RAISED_TO}"));
-        let all: Vec<String> = raised.chain(settings.iter().cloned()).collect();
+        let variables = variables.iter().map(|(name, value)| format!("{name}={value}"));
+        let all: Vec<String> = variables.chain(settings.iter().cloned()).collect();
         eprintln!("started {} serve with {}", program.display(), all.join(" "));
         Ok(service)
     }
@@ -62,6 +67,23 @@ impl LocalService {
     /// Base URL of the service.
     pub fn base(&self) -> &str {
         &self.base
+    }
+
+    /// Address of the service.
+    pub fn address(&self) -> Result<SocketAddr> {
+        let address = self.base.trim_start_matches("http://");
+        address.parse().with_context(|| format!("`{address}` is not an address"))
+    }
+
+    /// Peak memory of the process, without its cells, in bytes (`VmHWM`, proc(5)).
+    pub fn memory(&self) -> Result<u64> {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status =
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes =
+            line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        Ok(kilobytes.with_context(|| format!("no VmHWM in {path}"))? * 1024)
     }
 }
 

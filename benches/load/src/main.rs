@@ -13,6 +13,7 @@ mod local_service;
 mod upload;
 mod run;
 mod report;
+mod abuse;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -21,12 +22,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use url::Url;
 
+use abuse::AbuseArguments;
 use client::User;
-use local_service::LocalService;
+use local_service::{LocalService, RAISED_LIMITS};
 use report::Report;
 use run::Run;
 use schedule::{Arrivals, schedule};
@@ -38,11 +40,14 @@ use upload::Clip;
 /// The exit status is 0 if every accepted video had the expected outcome, and 1 if one did not or
 /// none was accepted.
 #[derive(Debug, Parser)]
-#[command(name = "load")]
+#[command(name = "load", args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Base URL of the service, such as http://localhost:8000. The run creates users and videos
-    /// there, and mails are sent to addresses at example.com. Without a URL, a service is started
-    /// for the duration of the run, on loopback and in an empty directory.
+    /// there, and mails are sent to addresses at example.com. It has to run with
+    /// `ACCOUNTS_CONFIRM=false`, because nobody confirms these addresses. Without a URL, a service
+    /// is started for the duration of the run, on loopback and in an empty directory.
     #[arg(long)]
     url: Option<Url>,
     /// Program of the service that the run starts.
@@ -80,11 +85,24 @@ struct Arguments {
     json: bool,
 }
 
+/// Another kind of run.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Abuse(AbuseArguments),
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let result = tokio::runtime::Runtime::new()
-        .context("cannot start threads")
-        .and_then(|runtime| runtime.block_on(run_and_report(&arguments)));
+    raise_descriptor_limit();
+    let result =
+        tokio::runtime::Runtime::new().context("cannot start threads").and_then(|runtime| {
+            runtime.block_on(async {
+                match &arguments.command {
+                    Some(Command::Abuse(arguments)) => abuse::run(arguments).await,
+                    None => run_and_report(&arguments).await,
+                }
+            })
+        });
     match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -105,13 +123,13 @@ async fn run_and_report(arguments: &Arguments) -> Result<bool> {
     let succeeding = arguments.clips.iter().map(|path| Clip::read(path, false));
     let failing = arguments.failing.iter().map(|path| Clip::read(path, true));
     let clips = succeeding.chain(failing).collect::<Result<Vec<_>>>()?;
-    raise_descriptor_limit();
     // It runs until the end of this function.
     let local_service;
     let base: Arc<str> = if let Some(url) = &arguments.url {
         url.as_str().trim_end_matches('/').into()
     } else {
-        local_service = LocalService::start(&arguments.program, &arguments.settings)?;
+        local_service =
+            LocalService::start(&arguments.program, &RAISED_LIMITS, &arguments.settings)?;
         local_service.base().into()
     };
 

@@ -14,6 +14,7 @@ use storage::Key;
 use tracing::{Instrument, field, info_span};
 use uuid::Uuid;
 
+use crate::confirmation::check_confirmed;
 use crate::fingerprints;
 use crate::forecasts;
 use crate::input::Input;
@@ -50,7 +51,8 @@ problem_responses! {
             INVALID_PARAMETER INVALID_JSON INVALID_BODY;
         401: "The access token is missing, invalid or expired.",
             NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
-        403: "The job belongs to another user.", NOT_YOUR_JOB;
+        403: "The job belongs to another user, or the user's e-mail address is not confirmed.",
+            NOT_YOUR_JOB ADDRESS_NOT_CONFIRMED;
         404: "The job does not exist.", JOB_NOT_FOUND;
         408: "Copying the video took too long.", UPLOAD_TOO_LONG;
         409: "The idempotency key was used for a request whose jobs are deleted.",
@@ -103,6 +105,7 @@ impl AnotherJob {
         idempotency_key: Header<Option<String>>,
         body: Input<NewJob>,
     ) -> Result<AcceptedResponse, OperationError<AnotherJobProblems>> {
+        check_confirmed(&service, user.0).await?;
         let recipe = body.0.recipe.parse()?;
         let fingerprint = fingerprints::of_another_job(JobId(id.0), &recipe);
         let key = idempotency_key.0.map(|key| IdempotencyKey { key, fingerprint });

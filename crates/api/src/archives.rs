@@ -12,7 +12,7 @@ use database::Job;
 use jobs::manifest::{
     DamagedRange, FrameEntry, MANIFEST_NAME, MissingRange, ReadPart, SheetEntry, SkippedFrame,
 };
-use jobs::{Manifest, State, Time};
+use jobs::{Manifest, State, Time, UserId};
 use poem::http::StatusCode;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
@@ -21,8 +21,8 @@ use serde::{Deserialize, Deserializer};
 use storage::blocking::Reader;
 use storage::{Key, Object, Storage};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 
+use crate::fair_queue::FairQueue;
 use crate::problem::Problem;
 
 /// Maximum total size of the cached manifests, in bytes.
@@ -38,8 +38,6 @@ const MAX_GROWTH: u64 = 2;
 const MEMORY_BYTES: u64 = 160 << 20;
 /// Memory of the reader of an archive, in bytes ([`Reader`]).
 const READER_BYTES: u64 = 12 << 20;
-/// Unit in which memory is reserved, in bytes.
-const MEMORY_UNIT: u64 = 1 << 20;
 
 // A larger manifest could never be read.
 const _: () = assert!((1 + MAX_GROWTH) * MAX_MANIFEST_BYTES + READER_BYTES <= MEMORY_BYTES);
@@ -86,10 +84,8 @@ impl Weighter<Key, Arc<ArchiveContents>> for MemoryBytes {
 pub struct ArchiveReader {
     storage: Arc<dyn Storage>,
     manifests: Cache<Key, Arc<ArchiveContents>, MemoryBytes>,
-    /// Bounds the memory for archives that are read at a time, in units.
-    memory: Arc<Semaphore>,
-    /// Bounds the number of archives that are read at a time.
-    cores: Arc<Semaphore>,
+    /// Bounds the archives that are read at a time, and their memory.
+    queue: Arc<FairQueue<UserId>>,
 }
 
 impl ArchiveReader {
@@ -110,16 +106,15 @@ impl ArchiveReader {
             DefaultLifecycle::default(),
         );
         let cores = available_parallelism().map_or(1, Into::into);
-        Self {
-            storage,
-            manifests,
-            memory: Arc::new(Semaphore::new((MEMORY_BYTES / MEMORY_UNIT) as usize)),
-            cores: Arc::new(Semaphore::new(cores)),
-        }
+        Self { storage, manifests, queue: FairQueue::new(cores, MEMORY_BYTES) }
     }
 
-    /// Manifest of an archive, from the cache or the store.
-    pub async fn contents(&self, archive: &Object) -> Result<Arc<ArchiveContents>, Problem> {
+    /// Manifest of an archive of a user, from the cache or the store.
+    pub async fn contents(
+        &self,
+        user: UserId,
+        archive: &Object,
+    ) -> Result<Arc<ArchiveContents>, Problem> {
         let read = async {
             let tail = archive.size.saturating_sub(TAIL_BYTES)..archive.size;
             let tail = self.storage.read(&archive.key, tail).await.map_err(read_problem)?;
@@ -127,16 +122,18 @@ impl ArchiveReader {
                 .map_err(|error| invalid_archive(&archive.key, &error))?;
             // The JSON and the manifest.
             let bytes = (1 + MAX_GROWTH) * (range.end - range.start);
-            self.read(archive, bytes, |mut reader| read_contents(&mut reader, range).map(Arc::new))
-                .await
+            let work = |mut reader| read_contents(&mut reader, range).map(Arc::new);
+            self.read(user, archive, bytes, work).await
         };
         self.manifests.get_or_insert_async(&archive.key, read).await
     }
 
-    /// Run `work` with a reader of an archive, on a separate thread, as soon as the memory that it
-    /// needs and a core are free. `bytes` is its memory without that of the reader.
+    /// Run `work` with a reader of an archive, on a separate thread, as soon as it is the user's
+    /// turn, and the memory that it needs and a core are free. `bytes` is its memory without that
+    /// of the reader.
     pub async fn read<T: Send + 'static>(
         &self,
+        user: UserId,
         archive: &Object,
         bytes: u64,
         work: impl FnOnce(Reader) -> io::Result<T> + Send + 'static,
@@ -146,19 +143,12 @@ impl ArchiveReader {
             let error = format!("{bytes} bytes of memory would be needed");
             return Err(invalid_archive(&archive.key, &error));
         }
-        let memory = Arc::clone(&self.memory)
-            .acquire_many_owned(bytes.div_ceil(MEMORY_UNIT) as u32)
-            .await
-            .map_err(|error| Problem::internal(&error))?;
-        let core = Arc::clone(&self.cores)
-            .acquire_owned()
-            .await
-            .map_err(|error| Problem::internal(&error))?;
+        let turn = self.queue.turn(user, bytes).await;
         let reader = Reader::new(Arc::clone(&self.storage), archive, Handle::current());
         let done = tokio::task::spawn_blocking(move || {
             // The work continues after its request was cancelled, and uses its memory and its core
             // until it ends.
-            let _reserved = (memory, core);
+            let _turn = turn;
             work(reader)
         });
         let result = done.await.map_err(|error| Problem::internal(&error))?;
@@ -166,6 +156,11 @@ impl ArchiveReader {
             Ok(error) => read_problem(error),
             Err(error) => invalid_archive(&archive.key, &error),
         })
+    }
+
+    /// Problem of an archive that is invalid.
+    pub fn invalid(archive: &Object, error: &dyn Display) -> Problem {
+        invalid_archive(&archive.key, error)
     }
 
     /// Size and age of an archive.

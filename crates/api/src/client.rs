@@ -1,5 +1,6 @@
 //! Origin of a request: its network address and its trace.
 
+use std::fmt::{self, Display, Formatter};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use poem::Request;
@@ -11,12 +12,11 @@ use crate::forwarded::Forwarded;
 pub struct ClientAddress(Option<IpAddr>);
 
 impl ClientAddress {
-    /// Address of the sender of a request: with trusted proxies, the one that they report.
-    pub fn of(request: &Request, trusted_proxies: usize, forwarded: &Forwarded) -> Self {
-        if trusted_proxies == 0 {
-            return Self(request.remote_addr().as_socket_addr().map(SocketAddr::ip));
-        }
-        Self(forwarded.address)
+    /// Address of the sender of a request: with trusted proxies, the one that they report, or else
+    /// that of the proxy itself.
+    pub fn of(request: &Request, forwarded: &Forwarded) -> Self {
+        let peer = || request.remote_addr().as_socket_addr().map(SocketAddr::ip);
+        Self(forwarded.address.or_else(peer))
     }
 
     /// The address, if it is known.
@@ -24,13 +24,38 @@ impl ClientAddress {
         self.0
     }
 
-    /// Network of one household or company: an IPv4 address, or the first 64 bits of an IPv6
-    /// address (RFC 6177).
-    pub fn network(self) -> Option<IpAddr> {
-        match self.0?.to_canonical() {
-            IpAddr::V6(address) => Some(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into()),
-            IpAddr::V4(address) => Some(address.into()),
+    /// Network of the client, for limits. All unknown addresses are one network.
+    pub fn network(self) -> Network {
+        Network(self.0.map(network_of))
+    }
+}
+
+/// Network of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Network(Option<IpAddr>);
+
+impl Display for Network {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(address) => address.fmt(formatter),
+            None => formatter.write_str("unknown"),
         }
+    }
+}
+
+/// Network of one household or company: an IPv4 address, or the first 64 bits of an IPv6 address
+/// (RFC 6177).
+#[must_use]
+pub fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        IpAddr::V4(address) => address.into(),
+    }
+}
+
+impl From<IpAddr> for ClientAddress {
+    fn from(address: IpAddr) -> Self {
+        Self(Some(address))
     }
 }
 

@@ -6,9 +6,12 @@ use poem_openapi::types::ToJSON;
 use poem_openapi::{ContactObject, LicenseObject, OpenApiService, ServerObject};
 use serde_json::{Map, Value, json};
 
+use crate::account_deletion::AccountDeletion;
+use crate::account_export::AccountExport;
 use crate::accounts::Accounts;
 use crate::another_job::AnotherJob;
 use crate::authentication::Authentication;
+use crate::confirmation::Confirmation;
 use crate::downloads::Downloads;
 use crate::events::JobEvents;
 use crate::files::Files;
@@ -16,30 +19,36 @@ use crate::forecasts::Forecasts;
 use crate::frames::Frames;
 use crate::health::{HealthOperations, Readiness};
 use crate::job_view::JobView;
+use crate::password_reset::PasswordResets;
+use crate::profile::Profile;
+use crate::second_factor::SecondFactorOperations;
+use crate::session_list::Sessions;
 use crate::uploads::Uploads;
 use crate::videos::Videos;
 
-/// Declare the type and the value of a tuple of unit structs.
+/// Declare the type and the value of a tuple of tuples of unit structs. The framework accepts 16
+/// members in each.
 macro_rules! operations {
-    ($($operations:ident),+) => {
+    ($(($($operations:ident),+)),+) => {
         /// All operations, in the order of the document.
-        pub type Operations = ($($operations),+);
+        pub type Operations = ($(($($operations),+)),+);
 
-        const OPERATIONS: Operations = ($($operations),+);
+        const OPERATIONS: Operations = ($(($($operations),+)),+);
     };
 }
 operations!(
-    Accounts,
-    Authentication,
-    Uploads,
-    Videos,
-    AnotherJob,
-    Forecasts,
-    JobEvents,
-    Frames,
-    Downloads,
-    Files,
-    HealthOperations
+    (
+        Accounts,
+        Authentication,
+        Sessions,
+        SecondFactorOperations,
+        Confirmation,
+        PasswordResets,
+        Profile,
+        AccountDeletion,
+        AccountExport
+    ),
+    (Uploads, Videos, AnotherJob, Forecasts, JobEvents, Frames, Downloads, Files, HealthOperations)
 );
 
 const DESCRIPTION: &str = "\

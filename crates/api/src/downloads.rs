@@ -1,5 +1,6 @@
 //! Download links of archives.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use poem::Request;
@@ -10,12 +11,14 @@ use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 use tracing::info;
+use url::{Host, Url};
 use uuid::Uuid;
 
 use crate::archives;
 use crate::examples;
 use crate::forwarded::{Forwarded, is_host};
 use crate::operation_error::{OperationError, problem_responses};
+use crate::operator_access::is_localhost;
 use crate::own_job::own_job;
 use crate::problem::Problem;
 use crate::service::Service;
@@ -140,20 +143,64 @@ fn archive_name(video: &str) -> String {
     format!("{stem}.zip")
 }
 
-/// Base URL of this service: as configured, else as the outermost trusted proxy reports it, else as
-/// the request addressed it.
+/// Base URL of this service: as configured, else as the outermost trusted proxy reports it. Without
+/// both, a client may send any host, so it is used only if it is certainly one of this service.
 fn base_url(service: &Service, request: &Request) -> String {
-    if let Some(url) = &service.settings.public_url {
+    let settings = &service.settings;
+    if let Some(url) = &settings.public_url {
         return url.trim_end_matches('/').to_owned();
     }
     let forwarded = request.data::<Forwarded>().cloned().unwrap_or_default();
     let sent = || request.headers().get(header::HOST)?.to_str().ok().map(str::to_owned);
+    let local = request.local_addr().as_socket_addr().map(SocketAddr::ip);
     let host = forwarded
         .host
         .or_else(sent)
         .or_else(|| request.uri().authority().map(ToString::to_string))
         .filter(|host| is_host(host))
+        .filter(|host| {
+            settings.trusted_proxies > 0 || is_own_host(host, local, &settings.cors_origins)
+        })
         .unwrap_or_else(|| request.local_addr().to_string());
     let scheme = if forwarded.is_https { "https" } else { "http" };
     format!("{scheme}://{host}")
+}
+
+/// Return whether a host is this machine, the address `local` at which it was reached, or that of
+/// one of the origins.
+fn is_own_host(host: &str, local: Option<IpAddr>, origins: &[String]) -> bool {
+    let Ok(url) = Url::parse(&format!("http://{host}")) else { return false };
+    let is_own_address =
+        |address: IpAddr| address.is_loopback() || local.is_some_and(|local| local == address);
+    let is_own = match url.host() {
+        Some(Host::Domain(name)) => is_localhost(name),
+        Some(Host::Ipv4(address)) => is_own_address(address.into()),
+        Some(Host::Ipv6(address)) => is_own_address(address.into()),
+        None => false,
+    };
+    let is_origin = |origin: &String| {
+        let own = origin.split_once("://").map(|(_, own)| own);
+        own.is_some_and(|own| own.eq_ignore_ascii_case(host))
+    };
+    is_own || origins.iter().any(is_origin)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_lead_to_hosts_of_this_service_only() {
+        let (local, origins) = ([192, 0, 2, 7].into(), ["https://app.example.com".to_owned()]);
+        let is_own = |host| is_own_host(host, Some(local), &origins);
+        for host in
+            ["localhost:8000", "127.0.0.1", "[::1]:8000", "192.0.2.7:8000", "APP.example.com"]
+        {
+            assert!(is_own(host), "{host}");
+        }
+        for host in ["evil.example.com", "192.0.2.8", "localhost.example.com", "app.example.com:1"]
+        {
+            assert!(!is_own(host), "{host}");
+        }
+    }
 }

@@ -3,20 +3,28 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use poem::error::NotFoundError;
 use poem::http::{HeaderMap, HeaderValue, Method, header};
 use poem::middleware::Cors;
-use poem::{Endpoint, EndpointExt, Request, Response, Route, endpoint::make_sync};
+use poem::{Endpoint, EndpointExt, Request, Response, Route, endpoint::make_sync, get};
 use poem_openapi::{OpenApi, OpenApiService};
 
 use crate::document::{self, Operations};
+use crate::fair_queue::FairQueue;
 use crate::forwarded::Forwarded;
 use crate::health::{HealthChecks, HealthOperations};
 use crate::middleware::{self, RequestContext};
+use crate::operator_access::OperatorAccess;
 use crate::service::{RenderMetrics, Service};
 use crate::swagger_ui;
 
+/// Maximum number of GET requests that are processed at a time. The others wait, those of the
+/// network first that has used the least time lately: many requests of one client would otherwise
+/// delay each query of the others.
+const REQUESTS_AT_ONCE: usize = 32;
+
 /// All operations, the OpenAPI document at `/openapi.json`, Swagger UI at `/docs`, metrics at
-/// `/metrics` if this port serves them, and `page` at `/` and below `/assets`.
+/// `/metrics` for operators if they have no other port, and `page` at `/` and below `/assets`.
 pub fn endpoint(
     service: Arc<Service>,
     page: impl Endpoint<Output = Response> + 'static,
@@ -25,13 +33,15 @@ pub fn endpoint(
     let mut routes = Route::new()
         .at(
             "/openapi.json",
-            make_sync(move |_| {
+            get(make_sync(move |_| {
                 Response::builder().content_type("application/json").body(json.clone())
-            }),
+            })),
         )
-        .at("/docs", swagger_ui::page(document::swagger_ui_html()));
-    if let Some(metrics) = service.parts.metrics.clone() {
-        routes = routes.at("/metrics", metrics_endpoint(metrics));
+        .at("/docs", get(swagger_ui::page(document::swagger_ui_html())));
+    let metrics = service.parts.metrics.clone();
+    let access = OperatorAccess::of_public_port(&service.settings, metrics.is_none());
+    if let Some(metrics) = metrics.filter(|_| access != OperatorAccess::Nobody) {
+        routes = routes.at("/metrics", get(metrics_endpoint(metrics, access)));
     }
     let cors = cors(&service.settings.cors_origins);
     let health = service.parts.health.clone();
@@ -40,6 +50,7 @@ pub fn endpoint(
         trusted_proxies: service.settings.trusted_proxies,
         current_traceparent: service.parts.current_traceparent,
         stop: service.parts.stop.clone(),
+        requests: FairQueue::new(REQUESTS_AT_ONCE, 0),
     });
     let process =
         move |endpoint, request| middleware::process(endpoint, request, Arc::clone(&context));
@@ -68,6 +79,7 @@ pub fn endpoint(
         .nest("/", document::operations())
         .around(with_page)
         .data(health)
+        .data(access)
         .data(service)
         .with(cors)
         .before(without_own_origin)
@@ -91,22 +103,38 @@ pub fn operators_endpoint(
 ) -> impl Endpoint<Output = Response> + 'static {
     let operations = OpenApiService::new(HealthOperations, "FIAP X", env!("CARGO_PKG_VERSION"));
     Route::new()
-        .at("/metrics", metrics_endpoint(metrics))
+        .at("/metrics", get(metrics_endpoint(metrics, OperatorAccess::Everyone)))
         .nest("/", operations)
         .data(health)
+        .data(OperatorAccess::Everyone)
         .map_to_response()
+        .after(|result| async { Ok(middleware::with_default_headers(result)) })
 }
 
 /// Metrics in Prometheus's text format, version 0.0.4.
-fn metrics_endpoint(render: RenderMetrics) -> impl Endpoint<Output = Response> + 'static {
-    make_sync(move |_| {
-        Response::builder().content_type("text/plain; version=0.0.4; charset=utf-8").body(render())
+fn metrics_endpoint(
+    render: RenderMetrics,
+    access: OperatorAccess,
+) -> impl Endpoint<Output = Response> + 'static {
+    make_sync(move |request: Request| {
+        if !access.permits(&request) {
+            return Err(poem::Error::from(NotFoundError));
+        }
+        let response = Response::builder().content_type("text/plain; version=0.0.4; charset=utf-8");
+        Ok(response.body(render()))
     })
 }
 
+/// Path patterns outside of the operations.
+const DOCUMENTS: [&str; 5] = ["/", "/assets/:version/:name", "/docs", "/openapi.json", "/metrics"];
+
 /// Methods of each path pattern, as the value of `Allow` (RFC 9110, 10.2.1).
 fn allowed_methods() -> HashMap<String, HeaderValue> {
-    let mut methods: HashMap<String, Vec<String>> = HashMap::new();
+    let mut methods: HashMap<String, Vec<String>> = DOCUMENTS
+        .map(|pattern| {
+            (pattern.to_owned(), vec![Method::GET.to_string(), Method::HEAD.to_string()])
+        })
+        .into();
     for path in Operations::meta().into_iter().flat_map(|group| group.paths) {
         let allowed = methods.entry(route_pattern(&path.path)).or_default();
         allowed.extend(path.operations.iter().map(|operation| operation.method.to_string()));
@@ -133,13 +161,23 @@ fn route_pattern(path: &str) -> String {
 /// CORS for pages of other origins. Without origins, none is allowed.
 fn cors(origins: &[String]) -> Cors {
     let cors = Cors::new()
-        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
         .allow_headers([
             header::AUTHORIZATION,
             header::CONTENT_TYPE,
             header::HeaderName::from_static("idempotency-key"),
         ])
-        .expose_headers(["Link", "Location", "Retry-After", "X-Request-Id"]);
+        .expose_headers([
+            "Content-Disposition",
+            "ETag",
+            "Link",
+            "Location",
+            "RateLimit-Limit",
+            "RateLimit-Remaining",
+            "RateLimit-Reset",
+            "Retry-After",
+            "X-Request-Id",
+        ]);
     if origins.iter().any(|origin| origin == "*") {
         return cors;
     }

@@ -16,8 +16,8 @@ use uuid::Uuid;
 
 use crate::examples;
 use crate::job_view::{Progress, Status};
-use crate::operation_error::OperationError;
-use crate::own_job::{JobProblems, own_job};
+use crate::operation_error::{OperationError, problem_responses};
+use crate::own_job::own_job;
 use crate::recipe_view::RecipeView;
 use crate::service::Service;
 use crate::sessions::LoggedIn;
@@ -77,6 +77,19 @@ enum EventsResponse {
     Events(EventStream<JobEventStream>),
 }
 
+problem_responses! {
+    EventProblems {
+        400: "Malformed id.", INVALID_PARAMETER;
+        401: "The access token is missing, invalid or expired.",
+            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
+        403: "The job belongs to another user.", NOT_YOUR_JOB;
+        404: "The job does not exist.", JOB_NOT_FOUND;
+        429: "Too many event streams of the user are open.", TOO_MANY_AT_ONCE;
+        500: "Internal error.", INTERNAL_ERROR;
+        503: "The database is unavailable.", UNAVAILABLE;
+    }
+}
+
 /// Operation that streams events.
 pub struct JobEvents;
 
@@ -93,9 +106,10 @@ impl JobEvents {
         user: LoggedIn,
         /// Id of the job.
         id: Path<Uuid>,
-    ) -> Result<EventsResponse, OperationError<JobProblems>> {
+    ) -> Result<EventsResponse, OperationError<EventProblems>> {
         /// Interval of comments. Proxies close connections that are idle for about a minute.
         const KEEP_ALIVE: Duration = Duration::from_secs(15);
+        let slot = service.event_streams.acquire(user.0, "event streams")?;
         let job = own_job(&service, user.0, id.0).await?;
         let mut receiver = service.job_watcher.watch(&job);
         receiver.mark_changed();
@@ -107,6 +121,9 @@ impl JobEvents {
             Some((JobEvent::from(&job), has_more.then_some(receiver)))
         });
         let closing = service.parts.closing.clone();
+        let changes = changes.inspect(move |_| {
+            let _occupied = &slot;
+        });
         let events: JobEventStream = Box::pin(changes.take_until(closing.cancelled_owned()));
         let named = EventStream::new(events)
             .to_event(|event| Event::message(event.to_json_string()).event_type("job"));

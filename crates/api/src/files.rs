@@ -19,7 +19,7 @@ use crate::service::Service;
 use crate::tags::Tag;
 
 /// Size of a chunk in bytes, which bounds the memory of a slow download.
-const CHUNK_BYTES: u64 = 256 << 10;
+const CHUNK_BYTES: u64 = 128 << 10;
 
 // Each response type declares its headers as literals: the derive accepts no shared declaration.
 #[derive(ApiResponse)]
@@ -59,6 +59,7 @@ problem_responses! {
         404: "The archive does not exist.", FILE_NOT_FOUND;
         410: "The link has expired.", LINK_EXPIRED;
         416: "The range starts after the end of the archive.", RANGE_NOT_SATISFIABLE;
+        429: "Too many archives of the user are downloaded at the same time.", TOO_MANY_AT_ONCE;
         500: "Internal error.", INTERNAL_ERROR;
         503: "The file store is unavailable.", UNAVAILABLE;
     }
@@ -103,6 +104,7 @@ impl Files {
         let key = format!("videos/{}/{}/{}", user.0, job.0, name.0);
         let key =
             disk.verify_link(&key, expires.0, &filename.0, &signature.0).map_err(invalid_link)?;
+        let slot = service.downloads.acquire(key.user_id(), "downloads")?;
         let storage = &service.parts.storage;
         let object = storage.head(&key).await.map_err(|error| match error {
             storage::Error::NotFound { .. } => not_found(),
@@ -117,7 +119,7 @@ impl Files {
         };
         let range = part.clone().unwrap_or(0..size);
         let length = range.end - range.start;
-        let body = Binary(object_response::body(storage, &object, range, CHUNK_BYTES));
+        let body = Binary(object_response::body(storage, &object, range, CHUNK_BYTES, slot));
         let response = match part {
             None => FileResponse::Whole(body),
             Some(range) => FileResponse::Partial(body, content_range(&range, size)),

@@ -1,6 +1,8 @@
 //! Fingerprints of requests with an idempotency key. A key that is used for another request is a
 //! mistake of the client (draft-ietf-httpapi-idempotency-key-header, 2.6 and 2.7).
 
+use std::fmt::Write;
+
 use database::accept::{EarlierRequest, Video};
 use jobs::{JobId, Recipe};
 use poem::http::StatusCode;
@@ -26,7 +28,12 @@ pub fn of_another_job(source: JobId, recipe: &Recipe) -> String {
 
 /// SHA-256 of a JSON value, in hexadecimal. Recipes have one form, however they were written.
 fn digest(value: &Value) -> String {
-    Sha256::digest(value.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
+    let digest: [u8; 32] = Sha256::digest(value.to_string()).into();
+    digest.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Check that a request repeats the earlier one with its key.

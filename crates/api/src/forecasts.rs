@@ -196,7 +196,7 @@ async fn known_contents(
     let Ok(key) = archives::key(job, service.database().clock().now()) else { return Ok(None) };
     let read = async {
         let archive = service.archives.head(&key).await?;
-        service.archives.contents(&archive).await
+        service.archives.contents(job.user_id, &archive).await
     };
     match read.await {
         Ok(contents) => Ok(Some(contents)),

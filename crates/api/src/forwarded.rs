@@ -2,7 +2,8 @@
 //! `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host`.
 //!
 //! Each proxy appends an element, so with n trusted proxies the n-th element from the end is that
-//! of the outermost one. Earlier elements may be forged by the client. Proxies often overwrite
+//! of the outermost one. Earlier elements may be forged by the client, and be no text or no list,
+//! so headers are read from their end. Proxies often overwrite
 //! `X-Forwarded-Proto` and `X-Forwarded-Host` instead, so of fewer elements the first one counts.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -32,20 +33,17 @@ impl Forwarded {
         if trusted_proxies == 0 {
             return Self::default();
         }
-        let addresses = elements(headers, "x-forwarded-for");
-        let index = addresses.len().checked_sub(trusted_proxies);
-        let address = index.and_then(|index| node_address(&addresses[index]));
-        let standard = elements(headers, "forwarded");
-        if let Some(index) = standard.len().checked_sub(trusted_proxies) {
-            let forwarded = Self::parse(&standard[index]);
+        let addresses = last_elements(headers, "x-forwarded-for", trusted_proxies, split_list);
+        let outermost = |elements: &[String]| elements.get(trusted_proxies - 1).cloned();
+        let address = outermost(&addresses).and_then(|address| node_address(&address));
+        let standard = last_elements(headers, "forwarded", trusted_proxies, split_quoted_list);
+        if let Some(element) = outermost(&standard) {
+            let forwarded = Self::parse(&element);
             if addresses.is_empty() || forwarded.address == address {
                 return forwarded;
             }
         }
-        let counted = |name| {
-            let elements = elements(headers, name);
-            elements.into_iter().rev().take(trusted_proxies).next_back()
-        };
+        let counted = |name| last_elements(headers, name, trusted_proxies, split_list).pop();
         Self {
             address,
             is_https: counted("x-forwarded-proto").is_some_and(|scheme| is_https(&scheme)),
@@ -70,10 +68,55 @@ impl Forwarded {
     }
 }
 
-/// Elements of a list in all headers of this name.
-fn elements(headers: &HeaderMap, name: &str) -> Vec<String> {
-    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| split(value, ',')).map(|element| element.trim().to_owned()).collect()
+/// Returns what precedes the last comma of a list, if there is one, and what follows it.
+type SplitAtLastComma = fn(&[u8]) -> (Option<&[u8]>, &[u8]);
+
+/// Last elements of a list in all headers of this name, at most `count`, last one first. What
+/// precedes them comes from the client and may be anything, also bytes that are no text, so each
+/// header is read from its end.
+fn last_elements(
+    headers: &HeaderMap,
+    name: &str,
+    count: usize,
+    split_at_last_comma: SplitAtLastComma,
+) -> Vec<String> {
+    let mut elements = Vec::new();
+    for value in headers.get_all(name).iter().rev() {
+        let mut rest = Some(value.as_bytes());
+        while let Some(list) = rest
+            && elements.len() < count
+        {
+            let (before, element) = split_at_last_comma(list);
+            elements.push(String::from_utf8_lossy(element).trim().to_owned());
+            rest = before;
+        }
+    }
+    elements
+}
+
+/// What precedes the last comma of a list, and what follows it.
+fn split_list(list: &[u8]) -> (Option<&[u8]>, &[u8]) {
+    split_at(list, list.iter().rposition(|byte| *byte == b','))
+}
+
+/// The same for the last comma outside of quoted strings (RFC 9110, 5.6.4).
+fn split_quoted_list(list: &[u8]) -> (Option<&[u8]>, &[u8]) {
+    let mut is_quoted = false;
+    let comma = list.iter().enumerate().rev().find(|(index, byte)| {
+        let backslashes = list[..*index].iter().rev().take_while(|byte| **byte == b'\\').count();
+        if **byte == b'"' && backslashes.is_multiple_of(2) {
+            is_quoted = !is_quoted;
+        }
+        **byte == b',' && !is_quoted
+    });
+    split_at(list, comma.map(|(index, _)| index))
+}
+
+fn split_at(list: &[u8], comma: Option<usize>) -> (Option<&[u8]>, &[u8]) {
+    match comma {
+        Some(comma) => (Some(&list[..comma]), &list[comma + 1..]),
+        None => (None, list),
+    }
 }
 
 /// Split a text at a separator outside of quoted strings.
@@ -207,6 +250,22 @@ mod tests {
     }
 
     #[test]
+    fn what_a_client_sends_before_does_not_hide_its_address() {
+        let address = |name: &'static str, value: &[u8]| {
+            let value = HeaderValue::from_bytes(value).expect("a valid value");
+            Forwarded::of(&[(HeaderName::from_static(name), value)].into_iter().collect(), 1)
+        };
+        for sent in [&b"\xe9"[..], b"\"", b"\"\\", b"\xff\"\xfe", b"unknown", b",,,"] {
+            let appended = [sent, b", 203.0.113.7"].concat();
+            let forwarded = address("x-forwarded-for", &appended);
+            assert_eq!(forwarded, report("203.0.113.7", false, ""), "{sent:?}");
+            let appended = [sent, b", for=203.0.113.7;proto=https"].concat();
+            let forwarded = address("forwarded", &appended);
+            assert_eq!(forwarded, report("203.0.113.7", true, ""), "{sent:?}");
+        }
+    }
+
+    #[test]
     fn accepts_hosts_only() {
         for host in ["a", "videos.example.com", "my_host:8000", "10.0.0.1:1", "[2001:db8::1]:8000"]
         {
@@ -241,6 +300,26 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_last_element_is_read_whatever_precedes_it(
+            sent in proptest::collection::vec(
+                any::<u8>().prop_filter("not a control", |byte| *byte >= b' ' && *byte != 127),
+                0..40,
+            ),
+        ) {
+            let list = [&sent[..], b", 203.0.113.7"].concat();
+            for name in ["x-forwarded-for", "forwarded"] {
+                let last = if name == "forwarded" {
+                    [&sent[..], b",for=203.0.113.7"].concat()
+                } else {
+                    list.clone()
+                };
+                let value = HeaderValue::from_bytes(&last).expect("a valid value");
+                let headers = [(HeaderName::from_static(name), value)].into_iter().collect();
+                prop_assert_eq!(Forwarded::of(&headers, 1).address, "203.0.113.7".parse().ok());
+            }
+        }
+
         #[test]
         fn no_header_causes_a_panic(
             standard in "[a-z=;,\"\\\\: \\[\\]0-9.]{0,40}",

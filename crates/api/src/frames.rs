@@ -4,6 +4,7 @@ use std::io::{BufReader, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 
+use jobs::UserId;
 use jobs::manifest::FrameEntry;
 use poem::Body;
 use poem::http::{HeaderMap, StatusCode, header};
@@ -14,7 +15,7 @@ use poem_openapi::{ApiResponse, OpenApi, ResponseContent};
 use storage::{Object, content_disposition};
 use uuid::Uuid;
 
-use crate::archives::{self, ArchiveContents, StoredFrame};
+use crate::archives::{self, ArchiveContents, ArchiveReader, StoredFrame};
 use crate::frame_view::FrameListView;
 use crate::object_response;
 use crate::operation_error::{OperationError, problem_responses};
@@ -25,8 +26,10 @@ use crate::sessions::LoggedIn;
 use crate::tags::Tag;
 use crate::thumbnails;
 
-/// Size of a chunk in bytes: most frames fit into one.
-const CHUNK_BYTES: u64 = 4 << 20;
+/// Size of a chunk in bytes, which bounds the memory of a slow client.
+const CHUNK_BYTES: u64 = 256 << 10;
+/// What is read, in the problem of too many at a time.
+const THINGS: &str = "requests for frames";
 /// Value of `Cache-Control`: frames never change, and only their owner may cache them.
 const CACHE_CONTROL: &str = "private, max-age=604800, immutable";
 
@@ -109,6 +112,7 @@ problem_responses! {
         403: "The job belongs to another user.", NOT_YOUR_JOB;
         404: "The job does not exist.", JOB_NOT_FOUND;
         410: "The archive has expired.", ARCHIVE_EXPIRED;
+        429: "Too many frames of the user are read at the same time.", TOO_MANY_AT_ONCE;
         500: "Internal error.", INTERNAL_ERROR;
         503: "The database or the file store is unavailable.", UNAVAILABLE;
     }
@@ -121,6 +125,7 @@ problem_responses! {
         404: "The job does not exist, or has no frame with this number.",
             FRAME_NOT_FOUND JOB_NOT_FOUND;
         410: "The archive has expired.", ARCHIVE_EXPIRED;
+        429: "Too many frames of the user are read at the same time.", TOO_MANY_AT_ONCE;
         500: "Internal error.", INTERNAL_ERROR;
         503: "The database or the file store is unavailable.", UNAVAILABLE;
     }
@@ -150,7 +155,8 @@ impl Frames {
         #[oai(default, validator(minimum(value = "0"), maximum(value = "4294967295")))]
         after: Query<u64>,
     ) -> Result<ListResponse, OperationError<ListProblems>> {
-        let archive = open(&service, user, id.0).await?;
+        let _slot = service.reads.acquire(user.0, THINGS)?;
+        let archive = open(&service, user.0, id.0).await?;
         let frames = &archive.contents.manifest.frames;
         let rest = &frames[frames.partition_point(|frame| frame.number <= after.0)..];
         let page = &rest[..rest.len().min(limit.0 as usize)];
@@ -180,7 +186,8 @@ impl Frames {
         #[oai(validator(minimum(value = "16"), maximum(value = "640"), multiple_of = "16"))]
         width: Query<Option<u32>>,
     ) -> Result<Response<FrameResponse>, OperationError<FrameProblems>> {
-        let archive = open(&service, user, id.0).await?;
+        let slot = service.reads.acquire(user.0, THINGS)?;
+        let archive = open(&service, user.0, id.0).await?;
         let StoredFrame { entry: frame, range } =
             archive.contents.frame(number.0).ok_or_else(|| {
                 let detail = "The archive has no frame with this number.";
@@ -200,12 +207,12 @@ impl Frames {
             return Ok(with_validators(FrameResponse::NotModified));
         }
         let (name, body, length) = if let Some(width) = width.0 {
-            let jpeg = make_thumbnail(&service, &archive.object, frame, width).await?;
+            let jpeg = make_thumbnail(&service, user.0, &archive.object, frame, width).await?;
             let length = jpeg.len() as u64;
             (Path::new(&frame.name).with_extension("jpg"), jpeg.into(), length)
         } else {
             let storage = &service.parts.storage;
-            let body = object_response::body(storage, &archive.object, range, CHUNK_BYTES);
+            let body = object_response::body(storage, &archive.object, range, CHUNK_BYTES, slot);
             (Path::new(&frame.name).to_owned(), body, frame.length)
         };
         let name = name.to_string_lossy();
@@ -227,25 +234,28 @@ struct OpenArchive {
 }
 
 /// Open the archive of a user's job.
-async fn open(service: &Service, user: LoggedIn, id: Uuid) -> Result<OpenArchive, Problem> {
-    let job = own_job(service, user.0, id).await?;
+async fn open(service: &Service, user: UserId, id: Uuid) -> Result<OpenArchive, Problem> {
+    let job = own_job(service, user, id).await?;
     let key = archives::key(&job, service.database().clock().now())?;
     let object = service.archives.head(&key).await?;
-    let contents = service.archives.contents(&object).await?;
+    let contents = service.archives.contents(user, &object).await?;
     Ok(OpenArchive { object, contents })
 }
 
 /// Thumbnail of a frame in an archive, as a JPEG.
 async fn make_thumbnail(
     service: &Service,
+    user: UserId,
     archive: &Object,
     frame: &FrameEntry,
     width: u32,
 ) -> Result<Vec<u8>, Problem> {
+    thumbnails::check_size(frame, service.settings.max_frame_pixels)
+        .map_err(|error| ArchiveReader::invalid(archive, &error))?;
     let (memory, frame) = (thumbnails::memory(frame, width), frame.clone());
     let work = move |mut reader: storage::blocking::Reader| {
         reader.seek(SeekFrom::Start(frame.offset))?;
         thumbnails::thumbnail(BufReader::new(reader), &frame, width)
     };
-    service.archives.read(archive, memory, work).await
+    service.archives.read(user, archive, memory, work).await
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use jobs::backoff::jittered;
+use poem::Request;
 use poem::web::Data;
 use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
@@ -12,6 +13,7 @@ use poem_openapi::{ApiResponse, Object, OpenApi};
 use tokio_util::sync::CancellationToken;
 
 use crate::dependency::Dependency;
+use crate::operator_access::OperatorAccess;
 use crate::tags::Tag;
 
 /// Dependencies whose health is checked. Clones share them and the results of their checks.
@@ -105,7 +107,8 @@ impl Example for DependencyView {
 pub struct Readiness {
     /// Whether all required dependencies are reachable and the process is not about to stop.
     ready: bool,
-    /// Dependencies. Empty if the process is about to stop.
+    /// Dependencies. Empty if the process is about to stop, and in responses to others than
+    /// operators.
     parts: Vec<DependencyView>,
 }
 
@@ -172,14 +175,22 @@ impl HealthOperations {
     /// Checks the dependencies of the process, such as the database, the file store and the broker.
     /// The process is ready if it reaches those that its work requires; an API accepts uploads
     /// without the broker, and publishes them later. Concurrent requests share one check, whose
-    /// result is valid for two seconds.
+    /// result is valid for two seconds. Only operators see the dependencies.
     #[oai(path = "/ready", method = "get", operation_id = "getReadiness")]
-    async fn ready(&self, checks: Data<&HealthChecks>) -> ReadinessResponse {
-        let readiness = if checks.stop.is_cancelled() {
+    async fn ready(
+        &self,
+        request: &Request,
+        checks: Data<&HealthChecks>,
+        access: Data<&OperatorAccess>,
+    ) -> ReadinessResponse {
+        let mut readiness = if checks.stop.is_cancelled() {
             Readiness { ready: false, parts: Vec::new() }
         } else {
             checks.readiness().await
         };
+        if !access.permits(request) {
+            readiness.parts.clear();
+        }
         if readiness.ready {
             ReadinessResponse::Ready(Json(readiness))
         } else {

@@ -11,8 +11,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, field, info, info_span};
 use uuid::Uuid;
 
-use crate::client::{self, ClientAddress};
+use crate::client::{self, ClientAddress, Network};
+use crate::fair_queue::FairQueue;
 use crate::forwarded::Forwarded;
+use crate::problem::ProblemCode;
 use crate::{drain, problem};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -23,7 +25,10 @@ const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
     (header::X_FRAME_OPTIONS, "DENY"),
     (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000; includeSubDomains"),
     (header::REFERRER_POLICY, "no-referrer"),
-    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox",
+    ),
 ];
 
 /// Context of all requests.
@@ -37,7 +42,12 @@ pub struct RequestContext {
     /// Cancelled when the process has to stop. Responses close their connections then, so that
     /// clients send the next request to another process.
     pub stop: CancellationToken,
+    /// GET requests that are processed at a time, until the head of their response is complete.
+    pub requests: Arc<FairQueue<Network>>,
 }
+
+/// Paths that probes request, which must not wait for others.
+const PROBES: [&str; 3] = ["/health", "/ready", "/metrics"];
 
 /// Process a request with an endpoint.
 pub async fn process<E: Endpoint>(
@@ -47,7 +57,7 @@ pub async fn process<E: Endpoint>(
 ) -> Result<Response> {
     let close_connection = context.stop.is_cancelled();
     let forwarded = Forwarded::of(request.headers(), context.trusted_proxies);
-    let client = ClientAddress::of(&request, context.trusted_proxies, &forwarded);
+    let client = ClientAddress::of(&request, &forwarded);
     request.set_data(client);
     request.set_data(forwarded);
     let id = Uuid::now_v7();
@@ -56,9 +66,16 @@ pub async fn process<E: Endpoint>(
     let span = span(&request, id, client, context.current_traceparent);
     let started = Instant::now();
     drain::drain_on_drop(&mut request);
+    // Other requests have bodies, and a client that sends one slowly must not occupy a turn.
+    let turn = if method == Method::GET && !PROBES.contains(&path.as_str()) {
+        Some(context.requests.turn(client.network(), 0).await)
+    } else {
+        None
+    };
     let result = endpoint.call(request).instrument(span.clone()).await;
+    drop(turn);
     let RoutedResponse { mut response, route } = routed_response(result, &span);
-    record(&span, &method, &path, &route, response.status(), started);
+    record(&span, &method, &path, &route, &response, started);
 
     let headers = response.headers_mut();
     if close_connection {
@@ -130,10 +147,11 @@ fn record(
     method: &Method,
     path: &str,
     route: &str,
-    status: StatusCode,
+    response: &Response,
     started: Instant,
 ) {
-    let duration = started.elapsed();
+    let (duration, status) = (started.elapsed(), response.status());
+    let code = response.data::<ProblemCode>().map(|ProblemCode(code)| *code);
     span.record("route", route).record("status", status.as_u16());
     // The pattern instead of the path: ids would create a time series each.
     let labels = [
@@ -144,7 +162,14 @@ fn record(
     metrics::counter!("fiapx_requests_total", &labels).increment(1);
     metrics::histogram!("fiapx_request_seconds", &labels[..2]).record(duration.as_secs_f64());
     let (status, duration_ms) = (status.as_u16(), duration.as_millis() as u64);
-    span.in_scope(|| info!(path, status, duration_ms, "request completed"));
+    span.in_scope(|| info!(path, status, code, duration_ms, "request completed"));
+}
+
+/// Response of an endpoint outside of [`process`], with the same headers.
+pub fn with_default_headers(result: Result<Response>) -> Response {
+    let mut response = result.unwrap_or_else(problem::from_framework);
+    set_default_headers(response.headers_mut());
+    response
 }
 
 /// Set the security headers, and forbid caching: responses depend on user and time.

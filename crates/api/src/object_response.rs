@@ -9,16 +9,20 @@ use poem::http::{HeaderMap, header};
 use poem::web::headers::{ETag, HeaderMapExt, IfNoneMatch, IfRange};
 use storage::{Key, Object, RequestedRange, Storage};
 
+use crate::concurrency::UserSlot;
+
 /// Body with a range of an object's bytes. It is read in chunks of `chunk_bytes` as fast as the
-/// client receives it.
+/// client receives it. It occupies a slot of its user until its end.
 pub fn body(
     storage: &Arc<dyn Storage>,
     object: &Object,
     range: Range<u64>,
     chunk_bytes: u64,
+    slot: UserSlot,
 ) -> Body {
     let (storage, key) = (Arc::clone(storage), object.key.clone());
     Body::from_bytes_stream(stream::try_unfold(range, move |rest| {
+        let _occupied = &slot;
         let (storage, key): (_, Key) = (Arc::clone(&storage), key.clone());
         async move {
             let chunk = rest.start..rest.end.min(rest.start + chunk_bytes);

@@ -4,6 +4,7 @@ use database::Job;
 use jobs::{JobId, State, Time, UserId};
 use poem::http::StatusCode;
 use storage::Key;
+use tracing::warn;
 use uuid::Uuid;
 
 use crate::operation_error::problem_responses;
@@ -27,6 +28,8 @@ problem_responses! {
 pub async fn own_job(service: &Service, user: UserId, id: Uuid) -> Result<Job, Problem> {
     let job = service.database().job(JobId(id)).await?.ok_or_else(Problem::job_not_found)?;
     if job.user_id != user {
+        let event = "access_denied";
+        warn!(security_event = event, job_id = %job.id, "a job of another user was requested");
         let detail = "The job belongs to another user.";
         return Err(Problem::new(StatusCode::FORBIDDEN, "NOT_YOUR_JOB", detail));
     }

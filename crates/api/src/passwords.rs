@@ -2,17 +2,25 @@
 
 use std::sync::{Arc, OnceLock};
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
+use poem::http::StatusCode;
 use tokio::sync::Semaphore;
 use unicode_normalization::UnicodeNormalization;
 
-use crate::opaque_string;
 use crate::problem::{FieldError, Problem};
+use crate::{common_passwords, opaque_string};
 
 /// Minimum length of a password: code points of its normal form.
 const MIN_CHARACTERS: usize = 8;
+/// Length from which a password needs no particular characters (NIST SP 800-63B-4, 3.1.1.2).
+const LONG_CHARACTERS: usize = 15;
+/// Minimum length of the local part of an address that a password must not contain.
+const MIN_LOCAL_PART: usize = 4;
+/// Name of the service, which a password must not contain: letters and digits in lower case.
+const SERVICE_NAME: &str = "fiapx";
 /// Maximum length of a password: bytes of its normal form in UTF-8. It limits the work that one
 /// request can cause.
 const MAX_BYTES: usize = 128;
@@ -21,8 +29,9 @@ const MAX_BYTES: usize = 128;
 pub struct NewPassword(String);
 
 impl NewPassword {
-    /// Check a password for the field `field`. Returns all rules that it violates.
-    pub fn new(field: &str, password: &str) -> Result<Self, Vec<FieldError>> {
+    /// Check a password of the account with the address `email` for the field `field`. Returns all
+    /// rules that it violates.
+    pub fn new(field: &str, password: &str, email: &str) -> Result<Self, Vec<FieldError>> {
         let password = opaque_string::enforce(password).map_err(|disallowed| {
             let message = format!(
                 "The password contains the character U+{:04X}, which is not allowed. Control \
@@ -31,17 +40,19 @@ impl NewPassword {
             );
             vec![FieldError::new(field, "PASSWORD_CHARACTER_INVALID", &message)]
         })?;
-        let errors = violated_rules(field, &password);
+        let errors = violated_rules(field, &password, email);
         if errors.is_empty() { Ok(Self(password)) } else { Err(errors) }
     }
 }
 
 /// Rules that a password in normal form violates.
-fn violated_rules(field: &str, password: &str) -> Vec<FieldError> {
+fn violated_rules(field: &str, password: &str, email: &str) -> Vec<FieldError> {
     let is_special = |char: char| !char.is_alphanumeric() && !char.is_whitespace();
+    let characters = password.chars().count();
+    let is_long = characters >= LONG_CHARACTERS;
     let rules = [
         (
-            password.chars().count() >= MIN_CHARACTERS,
+            characters >= MIN_CHARACTERS,
             "PASSWORD_TOO_SHORT",
             "The password must have at least 8 characters.",
         ),
@@ -51,19 +62,35 @@ fn violated_rules(field: &str, password: &str) -> Vec<FieldError> {
             "The password must have at most 128 bytes.",
         ),
         (
-            password.chars().any(char::is_uppercase),
+            is_long || password.chars().any(char::is_uppercase),
             "PASSWORD_NO_UPPER_CASE",
-            "The password must contain an uppercase letter.",
+            "The password must contain an uppercase letter, or have at least 15 characters.",
         ),
         (
-            password.chars().any(|char| char.is_ascii_digit()),
+            is_long || password.chars().any(|char| char.is_ascii_digit()),
             "PASSWORD_NO_DIGIT",
-            "The password must contain a digit.",
+            "The password must contain a digit, or have at least 15 characters.",
         ),
         (
-            password.chars().any(is_special),
+            is_long || password.chars().any(is_special),
             "PASSWORD_NO_SPECIAL",
-            "The password must contain a special character, such as ! or #.",
+            "The password must contain a special character, such as ! or #, or have at least 15 \
+             characters.",
+        ),
+        (
+            !common_passwords::contains(password),
+            "PASSWORD_COMMON",
+            "The password is one of the most common ones. Choose another one.",
+        ),
+        (
+            !contains_local_part(password, email),
+            "PASSWORD_CONTAINS_ADDRESS",
+            "The password must not contain the e-mail address.",
+        ),
+        (
+            !letters_and_digits(password).contains(SERVICE_NAME),
+            "PASSWORD_CONTAINS_SERVICE",
+            "The password must not contain the name of the service.",
         ),
     ];
     rules
@@ -71,6 +98,17 @@ fn violated_rules(field: &str, password: &str) -> Vec<FieldError> {
         .filter(|(fulfilled, ..)| !fulfilled)
         .map(|(_, code, message)| FieldError::new(field, code, message))
         .collect()
+}
+
+/// Return whether a password contains the part of an address before the `@`. Short ones are
+/// ignored, because other words contain them.
+fn contains_local_part(password: &str, email: &str) -> bool {
+    let local = email.rsplit_once('@').map_or(email, |(local, _)| local).to_lowercase();
+    local.chars().count() >= MIN_LOCAL_PART && password.to_lowercase().contains(&local)
+}
+
+fn letters_and_digits(text: &str) -> String {
+    text.chars().filter(|char| char.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 /// How a password matches a hash.
@@ -101,19 +139,35 @@ fn forms(password: &str) -> Vec<(String, Match)> {
     forms
 }
 
+/// Number of hashes that wait for a core, for each core. One takes about 20 ms, so the last one
+/// waits for about a second.
+const QUEUE_PER_CORE: usize = 64;
+
 /// Hashes passwords with Argon2id and the default parameters of its crate, which are OWASP's
-/// minimum: 19 MiB, two passes. Runs at most one hash per core, which bounds the memory.
+/// minimum: 19 MiB, two passes. Runs at most one hash per core, which bounds the memory, and lets
+/// only a limited number wait, which bounds the delay.
 pub struct PasswordHashes {
+    /// One permit for each hash that runs.
     cores: Arc<Semaphore>,
+    /// One permit for each hash that runs or waits.
+    places: Arc<Semaphore>,
 }
 
 impl Default for PasswordHashes {
     fn default() -> Self {
-        Self { cores: Arc::new(Semaphore::new(available_parallelism().map_or(1, Into::into))) }
+        let cores = available_parallelism().map_or(1, Into::into);
+        Self::new(cores, cores * QUEUE_PER_CORE)
     }
 }
 
 impl PasswordHashes {
+    /// Create an interface that runs as many hashes at a time as there are `cores`, while at most
+    /// `queue` others wait.
+    fn new(cores: usize, queue: usize) -> Self {
+        let semaphore = |permits| Arc::new(Semaphore::new(permits));
+        Self { cores: semaphore(cores), places: semaphore(cores + queue) }
+    }
+
     /// Hash a password. Returns a PHC string.
     pub async fn hash(&self, NewPassword(password): NewPassword) -> Result<String, Problem> {
         self.run(move || argon2_hash(&password).map_err(|error| Problem::internal(&error))).await?
@@ -151,19 +205,30 @@ impl PasswordHashes {
     }
 
     /// Run CPU-bound work on a separate thread as soon as a core is free.
+    ///
+    /// # Errors
+    /// Too many others wait. The request can be repeated.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Problem> {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return Err(busy()) };
         let cores = Arc::clone(&self.cores);
         let core = cores.acquire_owned().await.map_err(|error| Problem::internal(&error))?;
-        // The work continues if its request is dropped, so the permit belongs to the work.
+        // The work continues if its request is dropped, so the permits belong to the work.
         let work = move || {
-            let _core = core;
+            let _permits = (place, core);
             work()
         };
         tokio::task::spawn_blocking(work).await.map_err(|error| Problem::internal(&error))
     }
+}
+
+/// Problem of a full queue.
+fn busy() -> Problem {
+    let detail = "Too many passwords are being verified. Try again in a few seconds.";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "TOO_BUSY", detail)
+        .retry_after(Duration::from_secs(2))
 }
 
 fn argon2_hash(password: &str) -> Result<String, argon2::password_hash::Error> {
@@ -175,14 +240,17 @@ fn argon2_hash(password: &str) -> Result<String, argon2::password_hash::Error> {
 mod tests {
     use super::*;
 
+    const EMAIL: &str = "maria@example.com";
+
     fn new(password: &str) -> NewPassword {
-        NewPassword::new("password", password).unwrap_or_else(|_| panic!("{password} is valid"))
+        NewPassword::new("password", password, EMAIL)
+            .unwrap_or_else(|_| panic!("{password} is valid"))
     }
 
     #[test]
     fn names_every_violated_rule() {
         let codes = |password: &str| {
-            let errors = NewPassword::new("password", password).err().unwrap_or_default();
+            let errors = NewPassword::new("password", password, EMAIL).err().unwrap_or_default();
             errors.into_iter().map(|error| error.code.0).collect::<Vec<_>>()
         };
         assert_eq!(codes("Senha#2026"), [""; 0]);
@@ -201,11 +269,50 @@ mod tests {
             ]
         );
         assert_eq!(codes(&format!("A1#{}", "x".repeat(200))), ["PASSWORD_TOO_LONG"]);
+        assert_eq!(codes("quatro palavras"), [""; 0], "15 characters need no others");
+        assert_eq!(codes("quatropalavras").len(), 3);
+        for common in ["P@ssw0rd", "p@ssw0rd", "!Qaz2wsx"] {
+            assert!(codes(common).contains(&"PASSWORD_COMMON".to_owned()), "{common}");
+        }
+        assert_eq!(codes("Sou#MARIA#1"), ["PASSWORD_CONTAINS_ADDRESS"]);
+        for name in ["Fiap-X#2026", "FIAPX#2026", "fiap x fiap x 1"] {
+            assert_eq!(codes(name), ["PASSWORD_CONTAINS_SERVICE"], "{name}");
+        }
+    }
+
+    #[test]
+    fn ignores_short_local_parts() {
+        assert!(NewPassword::new("password", "Banana#2026", "ana@example.com").is_ok());
+        assert!(NewPassword::new("password", "Banana#2026", "anan@example.com").is_err());
+    }
+
+    #[tokio::test]
+    async fn bounds_the_queue() {
+        let hashes = PasswordHashes::new(1, 1);
+        let (release, hold) = std::sync::mpsc::channel::<()>();
+        let running = hashes.run(move || hold.recv());
+        let waiting = hashes.run(|| ());
+        let (mut running, mut waiting) = (Box::pin(running), Box::pin(waiting));
+        assert!(futures_util::poll!(&mut running).is_pending());
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        let refused = hashes.run(|| ()).await;
+        assert!(refused.is_err_and(|problem| problem.code() == "TOO_BUSY"));
+
+        // A request that is dropped gives up its place at once if it waits,
+        drop(waiting);
+        let mut waiting = Box::pin(hashes.run(|| ()));
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        // and keeps it until its work ends if that has begun.
+        drop(running);
+        assert!(hashes.run(|| ()).await.is_err());
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        release.send(()).expect("the work runs");
+        waiting.await.unwrap_or_else(|problem| panic!("{problem:?}"));
     }
 
     #[test]
     fn counts_the_normal_form() {
-        let is_valid = |password: &str| NewPassword::new("password", password).is_ok();
+        let is_valid = |password: &str| NewPassword::new("password", password, EMAIL).is_ok();
         // Seven characters, of which NFD has eight code points, one of them an accent.
         assert!(!is_valid("Café#26") && !is_valid("Cafe\u{301}#26"));
         // 128 bytes in form NFC, and 187 in form NFD.

@@ -245,6 +245,10 @@ impl Hint {
     }
 }
 
+/// Code of the problem that a response describes, for the log.
+#[derive(Debug, Clone, Copy)]
+pub struct ProblemCode(pub &'static str);
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut document = ProblemDocument::new(self.status, self.code, self.detail);
@@ -253,6 +257,7 @@ impl IntoResponse for Problem {
             .status(self.status)
             .content_type(ProblemJson::CONTENT_TYPE)
             .body(document.to_json_string());
+        response.set_data(ProblemCode(self.code));
         let headers = response.headers_mut();
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -266,7 +271,11 @@ impl IntoResponse for Problem {
 
 impl From<Problem> for poem::Error {
     fn from(problem: Problem) -> Self {
-        Self::from_response(problem.into_response())
+        let code = ProblemCode(problem.code);
+        let mut error = Self::from_response(problem.into_response());
+        // Those of the response are replaced by those of the error.
+        error.set_data(code);
+        error
     }
 }
 

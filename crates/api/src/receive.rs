@@ -149,7 +149,7 @@ impl Receiver<'_> {
         let mut others = OtherParts::default();
         let mut recipe = Recipe::default();
         let mut is_recipe_last = false;
-        while let Some(field) = self.before_stall(form.next_field()).await? {
+        while let Some(field) = self.next_field(form).await? {
             match file_name(field.headers()) {
                 _ if is_recipe(&field) => {
                     others.count += 1;
@@ -184,6 +184,14 @@ impl Receiver<'_> {
             return Err(Problem::recipe(&InvalidRecipe::new(Reason::Misplaced, message)));
         }
         Ok(())
+    }
+
+    /// Next part of the form.
+    async fn next_field<'f>(self, form: &mut Multipart<'f>) -> Result<Option<Field<'f>>, Problem> {
+        self.unrecognized.expect_header();
+        let field = self.before_stall(form.next_field()).await;
+        self.unrecognized.expect_content();
+        field
     }
 
     /// Read a part with a recipe.

@@ -10,6 +10,7 @@ use storage::disk::Disk;
 use tokio_util::sync::CancellationToken;
 
 use crate::archives::ArchiveReader;
+use crate::concurrency::UserSlots;
 use crate::health::HealthChecks;
 use crate::job_watch::JobWatcher;
 use crate::passwords::PasswordHashes;
@@ -58,6 +59,12 @@ pub struct Service {
     pub(crate) job_watcher: JobWatcher,
     pub(crate) upload_slots: Arc<UploadSlots>,
     pub(crate) archives: ArchiveReader,
+    /// Event streams that are open.
+    pub(crate) event_streams: Arc<UserSlots>,
+    /// Frames, thumbnails and lists of frames that are read.
+    pub(crate) reads: Arc<UserSlots>,
+    /// Archives that are downloaded by links, which a user may have given to others.
+    pub(crate) downloads: Arc<UserSlots>,
 }
 
 impl Service {
@@ -70,6 +77,9 @@ impl Service {
             job_watcher: JobWatcher::new(parts.database.clone()),
             upload_slots: Arc::default(),
             archives: ArchiveReader::new(Arc::clone(&parts.storage)),
+            event_streams: UserSlots::new(settings.event_streams_at_once),
+            reads: UserSlots::new(settings.reads_at_once),
+            downloads: UserSlots::new(settings.reads_at_once),
             parts,
             settings,
         })

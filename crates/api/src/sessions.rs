@@ -1,7 +1,8 @@
-//! Sessions: verification of access tokens and passwords, and the tokens of a session.
+//! Sessions: verification of access tokens, and the tokens of a session.
 
 use std::sync::Arc;
 
+use database::sessions::Session as OpenSession;
 use database::users::User;
 use jobs::UserId;
 use poem::Request;
@@ -11,53 +12,54 @@ use poem_openapi::types::Example;
 use poem_openapi::{Object, SecurityScheme};
 use tracing::{Span, field};
 
-use crate::passwords::Match;
 use crate::problem::Problem;
 use crate::service::Service;
 use crate::tokens::AccessToken;
 
 /// User of a valid access token, as returned by `POST /auth/login`.
 #[derive(SecurityScheme)]
-#[oai(rename = "bearerAuth", ty = "bearer", bearer_format = "JWT", checker = "verify_access")]
+#[oai(rename = "bearerAuth", ty = "bearer", bearer_format = "JWT", checker = "verify_user")]
 pub struct LoggedIn(pub UserId);
 
-/// Verify the access token of a request. It is valid only while the user exists, is active and has
-/// not changed the password.
-async fn verify_access(request: &Request, bearer: Bearer) -> poem::Result<UserId> {
+/// User of a valid access token, as returned by `POST /auth/login`.
+#[derive(SecurityScheme)]
+#[oai(rename = "bearerAuth", ty = "bearer", bearer_format = "JWT", checker = "verify_access")]
+pub struct CurrentSession(pub Access);
+
+/// Access that a valid token gives.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// User of the token, as stored when the request arrived.
+    pub user: User,
+    /// The token.
+    pub token: AccessToken,
+}
+
+/// Verify the access token of a request, and return its user.
+async fn verify_user(request: &Request, bearer: Bearer) -> poem::Result<UserId> {
+    verify_access(request, bearer).await.map(|access| access.user.id)
+}
+
+/// Verify the access token of a request. It is valid only while its session is open, and while the
+/// user exists, is active and has not changed the password.
+async fn verify_access(request: &Request, bearer: Bearer) -> poem::Result<Access> {
     let Some(service) = request.data::<Arc<Service>>() else {
         return Err(Problem::internal(&"the request has no service").into());
     };
     let token = service.access_tokens.verify(&bearer.token)?;
-    let user = service.database().user(token.user).await.map_err(Problem::from)?;
-    if !user.is_some_and(|user| user.is_active && user.generation == token.generation) {
-        return Err(session_closed().into());
-    }
+    let user = service.database().user_of_session(token.user, token.session).await;
+    let user = user.map_err(Problem::from)?;
+    let user = user.filter(|user| user.is_active && user.generation == token.generation);
+    let Some(user) = user else { return Err(session_closed().into()) };
     Span::current().record("user_id", field::display(token.user));
-    Ok(token.user)
+    Ok(Access { user, token })
 }
 
-/// Problem of a token whose user was deleted or disabled, or has changed the password.
+/// Problem of a token whose session was closed, or whose user was deleted or disabled, or has
+/// changed the password.
 pub fn session_closed() -> Problem {
     let detail = "The session is closed. Log in again.";
     Problem::new(StatusCode::UNAUTHORIZED, "TOKEN_INVALID", detail)
-}
-
-/// The user, if there is one and the password matches. A wrong password takes the same time as an
-/// unknown user. The hash of a form other than the normal one is replaced.
-pub async fn verify_password(
-    service: &Service,
-    user: Option<User>,
-    password: String,
-) -> Result<Option<User>, Problem> {
-    let hash = user.as_ref().map(|user| user.password_hash.clone());
-    let found = service.passwords.verify(password.clone(), hash).await?;
-    let Some((user, found)) = user.zip(found) else { return Ok(None) };
-    if found == Match::Other
-        && let Some(hash) = service.passwords.normal_hash(&password).await?
-    {
-        service.database().replace_password_hash(&user, hash).await?;
-    }
-    Ok(Some(user))
 }
 
 /// Tokens of a session.
@@ -76,14 +78,16 @@ pub struct Session {
 
 impl Session {
     /// Issue an access token of a session with this refresh token.
-    pub fn new(service: &Service, user: &User, refresh_token: String) -> Result<Self, Problem> {
-        let token = AccessToken { user: user.id, generation: user.generation };
-        Ok(Self {
-            access_token: service.access_tokens.issue(token)?,
-            refresh_token,
-            token_type: "bearer".to_owned(),
-            expires_in: service.settings.access_token_lifetime.as_secs(),
-        })
+    pub fn new(
+        service: &Service,
+        user: &User,
+        session: &OpenSession,
+        refresh_token: String,
+    ) -> Result<Self, Problem> {
+        let generation = user.generation;
+        let token = AccessToken { user: user.id, session: Some(session.id), generation };
+        let (access_token, expires_in) = service.access_tokens.issue(token, session.expires_at)?;
+        Ok(Self { access_token, refresh_token, token_type: "bearer".to_owned(), expires_in })
     }
 }
 

@@ -13,6 +13,10 @@ pub struct Settings {
     pub access_token_lifetime: Duration,
     /// Lifetime of a refresh token.
     pub refresh_token_lifetime: Duration,
+    /// Maximum lifetime of a session, however often it is refreshed.
+    pub session_lifetime: Duration,
+    /// Whether users have to confirm their address before they upload videos.
+    pub confirm_addresses: bool,
     /// Maximum size of a video, in bytes.
     pub max_video_bytes: u64,
     /// Time without a byte after which an upload is aborted.
@@ -23,13 +27,19 @@ pub struct Settings {
     pub link_lifetime: Duration,
     /// Maximum download links per user and minute.
     pub downloads_per_minute: u32,
-    /// Maximum password checks per account and minute.
+    /// Maximum password checks per minute from one network at one account, and in one session.
     pub logins_per_minute: u32,
-    /// Maximum attempts to register, log in, refresh or change a password per network address and
-    /// minute.
+    /// Maximum attempts to register, log in or out, or refresh per network address and minute.
     pub attempts_per_address: u32,
     /// Maximum number of frames in one archive.
     pub frames_per_job: u64,
+    /// Maximum number of pixels of a frame.
+    pub max_frame_pixels: u64,
+    /// Maximum event streams of a user that are open at a time, in this process.
+    pub event_streams_at_once: u32,
+    /// Maximum frames, thumbnails and lists of frames of a user that are read at a time, in this
+    /// process, and of archives that are downloaded from it.
+    pub reads_at_once: u32,
     /// Quotas of each user.
     pub quotas: Quotas,
     /// Number of trusted proxies in front of the service, each of which appends to `Forwarded` or

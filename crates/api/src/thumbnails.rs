@@ -23,7 +23,24 @@ const WEBP_PIXEL_BYTES: u64 = 8;
 /// Memory per pixel of a thumbnail, in bytes: with transparency and without.
 const THUMBNAIL_PIXEL_BYTES: u64 = 4 + 3;
 
+/// Maximum width and height of a frame, in pixels (the limit of JPEG and of the engine).
+const MAX_SIDE: u32 = 65_535;
+
 const OTHER_SIZE: &str = "the frame has another size than in the manifest";
+
+/// Check the size that a manifest states for a frame. The manifest comes from a decoder, which a
+/// hostile video may have compromised, and a frame of a few bytes can state any size.
+///
+/// # Errors
+/// A side is empty or too long, or the frame has more than `max_pixels`.
+pub fn check_size(frame: &FrameEntry, max_pixels: u64) -> io::Result<()> {
+    let (width, height) = (frame.width, frame.height);
+    let are_sides_valid = [width, height].iter().all(|side| (1..=MAX_SIDE).contains(side));
+    if are_sides_valid && u64::from(width) * u64::from(height) <= max_pixels {
+        return Ok(());
+    }
+    Err(invalid(&format!("frame {} has {width}x{height} pixels by its manifest", frame.number)))
+}
 
 /// Maximum memory for making a thumbnail of this width, in bytes, without that of the reader.
 pub fn memory(frame: &FrameEntry, max_width: u32) -> u64 {
@@ -126,10 +143,11 @@ fn shrink_png(
 ) -> io::Result<DynamicImage> {
     let mut decoder = png::Decoder::new_with_limits(file, png::Limits { bytes: DECODER_BYTES });
     decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
-    let mut reader = decoder.read_info().map_err(invalid_png)?;
-    if reader.info().size() != (frame.width, frame.height) {
+    // Only the header is read before its size is compared.
+    if decoder.read_header_info().map_err(invalid_png)?.size() != (frame.width, frame.height) {
         return Err(invalid(OTHER_SIZE));
     }
+    let mut reader = decoder.read_info().map_err(invalid_png)?;
     if reader.info().interlaced {
         return Err(invalid("the frame is interlaced"));
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
-use jobs::{Clock, UserId};
+use jobs::{Clock, Time, UserId};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use poem::http::StatusCode;
 use secrecy::ExposeSecret;
@@ -30,16 +30,22 @@ struct Claims {
     /// Generation of the user's sessions that the token belongs to.
     #[serde(rename = "gen", default)]
     generation: u32,
+    /// Id of the session that the token belongs to.
+    #[serde(rename = "sid", default, skip_serializing_if = "Option::is_none")]
+    session: Option<Uuid>,
     /// Distinguishes access tokens from other tokens that the same key may sign in the future.
     #[serde(rename = "type")]
     kind: String,
 }
 
-/// User and session generation that an access token names.
+/// User and session that an access token names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AccessToken {
     /// User of the token.
     pub user: UserId,
+    /// Session of the token. `None` in tokens of versions until 0.1.0, which stay valid until they
+    /// expire, so that no request fails while processes are replaced.
+    pub session: Option<Uuid>,
     /// Generation of the user's sessions when the token was issued.
     pub generation: u32,
 }
@@ -73,21 +79,25 @@ impl AccessTokens {
         }
     }
 
-    /// Issue an access token.
-    pub fn issue(&self, token: AccessToken) -> Result<String, Problem> {
+    /// Issue an access token that expires with its session at the latest. Returns it with its
+    /// lifetime in seconds.
+    pub fn issue(&self, token: AccessToken, session_end: Time) -> Result<(String, u64), Problem> {
         let now = self.clock.now().timestamp();
+        let expires = (now + self.lifetime.as_secs() as i64).min(session_end.timestamp());
         let claims = Claims {
             iss: ISSUER.to_owned(),
             aud: AUDIENCE.to_owned(),
             sub: token.user,
             jti: Uuid::now_v7(),
             iat: now,
-            exp: now + self.lifetime.as_secs() as i64,
+            exp: expires,
             generation: token.generation,
+            session: token.session,
             kind: "access".to_owned(),
         };
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)
-            .map_err(|error| Problem::internal(&error))
+        let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)
+            .map_err(|error| Problem::internal(&error))?;
+        Ok((token, u64::try_from(expires - now).unwrap_or(0)))
     }
 
     /// Verify signature, claims and expiry of an access token.
@@ -107,7 +117,8 @@ impl AccessTokens {
                 "The access token has expired. Refresh the session or log in again.",
             ));
         }
-        Ok(AccessToken { user: claims.sub, generation: claims.generation })
+        let Claims { sub: user, session, generation, .. } = claims;
+        Ok(AccessToken { user, session, generation })
     }
 }
 

@@ -16,6 +16,7 @@ use tracing::{Instrument, info, info_span};
 use uuid::Uuid;
 
 use crate::client;
+use crate::confirmation::check_confirmed;
 use crate::examples;
 use crate::fingerprints;
 use crate::job_view::Status;
@@ -125,6 +126,7 @@ problem_responses! {
             UPLOAD_BROKEN INVALID_PARAMETER;
         401: "The access token is missing, invalid or expired.",
             NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
+        403: "The e-mail address of the user is not confirmed.", ADDRESS_NOT_CONFIRMED;
         408: "The upload stalled, was too slow, or took longer than 12 hours.",
             UPLOAD_STALLED UPLOAD_TOO_SLOW UPLOAD_DISPLACED UPLOAD_TOO_LONG;
         409: "The idempotency key was used for an upload whose jobs are deleted.",
@@ -180,6 +182,7 @@ impl Uploads {
         idempotency_key: Header<Option<String>>,
         form: Form,
     ) -> Result<AcceptedResponse, OperationError<UploadProblems>> {
+        check_confirmed(&service, user.0).await?;
         let key = idempotency_key.0;
         if let Some(key) = &key
             && let Some(earlier) = service.database().find_accepted(user.0, key).await?

@@ -47,7 +47,7 @@ pub enum Command {
     /// List failed jobs and queue them again.
     #[command(subcommand)]
     Jobs(JobsCommand),
-    /// Disable and enable users.
+    /// List, disable, enable, sign out and delete users.
     #[command(subcommand)]
     Users(UsersCommand),
     /// Mark the file store as that of the database, and delete unknown files.
@@ -146,13 +146,32 @@ pub struct RetryArguments {
 /// Subcommands of `fiapx users`. They may run while the service runs.
 #[derive(Debug, Subcommand)]
 pub enum UsersCommand {
+    /// List all users in the order of their registration.
+    List(ListUsersArguments),
     /// Disable a user: sessions end, and the user cannot log in.
     Disable(UserArguments),
     /// Enable a disabled user.
     Enable(UserArguments),
+    /// End all sessions of a user, who can log in again.
+    SignOut(UserArguments),
+    /// Turn the second factor of a user off, who has lost it with all recovery codes.
+    RemoveSecondFactor(UserArguments),
+    /// Delete a user with all jobs and files. Running jobs are stopped. This cannot be undone.
+    Delete(UserArguments),
 }
 
-/// Arguments of `fiapx users disable` and `fiapx users enable`.
+/// Arguments of `fiapx users list`.
+#[derive(Debug, Args)]
+pub struct ListUsersArguments {
+    /// Print one line of JSON for each user.
+    #[arg(long)]
+    pub json: bool,
+    /// Sources of the settings.
+    #[command(flatten)]
+    pub configured: ConfiguredArguments,
+}
+
+/// Arguments of the subcommands of `fiapx users` for one user.
 #[derive(Debug, Args)]
 pub struct UserArguments {
     /// Address that the user registered with.

@@ -16,7 +16,7 @@ mod openapi;
 
 use anyhow::Result;
 
-use crate::cli::{Command, JobsCommand, StorageCommand, UsersCommand};
+use crate::cli::{Command, JobsCommand, StorageCommand};
 use crate::service::Roles;
 
 /// Run one subcommand.
@@ -40,8 +40,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Jobs(JobsCommand::Failed(arguments)) => jobs::list_failed(&arguments),
         Command::Jobs(JobsCommand::Retry(arguments)) => jobs::retry(&arguments),
         Command::Jobs(JobsCommand::Quarantined(configured)) => jobs::list_quarantined(&configured),
-        Command::Users(UsersCommand::Disable(arguments)) => users::disable(&arguments),
-        Command::Users(UsersCommand::Enable(arguments)) => users::enable(&arguments),
+        Command::Users(command) => users::run(&command),
         Command::Storage(StorageCommand::Adopt(arguments)) => storage::adopt(&arguments),
         Command::Storage(StorageCommand::Sweep(arguments)) => storage::sweep(&arguments),
         Command::Openapi(arguments) => openapi::run(&arguments),

@@ -54,7 +54,7 @@ const WAIT: MetricKind = MetricKind::Histogram(&[
 
 /// All metrics. Metrics of the whole system are exported with the same value by every worker
 /// process.
-pub const METRICS: [Metric; 38] = [
+pub const METRICS: [Metric; 40] = [
     metric(
         "fiapx_requests_total",
         MetricKind::Counter,
@@ -66,6 +66,18 @@ pub const METRICS: [Metric; 38] = [
         REQUEST,
         Unit::Seconds,
         "Time from the request to the head of its response, in seconds.",
+    ),
+    metric(
+        "fiapx_connections",
+        MetricKind::Gauge,
+        Unit::Count,
+        "Open connections, by port: `api` or `operators`.",
+    ),
+    metric(
+        "fiapx_connections_refused_total",
+        MetricKind::Counter,
+        Unit::Count,
+        "Connections closed because of a limit, by reason: `total`, `address` or `slow`.",
     ),
     metric(
         "fiapx_watched_jobs",
@@ -328,6 +340,9 @@ fn describe() {
 pub(crate) fn initialize_counters() {
     for code in ["UPLOAD_STALLED", "UPLOAD_TOO_SLOW", "UPLOAD_DISPLACED", "STORAGE_FULL"] {
         counter!("fiapx_uploads_refused_total", "code" => code).increment(0);
+    }
+    for reason in ["total", "address", "slow"] {
+        counter!("fiapx_connections_refused_total", "reason" => reason).increment(0);
     }
     counter!("fiapx_store_responses_lost_total").increment(0);
     for purpose in ["videos", "archives"] {

@@ -69,7 +69,7 @@ pub async fn check(settings: &Settings) -> Result<()> {
     let missing = parts.into_iter().filter(|part| part.required && !part.reached);
     let unreachable: Vec<String> = missing.map(|part| part.name).collect();
     match unreachable.as_slice() {
-        [] => bail!("the process at {address} is stopping"),
+        [] => bail!("the process at {address} is not ready: it is stopping, or its log says why"),
         names => bail!("the process at {address} cannot reach: {}", names.join(", ")),
     }
 }

@@ -8,12 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use api::{HealthChecks, Quotas, Service};
+use api::{HealthChecks, Quotas};
 use database::Database;
 use jobs::{Clock, MEGABYTE};
 use notifier::Notifier;
-use poem::Server;
-use poem::listener::TcpAcceptor;
 use secrecy::SecretString;
 use storage::Storage;
 use tokio::net::TcpListener;
@@ -25,15 +23,17 @@ use url::Url;
 use worker::maintenance::Maintenance;
 use worker::{EngineLimits, Isolation, Worker, relay};
 
-use crate::connection::ConnectionAcceptor;
+use crate::api_server::{ApiServer, OPERATORS_LIMITS};
+use crate::confirmation;
 use crate::data_dir;
 use crate::dependencies;
 use crate::disk_reserve::DiskReserve;
+use crate::http_server::HttpServer;
 use crate::instance;
 use crate::maintenance::{maintenance_of, recover};
 use crate::metrics;
-use crate::parts::{self, ConfiguredMailer, InterfaceParts, OpenStorage, Parts};
-use crate::settings::Settings;
+use crate::parts::{self, ConfiguredMailer, Parts};
+use crate::settings::{Confirm, Settings};
 use crate::telemetry;
 
 pub use crate::roles::Roles;
@@ -47,7 +47,7 @@ pub struct RunningService {
     served: CancellationToken,
     /// Maintenance, if this process has the storage.
     maintenance: Option<Maintenance>,
-    server: Option<ServerTask>,
+    server: Option<JoinHandle<()>>,
     tasks: TaskTracker,
     /// Server of metrics and health. It responds until the service is dropped.
     _operators: Option<AbortOnDropHandle<()>>,
@@ -58,15 +58,14 @@ pub struct RunningService {
 /// Work in the background, until the service stops.
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-type ServerTask = JoinHandle<std::io::Result<()>>;
-
 impl RunningService {
     /// Start the service, or some roles of it.
     ///
     /// # Errors
     /// A part cannot be opened, an address is in use, or a role that runs alone has an embedded
     /// part that it would have to share. The message names the setting.
-    pub async fn start(settings: Settings, roles: Roles, clock: Clock) -> Result<Self> {
+    pub async fn start(mut settings: Settings, roles: Roles, clock: Clock) -> Result<Self> {
+        confirmation::resolve(&mut settings, roles)?;
         // Installed first, because metrics recorded before are lost.
         let metrics = metrics::install()?;
         metrics::initialize_counters();
@@ -107,7 +106,7 @@ impl RunningService {
         let notice_seconds = if roles == Roles::ALL { 0 } else { settings.notice_seconds };
         let server = listener
             .map(|listener| {
-                HttpServer {
+                ApiServer {
                     listener,
                     parts,
                     health,
@@ -115,7 +114,7 @@ impl RunningService {
                     stop: stop.clone(),
                     notice: Duration::from_secs(notice_seconds),
                 }
-                .start(&settings)
+                .start(&settings, |secret| api_settings(&settings, secret))
             })
             .transpose()?;
         info!(address = address.map(field::display), "the service is ready");
@@ -153,20 +152,20 @@ impl RunningService {
     /// Run until the stop token is cancelled and every running job has finished or was released.
     ///
     /// # Errors
-    /// The HTTP server failed.
+    /// The HTTP server panicked.
     pub async fn stopped(self) -> Result<()> {
         let served = if let Some(server) = self.server {
             server.await.map_err(|panic| anyhow!("the HTTP server panicked: {panic}"))
         } else {
             self.stop.cancelled().await;
-            Ok(Ok(()))
+            Ok(())
         };
         self.stop.cancel();
         self.served.cancel();
         self.tasks.close();
         self.tasks.wait().await;
         info!("the service has stopped");
-        Ok(served??)
+        served
     }
 }
 
@@ -280,73 +279,13 @@ async fn serve_operators(
     health: HealthChecks,
     render: api::RenderMetrics,
 ) -> Result<AbortOnDropHandle<()>> {
+    /// Maximum time for which a client may read nothing.
+    const OPERATORS_STALL: Duration = Duration::from_secs(10);
     let listener = bind(address, "METRICS_LISTEN: ").await?;
-    let server = Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?);
+    let server = HttpServer::new(listener, OPERATORS_LIMITS, OPERATORS_STALL, Duration::ZERO);
     let endpoint = api::operators_endpoint(health, render);
-    Ok(AbortOnDropHandle::new(tokio::spawn(async move {
-        if let Err(error) = server.run(endpoint).await {
-            warn!(%error, "the server of metrics and health has stopped");
-        }
-    })))
-}
-
-/// The HTTP server of the page and the API, before it starts.
-struct HttpServer {
-    listener: TcpListener,
-    parts: Parts,
-    health: HealthChecks,
-    /// Renderer for `/metrics`, unless it is served on a separate address.
-    metrics: Option<api::RenderMetrics>,
-    stop: CancellationToken,
-    /// Time for which requests are still accepted after `stop`.
-    notice: Duration,
-}
-
-impl HttpServer {
-    /// Start serving. The server stops accepting requests after `stop` and the notice period.
-    fn start(self, settings: &Settings) -> Result<ServerTask> {
-        /// Time after which an idle connection is closed.
-        const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-        let Self { listener, parts, health, metrics, stop, notice } = self;
-        let (Some(OpenStorage { storage, disk }), Some(interface)) =
-            (parts.storage, parts.interface)
-        else {
-            bail!("the HTTP interface needs a file store and a key of access tokens");
-        };
-        let InterfaceParts { limits, secret } = interface;
-        let api_settings = api_settings(settings, secret);
-        let closing = CancellationToken::new();
-        let service = Service::new(
-            api::Parts {
-                database: parts.database,
-                storage,
-                disk,
-                health,
-                rate_limiter: limits,
-                detect_container: frames::source::detect_container,
-                metrics,
-                current_traceparent: telemetry::current_traceparent,
-                stop: stop.clone(),
-                closing: closing.clone(),
-            },
-            api_settings,
-        );
-        let stall_timeout = Duration::from_secs(settings.upload.patience_seconds);
-        let acceptor = ConnectionAcceptor::new(listener, stall_timeout)?;
-        let grace = Duration::from_secs(settings.grace_seconds);
-        let signal = async move {
-            stop.cancelled().await;
-            tokio::time::sleep(notice).await;
-            closing.cancel();
-        };
-        let endpoint = api::endpoint(service, web::routes());
-        Ok(tokio::spawn(async move {
-            Server::new_with_acceptor(acceptor)
-                .idle_timeout(IDLE_TIMEOUT)
-                .run_with_graceful_shutdown(endpoint, signal, Some(grace))
-                .await
-        }))
-    }
+    let serving = server.run(endpoint, std::future::pending());
+    Ok(AbortOnDropHandle::new(tokio::spawn(serving)))
 }
 
 /// Bytes of a kilobyte.
@@ -400,6 +339,8 @@ fn api_settings(settings: &Settings, jwt_secret: SecretString) -> api::Settings 
         jwt_secret,
         access_token_lifetime: Duration::from_mins(settings.accounts.access_minutes),
         refresh_token_lifetime: Duration::from_hours(24 * settings.accounts.refresh_days),
+        session_lifetime: Duration::from_hours(24 * settings.accounts.session_days),
+        confirm_addresses: settings.accounts.confirm == Confirm::Always,
         max_video_bytes: megabytes(settings.upload.max_video_mb),
         stall_timeout: Duration::from_secs(settings.upload.patience_seconds),
         min_upload_rate: KILOBYTE * settings.upload.min_kb_per_second,
@@ -408,6 +349,9 @@ fn api_settings(settings: &Settings, jwt_secret: SecretString) -> api::Settings 
         logins_per_minute: settings.limits.logins_per_minute,
         attempts_per_address: settings.limits.attempts_per_address,
         frames_per_job: settings.limits.frames_per_job,
+        max_frame_pixels: settings.worker.max_frame_megapixels * 1_000_000,
+        event_streams_at_once: settings.limits.event_streams_at_once,
+        reads_at_once: settings.limits.reads_at_once,
         quotas: Quotas {
             uploads_at_once: settings.limits.uploads_at_once,
             unfinished_jobs: settings.limits.unfinished_jobs,

@@ -18,8 +18,8 @@ use anyhow::Result;
 use layers::Layers;
 
 pub use model::{
-    Accounts, Broker, DEFAULTS, Database, Isolation, Limits, Log, LogFormat, Mail, Metrics, Server,
-    Settings, Storage, Telemetry, Upload, Worker,
+    Accounts, Broker, Confirm, DEFAULTS, Database, Isolation, Limits, Log, LogFormat, Mail,
+    Metrics, Server, Settings, Storage, Telemetry, Upload, Worker,
 };
 pub use needs::Needs;
 pub use secret::{jwt_secret, link_key};

@@ -2,7 +2,9 @@
 
 use fail::fail_point;
 use jobs::{JobId, Recipe, State, Transition, UserId, VideoFormat};
-use sea_orm::{ActiveModelTrait, ActiveValue, ColumnTrait, EntityTrait, QueryFilter};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue, ColumnTrait, DbErr, EntityTrait, QueryFilter, SqlErr,
+};
 use serde_json::json;
 
 use crate::bounded::Transaction;
@@ -66,7 +68,7 @@ pub enum Accepted {
     /// Another request with the same idempotency key was accepted earlier. No job was created.
     Reused,
     /// The upload of a video took longer than [`UPLOAD_LIFETIME`](crate::uploads::UPLOAD_LIFETIME),
-    /// so its file may be deleted. No job was created.
+    /// or its user was deleted, so its file may be deleted. No job was created.
     Abandoned,
 }
 
@@ -113,7 +115,15 @@ impl Database {
         }
         let mut jobs = Vec::with_capacity(videos.len());
         for video in videos {
-            jobs.push(self.create_job(&transaction, user, video, traceparent).await?);
+            match self.create_job(&transaction, user, video, traceparent).await {
+                Ok(job) => jobs.push(job),
+                // The user was deleted meanwhile.
+                Err(Error::Database(error)) if is_missing_reference(&error) => {
+                    transaction.rollback().await?;
+                    return Ok(Accepted::Abandoned);
+                }
+                Err(error) => return Err(error),
+            }
         }
         fail_point!("accept.before-commit");
         transaction.commit().await?;
@@ -172,4 +182,9 @@ impl Database {
         let queued = self.enqueue(transaction, change, json!({}), now, now).await?;
         queued.ok_or_else(|| Error::Corrupt(format!("state of new job {}", video.id)))
     }
+}
+
+/// Whether a row refers to one that does not exist.
+fn is_missing_reference(error: &DbErr) -> bool {
+    matches!(error.sql_err(), Some(SqlErr::ForeignKeyConstraintViolation(_)))
 }

@@ -53,6 +53,8 @@ pub struct Database {
     pub(crate) rules: Arc<Rules>,
     /// Notified after each commit that wrote into the outbox.
     outbox: Arc<Notify>,
+    /// Notified after each commit that wrote a mail about an account.
+    mails: Arc<Notify>,
 }
 
 impl Database {
@@ -63,7 +65,8 @@ impl Database {
         let read = connect_sqlite(file, READERS).await?;
         let unlimited = |pool| Connection { pool, limit: None };
         let (write, read) = (unlimited(write), unlimited(read));
-        Ok(Self { write, read, clock, rules: Arc::new(rules), outbox: Arc::default() })
+        let (outbox, mails) = Default::default();
+        Ok(Self { write, read, clock, rules: Arc::new(rules), outbox, mails })
     }
 
     /// Connect to PostgreSQL at a URL such as `postgresql://user:password@host:5432/fiapx`.
@@ -85,7 +88,8 @@ impl Database {
         let pool = sea_orm::Database::connect(options).await.map_err(connection_error)?;
         let write = Connection { pool, limit: Some(CALL_TIMEOUT) };
         let (read, rules) = (write.clone(), Arc::new(rules));
-        let database = Self { read, write, clock, rules, outbox: Arc::default() };
+        let (outbox, mails) = Default::default();
+        let database = Self { write, read, clock, rules, outbox, mails };
         database.synchronize_clock().await?;
         Ok(database)
     }
@@ -167,6 +171,11 @@ impl Database {
         self.outbox.notified().await;
     }
 
+    /// Wait until this process has written a mail about an account.
+    pub async fn mails_written(&self) {
+        self.mails.notified().await;
+    }
+
     /// Current time of the clock.
     pub(crate) fn now(&self) -> Time {
         self.clock.now()
@@ -175,6 +184,11 @@ impl Database {
     /// Wake the relay of this process. Must be called after the commit.
     pub(crate) fn wake_relay(&self) {
         self.outbox.notify_one();
+    }
+
+    /// Wake the notifier of this process. Must be called after the commit.
+    pub(crate) fn wake_mailer(&self) {
+        self.mails.notify_one();
     }
 
     /// Begin a transaction that writes.

@@ -162,7 +162,12 @@ async fn add_to_usage(
             unfinished_jobs: ActiveValue::Set(unfinished_jobs),
             stored_bytes: ActiveValue::Set(stored_bytes),
         };
-    let changed: Vec<_> = usage.into_iter().filter(|(_, sums)| *sums != (0, 0)).map(row).collect();
+    let changed: Vec<_> = usage
+        .iter()
+        .map(|(user, sums)| (*user, *sums))
+        .filter(|(_, sums)| *sums != (0, 0))
+        .map(row)
+        .collect();
     if changed.is_empty() {
         return Ok(());
     }
@@ -170,8 +175,16 @@ async fn add_to_usage(
     for column in [user_usage::Column::UnfinishedJobs, user_usage::Column::StoredBytes] {
         add.value(column, sum_of::<user_usage::Entity>(column));
     }
+    let users: Vec<Uuid> = usage.into_keys().collect();
     let insert = user_usage::Entity::insert_many(changed).on_conflict(add);
     insert.exec_without_returning(on).await?;
+    // A missing row means the same. The user may be deleted.
+    user_usage::Entity::delete_many()
+        .filter(user_usage::Column::UserId.is_in(users))
+        .filter(user_usage::Column::UnfinishedJobs.eq(0))
+        .filter(user_usage::Column::StoredBytes.eq(0))
+        .exec(on)
+        .await?;
     Ok(())
 }
 

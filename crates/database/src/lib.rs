@@ -1,11 +1,13 @@
 //! Rows and transactions, on PostgreSQL or SQLite. The database holds the state of every job;
 //! messages and files follow it.
 //!
-//! Each module holds the transactions of one topic: [`sessions`] and [`users`], [`accept`] for
+//! Each module holds the transactions of one topic: [`users`], [`sessions`] and
+//! [`second_factor`], the [`account_mails`] with their links ([`confirmations`],
+//! [`password_resets`], [`address_changes`]), [`accept`] for
 //! uploads, [`attempt`] and [`renewal`] for workers, [`cancel`] and [`reading`] for users, the
 //! [`outbox`], [`notifications`], [`operator`] requests, [`counters`], [`chores`], [`recovery`],
-//! [`retention`] and [`history`]. [`jobs::Transition`] decides which changes of state are legal,
-//! and a trigger of the database rejects all others.
+//! [`retention`], [`history`], [`account_deletion`] and [`account_export`]. [`jobs::Transition`]
+//! decides which changes of state are legal, and a trigger of the database rejects all others.
 
 // In dependency order: a module uses only modules above it.
 mod error;
@@ -19,8 +21,15 @@ pub mod outbox;
 mod queue;
 pub mod counters;
 pub mod chores;
-pub mod sessions;
+pub mod account_mails;
+pub mod account_tokens;
 pub mod users;
+pub mod sessions;
+pub mod second_factor;
+pub mod account_mail_delivery;
+pub mod confirmations;
+pub mod password_resets;
+pub mod address_changes;
 pub mod reading;
 pub mod uploads;
 pub mod accept;
@@ -32,6 +41,8 @@ pub mod operator;
 pub mod recovery;
 pub mod retention;
 pub mod history;
+pub mod account_deletion;
+pub mod account_export;
 #[cfg(test)]
 mod conformance;
 

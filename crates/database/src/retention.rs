@@ -142,7 +142,8 @@ impl Database {
         Ok(keys.iter().filter(|(id, key)| !is_used(id, key)).map(|(_, key)| *key).collect())
     }
 
-    /// Delete expired refresh tokens and idempotency keys, a day after their expiry or creation.
+    /// Delete expired refresh tokens and idempotency keys, a day after their expiry or creation,
+    /// and expired links and old mails about accounts.
     pub async fn purge_expired(&self) -> Result<(), Error> {
         let before = self.now() - KEPT_FOR;
         refresh_token::Entity::delete_many()
@@ -153,6 +154,7 @@ impl Database {
             .filter(idempotency_key::Column::CreatedAt.lt(before))
             .exec(&self.write)
             .await?;
-        Ok(())
+        self.purge_tokens().await?;
+        self.purge_account_mails().await
     }
 }

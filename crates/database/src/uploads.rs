@@ -19,7 +19,7 @@ pub const UPLOAD_LIFETIME: Duration = Duration::from_hours(24);
 /// State of an upload whose video may still become a job.
 const RECEIVING: &str = "RECEIVING";
 /// State of an upload whose file is to be deleted.
-const ABANDONED: &str = "ABANDONED";
+pub(crate) const ABANDONED: &str = "ABANDONED";
 
 /// Upload whose file has to be deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +92,22 @@ impl Database {
             .col_expr(upload::Column::State, Expr::value(ABANDONED))
             .col_expr(upload::Column::ExpiresAt, Expr::value(self.now()))
             .exec(&self.write)
+            .await?;
+        Ok(())
+    }
+
+    /// Abandon the uploads of a user who is deleted.
+    pub(crate) async fn abandon_uploads_of(
+        &self,
+        on: &impl ConnectionTrait,
+        user: UserId,
+    ) -> Result<(), Error> {
+        upload::Entity::update_many()
+            .col_expr(upload::Column::State, Expr::value(ABANDONED))
+            .col_expr(upload::Column::ExpiresAt, Expr::value(self.now()))
+            .col_expr(upload::Column::UserId, Expr::value(uuid::Uuid::nil()))
+            .filter(upload::Column::UserId.eq(user.0))
+            .exec(on)
             .await?;
         Ok(())
     }

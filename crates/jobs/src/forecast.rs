@@ -322,7 +322,7 @@ mod tests {
     #[test]
     fn nothing_is_selected_beyond_the_end() {
         for (json, frames, accuracy) in [
-            (json!({ "select": { "at": [0, 9.999999, 10] } }), 2, Accuracy::Estimate),
+            (json!({ "select": { "at": [0, 9.999_999, 10] } }), 2, Accuracy::Estimate),
             (json!({ "select": { "at": [0, 9] } }), 2, Accuracy::Exact),
             (json!({ "select": { "at": [0, 9] }, "to": 30 }), 2, Accuracy::Exact),
             (json!({ "select": { "at": [12, 20] }, "from": 11 }), 0, Accuracy::Estimate),

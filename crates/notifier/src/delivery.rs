@@ -6,9 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::TimeDelta;
 use database::Database;
-use database::notifications::DueNotification;
 use futures_util::StreamExt;
 use futures_util::stream;
 use jobs::backoff::jittered;
@@ -18,11 +16,11 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, error, field, info, info_span, warn};
 
+use crate::due::{self, DueMail, Taken};
 use crate::error::Error;
-use crate::mail::{Mail, Sender};
+use crate::mail::Sender;
 use crate::mailer::Mailer;
 use crate::smtp;
-use crate::text::MailText;
 
 /// Number of mails that are sent at the same time.
 const CONCURRENCY: u64 = 8;
@@ -47,14 +45,11 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_mins(1), Duration::from_hou
 /// Pauses between two queries while the database fails.
 const DATABASE_BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(10));
 
-/// Time after the outcome of the job at which no further attempt is made.
-const GIVE_UP_AFTER: TimeDelta = TimeDelta::hours(24);
-
 /// Pause after attempt number `attempts`, counted from 1; `None` if the next attempt would be later
-/// than a day after the outcome. `random` spreads the mails that failed at the same moment.
-fn retry_pause(attempts: u32, created_at: Time, now: Time, random: u32) -> Option<Duration> {
+/// than `until`. `random` spreads the mails that failed at the same moment.
+fn retry_pause(attempts: u32, until: Time, now: Time, random: u32) -> Option<Duration> {
     let pause = BACKOFF.pause(attempts, random);
-    (now + pause <= created_at + GIVE_UP_AFTER).then_some(pause)
+    (now + pause <= until).then_some(pause)
 }
 
 /// Outcome of an attempt at a mail.
@@ -110,12 +105,11 @@ impl Delivery {
     pub(crate) async fn run(&self, stop: &CancellationToken) {
         let mut failures = 0_u32;
         while !stop.is_cancelled() {
-            let pause = match self.database.take_notifications(CONCURRENCY, HOLD).await {
-                Ok(due) => {
-                    let count = due.len() as u64;
-                    stream::iter(due).for_each_concurrent(None, |due| self.deliver(due)).await;
+            let pause = match due::take(&self.database, CONCURRENCY, HOLD).await {
+                Ok(Taken { mails, more }) => {
+                    stream::iter(mails).for_each_concurrent(None, |due| self.deliver(due)).await;
                     failures = 0;
-                    if count >= CONCURRENCY {
+                    if more {
                         continue;
                     }
                     jittered(POLL_INTERVAL, rand::random())
@@ -129,31 +123,35 @@ impl Delivery {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = self.new_mail.notified() => {}
+                () = self.database.mails_written() => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }
     }
 
     /// Make one attempt at a mail.
-    async fn deliver(&self, due: DueNotification) {
+    async fn deliver(&self, due: DueMail) {
+        let job = due.job();
         let span = info_span!(
             "mail",
-            job_id = %due.job.id,
-            user_id = %due.user.id,
-            notification_id = %due.id,
-            traceparent = due.job.traceparent.as_deref(),
-            attempt = due.attempts,
+            job_id = job.map(|job| field::display(job.id)),
+            user_id = %due.user().id,
+            notification_id = %due.id(),
+            kind = due.kind(),
+            traceparent = job.and_then(|job| job.traceparent.as_deref()),
+            attempt = due.attempts(),
             outcome = field::Empty,
             error_code = field::Empty,
         );
         async {
-            let sent = match self.compose(&due) {
+            let sent = match due.compose(&self.sender, &self.page_url, self.database.clock().now())
+            {
                 Ok(mail) => self.mailer.send(&mail).await,
                 Err(error) => Err(error),
             };
             let Attempt { outcome, recorded } = match sent {
                 Ok(()) => {
-                    info!(attempts = due.attempts, "mail sent");
+                    info!(attempts = due.attempts(), "mail sent");
                     Attempt { outcome: MailOutcome::Sent, recorded: self.record_sent(&due).await }
                 }
                 Err(error) => self.record_failure(&due, &error).await,
@@ -174,10 +172,10 @@ impl Delivery {
 
     /// Record that a mail was sent. Tries again while the database is away, as long as the mail is
     /// reserved: a mail that is not recorded is sent twice.
-    async fn record_sent(&self, due: &DueNotification) -> Result<(), database::Error> {
+    async fn record_sent(&self, due: &DueMail) -> Result<(), database::Error> {
         let began = Instant::now();
         loop {
-            let recorded = self.database.mark_notification_sent(due.id).await;
+            let recorded = due.mark_sent(&self.database).await;
             if recorded.is_ok() || began.elapsed() >= RECORD_WITHIN {
                 return recorded;
             }
@@ -185,26 +183,19 @@ impl Delivery {
         }
     }
 
-    fn compose(&self, due: &DueNotification) -> Result<Mail, Error> {
-        let now = self.database.clock().now();
-        let text = MailText::about(&due.job, &due.user, &self.page_url, now)
-            .map_err(|error| Error::permanent(error.to_string()))?;
-        Mail::compose(due.id, &self.sender, &due.user, text, now)
-    }
-
     /// Log and record that a mail was not sent.
-    async fn record_failure(&self, due: &DueNotification, error: &Error) -> Attempt {
+    async fn record_failure(&self, due: &DueMail, error: &Error) -> Attempt {
         let code = if error.permanent { "MAIL_REJECTED" } else { "MAIL_DEFERRED" };
         Span::current().record("error_code", code);
         let now = self.database.clock().now();
-        let pause = retry_pause(due.attempts, due.created_at, now, rand::random())
+        let pause = retry_pause(due.attempts(), due.useful_until(), now, rand::random())
             .filter(|_| !error.permanent);
         // Servers repeat the address that they reject; logs must not contain it.
-        let logged = error.to_string().replace(&due.user.email, "(the user's address)");
+        let logged = error.to_string().replace(due.address(), "(the user's address)");
         let outcome = if let Some(pause) = pause {
             warn!(
                 error = logged,
-                attempts = due.attempts,
+                attempts = due.attempts(),
                 pause_s = pause.as_secs(),
                 "mail not sent; another attempt follows"
             );
@@ -212,28 +203,30 @@ impl Delivery {
         } else {
             error!(
                 error = logged,
-                attempts = due.attempts,
-                "mail not sent; no further attempt follows, its notification is FAILED"
+                attempts = due.attempts(),
+                "mail not sent; no further attempt follows, its row is FAILED"
             );
             MailOutcome::Failed
         };
-        let recorded =
-            self.database.record_notification_failure(due.id, &error.to_string(), pause).await;
+        let recorded = due.record_failure(&self.database, &error.to_string(), pause).await;
         Attempt { outcome, recorded }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+
     use super::*;
 
     #[test]
     fn pauses_double_up_to_an_hour_and_end_after_a_day() {
         let created_at: Time = "2026-01-02T03:04:05Z".parse().expect("a time");
+        let until = created_at + TimeDelta::hours(24);
         let mut now = created_at;
         let mut minutes = Vec::new();
         for attempt in 1.. {
-            let Some(pause) = retry_pause(attempt, created_at, now, u32::MAX) else { break };
+            let Some(pause) = retry_pause(attempt, until, now, u32::MAX) else { break };
             minutes.push(pause.as_secs() / 60);
             now += pause;
         }
@@ -241,12 +234,12 @@ mod tests {
         assert!(minutes[8..].iter().all(|pause| *pause == 60));
         // 63 minutes of increasing pauses, and 22 pauses of an hour.
         assert_eq!(now - created_at, TimeDelta::minutes(63 + 22 * 60));
-        assert_eq!(retry_pause(1, created_at, created_at + TimeDelta::hours(24), 0), None);
+        assert_eq!(retry_pause(1, until, until, 0), None);
         // Half of a pause is random.
         for (attempts, limit) in [(2, 2), (u32::MAX, 60)] {
             let limit = Duration::from_mins(limit);
             let pauses =
-                [0, u32::MAX].map(|random| retry_pause(attempts, created_at, created_at, random));
+                [0, u32::MAX].map(|random| retry_pause(attempts, until, created_at, random));
             assert_eq!(pauses, [Some(limit / 2), Some(limit)]);
         }
     }

@@ -2,7 +2,6 @@
 
 use std::time::SystemTime;
 
-use database::users::User;
 use jobs::Time;
 use lettre::address::{Address, Envelope};
 use lettre::message::header::{HeaderName, HeaderValue};
@@ -10,7 +9,7 @@ use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
 use uuid::Uuid;
 
 use crate::error::Error;
-use crate::text::{MailText, display_name};
+use crate::text::MailText;
 
 /// Display name of the sender, if the configured address has none.
 const DEFAULT_SENDER_NAME: &str = "FIAP X";
@@ -37,6 +36,13 @@ impl Sender {
     }
 }
 
+/// Recipient of a mail.
+pub(crate) struct Recipient<'a> {
+    pub(crate) address: &'a str,
+    /// Name on one line, if the mail contains it.
+    pub(crate) name: Option<String>,
+}
+
 /// A mail that is ready to be sent.
 #[derive(Debug, Clone)]
 pub struct Mail {
@@ -50,12 +56,12 @@ impl Mail {
     pub(crate) fn compose(
         id: Uuid,
         sender: &Sender,
-        user: &User,
+        recipient: Recipient<'_>,
         text: MailText,
         now: Time,
     ) -> Result<Self, Error> {
-        let to: Address = user
-            .email
+        let to: Address = recipient
+            .address
             .parse()
             .map_err(|error| Error::permanent(format!("the user's address is invalid: {error}")))?;
         let build_error = |error: lettre::error::Error| {
@@ -71,7 +77,7 @@ impl Mail {
             .singlepart(SinglePart::html(text.html));
         let message = Message::builder()
             .from(sender.0.clone())
-            .to(Mailbox::new(display_name(user), to))
+            .to(Mailbox::new(recipient.name, to))
             .subject(text.subject)
             .date(SystemTime::from(now))
             .message_id(Some(format!("<{id}@{}>", sender.0.email.domain())))

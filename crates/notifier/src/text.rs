@@ -36,6 +36,9 @@ pub(crate) enum TextError {
     /// The notification refers to a job that is not done and has not failed.
     #[error("the job is {0}; mails are sent about jobs that are DONE or FAILED")]
     NotFinished(State),
+    /// The mail is about a link whose secret is gone.
+    #[error("the mail has no token for its link")]
+    NoToken,
     /// A template failed.
     #[error("cannot render the template of the mail: {0}")]
     Template(#[from] askama::Error),
@@ -166,18 +169,22 @@ fn render(
 
 impl<'a> Common<'a> {
     fn new(subject: &str, job: &Job, user: &User, page_url: &'a str) -> Self {
-        let language = match user.language {
-            Language::Pt => "pt-BR",
-            Language::En => "en",
-        };
         let filename = one_line(&job.filename, MAX_FILENAME_CHARS);
         Self {
-            language,
+            language: language_tag(user.language),
             subject: format!("{subject}: {filename}"),
             name: display_name(user),
             filename,
             page_url,
         }
+    }
+}
+
+/// Tag of a language (BCP 47).
+pub(crate) const fn language_tag(language: Language) -> &'static str {
+    match language {
+        Language::Pt => "pt-BR",
+        Language::En => "en",
     }
 }
 
@@ -188,7 +195,7 @@ pub(crate) fn display_name(user: &User) -> Option<String> {
 
 /// Return a text from outside as one line of at most `max` characters. Removes line breaks, control
 /// characters and characters that change the writing direction (Unicode Standard Annex 9).
-fn one_line(text: &str, max: usize) -> String {
+pub(crate) fn one_line(text: &str, max: usize) -> String {
     let is_bidi_control = |char| matches!(char, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
     let is_allowed =
         |char: &char| char.is_whitespace() || !(char.is_control() || is_bidi_control(*char));

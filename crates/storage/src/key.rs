@@ -45,7 +45,13 @@ impl Key {
     /// Prefix of all keys of a job, and of no others.
     #[must_use]
     pub fn job_prefix(user_id: UserId, job_id: JobId) -> String {
-        format!("{}{user_id}/{job_id}/", Self::ROOT)
+        format!("{}{job_id}/", Self::user_prefix(user_id))
+    }
+
+    /// Prefix of all keys of a user, and of no others.
+    #[must_use]
+    pub fn user_prefix(user_id: UserId) -> String {
+        format!("{}{user_id}/", Self::ROOT)
     }
 
     /// User who owns the object.

@@ -23,6 +23,6 @@ pub use content_disposition::content_disposition;
 pub use disk::Disk;
 pub use error::Error;
 pub use interface::{Object, PAGE_SIZE, Storage, Upload};
-pub use job_files::delete_job_files;
+pub use job_files::{delete_job_files, delete_user_files};
 pub use key::{InvalidKey, Key};
 pub use s3::{S3, S3Settings};

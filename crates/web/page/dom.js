@@ -23,6 +23,7 @@ const ICON_PATHS = {
   left: 'M15 5l-7 7 7 7',
   right: 'M9 5l7 7-7 7',
   retry: 'M20 12a8 8 0 1 1-2.5-5.8M20 3v4h-4',
+  person: 'M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8Zm-7 8a7 7 0 0 1 14 0',
   trash: 'M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13',
 };
 
@@ -54,6 +55,11 @@ export function replaceActions(container, ...actions) {
 /** Announce a text to users of screen readers. */
 export function announce(text) {
   document.getElementById('announcement').textContent = text;
+}
+
+/** Close all dialogs, as if the user had dismissed them. */
+export function closeDialogs() {
+  document.querySelectorAll('dialog').forEach((dialog) => dialog.close());
 }
 
 /** Ask a question in a modal dialog. Resolves to true if the user chooses `yes`. */

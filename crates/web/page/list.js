@@ -37,7 +37,8 @@ export class ListView {
     const { signal } = this.#closing;
     this.#main = main;
     this.#status = status;
-    this.#firstPath = `/videos?limit=${PAGE_SIZE}${status ? `&status=${status}` : ''}`;
+    const filter = status ? `&status=${encodeURIComponent(status)}` : '';
+    this.#firstPath = `/videos?limit=${PAGE_SIZE}${filter}`;
     this.#nextPath = this.#firstPath;
     main.append(
       h('h1', { tabindex: -1 }, t('videos')),

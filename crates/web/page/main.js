@@ -1,36 +1,75 @@
 // Entry point: the view of the current address, and the header around it.
 
-import { h } from './dom.js';
+import { AccountView } from './account.js';
+import { CheckMailView, ConfirmationBanner } from './confirmation.js';
+import { announce, closeDialogs, h, icon } from './dom.js';
 import { JobView } from './job.js';
 import { ListView } from './list.js';
-import { LoginView } from './login.js';
-import { logOut, sessionEvents, user } from './session.js';
+import { CHECK_MAIL, LoginView } from './login.js';
+import { ConfirmView, ForgotView, ResetView } from './mail-links.js';
+import { fetchAccount, logOut, sessionEvents, user } from './session.js';
 import { language, setLanguage, t } from './texts.js';
 import { UploadPanel } from './upload-panel.js';
 import { cancelAll } from './uploads.js';
 
-const [skipLink, header, main, uploads] = ['skip-link', 'header', 'main', 'uploads'].map((id) =>
-  document.getElementById(id));
+const [skipLink, header, bannerArea, main, uploads] =
+  ['skip-link', 'header', 'banner', 'main', 'uploads'].map((id) => document.getElementById(id));
 const uploadPanel = new UploadPanel(uploads);
+const banner = new ConfirmationBanner(bannerArea);
+/** Views that need no user. */
+const PUBLIC_VIEWS = {
+  'check-mail': CheckMailView,
+  forgot: ForgotView,
+  confirm: ConfirmView,
+  'change-address': ConfirmView,
+  reset: ResetView,
+};
+/** Views of links in mails. */
+const LINK_KINDS = ['confirm', 'change-address', 'reset'];
 let view = null;
 /** Address that was requested before the login, and is opened after it. */
 let requestedHash = null;
+/** Link of a mail that was opened last: its `kind`, and its `token` unless it was reloaded. */
+let link = {};
+
+/** Kind of the view of the current address. */
+function currentKind() {
+  return location.hash.replace(/^#?\/?/, '').split('/')[0];
+}
+
+/** Remove the token of a link from the address and the history, where others could find it. */
+function takeLinkToken() {
+  const [, kind, token] = /^#\/(confirm|change-address|reset)\/(.+)$/.exec(location.hash) ?? [];
+  if (!kind) return;
+  link = { kind, token };
+  history.replaceState(null, '', `#/${kind}`);
+}
+
+/** Id of a job. No other text becomes a part of a path of the API. */
+const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** Return the class of the view of the current address, and its options. */
-function route(expired) {
+function route(notice) {
   const path = location.hash.replace(/^#?\/?/, '');
-  const [kind, first, second] = path.split('/').map(decodeURIComponent);
-  if (!user()) {
-    if (kind === 'jobs') requestedHash = location.hash;
-    return [LoginView, { mode: kind === 'register' ? 'register' : 'login', expired }];
+  const [kind, first, second] = path.split('/');
+  if (Object.hasOwn(PUBLIC_VIEWS, kind)) {
+    return [PUBLIC_VIEWS[kind], link.kind === kind ? link : { kind }];
   }
-  if (kind === 'jobs' && first) return [JobView, { id: first, frame: Number(second) || null }];
+  if (!user()) {
+    if (['jobs', 'account'].includes(kind)) requestedHash = location.hash;
+    return [LoginView, { mode: kind === 'register' ? 'register' : 'login', notice }];
+  }
+  if (kind === 'account') return [AccountView, {}];
+  if (kind === 'jobs' && ID.test(first)) {
+    return [JobView, { id: first, frame: Number(second) || null }];
+  }
   return [ListView, { status: kind === 'state' ? first : null }];
 }
 
 /** Show the view of the current address. `redraw` replaces a view that could be updated. */
-function showView({ expired = false, redraw = false } = {}) {
-  const [View, options] = route(expired);
+function showView({ notice = null, redraw = false } = {}) {
+  takeLinkToken();
+  const [View, options] = route(notice);
   if (!redraw && view instanceof View && view.update?.(options)) return;
   const initial = view === null;
   view?.close?.();
@@ -39,21 +78,29 @@ function showView({ expired = false, redraw = false } = {}) {
   document.title = view.title === 'FIAP X' ? view.title : `${view.title} · FIAP X`;
   if (initial) return;
   scrollTo(0, 0);
+  banner.update();
   main.querySelector(View === LoginView ? 'input' : 'h1')?.focus({ preventScroll: true });
 }
 
 function drawHeader() {
   skipLink.textContent = t('skip');
-  const logout = { type: 'button', class: 'quiet', id: 'logout', onclick: logOut };
+  const logout = { type: 'button', class: 'quiet', id: 'logout', onclick: () => logOut() };
   header.replaceChildren(
     h('a', { class: 'brand', href: '#/' },
       h('span', { class: 'brand-mark', 'aria-hidden': 'true' }), 'FIAP X'),
     h('div', { class: 'account' },
-      user() && h('span', { class: 'user-name', title: user().email }, user().name),
+      user() && accountLink(),
       user() && h('button', logout, t('logout')),
       h('div', { class: 'languages', role: 'group', 'aria-label': t('language') },
         languageButton('pt', 'Português'),
         languageButton('en', 'English'))));
+}
+
+function accountLink() {
+  const { name, email } = user();
+  const attributes = { class: 'account-link', href: '#/account', title: email };
+  return h('a', { ...attributes, 'aria-label': `${t('account')}: ${name}` },
+    icon('person'), h('span', { class: 'user-name' }, name));
 }
 
 function languageButton(tag, name) {
@@ -70,6 +117,7 @@ function changeLanguage(tag) {
   setLanguage(tag);
   drawHeader();
   showView({ redraw: true });
+  banner.update({ redraw: true });
   uploadPanel.redraw();
   header.querySelector(`[lang=${tag}]`).focus();
 }
@@ -79,19 +127,31 @@ skipLink.addEventListener('click', (event) => {
   main.focus();
 });
 addEventListener('hashchange', () => showView());
-sessionEvents.addEventListener('change', ({ detail: { expired } }) => {
-  // Uploads of one user must not continue as those of another.
+sessionEvents.addEventListener('change', ({ detail: { expired, notice, next } }) => {
+  // Uploads of one user must not continue as those of another, and nobody may see them.
   cancelAll();
-  if (user()) {
-    history.replaceState(null, '', requestedHash ?? '#/');
+  closeDialogs();
+  announce('');
+  // A link is for its account, whoever is logged in.
+  const staysHere = !next && LINK_KINDS.includes(currentKind());
+  if (!user()) {
+    if (expired && !staysHere) requestedHash = location.hash;
+    if (!staysHere) history.replaceState(null, '', '#/login');
+  } else if (!staysHere) {
+    history.replaceState(null, '', next ?? requestedHash ?? '#/');
     requestedHash = null;
-  } else {
-    if (expired) requestedHash = location.hash;
-    history.replaceState(null, '', '#/login');
   }
   drawHeader();
-  showView({ expired });
+  showView({ notice: expired ? 'session_ended' : notice });
+});
+sessionEvents.addEventListener('update', () => {
+  drawHeader();
+  banner.update();
+  if (location.hash === CHECK_MAIL && user()?.confirmed) location.hash = '#/';
 });
 
 drawHeader();
 showView();
+banner.update();
+// The address may have been confirmed on another device.
+if (user() && user().confirmed !== true) fetchAccount().catch(() => {});

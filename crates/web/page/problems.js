@@ -35,6 +35,40 @@ export const PROBLEMS = {
     'A senha precisa de um caractere especial, como ! ou #.',
     'The password needs a special character, such as ! or #.',
   ],
+  PASSWORD_COMMON: [
+    'Esta senha é uma das mais usadas do mundo. Escolha outra.',
+    'This password is one of the most common ones. Choose another one.',
+  ],
+  PASSWORD_CONTAINS_ADDRESS: [
+    'A senha não pode conter o seu e-mail.',
+    'The password must not contain your e-mail address.',
+  ],
+  PASSWORD_CONTAINS_SERVICE: [
+    'A senha não pode conter o nome do serviço.',
+    'The password must not contain the name of the service.',
+  ],
+  PASSWORD_WRONG: ['Senha incorreta.', 'Wrong password.'],
+  SECOND_FACTOR_REQUIRED: [
+    'Digite o código do seu aplicativo autenticador ou um código de recuperação.',
+    'Enter the code of your authenticator app, or a recovery code.',
+  ],
+  SECOND_FACTOR_WRONG: [
+    'Código incorreto ou já usado. Espere o próximo e tente de novo.',
+    'The code is wrong or was used before. Wait for the next one and try again.',
+  ],
+  SECOND_FACTOR_ON: [
+    'A verificação em duas etapas já está ativada.',
+    'Two-step verification is already on.',
+  ],
+  SECOND_FACTOR_OFF: [
+    'A verificação em duas etapas já está desativada.',
+    'Two-step verification is already off.',
+  ],
+  SECOND_FACTOR_NOT_STARTED: [
+    'Este código secreto não vale mais. Comece de novo.',
+    'This secret is no longer valid. Start again.',
+  ],
+  SESSION_NOT_FOUND: ['Esta sessão já terminou.', 'This session has already ended.'],
   NAME_INVALID: [
     'Informe um nome de até 100 caracteres.',
     'Enter a name of up to 100 characters.',
@@ -42,6 +76,10 @@ export const PROBLEMS = {
   EMAIL_INVALID: [
     'Digite um e-mail válido, como ana@exemplo.com.',
     'Enter a valid e-mail, like ana@example.com.',
+  ],
+  EMAIL_UNCHANGED: [
+    'Este já é o e-mail da sua conta.',
+    'This is already the e-mail of your account.',
   ],
   EMAIL_TAKEN: [
     'Já existe uma conta com este e-mail. Entre com ele.',
@@ -52,9 +90,32 @@ export const PROBLEMS = {
     'Esta conta está desativada. Fale com o operador do serviço.',
     'This account is disabled. Contact the operator of the service.',
   ],
+  ADDRESS_NOT_CONFIRMED: [
+    'Confirme seu e-mail primeiro: abra o link na mensagem que enviamos quando você criou a conta.',
+    'Confirm your e-mail first: open the link in the message that you got when you registered.',
+  ],
+  ADDRESS_CONFIRMED: ['Seu e-mail já está confirmado.', 'Your e-mail is already confirmed.'],
+  ACCOUNT_LINK_INVALID: [
+    'Este link já foi usado ou não vale mais. Peça um novo.',
+    'This link was used already or has expired. Request a new one.',
+  ],
+  TOO_MANY_MAILS: [
+    'Já enviamos muitas mensagens para este e-mail. Use a mais recente ou tente mais tarde.',
+    'Too many messages were sent to this e-mail. Use the latest one, or try again later.',
+  ],
   TOO_MANY_ATTEMPTS: [
     'Muitas tentativas. Tente de novo em 1 minuto.',
     'Too many attempts. Try again in 1 minute.',
+  ],
+  TOO_MANY_CODES: [
+    'Muitos códigos errados nas últimas 24 horas. Use um código de recuperação ou tente amanhã, ' +
+      'e troque sua senha: alguém pode conhecê-la.',
+    'Too many wrong codes in the last 24 hours. Use a recovery code or try again tomorrow, and ' +
+      'change your password: somebody else may know it.',
+  ],
+  TOO_BUSY: [
+    'O serviço está muito ocupado no momento. Tente de novo em alguns segundos.',
+    'The service is very busy at the moment. Try again in a few seconds.',
   ],
   TOO_MANY_DOWNLOADS: [
     'Muitos downloads seguidos. Tente de novo em instantes.',
@@ -63,6 +124,10 @@ export const PROBLEMS = {
   TOO_MANY_UPLOADS: [
     'Muitos envios ao mesmo tempo. Espere um terminar.',
     'Too many uploads at the same time. Wait until one is finished.',
+  ],
+  TOO_MANY_AT_ONCE: [
+    'Muitos pedidos ao mesmo tempo. Tente de novo em instantes.',
+    'Too many requests at the same time. Try again in a moment.',
   ],
   TOO_MANY_JOBS: [
     'Há muitos vídeos na fila. Espere alguns terminarem ou cancele alguns.',

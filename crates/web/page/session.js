@@ -25,8 +25,9 @@ export class Problem extends Error {
 }
 
 /**
- * Source of `change` events: a user logged in or out, in this tab or in another one. The detail
- * `expired` is true if the API ended the session.
+ * Source of two events. `change`: a user logged in or out, in this tab or in another one. In its
+ * detail, `expired` is true if the API ended the session, `notice` is the key of a text for the
+ * login view, and `next` the address to open. `update`: data of the user changed.
  */
 export const sessionEvents = new EventTarget();
 
@@ -77,18 +78,40 @@ async function withSharedStore(operation) {
   });
 }
 
-function notifyChange({ expired = false } = {}) {
-  sessionEvents.dispatchEvent(new CustomEvent('change', { detail: { expired } }));
+function notifyChange({ expired = false, notice = null, next = null } = {}) {
+  sessionEvents.dispatchEvent(new CustomEvent('change', { detail: { expired, notice, next } }));
+}
+
+function notifyUpdate() {
+  sessionEvents.dispatchEvent(new Event('update'));
+}
+
+/** Members of a session that describe its user. Sessions of earlier versions have no id. */
+function userData({ id, name, email, confirmed }) {
+  return { id, name, email, confirmed };
+}
+
+function isSameUser(one, other) {
+  if (!one || !other) return one === other;
+  return one.id && other.id ? one.id === other.id : one.email === other.email;
+}
+
+function hasSameData(one, other) {
+  return JSON.stringify(userData(one)) === JSON.stringify(userData(other));
 }
 
 addEventListener('storage', ({ key }) => {
   if (key !== KEY && key !== null) return;
   const before = session;
   session = readSession();
-  if (before?.email !== session?.email) notifyChange();
+  if (!isSameUser(before, session)) notifyChange();
+  else if (session && !hasSameData(before, session)) notifyUpdate();
 });
 
-/** Return the user as `{ name, email }`, or null. */
+/**
+ * Return the user as `{ name, email, confirmed }`, or null. `confirmed` is undefined until it is
+ * known.
+ */
 export function user() {
   return session;
 }
@@ -102,40 +125,60 @@ async function send(path, options) {
   }
 }
 
-async function post(path, body) {
+/** Send a request without an access token. Returns the value of the response, or null. */
+export async function post(path, body) {
   const headers = { 'Content-Type': 'application/json' };
   const response = await send(path, { method: 'POST', headers, body: JSON.stringify(body) });
   if (!response.ok) throw await Problem.of(response);
-  return response.status === 204 ? null : response.json();
+  const text = await response.text();
+  return text ? JSON.parse(text) : null;
 }
 
 function newSession({ access_token: access, refresh_token: refresh, expires_in: seconds }, user) {
-  return { ...user, access, refresh, expires: Date.now() + seconds * 1000 };
+  return { ...userData(user), access, refresh, expires: Date.now() + seconds * 1000 };
 }
 
-/** Create an account and log in. */
-export async function register({ name, email, password }) {
-  await post('/auth/register', { name, email, password, language });
-  await logIn({ email, password });
+/**
+ * Create an account and log in; open the address `checkMail` if the user has to confirm the e-mail
+ * address. Returns whether the user is logged in: if addresses are confirmed, the response does not
+ * say that the address belongs to an account already, which may have another password.
+ */
+export async function register({ name, email, password }, checkMail) {
+  const accepted = await post('/auth/register', { name, email, password, language });
+  const isPending = !('id' in accepted);
+  try {
+    await logIn({ email, password }, isPending ? checkMail : null);
+    return true;
+  } catch (problem) {
+    if (isPending && problem.status === 401) return false;
+    throw problem;
+  }
 }
 
-/** Log in. */
-export async function logIn({ email, password }) {
-  const tokens = await post('/auth/login', { email, password });
+/** Log in, and open the address `next` if the user has to confirm the e-mail address. */
+export async function logIn({ email, password, code }, next = null) {
+  const opened = await openSession({ email, password, code });
+  await storeSession(opened);
+  notifyChange({ next: opened.confirmed === false ? next : null });
+}
+
+async function openSession(credentials) {
+  const tokens = await post('/auth/login', credentials);
   const headers = { Authorization: `Bearer ${tokens.access_token}` };
   const response = await send('/auth/me', { headers });
   if (!response.ok) throw await Problem.of(response);
-  const { name, email: address } = await response.json();
-  await storeSession(newSession(tokens, { name, email: address }));
-  notifyChange();
+  return newSession(tokens, await response.json());
 }
 
-/** Log out in all tabs, even if the API cannot be reached. */
-export async function logOut() {
-  const { refresh } = session;
-  storeSession(null);
-  notifyChange();
-  await post('/auth/logout', { refresh_token: refresh }).catch(() => {});
+/**
+ * Show the login view with a `notice`. A user who is logged in is logged out in all tabs, even if
+ * the API cannot be reached.
+ */
+export async function logOut({ notice = null } = {}) {
+  const refresh = session?.refresh;
+  if (refresh) storeSession(null);
+  notifyChange({ notice, next: '#/login' });
+  if (refresh) await post('/auth/logout', { refresh_token: refresh }).catch(() => {});
 }
 
 // A refresh token can be used once, and repeated once within ten seconds; any other use ends the
@@ -163,7 +206,7 @@ async function renew(rejected) {
     try {
       const tokens = await repeatIfLost(() =>
         post('/auth/refresh', { refresh_token: session.refresh }));
-      await storeSession(newSession(tokens, { name: session.name, email: session.email }));
+      await storeSession(newSession(tokens, session));
     } catch (problem) {
       if (problem.status === 401) {
         await storeSession(null);
@@ -212,6 +255,44 @@ export async function request(path, { method = 'GET', signal, json, headers = {}
     }));
   if (!response.ok) throw await Problem.of(response);
   return response;
+}
+
+/** Fetch the account of the user, and update what the session has of it, in all tabs. */
+export async function fetchAccount(signal) {
+  const account = await (await request('/auth/me', { signal })).json();
+  if (!session || hasSameData(session, account)) return account;
+  // Another tab may renew the session.
+  await withRenewalLock(async () => {
+    const latest = (await withSharedStore((store) => store.get(KEY))) ?? readSession();
+    if (isSameUser(latest, session)) await storeSession({ ...latest, ...userData(account) });
+  });
+  notifyUpdate();
+  return account;
+}
+
+/**
+ * Change the password, which ends all sessions, and open a new session in place of this one. If
+ * that requires another code of a second factor, the user has to log in. Returns whether the user
+ * is logged in.
+ */
+export async function changePassword({ current, changed, code }) {
+  const { email } = session;
+  const json = { current_password: current, new_password: changed, code };
+  // Other tabs must not renew the ended session before the new one is stored.
+  const change = (token) => withRenewalLock(async () => {
+    const headers = { 'Content-Type': 'application/json', Authorization: `Bearer ${token}` };
+    const body = JSON.stringify(json);
+    const response = await send('/auth/password', { method: 'POST', headers, body });
+    if (response.ok) {
+      const opened = await openSession({ email, password: changed }).catch(() => null);
+      await storeSession(opened);
+      if (!opened) notifyChange({ notice: 'password_changed_log_in' });
+    }
+    return response;
+  });
+  const response = await withAccessToken(change);
+  if (!response.ok) throw await Problem.of(response);
+  return session !== null;
 }
 
 /** Random `Idempotency-Key`, with which a retry of an accepted request does not add a job. */

@@ -1,5 +1,6 @@
 // Texts of the page in Portuguese and English, and the language in use.
 
+import { ACCOUNT_TEXTS } from './account-texts.js';
 import { readValue, writeValue } from './store.js';
 
 const KEY = 'fiapx.language';
@@ -11,6 +12,7 @@ function plural(one, many) {
 
 /** Texts by key, in Portuguese and English: strings, or functions of values. */
 const TEXTS = {
+  ...ACCOUNT_TEXTS,
   decimal_point: [',', '.'],
   skip: ['Ir para o conteúdo', 'Skip to content'],
   language: ['Idioma', 'Language'],
@@ -36,8 +38,8 @@ const TEXTS = {
   show_password: ['Mostrar senha', 'Show password'],
   hide_password: ['Ocultar senha', 'Hide password'],
   password_rules: [
-    'No mínimo 8 caracteres, com letra maiúscula, número e caractere especial.',
-    'At least 8 characters with an uppercase letter, a digit and a special character.',
+    'No mínimo 8 caracteres, com letra maiúscula, número e caractere especial; ou 15 quaisquer.',
+    'At least 8 characters with an uppercase letter, a digit and a special character; or any 15.',
   ],
   submitting: ['Um momento…', 'One moment…'],
   session_ended: ['Sua sessão terminou. Entre novamente.', 'Your session has ended. Log in again.'],

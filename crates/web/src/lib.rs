@@ -31,11 +31,13 @@ macro_rules! assets {
 
 /// Names and contents of all files that the document links to.
 const ASSETS: &[(&str, &[u8])] = assets! {
-    "style.css" "options.css" "icon.svg"
-    "dom.js" "store.js" "texts.js" "format.js" "problems.js" "errors.js" "session.js" "recipe.js"
-    "recipe-text.js" "jobs.js" "frames.js" "status.js" "watch.js" "uploads.js" "upload-panel.js"
-    "options-form.js" "options.js" "drop-area.js" "login.js" "list.js" "viewer.js" "gallery.js"
-    "process-again.js" "job.js" "main.js"
+    "style.css" "options.css" "account.css" "icon.svg"
+    "dom.js" "store.js" "account-texts.js" "texts.js" "format.js" "problems.js" "errors.js"
+    "session.js" "recipe.js" "recipe-text.js" "jobs.js" "frames.js" "status.js" "watch.js"
+    "uploads.js" "upload-panel.js" "options-form.js" "options.js" "drop-area.js" "form.js"
+    "login.js" "confirmation.js" "mail-links.js" "step-dialog.js" "account-sessions.js"
+    "second-factor.js" "account.js" "list.js" "viewer.js" "gallery.js" "process-again.js" "job.js"
+    "main.js"
 };
 
 /// The document, and the assets that it links to by their version.
@@ -74,7 +76,7 @@ impl Asset {
         let content_type = match name.rsplit('.').next() {
             Some("html") => "text/html; charset=utf-8",
             Some("css") => "text/css; charset=utf-8",
-            Some("svg") => "image/svg+xml",
+            Some("svg") => "image/svg+xml; charset=utf-8",
             _ => "text/javascript; charset=utf-8",
         };
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
@@ -196,7 +198,11 @@ mod tests {
 
     #[test]
     fn texts_use_frame_as_the_only_term() {
-        for texts in [include_str!("../page/texts.js"), include_str!("../page/problems.js")] {
+        for texts in [
+            include_str!("../page/texts.js"),
+            include_str!("../page/account-texts.js"),
+            include_str!("../page/problems.js"),
+        ] {
             let texts = texts.to_lowercase();
             for word in ["picture", "image", "imagem"] {
                 assert!(!texts.contains(word), "{word} instead of frame or quadro");

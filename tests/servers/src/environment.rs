@@ -3,7 +3,7 @@
 use crate::garage::Garage;
 
 /// Environment variables of a process of the service: the URLs of a database, a virtual host and a
-/// Redis database, and a bucket of `garage`.
+/// Redis database, and a bucket of `garage`. Its users need not confirm their addresses.
 #[must_use]
 pub fn environment(
     database: String,
@@ -22,5 +22,6 @@ pub fn environment(
         ("S3_SECRET_KEY", garage.secret_key().to_owned()),
         ("S3_BUCKET", bucket.to_owned()),
         ("JWT_SECRET", "a key for tests and measurements".to_owned()),
+        ("ACCOUNTS_CONFIRM", "false".to_owned()),
     ]
 }

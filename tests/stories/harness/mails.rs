@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::clips::scratch;
 use super::programs::{output, tool};
 
 /// A mail, as a mail program shows it.
@@ -33,6 +34,13 @@ pub fn write_mails(mails: &BTreeMap<String, String>, data_directory: &Path) {
     for (number, mail) in mails.values().enumerate() {
         std::fs::write(directory.join(format!("{number}.eml")), mail).expect("it can be written");
     }
+}
+
+/// Mails by their sources, as [`read_mails`] reads them.
+pub fn parse_mails(sources: Vec<String>) -> Vec<Mail> {
+    let directory = scratch();
+    write_mails(&distinct(sources), directory.path());
+    read_mails(directory.path())
 }
 
 /// Mails in a data directory, as Python's mail package reads them, sorted by subject.

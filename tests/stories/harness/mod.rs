@@ -8,6 +8,7 @@ pub mod extraction;
 pub mod ffmpeg;
 pub mod mails;
 pub mod client;
+pub mod second_factor;
 pub mod balancer;
 pub mod parts;
 pub mod service;

@@ -17,7 +17,7 @@ use worker::sweep::Swept;
 use super::checks::eventually;
 use super::client::Client;
 use super::clips::scratch;
-use super::mails::{Mail, distinct, read_mails, write_mails};
+use super::mails::{Mail, distinct, parse_mails, read_mails, write_mails};
 use super::parts::{Namespaces, Parts, objects};
 use super::programs::{fiapx_path, output, tool};
 
@@ -56,6 +56,13 @@ pub fn settings_on(directory: &Path, namespaces: Option<&Namespaces>) -> Setting
     settings.server.listen = "127.0.0.1:0".parse().expect("a valid address");
     settings.worker.cell_program = Some(fiapx_path());
     settings
+}
+
+/// Let sessions and access tokens last for 60 days, for stories that advance the clock.
+pub fn long_sessions(settings: &mut Settings) {
+    settings.accounts.access_minutes = 60 * 24 * 60;
+    settings.accounts.refresh_days = 60;
+    settings.accounts.session_days = 60;
 }
 
 impl Parts {
@@ -155,6 +162,16 @@ impl Service {
         written.map(|path| std::fs::read_to_string(path).expect("a mail is text")).collect()
     }
 
+    /// Wait until it has sent `count` mails to an address, and return them, sorted by subject.
+    pub async fn mails_to(&self, address: &str, count: usize) -> Vec<Mail> {
+        eventually("the mails to an address", || async {
+            let mails = parse_mails(self.mails());
+            let to_address: Vec<_> = mails.into_iter().filter(|mail| mail.to == address).collect();
+            (to_address.len() >= count).then_some(to_address)
+        })
+        .await
+    }
+
     /// Stop it once it has sent `count` mails and has nothing more to do. Return all mails,
     /// whose number has to be `count`, each sent once.
     pub async fn expect_mails(self, count: usize) -> Vec<Mail> {
@@ -177,6 +194,9 @@ impl Service {
         let due =
             rows.take_notifications(100, Duration::ZERO).await.expect("the database responds");
         assert!(due.is_empty(), "more notifications are due: {due:?}");
+        let due =
+            rows.take_account_mails(100, Duration::ZERO).await.expect("the database responds");
+        assert!(due.is_empty(), "more mails about accounts are due: {due:?}");
         let mut repeated = 0;
         if let Some(namespaces) = namespaces {
             let sent: Vec<String> =

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use app::metrics::{METRICS, Metric, MetricKind};
+use reqwest::header::HeaderValue;
 use reqwest::{Method, StatusCode};
 
 use crate::harness::client::Client;
@@ -154,6 +155,11 @@ async fn metrics_can_have_their_own_port() {
         ],
     )
     .await;
-    let videos = own.request(Method::GET, "/videos").send().await.expect("it responds");
-    assert_eq!(videos.status(), StatusCode::NOT_FOUND);
+    for (path, status) in [("/metrics", StatusCode::OK), ("/videos", StatusCode::NOT_FOUND)] {
+        let response = own.request(Method::GET, path).send().await.expect("it responds");
+        assert_eq!(response.status(), status);
+        let header = |name: &str| response.headers().get(name).map(HeaderValue::as_bytes);
+        assert_eq!(header("x-content-type-options"), Some(b"nosniff".as_slice()), "{path}");
+        assert_eq!(header("cache-control"), Some(b"no-store".as_slice()), "{path}");
+    }
 }

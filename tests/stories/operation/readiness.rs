@@ -4,9 +4,11 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
+use serde_json::json;
 
 use crate::harness::client::fetch_json;
 use crate::harness::cluster::Cluster;
+use crate::harness::parts::Parts::Embedded;
 
 /// Requests of the checks to the store so far, from its log.
 fn checks_of_the_store(cluster: &Cluster) -> Vec<String> {
@@ -40,4 +42,35 @@ async fn concurrent_probes_share_one_cheap_check() {
     assert!((2..=most).contains(&checks.len()), "in {elapsed:?}: {checks:#?}");
     assert!(checks.iter().all(|line| line.contains("GET /")), "{checks:#?}");
     assert_eq!(cluster.namespaces.unfinished().await, 0);
+}
+
+/// Without a port of their own, metrics and the details of the readiness are for the same machine.
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_see_only_whether_a_process_is_ready() {
+    let service = Embedded.start().await;
+    let (status, own) = fetch_json(service.request(Method::GET, "/ready")).await;
+    assert_eq!((status, &own["ready"]), (StatusCode::OK, &json!(true)));
+    assert!(!own["parts"].as_array().expect("a list").is_empty(), "{own}");
+    let proxied = Embedded.with(|settings| settings.server.proxies = 1).await;
+    let public = Embedded
+        .with(|settings| {
+            settings.server.public_url = Some("https://videos.example.com".to_owned());
+        })
+        .await;
+    let header = ("X-Forwarded-For", "203.0.113.7");
+    for (client, headers) in [
+        (&service, &[header][..]),
+        (&service, &[("Via", "1.1 a")]),
+        (&proxied, &[]),
+        (&public, &[]),
+    ] {
+        let request = |path| {
+            let request = client.request(Method::GET, path);
+            headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))
+        };
+        let (status, answer) = fetch_json(request("/ready")).await;
+        assert_eq!((status, answer), (StatusCode::OK, json!({ "ready": true, "parts": [] })));
+        let (status, _) = fetch_json(request("/metrics")).await;
+        assert_eq!(status, StatusCode::NOT_FOUND);
+    }
 }

@@ -1,5 +1,6 @@
 //! Frames of a job: in the API and in the gallery, without a download of the archive.
 
+use futures_util::future::join_all;
 use reqwest::header::{ACCEPT_RANGES, CONTENT_TYPE};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -95,6 +96,57 @@ async fn returns_the_frames_of_the_archive() {
             assert!(thumbnail.len() < 4000, "{} bytes at 32 pixels", thumbnail.len());
         }
     }
+}
+
+/// Statuses of requests for thumbnails that a user makes at the same time.
+async fn statuses_at_once(user: &User<'_>, job: &str, count: usize) -> Vec<StatusCode> {
+    let requests = (0..count).map(|number| {
+        let path = format!("/jobs/{job}/frames/1?width={}", 16 * (1 + number % 40));
+        async move {
+            let response = user.request(Method::GET, &path).send().await.expect("it responds");
+            let status = response.status();
+            assert_eq!(status.is_success(), response.headers().get("retry-after").is_none());
+            response.bytes().await.expect("the response is complete");
+            status
+        }
+    });
+    join_all(requests).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_thumbnails_at_once_keep_no_other_user_from_theirs() {
+    let service = Service::with(|settings| settings.limits.reads_at_once = 3).await;
+    let (greedy, modest) = (service.user().await, service.user().await);
+    let mut jobs = Vec::new();
+    for user in [&greedy, &modest] {
+        let job = user.upload_clip("good/h264_aac.mp4").await;
+        user.wait_until_done(&job).await;
+        jobs.push(job);
+    }
+    let (many, few) = tokio::join!(
+        statuses_at_once(&greedy, &jobs[0], 200),
+        // As many as the gallery of the page.
+        statuses_at_once(&modest, &jobs[1], 3),
+    );
+    assert_eq!(few, [StatusCode::OK; 3]);
+    let limited = many.iter().filter(|status| **status == StatusCode::TOO_MANY_REQUESTS).count();
+    assert!((1..200).contains(&limited), "{limited} of 200");
+    assert!(many.iter().all(|status| status.is_success() || status.as_u16() == 429), "{many:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_of_the_page_leads_to_no_other_path_of_the_api() {
+    const HOSTILE: &str = "/#/jobs/..%2F..%2Fauth%2Fme";
+    let service = Service::start().await;
+    let user = service.user().await;
+    let browser = Browser::logged_in(&service, &user, HOSTILE).await;
+    // A new document requests nothing but what the address leads to.
+    browser.goto("/docs").await;
+    browser.goto(HOSTILE).await;
+    browser.wait_for_count(".empty", 1).await;
+    let requested = "return performance.getEntriesByType('resource').map(({ name }) => name)";
+    let requested = browser.js(requested).await.to_string();
+    assert!(requested.contains("/videos") && !requested.contains("/auth/me"), "{requested}");
 }
 
 /// Mean of each color channel and aspect ratio of the first thumbnail, as the browser decodes it.

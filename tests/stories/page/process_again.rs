@@ -9,7 +9,7 @@ use serde_json::json;
 use super::browser::{Browser, Preferences, Screen};
 use crate::harness::client::{User, fetch_json, job_id};
 use crate::harness::clips::{ONE_FRAME, SHORT, clip_bytes};
-use crate::harness::service::Service;
+use crate::harness::service::{Service, long_sessions};
 
 /// Button of the job page.
 const BUTTON: &str = ".job-head .quiet:not(:last-child)";
@@ -86,7 +86,7 @@ async fn processes_a_stored_video_with_other_options() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn is_not_offered_when_the_video_is_no_longer_stored() {
-    let service = Service::with(|settings| settings.accounts.access_minutes = 60 * 24 * 30).await;
+    let service = Service::with(long_sessions).await;
     let user = service.user().await;
     let job = user.upload_clip(ONE_FRAME).await;
     user.wait_until_done(&job).await;

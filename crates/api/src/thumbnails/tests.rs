@@ -137,3 +137,31 @@ fn the_memory_of_a_png_does_not_depend_on_its_size() {
         assert!(memory(&entry(u32::MAX, 0, name, usize::MAX), 640) > 1 << 30, "{name}");
     }
 }
+
+#[test]
+fn rejects_sizes_beyond_the_limits_before_memory_is_allocated() {
+    const MEGAPIXELS: u64 = 40_000_000;
+    /// Maximum of the format (PNG, 4.1.1).
+    const MAX: u32 = (1 << 31) - 1;
+    let check = |width, height| check_size(&entry(width, height, "a.png", 1), MEGAPIXELS).is_ok();
+    assert!(check(1, 1) && check(8000, 5000) && check(1, 65_535) && check(65_535, 610));
+    for (width, height) in [(0, 1), (1, 0), (8000, 5001), (1, 65_536), (u32::MAX, u32::MAX)] {
+        assert!(!check(width, height), "{width}x{height}");
+    }
+    // The header of a file states a size that its manifest does not.
+    for (width, height) in [(1, MAX), (MAX, 1), (MAX, MAX)] {
+        let mut file = Vec::new();
+        let mut encoder = png::Encoder::new(&mut file, width, height);
+        encoder.set_color(ColorType::Rgba);
+        encoder.set_depth(png::BitDepth::Sixteen);
+        encoder.write_header().expect("memory is writable");
+        let error = thumbnail(Cursor::new(&file), &entry(64, 64, "a.png", file.len()), 32);
+        assert_eq!(error.err().map(|error| error.to_string()).as_deref(), Some(OTHER_SIZE));
+    }
+    let jpeg = encoded(&DynamicImage::new_luma8(2000, 1000), ImageFormat::Jpeg);
+    let webp = encoded(&DynamicImage::new_rgb8(2000, 1000), ImageFormat::WebP);
+    for (file, name) in [(&jpeg, "a.jpg"), (&webp, "a.webp")] {
+        let entry = entry(64, 64, name, file.len());
+        assert!(thumbnail(Cursor::new(file), &entry, 32).is_err(), "{name}");
+    }
+}

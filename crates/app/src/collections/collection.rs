@@ -15,9 +15,14 @@ const QUICK_START: [(&str, &str); 6] = [
 /// Operation whose URL, including its signature, is the value of another response.
 pub const FETCH: &str = "GET /files/videos/{user}/{job}/{name}";
 /// Operations that invalidate values of others. They are the last of their groups.
-const LAST: [&str; 3] = ["DELETE /videos/{id}", "POST /auth/password", "POST /auth/logout"];
+const LAST: [&str; 4] =
+    ["DELETE /videos/{id}", "POST /auth/password", "POST /auth/logout", "DELETE /auth/me"];
 /// Values of path parameters.
-const PATH_PARAMETERS: [(&str, &str); 2] = [("{id}", "{{job_id}}"), ("{number}", "1")];
+const PATH_PARAMETERS: [(&str, &str); 3] = [
+    ("{id}", "{{job_id}}"),
+    ("{session_id}", "0190a000-0000-7000-8000-0000000000cc"),
+    ("{number}", "1"),
+];
 /// Values of body properties.
 const BODY_PROPERTIES: [(&str, &str); 5] = [
     ("email", "{{email}}"),

@@ -116,6 +116,12 @@ pub struct Server {
     /// Number of trusted proxies in front of the server.
     #[serde(deserialize_with = "values::within::<_, _, 0, 100>")]
     pub proxies: usize,
+    /// Maximum number of open connections.
+    #[serde(deserialize_with = "values::within::<_, _, 1, 1_000_000>")]
+    pub max_connections: usize,
+    /// Maximum number of open connections of one network.
+    #[serde(deserialize_with = "values::within::<_, _, 1, 1_000_000>")]
+    pub connections_per_address: usize,
     /// Whether the default log level is `debug`.
     pub debug: bool,
 }
@@ -133,6 +139,26 @@ pub struct Accounts {
     /// Lifetime of a refresh token, in days.
     #[serde(deserialize_with = "values::within::<_, _, 1, { values::YEAR / values::DAY }>")]
     pub refresh_days: u64,
+    /// Maximum lifetime of a session, in days.
+    #[serde(deserialize_with = "values::within::<_, _, 1, { 10 * values::YEAR / values::DAY }>")]
+    pub session_days: u64,
+    /// Whether new users have to confirm their address.
+    #[serde(deserialize_with = "values::word")]
+    pub confirm: Confirm,
+}
+
+/// Whether new users have to confirm their address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Confirm {
+    /// Unless everything runs on a loopback address without a mail server.
+    Auto,
+    /// Always.
+    #[serde(rename = "true")]
+    Always,
+    /// Never.
+    #[serde(rename = "false")]
+    Never,
 }
 
 /// Database of users and jobs.
@@ -169,10 +195,10 @@ pub struct Limits {
     /// Maximum downloads per user and minute.
     #[serde(deserialize_with = "values::within::<_, _, 1, 1_000_000>")]
     pub downloads_per_minute: u32,
-    /// Maximum login attempts per account and minute.
+    /// Maximum password checks per minute from one network at one account, and in one session.
     #[serde(deserialize_with = "values::within::<_, _, 1, 1_000_000>")]
     pub logins_per_minute: u32,
-    /// Maximum attempts per network address and minute.
+    /// Maximum attempts to register, log in or out, or refresh per network address and minute.
     #[serde(deserialize_with = "values::within::<_, _, 1, 1_000_000>")]
     pub attempts_per_address: u32,
     /// Maximum concurrent uploads per user and process.
@@ -185,6 +211,12 @@ pub struct Limits {
     /// of a day at one per second.
     #[serde(deserialize_with = "values::within::<_, _, 1, { 2 * values::DAY }>")]
     pub frames_per_job: u64,
+    /// Maximum open event streams per user and process.
+    #[serde(deserialize_with = "values::within::<_, _, 1, 1_000_000>")]
+    pub event_streams_at_once: u32,
+    /// Maximum concurrent reads of archives per user and process.
+    #[serde(deserialize_with = "values::within::<_, _, 1, 1_000_000>")]
+    pub reads_at_once: u32,
     /// Maximum size of stored files per user, in megabytes (10^6 bytes).
     #[serde(deserialize_with = "values::within::<_, _, 1, 1_000_000_000>")]
     pub stored_mb: u64,

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use secrecy::SecretString;
-use serde::de::{Deserialize, Deserializer, Error};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, IntoDeserializer};
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
@@ -104,6 +105,22 @@ fn http_url(text: &str) -> Result<String, String> {
         return Err(format!("`{text}` must have the form http://host:port or https://host"));
     }
     Ok(text.to_owned())
+}
+
+/// Deserialize one of several words, of which TOML reads `true` and `false` as booleans.
+pub(super) fn word<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Word {
+        Flag(bool),
+        Text(String),
+    }
+    let word = match Word::deserialize(from) {
+        Ok(Word::Flag(flag)) => flag.to_string(),
+        Ok(Word::Text(text)) => text.trim().to_ascii_lowercase(),
+        Err(_) => return Err(Error::custom("it must be a word in quotation marks")),
+    };
+    T::deserialize(word.into_deserializer())
 }
 
 /// Deserialize directives of `tracing_subscriber::EnvFilter`.

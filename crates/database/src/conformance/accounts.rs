@@ -6,25 +6,24 @@ use jobs::{Language, State, UserId};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use uuid::Uuid;
 
-use super::case::{Case, archive};
+use super::case::{Case, LIFETIMES, archive};
 use crate::connection::Database;
 use crate::error::Error;
 use crate::rows::refresh_token;
-use crate::sessions::{Rotation, Successor};
+use crate::sessions::{Origin, Rotation, Successor};
 use crate::users::User;
 
-const DAY: Duration = Duration::from_hours(24);
-
 /// Replace a token by another.
-async fn rotate(database: &Database, old: &str, new: &str) -> Rotation {
+pub(super) async fn rotate(database: &Database, old: &str, new: &str) -> Rotation {
     let successor = Successor { id: Uuid::now_v7(), token_hash: new };
-    database.rotate_session(old, successor, DAY).await.expect("the database answers")
+    let rotated = database.rotate_session(old, successor, Origin::default(), LIFETIMES).await;
+    rotated.expect("the database answers")
 }
 
 /// Create a user with a session whose first token is `first`.
 async fn session(case: &Case) -> UserId {
     let user = case.user().await;
-    case.database.open_session(user, "first", DAY).await.expect("a session is opened");
+    case.open_session(user, "first").await;
     user
 }
 
@@ -97,9 +96,9 @@ pub(super) async fn rotate_refresh_tokens(case: &Case) {
 
 pub(super) async fn lose_a_session_on_reuse(case: &Case) {
     let user = session(case).await;
-    case.database.open_session(user, "elsewhere", DAY).await.expect("a session is opened");
+    case.open_session(user, "elsewhere").await;
     let neighbor = case.user().await;
-    case.database.open_session(neighbor, "neighbor", DAY).await.expect("a session is opened");
+    case.open_session(neighbor, "neighbor").await;
 
     assert_eq!(rotate(&case.database, "first", "second").await, Rotation::Renewed(user));
     assert_eq!(rotate(&case.database, "second", "third").await, Rotation::Renewed(user));
@@ -150,7 +149,9 @@ pub(super) async fn repeat_a_rotation_once(case: &Case) {
     let successor = Uuid::now_v7();
     let rotate_to = async |old: &str, id: Uuid, new: &str| {
         let successor = Successor { id, token_hash: new };
-        case.database.rotate_session(old, successor, DAY).await.expect("the database answers")
+        let rotated =
+            case.database.rotate_session(old, successor, Origin::default(), LIFETIMES).await;
+        rotated.expect("the database answers")
     };
     assert_eq!(rotate_to("first", successor, "second").await, Rotation::Renewed(user));
     case.advance(9);
@@ -161,28 +162,28 @@ pub(super) async fn repeat_a_rotation_once(case: &Case) {
     assert_eq!(valid_tokens(case, user).await, 1, "there is one chain");
 
     // A third use ends the session.
-    case.database.open_session(user, "a", DAY).await.expect("a session is opened");
+    case.open_session(user, "a").await;
     assert_eq!(rotate(&case.database, "a", "b").await, Rotation::Renewed(user));
     assert!(matches!(rotate(&case.database, "a", "x").await, Rotation::Repeated(..)));
     assert_eq!(rotate(&case.database, "a", "x").await, Rotation::Reused(user));
     assert_eq!(rotate(&case.database, "b", "c").await, Rotation::Rejected);
 
     // So does a use after ten seconds,
-    case.database.open_session(user, "d", DAY).await.expect("a session is opened");
+    case.open_session(user, "d").await;
     assert_eq!(rotate(&case.database, "d", "e").await, Rotation::Renewed(user));
     case.advance(10);
     assert_eq!(rotate(&case.database, "d", "x").await, Rotation::Reused(user));
     assert_eq!(rotate(&case.database, "e", "f").await, Rotation::Rejected);
 
     // and one after the use of the successor.
-    case.database.open_session(user, "g", DAY).await.expect("a session is opened");
+    case.open_session(user, "g").await;
     assert_eq!(rotate(&case.database, "g", "h").await, Rotation::Renewed(user));
     assert_eq!(rotate(&case.database, "h", "i").await, Rotation::Renewed(user));
     assert_eq!(rotate(&case.database, "g", "x").await, Rotation::Reused(user));
     assert_eq!(rotate(&case.database, "i", "j").await, Rotation::Rejected);
 
     // A session that was closed stays closed.
-    case.database.open_session(user, "k", DAY).await.expect("a session is opened");
+    case.open_session(user, "k").await;
     assert_eq!(rotate(&case.database, "k", "l").await, Rotation::Renewed(user));
     case.database.close_session("l").await.expect("the database answers");
     assert_eq!(rotate(&case.database, "k", "x").await, Rotation::Reused(user));
@@ -194,7 +195,7 @@ pub(super) async fn lose_a_session_during_rotation(case: &Case) {
     for round in 0..10 {
         let user = case.user().await;
         let token = move |number: usize| format!("{round}-{number}");
-        case.database.open_session(user, &token(0), DAY).await.expect("a session is opened");
+        case.open_session(user, &token(0)).await;
         assert_eq!(rotate(&case.database, &token(0), &token(1)).await, Rotation::Renewed(user));
         case.advance(10);
         let last = case.run_concurrently(3, |task, database| async move {
@@ -220,7 +221,7 @@ pub(super) async fn lose_a_session_during_rotation(case: &Case) {
 
 pub(super) async fn close_their_sessions(case: &Case) {
     let user = session(case).await;
-    case.database.open_session(user, "elsewhere", DAY).await.expect("a session is opened");
+    case.open_session(user, "elsewhere").await;
     assert_eq!(rotate(&case.database, "first", "second").await, Rotation::Renewed(user));
     for token in ["unknown", "first", "first"] {
         case.database.close_session(token).await.expect("the database answers");
@@ -235,14 +236,11 @@ pub(super) async fn close_their_sessions(case: &Case) {
 
 pub(super) async fn lose_all_sessions_on_password_change(case: &Case) {
     let user = session(case).await;
-    case.database.open_session(user, "elsewhere", DAY).await.expect("a session is opened");
+    case.open_session(user, "elsewhere").await;
     let neighbor = case.user().await;
-    case.database.open_session(neighbor, "neighbor", DAY).await.expect("a session is opened");
+    case.open_session(neighbor, "neighbor").await;
     for generation in 1..3 {
-        case.database
-            .change_password(user, format!("hash {generation}"))
-            .await
-            .expect("the database answers");
+        case.change_password(user, &format!("hash {generation}")).await;
         let changed =
             case.other.user(user).await.expect("the database answers").expect("the user exists");
         assert_eq!(
@@ -250,10 +248,7 @@ pub(super) async fn lose_all_sessions_on_password_change(case: &Case) {
             (format!("hash {generation}"), generation)
         );
         assert_eq!(valid_tokens(case, user).await, 0);
-        case.database
-            .open_session(user, &format!("after {generation}"), DAY)
-            .await
-            .expect("a session is opened");
+        case.open_session(user, &format!("after {generation}")).await;
     }
     assert_eq!(rotate(&case.database, "elsewhere", "there").await, Rotation::Rejected);
     assert_eq!(rotate(&case.database, "after 2", "next").await, Rotation::Renewed(user));
@@ -305,7 +300,7 @@ async fn user(database: &Database, id: UserId) -> User {
 pub(super) async fn are_disabled_and_enabled(case: &Case) {
     let id = session(case).await;
     let neighbor = case.user().await;
-    case.database.open_session(neighbor, "neighbor", DAY).await.expect("a session is opened");
+    case.open_session(neighbor, "neighbor").await;
     let before = user(&case.database, id).await;
     assert!(before.is_active);
     assert_eq!(before.updated_at, before.created_at);
@@ -320,15 +315,11 @@ pub(super) async fn are_disabled_and_enabled(case: &Case) {
     assert_eq!(valid_tokens(case, id).await, 0);
     assert_eq!(rotate(&case.database, "first", "second").await, Rotation::Rejected);
 
-    // A login that checked the user before it was disabled opens its session afterwards.
-    case.database.open_session(id, "late", DAY).await.expect("a session is opened");
-    assert_eq!(rotate(&case.database, "late", "later").await, Rotation::Rejected);
-
     let enabled = case.database.enable_user(&email).await.expect("the database answers");
     let enabled = enabled.expect("the address is registered");
     assert!(enabled.is_active && enabled.generation > disabled.generation);
-    assert_eq!(rotate(&case.database, "late", "later").await, Rotation::Rejected);
-    case.database.open_session(id, "again", DAY).await.expect("a session is opened");
+    assert_eq!(rotate(&case.database, "first", "second").await, Rotation::Rejected);
+    case.open_session(id, "again").await;
     assert_eq!(rotate(&case.database, "again", "next").await, Rotation::Renewed(id));
 
     assert_eq!(
@@ -348,8 +339,7 @@ pub(super) async fn keep_their_sessions_when_a_hash_is_replaced(case: &Case) {
     assert_eq!((after.password_hash.as_str(), after.generation), ("normal", before.generation));
     assert_eq!(rotate(&case.database, "first", "second").await, Rotation::Renewed(id));
 
-    let changed = case.database.change_password(id, "changed".to_owned()).await;
-    changed.expect("the database answers");
+    case.change_password(id, "changed").await;
     let late = case.database.replace_password_hash(&after, "late".to_owned()).await;
     late.expect("the database answers");
     assert_eq!(user(&case.database, id).await.password_hash, "changed");
@@ -359,8 +349,7 @@ pub(super) async fn have_the_time_of_their_last_update(case: &Case) {
     let id = case.user().await;
     let before = user(&case.database, id).await;
     case.advance(60);
-    let changed = case.database.change_password(id, "other hash".to_owned()).await;
-    changed.expect("the database answers");
+    case.change_password(id, "other hash").await;
     let after = user(&case.database, id).await;
     assert_eq!(after.created_at, before.created_at);
     assert!(after.updated_at >= before.updated_at + Duration::from_mins(1));

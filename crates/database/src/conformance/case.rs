@@ -18,6 +18,12 @@ use crate::error::Error;
 use crate::job::Job;
 use crate::renewal::{Renewal, Renewed};
 use crate::rows::{job, job_event, notification, outbox};
+use crate::sessions::{Lifetimes, Origin, Session};
+use crate::users::User;
+
+/// A session ends after a day without a refresh, and after a month.
+pub(super) const LIFETIMES: Lifetimes =
+    Lifetimes { unused: Duration::from_hours(24), total: Duration::from_hours(30 * 24) };
 
 /// Database of one case, with two connections, as two processes have.
 pub(super) struct Case {
@@ -79,6 +85,26 @@ impl Case {
             .await
             .expect("the address is new")
             .id
+    }
+
+    /// User with this id, who exists.
+    pub(super) async fn user_with(&self, id: UserId) -> User {
+        self.database.user(id).await.expect("the database answers").expect("the user exists")
+    }
+
+    /// Open a session of an active user with this first token.
+    pub(super) async fn open_session(&self, user: UserId, token_hash: &str) -> Session {
+        let user = self.user_with(user).await;
+        let opened =
+            self.database.open_session(&user, token_hash, Origin::default(), LIFETIMES).await;
+        opened.expect("the database answers").expect("the user has not changed")
+    }
+
+    /// Change the password of an active user.
+    pub(super) async fn change_password(&self, user: UserId, hash: &str) {
+        let user = self.user_with(user).await;
+        let changed = self.database.change_password(&user, hash.to_owned()).await;
+        assert!(changed.expect("the database answers"), "the user has not changed");
     }
 
     /// Create a queued job.

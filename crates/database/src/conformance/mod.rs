@@ -3,6 +3,9 @@
 mod case;
 mod schema;
 mod accounts;
+mod sessions;
+mod second_factor;
+mod account_mails;
 mod uploads;
 mod acceptance;
 mod outbox;
@@ -15,6 +18,7 @@ mod chores;
 mod notifications;
 mod retention;
 mod history;
+mod account_deletion;
 mod operator;
 mod recovery;
 mod later_version;
@@ -184,6 +188,35 @@ cases! {
         are_disabled_and_enabled,
         have_the_time_of_their_last_update,
     }
+    sessions {
+        are_opened_for_verified_users_only,
+        are_not_opened_while_the_password_changes,
+        end_at_their_total_lifetime,
+        are_listed,
+        end_with_their_access,
+        end_except_one,
+        ignore_unknown_tokens,
+    }
+    second_factor {
+        is_enabled_with_a_confirmed_secret,
+        accepts_each_code_once,
+        limits_wrong_codes,
+        accepts_each_recovery_code_once,
+    }
+    account_mails {
+        stay_within_the_budget,
+        keep_a_budget_for_notices,
+        are_no_notices_to_unconfirmed_addresses,
+        are_held_and_sent,
+        fail_permanently,
+        are_taken_once,
+        confirm_an_address_once,
+        expire,
+        replace_a_forgotten_password,
+        give_a_disabled_user_no_access,
+        change_an_address,
+        change_no_address_to_a_taken_one,
+    }
     uploads {
         become_jobs_once,
         are_abandoned_after_a_day,
@@ -267,6 +300,11 @@ cases! {
         receives_jobs_without_files,
         receives_each_job_once,
         is_deleted_by_month,
+    }
+    account_deletion {
+        leaves_no_rows,
+        refuses_uploads_in_progress,
+        takes_running_jobs_from_their_workers,
     }
     operator {
         lists_failed_jobs,

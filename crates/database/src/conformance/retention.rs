@@ -1,16 +1,14 @@
 //! Retention of files and rows.
 
-use std::time::Duration;
-
 use jobs::{FailureCode, JobId, State};
 use sea_orm::{EntityTrait, PaginatorTrait};
 use uuid::Uuid;
 
-use super::case::{Case, accept, archive, video};
+use super::case::{Case, LIFETIMES, accept, archive, video};
 use crate::accept::Accepted;
 use crate::connection::Database;
 use crate::rows::refresh_token;
-use crate::sessions::{Rotation, Successor};
+use crate::sessions::{Origin, Rotation, Successor};
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -155,20 +153,16 @@ pub(super) async fn purges_expired_rows(case: &Case) {
     };
     let rotate = async |old: &str, new: &str| {
         let successor = Successor { id: Uuid::now_v7(), token_hash: new };
-        case.database
-            .rotate_session(old, successor, Duration::from_secs(DAY))
-            .await
-            .expect("the database answers")
+        let rotated =
+            case.database.rotate_session(old, successor, Origin::default(), LIFETIMES).await;
+        rotated.expect("the database answers")
     };
     let accept = async || {
         accept(&case.database, user, &[video()], Some("key"), None)
             .await
             .expect("the videos are accepted")
     };
-    case.database
-        .open_session(user, "first", Duration::from_secs(DAY))
-        .await
-        .expect("a session is opened");
+    case.open_session(user, "first").await;
     assert_eq!(rotate("first", "second").await, Rotation::Renewed(user));
     assert!(matches!(accept().await, Accepted::New(_)));
 

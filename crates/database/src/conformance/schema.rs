@@ -244,6 +244,7 @@ pub(super) async fn accepts_rows_of_the_previous_release(case: &Case) {
     row.insert(&case.database.write).await.expect("the user is accepted");
     let user = case.database.user(id).await.expect("the database answers").expect("it exists");
     assert_eq!((user.is_active, user.generation, user.updated_at), (true, 0, now));
+    assert!(user.confirmed, "users of earlier versions need not confirm their address");
 
     let job = any(id, "QUEUED").insert(&case.database.write).await.expect("the job is accepted");
     assert_eq!(job.recipe, None);

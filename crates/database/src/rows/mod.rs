@@ -2,6 +2,10 @@
 
 pub(crate) mod user;
 pub(crate) mod refresh_token;
+pub(crate) mod second_factor;
+pub(crate) mod recovery_code;
+pub(crate) mod account_token;
+pub(crate) mod account_mail;
 pub(crate) mod job;
 pub(crate) mod job_event;
 pub(crate) mod outbox;

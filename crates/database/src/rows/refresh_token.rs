@@ -17,6 +17,12 @@ pub struct Model {
     pub revoked_at: Option<Time>,
     pub successor_id: Option<Uuid>,
     pub repeated_at: Option<Time>,
+    /// Time of the login. NULL if a program without this column inserted the row.
+    pub started_at: Option<Time>,
+    /// Network address of the login or the refresh that inserted the row.
+    pub address: Option<String>,
+    /// Browser and system of the same request, in words.
+    pub browser: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

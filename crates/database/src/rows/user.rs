@@ -17,6 +17,9 @@ pub struct Model {
     pub created_at: Time,
     /// NULL if the row was never updated and a program without this column inserted it.
     pub updated_at: Option<Time>,
+    pub second_factor: bool,
+    /// Whether the user has proven to read mails to the address.
+    pub confirmed: bool,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

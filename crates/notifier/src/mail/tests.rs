@@ -1,7 +1,7 @@
-use jobs::{Language, UserId};
 use proptest::prelude::*;
 
 use super::*;
+use crate::text::one_line;
 
 /// Return a mail to this user.
 pub(crate) fn sample(email: &str, name: &str) -> Mail {
@@ -10,17 +10,8 @@ pub(crate) fn sample(email: &str, name: &str) -> Mail {
 
 fn compose(email: &str, name: &str, subject: &str) -> Result<Mail, Error> {
     let now = "2026-11-24T10:00:00Z".parse().expect("a time");
-    let user = User {
-        id: UserId(Uuid::nil()),
-        email: email.to_owned(),
-        name: name.to_owned(),
-        password_hash: String::new(),
-        language: Language::En,
-        generation: 0,
-        is_active: true,
-        created_at: now,
-        updated_at: now,
-    };
+    let name = Some(one_line(name, 60)).filter(|name| !name.is_empty());
+    let recipient = Recipient { address: email, name };
     let text = MailText {
         language: "en",
         subject: subject.to_owned(),
@@ -29,7 +20,7 @@ fn compose(email: &str, name: &str, subject: &str) -> Result<Mail, Error> {
     };
     let sender = Sender::parse("fiapx@mail.example.com").expect("a sender");
     let id = "0190a000-0000-7000-8000-000000000001".parse().expect("an id");
-    Mail::compose(id, &sender, &user, text, now)
+    Mail::compose(id, &sender, recipient, text, now)
 }
 
 fn text(mail: &Mail) -> String {

@@ -18,6 +18,8 @@ fn user(language: Language) -> User {
         is_active: true,
         created_at: NOW.parse().expect("a time"),
         updated_at: NOW.parse().expect("a time"),
+        confirmed: true,
+        second_factor: false,
     }
 }
 

@@ -27,10 +27,10 @@ pub(super) fn requested(result: &Result<Report, frames::Error>) -> Option<String
 }
 
 /// Behave like that. Returns if it has an end.
-pub(super) fn run(behavior: String, output: &Output) -> io::Result<()> {
+pub(super) fn run(behavior: &str, output: &Output) -> io::Result<()> {
     let (stdin, stdout) = (io::stdin(), io::stdout());
     let progress = |done, expected| CellMessage::Progress(Progress { done, expected });
-    match behavior.as_str() {
+    match behavior {
         // Messages without end.
         "msgs" => loop {
             output.send(&progress(1, None))?;
@@ -88,7 +88,7 @@ pub(super) fn run(behavior: String, output: &Output) -> io::Result<()> {
 /// Wait to be killed.
 fn sleep() -> io::Result<()> {
     loop {
-        std::thread::sleep(Duration::from_secs(3600));
+        std::thread::sleep(Duration::from_hours(1));
     }
 }
 

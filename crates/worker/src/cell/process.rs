@@ -45,7 +45,7 @@ pub fn main() -> io::Result<()> {
     });
     #[cfg(feature = "failpoints")]
     if let Some(behavior) = hostile::requested(&report) {
-        return hostile::run(behavior, &output);
+        return hostile::run(&behavior, &output);
     }
     output.send(&match report {
         Ok(report) => CellMessage::Done(report),

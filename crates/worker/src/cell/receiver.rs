@@ -187,7 +187,7 @@ fn violated(message: String) -> ReceiveError {
 /// The report of a cell that has sent `archive_bytes`, with texts and times within bounds. An error
 /// describes a contradiction.
 fn checked_report(
-    report: Report,
+    mut report: Report,
     archive_bytes: u64,
     limits: &CellLimits,
 ) -> Result<Report, String> {
@@ -205,13 +205,11 @@ fn checked_report(
     let seconds = |reported: f64| {
         if reported.is_nan() { 0.0 } else { reported.clamp(0.0, limits.cpu_seconds as f64) }
     };
-    Ok(Report {
-        decode_s: seconds(report.decode_s),
-        encode_s: seconds(report.encode_s),
-        duration_s: report.duration_s.filter(|duration| duration.is_finite() && *duration >= 0.0),
-        warnings: printable_list(&report.warnings),
-        ..report
-    })
+    report.decode_s = seconds(report.decode_s);
+    report.encode_s = seconds(report.encode_s);
+    report.duration_s.take_if(|duration| !duration.is_finite() || *duration < 0.0);
+    report.warnings = printable_list(&report.warnings);
+    Ok(report)
 }
 
 #[cfg(test)]

@@ -53,6 +53,16 @@ async fn expect_everywhere(
         )
         .await;
     client.expect(status, user.request(Method::GET, "/auth/me")).await;
+    for request in super::second_factor::all(user) {
+        client.expect(status, request).await;
+    }
+    for request in super::account_mails::all(user) {
+        client.expect(status, request).await;
+    }
+    if status == 500 {
+        let forgotten = json!({ "email": user.email });
+        client.post(500, "/auth/password/forgot", &forgotten).await;
+    }
     client.post(status, "/auth/login", &json!({ "email": user.email, "password": PASSWORD })).await;
 }
 
@@ -68,7 +78,7 @@ async fn damaged_rows(client: &CheckedClient<'_>, user: &User<'_>, job: &str) {
 
 /// A database without its tables.
 async fn missing_tables(client: &CheckedClient<'_>, user: &User<'_>, job: &str) {
-    let tables = ["users", "jobs", "refresh_tokens", "idempotency_keys"];
+    let tables = ["users", "jobs", "refresh_tokens", "idempotency_keys", "account_tokens"];
     let rename = |from: &str, to: &str| {
         let statements =
             tables.map(|table| format!("ALTER TABLE {from}{table} RENAME TO {to}{table};"));
@@ -88,6 +98,7 @@ async fn missing_tables(client: &CheckedClient<'_>, user: &User<'_>, job: &str) 
     for path in ["/auth/refresh", "/auth/logout"] {
         client.post(503, path, &json!({ "refresh_token": user.refresh })).await;
     }
+    super::account_mails::missing_tables(client).await;
     rename("lost_", "");
     client.expect(200, user.request(Method::GET, "/auth/me")).await;
 }
