@@ -162,7 +162,7 @@ async fn insert_jobs(file: &Path, user: UserId) -> Result<()> {
         };
         let videos: Vec<Video> = std::iter::repeat_with(video).take(100).collect();
         for video in &videos {
-            database.begin_upload(user, video.id, &video.path).await?;
+            database.begin_upload(user, video.id, &video.path, 0..=0).await?;
         }
         if let Accepted::New(jobs) = database.accept(user, &videos, None, None).await? {
             for job in jobs {

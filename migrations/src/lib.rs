@@ -19,6 +19,7 @@ mod m20261126_000009_growth;
 mod m20261126_000010_second_factors;
 mod m20261126_000011_account_mails;
 mod m20261126_000012_fingerprints;
+mod m20261126_000013_fair_sharing;
 
 /// Runs all changes in their order.
 #[derive(Debug)]
@@ -40,6 +41,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000010_second_factors::Migration),
             Box::new(m20261126_000011_account_mails::Migration),
             Box::new(m20261126_000012_fingerprints::Migration),
+            Box::new(m20261126_000013_fair_sharing::Migration),
         ]
     }
 }

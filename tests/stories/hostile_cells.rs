@@ -142,7 +142,7 @@ async fn archives_of_a_hostile_cell_cost_the_interface_little() {
             if *behavior == "@none" { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK };
         assert_eq!(status, expected, "{behavior}");
         let thumbnail = user
-            .request(reqwest::Method::GET, &format!("{frames}/1/thumbnail"))
+            .request(reqwest::Method::GET, &format!("{frames}/1?width=320"))
             .send()
             .await
             .expect("an answer");

@@ -23,6 +23,7 @@ mod documentation;
 mod downloads;
 mod engine_limits;
 mod events;
+mod fair_sharing;
 mod faults;
 mod forecasts;
 mod formats;

@@ -47,9 +47,11 @@ const THOROUGH: Pace = Pace {
 const BRIEF: Pace =
     Pace { pause: Duration::from_millis(500), side_by_side: Duration::ZERO, alone: Duration::ZERO };
 
-const ENVIRONMENT: [(&str, &str); 3] = [
+const ENVIRONMENT: [(&str, &str); 5] = [
     ("NOTICE_PERIOD_SECONDS", "3"),
     ("LIMIT_UNFINISHED_JOBS", "1000000"),
+    ("LIMIT_JOBS_PER_HOUR", "1000000"),
+    ("LIMIT_UPLOADS_AT_ONCE", "1000"),
     ("LIMIT_DOWNLOADS_PER_MINUTE", "1000000"),
 ];
 

@@ -2,6 +2,7 @@
 
 mod connections;
 mod quotas;
+mod reservations;
 mod idempotency;
 mod large;
 mod slow;

@@ -139,6 +139,14 @@ calls! {
     "due mails", Repeated::ByEachNotifier(1.0 / ROUND), |database, _| {
         database.take_notifications(8, Duration::from_mins(5)).await?
     };
+    "claim of the next job", Repeated::ForARequest, |database, _| {
+        database.claim(JobId::generate(), "bench").await?
+    };
+    "reservation of a user with many jobs", Repeated::ForARequest, |database, subjects| {
+        let id = JobId::generate();
+        database.begin_upload(subjects.user, id, "input.mp4", 1..=1_000_000).await?;
+        database.end_upload(id).await?;
+    };
     "quota of a user with many jobs", Repeated::ForARequest, |database, subjects| {
         database.usage(subjects.user).await?
     };

@@ -109,7 +109,7 @@ fn waiting_and_running_jobs(sizes: Sizes) -> String {
     format!(
         "INSERT INTO jobs (id, user_id, status, filename, video_format, video_path, \
          video_size_bytes, attempt, fence, worker, lease_until, created_at, started_at, \
-         expires_at, next_attempt_at, invited_at, waiting_since) \
+         expires_at, next_attempt_at, invited_at, waiting_since, round) \
          SELECT {id}, {owner}, \
          CASE WHEN is_running OR is_retried THEN 'PROCESSING' ELSE 'QUEUED' END, \
          'praia.mp4', 'mp4', 'u/' || n || '/input.mp4', 60000000, \
@@ -120,7 +120,9 @@ fn waiting_and_running_jobs(sizes: Sizes) -> String {
          CASE WHEN is_retried THEN now() + interval '1 hour' END, \
          CASE WHEN NOT is_running AND place < {live} / 10 THEN now() - interval '1 minute' \
          ELSE accepted END, \
-         CASE WHEN is_retried THEN now() + interval '1 hour' WHEN NOT is_running THEN accepted END \
+         CASE WHEN is_retried THEN now() + interval '1 hour' \
+         WHEN NOT is_running THEN accepted END, \
+         row_number() OVER (PARTITION BY {owner} ORDER BY place) \
          FROM (SELECT {finished} + place AS n, place, place <= {RUNNING} AS is_running, \
          place > {RUNNING} AND place % 100 = 0 AS is_retried, \
          now() - interval '1 hour' * (({live} - place)::float8 / {live}) \
@@ -153,6 +155,9 @@ fn other_rows(sizes: Sizes) -> String {
              SELECT {key}, {id}, 'job.created', '{{}}', now(), now() + interval '1 hour', \
              now() + interval '1 hour' FROM generate_series({finished} + 1, {finished} + 10000) n"
         ),
+        "INSERT INTO accepted_jobs SELECT id, user_id, created_at FROM jobs \
+         WHERE waiting_since IS NOT NULL"
+            .to_owned(),
         format!(
             "INSERT INTO uploads (id, user_id, key, state, expires_at) SELECT gen_random_uuid(), \
              {id}, n || '/input.mp4', 'RECEIVING', now() + interval '1 day' \

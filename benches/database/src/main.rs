@@ -16,8 +16,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
+use database::claim::NextJob;
 use database::renewal::Renewal;
 use database::{Database, Rules};
 use jobs::{Clock, JobId, UserId};
@@ -169,8 +170,10 @@ async fn subjects(server: &Postgres, url: &str, database: &Database) -> Result<V
     for slots in watched.chunks(SLOTS).take(PROCESSES as usize) {
         let mut renewals = Vec::new();
         for id in slots {
-            let claim = database.claim(*id, "bench").await?.context("the job waits")?;
-            renewals.push(Renewal { claim, done: 7, expected: Some(60) });
+            let NextJob::Claimed(claim) = database.claim(*id, "bench").await? else {
+                bail!("no job waits");
+            };
+            renewals.push(Renewal { claim: *claim, done: 7, expected: Some(60) });
         }
         let (watched, process) = (Arc::clone(&watched), Uuid::now_v7());
         workers.push(Subjects { renewals, watched, user, process });

@@ -20,7 +20,7 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use clap::Args;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, interval};
 
 use crate::client::{self, User};
 use crate::local_service::LocalService;
@@ -29,8 +29,9 @@ use honest::{Round, Step};
 use outcomes::Outcomes;
 
 /// Settings of the service. The honest user downloads more often than a person does.
-const SETTINGS: [(&str, &str); 2] =
-    [("LIMIT_DOWNLOADS_PER_MINUTE", "1000"), ("LIMIT_JOBS_PER_HOUR", "10000")];
+const SETTINGS: [(&str, &str); 1] = [("LIMIT_DOWNLOADS_PER_MINUTE", "1000")];
+/// Maximum rounds of the honest user, who must not reach the limit of jobs per hour.
+const MAX_ROUNDS: u32 = 150;
 
 /// Rounds of the honest user before the attack.
 const ROUNDS_BEFORE: usize = 8;
@@ -73,6 +74,7 @@ const NOISE: Duration = Duration::from_millis(50);
 /// Attack a service and print the report. Return whether the limits are kept.
 pub async fn run(arguments: &AbuseArguments) -> Result<bool> {
     ensure!(!arguments.attacks.is_empty(), "--attacks names none");
+    ensure!(arguments.seconds > 0, "--seconds must be above zero");
     let clip: Bytes = std::fs::read(&arguments.clip)
         .with_context(|| format!("cannot read {}", arguments.clip.display()))?
         .into();
@@ -97,16 +99,14 @@ pub async fn run(arguments: &AbuseArguments) -> Result<bool> {
             Attacker { user, address, target, clip, outcomes }.prepare_and_run(attack).await
         });
     }
-    let end = Instant::now() + Duration::from_secs(arguments.seconds);
+    let duration = Duration::from_secs(arguments.seconds);
+    let (end, mut pace) = (Instant::now() + duration, interval(duration / MAX_ROUNDS));
     let (mut during, mut failures) = (Vec::new(), Vec::new());
     while Instant::now() < end {
+        pace.tick().await;
         match honest::round(&honest, &clip).await {
             Ok(round) => during.push(round),
-            Err(error) => {
-                failures.push(format!("{error:#}"));
-                // A failure may be immediate, and must not become an attack of its own.
-                tokio::time::sleep(NOISE).await;
-            }
+            Err(error) => failures.push(format!("{error:#}")),
         }
     }
     // An attacker that has ended did not attack.

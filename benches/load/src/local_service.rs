@@ -10,12 +10,13 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Limits that would limit the measurement of a load, raised.
-pub const RAISED_LIMITS: [(&str, &str); 9] = [
+pub const RAISED_LIMITS: [(&str, &str); 10] = [
     ("API_CONNECTIONS_PER_ADDRESS", RAISED_TO),
     ("API_MAX_CONNECTIONS", RAISED_TO),
     ("LIMIT_ATTEMPTS_PER_ADDRESS", RAISED_TO),
     ("LIMIT_DOWNLOADS_PER_MINUTE", RAISED_TO),
     ("LIMIT_EVENT_STREAMS_AT_ONCE", RAISED_TO),
+    ("LIMIT_JOBS_PER_HOUR", RAISED_TO),
     ("LIMIT_LOGINS_PER_MINUTE", RAISED_TO),
     ("LIMIT_STORED_MB", RAISED_TO),
     ("LIMIT_UNFINISHED_JOBS", RAISED_TO),

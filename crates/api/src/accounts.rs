@@ -1,4 +1,4 @@
-//! Accounts: register, change the password, get the current user.
+//! Accounts: register, change the password.
 
 use std::sync::Arc;
 
@@ -238,12 +238,6 @@ problem_responses! {
         503: "The database is unavailable, or too many passwords are being verified.",
             UNAVAILABLE TOO_BUSY;
     }
-    CurrentUserProblems {
-        401: "The access token is missing, invalid or expired.",
-            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
-        500: "Internal error.", INTERNAL_ERROR;
-        503: "The database is unavailable.", UNAVAILABLE;
-    }
 }
 
 /// Operations on accounts.
@@ -315,18 +309,6 @@ impl Accounts {
             "a user changed the password; all sessions are closed"
         );
         Ok(ChangePasswordResponse::Changed)
-    }
-
-    /// Get the current user
-    ///
-    /// Returns the user of the access token.
-    #[expect(clippy::unused_async, reason = "operations must be async")]
-    #[oai(path = "/auth/me", method = "get", operation_id = "getCurrentUser")]
-    async fn me(
-        &self,
-        session: CurrentSession,
-    ) -> Result<AccountResponse, OperationError<CurrentUserProblems>> {
-        Ok(AccountResponse::Account(Json(session.0.user.into())))
     }
 }
 

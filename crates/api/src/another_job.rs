@@ -30,6 +30,7 @@ use crate::tags::Tag;
 use crate::upload_records::UploadRecords;
 use crate::upload_slots::UploadSlot;
 use crate::uploads::{AcceptedResponse, accepted, create_jobs, traceparent};
+use crate::video_reservation::VideoReservation;
 
 /// Another job of a video.
 #[derive(Object)]
@@ -69,8 +70,8 @@ problem_responses! {
                 "The recipe is invalid: `select.every`: `0` is not a number of seconds above zero, \
                  such as 1, 0.5 or 1/3.",
             );
-        429: "Too many uploads in progress, or too many jobs queued or running.",
-            TOO_MANY_UPLOADS TOO_MANY_JOBS;
+        429: "Too many uploads in progress, jobs queued or running, or jobs within an hour.",
+            TOO_MANY_UPLOADS TOO_MANY_JOBS TOO_MANY_JOBS_PER_HOUR;
         500: "Internal error.", INTERNAL_ERROR;
         503: "The database or the file store is unavailable.", UNAVAILABLE;
         507: "The file store is full, or the quota of the user is used up.",
@@ -161,7 +162,8 @@ async fn copy(
         Problem::internal(&format_args!("the format of job {} is unknown", job.id))
     })?;
     let key = Key::input(user, id, format);
-    service.database().begin_upload(user, id, key.as_str()).await?;
+    let size_bytes = job.video_size_bytes;
+    VideoReservation::begin(service, user, &key, size_bytes, Some(size_bytes)).await?;
     let copied = match service.parts.storage.copy(source, &key).await {
         Ok(size_bytes) if size_bytes == job.video_size_bytes => Ok(size_bytes),
         Ok(size_bytes) => {

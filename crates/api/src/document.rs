@@ -6,7 +6,6 @@ use poem_openapi::types::ToJSON;
 use poem_openapi::{ContactObject, LicenseObject, OpenApiService, ServerObject};
 use serde_json::{Map, Value, json};
 
-use crate::account_deletion::AccountDeletion;
 use crate::account_export::AccountExport;
 use crate::accounts::Accounts;
 use crate::another_job::AnotherJob;
@@ -45,7 +44,6 @@ operations!(
         Confirmation,
         PasswordResets,
         Profile,
-        AccountDeletion,
         AccountExport
     ),
     (Uploads, Videos, AnotherJob, Forecasts, JobEvents, Frames, Downloads, Files, HealthOperations)

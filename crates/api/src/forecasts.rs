@@ -174,7 +174,7 @@ impl Estimate {
         let least_bytes = bytes.filter(|_| !is_bound);
         let usage = service.database().usage(user).await?;
         let used = usage.stored_bytes.saturating_add(job.video_size_bytes);
-        let quota = service.settings.quotas.stored_bytes;
+        let quota = service.database().rules().quotas.stored_bytes;
         let storage_left = quota.saturating_sub(used);
         let max_frames = service.settings.frames_per_job;
         let exceeds = if count.is_some_and(|count| count.exceeds(max_frames)) {

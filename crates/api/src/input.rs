@@ -83,6 +83,8 @@ fn field_errors<T: Type>(value: &Value) -> Vec<FieldError> {
                 "FIELD_MISSING",
                 &format!("The field `{name}` is missing."),
             )),
+            // Many clients send an optional field that has no value as null.
+            Some(Value::Null) if !schema.required.contains(name) => None,
             Some(value) if is_string && !value.is_string() => Some(FieldError::new(
                 name,
                 "FIELD_NO_TEXT",

@@ -1,17 +1,18 @@
 //! Rules for passwords, and their hashes.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use argon2::Argon2;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
+use parking_lot::Mutex;
 use poem::http::StatusCode;
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::problem::{FieldError, Problem};
-use crate::{common_passwords, opaque_string};
+use crate::{argon2id, common_passwords, opaque_string};
 
 /// Minimum length of a password: code points of its normal form.
 const MIN_CHARACTERS: usize = 8;
@@ -143,14 +144,16 @@ fn forms(password: &str) -> Vec<(String, Match)> {
 /// waits for about a second.
 const QUEUE_PER_CORE: usize = 64;
 
+/// Work on a thread for hashes.
+type Task = Box<dyn FnOnce() + Send>;
+
 /// Hashes passwords with Argon2id and the default parameters of its crate, which are OWASP's
-/// minimum: 19 MiB, two passes. Runs at most one hash per core, which bounds the memory, and lets
-/// only a limited number wait, which bounds the delay.
+/// minimum: 19 MiB, two passes. Runs at most one hash per core, and lets only a limited number
+/// wait, which bounds the memory and the delay.
+///
+/// It has threads of its own, one per core, each of which keeps the [memory](argon2id) of a hash.
 pub struct PasswordHashes {
-    /// One permit for each hash that runs.
-    cores: Arc<Semaphore>,
-    /// One permit for each hash that runs or waits.
-    places: Arc<Semaphore>,
+    queue: SyncSender<Task>,
 }
 
 impl Default for PasswordHashes {
@@ -162,15 +165,26 @@ impl Default for PasswordHashes {
 
 impl PasswordHashes {
     /// Create an interface that runs as many hashes at a time as there are `cores`, while at most
-    /// `queue` others wait.
-    fn new(cores: usize, queue: usize) -> Self {
-        let semaphore = |permits| Arc::new(Semaphore::new(permits));
-        Self { cores: semaphore(cores), places: semaphore(cores + queue) }
+    /// `waiting` others wait.
+    fn new(cores: usize, waiting: usize) -> Self {
+        let (queue, tasks) = sync_channel::<Task>(waiting);
+        let tasks = Arc::new(Mutex::new(tasks));
+        for _ in 0..cores {
+            let tasks = Arc::clone(&tasks);
+            std::thread::spawn(move || {
+                // The lock is not held while the task runs.
+                while let Some(task) = { tasks.lock().recv().ok() } {
+                    task();
+                }
+            });
+        }
+        Self { queue }
     }
 
     /// Hash a password. Returns a PHC string.
     pub async fn hash(&self, NewPassword(password): NewPassword) -> Result<String, Problem> {
-        self.run(move || argon2_hash(&password).map_err(|error| Problem::internal(&error))).await?
+        self.run(move || argon2id::hash(&password).map_err(|error| Problem::internal(&error)))
+            .await?
     }
 
     /// Return whether and how a password matches a hash. Without a hash the result is `None` after
@@ -184,12 +198,10 @@ impl PasswordHashes {
             static DUMMY: OnceLock<String> = OnceLock::new();
             let is_known = hash.is_some();
             let hash = hash.unwrap_or_else(|| {
-                DUMMY.get_or_init(|| argon2_hash("no account").unwrap_or_default()).clone()
+                DUMMY.get_or_init(|| argon2id::hash("no account").unwrap_or_default()).clone()
             });
-            let matches = |form: &str| {
-                Argon2::default().verify_password(form.as_bytes(), hash.as_str()).is_ok()
-            };
-            let found = forms(&password).into_iter().find(|(form, _)| matches(form));
+            let found =
+                forms(&password).into_iter().find(|(form, _)| argon2id::matches(form, &hash));
             found.map(|(_, kind)| kind).filter(|_| is_known)
         })
         .await
@@ -204,7 +216,8 @@ impl PasswordHashes {
         }
     }
 
-    /// Run CPU-bound work on a separate thread as soon as a core is free.
+    /// Run CPU-bound work on a thread for hashes as soon as one is free. If the request is dropped
+    /// before, the work is not begun; later, it occupies its thread until it ends.
     ///
     /// # Errors
     /// Too many others wait. The request can be repeated.
@@ -212,15 +225,17 @@ impl PasswordHashes {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Problem> {
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return Err(busy()) };
-        let cores = Arc::clone(&self.cores);
-        let core = cores.acquire_owned().await.map_err(|error| Problem::internal(&error))?;
-        // The work continues if its request is dropped, so the permits belong to the work.
-        let work = move || {
-            let _permits = (place, core);
-            work()
+        let (sender, result) = oneshot::channel();
+        let task = move || {
+            // A panic ends the request, not the thread.
+            if !sender.is_closed()
+                && let Ok(done) = catch_unwind(AssertUnwindSafe(work))
+            {
+                let _ = sender.send(done);
+            }
         };
-        tokio::task::spawn_blocking(work).await.map_err(|error| Problem::internal(&error))
+        self.queue.try_send(Box::new(task)).map_err(|_| busy())?;
+        result.await.map_err(|error| Problem::internal(&error))
     }
 }
 
@@ -229,11 +244,6 @@ fn busy() -> Problem {
     let detail = "Too many passwords are being verified. Try again in a few seconds.";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "TOO_BUSY", detail)
         .retry_after(Duration::from_secs(2))
-}
-
-fn argon2_hash(password: &str) -> Result<String, argon2::password_hash::Error> {
-    let hash: PasswordHash = Argon2::default().hash_password(password.as_bytes())?;
-    Ok(hash.to_string())
 }
 
 #[cfg(test)]
@@ -287,27 +297,29 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bounds_the_queue() {
+    async fn bounds_the_queue() -> Result<(), Problem> {
         let hashes = PasswordHashes::new(1, 1);
+        let (begin, begun) = oneshot::channel();
         let (release, hold) = std::sync::mpsc::channel::<()>();
-        let running = hashes.run(move || hold.recv());
-        let waiting = hashes.run(|| ());
-        let (mut running, mut waiting) = (Box::pin(running), Box::pin(waiting));
+        let mut running = Box::pin(hashes.run(move || {
+            let _ = begin.send(());
+            hold.recv()
+        }));
         assert!(futures_util::poll!(&mut running).is_pending());
+        begun.await.map_err(|error| Problem::internal(&error))?;
+        let (ran, has_run) = oneshot::channel();
+        let mut waiting = Box::pin(hashes.run(move || ran.send(())));
         assert!(futures_util::poll!(&mut waiting).is_pending());
-        let refused = hashes.run(|| ()).await;
-        assert!(refused.is_err_and(|problem| problem.code() == "TOO_BUSY"));
-
-        // A request that is dropped gives up its place at once if it waits,
-        drop(waiting);
-        let mut waiting = Box::pin(hashes.run(|| ()));
-        assert!(futures_util::poll!(&mut waiting).is_pending());
-        // and keeps it until its work ends if that has begun.
-        drop(running);
-        assert!(hashes.run(|| ()).await.is_err());
-        assert!(futures_util::poll!(&mut waiting).is_pending());
-        release.send(()).expect("the work runs");
-        waiting.await.unwrap_or_else(|problem| panic!("{problem:?}"));
+        for _ in 0..2 {
+            let refused = hashes.run(|| ()).await;
+            assert!(refused.is_err_and(|problem| problem.code() == "TOO_BUSY"));
+        }
+        // Work of a dropped request continues if it has begun, and is skipped otherwise.
+        drop((running, waiting));
+        assert!(hashes.run(|| ()).await.is_err(), "the thread is still occupied");
+        release.send(()).map_err(|error| Problem::internal(&error))?;
+        assert!(has_run.await.is_err(), "it is skipped");
+        hashes.run(|| ()).await
     }
 
     #[test]
@@ -352,7 +364,7 @@ mod tests {
             .into_iter()
             .chain(earlier.map(|earlier| earlier.nfd().collect()))
         {
-            let hash = argon2_hash(&stored).map_err(|error| Problem::internal(&error))?;
+            let hash = argon2id::hash(&stored).map_err(|error| Problem::internal(&error))?;
             for form in [stored.nfc().collect::<String>(), stored.nfd().collect()] {
                 let found = hashes.verify(form.clone(), Some(hash.clone())).await?;
                 assert_eq!(found, Some(Match::Other), "{stored:?} {form:?}");

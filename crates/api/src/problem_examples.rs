@@ -160,7 +160,12 @@ const EXAMPLES: &[(u16, &str, &str)] = &[
     (429, "TOO_MANY_DOWNLOADS", "At most 10 downloads per minute are allowed. Try again later."),
     (429, "TOO_MANY_UPLOADS", "4 uploads are in progress. Wait until one is finished."),
     (429, "TOO_MANY_AT_ONCE", "32 downloads are in progress. Wait until one is finished."),
-    (429, "TOO_MANY_JOBS", "100 jobs are queued or running. Wait for some or cancel some."),
+    (
+        429,
+        "TOO_MANY_JOBS",
+        "100 jobs are queued, running or being uploaded. Wait for some or cancel some.",
+    ),
+    (429, "TOO_MANY_JOBS_PER_HOUR", "At most 200 jobs per hour are allowed. Try again later."),
     (500, "INTERNAL_ERROR", "Internal error. Try again later."),
     (503, "UNAVAILABLE", "The database is unavailable. Try again in a few seconds."),
     (503, "TOO_BUSY", "Too many passwords are being verified. Try again in a few seconds."),
@@ -168,7 +173,8 @@ const EXAMPLES: &[(u16, &str, &str)] = &[
     (
         507,
         "QUOTA_EXCEEDED",
-        "Your videos and archives use 10000 of 10000 MB. Delete some or wait until they expire.",
+        "Your videos and archives use 19900 of 20000 MB, and this one needs more than is left. \
+         Delete some or wait until they expire.",
     ),
 ];
 

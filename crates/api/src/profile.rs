@@ -1,4 +1,5 @@
-//! Changes of the current user: name, language and e-mail address.
+//! The current user: get, change and delete. Operations on one path belong to one group, because
+//! the generator of the document does not join the paths of groups.
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use poem_openapi::types::{Email, Example};
 use poem_openapi::{ApiResponse, Object, OpenApi};
 use tracing::info;
 
+use crate::account_deletion::{AccountProof, delete_account};
 use crate::accounts::{Account, AccountResponse, any_string, invalid_email, invalid_name};
 use crate::attempts;
 use crate::client::ClientAddress;
@@ -81,7 +83,20 @@ enum AddressChangedResponse {
     Changed,
 }
 
+#[derive(ApiResponse)]
+enum DeleteResponse {
+    /// The user is deleted with everything that belongs to the account.
+    #[oai(status = 204)]
+    Deleted,
+}
+
 problem_responses! {
+    CurrentUserProblems {
+        401: "The access token is missing, invalid or expired.",
+            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
+        500: "Internal error.", INTERNAL_ERROR;
+        503: "The database is unavailable.", UNAVAILABLE;
+    }
     ProfileProblems {
         400: "The body is not JSON.", INVALID_JSON INVALID_BODY;
         401: "The access token is missing, invalid or expired.",
@@ -92,6 +107,19 @@ problem_responses! {
             FieldExample::new("name", "NAME_INVALID", "The name must have 1 to 100 characters.");
         500: "Internal error.", INTERNAL_ERROR;
         503: "The database is unavailable.", UNAVAILABLE;
+    }
+    DeleteProblems {
+        400: "The body is not JSON.", INVALID_JSON INVALID_BODY;
+        401: "The access token is missing, invalid or expired.",
+            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
+        413: "The body is too large.", BODY_TOO_LARGE;
+        415: "The content type is not JSON.", UNSUPPORTED_MEDIA_TYPE;
+        422: "The password or the code is wrong.", INVALID_FIELDS INVALID_BODY,
+            FieldExample::new("password", "PASSWORD_WRONG", "The password is wrong.");
+        429: "Too many attempts in this session.", TOO_MANY_ATTEMPTS TOO_MANY_CODES;
+        500: "Internal error.", INTERNAL_ERROR;
+        503: "The database is unavailable, or too many passwords are being verified.",
+            UNAVAILABLE TOO_BUSY;
     }
     AddressProblems {
         400: "The body is not JSON.", INVALID_JSON INVALID_BODY;
@@ -122,11 +150,23 @@ problem_responses! {
     }
 }
 
-/// Operations that change the current user.
+/// Operations on the current user.
 pub struct Profile;
 
 #[OpenApi(tag = "Tag::Accounts")]
 impl Profile {
+    /// Get the current user
+    ///
+    /// Returns the user of the access token.
+    #[expect(clippy::unused_async, reason = "operations must be async")]
+    #[oai(path = "/auth/me", method = "get", operation_id = "getCurrentUser")]
+    async fn me(
+        &self,
+        session: CurrentSession,
+    ) -> Result<AccountResponse, OperationError<CurrentUserProblems>> {
+        Ok(AccountResponse::Account(Json(session.0.user.into())))
+    }
+
     /// Change the name or the language
     ///
     /// Changes the current user, and returns the result. `POST /auth/address` changes the e-mail
@@ -148,6 +188,22 @@ impl Profile {
         let updated = service.database().update_profile(access.user.id, name, language).await?;
         let user = updated.ok_or_else(session_closed)?;
         Ok(AccountResponse::Account(Json(Account::from(user))))
+    }
+
+    /// Delete the account
+    ///
+    /// Deletes the current user at once, with all sessions, jobs, their history, videos and
+    /// archives. Running jobs are cancelled, and uploads in progress are refused. This cannot be
+    /// undone; `POST /auth/export` returns a copy of the data before.
+    #[oai(path = "/auth/me", method = "delete", operation_id = "deleteCurrentUser")]
+    async fn delete(
+        &self,
+        service: Data<&Arc<Service>>,
+        session: CurrentSession,
+        input: Input<AccountProof>,
+    ) -> Result<DeleteResponse, OperationError<DeleteProblems>> {
+        delete_account(&service, &session.0, input.0).await?;
+        Ok(DeleteResponse::Deleted)
     }
 
     /// Request another e-mail address

@@ -1,11 +1,10 @@
 //! Receiving uploads: each video is streamed to the store, never held in memory as a whole and
 //! never written to a temporary file.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::BytesMut;
 use database::accept::Video;
-use database::uploads::UPLOAD_LIFETIME;
 use jobs::recipe::{self, InvalidRecipe, Reason};
 use jobs::video::{Container, safe_filename};
 use jobs::{JobId, MEGABYTE, Recipe, UserId, VideoFormat};
@@ -28,7 +27,8 @@ use crate::problem::{Problem, RECIPE_FIELD};
 use crate::recipe_view::RecipeView;
 use crate::service::Service;
 use crate::upload_rate::UploadRate;
-use crate::upload_records::{ReceivedVideos, UploadRecords};
+use crate::upload_records::{MAX_DURATION, ReceivedVideos, UploadRecords, took_too_long};
+use crate::video_reservation::VideoReservation;
 
 /// Maximum number of videos in one upload.
 pub const MAX_FILES: usize = 50;
@@ -36,17 +36,6 @@ pub const MAX_FILES: usize = 50;
 const MAX_FIELDS: usize = 100;
 /// Maximum total size of parts without a file name in one upload, in bytes.
 const MAX_FIELD_BYTES: usize = MEGABYTE as usize;
-
-/// Maximum duration of one upload: half the time after which its files count as abandoned, so that
-/// the files of a request that is received are never deleted.
-const MAX_DURATION: Duration = UPLOAD_LIFETIME.checked_div(2).expect("two is not zero");
-
-/// Problem of an upload that took too long.
-pub fn took_too_long() -> Problem {
-    let hours = MAX_DURATION.as_secs() / 3600;
-    let detail = format!("The upload took longer than {hours} hours. Send fewer videos at once.");
-    Problem::new(StatusCode::REQUEST_TIMEOUT, "UPLOAD_TOO_LONG", detail)
-}
 
 /// Body of type `multipart/form-data` (RFC 7578) that has not been read yet.
 pub struct Form {
@@ -57,9 +46,15 @@ pub struct Form {
 impl Form {
     /// Receive all videos of the form into the store, with the recipes for their jobs. On an error
     /// all of them are discarded.
-    pub async fn receive(self, service: &Service, user: UserId) -> Result<ReceivedVideos, Problem> {
+    /// `stated` is the size of the request in bytes, if the client states it.
+    pub async fn receive(
+        self,
+        service: &Service,
+        user: UserId,
+        stated: Option<u64>,
+    ) -> Result<ReceivedVideos, Problem> {
         let mut received = ReceivedVideos::new(UploadRecords::of(service));
-        match self.read(service, user, Purpose::Store, &mut received.videos).await {
+        match self.read(service, user, Purpose::Store { stated }, &mut received.videos).await {
             Ok(()) => Ok(received),
             Err(problem) => {
                 received.discard().await;
@@ -122,7 +117,10 @@ impl OtherParts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {
     /// Its videos are stored, to become jobs.
-    Store,
+    Store {
+        /// Size of the request in bytes, if the client states it.
+        stated: Option<u64>,
+    },
     /// It is compared with an earlier request that it seems to repeat.
     Compare,
 }
@@ -168,7 +166,8 @@ impl Receiver<'_> {
                 Some(name) => {
                     let span =
                         info_span!("receive", job_id = field::Empty, size_bytes = field::Empty);
-                    let video = self.receive_file(field, &name, &recipe).instrument(span);
+                    let before = videos.iter().map(|video| video.size_bytes).sum();
+                    let video = self.receive_file(field, &name, &recipe, before).instrument(span);
                     videos.push(video.await?);
                     is_recipe_last = false;
                 }
@@ -219,12 +218,14 @@ impl Receiver<'_> {
         Ok(())
     }
 
-    /// Check the name and the first bytes of a file, and store it if that is the purpose.
+    /// Check the name and the first bytes of a file, and store it if that is the purpose. `before`
+    /// is the size of the files before it, in bytes.
     async fn receive_file(
         self,
         mut field: Field<'_>,
         name: &str,
         recipe: &Recipe,
+        before: u64,
     ) -> Result<Video, Problem> {
         let filename = safe_filename(name);
         if filename.is_empty() {
@@ -260,7 +261,10 @@ impl Receiver<'_> {
         Span::current().record("job_id", field::display(id));
         let key = Key::input(self.user, id, format);
         let size_bytes = match self.purpose {
-            Purpose::Store => self.store(&key, &filename, head, field).await?,
+            Purpose::Store { stated } => {
+                let stated = stated.map(|stated| stated.saturating_sub(before));
+                self.store(&key, &filename, stated, head, field).await?
+            }
             Purpose::Compare => self.measure(&filename, head, field).await?,
         };
         Span::current().record("size_bytes", size_bytes);
@@ -268,16 +272,19 @@ impl Receiver<'_> {
         Ok(Video { id, filename, format, path, size_bytes, recipe })
     }
 
-    /// Store a file that starts with `head`, recorded as an upload. Returns its size in bytes.
+    /// Store a file that starts with `head` and has at most `stated` bytes, if that is known. It is
+    /// recorded as an upload. Returns its size in bytes.
     async fn store(
         self,
         key: &Key,
         filename: &str,
+        stated: Option<u64>,
         head: BytesMut,
         field: Field<'_>,
     ) -> Result<u64, Problem> {
-        self.service.database().begin_upload(self.user, key.job_id(), key.as_str()).await?;
-        let stored = self.write(key, filename, head, field).await;
+        let (service, first) = (self.service, head.len() as u64);
+        let reservation = VideoReservation::begin(service, self.user, key, first, stated).await?;
+        let stored = self.write(key, filename, reservation, head, field).await;
         if stored.is_err() {
             // The file may exist even if its completion reported an error.
             UploadRecords::of(self.service).delete_file(key).await;
@@ -316,6 +323,7 @@ impl Receiver<'_> {
         self,
         key: &Key,
         filename: &str,
+        mut reservation: VideoReservation<'_>,
         head: BytesMut,
         mut field: Field<'_>,
     ) -> Result<u64, Problem> {
@@ -324,6 +332,7 @@ impl Receiver<'_> {
         loop {
             size_bytes += chunk.len() as u64;
             self.check_size(filename, size_bytes)?;
+            reservation.ensure(size_bytes).await?;
             upload.write(chunk).await?;
             chunk = match self.before_stall(field.chunk()).await? {
                 Some(chunk) => chunk,
@@ -335,6 +344,7 @@ impl Receiver<'_> {
             let reason = format!("the store kept {stored} of {size_bytes} bytes of {key}");
             return Err(Problem::internal(&reason));
         }
+        reservation.settle(size_bytes).await?;
         Ok(size_bytes)
     }
 

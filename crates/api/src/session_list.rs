@@ -36,9 +36,11 @@ struct SessionView {
     last_used_at: Time,
     /// Time at which the session ends if it is not refreshed.
     expires_at: Time,
-    /// Network address of the last refresh, or of the login.
+    /// Network address of the last refresh, or of the login, if it is known.
+    #[oai(skip_serializing_if_is_none)]
     address: Option<String>,
-    /// Browser and system of the same request, such as `Firefox, Linux`.
+    /// Browser and system of the same request, such as `Firefox, Linux`, if they are known.
+    #[oai(skip_serializing_if_is_none)]
     browser: Option<String>,
     /// Whether this request belongs to the session.
     current: bool,

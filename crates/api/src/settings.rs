@@ -40,8 +40,8 @@ pub struct Settings {
     /// Maximum frames, thumbnails and lists of frames of a user that are read at a time, in this
     /// process, and of archives that are downloaded from it.
     pub reads_at_once: u32,
-    /// Quotas of each user.
-    pub quotas: Quotas,
+    /// Maximum simultaneous uploads of a user in this process. The database knows the other quotas.
+    pub uploads_at_once: u32,
     /// Number of trusted proxies in front of the service, each of which appends to `Forwarded` or
     /// `X-Forwarded-For`.
     pub trusted_proxies: usize,
@@ -50,15 +50,4 @@ pub struct Settings {
     /// Base of download links, such as `https://videos.example.com`. If unset, the scheme and host
     /// that the outermost trusted proxy reports are used, or those of the request.
     pub public_url: Option<String>,
-}
-
-/// Quotas of one user.
-#[derive(Debug, Clone)]
-pub struct Quotas {
-    /// Maximum simultaneous uploads, in this process.
-    pub uploads_at_once: u32,
-    /// Maximum jobs that are queued or running.
-    pub unfinished_jobs: u64,
-    /// Maximum total size of stored videos and archives, in bytes.
-    pub stored_bytes: u64,
 }

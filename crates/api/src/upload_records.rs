@@ -1,14 +1,29 @@
 //! Files of videos that are not jobs yet, and their records in the database.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use database::Database;
 use database::accept::Video;
+use database::uploads::UPLOAD_LIFETIME;
+use poem::http::StatusCode;
 use storage::{Key, Storage};
 use tokio::runtime::Handle;
 use tracing::warn;
 
+use crate::problem::Problem;
 use crate::service::Service;
+
+/// Maximum duration of one upload: half the time after which its files count as abandoned, so that
+/// the files of a request that is received are never deleted.
+pub const MAX_DURATION: Duration = UPLOAD_LIFETIME.checked_div(2).expect("two is not zero");
+
+/// Problem of an upload that took too long.
+pub fn took_too_long() -> Problem {
+    let hours = MAX_DURATION.as_secs() / 3600;
+    let detail = format!("The upload took longer than {hours} hours. Send fewer videos at once.");
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "UPLOAD_TOO_LONG", detail)
+}
 
 /// Stored videos that are not jobs yet. Dropping them deletes them in the background.
 pub struct ReceivedVideos {

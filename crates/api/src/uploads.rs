@@ -28,7 +28,7 @@ use crate::receive::{self, Form};
 use crate::service::Service;
 use crate::sessions::LoggedIn;
 use crate::tags::Tag;
-use crate::upload_records::UploadRecords;
+use crate::upload_records::{UploadRecords, took_too_long};
 use crate::upload_slots::UploadSlot;
 
 /// Accepted video.
@@ -139,8 +139,8 @@ problem_responses! {
               key was used for another request.",
             INVALID_FIELDS IDEMPOTENCY_KEY_REUSED,
             FieldExample::new("file", "EMPTY_FILE", "The file `beach.mp4` is empty.");
-        429: "Too many uploads in progress, or too many jobs queued or running.",
-            TOO_MANY_UPLOADS TOO_MANY_JOBS;
+        429: "Too many uploads in progress, jobs queued or running, or jobs within an hour.",
+            TOO_MANY_UPLOADS TOO_MANY_JOBS TOO_MANY_JOBS_PER_HOUR;
         500: "Internal error.", INTERNAL_ERROR;
         503: "The database or the file store is unavailable.", UNAVAILABLE;
         507: "The file store is full, or the quota of the user is used up.",
@@ -187,7 +187,7 @@ impl Uploads {
         if let Some(key) = &key
             && let Some(earlier) = service.database().find_accepted(user.0, key).await?
         {
-            let _slot = quotas::take_slot(&service, user.0, 0)?;
+            let _slot = quotas::take_slot(&service, user.0)?;
             let videos = form.compare(&service, user.0).await?;
             fingerprints::check(&earlier, &fingerprints::of_upload(&videos))?;
             return Ok(accepted(earlier.jobs)?);
@@ -200,7 +200,7 @@ impl Uploads {
         let traceparent = traceparent(&service, request);
         // The request's future is dropped when its connection ends, at any point. The task
         // continues, so the videos become jobs or are deleted.
-        let work = accept(Arc::clone(&service), user.0, key, form, traceparent, slot);
+        let work = accept(Arc::clone(&service), user.0, key, form, length, traceparent, slot);
         let jobs = tokio::spawn(work.in_current_span())
             .await
             .map_err(|error| Problem::internal(&error))??;
@@ -222,10 +222,11 @@ async fn accept(
     user: UserId,
     key: Option<String>,
     form: Form,
+    length: Option<u64>,
     traceparent: String,
     _slot: UploadSlot,
 ) -> Result<Vec<Job>, Problem> {
-    let received = form.receive(&service, user).await;
+    let received = form.receive(&service, user, length).await;
     let videos = received.inspect_err(count_refusal)?.keep();
     let fingerprint = fingerprints::of_upload(&videos);
     let key = key.map(|key| IdempotencyKey { key, fingerprint });
@@ -254,7 +255,7 @@ pub async fn create_jobs(
         }
         Accepted::Abandoned => {
             UploadRecords::of(service).delete(videos).await;
-            return Err(receive::took_too_long());
+            return Err(took_too_long());
         }
     };
     for job in &jobs {

@@ -9,9 +9,9 @@ use api::{InMemoryRateLimiter, RateLimiter, RedisRateLimiter};
 use broker::embedded::Embedded;
 use broker::rabbitmq::RabbitMq;
 use broker::{Broker, Queue};
-use database::{Database, Rules};
-use jobs::Clock;
+use database::{Database, Quotas, Rules};
 use jobs::retry::RetryPolicy;
+use jobs::{Clock, MEGABYTE};
 use notifier::files::FileMailer;
 use notifier::smtp::{Login, Server, SmtpMailer};
 use notifier::{Mailer, Sender};
@@ -91,6 +91,11 @@ impl Parts {
             retries: RetryPolicy { pauses: pauses.collect(), jitter: RETRY_JITTER },
             lease: Duration::from_secs(settings.worker.lease_seconds),
             retention: retention(settings),
+            quotas: Quotas {
+                unfinished_jobs: settings.limits.unfinished_jobs,
+                jobs_per_hour: settings.limits.jobs_per_hour,
+                stored_bytes: MEGABYTE * settings.limits.stored_mb,
+            },
         };
         if let Some(url) = &settings.database.url {
             return Database::postgres(url, clock.clone(), rules)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use api::{HealthChecks, Quotas};
+use api::HealthChecks;
 use database::Database;
 use jobs::{Clock, MEGABYTE};
 use notifier::Notifier;
@@ -65,6 +65,7 @@ impl RunningService {
     /// A part cannot be opened, an address is in use, or a role that runs alone has an embedded
     /// part that it would have to share. The message names the setting.
     pub async fn start(mut settings: Settings, roles: Roles, clock: Clock) -> Result<Self> {
+        check_shared_parts(&settings, roles)?;
         confirmation::resolve(&mut settings, roles)?;
         // Installed first, because metrics recorded before are lost.
         let metrics = metrics::install()?;
@@ -176,8 +177,8 @@ struct OpenParts {
     lock: Option<File>,
 }
 
-/// Open the parts, and migrate or check the database.
-async fn open_parts(settings: &Settings, roles: Roles, clock: &Clock) -> Result<OpenParts> {
+/// Check that roles that run alone share all parts with others.
+fn check_shared_parts(settings: &Settings, roles: Roles) -> Result<()> {
     let embedded = parts::embedded(settings, roles);
     if roles != Roles::ALL && !embedded.is_empty() {
         bail!(
@@ -186,6 +187,12 @@ async fn open_parts(settings: &Settings, roles: Roles, clock: &Clock) -> Result<
             embedded.join(", ")
         );
     }
+    Ok(())
+}
+
+/// Open the parts, and migrate or check the database.
+async fn open_parts(settings: &Settings, roles: Roles, clock: &Clock) -> Result<OpenParts> {
+    let embedded = parts::embedded(settings, roles);
     let lock = (!embedded.is_empty()).then(|| data_dir::lock(&settings.data_dir)).transpose()?;
     // On a full disk, the database needs the reserve to open.
     if let Some(reserve) = disk_reserve(settings) {
@@ -352,11 +359,7 @@ fn api_settings(settings: &Settings, jwt_secret: SecretString) -> api::Settings 
         max_frame_pixels: settings.worker.max_frame_megapixels * 1_000_000,
         event_streams_at_once: settings.limits.event_streams_at_once,
         reads_at_once: settings.limits.reads_at_once,
-        quotas: Quotas {
-            uploads_at_once: settings.limits.uploads_at_once,
-            unfinished_jobs: settings.limits.unfinished_jobs,
-            stored_bytes: megabytes(settings.limits.stored_mb),
-        },
+        uploads_at_once: settings.limits.uploads_at_once,
         trusted_proxies: settings.server.proxies,
         cors_origins: settings.server.cors_origins.clone(),
         public_url: settings.server.public_url.clone(),

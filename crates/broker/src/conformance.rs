@@ -44,6 +44,7 @@ pub(crate) async fn all(broker: Arc<dyn Broker>) {
     messages_arrive_unchanged(broker).await;
     messages_of_a_later_version_arrive(broker).await;
     an_unreadable_message_becomes_a_dead_letter(broker).await;
+    a_message_can_be_published_as_a_dead_letter(broker).await;
     events_are_routed_to_their_queues(broker).await;
     messages_wait_for_a_subscription(broker).await;
     a_single_subscription_receives_messages_in_order(broker).await;
@@ -114,6 +115,21 @@ async fn an_unreadable_message_becomes_a_dead_letter(broker: &dyn Broker) {
     assert_eq!(delivery.message.encode(), readable.message);
     ack(delivery).await;
     becomes("dead letters", dead, before + 1..=before + 1).await;
+    becomes_empty(broker, Queue::Process).await;
+}
+
+async fn a_message_can_be_published_as_a_dead_letter(broker: &dyn Broker) {
+    let dead = async || broker.dead_letter_count(Queue::Process).await;
+    let before = dead().await.expect("the broker reports the number");
+    broker.publish_dead_letter(&created(0)).await.expect("the broker stores it");
+    becomes("dead letters", dead, before + 1..=before + 1).await;
+    // It is not delivered.
+    let next_message = created(1);
+    publish(broker, &next_message).await;
+    let mut subscription = subscribe(broker, Queue::Process, 1).await;
+    let delivery = next(&mut subscription).await;
+    assert_eq!(delivery.message.encode(), next_message.message);
+    ack(delivery).await;
     becomes_empty(broker, Queue::Process).await;
 }
 

@@ -53,6 +53,12 @@ impl Broker for Embedded {
         Ok(())
     }
 
+    async fn publish_dead_letter(&self, message: &TracedMessage) -> Result<(), Error> {
+        let queue = self.queue(Queue::of(&message.message.event_type));
+        queue.state.lock().add_dead_letter(message.clone());
+        Ok(())
+    }
+
     async fn subscribe(&self, queue: Queue, prefetch: u16) -> Result<Box<dyn Subscription>, Error> {
         let prefetch = Arc::new(Semaphore::new(prefetch.max(1).into()));
         Ok(Box::new(EmbeddedSubscription { queue: Arc::clone(self.queue(queue)), prefetch }))
@@ -61,6 +67,10 @@ impl Broker for Embedded {
     async fn message_count(&self, queue: Queue) -> Result<u64, Error> {
         let state = self.queue(queue).state.lock();
         Ok(state.ready.len() as u64 + state.unsettled)
+    }
+
+    async fn ready_count(&self, queue: Queue) -> Result<u64, Error> {
+        Ok(self.queue(queue).state.lock().ready.len() as u64)
     }
 
     async fn dead_letter_count(&self, queue: Queue) -> Result<u64, Error> {
@@ -94,6 +104,16 @@ struct State {
     dead: VecDeque<TracedMessage>,
 }
 
+impl State {
+    /// Add a dead letter, which may replace the oldest.
+    fn add_dead_letter(&mut self, message: TracedMessage) {
+        if self.dead.len() == MAX_DEAD_LETTERS {
+            self.dead.pop_front();
+        }
+        self.dead.push_back(message);
+    }
+}
+
 impl Default for EmbeddedQueue {
     fn default() -> Self {
         Self { state: Mutex::default(), tokens: Semaphore::new(0) }
@@ -122,12 +142,7 @@ impl EmbeddedQueue {
                 drop(state);
                 self.tokens.add_permits(1);
             }
-            Settlement::Reject => {
-                if state.dead.len() == MAX_DEAD_LETTERS {
-                    state.dead.pop_front();
-                }
-                state.dead.push_back(message);
-            }
+            Settlement::Reject => state.add_dead_letter(message),
         }
     }
 }

@@ -18,6 +18,13 @@ pub trait Broker: Send + Sync + 'static {
     /// future is dropped.
     async fn publish(&self, message: &TracedMessage) -> Result<(), Error>;
 
+    /// Put a message into the dead letters of its queue. Returns when the broker has confirmed that
+    /// it stores the message.
+    ///
+    /// # Errors
+    /// As for [`publish`](Self::publish).
+    async fn publish_dead_letter(&self, message: &TracedMessage) -> Result<(), Error>;
+
     /// Subscribe to a queue with at most `prefetch` unsettled deliveries at a time; 0 counts as 1.
     ///
     /// # Errors
@@ -31,6 +38,12 @@ pub trait Broker: Send + Sync + 'static {
     /// # Errors
     /// The broker does not report the number.
     async fn message_count(&self, queue: Queue) -> Result<u64, Error>;
+
+    /// Return the number of messages in a queue that are not delivered.
+    ///
+    /// # Errors
+    /// The broker does not report the number.
+    async fn ready_count(&self, queue: Queue) -> Result<u64, Error>;
 
     /// Return the number of dead letters of a queue.
     ///

@@ -83,6 +83,8 @@ impl Database {
         traceparent: Option<&str>,
     ) -> Result<Accepted, Error> {
         let transaction = self.begin().await?;
+        // Simultaneous requests of a user get different rounds.
+        self.lock_user(&transaction, user).await?;
         let ids: Vec<JobId> = videos.iter().map(|video| video.id).collect();
         if let Some(IdempotencyKey { key, fingerprint }) = idempotency_key {
             let row = idempotency_key::ActiveModel {
@@ -106,6 +108,11 @@ impl Database {
                         None => Accepted::Repeated(Vec::new()),
                     });
                 }
+                // The user was deleted meanwhile.
+                Err(Error::Database(error)) if is_missing_reference(&error) => {
+                    transaction.rollback().await?;
+                    return Ok(Accepted::Abandoned);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -114,8 +121,9 @@ impl Database {
             return Ok(Accepted::Abandoned);
         }
         let mut jobs = Vec::with_capacity(videos.len());
-        for video in videos {
-            match self.create_job(&transaction, user, video, traceparent).await {
+        let first_round = self.next_round(&transaction, user).await?;
+        for (video, round) in videos.iter().zip(first_round..) {
+            match self.create_job(&transaction, user, video, round, traceparent).await {
                 Ok(job) => jobs.push(job),
                 // The user was deleted meanwhile.
                 Err(Error::Database(error)) if is_missing_reference(&error) => {
@@ -157,6 +165,7 @@ impl Database {
         transaction: &Transaction,
         user: UserId,
         video: &Video,
+        round: i64,
         traceparent: Option<&str>,
     ) -> Result<Job, Error> {
         let now = self.now();
@@ -172,6 +181,7 @@ impl Database {
             traceparent: ActiveValue::Set(traceparent.map(str::to_owned)),
             created_at: ActiveValue::Set(now),
             expires_at: ActiveValue::Set(now + self.rules.retention),
+            round: ActiveValue::Set(round),
             ..Default::default()
         };
         row.insert(transaction).await?;

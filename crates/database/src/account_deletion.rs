@@ -54,13 +54,13 @@ impl Database {
         condition: impl FnOnce(&User) -> bool + Send,
     ) -> Result<Option<DeletedUser>, Error> {
         let transaction = self.begin().await?;
-        // First, in the order in which uploads become jobs, which then lock the user.
-        self.abandon_uploads_of(&transaction, id).await?;
-        // No job of the user can be inserted until the end of the transaction.
+        // First, like the transactions of uploads and of reservations. No job of the user can be
+        // inserted until the end of the transaction.
         let user = user::Entity::find_by_id(id.0).lock(LockType::Update).one(&transaction).await?;
         let Some(user) = user.map(User::try_from).transpose()?.filter(condition) else {
             return Ok(None);
         };
+        self.abandon_uploads_of(&transaction, id).await?;
         let mut jobs = 0;
         loop {
             let deleted = self.delete_jobs_of(&transaction, id).await?;
@@ -124,6 +124,7 @@ impl Database {
             key: ActiveValue::Set(key.clone()),
             state: ActiveValue::Set(ABANDONED.to_owned()),
             expires_at: ActiveValue::Set(now),
+            reserved_bytes: ActiveValue::Set(0),
         });
         upload::Entity::insert_many(files).exec_without_returning(on).await?;
         Ok(jobs.len() as u64)

@@ -1,4 +1,4 @@
-//! Attempt of a worker at a job, from its claim to one of finish, fail and release. Every step
+//! Outcomes of attempts: a worker finishes, fails or releases the job that it has claimed. Each
 //! carries the fence of the claim; a worker whose fence is stale has lost the job and changes
 //! nothing.
 
@@ -6,30 +6,18 @@ use std::time::Duration;
 
 use fail::fail_point;
 use jobs::failure::Retry;
-use jobs::{AttemptOutcome, FailureCode, JobId, Recipe, StoredRecipe, Time, Transition};
+use jobs::{AttemptOutcome, FailureCode, Transition};
+use sea_orm::EntityTrait;
 use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use serde_json::json;
-use tracing::warn;
 
 use crate::bounded::Transaction;
 use crate::change::Change;
+use crate::claim::Claim;
 use crate::connection::Database;
 use crate::error::Error;
 use crate::job::Job;
-use crate::rows::{job, outbox};
-
-/// Minimum pause before a job is announced again whose message came too early.
-const EARLY_PAUSE: Duration = Duration::from_secs(1);
-
-/// Claim of a worker to a job. It holds as long as the worker renews its lease.
-#[derive(Debug, Clone)]
-pub struct Claim {
-    /// Job at the time of the claim.
-    pub job: Job,
-    /// Recipe of the job.
-    pub recipe: Recipe,
-}
+use crate::rows::job;
 
 /// Archive that a successful attempt stored.
 #[derive(Debug, Clone)]
@@ -62,83 +50,6 @@ pub enum Fate {
 }
 
 impl Database {
-    /// Claim a job. Return `None` if it is claimed, final or deleted, or if its next attempt is not
-    /// due; then it is announced again when it is.
-    ///
-    /// Also return `None` if the recipe of the job is one of a later version, whose workers can
-    /// process it. Then the job does not change, and is announced again after a pause.
-    pub async fn claim(&self, id: JobId, worker: &str) -> Result<Option<Claim>, Error> {
-        let (transaction, now) = (self.begin().await?, self.now());
-        let mut claimed = None;
-        for transition in [Transition::START, Transition::RETRY] {
-            let due = job::Column::NextAttemptAt.is_null().or(job::Column::NextAttemptAt.lte(now));
-            let change = Change::new(id, transition)
-                .increment(job::Column::Attempt)
-                .increment(job::Column::Fence)
-                .set(job::Column::Worker, worker)
-                .set(job::Column::LeaseUntil, now + self.rules.lease)
-                .set(job::Column::StartedAt, Expr::col(job::Column::StartedAt).if_null(now))
-                .clear(job::Column::NextAttemptAt)
-                .set(job::Column::ProgressDone, 0)
-                .only_if(job::Column::LeaseUntil.is_null())
-                .only_if(due);
-            let metadata = |job: &Job| json!({ "attempt": job.attempt, "worker": worker });
-            if let Some(job) = change.apply(&transaction, metadata, now).await? {
-                match job.recipe.clone() {
-                    StoredRecipe::Known(recipe) => claimed = Some(Claim { job, recipe }),
-                    StoredRecipe::Unknown(_) => {
-                        transaction.rollback().await?;
-                        warn!(
-                            job_id = %id,
-                            "a later version wrote the recipe of the job; left to its workers"
-                        );
-                        self.leave_to_later_version(id).await?;
-                        return Ok(None);
-                    }
-                }
-                break;
-            }
-        }
-        if claimed.is_none() {
-            self.announce_when_due(&transaction, id, now).await?;
-        }
-        fail_point!("claim.before-commit");
-        transaction.commit().await?;
-        fail_point!("claim.after-commit");
-        Ok(claimed)
-    }
-
-    /// Write the message of a job that is not due yet into the outbox again, because the one that
-    /// was delivered is going to be acknowledged.
-    async fn announce_when_due(
-        &self,
-        transaction: &Transaction,
-        id: JobId,
-        now: Time,
-    ) -> Result<(), Error> {
-        let row = job::Entity::find_by_id(id.0)
-            .filter(job::Column::WaitingSince.gt(now))
-            .one(transaction)
-            .await?;
-        let Some(row) = row else { return Ok(()) };
-        // The clocks of two processes differ a little. Without a pause, the message would circulate
-        // between them until both agree.
-        let due = std::cmp::max(row.waiting_since.unwrap_or(now), now + EARLY_PAUSE);
-        // A message that no relay has taken yet. The one that was delivered may still be in the
-        // outbox, but taking it has changed its `run_after`.
-        let announced = outbox::Entity::find()
-            .filter(outbox::Column::JobId.eq(id.0))
-            .filter(outbox::Column::DueAt.gt(now))
-            .filter(Expr::col(outbox::Column::RunAfter).eq(Expr::col(outbox::Column::DueAt)))
-            .one(transaction)
-            .await?;
-        let job = Job::try_from(row)?;
-        if announced.is_none() {
-            self.write_created_message(transaction, &job, due).await?;
-        }
-        Ok(())
-    }
-
     /// Finish a job whose archive is stored. Return [`AttemptOutcome::Completed`], or
     /// [`AttemptOutcome::Lost`] if the claim does not hold.
     pub async fn finish(&self, claim: &Claim, archive: &Archive) -> Result<AttemptOutcome, Error> {
@@ -237,7 +148,8 @@ impl Database {
         let now = self.now();
         let mut metadata =
             json!({ "attempt": held.attempt, "error_code": code, "error_message": message });
-        let charged = held.charged + u32::from(code.retry() == Retry::Charged);
+        let is_charged = code.retry() == Retry::Charged;
+        let charged = held.charged + u32::from(is_charged);
         let change = |transition| {
             Change::new(held.id, transition)
                 .only_if_held(held)
@@ -248,7 +160,11 @@ impl Database {
         let pause = self.rules.retries.pause(code, held.attempt, charged, rand::random());
         // Without its video, a job cannot be processed anymore.
         if let Some(due) = pause.map(|pause| now + pause).filter(|due| *due < held.expires_at) {
-            let change = change(Transition::RETRY).set(job::Column::NextAttemptAt, due);
+            let mut change = change(Transition::RETRY).set(job::Column::NextAttemptAt, due);
+            if is_charged {
+                let round = self.next_round(transaction, held.user_id).await?;
+                change = change.set(job::Column::Round, round);
+            }
             metadata["next_attempt_at"] = json!(due);
             return Ok(match self.enqueue(transaction, change, metadata, now, due).await? {
                 Some(_) => AttemptOutcome::Retrying,

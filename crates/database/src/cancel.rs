@@ -19,12 +19,16 @@ impl Database {
     pub async fn cancel(&self, id: JobId, seen: State) -> Result<Option<Job>, Error> {
         let Some(transition) = Transition::cancel(seen) else { return Ok(None) };
         let (transaction, now) = (self.begin().await?, self.now());
+        let Some(place) = self.place_before_cancellation(&transaction, id).await? else {
+            return Ok(None);
+        };
         let change = Change::new(id, transition)
             .increment(job::Column::Fence)
             .end(now, self.rules.retention);
         let Some(job) = change.apply(&transaction, |_| json!({}), now).await? else {
             return Ok(None);
         };
+        self.move_up_behind(&transaction, &place).await?;
         self.write_to_outbox(&transaction, &job, job.outcome_event()?, now).await?;
         transaction.commit().await?;
         self.wake_relay();

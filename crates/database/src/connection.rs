@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use crate::bounded::{Connection, Transaction};
 use crate::error::Error;
 
-/// Time limits that the transactions apply.
+/// Limits that the transactions apply.
 #[derive(Debug, Clone)]
 pub struct Rules {
     /// Number of attempts and the pauses between them.
@@ -29,6 +29,26 @@ pub struct Rules {
     pub lease: Duration,
     /// Time for which the files of a finished job are kept.
     pub retention: Duration,
+    /// Quotas of each user.
+    pub quotas: Quotas,
+}
+
+/// Quotas of one user.
+#[derive(Debug, Clone, Copy)]
+pub struct Quotas {
+    /// Maximum number of jobs that wait or run, and of videos that are being received.
+    pub unfinished_jobs: u64,
+    /// Maximum number of jobs that are accepted within an hour.
+    pub jobs_per_hour: u64,
+    /// Maximum size of the stored videos and archives, in bytes.
+    pub stored_bytes: u64,
+}
+
+impl Default for Quotas {
+    /// No limits.
+    fn default() -> Self {
+        Self { unfinished_jobs: u64::MAX, jobs_per_hour: u64::MAX, stored_bytes: u64::MAX }
+    }
 }
 
 impl Default for Rules {
@@ -37,6 +57,7 @@ impl Default for Rules {
             retries: RetryPolicy::default(),
             lease: Duration::from_mins(1),
             retention: Duration::from_hours(7 * 24),
+            quotas: Quotas::default(),
         }
     }
 }
@@ -160,7 +181,7 @@ impl Database {
         &self.clock
     }
 
-    /// Time limits that the transactions apply.
+    /// Limits that the transactions apply.
     #[must_use]
     pub fn rules(&self) -> &Rules {
         &self.rules

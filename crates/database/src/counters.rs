@@ -5,10 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use jobs::{State, UserId};
-use sea_orm::sea_query::{
-    Expr, ExprTrait, LockBehavior, LockType, OnConflict, Query, SimpleExpr, UnionType,
-};
+use jobs::State;
+use sea_orm::sea_query::{Expr, ExprTrait, LockBehavior, LockType, OnConflict, SimpleExpr};
 use sea_orm::{
     ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect, Statement,
 };
@@ -25,15 +23,6 @@ pub struct StateCount {
     pub state: State,
     /// Number of jobs.
     pub count: u64,
-}
-
-/// Resources used by the jobs of a user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Usage {
-    /// Number of jobs that wait or run.
-    pub unfinished_jobs: u64,
-    /// Size of the stored videos and archives in bytes.
-    pub stored_bytes: u64,
 }
 
 /// Maximum number of changes that one transaction adds up. SQLite allows 32,766 parameters.
@@ -59,34 +48,6 @@ impl Database {
             }
         }
         Ok(counts)
-    }
-
-    /// Resources used by the jobs of a user.
-    pub async fn usage(&self, user: UserId) -> Result<Usage, Error> {
-        // One snapshot, as above.
-        let changes = Query::select()
-            .columns([counter_change::Column::UnfinishedJobs, counter_change::Column::StoredBytes])
-            .from(counter_change::Entity)
-            .cond_where(counter_change::Column::UserId.eq(user.0))
-            .to_owned();
-        let all = Query::select()
-            .columns([user_usage::Column::UnfinishedJobs, user_usage::Column::StoredBytes])
-            .from(user_usage::Entity)
-            .cond_where(user_usage::Column::UserId.eq(user.0))
-            .union(UnionType::All, changes)
-            .to_owned();
-        let sum = |column: &'static str| Expr::expr(Expr::col(column).sum()).cast_as("bigint");
-        let total = Query::select()
-            .expr_as(sum("unfinished_jobs"), "unfinished_jobs")
-            .expr_as(sum("stored_bytes"), "stored_bytes")
-            .from_subquery(all, "changes")
-            .to_owned();
-        let Some(row) = self.read.query_one(&total).await? else { return Ok(Usage::default()) };
-        let get = |column| -> Result<u64, Error> {
-            let sum: Option<i64> = row.try_get("", column)?;
-            Ok(sum.unwrap_or_default().try_into().unwrap_or_default())
-        };
-        Ok(Usage { unfinished_jobs: get("unfinished_jobs")?, stored_bytes: get("stored_bytes")? })
     }
 
     /// Add the changes of jobs to the counters. Several processes may do so at once.

@@ -3,8 +3,8 @@
 //!
 //! Each module holds the transactions of one topic: [`users`], [`sessions`] and
 //! [`second_factor`], the [`account_mails`] with their links ([`confirmations`],
-//! [`password_resets`], [`address_changes`]), [`accept`] for
-//! uploads, [`attempt`] and [`renewal`] for workers, [`cancel`] and [`reading`] for users, the
+//! [`password_resets`], [`address_changes`]), [`accept`] for uploads, [`quotas`], [`claim`],
+//! [`attempt`] and [`renewal`] for workers, [`cancel`] and [`reading`] for users, the
 //! [`outbox`], [`notifications`], [`operator`] requests, [`counters`], [`chores`], [`recovery`],
 //! [`retention`], [`history`], [`account_deletion`] and [`account_export`]. [`jobs::Transition`]
 //! decides which changes of state are legal, and a trigger of the database rejects all others.
@@ -18,6 +18,7 @@ mod job;
 mod change;
 pub mod quarantine;
 pub mod outbox;
+mod rounds;
 mod queue;
 pub mod counters;
 pub mod chores;
@@ -34,6 +35,8 @@ pub mod reading;
 pub mod uploads;
 pub mod accept;
 pub mod notifications;
+pub mod claim;
+pub mod quotas;
 pub mod attempt;
 pub mod renewal;
 pub mod cancel;
@@ -46,6 +49,6 @@ pub mod account_export;
 #[cfg(test)]
 mod conformance;
 
-pub use connection::{Database, Rules};
+pub use connection::{Database, Quotas, Rules};
 pub use error::Error;
 pub use job::Job;

@@ -1,7 +1,7 @@
 //! Functions for operators: list failed jobs and queue them again.
 
 use jobs::message::Failed;
-use jobs::{FailureCode, JobId, State, Transition};
+use jobs::{FailureCode, JobId, State, Transition, UserId};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde_json::json;
 
@@ -62,7 +62,12 @@ impl Database {
     /// yet; its next outcome is.
     pub async fn requeue(&self, id: JobId) -> Result<Requeue, Error> {
         let (transaction, now) = (self.begin().await?, self.now());
+        let Some(row) = job::Entity::find_by_id(id.0).one(&transaction).await? else {
+            return Ok(Requeue::NotFound);
+        };
+        let round = self.next_round(&transaction, UserId(row.user_id)).await?;
         let change = Change::new(id, Transition::REQUEUE)
+            .set(job::Column::Round, round)
             .set(job::Column::Attempt, 0)
             .set(job::Column::Charged, 0)
             // Invalidates the claims of all earlier workers.

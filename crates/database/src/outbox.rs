@@ -64,6 +64,13 @@ pub(crate) async fn insert(
 }
 
 impl Database {
+    /// Message that announces a job to workers, as it would be written now.
+    #[must_use]
+    pub fn created_message(&self, job: &Job) -> Message {
+        let max_retries = self.rules.retries.max_retries();
+        Message::new(job.created_event(), self.now(), job.retry_count(), max_retries)
+    }
+
     /// Write a message about a job into the outbox, due at `due`.
     pub(crate) async fn write_to_outbox(
         &self,

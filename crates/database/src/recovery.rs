@@ -132,20 +132,17 @@ impl Database {
 
     /// Announce jobs again whose messages the broker has lost. Return their number.
     ///
-    /// A queue keeps the order of its messages. So a message is lost if jobs that were announced
-    /// later are running: `margin` later, since messages that return to the queue lose their place.
-    /// If the queue is empty, it is lost if the job was announced at least `margin` ago.
+    /// A message of any job lets the next one be claimed, so jobs lack messages only if the queue
+    /// is empty. Then those are announced that were last announced at least `margin` ago.
     pub async fn announce_lost(
         &self,
         margin: Duration,
         queue_is_empty: bool,
     ) -> Result<u64, Error> {
-        let before = if queue_is_empty {
-            self.now() - margin
-        } else {
-            let Some(newest) = self.newest_running().await? else { return Ok(0) };
-            newest - margin
-        };
+        if !queue_is_empty {
+            return Ok(0);
+        }
+        let before = self.now() - margin;
         let (mut total, mut after) = (0, None);
         loop {
             let page = self.announce_page(before, after).await?;
@@ -153,19 +150,6 @@ impl Database {
             let Some(next) = page.next else { return Ok(total) };
             after = Some(next);
         }
-    }
-
-    /// Time at which the running job that was announced last was announced.
-    async fn newest_running(&self) -> Result<Option<Time>, Error> {
-        let newest: Option<Option<Time>> = job::Entity::find()
-            .select_only()
-            .expr_as(announced_at().max(), "newest")
-            .filter(job::Column::Status.eq(State::Processing.name()))
-            .filter(job::Column::WaitingSince.is_null())
-            .into_tuple()
-            .one(&self.read)
-            .await?;
-        Ok(newest.flatten())
     }
 
     /// Announce a page of the jobs again that were announced before a time and have no message in

@@ -7,8 +7,8 @@ use sea_orm::sea_query::{CaseStatement, Expr, LockBehavior, LockType, Query, Sim
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QuerySelect};
 use uuid::Uuid;
 
-use crate::attempt::Claim;
 use crate::change::is_held;
+use crate::claim::Claim;
 use crate::connection::Database;
 use crate::error::Error;
 use crate::rows::{job, restrict_to};

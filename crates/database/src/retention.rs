@@ -14,7 +14,8 @@ use crate::change::Change;
 use crate::connection::Database;
 use crate::error::Error;
 use crate::job::Job;
-use crate::rows::{idempotency_key, job, refresh_token, upload};
+use crate::quotas;
+use crate::rows::{accepted_job, idempotency_key, job, refresh_token, upload};
 
 /// Time for which idempotency keys identify repeated requests, and expired refresh tokens identify
 /// reuse.
@@ -143,7 +144,8 @@ impl Database {
     }
 
     /// Delete expired refresh tokens and idempotency keys, a day after their expiry or creation,
-    /// and expired links and old mails about accounts.
+    /// expired links and old mails about accounts, and the times of jobs that were accepted before
+    /// the last hour.
     pub async fn purge_expired(&self) -> Result<(), Error> {
         let before = self.now() - KEPT_FOR;
         refresh_token::Entity::delete_many()
@@ -152,6 +154,10 @@ impl Database {
             .await?;
         idempotency_key::Entity::delete_many()
             .filter(idempotency_key::Column::CreatedAt.lt(before))
+            .exec(&self.write)
+            .await?;
+        accepted_job::Entity::delete_many()
+            .filter(accepted_job::Column::AcceptedAt.lt(self.now() - quotas::HOUR))
             .exec(&self.write)
             .await?;
         self.purge_tokens().await?;

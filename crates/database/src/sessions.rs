@@ -266,15 +266,13 @@ impl Database {
             .to_owned()
     }
 
-    /// Session of a token that is neither revoked nor spent, and its user, who may be inactive.
+    /// Session of a token, which may have ended meanwhile, and its user, who may be inactive.
     pub async fn session_of_token(
         &self,
         token_hash: &str,
     ) -> Result<Option<(User, Session)>, Error> {
         let token = refresh_token::Entity::find()
             .filter(refresh_token::Column::TokenHash.eq(token_hash))
-            .filter(refresh_token::Column::SpentAt.is_null())
-            .filter(refresh_token::Column::RevokedAt.is_null())
             .one(&self.read)
             .await?;
         let Some(token) = token else { return Ok(None) };

@@ -1,13 +1,12 @@
-//! Uploads that are not jobs yet. Each is recorded before its first byte is stored, so that its
-//! file is known to the sweep, and can be deleted after a crash without listing the whole store.
+//! Uploads that are not jobs yet. Each is [recorded](Database::begin_upload) before its first byte
+//! is stored, so that its file is known to the sweep, and can be deleted after a crash without
+//! listing the whole store.
 
 use std::time::Duration;
 
 use jobs::{InstallationId, JobId, UserId};
 use sea_orm::sea_query::{Expr, LockBehavior, LockType, Query};
-use sea_orm::{
-    ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, Order, QueryFilter,
-};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, Order, QueryFilter};
 
 use crate::connection::Database;
 use crate::error::Error;
@@ -17,7 +16,7 @@ use crate::rows::{installation, restrict_to, upload};
 pub const UPLOAD_LIFETIME: Duration = Duration::from_hours(24);
 
 /// State of an upload whose video may still become a job.
-const RECEIVING: &str = "RECEIVING";
+pub(crate) const RECEIVING: &str = "RECEIVING";
 /// State of an upload whose file is to be deleted.
 pub(crate) const ABANDONED: &str = "ABANDONED";
 
@@ -36,19 +35,6 @@ impl Database {
         let row = installation::Entity::find().one(&self.read).await?;
         let missing = || Error::Corrupt("the table `installation` is empty".to_owned());
         Ok(InstallationId(row.ok_or_else(missing)?.id))
-    }
-
-    /// Record that a video is going to be received.
-    pub async fn begin_upload(&self, user: UserId, id: JobId, key: &str) -> Result<(), Error> {
-        let row = upload::ActiveModel {
-            id: ActiveValue::Set(id.0),
-            user_id: ActiveValue::Set(user.0),
-            key: ActiveValue::Set(key.to_owned()),
-            state: ActiveValue::Set(RECEIVING.to_owned()),
-            expires_at: ActiveValue::Set(self.now() + UPLOAD_LIFETIME),
-        };
-        row.insert(&self.write).await?;
-        Ok(())
     }
 
     /// Record that a video will not become a job, and that its file is deleted.

@@ -117,6 +117,13 @@ failure_codes! {
              Divida o vídeo em partes ou reduza a resolução.",
         en: "The ZIP archive of the frames would be too large. \
              Split the video into parts, or reduce its resolution.";
+    /// The archive would exceed the storage of its user.
+    QuotaExceeded = "QUOTA_EXCEEDED", retry: Never,
+        pt: "O arquivo ZIP com os quadros não cabe no seu espaço de armazenamento. \
+             Exclua alguns vídeos, ou escolha menos quadros ou um formato menor, \
+             e envie o vídeo de novo.",
+        en: "The ZIP archive of the frames does not fit into your storage. \
+             Delete some videos, or choose fewer frames or a smaller format, and upload it again.";
     /// The attempt exceeded its time limit.
     ProcessingTimeout = "PROCESSING_TIMEOUT", retry: Charged,
         pt: "O processamento demorou mais do que o permitido. \
@@ -187,6 +194,7 @@ mod tests {
                 "TOO_MANY_FRAMES",
                 "VIDEO_TOO_LONG",
                 "ARCHIVE_TOO_LARGE",
+                "QUOTA_EXCEEDED",
                 "PROCESSING_TIMEOUT",
                 "OUT_OF_MEMORY",
                 "DECODER_CRASHED",

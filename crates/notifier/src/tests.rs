@@ -9,6 +9,7 @@ use broker::embedded::Embedded;
 use broker::{Broker, Queue, TracedMessage};
 use database::accept::{Accepted, Video};
 use database::attempt::Archive;
+use database::claim::{Claim, NextJob};
 use database::{Database, Rules};
 use jobs::message::{Cancelled, Completed, Created, EncodedMessage, Event};
 use jobs::{Clock, FailureCode, JobId, Language, Message, UserId, VideoFormat};
@@ -120,18 +121,25 @@ impl Service {
             size_bytes: 1,
             recipe: jobs::Recipe::default(),
         };
-        let begun = self.database.begin_upload(self.user, video.id, &video.path).await;
+        let begun = self.database.begin_upload(self.user, video.id, &video.path, 0..=0).await;
         begun.expect("the upload is recorded");
         let accepted = self.database.accept(self.user, &[video], None, None).await.expect("a job");
         let Accepted::New(jobs) = accepted else { panic!("the job should be new") };
         jobs[0].id
     }
 
+    /// Claim a job, the only one that waits.
+    async fn claim(&self, id: JobId) -> Claim {
+        match self.database.claim(id, "worker").await.expect("a claim") {
+            NextJob::Claimed(claim) => *claim,
+            other => panic!("the job does not wait: {other:?}"),
+        }
+    }
+
     /// Complete a job and return the message about it.
     async fn completed(&self, filename: &str) -> TracedMessage {
         let id = self.accept(filename).await;
-        let claim =
-            self.database.claim(id, "worker").await.expect("a claim").expect("a job that waits");
+        let claim = self.claim(id).await;
         let archive = Archive {
             path: "output.zip".to_owned(),
             size_bytes: 1,
@@ -148,8 +156,7 @@ impl Service {
     /// Fail a job and return the message about it.
     async fn failed(&self, filename: &str) -> TracedMessage {
         let id = self.accept(filename).await;
-        let claim =
-            self.database.claim(id, "worker").await.expect("a claim").expect("a job that waits");
+        let claim = self.claim(id).await;
         self.database.fail(&claim, FailureCode::NoVideoStream, "no video").await.expect("an end");
         self.outcome_of(id).await
     }

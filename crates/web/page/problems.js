@@ -133,6 +133,10 @@ export const PROBLEMS = {
     'Há muitos vídeos na fila. Espere alguns terminarem ou cancele alguns.',
     'Too many videos are queued. Wait until some are finished, or cancel some.',
   ],
+  TOO_MANY_JOBS_PER_HOUR: [
+    'Você enviou muitos vídeos na última hora. Tente de novo mais tarde.',
+    'You have sent many videos within an hour. Try again later.',
+  ],
   QUOTA_EXCEEDED: [
     'Você atingiu o limite de armazenamento. Exclua alguns vídeos ou espere que expirem.',
     'You have reached your storage limit. Delete some videos, or wait until they expire.',

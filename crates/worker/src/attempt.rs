@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use database::Database;
-use database::attempt::{Archive, Claim, Fate};
+use database::attempt::{Archive, Fate};
+use database::claim::Claim;
 use fail::fail_point;
 use jobs::{AttemptOutcome, FailureCode};
 use storage::{Key, Storage};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, error, info, info_span, warn};
 
+use crate::archive_quota::ArchiveQuota;
 use crate::attempt_io::{AttemptError, AttemptIo, AttemptLimits, ExtractedArchive};
 use crate::breaker::Breaker;
 use crate::lease::HeldLeases;
@@ -173,6 +175,7 @@ impl Attempt<'_> {
             video,
             recipe: self.claim.recipe.clone(),
             upload,
+            quota: ArchiveQuota { database: self.database.clone(), claim: self.claim.clone() },
             progress: Arc::clone(progress),
         })
     }

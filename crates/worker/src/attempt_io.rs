@@ -8,6 +8,7 @@ use frames::Report;
 use jobs::{FailureCode, Recipe};
 use storage::{Object, Storage, Upload};
 
+use crate::archive_quota::{ArchiveQuota, QuotaExceeded};
 use crate::engine::EngineLimits;
 use crate::progress::SharedProgress;
 
@@ -18,6 +19,8 @@ pub(crate) struct AttemptIo {
     pub recipe: Recipe,
     /// Upload of the archive. [`ExtractedArchive`] returns it, not yet completed.
     pub upload: Box<dyn Upload>,
+    /// Storage that the archive may use.
+    pub quota: ArchiveQuota,
     pub progress: Arc<SharedProgress>,
 }
 
@@ -60,6 +63,12 @@ impl AttemptError {
 
 impl From<frames::Error> for AttemptError {
     fn from(error: frames::Error) -> Self {
+        if let frames::Error::Write(cause) = &error
+            && let Some(exceeded) = cause.get_ref().and_then(|cause| cause.downcast_ref())
+        {
+            let exceeded: &QuotaExceeded = exceeded;
+            return Self::new(FailureCode::QuotaExceeded, exceeded.to_string());
+        }
         Self::new(error.code(), error.to_string())
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use database::Database;
-use database::attempt::Claim;
+use database::claim::Claim;
 use database::renewal::{Renewal, Renewed};
 use parking_lot::Mutex;
 use tokio::sync::watch;

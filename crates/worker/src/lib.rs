@@ -8,6 +8,7 @@
 // In dependency order: a module uses only modules above it.
 mod progress;
 mod engine;
+mod archive_quota;
 mod attempt_io;
 pub mod cell;
 mod isolation;

@@ -153,7 +153,7 @@ impl Maintenance {
 
     /// Announce jobs again whose messages the broker has lost.
     pub async fn announce_lost(&self) -> Result<(), Error> {
-        let queue_is_empty = self.broker.message_count(Queue::Process).await? == 0;
+        let queue_is_empty = self.broker.ready_count(Queue::Process).await? == 0;
         let jobs = self.database.announce_lost(self.settings.lost_after, queue_is_empty).await?;
         if jobs > 0 {
             info!(jobs, "jobs waited without a message; they are announced again");

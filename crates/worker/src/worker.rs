@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Broker, Delivery, Queue, Subscription};
-use database::Database;
+use broker::{Broker, Delivery, Queue, Subscription, TracedMessage};
+use database::claim::{Claim, NextJob};
+use database::{Database, Job};
 use jobs::backoff::jittered;
 use jobs::{AttemptOutcome, Backoff};
 use storage::Storage;
@@ -25,6 +26,9 @@ const SUBSCRIBE_RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::
 /// would circulate between broker and worker in a busy loop. At least half of it passes, because a
 /// day of returns must not exceed the delivery limit of the queue.
 const CLAIM_RETRY: Duration = Duration::from_secs(2);
+
+/// Maximum pause before a message is requeued because other workers have locked the jobs that wait.
+const LOCKED_RETRY: Duration = Duration::from_millis(200);
 
 /// A worker: turns videos into archives. Clones share everything.
 #[derive(Clone)]
@@ -132,29 +136,38 @@ impl Worker {
         }
     }
 
-    /// Claim the job of a message, run an attempt and settle the message.
+    /// Claim the next job because of a message, run an attempt and settle the message.
     async fn handle(&self, delivery: Delivery, shutdown: &CancellationToken) {
-        let id = delivery.message.event.job_id();
-        let claim = match self.database.claim(id, &self.settings.name).await {
-            Ok(Some(claim)) => claim,
-            // Another message follows if the job has to be claimed by a later version.
-            Ok(None) => return log_settlement_error(delivery.ack().await),
+        let named = delivery.message.event.job_id();
+        let pause = match self.database.claim(named, &self.settings.name).await {
+            Ok(NextJob::Claimed(claim)) => return self.process(&claim, delivery, shutdown).await,
+            // Another message follows if a job has to be claimed later, or by a later version.
+            Ok(NextJob::Nothing) => return log_settlement_error(delivery.ack().await),
+            Ok(NextJob::Locked) => LOCKED_RETRY,
             Err(error) => {
-                warn!(job_id = %id, %error, "cannot claim the job; its message is requeued");
-                tokio::select! {
-                    () = shutdown.cancelled() => {}
-                    () = tokio::time::sleep(jittered(CLAIM_RETRY, rand::random())) => {}
-                }
-                return log_settlement_error(delivery.requeue().await);
+                warn!(job_id = %named, %error, "cannot claim a job; the message is requeued");
+                CLAIM_RETRY
             }
         };
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = tokio::time::sleep(jittered(pause, rand::random())) => {}
+        }
+        log_settlement_error(delivery.requeue().await);
+    }
+
+    /// Run an attempt at a claimed job, and settle the message that led to the claim. It may name
+    /// another job, which is waiting still, or was claimed because of another message.
+    async fn process(&self, claim: &Claim, delivery: Delivery, shutdown: &CancellationToken) {
         let job = &claim.job;
+        let is_named = delivery.message.event.job_id() == job.id;
+        let of_message = delivery.traceparent.as_deref().filter(|_| is_named);
         let span = info_span!(
             "attempt",
-            job_id = %id,
+            job_id = %job.id,
             user_id = %job.user_id,
             attempt = job.attempt,
-            traceparent = delivery.traceparent.as_deref().or(job.traceparent.as_deref()),
+            traceparent = of_message.or(job.traceparent.as_deref()),
             queue = %Queue::Process,
             message_id = %delivery.message.event_id,
             outcome = field::Empty,
@@ -164,19 +177,33 @@ impl Worker {
             database: &self.database,
             storage: &self.storage,
             settings: &self.settings,
-            claim: &claim,
+            claim,
             leases: &self.leases,
             breaker: &self.breaker,
         };
         log_settlement_error(match attempt.run(shutdown).instrument(span).await {
             // Rejected messages go to the dead letters.
-            AttemptOutcome::Failed => delivery.reject().await,
+            AttemptOutcome::Failed if is_named => delivery.reject().await,
+            AttemptOutcome::Failed => {
+                self.publish_dead_letter(job).await;
+                delivery.ack().await
+            }
             // The database has a new message for the next attempt, if there is one.
             AttemptOutcome::Completed
             | AttemptOutcome::Retrying
             | AttemptOutcome::Released
             | AttemptOutcome::Lost => delivery.ack().await,
         });
+    }
+
+    /// Put a message about a failed job into the dead letters, because that of another job led to
+    /// its last attempt. It is a copy for inspection, so nothing else depends on it.
+    async fn publish_dead_letter(&self, job: &Job) {
+        let message = self.database.created_message(job).encode();
+        let message = TracedMessage { message, traceparent: job.traceparent.clone() };
+        if let Err(error) = self.broker.publish_dead_letter(&message).await {
+            warn!(job_id = %job.id, %error, "cannot store the dead letter of a failed job");
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use api::{HealthChecks, InMemoryRateLimiter, Parts, Quotas, Service, Settings};
+use api::{HealthChecks, InMemoryRateLimiter, Parts, Service, Settings};
 use arbitrary::Arbitrary;
 use database::{Database, Rules};
 use jobs::Clock;
@@ -104,17 +104,20 @@ static SERVICE: LazyLock<TestService> = LazyLock::new(|| {
             jwt_secret: "a key of the fuzzer, long enough to be valid".to_owned().into(),
             access_token_lifetime: Duration::from_hours(24),
             refresh_token_lifetime: Duration::from_hours(24),
+            session_lifetime: Duration::from_hours(24),
+            confirm_addresses: false,
             max_video_bytes: 1 << 20,
             stall_timeout: Duration::from_secs(5),
+            min_upload_rate: 0,
             link_lifetime: Duration::from_secs(900),
             downloads_per_minute: 1_000_000,
             logins_per_minute: 10,
             attempts_per_address: 1_000_000,
-            quotas: Quotas {
-                uploads_at_once: 100,
-                unfinished_jobs: 1_000_000,
-                stored_bytes: u64::MAX,
-            },
+            frames_per_job: 1_000,
+            max_frame_pixels: 1_000_000,
+            event_streams_at_once: 100,
+            reads_at_once: 100,
+            uploads_at_once: 100,
             trusted_proxies: 1,
             cors_origins: vec!["https://example.com".to_owned()],
             public_url: None,

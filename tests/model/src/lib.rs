@@ -24,8 +24,8 @@
 //! | Rule | Implementation |
 //! |---|---|
 //! | [`Rule::ProvenLoss`] | crates/worker/src/attempt.rs, lease.rs |
-//! | [`NotDue`] | crates/database/src/attempt.rs, queue.rs; crates/worker/src/worker.rs |
-//! | [`Rule::Invitations`] | crates/database/src/recovery.rs; crates/worker/src/maintenance.rs |
+//! | [`NotDue`] | crates/database/src/claim.rs, queue.rs; crates/worker/src/worker.rs |
+//! | [`Rule::AnyMessage`] | crates/database/src/claim.rs; crates/worker/src/worker.rs |
 //! | [`Rule::ObservedLeases`] | crates/database/src/recovery.rs; crates/worker/src/maintenance.rs |
 //! | [`Rule::UnchangedLease`] | crates/database/src/recovery.rs |
 //! | [`Rule::Fences`] | crates/database/src/attempt.rs, change.rs, cancel.rs |
@@ -53,8 +53,10 @@
 //! - There are at most two faults of any kind in a run, or three of some kinds. All tests together
 //!   visit 3.5 million states, in about a quarter of a minute on one core.
 //! - Other jobs are not modelled, but their effect is ([`Bounds::is_busy`]): the queue is never
-//!   empty, and a job with a younger invitation runs at any time. Then the job is invited again
-//!   only while the broker has less than two of its messages.
+//!   empty, so the job is not invited again; a worker may receive a message of another job at any
+//!   time, and may claim another job because of any message. Each job comes to its turn, because
+//!   rounds of the users bound the number of jobs before it (crates/database/src/rounds.rs), so
+//!   claiming the job is a fair step.
 //! - One worker's clock is ahead by the largest error and the other's is behind; that of the
 //!   maintenance is either. Errors do not change during a run.
 //! - The sweep ignores the age of archives, and may act on what it read long before.

@@ -125,13 +125,8 @@ impl System {
         let row = self.row.filter(Row::is_waiting)?;
         only_if(self.outbox.iter().all(Option::is_none) && row.due <= clock)?;
         only_if(row.invited + clock >= LOST_AFTER)?;
-        if protocol.bounds.is_busy {
-            // Another job is running whose invitation is younger. More messages of this job than
-            // two would not differ.
-            only_if(protocol.has(Rule::Invitations) && self.messages() < 2)?;
-        } else {
-            only_if(self.messages() == 0)?;
-        }
+        // Only while the queue is empty.
+        only_if(!protocol.bounds.is_busy && self.messages() == 0)?;
         let change = Change { row: Some(row.invited_in(clock)), message: Some(clock) };
         self.transact(protocol, Party::Maintenance, change, Commit::Answered)
     }

@@ -15,8 +15,7 @@ pub(crate) const LEASE: i8 = 2;
 /// Ticks for which files are kept where the exploration includes their removal: one minute.
 pub(crate) const RETENTION: i8 = 2;
 
-/// Ticks after which an invitation counts as lost: one minute. The same time is the margin between
-/// the invitations of two jobs.
+/// Ticks after which an invitation counts as lost if the queue is empty: one minute.
 pub(crate) const LOST_AFTER: i8 = 2;
 
 /// Rule of the protocol. Each can be switched off, to see what it prevents.
@@ -25,9 +24,9 @@ pub enum Rule {
     /// A worker that has lost its lease deletes its archive only if a fresh read of the row proves
     /// that the job can never refer to it. Without: it deletes unless the row names the archive.
     ProvenLoss,
-    /// A job whose message was lost is found by the time of its invitation. Without: only while
-    /// the whole queue is empty.
-    Invitations,
+    /// A message lets a worker claim the next job in turn, whichever it names. Without: only the
+    /// job that it names.
+    AnyMessage,
     /// A lease is reaped only after it was seen unchanged for one lease of monotonic time. Without:
     /// as soon as it has expired.
     ObservedLeases,
@@ -74,7 +73,7 @@ impl Debug for Rules {
 impl Rule {
     const ALL: [Self; 7] = [
         Self::ProvenLoss,
-        Self::Invitations,
+        Self::AnyMessage,
         Self::ObservedLeases,
         Self::UnchangedLease,
         Self::Fences,
@@ -175,8 +174,7 @@ pub struct Bounds {
     pub faults: u8,
     /// Kinds of these faults.
     pub kinds: &'static [FaultKind],
-    /// Whether the broker's queue always holds messages of other jobs, one of which runs at any
-    /// time.
+    /// Whether the broker's queue always holds messages of other jobs.
     pub is_busy: bool,
 }
 

@@ -50,7 +50,9 @@ const fn name(at: usize) -> char {
 const fn step_words(step: WorkerStep) -> &'static str {
     match step {
         WorkerStep::Receive => "receives a message",
+        WorkerStep::ReceiveOther => "receives a message of another job",
         WorkerStep::Claim => "claims the job",
+        WorkerStep::ClaimOther => "claims another job and processes it",
         WorkerStep::Renew => "renews its lease",
         WorkerStep::Store => "completes its archive in the store",
         WorkerStep::RecordFailure => "records its failure",

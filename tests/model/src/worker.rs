@@ -11,8 +11,12 @@ use crate::transaction::{Commit, only_if};
 pub enum WorkerStep {
     /// Receive a message.
     Receive,
-    /// Claim the job of the message.
+    /// Receive a message of another job.
+    ReceiveOther,
+    /// Claim the job, whose turn it is.
     Claim,
+    /// Claim another job, whose turn it is, and process it.
+    ClaimOther,
     /// Renew the lease, with a COMMIT that stalls. The renewals that do not are part of a tick.
     Renew,
     /// Complete the archive in the store.
@@ -35,9 +39,11 @@ pub enum WorkerStep {
 
 impl WorkerStep {
     /// All steps.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Receive,
+        Self::ReceiveOther,
         Self::Claim,
+        Self::ClaimOther,
         Self::Renew,
         Self::Store,
         Self::RecordFailure,
@@ -62,7 +68,9 @@ impl System {
         only_if(!self.workers[at].is_paused)?;
         match step {
             WorkerStep::Receive => self.receive(at),
+            WorkerStep::ReceiveOther => self.receive_other(protocol, at),
             WorkerStep::Claim => self.claim(protocol, at, commit),
+            WorkerStep::ClaimOther => self.claim_other(protocol, at),
             WorkerStep::Renew => self.renew_slowly(protocol, at, commit),
             WorkerStep::Store => self.store(at),
             WorkerStep::RecordFailure => self.record_failure(protocol, at, commit),
@@ -83,6 +91,27 @@ impl System {
         Some(())
     }
 
+    fn receive_other(&mut self, protocol: &Protocol, at: usize) -> Option<()> {
+        only_if(protocol.bounds.is_busy && protocol.has(Rule::AnyMessage))?;
+        only_if(self.workers[at].phase == Phase::Idle)?;
+        self.workers[at].phase = Phase::Received;
+        Some(())
+    }
+
+    /// The attempt at the other job has ended when the message is acknowledged.
+    fn claim_other(&mut self, protocol: &Protocol, at: usize) -> Option<()> {
+        only_if(protocol.bounds.is_busy && protocol.has(Rule::AnyMessage))?;
+        only_if(self.workers[at].phase == Phase::Received)?;
+        self.writes(protocol)?;
+        match self.row.filter(|row| row.is_waiting() && row.due > self.workers[at].clock) {
+            Some(row) if self.workers[at].holds_message => {
+                self.postpone(protocol, at, row, Commit::Answered);
+            }
+            _ => self.workers[at].leave(),
+        }
+        Some(())
+    }
+
     fn claim(&mut self, protocol: &Protocol, at: usize, commit: Commit) -> Option<()> {
         only_if(self.workers[at].phase == Phase::Received)?;
         self.writes(protocol)?;
@@ -93,7 +122,12 @@ impl System {
             return Some(());
         };
         if row.due > clock {
-            self.postpone(protocol, at, row, commit);
+            if self.workers[at].holds_message {
+                self.postpone(protocol, at, row, commit);
+            } else {
+                only_if(commit == Commit::Answered)?;
+                self.workers[at].leave();
+            }
             return Some(());
         }
         let claimed = Row {

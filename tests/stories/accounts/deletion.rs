@@ -68,7 +68,7 @@ async fn everything_is_deleted_at_once(#[values(Embedded, Servers)] parts: Parts
     neighbor.archive(&kept).await;
     assert_eq!(account(&service, &neighbor.access).await["email"], json!(neighbor.email));
     let usage = service.database().usage(user.id.parse().expect("an id")).await;
-    assert_eq!(usage.expect("the database responds"), database::counters::Usage::default());
+    assert_eq!(usage.expect("the database responds"), database::quotas::Usage::default());
 }
 
 /// The files are deleted even if the process ends right after the transaction.

@@ -7,13 +7,17 @@ use crate::harness::programs::{fiapx, output};
 use crate::harness::service::Service;
 
 /// Operations that need no access token.
-const PUBLIC: [&str; 8] = [
+const PUBLIC: [&str; 12] = [
     "GET /files/videos/{user}/{job}/{name}",
     "GET /health",
     "GET /ready",
     "GET /videos/upload",
+    "POST /auth/address/confirm",
+    "POST /auth/confirm",
     "POST /auth/login",
     "POST /auth/logout",
+    "POST /auth/password/forgot",
+    "POST /auth/password/reset",
     "POST /auth/refresh",
     "POST /auth/register",
 ];

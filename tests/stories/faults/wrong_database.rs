@@ -193,7 +193,7 @@ async fn the_file_of_an_abandoned_upload_is_deleted_after_a_day(
     let owner = service.user().await.id.parse().expect("a user's id");
     let key = Key::input(owner, JobId::generate(), VideoFormat::Mp4);
     let database = service.database();
-    database.begin_upload(owner, key.job_id(), key.as_str()).await.expect("it is recorded");
+    database.begin_upload(owner, key.job_id(), key.as_str(), 0..=0).await.expect("it is recorded");
     let mut upload = service.storage().create(&key).await.expect("an upload starts");
     upload.write(clip_bytes(SHORT).into()).await.expect("bytes are accepted");
     upload.complete().await.expect("the upload completes");

@@ -23,11 +23,13 @@ use super::remote_network::RemoteNetwork;
 use super::service::Service;
 
 /// Settings with enough attempts in quick succession that no fault of a story exhausts them, and
-/// without a limit on the number of jobs.
-const PATIENT: [(&str, &str); 4] = [
+/// without a limit on the numbers of jobs and uploads.
+const PATIENT: [(&str, &str); 6] = [
     ("WORKER_RETRY_SECONDS", "1,1,1,2,2,2,4,4,4,8,8,8,8,8,8,8,8,8,8,8"),
     ("WORKER_LEASE_SECONDS", "5"),
     ("LIMIT_UNFINISHED_JOBS", "1000000"),
+    ("LIMIT_JOBS_PER_HOUR", "1000000"),
+    ("LIMIT_UPLOADS_AT_ONCE", "1000"),
     ("GRACE_PERIOD_SECONDS", "20"),
 ];
 

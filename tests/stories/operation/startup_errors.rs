@@ -134,6 +134,10 @@ fn invalid_configuration_files_are_reported() {
     for (text, name, reason) in in_file {
         std::fs::write(&config, text).expect("it can be written");
         for command in ["serve", "migrate", "check"] {
+            // It sends no mails, so it does not read the password.
+            if command == "migrate" && name == "mail.password" {
+                continue;
+            }
             let data = directory.path().join("data");
             let rejected = with(
                 &[],

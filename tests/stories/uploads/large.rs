@@ -66,7 +66,7 @@ async fn a_video_of_500_mb_needs_little_memory() {
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_concurrent_uploads_need_little_memory() {
     let directory = scratch();
-    let process = Process::start(directory.path(), &[]);
+    let process = Process::start(directory.path(), &[("LIMIT_UPLOADS_AT_ONCE", "20")]);
     let user = process.user().await;
     // 400 MiB in total.
     let jobs = join_all((0..20).map(|_| upload_padded(&user, 20 * MIB))).await;

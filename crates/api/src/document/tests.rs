@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use jsonschema::Validator;
+use poem_openapi::OpenApi;
 
 use super::*;
 
@@ -126,4 +127,14 @@ fn header_names_are_canonical() {
 #[test]
 fn swagger_ui_shows_the_completed_document() {
     assert!(swagger_ui_html().contains(&document()));
+}
+
+/// The generator writes a path once for each group that has operations on it, and readers of JSON
+/// keep the last one.
+#[test]
+fn every_path_belongs_to_one_group() {
+    let mut paths = BTreeSet::new();
+    for path in Operations::meta().into_iter().flat_map(|group| group.paths) {
+        assert!(paths.insert(path.path.clone()), "{} is in two groups", path.path);
+    }
 }

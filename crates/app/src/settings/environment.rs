@@ -69,6 +69,7 @@ pub(super) const VARIABLES: &[Variable] = &[
     Variable::new("LIMIT_ATTEMPTS_PER_ADDRESS", "limits.attempts_per_address", Kind::Number),
     Variable::new("LIMIT_UPLOADS_AT_ONCE", "limits.uploads_at_once", Kind::Number),
     Variable::new("LIMIT_UNFINISHED_JOBS", "limits.unfinished_jobs", Kind::Number),
+    Variable::new("LIMIT_JOBS_PER_HOUR", "limits.jobs_per_hour", Kind::Number),
     Variable::new("LIMIT_FRAMES_PER_JOB", "limits.frames_per_job", Kind::Number),
     Variable::new("LIMIT_EVENT_STREAMS_AT_ONCE", "limits.event_streams_at_once", Kind::Number),
     Variable::new("LIMIT_READS_AT_ONCE", "limits.reads_at_once", Kind::Number),

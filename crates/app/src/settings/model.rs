@@ -207,6 +207,9 @@ pub struct Limits {
     /// Maximum queued and running jobs per user.
     #[serde(deserialize_with = "values::within::<_, _, 1, 1_000_000_000>")]
     pub unfinished_jobs: u64,
+    /// Maximum jobs per user that are accepted within an hour.
+    #[serde(deserialize_with = "values::within::<_, _, 1, 1_000_000_000>")]
+    pub jobs_per_hour: u64,
     /// Maximum number of frames in one archive. The interface reads manifests of twice the frames
     /// of a day at one per second.
     #[serde(deserialize_with = "values::within::<_, _, 1, { 2 * values::DAY }>")]

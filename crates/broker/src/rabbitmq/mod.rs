@@ -68,7 +68,7 @@ impl RabbitMq {
     }
 
     /// Number of ready messages, from a passive declaration, which never creates a queue.
-    async fn ready_count(&self, queue: &str) -> Result<u64, Error> {
+    async fn ready_count_of(&self, queue: &str) -> Result<u64, Error> {
         let channel = self.consuming.get().await?.create_channel().await?;
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let found = channel.queue_declare(queue.into(), passive, FieldTable::default()).await?;
@@ -80,6 +80,10 @@ impl RabbitMq {
 impl Broker for RabbitMq {
     async fn publish(&self, message: &TracedMessage) -> Result<(), Error> {
         self.in_time(self.publisher.publish(message)).await
+    }
+
+    async fn publish_dead_letter(&self, message: &TracedMessage) -> Result<(), Error> {
+        self.in_time(self.publisher.publish_dead_letter(message)).await
     }
 
     async fn subscribe(&self, queue: Queue, prefetch: u16) -> Result<Box<dyn Subscription>, Error> {
@@ -96,11 +100,15 @@ impl Broker for RabbitMq {
 
     /// Number of ready messages. AMQP does not report the number of unsettled deliveries.
     async fn message_count(&self, queue: Queue) -> Result<u64, Error> {
-        self.in_time(self.ready_count(topology::names(queue).queue)).await
+        self.ready_count(queue).await
+    }
+
+    async fn ready_count(&self, queue: Queue) -> Result<u64, Error> {
+        self.in_time(self.ready_count_of(topology::names(queue).queue)).await
     }
 
     async fn dead_letter_count(&self, queue: Queue) -> Result<u64, Error> {
-        self.in_time(self.ready_count(topology::names(queue).dead_letters)).await
+        self.in_time(self.ready_count_of(topology::names(queue).dead_letters)).await
     }
 
     async fn retire_earlier(&self, queue: Queue) -> Result<Option<u64>, Error> {
@@ -120,7 +128,7 @@ impl Broker for RabbitMq {
         self.in_time(async {
             topology::declare(&*self.consuming.get().await?).await?;
             for queue in Queue::ALL {
-                self.ready_count(topology::names(queue).queue).await?;
+                self.ready_count_of(topology::names(queue).queue).await?;
             }
             self.publisher.check().await
         })

@@ -62,7 +62,24 @@ impl Publisher {
     /// closes its channel.
     pub(super) async fn publish(&self, message: &TracedMessage) -> Result<(), Error> {
         let queue = Queue::of(&message.message.event_type);
-        let route = topology::route(queue);
+        self.publish_to(topology::route(queue), topology::names(queue).queue, message).await
+    }
+
+    /// Put a message into the dead letters of its queue, in the same way.
+    pub(super) async fn publish_dead_letter(&self, message: &TracedMessage) -> Result<(), Error> {
+        let names = topology::names(Queue::of(&message.message.event_type));
+        // The default exchange is bound to all queues by their names (AMQP 0-9-1, 3.1.3.1).
+        let route = Route { exchange: "", key: names.dead_letters };
+        self.publish_to(route, names.dead_letters, message).await
+    }
+
+    /// Publish a message to the exchange of a route, which leads to this queue.
+    async fn publish_to(
+        &self,
+        route: Route,
+        queue: &str,
+        message: &TracedMessage,
+    ) -> Result<(), Error> {
         let Encoded { body, properties } = encoding::encode(message);
         // Mandatory: the server returns an unroutable message instead of dropping and confirming
         // it.

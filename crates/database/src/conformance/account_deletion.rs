@@ -10,7 +10,8 @@ use super::case::{Case, accept, archive, video};
 use super::counters;
 use crate::accept::Accepted;
 use crate::rows::{
-    idempotency_key, job, past_job, recovery_code, refresh_token, second_factor, user_usage,
+    accepted_job, idempotency_key, job, past_job, recovery_code, refresh_token, second_factor,
+    user_usage,
 };
 
 /// Give a user rows in all tables: jobs that wait, run, and are done, one of which is in the
@@ -37,7 +38,7 @@ async fn fill(case: &Case, user: UserId) -> JobId {
     case.claim(running).await;
     let upload = JobId::generate();
     let key = format!("videos/{user}/{upload}/input.mp4");
-    case.database.begin_upload(user, upload, &key).await.expect("the upload is recorded");
+    case.database.begin_upload(user, upload, &key, 0..=0).await.expect("the upload is recorded");
     let token = user.to_string();
     case.open_session(user, &token).await;
     let verified = case.user_with(user).await;
@@ -62,7 +63,16 @@ async fn rows(case: &Case, user: UserId) -> Vec<u64> {
             )*]
         };
     }
-    count!(job, past_job, refresh_token, idempotency_key, second_factor, recovery_code, user_usage)
+    count!(
+        job,
+        past_job,
+        refresh_token,
+        idempotency_key,
+        second_factor,
+        recovery_code,
+        user_usage,
+        accepted_job
+    )
 }
 
 pub(super) async fn leaves_no_rows(case: &Case) {
@@ -70,7 +80,7 @@ pub(super) async fn leaves_no_rows(case: &Case) {
     let running = fill(case, user).await;
     fill(case, neighbor).await;
     case.database.add_up_changes().await.expect("the database answers");
-    assert_eq!(rows(case, user).await, [3, 1, 1, 1, 1, 1, 1]);
+    assert_eq!(rows(case, user).await, [3, 1, 1, 1, 1, 1, 1, 4]);
     let claim = case.database.job(running).await.expect("the database answers");
     assert_eq!(claim.expect("it exists").state, State::Processing);
     let before = rows(case, neighbor).await;
@@ -81,7 +91,7 @@ pub(super) async fn leaves_no_rows(case: &Case) {
     counters::check(case, "the jobs are subtracted").await;
     case.database.add_up_changes().await.expect("the database answers");
     counters::check(case, "the changes are added up").await;
-    assert_eq!(rows(case, user).await, [0; 7]);
+    assert_eq!(rows(case, user).await, [0; 8]);
     assert_eq!(rows(case, neighbor).await, before);
     let rows = case.rows().await;
     assert!(!rows.outbox.iter().any(|row| row.message.contains(&user.to_string())));
@@ -101,7 +111,7 @@ pub(super) async fn leaves_no_rows(case: &Case) {
 pub(super) async fn refuses_uploads_in_progress(case: &Case) {
     let (user, before, after) = (case.user().await, video(), video());
     let begin = async |video: &crate::accept::Video| {
-        let begun = case.database.begin_upload(user, video.id, &video.path).await;
+        let begun = case.database.begin_upload(user, video.id, &video.path, 0..=0).await;
         begun.expect("the upload is recorded");
     };
     begin(&before).await;

@@ -5,8 +5,9 @@ use std::time::Duration;
 use jobs::message::{Completed, Event, Failed};
 use jobs::{AttemptOutcome, FailureCode, JobId, Language, Message, State};
 
-use super::case::{Case, archive, renew};
-use crate::attempt::{Archive, Claim, Fate};
+use super::case::{Case, archive, claim_next, renew};
+use crate::attempt::{Archive, Fate};
+use crate::claim::Claim;
 
 /// History of every job that was claimed once.
 const CLAIMED: [&str; 3] = [
@@ -92,10 +93,7 @@ pub(super) async fn are_repeated_after_pauses(case: &Case) {
         let more: Vec<&str> = history.iter().chain(&sent).map(String::as_str).collect();
         assert_eq!(case.lines(id).await, lines_after_claim(&line, &more));
         case.advance(pause - 1);
-        assert!(
-            case.database.claim(id, "w").await.expect("the database answers").is_none(),
-            "the pause has not ended"
-        );
+        assert!(claim_next(&case.database, id, "w").await.is_none(), "the pause has not ended");
         case.advance(1);
     }
 }
@@ -232,7 +230,7 @@ pub(super) async fn are_announced_when_due(case: &Case) {
         rows.map(|row| (row.run_after - case.clock.now()).num_seconds()).collect::<Vec<_>>()
     };
     assert_eq!(messages().await, [30]);
-    let claim = async || case.database.claim(id, "w").await.expect("the database answers");
+    let claim = async || claim_next(&case.database, id, "w").await;
     assert!(claim().await.is_none());
     assert_eq!(messages().await, [30], "the message is still in the outbox");
     // A process whose clock was ahead has published it early.

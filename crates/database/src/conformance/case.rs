@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jobs::{
-    AttemptOutcome, Clock, FailureCode, JobId, Language, Recipe, State, Time, UserId, VideoFormat,
+    AttemptOutcome, Clock, FailureCode, JobId, Language, Recipe, State, Time, Transition, UserId,
+    VideoFormat,
 };
 use sea_orm::{EntityTrait, QueryOrder};
 use serde_json::Value;
 use tokio::sync::Barrier;
 
 use crate::accept::{Accepted, IdempotencyKey, Video};
-use crate::attempt::{Archive, Claim};
+use crate::attempt::Archive;
+use crate::claim::{Claim, NextJob};
 use crate::connection::{Database, Rules};
 use crate::error::Error;
 use crate::job::Job;
@@ -123,11 +125,7 @@ impl Case {
 
     /// Claim a job that can be claimed.
     pub(super) async fn claim(&self, id: JobId) -> Claim {
-        self.database
-            .claim(id, "w")
-            .await
-            .expect("the database answers")
-            .expect("the job can be claimed")
+        claim_job(&self.database, id, "w").await.expect("the job can be claimed")
     }
 
     /// Create a job in a certain state. `Expired` advances the clock, so other jobs may expire.
@@ -192,9 +190,9 @@ pub(super) async fn accept(
     traceparent: Option<&str>,
 ) -> Result<Accepted, Error> {
     for video in videos {
-        match database.begin_upload(user, video.id, &video.path).await {
-            // An earlier attempt to accept it was rejected.
-            Ok(()) | Err(Error::AlreadyExists) => {}
+        match database.begin_upload(user, video.id, &video.path, 0..=0).await {
+            // An earlier attempt to accept it was rejected, or the user does not exist.
+            Ok(_) | Err(Error::AlreadyExists) => {}
             Err(error) => return Err(error),
         }
     }
@@ -214,6 +212,30 @@ pub(super) async fn accept_begun(
         fingerprint: "of the request".to_owned(),
     });
     database.accept(user, videos, key.as_ref(), traceparent).await
+}
+
+/// Claim this job, whatever the order of claims is, if it can be claimed.
+pub(super) async fn claim_job(database: &Database, id: JobId, worker: &str) -> Option<Claim> {
+    let transaction = database.begin().await.expect("the database answers");
+    let now = database.clock().now();
+    for transition in [Transition::START, Transition::RETRY] {
+        let started = database.start_attempt(&transaction, id, transition, worker, now).await;
+        if let Some(job) = started.expect("the database answers") {
+            transaction.commit().await.expect("the database answers");
+            let recipe = job.recipe.known().expect("the recipe is known").clone();
+            return Some(Claim { job, recipe });
+        }
+    }
+    None
+}
+
+/// Claim the next job, after a message about `named`; `None` if there is none.
+pub(super) async fn claim_next(database: &Database, named: JobId, worker: &str) -> Option<Claim> {
+    match database.claim(named, worker).await.expect("the database answers") {
+        NextJob::Claimed(claim) => Some(*claim),
+        NextJob::Nothing => None,
+        NextJob::Locked => panic!("no other transaction runs"),
+    }
 }
 
 /// Renew the lease of one claim. Return whether it holds.

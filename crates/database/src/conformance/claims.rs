@@ -7,26 +7,23 @@ use jobs::{AttemptOutcome, FailureCode, JobId, State};
 use sea_orm::sea_query::LockType;
 use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, QuerySelect};
 
-use super::case::{Case, archive, reap, renew};
-use crate::attempt::Claim;
+use super::case::{Case, archive, claim_job, reap, renew};
+use crate::claim::Claim;
 use crate::connection::Rules;
 use crate::renewal::{Renewal, Renewed};
 use crate::rows::job;
 
 /// Try to claim a job.
 async fn claim(case: &Case, id: JobId) -> Option<Claim> {
-    case.database.claim(id, "w").await.expect("the database answers")
+    claim_job(&case.database, id, "w").await
 }
 
 pub(super) async fn succeed_once(case: &Case) {
     let (id, neighbor) = (case.queued().await, case.queued().await);
     let before = case.lines(neighbor).await;
     let claims = case.run_concurrently(20, move |number, database| async move {
-        database
-            .claim(id, &format!("worker-{number}"))
-            .await
-            .expect("the database answers")
-            .map(|claim| (number, claim))
+        let claim = claim_job(&database, id, &format!("worker-{number}")).await;
+        claim.map(|claim| (number, claim))
     });
     let [(winner, claim)] =
         <[_; 1]>::try_from(claims.await.into_iter().flatten().collect::<Vec<_>>())

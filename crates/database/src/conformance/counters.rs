@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use jobs::{State, UserId};
-use sea_orm::{EntityTrait, PaginatorTrait};
+use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 
 use super::case::{Case, archive};
 use crate::connection::Database;
-use crate::counters::{StateCount, Usage};
-use crate::rows::{counter_change, user};
+use crate::counters::StateCount;
+use crate::quotas::Usage;
+use crate::rows::{counter_change, upload, user};
+use crate::uploads::RECEIVING;
 
 /// Assert that the counters are those of the rows.
 pub(super) async fn check(case: &Case, why: &str) {
@@ -21,6 +23,13 @@ pub(super) async fn check(case: &Case, why: &str) {
         if !row.files_removed {
             usage.stored_bytes += (row.video_size_bytes + row.zip_size_bytes.unwrap_or(0)) as u64;
         }
+    }
+    let received = upload::Entity::find().filter(upload::Column::State.eq(RECEIVING));
+    let received = received.all(&case.database.read).await.expect("uploads can be read");
+    for row in received {
+        let usage = users.entry(UserId(row.user_id)).or_default();
+        usage.unfinished_jobs += 1;
+        usage.stored_bytes += row.reserved_bytes as u64;
     }
     let count = |state: State| states.get(state.name()).copied().unwrap_or_default();
     let expected = State::ALL.map(|state| StateCount { state, count: count(state) });

@@ -14,6 +14,7 @@ mod attempts;
 mod cancellation;
 mod reading;
 mod counters;
+mod quotas;
 mod chores;
 mod notifications;
 mod retention;
@@ -23,6 +24,7 @@ mod operator;
 mod recovery;
 mod later_version;
 mod model;
+mod sharing;
 mod stress;
 
 use std::pin::Pin;
@@ -275,6 +277,12 @@ cases! {
         follow_every_change,
         are_added_up_once,
     }
+    quotas {
+        are_not_exceeded_by_simultaneous_uploads,
+        are_settled_exactly,
+        are_freed_after_a_crash,
+        limit_the_numbers_of_jobs,
+    }
     chores {
         are_done_once_per_interval,
         are_begun_by_one_process,
@@ -322,7 +330,7 @@ cases! {
         expires_all_leases,
         recovers_after_restart,
         announces_jobs_again_if_the_queue_is_empty,
-        announces_jobs_again_that_later_ones_have_overtaken,
+        announces_no_jobs_while_messages_are_left,
         announces_many_jobs_again,
         releases_holds,
     }
@@ -334,6 +342,15 @@ cases! {
     }
     model {
         keeps_all_invariants,
+    }
+    sharing {
+        lets_another_user_start_next_or_second,
+        gives_each_user_a_turn_in_each_round,
+        moves_up_the_jobs_behind_a_cancelled_one,
+        lets_failures_wait_behind_other_jobs,
+        claims_each_job_once,
+        orders_simultaneous_requests,
+        is_fair_in_random_runs,
     }
     stress {
         loses_no_job,

@@ -10,12 +10,12 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use uuid::Uuid;
 
-use super::case::{Case, Rows, archive, expire, reap, renew};
+use super::case::{Case, Rows, archive, claim_next, expire, reap, renew};
 use super::counters;
-use crate::attempt::Claim;
+use crate::claim::Claim;
 use crate::connection::Rules;
 use crate::operator::Requeue;
-use crate::rows::job;
+use crate::rows::{job, outbox};
 
 /// Number of runs; each has its number as the seed.
 const RUNS: u64 = 6;
@@ -175,23 +175,19 @@ impl<'a> World<'a> {
         }
         let number = self.dice.roll(self.broker.len());
         let id = self.broker[number];
-        let claim = self
-            .case
-            .database
-            .claim(id, &format!("worker {worker}"))
-            .await
-            .expect("the database answers");
-        let row = before.job(id);
-        match &claim {
-            Some(claim) => {
-                assert!(row.lease_until.is_none(), "two workers hold {row:?}");
-                let newest = self.fences.insert(id, claim.job.fence);
-                assert!(
-                    newest.is_none_or(|newest| newest < claim.job.fence),
-                    "the fence of {claim:?} is not new"
-                );
-            }
-            None => assert_ne!(row.status, "QUEUED", "no worker gets {row:?}"),
+        let now = self.case.clock.now();
+        let claim = claim_next(&self.case.database, id, &format!("worker {worker}")).await;
+        if let Some(claim) = &claim {
+            let row = before.job(claim.job.id);
+            assert!(row.lease_until.is_none(), "two workers hold {row:?}");
+            let newest = self.fences.insert(claim.job.id, claim.job.fence);
+            assert!(
+                newest.is_none_or(|newest| newest < claim.job.fence),
+                "the fence of {claim:?} is not new"
+            );
+        } else {
+            let is_due = |row: &&job::Model| row.waiting_since.is_some_and(|due| due <= now);
+            assert_eq!(before.jobs.iter().find(is_due), None, "no worker gets it");
         }
         let again = self.dice.roll(4) == 0;
         if !again {
@@ -361,14 +357,12 @@ impl<'a> World<'a> {
                     "{why}: the archive is that of an earlier worker"
                 );
             }
-            let announced = rows.outbox.iter().any(|message| message.job_id == id.0)
-                || self.broker.contains(id);
-            let is_active = row.lease_until.is_some() || announced;
-            assert!(
-                is_active || outcome(&row.status).is_some(),
-                "{why}: no process will continue {row:?}"
-            );
         }
+        // Each message lets one job be claimed, whichever it names.
+        let waiting = rows.jobs.iter().filter(|row| row.waiting_since.is_some()).count();
+        let is_created = |message: &&outbox::Model| message.event_type == "job.created";
+        let messages = rows.outbox.iter().filter(is_created).count() + self.broker.len();
+        assert!(waiting <= messages, "{why}: {waiting} jobs wait for {messages} messages");
     }
 
     /// Assert that every job ends once nothing fails anymore, and that no row is left when all jobs
@@ -395,10 +389,8 @@ impl<'a> World<'a> {
                 .expect("the database answers");
             self.broker.extend(taken.iter().map(|outgoing| outgoing.message.job_id));
             for id in std::mem::take(&mut self.broker) {
-                if let Some(claim) =
-                    self.case.database.claim(id, "last").await.expect("the database answers")
-                {
-                    self.fences.insert(id, claim.job.fence);
+                if let Some(claim) = claim_next(&self.case.database, id, "last").await {
+                    self.fences.insert(claim.job.id, claim.job.fence);
                     let finished = self.case.database.finish(&claim, &archive(&claim)).await;
                     assert_eq!(finished.expect("the database answers"), AttemptOutcome::Completed);
                 }

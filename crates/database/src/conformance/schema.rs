@@ -250,4 +250,7 @@ pub(super) async fn accepts_rows_of_the_previous_release(case: &Case) {
     assert_eq!(job.recipe, None);
     let job = case.database.job(JobId(job.id)).await.expect("the database answers");
     assert_eq!(job.expect("it exists").recipe, StoredRecipe::default());
+    // It precedes all rounds, and counts for the quotas of its user.
+    let claim = super::case::claim_next(&case.database, JobId::generate(), "w").await;
+    assert_eq!(claim.map(|claim| claim.job.user_id), Some(id));
 }

@@ -8,8 +8,9 @@ use jobs::{AttemptOutcome, Clock, FailureCode, JobId, State};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::case::{Case, accept, archive, reap, video};
+use super::case::{Case, accept, archive, claim_next, reap, video};
 use super::model::{Dice, check_history, outcome};
+use crate::claim::NextJob;
 use crate::connection::Database;
 use crate::renewal::Renewal;
 
@@ -57,16 +58,14 @@ pub(super) async fn loses_no_job(case: &Case) {
         relay(&case.database, &shared).await;
         let announced = std::mem::take(&mut shared.lock().broker);
         for id in announced {
-            if let Some(claim) =
-                case.database.claim(id, "last").await.expect("the database answers")
-            {
+            if let Some(claim) = claim_next(&case.database, id, "last").await {
                 let finished = case
                     .database
                     .finish(&claim, &archive(&claim))
                     .await
                     .expect("the database answers");
                 assert_eq!(finished, AttemptOutcome::Completed);
-                shared.lock().finished.push(id);
+                shared.lock().finished.push(claim.job.id);
             }
         }
     }
@@ -98,13 +97,17 @@ async fn work(database: &Database, shared: &Mutex<Shared>, dice: &mut Dice) {
         }
     };
     let Some(id) = id else { return tokio::task::yield_now().await };
-    let Some(claim) = database.claim(id, "w").await.expect("the database answers") else { return };
+    let claim = match database.claim(id, "w").await.expect("the database answers") {
+        NextJob::Claimed(claim) => *claim,
+        NextJob::Nothing => return,
+        NextJob::Locked => return shared.lock().broker.push(id),
+    };
     let renewal = Renewal { claim: claim.clone(), done: 1, expected: None };
     database.renew(&[renewal]).await.expect("the database answers");
     let result = match dice.roll(8) {
         0 => database.finish(&claim, &archive(&claim)).await.map(|ended| {
             if ended == AttemptOutcome::Completed {
-                shared.lock().finished.push(id);
+                shared.lock().finished.push(claim.job.id);
             }
         }),
         1..=2 => database.fail(&claim, dice.pick(FailureCode::ALL), "random").await.map(drop),

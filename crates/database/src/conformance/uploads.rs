@@ -13,7 +13,7 @@ const HOLD: Duration = Duration::from_mins(10);
 /// Begin an upload of a new user.
 async fn begin(case: &Case) -> (jobs::UserId, crate::accept::Video) {
     let (user, video) = (case.user().await, video());
-    let begun = case.database.begin_upload(user, video.id, &video.path).await;
+    let begun = case.database.begin_upload(user, video.id, &video.path, 0..=0).await;
     begun.expect("the database answers");
     (user, video)
 }

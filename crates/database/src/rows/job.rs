@@ -46,6 +46,10 @@ pub struct Model {
     pub invited_at: Option<Time>,
     /// Time since which the job waits for a worker. The database computes it.
     pub waiting_since: Option<Time>,
+    /// Round in which the job is claimed; 0 if a program of an earlier version has accepted it.
+    pub round: i64,
+    /// Bytes that the running attempt has reserved for its archive. Without meaning otherwise.
+    pub reserved_bytes: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -17,6 +17,7 @@ pub(crate) mod quarantine;
 pub(crate) mod counter_change;
 pub(crate) mod job_count;
 pub(crate) mod user_usage;
+pub(crate) mod accepted_job;
 pub(crate) mod chore;
 pub(crate) mod past_job;
 

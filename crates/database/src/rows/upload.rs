@@ -13,6 +13,8 @@ pub struct Model {
     pub key: String,
     pub state: String,
     pub expires_at: Time,
+    /// Bytes that are reserved for the file, or its size when it is complete.
+    pub reserved_bytes: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use frames::{Progress, Report};
 use jobs::FailureCode;
-use storage::blocking::Writer;
 
 use super::protocol::{self, CellLimits, CellMessage, CellOutput, MAX_CHUNK};
 use super::text::{printable, printable_list};
+use crate::archive_quota::ArchiveWriter;
 use crate::attempt_io::{AttemptError, ExtractedArchive};
 use crate::progress::SharedProgress;
 
@@ -60,6 +60,7 @@ pub(super) const fn may_be_reported(code: FailureCode) -> bool {
         | FailureCode::ArchiveTooLarge
         | FailureCode::OutOfMemory => true,
         FailureCode::ProcessingTimeout
+        | FailureCode::QuotaExceeded
         | FailureCode::DecoderCrashed
         | FailureCode::WorkerLost
         | FailureCode::StorageError
@@ -71,7 +72,7 @@ pub(super) const fn may_be_reported(code: FailureCode) -> bool {
 /// Receives the output of a cell and uploads the archive.
 pub(super) struct Receiver {
     pub output: PipeReader,
-    pub upload: Writer,
+    pub upload: ArchiveWriter,
     pub limits: CellLimits,
     pub require_confinement: bool,
     pub progress: Arc<SharedProgress>,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use jobs::{FailureCode, Recipe};
 use nix::sys::signal::Signal;
 use parking_lot::Mutex;
-use storage::blocking::{Reader, Writer};
+use storage::blocking::Reader;
 use tokio::process::Child;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
@@ -22,6 +22,7 @@ use super::receiver::{ReceiveError, Received, Receiver, violation};
 use super::text::printable;
 use super::threads::{exceeded, max_threads};
 use super::video::{self, Served};
+use crate::archive_quota::{ArchiveWriter, AttemptEnd};
 use crate::attempt_io::{AttemptError, AttemptIo, AttemptLimits, ExtractedArchive};
 
 /// Maximum time between the end of a cell's output and the end of its process.
@@ -91,7 +92,7 @@ impl Cells {
     ) -> Result<ExtractedArchive, AttemptError> {
         let RunningCell { mut process, video, output, stderr } =
             self.take().map_err(|error| start_error(&error))?;
-        let AttemptIo { storage, video: object, recipe, upload, progress } = io;
+        let AttemptIo { storage, video: object, recipe, upload, quota, progress } = io;
         let time_left = limits.deadline.saturating_duration_since(Instant::now());
         let threads = limits.threads;
         let cpu_seconds = (time_left.as_secs() + EXTRA_CPU_SECONDS) * threads.get() as u64;
@@ -105,9 +106,10 @@ impl Cells {
         let recipe = task.recipe.clone();
         // Ends when the cell closes the channel.
         spawn_blocking(move || video::serve(&mut { video }, reader, &task, &serving));
+        let end = AttemptEnd { stop: stop.clone(), deadline: limits.deadline };
         let receiver = Receiver {
             output,
-            upload: Writer::new(upload, runtime),
+            upload: ArchiveWriter::new(upload, quota, end, runtime),
             limits: limits_of_cell,
             require_confinement: self.program.require_confinement,
             progress,
