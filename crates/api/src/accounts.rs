@@ -46,7 +46,7 @@ struct Registration {
     /// character, or of at least 15 characters. It must not be one of the 10,000 most common ones,
     /// or contain the part of the address before the `@` or the name of the service. It is compared
     /// in Unicode's form NFC with all spaces as U+0020 (RFC 8265, 4.2), in which it may have at
-    /// most 128 bytes of UTF-8. Control characters and other invisible ones are rejected.
+    /// most 256 bytes of UTF-8. Control characters and other invisible ones are rejected.
     password: String,
     /// Name of the user, 1 to 100 characters.
     name: String,

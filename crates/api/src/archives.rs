@@ -24,6 +24,7 @@ use tokio::runtime::Handle;
 
 use crate::fair_queue::FairQueue;
 use crate::problem::Problem;
+use crate::work_threads::{Priority, WorkThreads};
 
 /// Maximum total size of the cached manifests, in bytes.
 const CACHE_BYTES: u64 = 64 << 20;
@@ -86,6 +87,8 @@ pub struct ArchiveReader {
     manifests: Cache<Key, Arc<ArchiveContents>, MemoryBytes>,
     /// Bounds the archives that are read at a time, and their memory.
     queue: Arc<FairQueue<UserId>>,
+    /// Of low priority: thumbnails would otherwise delay all other requests while there are many.
+    threads: WorkThreads,
 }
 
 impl ArchiveReader {
@@ -106,7 +109,10 @@ impl ArchiveReader {
             DefaultLifecycle::default(),
         );
         let cores = available_parallelism().map_or(1, Into::into);
-        Self { storage, manifests, queue: FairQueue::new(cores, MEMORY_BYTES) }
+        let queue = FairQueue::new(cores, MEMORY_BYTES);
+        // Work waits for its turn first, so hardly any waits for a thread.
+        let threads = WorkThreads::new(cores, cores, Priority::Low);
+        Self { storage, manifests, queue, threads }
     }
 
     /// Manifest of an archive of a user, from the cache or the store.
@@ -145,7 +151,7 @@ impl ArchiveReader {
         }
         let turn = self.queue.turn(user, bytes).await;
         let reader = Reader::new(Arc::clone(&self.storage), archive, Handle::current());
-        let done = tokio::task::spawn_blocking(move || {
+        let done = self.threads.run(move || {
             // The work continues after its request was cancelled, and uses its memory and its core
             // until it ends.
             let _turn = turn;

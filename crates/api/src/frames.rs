@@ -21,6 +21,7 @@ use crate::object_response;
 use crate::operation_error::{OperationError, problem_responses};
 use crate::own_job::own_job;
 use crate::problem::Problem;
+use crate::request_turn::RequestTurn;
 use crate::service::Service;
 use crate::sessions::LoggedIn;
 use crate::tags::Tag;
@@ -144,6 +145,7 @@ impl Frames {
     async fn list(
         &self,
         service: Data<&Arc<Service>>,
+        turn: Data<&RequestTurn>,
         user: LoggedIn,
         /// Id of the job.
         id: param::Path<Uuid>,
@@ -156,7 +158,7 @@ impl Frames {
         after: Query<u64>,
     ) -> Result<ListResponse, OperationError<ListProblems>> {
         let _slot = service.reads.acquire(user.0, THINGS)?;
-        let archive = open(&service, user.0, id.0).await?;
+        let archive = open(&service, &turn, user.0, id.0).await?;
         let frames = &archive.contents.manifest.frames;
         let rest = &frames[frames.partition_point(|frame| frame.number <= after.0)..];
         let page = &rest[..rest.len().min(limit.0 as usize)];
@@ -174,6 +176,7 @@ impl Frames {
     async fn get(
         &self,
         service: Data<&Arc<Service>>,
+        turn: Data<&RequestTurn>,
         headers: &HeaderMap,
         user: LoggedIn,
         /// Id of the job.
@@ -187,7 +190,7 @@ impl Frames {
         width: Query<Option<u32>>,
     ) -> Result<Response<FrameResponse>, OperationError<FrameProblems>> {
         let slot = service.reads.acquire(user.0, THINGS)?;
-        let archive = open(&service, user.0, id.0).await?;
+        let archive = open(&service, &turn, user.0, id.0).await?;
         let StoredFrame { entry: frame, range } =
             archive.contents.frame(number.0).ok_or_else(|| {
                 let detail = "The archive has no frame with this number.";
@@ -233,9 +236,16 @@ struct OpenArchive {
     contents: Arc<ArchiveContents>,
 }
 
-/// Open the archive of a user's job.
-async fn open(service: &Service, user: UserId, id: Uuid) -> Result<OpenArchive, Problem> {
+/// Open the archive of a user's job. Archives have a queue of their own, so the turn of the request
+/// ends.
+async fn open(
+    service: &Service,
+    turn: &RequestTurn,
+    user: UserId,
+    id: Uuid,
+) -> Result<OpenArchive, Problem> {
     let job = own_job(service, user, id).await?;
+    turn.end();
     let key = archives::key(&job, service.database().clock().now())?;
     let object = service.archives.head(&key).await?;
     let contents = service.archives.contents(user, &object).await?;

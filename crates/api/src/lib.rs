@@ -21,6 +21,8 @@ mod problem_examples;
 mod operation_error;
 mod concurrency;
 mod fair_queue;
+mod request_turn;
+mod work_threads;
 mod input;
 mod opaque_string;
 mod common_passwords;

@@ -15,6 +15,7 @@ use crate::client::{self, ClientAddress, Network};
 use crate::fair_queue::FairQueue;
 use crate::forwarded::Forwarded;
 use crate::problem::ProblemCode;
+use crate::request_turn::RequestTurn;
 use crate::{drain, problem};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -72,8 +73,10 @@ pub async fn process<E: Endpoint>(
     } else {
         None
     };
+    let turn = RequestTurn::new(turn);
+    request.set_data(turn.clone());
     let result = endpoint.call(request).instrument(span.clone()).await;
-    drop(turn);
+    turn.end();
     let RoutedResponse { mut response, route } = routed_response(result, &span);
     record(&span, &method, &path, &route, &response, started);
 

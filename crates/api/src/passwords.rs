@@ -1,17 +1,14 @@
 //! Rules for passwords, and their hashes.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use poem::http::StatusCode;
-use tokio::sync::oneshot;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::problem::{FieldError, Problem};
+use crate::work_threads::{NotDone, Priority, WorkThreads};
 use crate::{argon2id, common_passwords, opaque_string};
 
 /// Minimum length of a password: code points of its normal form.
@@ -24,7 +21,7 @@ const MIN_LOCAL_PART: usize = 4;
 const SERVICE_NAME: &str = "fiapx";
 /// Maximum length of a password: bytes of its normal form in UTF-8. It limits the work that one
 /// request can cause.
-const MAX_BYTES: usize = 128;
+const MAX_BYTES: usize = 256;
 
 /// Valid new password, in the normal form of [`opaque_string`].
 pub struct NewPassword(String);
@@ -60,7 +57,7 @@ fn violated_rules(field: &str, password: &str, email: &str) -> Vec<FieldError> {
         (
             password.len() <= MAX_BYTES,
             "PASSWORD_TOO_LONG",
-            "The password must have at most 128 bytes.",
+            "The password must have at most 256 bytes.",
         ),
         (
             is_long || password.chars().any(char::is_uppercase),
@@ -144,16 +141,13 @@ fn forms(password: &str) -> Vec<(String, Match)> {
 /// waits for about a second.
 const QUEUE_PER_CORE: usize = 64;
 
-/// Work on a thread for hashes.
-type Task = Box<dyn FnOnce() + Send>;
-
 /// Hashes passwords with Argon2id and the default parameters of its crate, which are OWASP's
 /// minimum: 19 MiB, two passes. Runs at most one hash per core, and lets only a limited number
 /// wait, which bounds the memory and the delay.
 ///
 /// It has threads of its own, one per core, each of which keeps the [memory](argon2id) of a hash.
 pub struct PasswordHashes {
-    queue: SyncSender<Task>,
+    threads: WorkThreads,
 }
 
 impl Default for PasswordHashes {
@@ -167,18 +161,7 @@ impl PasswordHashes {
     /// Create an interface that runs as many hashes at a time as there are `cores`, while at most
     /// `waiting` others wait.
     fn new(cores: usize, waiting: usize) -> Self {
-        let (queue, tasks) = sync_channel::<Task>(waiting);
-        let tasks = Arc::new(Mutex::new(tasks));
-        for _ in 0..cores {
-            let tasks = Arc::clone(&tasks);
-            std::thread::spawn(move || {
-                // The lock is not held while the task runs.
-                while let Some(task) = { tasks.lock().recv().ok() } {
-                    task();
-                }
-            });
-        }
-        Self { queue }
+        Self { threads: WorkThreads::new(cores, waiting, Priority::Normal) }
     }
 
     /// Hash a password. Returns a PHC string.
@@ -216,8 +199,7 @@ impl PasswordHashes {
         }
     }
 
-    /// Run CPU-bound work on a thread for hashes as soon as one is free. If the request is dropped
-    /// before, the work is not begun; later, it occupies its thread until it ends.
+    /// Run work on a thread for hashes as soon as one is free.
     ///
     /// # Errors
     /// Too many others wait. The request can be repeated.
@@ -225,17 +207,10 @@ impl PasswordHashes {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Problem> {
-        let (sender, result) = oneshot::channel();
-        let task = move || {
-            // A panic ends the request, not the thread.
-            if !sender.is_closed()
-                && let Ok(done) = catch_unwind(AssertUnwindSafe(work))
-            {
-                let _ = sender.send(done);
-            }
-        };
-        self.queue.try_send(Box::new(task)).map_err(|_| busy())?;
-        result.await.map_err(|error| Problem::internal(&error))
+        self.threads.run(work).await.map_err(|error| match error {
+            NotDone::Busy => busy(),
+            NotDone::Panicked => Problem::internal(&error),
+        })
     }
 }
 
@@ -248,6 +223,8 @@ fn busy() -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::oneshot;
+
     use super::*;
 
     const EMAIL: &str = "maria@example.com";
@@ -278,7 +255,7 @@ mod tests {
                 "PASSWORD_NO_SPECIAL"
             ]
         );
-        assert_eq!(codes(&format!("A1#{}", "x".repeat(200))), ["PASSWORD_TOO_LONG"]);
+        assert_eq!(codes(&format!("A1#{}", "x".repeat(300))), ["PASSWORD_TOO_LONG"]);
         assert_eq!(codes("quatro palavras"), [""; 0], "15 characters need no others");
         assert_eq!(codes("quatropalavras").len(), 3);
         for common in ["P@ssw0rd", "p@ssw0rd", "!Qaz2wsx"] {
@@ -327,9 +304,9 @@ mod tests {
         let is_valid = |password: &str| NewPassword::new("password", password, EMAIL).is_ok();
         // Seven characters, of which NFD has eight code points, one of them an accent.
         assert!(!is_valid("Café#26") && !is_valid("Cafe\u{301}#26"));
-        // 128 bytes in form NFC, and 187 in form NFD.
-        let longest = format!("A1#{}x{}", "é".repeat(59), "y".repeat(6));
-        assert_eq!(longest.len(), 128);
+        // 256 bytes in form NFC, and 379 in form NFD.
+        let longest = format!("A1#{}x{}", "é".repeat(123), "y".repeat(6));
+        assert_eq!(longest.len(), 256);
         assert!(is_valid(&longest) && is_valid(&longest.nfd().collect::<String>()));
         assert!(!is_valid(&format!("{longest}z")));
     }

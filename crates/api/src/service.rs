@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use database::Database;
+use jobs::UserId;
 use jobs::trace::CurrentTraceparent;
 use jobs::video::Container;
 use storage::Storage;
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::archives::ArchiveReader;
 use crate::concurrency::UserSlots;
+use crate::fair_queue::FairQueue;
 use crate::health::HealthChecks;
 use crate::job_watch::JobWatcher;
 use crate::passwords::PasswordHashes;
@@ -18,6 +20,9 @@ use crate::rate_limit::RateLimiter;
 use crate::settings::Settings;
 use crate::tokens::AccessTokens;
 use crate::upload_slots::UploadSlots;
+
+/// Transactions of uploads at a time. The worker's own wait behind them at most.
+const TRANSACTIONS_AT_ONCE: usize = 4;
 
 /// Detects the container of a file from its first [`Container::HEAD_BYTES`] bytes.
 pub type DetectContainer = fn(&[u8]) -> Option<Container>;
@@ -65,6 +70,9 @@ pub struct Service {
     pub(crate) reads: Arc<UserSlots>,
     /// Archives that are downloaded by links, which a user may have given to others.
     pub(crate) downloads: Arc<UserSlots>,
+    /// Transactions of uploads. SQLite runs one after the other, so those of a user with many
+    /// uploads would precede everybody else's.
+    pub(crate) upload_transactions: Arc<FairQueue<UserId>>,
 }
 
 impl Service {
@@ -80,6 +88,7 @@ impl Service {
             event_streams: UserSlots::new(settings.event_streams_at_once),
             reads: UserSlots::new(settings.reads_at_once),
             downloads: UserSlots::new(settings.reads_at_once),
+            upload_transactions: FairQueue::new(TRANSACTIONS_AT_ONCE, 0),
             parts,
             settings,
         })

@@ -1,5 +1,7 @@
 //! Thumbnails: frames scaled down to JPEGs.
 
+mod shrink;
+
 use std::io::{self, BufRead, Cursor, Read, Seek};
 
 use image::codecs::jpeg::JpegEncoder;
@@ -9,12 +11,14 @@ use image::{
 use jobs::manifest::FrameEntry;
 use png::{ColorType, Transformations};
 
+use shrink::Shrink;
+
 /// JPEG quality, of 100. At these sizes a higher one makes no visible difference.
 const QUALITY: u8 = 80;
 /// Memory of a PNG decoder without its rows, in bytes.
 const DECODER_BYTES: usize = 4 << 20;
 /// Memory per pixel of a row, in bytes: the decoder holds several rows of up to 8 bytes per pixel,
-/// and rows that are scaled down to the width of the thumbnail wait for each other.
+/// and [`Shrink`] a sum of 8 bytes for each sample.
 const ROW_PIXEL_BYTES: u64 = 64;
 /// Memory per pixel of a decoded JPEG, in bytes.
 const JPEG_PIXEL_BYTES: u64 = 3;
@@ -74,7 +78,7 @@ pub fn thumbnail(
     let thumbnail = match format {
         ImageFormat::Png => shrink_png(file, frame, width, height)?,
         ImageFormat::Jpeg | ImageFormat::WebP => {
-            decode_whole(file, frame, format)?.thumbnail_exact(width, height)
+            shrink_decoded(decode_whole(file, frame, format)?, width, height)?
         }
         _ => return Err(invalid("the format is not supported")),
     };
@@ -133,8 +137,7 @@ fn decode_whole(
     Ok(decoded)
 }
 
-/// Decode a PNG and scale it down to this size at the same time. Each row is scaled to the width of
-/// the thumbnail, and then the rows that belong to one row of the thumbnail to one row.
+/// Decode a PNG and scale it down to this size at the same time.
 fn shrink_png(
     file: impl BufRead + Seek,
     frame: &FrameEntry,
@@ -152,21 +155,29 @@ fn shrink_png(
         return Err(invalid("the frame is interlaced"));
     }
     let (color, _) = reader.output_color_type();
-    let mut thumbnail = Vec::new();
-    for y in 0..height {
-        let row_at = |y: u32| u64::from(y) * u64::from(frame.height) / u64::from(height);
-        let row_count = (row_at(y + 1) - row_at(y)) as u32;
-        let mut rows = Vec::new();
-        for _ in 0..row_count {
-            let row = reader.next_row().map_err(invalid_png)?;
-            let row = row.ok_or_else(|| invalid("rows are missing"))?.data().to_vec();
-            let row = image_of(color, row, frame.width, 1)?.thumbnail_exact(width, 1);
-            rows.extend(row.into_bytes());
-        }
-        let rows = image_of(color, rows, width, row_count)?.thumbnail_exact(width, 1);
-        thumbnail.extend(rows.into_bytes());
+    let mut shrink = Shrink::new((frame.width, frame.height), (width, height), color.samples());
+    while let Some(row) = reader.next_row().map_err(invalid_png)? {
+        shrink.add_row(row.data());
     }
-    image_of(color, thumbnail, width, height)
+    image_of(color, shrink.finish(), width, height)
+}
+
+/// Scale a decoded image down to this size.
+fn shrink_decoded(image: DynamicImage, width: u32, height: u32) -> io::Result<DynamicImage> {
+    let color = match image.color() {
+        image::ColorType::L8 => ColorType::Grayscale,
+        image::ColorType::La8 => ColorType::GrayscaleAlpha,
+        image::ColorType::Rgb8 => ColorType::Rgb,
+        image::ColorType::Rgba8 => ColorType::Rgba,
+        _ => return Err(invalid("the frame has more than 8 bits per sample")),
+    };
+    let size = (image.width(), image.height());
+    let mut shrink = Shrink::new(size, (width, height), color.samples());
+    image
+        .as_bytes()
+        .chunks_exact(size.0 as usize * color.samples())
+        .for_each(|row| shrink.add_row(row));
+    image_of(color, shrink.finish(), width, height)
 }
 
 /// Image of these samples, of 8 bits each.

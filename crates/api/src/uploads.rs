@@ -242,8 +242,11 @@ pub async fn create_jobs(
     key: Option<&IdempotencyKey>,
     traceparent: &str,
 ) -> Result<Vec<Job>, Problem> {
-    let accepted = service.database().accept(user, &videos, key, Some(traceparent));
-    let jobs = match accepted.instrument(info_span!("accept")).await? {
+    let accept = async {
+        let _turn = service.upload_transactions.turn(user, 0).await;
+        service.database().accept(user, &videos, key, Some(traceparent)).await
+    };
+    let jobs = match accept.instrument(info_span!("accept")).await? {
         Accepted::New(jobs) => jobs,
         Accepted::Repeated(jobs) => {
             UploadRecords::of(service).delete(videos).await;

@@ -38,6 +38,7 @@ impl<'a> VideoReservation<'a> {
         let most = stated.unwrap_or(*STEP.start()).min(service.settings.max_video_bytes);
         let range = first..=most.max(first);
         let id = key.job_id();
+        let _turn = service.upload_transactions.turn(user, 0).await;
         let reserved = service.database().begin_upload(user, id, key.as_str(), range).await?;
         let bytes = granted(service, reserved)?;
         Ok(Self { service, user, id, bytes })
@@ -52,6 +53,7 @@ impl<'a> VideoReservation<'a> {
         let step = self.bytes.clamp(*STEP.start(), *STEP.end());
         let rest = self.service.settings.max_video_bytes.saturating_sub(self.bytes);
         let range = missing..=step.min(rest).max(missing);
+        let _turn = self.service.upload_transactions.turn(self.user, 0).await;
         let reserved = self.service.database().extend_upload(self.user, self.id, range).await?;
         self.bytes += granted(self.service, reserved)?;
         Ok(())
@@ -60,6 +62,7 @@ impl<'a> VideoReservation<'a> {
     /// Return what is not needed for a video of this size, which is complete.
     pub async fn settle(self, size_bytes: u64) -> Result<(), Problem> {
         if size_bytes != self.bytes {
+            let _turn = self.service.upload_transactions.turn(self.user, 0).await;
             self.service.database().settle_upload(self.id, size_bytes).await?;
         }
         Ok(())

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use api::HealthChecks;
 use database::Database;
 use jobs::{Clock, MEGABYTE};
+use metrics_exporter_prometheus::PrometheusHandle;
 use notifier::Notifier;
 use secrecy::SecretString;
 use storage::Storage;
@@ -85,18 +86,9 @@ impl RunningService {
         if roles.api || roles.worker {
             spawn_relay(&tasks, &parts, served.clone());
         }
-        let data_dir = parts.is_on_disk().then(|| settings.data_dir.clone());
         let health = dependencies::health_checks(&settings, roles, &parts, stop.clone())?;
-        let until_stop = |task| drop(tasks.spawn(stop.clone().run_until_cancelled_owned(task)));
-        let background: [Task; 4] = [
-            Box::pin(keep_clock_synchronized(parts.database.clone())),
-            Box::pin(metrics::maintain(metrics.clone(), data_dir)),
-            Box::pin(health.clone().monitor()),
-            Box::pin(dependencies::retire_earlier_queues(parts.broker.clone(), roles)),
-        ];
-        background.into_iter().for_each(until_stop);
-        if let Some(reserve) = disk_reserve(&settings) {
-            until_stop(Box::pin(reserve.maintain()));
+        for task in upkeep(&settings, roles, &parts, &metrics, &health) {
+            tasks.spawn(stop.clone().run_until_cancelled_owned(task));
         }
 
         let render: api::RenderMetrics = Arc::new(move || metrics.render());
@@ -241,6 +233,27 @@ fn spawn_relay(tasks: &TaskTracker, parts: &Parts, served: CancellationToken) {
     tasks.spawn(async move {
         relay::run(&database, &*broker, telemetry::current_traceparent, &served).await;
     });
+}
+
+/// Work that keeps the process itself in order, until the service stops.
+fn upkeep(
+    settings: &Settings,
+    roles: Roles,
+    parts: &Parts,
+    metrics: &PrometheusHandle,
+    health: &HealthChecks,
+) -> Vec<Task> {
+    let data_dir = parts.is_on_disk().then(|| settings.data_dir.clone());
+    let mut tasks: Vec<Task> = vec![
+        Box::pin(keep_clock_synchronized(parts.database.clone())),
+        Box::pin(metrics::maintain(metrics.clone(), data_dir)),
+        Box::pin(health.clone().monitor()),
+        Box::pin(dependencies::retire_earlier_queues(parts.broker.clone(), roles)),
+    ];
+    if let Some(reserve) = disk_reserve(settings) {
+        tasks.push(Box::pin(reserve.maintain()));
+    }
+    tasks
 }
 
 /// Keep the clock of the process synchronized with that of the database.

@@ -81,7 +81,7 @@ pub struct Database {
 impl Database {
     /// Open the SQLite database in a file, and create the file if it does not exist.
     pub async fn sqlite(file: &Path, clock: Clock, rules: Rules) -> Result<Self, Error> {
-        const READERS: u32 = 4;
+        const READERS: u32 = 8;
         let write = connect_sqlite(file, 1).await?;
         let read = connect_sqlite(file, READERS).await?;
         let unlimited = |pool| Connection { pool, limit: None };
@@ -294,6 +294,9 @@ async fn connect_sqlite(file: &Path, connections: u32) -> Result<DatabaseConnect
             .busy_timeout(SQLITE_BUSY_TIMEOUT)
             .read_only(false)
     });
+    // No connection can break. Without the check, a query wakes the thread of its connection once
+    // instead of twice.
+    options.map_sqlx_sqlite_pool_opts(|options| options.test_before_acquire(false));
     // The busy timeout does not apply when two processes switch to the write-ahead log at once.
     let began = Instant::now();
     loop {

@@ -19,8 +19,8 @@ export const PROBLEMS = {
     'The password needs at least 8 characters.',
   ],
   PASSWORD_TOO_LONG: [
-    'A senha pode ter no máximo 128 bytes.',
-    'The password can have at most 128 bytes.',
+    'A senha pode ter no máximo 256 bytes.',
+    'The password can have at most 256 bytes.',
   ],
   PASSWORD_CHARACTER_INVALID: [
     'A senha contém um caractere invisível ou de controle. Digite a senha sem ele.',

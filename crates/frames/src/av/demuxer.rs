@@ -77,6 +77,7 @@ impl Demuxer {
             },
             error => unreadable(error),
         })?;
+        state_audio_formats(&mut input);
         // SAFETY: the context is open and owned by `input`; no options are passed.
         let found = unsafe { ffi::avformat_find_stream_info(input.as_mut_ptr(), ptr::null_mut()) };
         if found < 0 {
@@ -181,6 +182,27 @@ fn open_input(
             return Err(ff::Error::from(opened));
         }
         Ok(ff::format::context::Input::wrap_with_custom_io(context, io))
+    }
+}
+
+/// State what the container does not of the samples of its audio streams. They are never decoded,
+/// so the values are not used. Without them, `avformat_find_stream_info` would read on to the first
+/// packet of each audio stream, because it cannot open decoders of audio (FFmpeg 5.1,
+/// libavformat/demux.c, `has_codec_parameters`).
+fn state_audio_formats(input: &mut ff::format::context::Input) {
+    for mut stream in input.streams_mut() {
+        // SAFETY: the stream and its parameters belong to the open context, which nothing else
+        // uses meanwhile.
+        let codec = unsafe { &mut *(*stream.as_mut_ptr()).codecpar };
+        if codec.codec_type != ffi::AVMediaType::AVMEDIA_TYPE_AUDIO {
+            continue;
+        }
+        if codec.format == ffi::AVSampleFormat::AV_SAMPLE_FMT_NONE as i32 {
+            codec.format = ffi::AVSampleFormat::AV_SAMPLE_FMT_FLTP as i32;
+        }
+        if codec.frame_size == 0 {
+            codec.frame_size = 1;
+        }
     }
 }
 

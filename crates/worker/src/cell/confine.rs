@@ -41,13 +41,18 @@ pub(super) fn confine(limits: &CellLimits) -> io::Result<Vec<String>> {
 
 /// Make the process the first one that the kernel ends when memory is short, before the worker and
 /// its other jobs, and let no process of the same user read its memory (prctl(2),
-/// `PR_SET_DUMPABLE`; proc(5), `/proc/pid/oom_score_adj`).
+/// `PR_SET_DUMPABLE`; proc(5), `/proc/pid/oom_score_adj`). Where an API shares the machine, its
+/// requests come first: they would otherwise wait for the decoder's threads whenever a job runs.
 pub(super) fn separate_from_worker() -> io::Result<()> {
     /// Half of the memory of the machine, in thousandths of it, is added to what a cell uses.
     const OOM_SCORE: &str = "500";
+    /// Nice value relative to that of the worker: a third of the time of a normal thread while all
+    /// cores are in use (sched(7)).
+    const NICENESS: i32 = 5;
     // Where the file is missing, the kernel has no such score. It can be raised without rights, but
     // not by a process that is not dumpable: the file then belongs to root.
     let _ = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE);
+    rustix::process::nice(NICENESS)?;
     Ok(set_dumpable(false)?)
 }
 
