@@ -6,7 +6,9 @@ RATE ?= 5
 CLIPS ?= fixtures/sample.mp4
 # Minimum line coverage in percent of `make coverage`.
 COVERAGE ?= 80
-# Debian release of `make verify-release`.
+# libav to link: `static`, which setup.sh builds, or `system`.
+export LIBAV ?= static
+# Release of Debian or Ubuntu for `make verify-release`.
 RELEASE ?= trixie
 # Tools installed by setup.sh.
 CACHED := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/fiapx/bin
@@ -43,7 +45,7 @@ test: ## Run all checks and tests, with real servers
 	@$(MAKE) --no-print-directory verify-deploy
 	cargo test --workspace
 
-test-quick: ## Run the unit tests, which need no servers
+test-quick: ## Run the unit tests, which need no servers; with the system's libav: make test-quick LIBAV=system
 	@./setup.sh build
 	cargo test --workspace --exclude stories --exclude servers --lib --bins -- \
 	  --skip rabbitmq::tests --skip s3::tests --skip on_a_server
@@ -92,7 +94,7 @@ verify-deploy: ## Check alerts, dashboards and Kubernetes manifests
 pin-images: ## Write the digests of all images behind their tags; needs access to the registries
 	docker/pin.sh
 
-verify-release: ## Build and test in a chroot with a fresh Debian; needs root: make verify-release RELEASE=trixie
+verify-release: ## Build and test in a chroot with a fresh Debian or Ubuntu; needs root: make verify-release RELEASE=noble
 	tests/release/verify.sh $(RELEASE)
 
 fuzz: ## Fuzz everything that processes untrusted input: make fuzz SECONDS=60

@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
 # Install what a target of the Makefile needs: system packages that are missing, and tools that are
 # not packaged.
-# usage: setup.sh build|test|bench|store|deny|fuzz|deploy|coverage
+# usage: setup.sh build|test|bench|libav|store|deny|fuzz|deploy|coverage
+#
+# libav is built from its source and linked statically; LIBAV=system links that of the system. Other
+# variables of that build are listed in crates/frames/libav/build.sh.
 set -euo pipefail
+cd "$(dirname "$0")"
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/fiapx
 sudo=()
@@ -73,7 +77,40 @@ coverage() {
   packages "llvm-$version"
 }
 
+# Build the static libav unless the cache has the version that apt offers, and let cargo find it.
+# With LIBAV=system, cargo finds the one of the system.
+provide_libav() {
+  local build found=.cargo/libav.toml
+  if [ "$libav" = system ]; then
+    rm -f "$found"
+    return
+  fi
+  if command -v apt-get >/dev/null; then
+    packages "${static[@]}"
+    # The lists of packages are missing on a fresh system.
+    [ -n "${FFMPEG_SOURCE:-}" ] || apt-cache show ffmpeg >/dev/null 2>&1 \
+      || "${sudo[@]}" apt-get update -qq
+  fi
+  build=$(crates/frames/libav/build.sh "$cache")
+  # A path that changes with the version makes cargo link again.
+  printf '[env]\nPKG_CONFIG_PATH = { value = "%s", force = true }\n' "$build/lib/pkgconfig" \
+    >"$found.new"
+  cmp --silent "$found.new" "$found" || echo "Linking libav statically from $build"
+  mv "$found.new" "$found"
+}
+
+libav=${LIBAV:-static}
+case $libav in
+  static | system) ;;
+  *) echo "LIBAV is '$libav': set it to 'static' or 'system'" >&2; exit 2 ;;
+esac
+# Packages with which the static libav is built.
+static=(gcc libc6-dev make nasm pkg-config dpkg-dev xz-utils zlib1g-dev libbz2-dev libdav1d-dev libwebp-dev)
+# Development files of the system's libav.
+system=(libavcodec-dev libavformat-dev libavutil-dev libswscale-dev)
+
 case ${1:-} in
+  libav) provide_libav; exit ;;
   store) cached garage garage '^2.5' 'Garage, the S3 store of the tests,'; exit ;;
   deny) cached cargo-deny cargo-deny '^0.20' 'cargo-deny, which checks dependencies,'; exit ;;
   deploy) promtool; exit ;;
@@ -81,7 +118,8 @@ case ${1:-} in
   fuzz) cached cargo-fuzz cargo-fuzz '^0.13' 'cargo-fuzz'; exit ;;
 esac
 
-build=(libavcodec-dev libavformat-dev libavutil-dev libswscale-dev clang libclang-dev pkg-config)
+build=(clang libclang-dev pkg-config)
+if [ "$libav" = system ]; then build+=("${system[@]}"); else build+=("${static[@]}"); fi
 # The tests start these servers themselves, on free ports and with their own data directories.
 servers=(postgresql rabbitmq-server redis-server util-linux iproute2 sqlite3)
 # ffmpeg is the reference for frames; other tools read archives, trace system calls, and drive the
@@ -95,9 +133,10 @@ bench=(ffmpeg python3 python3-venv)
 
 case ${1:-} in
   build) needed=("${build[@]}") ;;
-  test) needed=("${build[@]}" "${test[@]}" "${servers[@]}") ;;
+  # A part of the tests runs with each of the two.
+  test) needed=("${build[@]}" "${system[@]}" "${test[@]}" "${servers[@]}") ;;
   bench) needed=("${build[@]}" "${bench[@]}") ;;
-  *) echo "usage: setup.sh build|test|bench|store|deny|fuzz|deploy|coverage" >&2; exit 2 ;;
+  *) echo "usage: setup.sh build|test|bench|libav|store|deny|fuzz|deploy|coverage" >&2; exit 2 ;;
 esac
 
 if ! command -v cargo >/dev/null; then
@@ -107,6 +146,7 @@ fi
 if ! command -v apt-get >/dev/null; then
   echo "This system has no apt-get. Install the equivalents of these Debian packages," >&2
   echo "then use cargo directly: ${needed[*]}" >&2
-  exit 0
+  [ -n "${FFMPEG_SOURCE:-}" ] || [ "$libav" = system ] || exit 0
 fi
-packages "${needed[@]}"
+! command -v apt-get >/dev/null || packages "${needed[@]}"
+provide_libav

@@ -33,6 +33,7 @@ mod hostile_cells;
 mod http_messages;
 mod independent_spans;
 mod lifecycle;
+mod linked_libav;
 mod listing;
 mod load_generator;
 mod manifest;

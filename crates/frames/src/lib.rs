@@ -55,7 +55,7 @@ mod probe;
 #[cfg(feature = "stages")]
 pub mod stages;
 
-pub use av::versions as libav_versions;
+pub use av::{LibavBuild, build as libav_build, versions as libav_versions};
 pub use encode::check_encoders;
 pub use error::Error;
 pub use extract::extract;

@@ -111,6 +111,8 @@ pub fn tool(name: &str) -> Command {
         "chromium" => "chromium",
         "chromedriver" => "chromium-driver",
         "npm" => "npm",
+        "ldd" => "libc-bin",
+        "nm" => "binutils",
         other => panic!("no package is known for {other}"),
     };
     let path = std::env::var_os("PATH").unwrap_or_default();

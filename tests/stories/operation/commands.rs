@@ -53,7 +53,8 @@ fn check_reports_whether_all_parts_work() {
     let data = directory.path().join("data");
     let with = |command: &str| run(fiapx().args([command, "--data-dir"]).arg(&data));
     printed(with("migrate"));
-    assert!(printed(with("check")).contains("all parts are ok"));
+    let report = printed(with("check"));
+    assert!(report.starts_with("libav: ") && report.contains("all parts are ok"), "{report}");
     let process = Process::start(&data, &[]);
     assert!(printed(with("check")).contains("all parts are ok"), "while the service runs");
     process.kill();
@@ -87,6 +88,8 @@ fn version_names_the_commit_and_the_libraries() {
             output.starts_with(concat!("fiapx ", env!("CARGO_PKG_VERSION"), " (commit ")),
             "{output}"
         );
+        let is_static = output.contains(", static, built on 20");
+        assert!(is_static || output.contains(" of the system\n"), "{output}");
         for library in ["libavformat", "libavcodec", "libavutil", "libswscale"] {
             let mut arguments =
                 output.split([' ', ',', '\n']).skip_while(|word| *word != library).skip(1);

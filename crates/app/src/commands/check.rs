@@ -7,7 +7,7 @@ use super::console::{print, runtime};
 use crate::cli::CheckArguments;
 use crate::parts::{PartCheck, Parts};
 use crate::settings::Needs;
-use crate::{ready, settings};
+use crate::{ready, settings, version};
 
 /// Check every part, or print the defaults, or query the readiness of a running process.
 pub(super) fn run(arguments: &CheckArguments) -> Result<()> {
@@ -20,6 +20,7 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<()> {
         return print("ready");
     }
     let settings = arguments.configured.settings()?;
+    print(&format!("libav: {}", version::libav()))?;
     let results = runtime()?.block_on(Parts::check(&settings, &Clock::default()));
     let mut problems = Vec::new();
     for PartCheck { part, result } in results {

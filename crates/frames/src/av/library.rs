@@ -1,5 +1,6 @@
 //! Settings and versions of the libav libraries.
 
+use std::ffi::CStr;
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -39,7 +40,51 @@ pub fn versions() -> [(&'static str, String); 4] {
     ]
 }
 
+/// Build of libav that is linked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LibavBuild {
+    /// Version of the source, such as `5.1.9-0+deb12u1`.
+    pub version: &'static str,
+    /// Date of the build of a static libav (`crates/frames/libav/build.sh`); `None` if it is that of
+    /// the system.
+    pub built: Option<&'static str>,
+}
+
+/// Return the linked build of libav.
+#[must_use]
+pub fn build() -> LibavBuild {
+    // SAFETY: the result is a constant string.
+    let version = unsafe { CStr::from_ptr(ffi::av_version_info()) };
+    parse(version.to_str().unwrap_or("unknown"))
+}
+
+/// Read the version that libav states. `build.sh` extends it by the date.
+fn parse(stated: &'static str) -> LibavBuild {
+    match stated.split_once("static.") {
+        Some((version, date)) => {
+            LibavBuild { version: version.trim_end_matches(['+', '-']), built: Some(date) }
+        }
+        None => LibavBuild { version: stated, built: None },
+    }
+}
+
 /// libav's description of an error, on one line.
 pub(super) fn describe(error: ff::Error) -> String {
     error.to_string().to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_of_a_static_build_ends_in_its_date() {
+        for (stated, version, built) in [
+            ("5.1.9-0+deb12u1", "5.1.9-0+deb12u1", None),
+            ("5.1.9-0+deb12u1+static.2026-01-02", "5.1.9-0+deb12u1", Some("2026-01-02")),
+            ("7.1-static.2026-01-02", "7.1", Some("2026-01-02")),
+        ] {
+            assert_eq!(parse(stated), LibavBuild { version, built });
+        }
+    }
 }

@@ -26,6 +26,8 @@ mod injections;
 mod decoder;
 mod scaler;
 mod image_encoder;
+#[cfg(test)]
+mod components;
 
 pub(crate) use decoder::{DecodeError, Decoder, Threads};
 pub(crate) use demuxer::{DemuxError, Demuxer, OpenedStream};
@@ -34,7 +36,7 @@ pub(crate) use image_encoder::{
     ImageCodec, ImageEncoder, JPEG_MAX_SIDE, WEBP_MAX_SIDE, WEBP_PIXELS,
 };
 pub(crate) use index::IndexEntry;
-pub use library::versions;
+pub use library::{LibavBuild, build, versions};
 pub(crate) use packet::{Packet, Place};
 pub(crate) use scaler::{Scaler, closest_format, formats, scaled_aspect};
 pub(crate) use stream_info::StreamInfo;
