@@ -17,7 +17,8 @@ kustomizations=(docker/k8s/base/kustomization.yaml docker/k8s/migrate/kustomizat
 # Images that are pulled, one a line: those of compose.yml that it does not build, and the bases.
 images() {
   sed -nE 's/^ *image: *([^ ]+).*/\1/p' compose.yml | grep -v '^fiapx'
-  sed -nE 's/^FROM ([^ ]+).*/\1/p' docker/Dockerfile docker/garage/Dockerfile
+  # `scratch` is no image.
+  sed -nE 's/^FROM ([^ ]+).*/\1/p' docker/Dockerfile docker/garage/Dockerfile | grep -vx scratch
 }
 
 digest() {
