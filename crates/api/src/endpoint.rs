@@ -20,9 +20,9 @@ use crate::swagger_ui;
 
 /// Maximum number of GET requests that are processed at a time. The others wait, those of the
 /// network first that has used the least time lately: many requests of one client would otherwise
-/// delay each query of the others. It is the number of connections on which SQLite reads, so that
-/// none waits for one behind others.
-const REQUESTS_AT_ONCE: usize = 8;
+/// delay each query of the others. More would wait for a connection to the database, where the
+/// order is that of arrival.
+const REQUESTS_AT_ONCE: usize = database::SQLITE_READERS as usize;
 
 /// All operations, the OpenAPI document at `/openapi.json`, Swagger UI at `/docs`, metrics at
 /// `/metrics` for operators if they have no other port, and `page` at `/` and below `/assets`.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use jobs::UserId;
 use jobs::manifest::FrameEntry;
-use poem::Body;
-use poem::http::{HeaderMap, StatusCode, header};
+use poem::http::{StatusCode, header};
 use poem::web::Data;
+use poem::{Body, Request};
 use poem_openapi::param::{self, Query};
 use poem_openapi::payload::{Binary, Json, Response};
 use poem_openapi::{ApiResponse, OpenApi, ResponseContent};
@@ -145,7 +145,7 @@ impl Frames {
     async fn list(
         &self,
         service: Data<&Arc<Service>>,
-        turn: Data<&RequestTurn>,
+        request: &Request,
         user: LoggedIn,
         /// Id of the job.
         id: param::Path<Uuid>,
@@ -158,7 +158,7 @@ impl Frames {
         after: Query<u64>,
     ) -> Result<ListResponse, OperationError<ListProblems>> {
         let _slot = service.reads.acquire(user.0, THINGS)?;
-        let archive = open(&service, &turn, user.0, id.0).await?;
+        let archive = open(&service, request, user.0, id.0).await?;
         let frames = &archive.contents.manifest.frames;
         let rest = &frames[frames.partition_point(|frame| frame.number <= after.0)..];
         let page = &rest[..rest.len().min(limit.0 as usize)];
@@ -176,8 +176,7 @@ impl Frames {
     async fn get(
         &self,
         service: Data<&Arc<Service>>,
-        turn: Data<&RequestTurn>,
-        headers: &HeaderMap,
+        request: &Request,
         user: LoggedIn,
         /// Id of the job.
         id: param::Path<Uuid>,
@@ -190,7 +189,7 @@ impl Frames {
         width: Query<Option<u32>>,
     ) -> Result<Response<FrameResponse>, OperationError<FrameProblems>> {
         let slot = service.reads.acquire(user.0, THINGS)?;
-        let archive = open(&service, &turn, user.0, id.0).await?;
+        let archive = open(&service, request, user.0, id.0).await?;
         let StoredFrame { entry: frame, range } =
             archive.contents.frame(number.0).ok_or_else(|| {
                 let detail = "The archive has no frame with this number.";
@@ -206,7 +205,7 @@ impl Frames {
                 .header(header::CACHE_CONTROL, CACHE_CONTROL)
                 .header(header::VARY, "Authorization")
         };
-        if object_response::is_not_modified(headers, &etag) {
+        if object_response::is_not_modified(request.headers(), &etag) {
             return Ok(with_validators(FrameResponse::NotModified));
         }
         let (name, body, length) = if let Some(width) = width.0 {
@@ -240,12 +239,14 @@ struct OpenArchive {
 /// ends.
 async fn open(
     service: &Service,
-    turn: &RequestTurn,
+    request: &Request,
     user: UserId,
     id: Uuid,
 ) -> Result<OpenArchive, Problem> {
     let job = own_job(service, user, id).await?;
-    turn.end();
+    if let Some(turn) = request.data::<RequestTurn>() {
+        turn.end();
+    }
     let key = archives::key(&job, service.database().clock().now())?;
     let object = service.archives.head(&key).await?;
     let contents = service.archives.contents(user, &object).await?;

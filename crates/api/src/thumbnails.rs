@@ -78,7 +78,7 @@ pub fn thumbnail(
     let thumbnail = match format {
         ImageFormat::Png => shrink_png(file, frame, width, height)?,
         ImageFormat::Jpeg | ImageFormat::WebP => {
-            shrink_decoded(decode_whole(file, frame, format)?, width, height)?
+            shrink_decoded(&decode_whole(file, frame, format)?, width, height)?
         }
         _ => return Err(invalid("the format is not supported")),
     };
@@ -163,7 +163,7 @@ fn shrink_png(
 }
 
 /// Scale a decoded image down to this size.
-fn shrink_decoded(image: DynamicImage, width: u32, height: u32) -> io::Result<DynamicImage> {
+fn shrink_decoded(image: &DynamicImage, width: u32, height: u32) -> io::Result<DynamicImage> {
     let color = match image.color() {
         image::ColorType::L8 => ColorType::Grayscale,
         image::ColorType::La8 => ColorType::GrayscaleAlpha,

@@ -62,6 +62,10 @@ impl Default for Rules {
     }
 }
 
+/// Number of queries that an SQLite database processes at a time. Others wait for a connection, in
+/// the order in which they arrived.
+pub const SQLITE_READERS: u32 = 8;
+
 /// Connected database. Clones share their connections.
 #[derive(Debug, Clone)]
 pub struct Database {
@@ -81,9 +85,8 @@ pub struct Database {
 impl Database {
     /// Open the SQLite database in a file, and create the file if it does not exist.
     pub async fn sqlite(file: &Path, clock: Clock, rules: Rules) -> Result<Self, Error> {
-        const READERS: u32 = 8;
         let write = connect_sqlite(file, 1).await?;
-        let read = connect_sqlite(file, READERS).await?;
+        let read = connect_sqlite(file, SQLITE_READERS).await?;
         let unlimited = |pool| Connection { pool, limit: None };
         let (write, read) = (unlimited(write), unlimited(read));
         let (outbox, mails) = Default::default();

@@ -49,6 +49,6 @@ pub mod account_export;
 #[cfg(test)]
 mod conformance;
 
-pub use connection::{Database, Quotas, Rules};
+pub use connection::{Database, Quotas, Rules, SQLITE_READERS};
 pub use error::Error;
 pub use job::Job;

@@ -82,3 +82,18 @@ impl Shrink {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_pixel_is_the_rounded_mean_of_its_block() {
+        let mut shrink = Shrink::new((5, 3), (2, 2), 2);
+        for row in [[1, 0, 2, 0, 3, 9, 4, 9, 8, 9], [5; 10], [8; 10]] {
+            shrink.add_row(&row);
+        }
+        // Blocks of two and three columns, and of one and two rows.
+        assert_eq!(shrink.finish(), [2, 0, 5, 9, 7, 7, 7, 7]);
+    }
+}

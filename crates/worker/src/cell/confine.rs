@@ -52,7 +52,8 @@ pub(super) fn separate_from_worker() -> io::Result<()> {
     // Where the file is missing, the kernel has no such score. It can be raised without rights, but
     // not by a process that is not dumpable: the file then belongs to root.
     let _ = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE);
-    rustix::process::nice(NICENESS)?;
+    // Where it is refused, the decoder is as urgent as requests.
+    let _ = rustix::process::nice(NICENESS);
     Ok(set_dumpable(false)?)
 }
 
