@@ -19,6 +19,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use clap::Args;
+use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
 
@@ -89,15 +90,16 @@ pub async fn run(arguments: &AbuseArguments) -> Result<bool> {
     let memory_before = service.memory()?;
     eprintln!("attacking with {} users for {} s", arguments.users, arguments.seconds);
     let outcomes = Arc::new(Outcomes::default());
-    let mut attackers = JoinSet::new();
+    let (mut attackers, theirs) = (JoinSet::new(), runtime_of_attackers()?);
     for number in 1..=arguments.users {
         let attack = arguments.attacks[number % arguments.attacks.len()];
         let (address, base) = (address(number), Arc::clone(&base));
         let (outcomes, clip) = (Arc::clone(&outcomes), clip.clone());
-        attackers.spawn(async move {
+        let work = async move {
             let user = register(&base, address, number).await?;
             Attacker { user, address, target, clip, outcomes }.prepare_and_run(attack).await
-        });
+        };
+        attackers.spawn_on(work, theirs.handle());
     }
     let duration = Duration::from_secs(arguments.seconds);
     let (end, mut pace) = (Instant::now() + duration, interval(duration / MAX_ROUNDS));
@@ -114,6 +116,7 @@ pub async fn run(arguments: &AbuseArguments) -> Result<bool> {
         failures.push(format!("an attack ended: {:?}", ended.map(Result::err)));
     }
     attackers.shutdown().await;
+    theirs.shutdown_background();
     let memory = service.memory()?;
     println!("{}", outcomes.table());
     println!("{}", table(&before, &during));
@@ -144,6 +147,19 @@ pub async fn run(arguments: &AbuseArguments) -> Result<bool> {
         eprintln!("abuse: {problem}");
     }
     Ok(problems.is_empty())
+}
+
+/// Threads for the attackers, whose own work would take place on other machines: it has the lowest
+/// priority, and does not delay the honest user's.
+fn runtime_of_attackers() -> Result<Runtime> {
+    /// Lowest priority (sched(7)).
+    const NICENESS: i32 = 19;
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    threads.enable_all().on_thread_start(|| {
+        // On Linux it applies to the calling thread only. Raising the value is always permitted.
+        let _ = rustix::process::nice(NICENESS);
+    });
+    threads.build().context("cannot start threads for the attackers")
 }
 
 /// Loopback address of a user.
