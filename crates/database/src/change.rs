@@ -24,7 +24,12 @@ pub(crate) struct Change {
 
 impl Change {
     pub(crate) fn new(id: JobId, transition: Transition) -> Self {
-        let update = job::Entity::update_many()
+        Self::with(id, transition, job::Entity::update_many())
+    }
+
+    /// Apply a transition together with an update of other columns.
+    pub(crate) fn with(id: JobId, transition: Transition, update: UpdateMany<job::Entity>) -> Self {
+        let update = update
             .col_expr(job::Column::Status, Expr::value(transition.to().name()))
             .filter(job::Column::Id.eq(id.0))
             .filter(job::Column::Status.eq(transition.from().name()));

@@ -10,13 +10,18 @@ use std::time::Duration;
 
 use fail::fail_point;
 use jobs::{JobId, Recipe, State, StoredRecipe, Time, Transition};
-use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
-use serde_json::json;
+use sea_orm::sea_query::{
+    Asterisk, CommonTableExpression, Expr, ExprTrait, IntoColumnRef, LockBehavior, LockType, Query,
+};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, FromQueryResult, QueryFilter,
+    QuerySelect, QueryTrait, UpdateMany,
+};
+use serde_json::{Value, json};
 use tracing::warn;
 
 use crate::bounded::Transaction;
-use crate::change::Change;
+use crate::change::{Change, record};
 use crate::connection::Database;
 use crate::error::Error;
 use crate::job::Job;
@@ -60,6 +65,11 @@ enum Found {
     Unreadable(Box<job::Model>),
 }
 
+/// Names in the statement of [`Database::claim_first`].
+const FIRST: &str = "first";
+const PREVIOUS: &str = "previous";
+const NAMED_IS_EARLY: &str = "named_is_early";
+
 impl Database {
     /// Claim the job that is next in the order of rounds, after a message about the job `named`. If
     /// that one is not due, it is announced again when it is.
@@ -67,6 +77,11 @@ impl Database {
     /// Jobs whose recipes are those of a later version are left to its workers. If there are no
     /// others, one of them is announced again after a pause.
     pub async fn claim(&self, named: JobId, worker: &str) -> Result<NextJob, Error> {
+        if self.write.get_database_backend() == DbBackend::Postgres
+            && let Some(claim) = self.claim_first(named, worker).await?
+        {
+            return Ok(NextJob::Claimed(Box::new(claim)));
+        }
         loop {
             let (transaction, now) = (self.begin().await?, self.now());
             let (job, recipe) = match self.find_next(&transaction, named, now).await? {
@@ -105,6 +120,59 @@ impl Database {
             fail_point!("claim.after-commit");
             return Ok(NextJob::Claimed(Box::new(Claim { job, recipe })));
         }
+    }
+
+    /// Claim the first job in the order of claims as one statement finds, locks and changes it.
+    /// Return `None` without any effect if there is none, or none that this version can process.
+    /// Most claims succeed here; each further statement would cost another round trip to the
+    /// server.
+    async fn claim_first(&self, named: JobId, worker: &str) -> Result<Option<Claim>, Error> {
+        let (transaction, now) = (self.begin().await?, self.now());
+        let named_is_early = job::Entity::find_by_id(named.0)
+            .select_only()
+            .column(job::Column::Id)
+            .filter(job::Column::WaitingSince.gt(now))
+            .into_query();
+        let first = self
+            .waiting(now, None)
+            .select_only()
+            .column(job::Column::Id)
+            .expr_as(Expr::col(job::Column::Status), PREVIOUS)
+            .expr_as(Expr::exists(named_is_early), NAMED_IS_EARLY)
+            .limit(1)
+            .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+            .into_query();
+        let first = CommonTableExpression::new().query(first).table_name(FIRST).to_owned();
+        let mut update = self.new_attempt(worker, now).into_query();
+        update
+            .value(job::Column::Status, State::Processing.name())
+            .from(FIRST)
+            .and_where(Expr::col((job::Entity, job::Column::Id)).equals((FIRST, job::Column::Id)))
+            .returning(Query::returning().columns([
+                (job::Entity, Asterisk).into_column_ref(),
+                (FIRST, PREVIOUS).into_column_ref(),
+                (FIRST, NAMED_IS_EARLY).into_column_ref(),
+            ]));
+        let statement = update.with(Query::with().cte(first).to_owned());
+        let Some(row) = transaction.query_one(&statement).await? else { return Ok(None) };
+        let job = Job::try_from(job::Model::from_query_result(&row, "")?).ok();
+        let known = job.and_then(|job| Some((job.recipe.known()?.clone(), job)));
+        let Some((recipe, job)) = known else {
+            // The row cannot be read, or a later version wrote the recipe. A transaction that is
+            // only dropped would hold its lock for a moment longer.
+            transaction.rollback().await?;
+            return Ok(None);
+        };
+        let previous = row.try_get::<String>("", PREVIOUS)?.parse().ok();
+        let metadata = attempt_metadata(&job, worker);
+        record(&transaction, job.id, previous, job.state, &metadata, now).await?;
+        if row.try_get("", NAMED_IS_EARLY)? {
+            self.announce_when_due(&transaction, named, now).await?;
+        }
+        fail_point!("claim.before-commit");
+        transaction.commit().await?;
+        fail_point!("claim.after-commit");
+        Ok(Some(Claim { job, recipe }))
     }
 
     /// Find and lock the next job that this version can process.
@@ -150,19 +218,27 @@ impl Database {
         now: Time,
     ) -> Result<Option<Job>, Error> {
         let due = job::Column::NextAttemptAt.is_null().or(job::Column::NextAttemptAt.lte(now));
-        Change::new(id, transition)
-            .increment(job::Column::Attempt)
-            .increment(job::Column::Fence)
-            .set(job::Column::Worker, worker)
-            .set(job::Column::LeaseUntil, now + self.rules.lease)
-            .set(job::Column::StartedAt, Expr::col(job::Column::StartedAt).if_null(now))
-            .clear(job::Column::NextAttemptAt)
-            .set(job::Column::ProgressDone, 0)
-            .set(job::Column::ReservedBytes, 0)
+        Change::with(id, transition, self.new_attempt(worker, now))
             .only_if(job::Column::LeaseUntil.is_null())
             .only_if(due)
-            .apply(transaction, |job| json!({ "attempt": job.attempt, "worker": worker }), now)
+            .apply(transaction, |job| attempt_metadata(job, worker), now)
             .await
+    }
+
+    /// Columns of a job that change when an attempt begins, except its state.
+    fn new_attempt(&self, worker: &str, now: Time) -> UpdateMany<job::Entity> {
+        // With the table: in a claim, columns of another one have the same names.
+        let old = |column| Expr::col((job::Entity, column));
+        let lease_until = now + self.rules.lease;
+        job::Entity::update_many()
+            .col_expr(job::Column::Attempt, old(job::Column::Attempt).add(1))
+            .col_expr(job::Column::Fence, old(job::Column::Fence).add(1))
+            .col_expr(job::Column::Worker, Expr::value(worker))
+            .col_expr(job::Column::LeaseUntil, Expr::value(lease_until))
+            .col_expr(job::Column::StartedAt, old(job::Column::StartedAt).if_null(now))
+            .col_expr(job::Column::NextAttemptAt, Expr::cust("NULL"))
+            .col_expr(job::Column::ProgressDone, Expr::value(0))
+            .col_expr(job::Column::ReservedBytes, Expr::value(0))
     }
 
     /// Write the message of a job that is not due yet into the outbox again, because the one that
@@ -197,4 +273,9 @@ impl Database {
         }
         Ok(())
     }
+}
+
+/// Metadata of an attempt in the history of its job.
+fn attempt_metadata(job: &Job, worker: &str) -> Value {
+    json!({ "attempt": job.attempt, "worker": worker })
 }

@@ -161,7 +161,7 @@ impl Database {
     }
 
     /// Jobs that are due, in the order of claims.
-    fn waiting(&self, now: Time, after: Option<Place>) -> sea_orm::Select<job::Entity> {
+    pub(crate) fn waiting(&self, now: Time, after: Option<Place>) -> sea_orm::Select<job::Entity> {
         let mut query = job::Entity::find()
             .filter(job::Column::WaitingSince.lte(now))
             .filter(job::Column::Id.not_in_subquery(self.quarantined_ids()))
