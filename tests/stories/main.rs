@@ -32,6 +32,7 @@ mod hostile;
 mod hostile_cells;
 mod http_messages;
 mod independent_spans;
+mod keys;
 mod lifecycle;
 mod linked_libav;
 mod listing;

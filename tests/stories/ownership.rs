@@ -6,7 +6,7 @@ use reqwest::{Method, StatusCode};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::harness::client::{Client, User, fetch_json, form};
+use crate::harness::client::{ApiKey, Client, User, fetch_json, form};
 use crate::harness::clips::{ONE_FRAME, TINY, clip_bytes};
 use crate::harness::parts::Parts::{self, Embedded, Servers};
 use crate::harness::service::Service;
@@ -19,6 +19,8 @@ enum Caller {
     Anonymous,
     /// A client with an invalid token.
     Invalid,
+    /// A program with an API key of another user that has all scopes.
+    OtherKey,
 }
 
 /// The job that is requested.
@@ -29,15 +31,17 @@ enum Target {
     Malformed,
 }
 
-const CALLERS: [Caller; 4] = [Caller::Owner, Caller::Other, Caller::Anonymous, Caller::Invalid];
+const CALLERS: [Caller; 5] =
+    [Caller::Owner, Caller::Other, Caller::Anonymous, Caller::Invalid, Caller::OtherKey];
 const TARGETS: [Target; 3] = [Target::Existing, Target::Unknown, Target::Malformed];
 
 /// Statuses for each [caller](CALLERS), each for every [target](TARGETS).
-type Statuses = [[u16; 3]; 4];
+type Statuses = [[u16; 3]; 5];
 
 /// Statuses of an operation on a job, which responds with `found` to its owner.
 const fn guarded(found: u16) -> Statuses {
-    [[found, 404, 400], [403, 404, 400], [401, 401, 401], [401, 401, 401]]
+    let other = [403, 404, 400];
+    [[found, 404, 400], other, [401; 3], [401; 3], other]
 }
 
 /// Statuses of all operations on paths with parameters. The last one deletes the job, so its owner
@@ -52,7 +56,7 @@ const TABLE: [(&str, Statuses); 10] = [
     ("GET /videos/{id}/forecast", guarded(200)),
     ("POST /videos/{id}/jobs", guarded(202)),
     // Needs a signed link instead of a token; the link here has no valid signature.
-    ("GET /files/videos/{user}/{job}/{name}", [[403; 3]; 4]),
+    ("GET /files/videos/{user}/{job}/{name}", [[403; 3]; 5]),
     ("DELETE /videos/{id}", guarded(204)),
 ];
 
@@ -60,8 +64,10 @@ const TABLE: [(&str, Statuses); 10] = [
 async fn operations(client: &Client) -> BTreeSet<String> {
     let (_, document) = fetch_json(client.request(Method::GET, "/openapi.json")).await;
     let paths = document["paths"].as_object().expect("there are paths");
-    // Other stories cover the sessions of a user.
-    let is_of_job = |path: &str| path.contains('{') && !path.starts_with("/auth/");
+    // Other stories cover the sessions and the keys of a user.
+    let is_of_job = |path: &str| {
+        path.contains('{') && !path.starts_with("/auth/") && !path.starts_with("/keys/")
+    };
     let with_parameter = paths.iter().filter(|(path, _)| is_of_job(path));
     let named = |path: &str, item: &Value| -> Vec<String> {
         let methods = item.as_object().expect("methods by name").keys();
@@ -110,6 +116,7 @@ struct Matrix<'a> {
     service: &'a Service,
     owner: User<'a>,
     other: User<'a>,
+    other_key: ApiKey,
     job: String,
     /// File name of the job's archive.
     archive: String,
@@ -134,6 +141,7 @@ impl Matrix<'_> {
             Caller::Other => request.bearer_auth(&self.other.access),
             Caller::Anonymous => request,
             Caller::Invalid => request.bearer_auth("garbage"),
+            Caller::OtherKey => request.bearer_auth(&self.other_key.key),
         };
         let response = request.send().await.expect("the service responds");
         (response.status().as_u16(), response.text().await.expect("the response completes"))
@@ -170,7 +178,7 @@ async fn every_operation_on_a_job_needs_its_owner(#[values(Embedded, Servers)] p
     if parts == Servers {
         // Links lead to the S3 store, so these paths do not exist.
         let files = table.iter_mut().find(|(operation, _)| operation.starts_with("GET /files/"));
-        files.expect("it is in the table").1 = [[404; 3]; 4];
+        files.expect("it is in the table").1 = [[404; 3]; 5];
     }
     let known: BTreeSet<String> =
         table.iter().map(|(operation, _)| (*operation).to_owned()).collect();
@@ -186,7 +194,8 @@ async fn every_operation_on_a_job_needs_its_owner(#[values(Embedded, Servers)] p
         .keys()
         .find_map(|path| path.rsplit('/').next().filter(|name| name.starts_with("output-")));
     let archive = archive.expect("the archive is stored").to_owned();
-    let matrix = Matrix { service: &service, owner, other, job, archive };
+    let other_key = other.create_key(&["videos:read", "videos:write", "webhooks"]).await;
+    let matrix = Matrix { service: &service, owner, other, other_key, job, archive };
     assert_eq!(matrix.deviations(&table, false).await, [""; 0]);
     let after = state(&service, &matrix.owner, &matrix.job).await;
     assert_eq!(after, before, "rejected requests changed something");

@@ -5,6 +5,7 @@ mod browser;
 mod account_links;
 mod account;
 mod account_data;
+mod account_keys;
 
 mod accessibility;
 mod assets;

@@ -48,6 +48,7 @@ problem_responses! {
         400: "The body is not JSON.", INVALID_JSON INVALID_BODY;
         401: "The access token is missing, invalid or expired.",
             NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
+        403: "API keys are refused.", KEY_NOT_ALLOWED;
         413: "The body is too large.", BODY_TOO_LARGE;
         415: "The content type is not JSON.", UNSUPPORTED_MEDIA_TYPE;
         422: "The password or the code is wrong.", INVALID_FIELDS INVALID_BODY,
@@ -67,9 +68,9 @@ impl AccountExport {
     /// Export the account
     ///
     /// Returns a ZIP archive with everything that the service has stored about the current user, as
-    /// JSON: account, sessions, jobs with their events, the history of earlier jobs, and mails.
-    /// Passwords and tokens are left out. Videos and archives are not included; they can be
-    /// downloaded until they expire.
+    /// JSON: account, sessions, API keys, jobs with their events, the history of earlier jobs, and
+    /// mails. Passwords, tokens and the secrets of keys are left out. Videos and archives are not
+    /// included; they can be downloaded until they expire.
     #[oai(path = "/auth/export", method = "post", operation_id = "exportCurrentUser")]
     async fn export(
         &self,

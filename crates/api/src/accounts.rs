@@ -224,6 +224,7 @@ problem_responses! {
         400: "The body is not JSON.", INVALID_JSON INVALID_BODY;
         401: "The access token is missing, invalid or expired.",
             NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
+        403: "API keys are refused.", KEY_NOT_ALLOWED;
         413: "The body is too large.", BODY_TOO_LARGE;
         415: "The content type is not JSON.", UNSUPPORTED_MEDIA_TYPE;
         422: "The current password or the code is wrong, or the new password is invalid.",

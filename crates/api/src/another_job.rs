@@ -20,12 +20,12 @@ use crate::forecasts;
 use crate::input::Input;
 use crate::operation_error::{OperationError, problem_responses};
 use crate::own_job::{not_stored, own_job, stored_video};
+use crate::permissions::{Permitted, VideosWrite};
 use crate::problem::Problem;
 use crate::problem_examples::FieldExample;
 use crate::quotas;
 use crate::recipe_view::RecipeInput;
 use crate::service::Service;
-use crate::sessions::LoggedIn;
 use crate::tags::Tag;
 use crate::upload_records::UploadRecords;
 use crate::upload_slots::UploadSlot;
@@ -50,10 +50,11 @@ problem_responses! {
     AnotherJobProblems {
         400: "Malformed id or header, or the body is not JSON.",
             INVALID_PARAMETER INVALID_JSON INVALID_BODY;
-        401: "The access token is missing, invalid or expired.",
-            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
-        403: "The job belongs to another user, or the user's e-mail address is not confirmed.",
-            NOT_YOUR_JOB ADDRESS_NOT_CONFIRMED;
+        401: "The access token or API key is missing, invalid or expired.",
+            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED KEY_INVALID KEY_EXPIRED;
+        403: "The job belongs to another user, the user's e-mail address is not confirmed, or the \
+              API key lacks the scope.",
+            NOT_YOUR_JOB ADDRESS_NOT_CONFIRMED KEY_SCOPE_MISSING;
         404: "The job does not exist.", JOB_NOT_FOUND;
         408: "Copying the video took too long.", UPLOAD_TOO_LONG;
         409: "The idempotency key was used for a request whose jobs are deleted.",
@@ -96,7 +97,7 @@ impl AnotherJob {
         &self,
         service: Data<&Arc<Service>>,
         request: &Request,
-        user: LoggedIn,
+        caller: Permitted<VideosWrite>,
         /// Id of a job of the video.
         id: Path<Uuid>,
         /// Key that the client chooses for this request, of 1 to 255 characters, as for an upload.
@@ -106,20 +107,20 @@ impl AnotherJob {
         idempotency_key: Header<Option<String>>,
         body: Input<NewJob>,
     ) -> Result<AcceptedResponse, OperationError<AnotherJobProblems>> {
-        check_confirmed(&service, user.0).await?;
+        check_confirmed(&service, caller.user).await?;
         let recipe = body.0.recipe.parse()?;
         let fingerprint = fingerprints::of_another_job(JobId(id.0), &recipe);
         let key = idempotency_key.0.map(|key| IdempotencyKey { key, fingerprint });
         if let Some(IdempotencyKey { key, fingerprint }) = &key
-            && let Some(earlier) = service.database().find_accepted(user.0, key).await?
+            && let Some(earlier) = service.database().find_accepted(caller.user, key).await?
         {
             fingerprints::check(&earlier, fingerprint)?;
             return Ok(accepted(earlier.jobs)?);
         }
-        let job = own_job(&service, user.0, id.0).await?;
+        let job = own_job(&service, caller.user, id.0).await?;
         let source = stored_video(&job, service.database().clock().now())?;
-        let slot = quotas::begin_upload(&service, user.0, Some(job.video_size_bytes)).await?;
-        forecasts::check_job(&service, user.0, &job, &recipe).await?;
+        let slot = quotas::begin_upload(&service, caller.user, Some(job.video_size_bytes)).await?;
+        forecasts::check_job(&service, caller.user, &job, &recipe).await?;
         let traceparent = traceparent(&service, request);
         // The request's future is dropped when its connection ends, at any point. The task
         // continues, so the copy becomes a job or is deleted.

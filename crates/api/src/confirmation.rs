@@ -22,7 +22,7 @@ use crate::problem::Problem;
 use crate::problem_examples::FieldExample;
 use crate::rate_limit::RateLimitStatus;
 use crate::service::Service;
-use crate::sessions::{self, LoggedIn};
+use crate::sessions::{self, CurrentSession};
 use crate::tags::Tag;
 
 /// Check that a user may upload videos: with confirmation, only to a confirmed address.
@@ -87,6 +87,7 @@ problem_responses! {
     ResendProblems {
         401: "The access token is missing, invalid or expired.",
             NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
+        403: "API keys are refused.", KEY_NOT_ALLOWED;
         409: "The address is confirmed already.", ADDRESS_CONFIRMED;
         429: "Too many attempts from this network address, or mails to this e-mail address.",
             TOO_MANY_ATTEMPTS TOO_MANY_MAILS;
@@ -140,11 +141,11 @@ impl Confirmation {
         &self,
         service: Data<&Arc<Service>>,
         client: Data<&ClientAddress>,
-        user: LoggedIn,
+        session: CurrentSession,
     ) -> Result<ResendResponse, OperationError<ResendProblems>> {
         attempts::count_from_address(&service, **client).await?;
         let token = LinkToken::generate();
-        match service.database().resend_confirmation(user.0, token.as_new()).await? {
+        match service.database().resend_confirmation(session.0.user.id, token.as_new()).await? {
             Resent::Sent => Ok(ResendResponse::Accepted),
             Resent::AlreadyConfirmed => {
                 let detail = "The e-mail address is confirmed already.";

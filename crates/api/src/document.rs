@@ -1,7 +1,8 @@
 //! OpenAPI document: generated from the operations, and completed with parts that the generator
-//! cannot express: examples of responses, `security` of public operations and canonical header
-//! names.
+//! cannot express: examples of responses, `security` of public operations, the scopes of API keys
+//! in descriptions, and canonical header names.
 
+use database::keys::Scope;
 use poem_openapi::types::ToJSON;
 use poem_openapi::{ContactObject, LicenseObject, OpenApiService, ServerObject};
 use serde_json::{Map, Value, json};
@@ -18,7 +19,9 @@ use crate::forecasts::Forecasts;
 use crate::frames::Frames;
 use crate::health::{HealthOperations, Readiness};
 use crate::job_view::JobView;
+use crate::key_list::Keys;
 use crate::password_reset::PasswordResets;
+use crate::permissions;
 use crate::profile::Profile;
 use crate::second_factor::SecondFactorOperations;
 use crate::session_list::Sessions;
@@ -43,6 +46,7 @@ operations!(
         SecondFactorOperations,
         Confirmation,
         PasswordResets,
+        Keys,
         Profile,
         AccountExport
     ),
@@ -52,7 +56,9 @@ operations!(
 const DESCRIPTION: &str = "\
 Turns videos into ZIP archives of frames, one per second.
 
-Register, log in, upload a video, watch its job and download the archive. Errors are problem \
+Register, log in, upload a video, watch its job and download the archive. Programs use an API \
+key (`POST /keys`) in place of an access token: each operation states the scope that it needs, \
+or refuses keys. Errors are problem \
 documents (RFC 9457) with a stable `code`. Each response has the id of its request in \
 `X-Request-Id`.";
 
@@ -117,8 +123,13 @@ fn complete(generated: &str) -> String {
 }
 
 fn complete_operation(operation: &mut Value, schemas: &Value) {
-    if operation.get("security").is_none() {
-        operation["security"] = json!([]);
+    match operation.get("security") {
+        Some(security) => {
+            let sentence = sentence_about_keys(security);
+            let description = text(&operation["description"]);
+            operation["description"] = format!("{description}\n\n{sentence}").into();
+        }
+        None => operation["security"] = json!([]),
     }
     let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
     for parameter in parameters.into_iter().flatten() {
@@ -149,6 +160,18 @@ fn complete_operation(operation: &mut Value, schemas: &Value) {
     // The HTTP server rejects such requests before they reach an operation.
     let description = "Too many header fields, or too large ones. The response has no body.";
     responses.insert("431".to_owned(), json!({ "description": description }));
+}
+
+/// Sentence about the use of API keys for an operation with these security requirements.
+fn sentence_about_keys(security: &Value) -> String {
+    let schemes = security.as_array().into_iter().flatten().filter_map(Value::as_object);
+    let accepts = |scope: &Scope| {
+        schemes.clone().any(|schemes| schemes.contains_key(permissions::scheme(*scope)))
+    };
+    match Scope::ALL.into_iter().find(accepts) {
+        Some(scope) => format!("API keys need the scope `{}`.", scope.name()),
+        None => "API keys are refused.".to_owned(),
+    }
 }
 
 /// Example of a response that differs from the example of its schema.

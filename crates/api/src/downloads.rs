@@ -20,9 +20,9 @@ use crate::forwarded::{Forwarded, is_host};
 use crate::operation_error::{OperationError, problem_responses};
 use crate::operator_access::is_localhost;
 use crate::own_job::own_job;
+use crate::permissions::{Permitted, VideosRead};
 use crate::problem::Problem;
 use crate::service::Service;
-use crate::sessions::LoggedIn;
 use crate::tags::Tag;
 
 /// Download link of an archive.
@@ -76,9 +76,10 @@ enum LinkResponse {
 problem_responses! {
     DownloadProblems {
         400: "Malformed id, or the job is not finished.", NOT_DONE INVALID_PARAMETER;
-        401: "The access token is missing, invalid or expired.",
-            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
-        403: "The job belongs to another user.", NOT_YOUR_JOB;
+        401: "The access token or API key is missing, invalid or expired.",
+            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED KEY_INVALID KEY_EXPIRED;
+        403: "The job belongs to another user, or the API key lacks the scope.",
+            NOT_YOUR_JOB KEY_SCOPE_MISSING;
         404: "The job does not exist.", JOB_NOT_FOUND;
         410: "The archive has expired.", ARCHIVE_EXPIRED;
         429: "Too many download links in one minute.", TOO_MANY_DOWNLOADS;
@@ -100,15 +101,18 @@ impl Downloads {
         &self,
         service: Data<&Arc<Service>>,
         request: &Request,
-        user: LoggedIn,
+        caller: Permitted<VideosRead>,
         /// Id of the job.
         id: Path<Uuid>,
     ) -> Result<LinkResponse, OperationError<DownloadProblems>> {
-        let job = own_job(&service, user.0, id.0).await?;
+        let job = own_job(&service, caller.user, id.0).await?;
         let key = archives::key(&job, service.database().clock().now())?;
         let per_minute = service.settings.downloads_per_minute;
-        let limit =
-            service.parts.rate_limiter.acquire(&format!("download:{}", user.0), per_minute).await;
+        let limit = service
+            .parts
+            .rate_limiter
+            .acquire(&format!("download:{}", caller.limited_as()), per_minute)
+            .await;
         if !limit.allowed {
             let detail =
                 format!("At most {per_minute} downloads per minute are allowed. Try again later.");

@@ -18,9 +18,9 @@ use crate::examples;
 use crate::job_view::{Progress, Status};
 use crate::operation_error::{OperationError, problem_responses};
 use crate::own_job::own_job;
+use crate::permissions::{Permitted, VideosRead};
 use crate::recipe_view::RecipeView;
 use crate::service::Service;
-use crate::sessions::LoggedIn;
 use crate::tags::Tag;
 
 /// State of a job after a change.
@@ -80,9 +80,10 @@ enum EventsResponse {
 problem_responses! {
     EventProblems {
         400: "Malformed id.", INVALID_PARAMETER;
-        401: "The access token is missing, invalid or expired.",
-            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
-        403: "The job belongs to another user.", NOT_YOUR_JOB;
+        401: "The access token or API key is missing, invalid or expired.",
+            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED KEY_INVALID KEY_EXPIRED;
+        403: "The job belongs to another user, or the API key lacks the scope.",
+            NOT_YOUR_JOB KEY_SCOPE_MISSING;
         404: "The job does not exist.", JOB_NOT_FOUND;
         429: "Too many event streams of the user are open.", TOO_MANY_AT_ONCE;
         500: "Internal error.", INTERNAL_ERROR;
@@ -103,14 +104,14 @@ impl JobEvents {
     async fn events(
         &self,
         service: Data<&Arc<Service>>,
-        user: LoggedIn,
+        caller: Permitted<VideosRead>,
         /// Id of the job.
         id: Path<Uuid>,
     ) -> Result<EventsResponse, OperationError<EventProblems>> {
         /// Interval of comments. Proxies close connections that are idle for about a minute.
         const KEEP_ALIVE: Duration = Duration::from_secs(15);
-        let slot = service.event_streams.acquire(user.0, "event streams")?;
-        let job = own_job(&service, user.0, id.0).await?;
+        let slot = service.event_streams.acquire(caller.user, "event streams")?;
+        let job = own_job(&service, caller.user, id.0).await?;
         let mut receiver = service.job_watcher.watch(&job);
         receiver.mark_changed();
         let changes = stream::unfold(Some(receiver), |receiver| async move {

@@ -19,10 +19,10 @@ use crate::archives::{self, ArchiveContents};
 use crate::examples;
 use crate::operation_error::{OperationError, problem_responses};
 use crate::own_job::{own_job, stored_video};
+use crate::permissions::{Permitted, VideosRead};
 use crate::problem::Problem;
 use crate::problem_examples::FieldExample;
 use crate::service::Service;
-use crate::sessions::LoggedIn;
 use crate::tags::Tag;
 
 /// Limit that a job would exceed.
@@ -88,9 +88,10 @@ enum ForecastResponse {
 problem_responses! {
     ForecastProblems {
         400: "Malformed id.", INVALID_PARAMETER;
-        401: "The access token is missing, invalid or expired.",
-            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
-        403: "The job belongs to another user.", NOT_YOUR_JOB;
+        401: "The access token or API key is missing, invalid or expired.",
+            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED KEY_INVALID KEY_EXPIRED;
+        403: "The job belongs to another user, or the API key lacks the scope.",
+            NOT_YOUR_JOB KEY_SCOPE_MISSING;
         404: "The job does not exist.", JOB_NOT_FOUND;
         410: "The video is not stored anymore.", VIDEO_EXPIRED;
         422: "The recipe is invalid.", INVALID_FIELDS,
@@ -118,13 +119,13 @@ impl Forecasts {
     async fn forecast(
         &self,
         service: Data<&Arc<Service>>,
-        user: LoggedIn,
+        caller: Permitted<VideosRead>,
         /// Id of a job of the video.
         id: Path<Uuid>,
         /// Recipe, as JSON. Default: one PNG per second.
         recipe: Query<Option<String>>,
     ) -> Result<ForecastResponse, OperationError<ForecastProblems>> {
-        let job = own_job(&service, user.0, id.0).await?;
+        let job = own_job(&service, caller.user, id.0).await?;
         let recipe = match &recipe.0 {
             Some(json) => {
                 Recipe::from_json(json.as_bytes()).map_err(|mistake| Problem::recipe(&mistake))?
@@ -133,7 +134,7 @@ impl Forecasts {
         };
         stored_video(&job, service.database().clock().now())?;
         let Estimate { count, bytes, exceeds, .. } =
-            Estimate::of(&service, user.0, &job, &recipe).await?;
+            Estimate::of(&service, caller.user, &job, &recipe).await?;
         Ok(ForecastResponse::Forecast(Json(Forecast {
             frames: count.map(|count| count.frames),
             frames_are_exact: count.is_some_and(|count| count.is_exact()),

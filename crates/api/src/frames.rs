@@ -20,10 +20,10 @@ use crate::frame_view::FrameListView;
 use crate::object_response;
 use crate::operation_error::{OperationError, problem_responses};
 use crate::own_job::own_job;
+use crate::permissions::{Permitted, VideosRead};
 use crate::problem::Problem;
 use crate::request_turn::RequestTurn;
 use crate::service::Service;
-use crate::sessions::LoggedIn;
 use crate::tags::Tag;
 use crate::thumbnails;
 
@@ -108,9 +108,10 @@ problem_responses! {
     ListProblems {
         400: "A parameter is malformed or out of range, or the job is not finished.",
             NOT_DONE INVALID_PARAMETER;
-        401: "The access token is missing, invalid or expired.",
-            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
-        403: "The job belongs to another user.", NOT_YOUR_JOB;
+        401: "The access token or API key is missing, invalid or expired.",
+            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED KEY_INVALID KEY_EXPIRED;
+        403: "The job belongs to another user, or the API key lacks the scope.",
+            NOT_YOUR_JOB KEY_SCOPE_MISSING;
         404: "The job does not exist.", JOB_NOT_FOUND;
         410: "The archive has expired.", ARCHIVE_EXPIRED;
         429: "Too many frames of the user are read at the same time.", TOO_MANY_AT_ONCE;
@@ -120,9 +121,10 @@ problem_responses! {
     FrameProblems {
         400: "A parameter is malformed or out of range, or the job is not finished.",
             NOT_DONE INVALID_PARAMETER;
-        401: "The access token is missing, invalid or expired.",
-            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
-        403: "The job belongs to another user.", NOT_YOUR_JOB;
+        401: "The access token or API key is missing, invalid or expired.",
+            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED KEY_INVALID KEY_EXPIRED;
+        403: "The job belongs to another user, or the API key lacks the scope.",
+            NOT_YOUR_JOB KEY_SCOPE_MISSING;
         404: "The job does not exist, or has no frame with this number.",
             FRAME_NOT_FOUND JOB_NOT_FOUND;
         410: "The archive has expired.", ARCHIVE_EXPIRED;
@@ -146,7 +148,7 @@ impl Frames {
         &self,
         service: Data<&Arc<Service>>,
         request: &Request,
-        user: LoggedIn,
+        caller: Permitted<VideosRead>,
         /// Id of the job.
         id: param::Path<Uuid>,
         /// Maximum number of frames on a page.
@@ -157,8 +159,8 @@ impl Frames {
         #[oai(default, validator(minimum(value = "0"), maximum(value = "4294967295")))]
         after: Query<u64>,
     ) -> Result<ListResponse, OperationError<ListProblems>> {
-        let _slot = service.reads.acquire(user.0, THINGS)?;
-        let archive = open(&service, request, user.0, id.0).await?;
+        let _slot = service.reads.acquire(caller.user, THINGS)?;
+        let archive = open(&service, request, caller.user, id.0).await?;
         let frames = &archive.contents.manifest.frames;
         let rest = &frames[frames.partition_point(|frame| frame.number <= after.0)..];
         let page = &rest[..rest.len().min(limit.0 as usize)];
@@ -177,7 +179,7 @@ impl Frames {
         &self,
         service: Data<&Arc<Service>>,
         request: &Request,
-        user: LoggedIn,
+        caller: Permitted<VideosRead>,
         /// Id of the job.
         id: param::Path<Uuid>,
         /// Number of the frame.
@@ -188,8 +190,8 @@ impl Frames {
         #[oai(validator(minimum(value = "16"), maximum(value = "640"), multiple_of = "16"))]
         width: Query<Option<u32>>,
     ) -> Result<Response<FrameResponse>, OperationError<FrameProblems>> {
-        let slot = service.reads.acquire(user.0, THINGS)?;
-        let archive = open(&service, request, user.0, id.0).await?;
+        let slot = service.reads.acquire(caller.user, THINGS)?;
+        let archive = open(&service, request, caller.user, id.0).await?;
         let StoredFrame { entry: frame, range } =
             archive.contents.frame(number.0).ok_or_else(|| {
                 let detail = "The archive has no frame with this number.";
@@ -209,7 +211,7 @@ impl Frames {
             return Ok(with_validators(FrameResponse::NotModified));
         }
         let (name, body, length) = if let Some(width) = width.0 {
-            let jpeg = make_thumbnail(&service, user.0, &archive.object, frame, width).await?;
+            let jpeg = make_thumbnail(&service, caller.user, &archive.object, frame, width).await?;
             let length = jpeg.len() as u64;
             (Path::new(&frame.name).with_extension("jpg"), jpeg.into(), length)
         } else {

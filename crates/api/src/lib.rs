@@ -1,4 +1,4 @@
-//! HTTP interface: accounts, uploads, jobs, frames, downloads and events, with an OpenAPI document
+//! HTTP interface: accounts, API keys, uploads, jobs, frames, downloads and events, with an OpenAPI document
 //! generated from the operations.
 //!
 //! [`Service`] is the state that the operations share, [`endpoint`] serves all of them on one port,
@@ -31,6 +31,7 @@ mod passwords;
 mod tokens;
 mod totp;
 mod link_tokens;
+mod api_keys;
 mod job_watch;
 mod archives;
 mod thumbnails;
@@ -41,6 +42,7 @@ mod health;
 mod service;
 mod attempts;
 mod sessions;
+mod permissions;
 mod reauthentication;
 mod authentication;
 mod session_list;
@@ -49,6 +51,7 @@ mod accounts;
 mod confirmation;
 mod password_reset;
 mod account_deletion;
+mod key_list;
 mod profile;
 mod account_export;
 mod recipe_view;

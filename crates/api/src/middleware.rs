@@ -111,6 +111,7 @@ fn span(
         client = client.address().map(field::display),
         traceparent = sender,
         user_id = field::Empty,
+        key_id = field::Empty,
         route = field::Empty,
         status = field::Empty,
     );

@@ -15,9 +15,10 @@ problem_responses! {
     /// Problems of operations that read a job.
     JobProblems {
         400: "Malformed id.", INVALID_PARAMETER;
-        401: "The access token is missing, invalid or expired.",
-            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
-        403: "The job belongs to another user.", NOT_YOUR_JOB;
+        401: "The access token or API key is missing, invalid or expired.",
+            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED KEY_INVALID KEY_EXPIRED;
+        403: "The job belongs to another user, or the API key lacks the scope.",
+            NOT_YOUR_JOB KEY_SCOPE_MISSING;
         404: "The job does not exist.", JOB_NOT_FOUND;
         500: "Internal error.", INTERNAL_ERROR;
         503: "The database is unavailable.", UNAVAILABLE;

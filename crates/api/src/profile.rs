@@ -94,6 +94,7 @@ problem_responses! {
     CurrentUserProblems {
         401: "The access token is missing, invalid or expired.",
             NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
+        403: "API keys are refused.", KEY_NOT_ALLOWED;
         500: "Internal error.", INTERNAL_ERROR;
         503: "The database is unavailable.", UNAVAILABLE;
     }
@@ -101,6 +102,7 @@ problem_responses! {
         400: "The body is not JSON.", INVALID_JSON INVALID_BODY;
         401: "The access token is missing, invalid or expired.",
             NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
+        403: "API keys are refused.", KEY_NOT_ALLOWED;
         413: "The body is too large.", BODY_TOO_LARGE;
         415: "The content type is not JSON.", UNSUPPORTED_MEDIA_TYPE;
         422: "A field is unknown or invalid.", INVALID_FIELDS INVALID_BODY,
@@ -112,6 +114,7 @@ problem_responses! {
         400: "The body is not JSON.", INVALID_JSON INVALID_BODY;
         401: "The access token is missing, invalid or expired.",
             NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
+        403: "API keys are refused.", KEY_NOT_ALLOWED;
         413: "The body is too large.", BODY_TOO_LARGE;
         415: "The content type is not JSON.", UNSUPPORTED_MEDIA_TYPE;
         422: "The password or the code is wrong.", INVALID_FIELDS INVALID_BODY,
@@ -125,6 +128,7 @@ problem_responses! {
         400: "The body is not JSON.", INVALID_JSON INVALID_BODY;
         401: "The access token is missing, invalid or expired.",
             NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
+        403: "API keys are refused.", KEY_NOT_ALLOWED;
         413: "The body is too large.", BODY_TOO_LARGE;
         415: "The content type is not JSON.", UNSUPPORTED_MEDIA_TYPE;
         422: "The address is invalid or that of the user, or the password or the code is wrong.",

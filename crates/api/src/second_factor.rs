@@ -130,6 +130,7 @@ problem_responses! {
         400: "The body is not JSON.", INVALID_JSON INVALID_BODY;
         401: "The access token is missing, invalid or expired.",
             NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
+        403: "API keys are refused.", KEY_NOT_ALLOWED;
         409: "The second factor is on.", SECOND_FACTOR_ON;
         413: "The body is too large.", BODY_TOO_LARGE;
         415: "The content type is not JSON.", UNSUPPORTED_MEDIA_TYPE;
@@ -143,6 +144,7 @@ problem_responses! {
         400: "The body is not JSON.", INVALID_JSON INVALID_BODY;
         401: "The access token is missing, invalid or expired.",
             NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
+        403: "API keys are refused.", KEY_NOT_ALLOWED;
         409: "The second factor is on, or there is no secret.",
             SECOND_FACTOR_ON SECOND_FACTOR_NOT_STARTED;
         413: "The body is too large.", BODY_TOO_LARGE;
@@ -156,6 +158,7 @@ problem_responses! {
         400: "The body is not JSON.", INVALID_JSON INVALID_BODY;
         401: "The access token is missing, invalid or expired.",
             NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
+        403: "API keys are refused.", KEY_NOT_ALLOWED;
         409: "The second factor is off.", SECOND_FACTOR_OFF;
         413: "The body is too large.", BODY_TOO_LARGE;
         415: "The content type is not JSON.", UNSUPPORTED_MEDIA_TYPE;

@@ -100,6 +100,7 @@ problem_responses! {
     SessionsProblems {
         401: "The access token is missing, invalid or expired.",
             NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
+        403: "API keys are refused.", KEY_NOT_ALLOWED;
         500: "Internal error.", INTERNAL_ERROR;
         503: "The database is unavailable.", UNAVAILABLE;
     }
@@ -107,6 +108,7 @@ problem_responses! {
         400: "The id is malformed.", INVALID_PARAMETER;
         401: "The access token is missing, invalid or expired.",
             NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
+        403: "API keys are refused.", KEY_NOT_ALLOWED;
         404: "The user has no open session with this id.", SESSION_NOT_FOUND;
         500: "Internal error.", INTERNAL_ERROR;
         503: "The database is unavailable.", UNAVAILABLE;

@@ -1,27 +1,22 @@
-//! Sessions: verification of access tokens, and the tokens of a session.
+//! Sessions: verification of access tokens, and the tokens of a session. API keys open no session.
 
 use std::sync::Arc;
 
 use database::sessions::Session as OpenSession;
 use database::users::User;
-use jobs::UserId;
 use poem::Request;
 use poem::http::StatusCode;
 use poem_openapi::auth::Bearer;
 use poem_openapi::types::Example;
 use poem_openapi::{Object, SecurityScheme};
-use tracing::{Span, field};
+use tracing::{Span, field, warn};
 
+use crate::api_keys::ApiKey;
 use crate::problem::Problem;
 use crate::service::Service;
 use crate::tokens::AccessToken;
 
-/// User of a valid access token, as returned by `POST /auth/login`.
-#[derive(SecurityScheme)]
-#[oai(rename = "bearerAuth", ty = "bearer", bearer_format = "JWT", checker = "verify_user")]
-pub struct LoggedIn(pub UserId);
-
-/// User of a valid access token, as returned by `POST /auth/login`.
+/// Access token, from `POST /auth/login`.
 #[derive(SecurityScheme)]
 #[oai(rename = "bearerAuth", ty = "bearer", bearer_format = "JWT", checker = "verify_access")]
 pub struct CurrentSession(pub Access);
@@ -35,22 +30,29 @@ pub struct Access {
     pub token: AccessToken,
 }
 
-/// Verify the access token of a request, and return its user.
-async fn verify_user(request: &Request, bearer: Bearer) -> poem::Result<UserId> {
-    verify_access(request, bearer).await.map(|access| access.user.id)
+/// Verify the access token of a request, and refuse API keys.
+async fn verify_access(request: &Request, bearer: Bearer) -> poem::Result<Access> {
+    if ApiKey::is_meant(&bearer.token) {
+        warn!(security_event = "key_denied", "a key was used for an account");
+        let detail = "API keys are refused here. Log in and send an access token.";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "KEY_NOT_ALLOWED", detail).into());
+    }
+    Ok(verify_token(service_of(request)?, &bearer.token).await?)
 }
 
-/// Verify the access token of a request. It is valid only while its session is open, and while the
-/// user exists, is active and has not changed the password.
-async fn verify_access(request: &Request, bearer: Bearer) -> poem::Result<Access> {
-    let Some(service) = request.data::<Arc<Service>>() else {
-        return Err(Problem::internal(&"the request has no service").into());
-    };
-    let token = service.access_tokens.verify(&bearer.token)?;
-    let user = service.database().user_of_session(token.user, token.session).await;
-    let user = user.map_err(Problem::from)?;
+/// Service that a request was sent to.
+pub fn service_of(request: &Request) -> Result<&Service, Problem> {
+    let service = request.data::<Arc<Service>>();
+    service.map(AsRef::as_ref).ok_or_else(|| Problem::internal(&"the request has no service"))
+}
+
+/// Verify an access token. It is valid only while its session is open, and while the user exists,
+/// is active and has not changed the password.
+pub async fn verify_token(service: &Service, token: &str) -> Result<Access, Problem> {
+    let token = service.access_tokens.verify(token)?;
+    let user = service.database().user_of_session(token.user, token.session).await?;
     let user = user.filter(|user| user.is_active && user.generation == token.generation);
-    let Some(user) = user else { return Err(session_closed().into()) };
+    let user = user.ok_or_else(session_closed)?;
     Span::current().record("user_id", field::display(token.user));
     Ok(Access { user, token })
 }

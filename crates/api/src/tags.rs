@@ -7,6 +7,8 @@ use poem_openapi::Tags;
 pub enum Tag {
     /// Accounts and sessions.
     Accounts,
+    /// API keys, with which programs act as a user.
+    Keys,
     /// Videos, their jobs, frames and archives.
     Videos,
     /// Health of the service.

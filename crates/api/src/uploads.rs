@@ -21,12 +21,12 @@ use crate::examples;
 use crate::fingerprints;
 use crate::job_view::Status;
 use crate::operation_error::{OperationError, problem_responses};
+use crate::permissions::{Permitted, VideosWrite};
 use crate::problem::Problem;
 use crate::problem_examples::FieldExample;
 use crate::quotas;
 use crate::receive::{self, Form};
 use crate::service::Service;
-use crate::sessions::LoggedIn;
 use crate::tags::Tag;
 use crate::upload_records::{UploadRecords, took_too_long};
 use crate::upload_slots::UploadSlot;
@@ -124,9 +124,10 @@ problem_responses! {
     UploadProblems {
         400: "Malformed form, interrupted upload or invalid header.",
             UPLOAD_BROKEN INVALID_PARAMETER;
-        401: "The access token is missing, invalid or expired.",
-            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
-        403: "The e-mail address of the user is not confirmed.", ADDRESS_NOT_CONFIRMED;
+        401: "The access token or API key is missing, invalid or expired.",
+            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED KEY_INVALID KEY_EXPIRED;
+        403: "The e-mail address of the user is not confirmed, or the API key lacks the scope.",
+            ADDRESS_NOT_CONFIRMED KEY_SCOPE_MISSING;
         408: "The upload stalled, was too slow, or took longer than 12 hours.",
             UPLOAD_STALLED UPLOAD_TOO_SLOW UPLOAD_DISPLACED UPLOAD_TOO_LONG;
         409: "The idempotency key was used for an upload whose jobs are deleted.",
@@ -174,7 +175,7 @@ impl Uploads {
         &self,
         service: Data<&Arc<Service>>,
         request: &Request,
-        user: LoggedIn,
+        caller: Permitted<VideosWrite>,
         /// Key that the client chooses for this upload, of 1 to 255 characters. Repeating the
         /// upload with the same key within 24 hours returns the jobs of the first upload instead
         /// of creating new ones. Names, sizes and recipes of the videos have to be the same.
@@ -182,13 +183,13 @@ impl Uploads {
         idempotency_key: Header<Option<String>>,
         form: Form,
     ) -> Result<AcceptedResponse, OperationError<UploadProblems>> {
-        check_confirmed(&service, user.0).await?;
+        check_confirmed(&service, caller.user).await?;
         let key = idempotency_key.0;
         if let Some(key) = &key
-            && let Some(earlier) = service.database().find_accepted(user.0, key).await?
+            && let Some(earlier) = service.database().find_accepted(caller.user, key).await?
         {
-            let _slot = quotas::take_slot(&service, user.0)?;
-            let videos = form.compare(&service, user.0).await?;
+            let _slot = quotas::take_slot(&service, caller.user)?;
+            let videos = form.compare(&service, caller.user).await?;
             fingerprints::check(&earlier, &fingerprints::of_upload(&videos))?;
             return Ok(accepted(earlier.jobs)?);
         }
@@ -196,11 +197,11 @@ impl Uploads {
             .headers()
             .get(header::CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok()?.parse().ok());
-        let slot = quotas::begin_upload(&service, user.0, length).await?;
+        let slot = quotas::begin_upload(&service, caller.user, length).await?;
         let traceparent = traceparent(&service, request);
         // The request's future is dropped when its connection ends, at any point. The task
         // continues, so the videos become jobs or are deleted.
-        let work = accept(Arc::clone(&service), user.0, key, form, length, traceparent, slot);
+        let work = accept(Arc::clone(&service), caller.user, key, form, length, traceparent, slot);
         let jobs = tokio::spawn(work.in_current_span())
             .await
             .map_err(|error| Problem::internal(&error))??;

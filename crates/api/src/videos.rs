@@ -19,9 +19,9 @@ use crate::job_view::{JobView, Progress, StateChange, Status};
 use crate::language;
 use crate::operation_error::{OperationError, problem_responses};
 use crate::own_job::{JobProblems, own_job};
+use crate::permissions::{Permitted, VideosRead, VideosWrite};
 use crate::problem::Problem;
 use crate::service::Service;
-use crate::sessions::LoggedIn;
 use crate::tags::Tag;
 
 #[derive(ApiResponse)]
@@ -121,16 +121,18 @@ impl Example for JobHistory {
 problem_responses! {
     ListProblems {
         400: "A parameter is malformed or out of range.", INVALID_PARAMETER;
-        401: "The access token is missing, invalid or expired.",
-            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
+        401: "The access token or API key is missing, invalid or expired.",
+            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED KEY_INVALID KEY_EXPIRED;
+        403: "The API key lacks the scope.", KEY_SCOPE_MISSING;
         500: "Internal error.", INTERNAL_ERROR;
         503: "The database is unavailable.", UNAVAILABLE;
     }
     DeleteProblems {
         400: "Malformed id or action.", INVALID_PARAMETER;
-        401: "The access token is missing, invalid or expired.",
-            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
-        403: "The job belongs to another user.", NOT_YOUR_JOB;
+        401: "The access token or API key is missing, invalid or expired.",
+            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED KEY_INVALID KEY_EXPIRED;
+        403: "The job belongs to another user, or the API key lacks the scope.",
+            NOT_YOUR_JOB KEY_SCOPE_MISSING;
         404: "The job does not exist.", JOB_NOT_FOUND;
         409: "The state of the job rules out the action, or changed during the request.",
             JOB_FINISHED JOB_NOT_FINISHED JOB_CHANGED;
@@ -152,7 +154,7 @@ impl Videos {
         &self,
         service: Data<&Arc<Service>>,
         headers: &HeaderMap,
-        user: LoggedIn,
+        caller: Permitted<VideosRead>,
         /// State of the jobs to list. Default: all.
         status: Query<Option<Status>>,
         /// Maximum number of jobs on a page.
@@ -165,14 +167,14 @@ impl Videos {
         let state = status.0.map(Into::into);
         // One more than requested shows whether there is another page.
         let page = Page { state, older_than: cursor.0.map(JobId), limit: limit.0 + 1 };
-        let mut jobs = service.database().list_jobs(user.0, &page).await?;
+        let mut jobs = service.database().list_jobs(caller.user, &page).await?;
         let has_more = jobs.len() as u64 > limit.0;
         jobs.truncate(limit.0 as usize);
         let link = jobs.last().filter(|_| has_more).map(|last| {
             let filter = state.map(|state| format!("status={state}&")).unwrap_or_default();
             format!("</videos?{filter}limit={}&cursor={}>; rel=\"next\"", limit.0, last.id)
         });
-        let language = message_language(&service, headers, user.0).await?;
+        let language = message_language(&service, headers, caller.user).await?;
         let jobs = jobs.into_iter().map(|job| JobView::new(job, language)).collect();
         Ok(ListResponse::Page(Json(jobs), link))
     }
@@ -185,12 +187,12 @@ impl Videos {
         &self,
         service: Data<&Arc<Service>>,
         headers: &HeaderMap,
-        user: LoggedIn,
+        caller: Permitted<VideosRead>,
         /// Id of the job.
         id: Path<Uuid>,
     ) -> Result<JobResponse, OperationError<JobProblems>> {
-        let job = own_job(&service, user.0, id.0).await?;
-        let language = message_language(&service, headers, user.0).await?;
+        let job = own_job(&service, caller.user, id.0).await?;
+        let language = message_language(&service, headers, caller.user).await?;
         Ok(JobResponse::Job(Json(JobView::new(job, language))))
     }
 
@@ -203,14 +205,14 @@ impl Videos {
         &self,
         service: Data<&Arc<Service>>,
         headers: &HeaderMap,
-        user: LoggedIn,
+        caller: Permitted<VideosWrite>,
         /// Id of the job.
         id: Path<Uuid>,
         /// Action to perform: the request fails if the state of the job calls for the other one.
         /// Default: the one that the state calls for.
         action: Query<Option<Action>>,
     ) -> Result<DeleteResponse, OperationError<DeleteProblems>> {
-        let job = own_job(&service, user.0, id.0).await?;
+        let job = own_job(&service, caller.user, id.0).await?;
         if let Some(action) = action.0 {
             action.check(job.state)?;
         }
@@ -232,7 +234,7 @@ impl Videos {
                 trace_id = job.trace_id(),
                 "a job was cancelled"
             );
-            let language = message_language(&service, headers, user.0).await?;
+            let language = message_language(&service, headers, caller.user).await?;
             return Ok(DeleteResponse::Cancelled(Json(JobView::new(job, language))));
         }
         let detail = "The state of the job changed during the request. Get the job and retry.";
@@ -246,11 +248,11 @@ impl Videos {
     async fn status(
         &self,
         service: Data<&Arc<Service>>,
-        user: LoggedIn,
+        caller: Permitted<VideosRead>,
         /// Id of the job.
         id: Path<Uuid>,
     ) -> Result<StatusResponse, OperationError<JobProblems>> {
-        let job = own_job(&service, user.0, id.0).await?;
+        let job = own_job(&service, caller.user, id.0).await?;
         let history = service.database().history(job.id).await?;
         Ok(StatusResponse::Report(Json(JobHistory {
             job_id: job.id.0,

@@ -152,8 +152,10 @@ pub enum UsersCommand {
     Disable(UserArguments),
     /// Enable a disabled user.
     Enable(UserArguments),
-    /// End all sessions of a user, who can log in again.
+    /// End all sessions of a user, who can log in again. API keys stay valid.
     SignOut(UserArguments),
+    /// Delete all API keys of a user, who can create others.
+    DeleteKeys(UserArguments),
     /// Turn the second factor of a user off, who has lost it with all recovery codes.
     RemoveSecondFactor(UserArguments),
     /// Delete a user with all jobs and files. Running jobs are stopped. This cannot be undone.

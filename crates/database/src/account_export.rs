@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::connection::Database;
 use crate::error::Error;
 use crate::rows::{
-    account_mail, account_token, idempotency_key, job, job_event, notification, past_job,
+    account_mail, account_token, api_key, idempotency_key, job, job_event, notification, past_job,
     refresh_token, upload, user,
 };
 
@@ -19,7 +19,7 @@ use crate::rows::{
 const PAGE: u64 = 200;
 
 /// Columns that are left out: secrets, and hashes of secrets.
-const SECRETS: [&str; 3] = ["password_hash", "token_hash", "token"];
+const SECRETS: [&str; 4] = ["password_hash", "token_hash", "token", "key_hash"];
 
 /// Rows of a user in one table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub enum ExportedTable {
     Account,
     /// Refresh tokens of sessions.
     Sessions,
+    /// API keys.
+    Keys,
     /// Jobs with their events and notifications.
     Jobs,
     /// Jobs that ended long ago.
@@ -44,9 +46,10 @@ pub enum ExportedTable {
 
 impl ExportedTable {
     /// All tables.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Account,
         Self::Sessions,
+        Self::Keys,
         Self::Jobs,
         Self::JobHistory,
         Self::Uploads,
@@ -61,6 +64,7 @@ impl ExportedTable {
         match self {
             Self::Account => "account",
             Self::Sessions => "sessions",
+            Self::Keys => "keys",
             Self::Jobs => "jobs",
             Self::JobHistory => "job_history",
             Self::Uploads => "uploads",
@@ -98,6 +102,7 @@ impl Database {
         match table {
             ExportedTable::Account => page!(user, Id),
             ExportedTable::Sessions => page!(refresh_token, UserId),
+            ExportedTable::Keys => page!(api_key, UserId),
             ExportedTable::Jobs => {
                 let page = page!(job, UserId)?;
                 self.with_events(page).await

@@ -46,11 +46,13 @@ pub enum AccountMailKind {
     SecondFactorEnabled,
     /// A second factor is not required anymore.
     SecondFactorDisabled,
+    /// An API key was created.
+    KeyCreated,
 }
 
 impl AccountMailKind {
     /// All kinds.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ConfirmAddress,
         Self::AlreadyRegistered,
         Self::ResetPassword,
@@ -60,6 +62,7 @@ impl AccountMailKind {
         Self::PasswordChanged,
         Self::SecondFactorEnabled,
         Self::SecondFactorDisabled,
+        Self::KeyCreated,
     ];
 
     /// Name in the database.
@@ -75,6 +78,7 @@ impl AccountMailKind {
             Self::PasswordChanged => "PASSWORD_CHANGED",
             Self::SecondFactorEnabled => "SECOND_FACTOR_ENABLED",
             Self::SecondFactorDisabled => "SECOND_FACTOR_DISABLED",
+            Self::KeyCreated => "KEY_CREATED",
         }
     }
 

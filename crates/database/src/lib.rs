@@ -1,8 +1,8 @@
 //! Rows and transactions, on PostgreSQL or SQLite. The database holds the state of every job;
 //! messages and files follow it.
 //!
-//! Each module holds the transactions of one topic: [`users`], [`sessions`] and
-//! [`second_factor`], the [`account_mails`] with their links ([`confirmations`],
+//! Each module holds the transactions of one topic: [`users`], [`sessions`],
+//! [`second_factor`] and [`keys`], the [`account_mails`] with their links ([`confirmations`],
 //! [`password_resets`], [`address_changes`]), [`accept`] for uploads, [`quotas`], [`claim`],
 //! [`attempt`] and [`renewal`] for workers, [`cancel`] and [`reading`] for users, the
 //! [`outbox`], [`notifications`], [`operator`] requests, [`counters`], [`chores`], [`recovery`],
@@ -27,6 +27,7 @@ pub mod account_tokens;
 pub mod users;
 pub mod sessions;
 pub mod second_factor;
+pub mod keys;
 pub mod account_mail_delivery;
 pub mod confirmations;
 pub mod password_resets;

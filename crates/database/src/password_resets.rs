@@ -7,6 +7,7 @@ use sea_orm::{ColumnTrait, EntityTrait};
 use crate::account_tokens::{NewToken, TokenPurpose};
 use crate::connection::Database;
 use crate::error::Error;
+use crate::keys::remove_keys;
 use crate::rows::user;
 use crate::second_factor::remove_second_factor;
 use crate::users::{User, lock_user};
@@ -54,9 +55,11 @@ impl Database {
             .col_expr(user::Column::PasswordHash, Expr::value(password_hash))
             .col_expr(user::Column::Confirmed, Expr::value(true));
         let former = lock_user(&transaction, token.user).await?;
-        if former.is_some_and(|former| former.second_factor && !former.confirmed) {
-            // Somebody who registered the address of another person must not keep that person out.
+        if former.is_some_and(|former| !former.confirmed) {
+            // Somebody who registered the address of another person must not keep that person out,
+            // nor a way in.
             remove_second_factor(&transaction, token.user).await?;
+            remove_keys(&transaction, token.user).await?;
             update = update.col_expr(user::Column::SecondFactor, Expr::value(false));
         }
         let which = user::Column::Id

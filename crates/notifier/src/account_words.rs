@@ -38,6 +38,7 @@ pub(crate) const fn words(kind: AccountMailKind, language: Language) -> &'static
         AccountMailKind::PasswordChanged => &PASSWORD_CHANGED,
         AccountMailKind::SecondFactorEnabled => &SECOND_FACTOR_ENABLED,
         AccountMailKind::SecondFactorDisabled => &SECOND_FACTOR_DISABLED,
+        AccountMailKind::KeyCreated => &KEY_CREATED,
     };
     match language {
         Language::Pt => &translated.pt,
@@ -281,5 +282,32 @@ const SECOND_FACTOR_DISABLED: Translated = Translated {
         action: "Open FIAP X",
         after: &["Was it not you? Then set a new password at once: use “Forgot password” on the \
              log-in page."],
+    },
+};
+
+const KEY_CREATED: Translated = Translated {
+    pt: Words {
+        subject: "Nova chave de API",
+        before: &[
+            "Olá!",
+            "Foi criada uma chave de API na sua conta do FIAP X. Com ela, um programa usa a sua \
+             conta sem senha. Veja suas chaves na página da conta:",
+        ],
+        action: "Abrir o FIAP X",
+        after: &[
+            "Não foi você? Então exclua a chave e troque sua senha agora mesmo: quem a criou \
+             conhece a senha.",
+        ],
+    },
+    en: Words {
+        subject: "New API key",
+        before: &[
+            "Hello!",
+            "An API key was created for your account at FIAP X. With it, a program uses your \
+             account without the password. See your keys on the page of your account:",
+        ],
+        action: "Open FIAP X",
+        after: &["Was it not you? Then delete the key and change your password at once: whoever \
+             created it knows the password."],
     },
 };

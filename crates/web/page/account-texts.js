@@ -101,8 +101,9 @@ export const ACCOUNT_TEXTS = {
   ],
   password_changed: ['Senha trocada', 'Password changed'],
   password_changed_text: [
-    'Suas outras sessões foram encerradas. Você continua conectado aqui.',
-    'Your other sessions have ended. You stay logged in here.',
+    'Suas outras sessões foram encerradas. Você continua conectado aqui. As chaves de API ' +
+      'continuam valendo.',
+    'Your other sessions have ended. You stay logged in here. API keys stay valid.',
   ],
 
   // Address
@@ -176,6 +177,46 @@ export const ACCOUNT_TEXTS = {
   session_was_ended: ['Sessão encerrada.', 'The session has ended.'],
   other_sessions_ended: ['As outras sessões foram encerradas.', 'All other sessions have ended.'],
 
+  // API keys
+  keys: ['Chaves de API', 'API keys'],
+  keys_text: [
+    'Com uma chave, um programa usa sua conta por você: envia vídeos e baixa os quadros.',
+    'With a key, a program uses your account for you: it uploads videos and downloads frames.',
+  ],
+  no_keys: ['Nenhuma chave ainda.', 'No keys yet.'],
+  create_key: ['Criar chave', 'Create key'],
+  key_name: ['Nome da chave', 'Name of the key'],
+  key_name_hint: [
+    'Para você reconhecê-la depois, como “Backup noturno”.',
+    'To recognize it later, like “Nightly backup”.',
+  ],
+  scopes: ['Permissões', 'Permissions'],
+  'scope_videos:read': ['Ver vídeos e baixar quadros', 'View videos and download frames'],
+  'scope_videos:write': [
+    'Enviar, processar e excluir vídeos',
+    'Upload, process and delete videos',
+  ],
+  scope_webhooks: ['Gerenciar webhooks', 'Manage webhooks'],
+  expires_at: ['Validade', 'Valid for'],
+  key_days: [({ days }) => `${days} dias`, ({ days }) => `${days} days`],
+  key_forever: ['Sem data de expiração', 'No expiration date'],
+  key_created: ['Copie sua chave agora', 'Copy your key now'],
+  key_created_text: [
+    'Ela não aparece de novo. Guarde-a como uma senha: quem tiver a chave usa sua conta, dentro ' +
+      'das permissões que você escolheu.',
+    'It is not shown again. Keep it like a password: anyone who has it can use your account, ' +
+      'within the permissions that you chose.',
+  ],
+  key_saved: ['Já guardei', 'I have saved it'],
+  key_never_used: ['nunca usada', 'never used'],
+  key_does_not_expire: ['não expira', 'does not expire'],
+  key_created_on: [({ when }) => `criada em ${when}`, ({ when }) => `created on ${when}`],
+  delete_key_question: [
+    ({ name }) => `Excluir a chave “${name}”? Os programas que a usam param de funcionar na hora.`,
+    ({ name }) => `Delete the key “${name}”? Programs that use it stop working at once.`,
+  ],
+  key_deleted: ['Chave excluída.', 'The key is deleted.'],
+
   // Export and deletion
   export: ['Exportar dados', 'Export data'],
   export_button: ['Exportar', 'Export'],
@@ -197,8 +238,8 @@ export const ACCOUNT_TEXTS = {
     'all your videos, their frames and ZIPs, and what is still being processed',
   ],
   delete_profile: [
-    'seu nome, seu e-mail, sua senha, suas sessões e todo o histórico',
-    'your name, e-mail and password, your sessions, and the whole history',
+    'seu nome, seu e-mail, sua senha, suas sessões, suas chaves de API e todo o histórico',
+    'your name, e-mail and password, your sessions and API keys, and the whole history',
   ],
   delete_links: [
     'os links de download, que param de funcionar',

@@ -1,5 +1,6 @@
 // Account of the user.
 
+import { KeyList } from './account-keys.js';
 import { SessionList } from './account-sessions.js';
 import { announce, h, saveFile } from './dom.js';
 import { errorNotice } from './errors.js';
@@ -61,6 +62,7 @@ export class AccountView {
         this.#row('password', this.#button(change, 'password', () => this.#changePassword())),
         this.#row('second_factor', this.#secondFactorButton)),
       this.#sessions.element,
+      new KeyList(this.#closing.signal, () => this.#proof()).element,
       section('your_data',
         this.#row('export', this.#button(t('export_button'), 'export', () => this.#export())),
         this.#row('delete_account', this.#button(t('delete'), 'delete_account',

@@ -69,6 +69,19 @@ export const PROBLEMS = {
     'This secret is no longer valid. Start again.',
   ],
   SESSION_NOT_FOUND: ['Esta sessão já terminou.', 'This session has already ended.'],
+  KEY_NOT_FOUND: ['Esta chave já foi excluída.', 'This key was already deleted.'],
+  TOO_MANY_KEYS: [
+    'Você já tem o máximo de chaves. Exclua uma antes de criar outra.',
+    'You have as many keys as allowed. Delete one before you create another.',
+  ],
+  SCOPES_MISSING: [
+    'Escolha pelo menos uma permissão.',
+    'Choose at least one permission.',
+  ],
+  EXPIRY_INVALID: [
+    'Escolha uma data no futuro, em até dez anos.',
+    'Choose a date in the future, within ten years.',
+  ],
   NAME_INVALID: [
     'Informe um nome de até 100 caracteres.',
     'Enter a name of up to 100 characters.',

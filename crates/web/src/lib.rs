@@ -36,8 +36,8 @@ const ASSETS: &[(&str, &[u8])] = assets! {
     "session.js" "recipe.js" "recipe-text.js" "jobs.js" "frames.js" "status.js" "watch.js"
     "uploads.js" "upload-panel.js" "options-form.js" "options.js" "drop-area.js" "form.js"
     "login.js" "confirmation.js" "mail-links.js" "step-dialog.js" "account-sessions.js"
-    "second-factor.js" "account.js" "list.js" "viewer.js" "gallery.js" "process-again.js" "job.js"
-    "main.js"
+    "copy-button.js" "account-keys.js" "second-factor.js" "account.js" "list.js" "viewer.js"
+    "gallery.js" "process-again.js" "job.js" "main.js"
 };
 
 /// The document, and the assets that it links to by their version.

@@ -33,6 +33,7 @@ async fn an_export_has_everything_but_secrets(#[values(Embedded, Servers)] parts
     let other = neighbor.upload_clip(TINY).await;
     let job = user.upload_clip(TINY).await;
     user.wait_until_done(&job).await;
+    let key = user.create_key(&["videos:read"]).await;
     let export = |password: &str| {
         let body = json!({ "password": password });
         user.request(Method::POST, "/auth/export").json(&body)
@@ -53,6 +54,7 @@ async fn an_export_has_everything_but_secrets(#[values(Embedded, Servers)] parts
         "idempotency_keys.json",
         "job_history.json",
         "jobs.json",
+        "keys.json",
         "links.json",
         "mails.json",
         "sessions.json",
@@ -72,8 +74,13 @@ async fn an_export_has_everything_but_secrets(#[values(Embedded, Servers)] parts
     assert_eq!(states, ["UPLOADED", "QUEUED", "PROCESSING", "DONE"].map(Value::from));
     assert_eq!(files["sessions.json"].as_array().map(Vec::len), Some(1));
 
+    let keys = &files["keys.json"];
+    assert_eq!((&keys[0]["id"], &keys[0]["scopes"]), (&json!(key.id), &json!("videos:read")));
+
     let text = json!(files).to_string();
-    for secret in ["password_hash", "token_hash", "$argon2", &neighbor.id, &neighbor.email, &other]
+    let hashes = ["password_hash", "token_hash", "key_hash", "$argon2"];
+    for secret in
+        hashes.into_iter().chain([key.key.as_str(), &neighbor.id, &neighbor.email, &other])
     {
         assert!(!text.contains(secret), "the export contains {secret}");
     }

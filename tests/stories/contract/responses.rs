@@ -5,6 +5,7 @@ mod client;
 mod accounts;
 mod account_mails;
 mod second_factor;
+mod keys;
 mod uploads;
 mod jobs;
 mod faults;
@@ -67,6 +68,7 @@ async fn every_response_matches_the_document() {
     account_mails::check(&client).await;
     account_mails::check_confirmation(&client).await;
     second_factor::check(&client).await;
+    keys::check(&client).await;
     uploads::check(&client).await;
     jobs::check(&client).await;
     faults::check(&client).await;

@@ -106,6 +106,22 @@ impl User<'_> {
         (self.access, self.refresh) = (access, refresh);
     }
 
+    /// Create an API key with these scopes.
+    pub async fn create_key(&self, scopes: &[&str]) -> ApiKey {
+        let fields = json!({ "name": "Import", "scopes": scopes, "password": PASSWORD });
+        let (status, created) = fetch_json(self.request(Method::POST, "/keys").json(&fields)).await;
+        assert_eq!(status, StatusCode::CREATED, "{created}");
+        let text = |name: &str| created[name].as_str().expect("a text").to_owned();
+        ApiKey { id: text("id"), key: text("key") }
+    }
+
+    /// The user, as a program with a key in place of the access token.
+    pub fn with_key(&self, key: &ApiKey) -> User<'_> {
+        let mut account = self.account();
+        account.access.clone_from(&key.key);
+        account.at(self.client)
+    }
+
     /// Get a resource as JSON.
     pub async fn get(&self, path: &str) -> (StatusCode, Value) {
         fetch_json(self.request(Method::GET, path)).await
@@ -198,6 +214,14 @@ impl User<'_> {
         assert_eq!(response.status(), StatusCode::OK);
         response.bytes().await.expect("the download completes").to_vec()
     }
+}
+
+/// API key of a user.
+pub struct ApiKey {
+    /// Id of the key.
+    pub id: String,
+    /// The key.
+    pub key: String,
 }
 
 /// A user, independent of the process that serves them.

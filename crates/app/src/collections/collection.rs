@@ -18,8 +18,9 @@ pub const FETCH: &str = "GET /files/videos/{user}/{job}/{name}";
 const LAST: [&str; 4] =
     ["DELETE /videos/{id}", "POST /auth/password", "POST /auth/logout", "DELETE /auth/me"];
 /// Values of path parameters.
-const PATH_PARAMETERS: [(&str, &str); 3] = [
+const PATH_PARAMETERS: [(&str, &str); 4] = [
     ("{id}", "{{job_id}}"),
+    ("{key_id}", "0190a000-0000-7000-8000-0000000000dd"),
     ("{session_id}", "0190a000-0000-7000-8000-0000000000cc"),
     ("{number}", "1"),
 ];

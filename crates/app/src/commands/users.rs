@@ -32,6 +32,11 @@ pub(super) fn run(command: &UsersCommand) -> Result<()> {
                 database.sign_out_user(email).await
             })
         }
+        UsersCommand::DeleteKeys(arguments) => {
+            change(arguments, "no API keys", &async |database, email| {
+                database.delete_keys(email).await
+            })
+        }
         UsersCommand::RemoveSecondFactor(arguments) => {
             change(arguments, "no second factor", &async |database, email| {
                 let user = database.user_by_email(email).await?;

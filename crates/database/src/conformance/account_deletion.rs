@@ -8,14 +8,15 @@ use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 
 use super::case::{Case, accept, archive, video};
 use super::counters;
+use super::keys::key_of;
 use crate::accept::Accepted;
 use crate::rows::{
-    accepted_job, idempotency_key, job, past_job, recovery_code, refresh_token, second_factor,
-    user_usage,
+    accepted_job, api_key, idempotency_key, job, past_job, recovery_code, refresh_token,
+    second_factor, user_usage,
 };
 
 /// Give a user rows in all tables: jobs that wait, run, and are done, one of which is in the
-/// history, an upload, a session and a second factor.
+/// history, an upload, a session, a second factor and a key.
 async fn fill(case: &Case, user: UserId) -> JobId {
     let accepted = accept(&case.database, user, &[video()], Some("key"), None).await;
     accepted.expect("the videos are accepted");
@@ -44,8 +45,9 @@ async fn fill(case: &Case, user: UserId) -> JobId {
     let verified = case.user_with(user).await;
     let begun = case.database.begin_second_factor(&verified, "secret").await;
     assert!(begun.expect("the database answers"));
-    let on = case.database.enable_second_factor(user, "secret", 1, vec![token]).await;
+    let on = case.database.enable_second_factor(user, "secret", 1, vec![token.clone()]).await;
     assert!(on.expect("the database answers"));
+    key_of(case, user, &token).await;
     running
 }
 
@@ -70,6 +72,7 @@ async fn rows(case: &Case, user: UserId) -> Vec<u64> {
         idempotency_key,
         second_factor,
         recovery_code,
+        api_key,
         user_usage,
         accepted_job
     )
@@ -80,7 +83,7 @@ pub(super) async fn leaves_no_rows(case: &Case) {
     let running = fill(case, user).await;
     fill(case, neighbor).await;
     case.database.add_up_changes().await.expect("the database answers");
-    assert_eq!(rows(case, user).await, [3, 1, 1, 1, 1, 1, 1, 4]);
+    assert_eq!(rows(case, user).await, [3, 1, 1, 1, 1, 1, 1, 1, 4]);
     let claim = case.database.job(running).await.expect("the database answers");
     assert_eq!(claim.expect("it exists").state, State::Processing);
     let before = rows(case, neighbor).await;
@@ -91,7 +94,7 @@ pub(super) async fn leaves_no_rows(case: &Case) {
     counters::check(case, "the jobs are subtracted").await;
     case.database.add_up_changes().await.expect("the database answers");
     counters::check(case, "the changes are added up").await;
-    assert_eq!(rows(case, user).await, [0; 8]);
+    assert_eq!(rows(case, user).await, [0; 9]);
     assert_eq!(rows(case, neighbor).await, before);
     let rows = case.rows().await;
     assert!(!rows.outbox.iter().any(|row| row.message.contains(&user.to_string())));

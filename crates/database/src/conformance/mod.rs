@@ -5,6 +5,7 @@ mod schema;
 mod accounts;
 mod sessions;
 mod second_factor;
+mod keys;
 mod account_mails;
 mod uploads;
 mod acceptance;
@@ -204,6 +205,15 @@ cases! {
         accepts_each_code_once,
         limits_wrong_codes,
         accepts_each_recovery_code_once,
+    }
+    keys {
+        are_created_listed_and_deleted,
+        are_created_for_verified_users_only,
+        are_limited_in_number,
+        record_one_use_a_minute,
+        survive_a_password_and_the_end_of_sessions,
+        end_when_an_unconfirmed_address_is_recovered,
+        ignore_unknown_scopes,
     }
     account_mails {
         stay_within_the_budget,

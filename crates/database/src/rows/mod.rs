@@ -4,6 +4,7 @@ pub(crate) mod user;
 pub(crate) mod refresh_token;
 pub(crate) mod second_factor;
 pub(crate) mod recovery_code;
+pub(crate) mod api_key;
 pub(crate) mod account_token;
 pub(crate) mod account_mail;
 pub(crate) mod job;
