@@ -9,6 +9,8 @@ pub enum Tag {
     Accounts,
     /// Videos, their jobs, frames and archives.
     Videos,
+    /// Events that are sent to the user's servers.
+    Webhooks,
     /// Health of the service.
     Service,
 }

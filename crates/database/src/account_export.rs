@@ -12,14 +12,14 @@ use crate::connection::Database;
 use crate::error::Error;
 use crate::rows::{
     account_mail, account_token, idempotency_key, job, job_event, notification, past_job,
-    refresh_token, upload, user,
+    refresh_token, upload, user, webhook, webhook_delivery,
 };
 
 /// Maximum number of rows in a page.
 const PAGE: u64 = 200;
 
 /// Columns that are left out: secrets, and hashes of secrets.
-const SECRETS: [&str; 3] = ["password_hash", "token_hash", "token"];
+const SECRETS: [&str; 5] = ["password_hash", "token_hash", "token", "secret", "previous_secret"];
 
 /// Rows of a user in one table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,11 +40,15 @@ pub enum ExportedTable {
     Links,
     /// Mails about the account.
     Mails,
+    /// Webhooks.
+    Webhooks,
+    /// Deliveries to webhooks.
+    WebhookDeliveries,
 }
 
 impl ExportedTable {
     /// All tables.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Account,
         Self::Sessions,
         Self::Jobs,
@@ -53,6 +57,8 @@ impl ExportedTable {
         Self::IdempotencyKeys,
         Self::Links,
         Self::Mails,
+        Self::Webhooks,
+        Self::WebhookDeliveries,
     ];
 
     /// Name, in lower case with underscores.
@@ -67,6 +73,8 @@ impl ExportedTable {
             Self::IdempotencyKeys => "idempotency_keys",
             Self::Links => "links",
             Self::Mails => "mails",
+            Self::Webhooks => "webhooks",
+            Self::WebhookDeliveries => "webhook_deliveries",
         }
     }
 }
@@ -115,6 +123,8 @@ impl Database {
             }
             ExportedTable::Links => page!(account_token, UserId),
             ExportedTable::Mails => page!(account_mail, UserId),
+            ExportedTable::Webhooks => page!(webhook, UserId),
+            ExportedTable::WebhookDeliveries => page!(webhook_delivery, UserId),
         }
     }
 
@@ -135,7 +145,7 @@ impl Database {
                 columns.retain(|name, _| !SECRETS.contains(&name.as_str()));
                 // Columns with JSON are text.
                 for (name, value) in columns {
-                    if ["record", "recipe", "warnings"].contains(&name.as_str())
+                    if ["record", "recipe", "warnings", "events", "body"].contains(&name.as_str())
                         && let Some(text) = value.as_str()
                         && let Ok(json) = serde_json::from_str(text)
                     {

@@ -46,11 +46,13 @@ pub enum AccountMailKind {
     SecondFactorEnabled,
     /// A second factor is not required anymore.
     SecondFactorDisabled,
+    /// Nothing is sent to a webhook anymore, because its receiver has failed for days.
+    WebhookDisabled,
 }
 
 impl AccountMailKind {
     /// All kinds.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ConfirmAddress,
         Self::AlreadyRegistered,
         Self::ResetPassword,
@@ -60,6 +62,7 @@ impl AccountMailKind {
         Self::PasswordChanged,
         Self::SecondFactorEnabled,
         Self::SecondFactorDisabled,
+        Self::WebhookDisabled,
     ];
 
     /// Name in the database.
@@ -75,11 +78,12 @@ impl AccountMailKind {
             Self::PasswordChanged => "PASSWORD_CHANGED",
             Self::SecondFactorEnabled => "SECOND_FACTOR_ENABLED",
             Self::SecondFactorDisabled => "SECOND_FACTOR_DISABLED",
+            Self::WebhookDisabled => "WEBHOOK_DISABLED",
         }
     }
 
-    /// Whether the mail reports a change that its recipient made with the password or a link.
-    /// Anybody can cause the others.
+    /// Whether the mail reports a change that its recipient made with the password or a link, or
+    /// the failure of what the recipient has set up. Anybody can cause the others.
     #[must_use]
     pub const fn is_notice(self) -> bool {
         !matches!(

@@ -81,7 +81,8 @@ const fn link(kind: AccountMailKind) -> Option<&'static str> {
         | AccountMailKind::AddressChanged
         | AccountMailKind::PasswordChanged
         | AccountMailKind::SecondFactorEnabled
-        | AccountMailKind::SecondFactorDisabled => None,
+        | AccountMailKind::SecondFactorDisabled
+        | AccountMailKind::WebhookDisabled => None,
     }
 }
 

@@ -7,6 +7,7 @@ mod account_mails;
 mod second_factor;
 mod uploads;
 mod jobs;
+mod webhooks;
 mod faults;
 
 use std::collections::BTreeSet;
@@ -69,6 +70,7 @@ async fn every_response_matches_the_document() {
     second_factor::check(&client).await;
     uploads::check(&client).await;
     jobs::check(&client).await;
+    webhooks::check(&client).await;
     faults::check(&client).await;
     large_headers(&client).await;
 

@@ -11,8 +11,9 @@ use super::counters;
 use crate::accept::Accepted;
 use crate::rows::{
     accepted_job, idempotency_key, job, past_job, recovery_code, refresh_token, second_factor,
-    user_usage,
+    user_usage, webhook, webhook_delivery,
 };
+use crate::webhooks::{Destination, WebhookEvent};
 
 /// Give a user rows in all tables: jobs that wait, run, and are done, one of which is in the
 /// history, an upload, a session and a second factor.
@@ -46,6 +47,11 @@ async fn fill(case: &Case, user: UserId) -> JobId {
     assert!(begun.expect("the database answers"));
     let on = case.database.enable_second_factor(user, "secret", 1, vec![token]).await;
     assert!(on.expect("the database answers"));
+    let destination = Destination { url: "https://hooks.example/", host: "hooks.example" };
+    let (events, secret) = ([WebhookEvent::Failed], "whsec_c2VjcmV0".to_owned().into());
+    let webhook = case.database.create_webhook(user, destination, &events, &secret, 1).await;
+    let webhook = webhook.expect("the database answers").expect("the user exists");
+    case.database.test_webhook(&webhook, destination.host).await.expect("a test");
     running
 }
 
@@ -71,7 +77,9 @@ async fn rows(case: &Case, user: UserId) -> Vec<u64> {
         second_factor,
         recovery_code,
         user_usage,
-        accepted_job
+        accepted_job,
+        webhook,
+        webhook_delivery
     )
 }
 
@@ -80,7 +88,7 @@ pub(super) async fn leaves_no_rows(case: &Case) {
     let running = fill(case, user).await;
     fill(case, neighbor).await;
     case.database.add_up_changes().await.expect("the database answers");
-    assert_eq!(rows(case, user).await, [3, 1, 1, 1, 1, 1, 1, 4]);
+    assert_eq!(rows(case, user).await, [3, 1, 1, 1, 1, 1, 1, 4, 1, 1]);
     let claim = case.database.job(running).await.expect("the database answers");
     assert_eq!(claim.expect("it exists").state, State::Processing);
     let before = rows(case, neighbor).await;
@@ -91,7 +99,7 @@ pub(super) async fn leaves_no_rows(case: &Case) {
     counters::check(case, "the jobs are subtracted").await;
     case.database.add_up_changes().await.expect("the database answers");
     counters::check(case, "the changes are added up").await;
-    assert_eq!(rows(case, user).await, [0; 8]);
+    assert_eq!(rows(case, user).await, [0; 10]);
     assert_eq!(rows(case, neighbor).await, before);
     let rows = case.rows().await;
     assert!(!rows.outbox.iter().any(|row| row.message.contains(&user.to_string())));
