@@ -18,3 +18,4 @@ mod process_again;
 mod sheets;
 mod texts;
 mod uploads;
+mod webhooks;

@@ -58,7 +58,7 @@ export class Form {
     this.#button.disabled = true;
     this.#button.textContent = t('submitting');
     // An empty field of the code is as good as none.
-    const entries = this.#fields.map(({ name, input }) => [name, input.value])
+    const entries = this.#fields.map((field) => [field.name, field.value])
       .filter(([name, value]) => name !== 'code' || value !== '');
     let problem = null;
     try {
@@ -123,13 +123,49 @@ export class Field {
       this.#error);
   }
 
+  get value() {
+    return this.input.value;
+  }
+
   /** Show these errors in place of the former ones. Returns whether there are any. */
   showErrors(texts) {
-    this.#error.textContent = texts.join(' ');
-    if (texts.length > 0) this.input.setAttribute('aria-invalid', 'true');
-    else this.input.removeAttribute('aria-invalid');
-    return texts.length > 0;
+    return showAt(this.input, this.#error, texts);
   }
+}
+
+/** Field of checkboxes, whose value is the list of those that are checked. */
+export class ChoicesField {
+  #error;
+  #boxes;
+
+  constructor(name, choices, { label = t(name) } = {}) {
+    this.name = name;
+    this.#error = h('p', { class: 'error', id: `${name}-error` });
+    this.#boxes = choices.map(([value]) =>
+      h('input', { type: 'checkbox', name, value, 'aria-describedby': this.#error.id }));
+    this.input = this.#boxes[0];
+    this.row = h('fieldset', { class: 'choices' },
+      h('legend', {}, label),
+      choices.map(([, text], index) => h('label', { class: 'check' }, this.#boxes[index], text)),
+      this.#error);
+  }
+
+  get value() {
+    return this.#boxes.filter(({ checked }) => checked).map(({ value }) => value);
+  }
+
+  /** Show these errors in place of the former ones. Returns whether there are any. */
+  showErrors(texts) {
+    return showAt(this.input, this.#error, texts);
+  }
+}
+
+/** Show the errors of an input in a line. Returns whether there are any. */
+function showAt(input, line, texts) {
+  line.textContent = texts.join(' ');
+  if (texts.length > 0) input.setAttribute('aria-invalid', 'true');
+  else input.removeAttribute('aria-invalid');
+  return texts.length > 0;
 }
 
 /** Add a button that shows and hides the password. */

@@ -1,5 +1,6 @@
 // Second factor of the user: turn it on and off.
 
+import { copyButton } from './copy-button.js';
 import { announce, h, saveFile } from './dom.js';
 import { codeField, Field, Form, INPUTS } from './form.js';
 import { request } from './session.js';
@@ -12,18 +13,6 @@ const CODES_FILE = 'fiapx-recovery-codes.txt';
 /** Text in groups of four characters, which are easier to copy by eye. */
 function grouped(text) {
   return text.match(/.{1,4}/g)?.join(' ') ?? text;
-}
-
-/** Create a button that copies a text. Browsers allow that in secure contexts only. */
-function copyButton(text) {
-  if (!navigator.clipboard) return null;
-  const button = h('button', { type: 'button', class: 'quiet' }, t('copy'));
-  button.addEventListener('click', async () => {
-    const copied = await navigator.clipboard.writeText(text).then(() => true, () => false);
-    button.textContent = t(copied ? 'copied' : 'not_copied');
-    announce(button.textContent);
-  });
-  return button;
 }
 
 /** Turn the second factor on: password, secret and first code, recovery codes. */
