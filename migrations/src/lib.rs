@@ -21,6 +21,7 @@ mod m20261126_000011_account_mails;
 mod m20261126_000012_fingerprints;
 mod m20261126_000013_fair_sharing;
 mod m20261126_000014_api_keys;
+mod m20261126_000015_webhooks;
 
 /// Runs all changes in their order.
 #[derive(Debug)]
@@ -44,6 +45,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000012_fingerprints::Migration),
             Box::new(m20261126_000013_fair_sharing::Migration),
             Box::new(m20261126_000014_api_keys::Migration),
+            Box::new(m20261126_000015_webhooks::Migration),
         ]
     }
 }

@@ -56,4 +56,5 @@ mod soak;
 mod streaming;
 mod upgrade;
 mod uploads;
+mod webhooks;
 mod zip_readers;

@@ -64,10 +64,10 @@ const TABLE: [(&str, Statuses); 10] = [
 async fn operations(client: &Client) -> BTreeSet<String> {
     let (_, document) = fetch_json(client.request(Method::GET, "/openapi.json")).await;
     let paths = document["paths"].as_object().expect("there are paths");
-    // Other stories cover the sessions and the keys of a user.
-    let is_of_job = |path: &str| {
-        path.contains('{') && !path.starts_with("/auth/") && !path.starts_with("/keys/")
-    };
+    // Other stories cover the sessions, keys and webhooks of a user.
+    let others = ["/auth/", "/keys/", "/webhooks/"];
+    let is_of_job =
+        |path: &str| path.contains('{') && !others.iter().any(|other| path.starts_with(other));
     let with_parameter = paths.iter().filter(|(path, _)| is_of_job(path));
     let named = |path: &str, item: &Value| -> Vec<String> {
         let methods = item.as_object().expect("methods by name").keys();

@@ -19,3 +19,4 @@ mod process_again;
 mod sheets;
 mod texts;
 mod uploads;
+mod webhooks;

@@ -27,6 +27,9 @@ use crate::second_factor::SecondFactorOperations;
 use crate::session_list::Sessions;
 use crate::uploads::Uploads;
 use crate::videos::Videos;
+use crate::webhook_deliveries::WebhookDeliveries;
+use crate::webhook_view::WebhookView;
+use crate::webhooks::Webhooks;
 
 /// Declare the type and the value of a tuple of tuples of unit structs. The framework accepts 16
 /// members in each.
@@ -50,7 +53,8 @@ operations!(
         Profile,
         AccountExport
     ),
-    (Uploads, Videos, AnotherJob, Forecasts, JobEvents, Frames, Downloads, Files, HealthOperations)
+    (Uploads, Videos, AnotherJob, Forecasts, JobEvents, Frames, Downloads, Files, HealthOperations),
+    (Webhooks, WebhookDeliveries)
 );
 
 const DESCRIPTION: &str = "\
@@ -178,6 +182,9 @@ fn sentence_about_keys(security: &Value) -> String {
 fn special_example(operation_id: &Value, status: &str, media_type: &str) -> Option<Value> {
     match (operation_id.as_str()?, status) {
         ("deleteVideo", "200") => JobView::cancelled_example().to_json(),
+        ("createWebhook", "201") | ("rotateWebhookSecret", "200") => {
+            WebhookView::example_with_secret().to_json()
+        }
         ("getReadiness", "503") => Readiness::not_ready_example().to_json(),
         _ => {
             let binary = BINARY_EXAMPLES.iter().find(|(binary, _)| *binary == media_type);

@@ -35,7 +35,7 @@ pub struct VideosRead;
 pub struct VideosWrite;
 
 /// Require [`Scope::Webhooks`].
-pub struct Webhooks;
+pub struct ManageWebhooks;
 
 impl RequiredScope for VideosRead {
     const SCOPE: Scope = Scope::VideosRead;
@@ -45,7 +45,7 @@ impl RequiredScope for VideosWrite {
     const SCOPE: Scope = Scope::VideosWrite;
 }
 
-impl RequiredScope for Webhooks {
+impl RequiredScope for ManageWebhooks {
     const SCOPE: Scope = Scope::Webhooks;
 }
 
@@ -114,7 +114,7 @@ impl<'a, S: RequiredScope> ApiExtractor<'a> for Permitted<S> {
         CurrentSession::register(registry);
         register_scheme::<VideosRead>(registry);
         register_scheme::<VideosWrite>(registry);
-        register_scheme::<Webhooks>(registry);
+        register_scheme::<ManageWebhooks>(registry);
     }
 
     fn security_schemes() -> Vec<&'static str> {

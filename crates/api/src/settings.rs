@@ -42,6 +42,8 @@ pub struct Settings {
     pub reads_at_once: u32,
     /// Maximum simultaneous uploads of a user in this process. The database knows the other quotas.
     pub uploads_at_once: u32,
+    /// Targets that webhooks may have.
+    pub webhook_targets: egress::Policy,
     /// Number of trusted proxies in front of the service, each of which appends to `Forwarded` or
     /// `X-Forwarded-For`.
     pub trusted_proxies: usize,

@@ -54,7 +54,7 @@ const WAIT: MetricKind = MetricKind::Histogram(&[
 
 /// All metrics. Metrics of the whole system are exported with the same value by every worker
 /// process.
-pub const METRICS: [Metric; 40] = [
+pub const METRICS: [Metric; 42] = [
     metric(
         "fiapx_requests_total",
         MetricKind::Counter,
@@ -243,6 +243,18 @@ pub const METRICS: [Metric; 40] = [
         MetricKind::Counter,
         Unit::Count,
         "Attempts to send a mail, by outcome.",
+    ),
+    metric(
+        "fiapx_webhook_tries_total",
+        MetricKind::Counter,
+        Unit::Count,
+        "Attempts to deliver an event to a webhook, by outcome: delivered, retried, failed.",
+    ),
+    metric(
+        "fiapx_webhooks_disabled_total",
+        MetricKind::Counter,
+        Unit::Count,
+        "Webhooks that were disabled because of their receivers, by reason: GONE, FAILING.",
     ),
     metric(
         "fiapx_circuit_open",

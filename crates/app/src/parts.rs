@@ -10,6 +10,7 @@ use broker::embedded::Embedded;
 use broker::rabbitmq::RabbitMq;
 use broker::{Broker, Queue};
 use database::{Database, Quotas, Rules};
+use egress::Policy;
 use jobs::retry::RetryPolicy;
 use jobs::{Clock, MEGABYTE};
 use notifier::files::FileMailer;
@@ -224,6 +225,12 @@ impl Parts {
             warn!("{problem}: a hostile video may access everything that this worker can access");
         }
         Ok(Isolation::Cell(Cells::new(program)))
+    }
+
+    /// Return the targets that webhooks may have.
+    #[must_use]
+    pub fn webhook_targets(settings: &Settings) -> Policy {
+        if settings.webhooks.allow_private { Policy::Private } else { Policy::Public }
     }
 
     /// Return the configured mailer, an SMTP server or a directory, and the sender of mails.

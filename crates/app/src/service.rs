@@ -290,7 +290,9 @@ async fn worker_of(
 
 fn notifier_of(settings: &Settings, parts: &Parts, page: &Url) -> Result<Notifier> {
     let ConfiguredMailer { mailer, sender } = Parts::mailer(settings)?;
-    Ok(Notifier::new(parts.database.clone(), parts.broker.clone(), mailer, sender, page))
+    let client = egress::Client::new(Parts::webhook_targets(settings))?;
+    let (database, broker) = (parts.database.clone(), parts.broker.clone());
+    Ok(Notifier::new(database, broker, mailer, sender, client, page))
 }
 
 /// Serve metrics and health on a separate address.
@@ -373,6 +375,7 @@ fn api_settings(settings: &Settings, jwt_secret: SecretString) -> api::Settings 
         event_streams_at_once: settings.limits.event_streams_at_once,
         reads_at_once: settings.limits.reads_at_once,
         uploads_at_once: settings.limits.uploads_at_once,
+        webhook_targets: Parts::webhook_targets(settings),
         trusted_proxies: settings.server.proxies,
         cors_origins: settings.server.cors_origins.clone(),
         public_url: settings.server.public_url.clone(),

@@ -12,14 +12,15 @@ use crate::connection::Database;
 use crate::error::Error;
 use crate::rows::{
     account_mail, account_token, api_key, idempotency_key, job, job_event, notification, past_job,
-    refresh_token, upload, user,
+    refresh_token, upload, user, webhook, webhook_delivery,
 };
 
 /// Maximum number of rows in a page.
 const PAGE: u64 = 200;
 
 /// Columns that are left out: secrets, and hashes of secrets.
-const SECRETS: [&str; 4] = ["password_hash", "token_hash", "token", "key_hash"];
+const SECRETS: [&str; 6] =
+    ["password_hash", "token_hash", "token", "key_hash", "secret", "previous_secret"];
 
 /// Rows of a user in one table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,11 +43,15 @@ pub enum ExportedTable {
     Links,
     /// Mails about the account.
     Mails,
+    /// Webhooks.
+    Webhooks,
+    /// Deliveries to webhooks.
+    WebhookDeliveries,
 }
 
 impl ExportedTable {
     /// All tables.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Account,
         Self::Sessions,
         Self::Keys,
@@ -56,6 +61,8 @@ impl ExportedTable {
         Self::IdempotencyKeys,
         Self::Links,
         Self::Mails,
+        Self::Webhooks,
+        Self::WebhookDeliveries,
     ];
 
     /// Name, in lower case with underscores.
@@ -71,6 +78,8 @@ impl ExportedTable {
             Self::IdempotencyKeys => "idempotency_keys",
             Self::Links => "links",
             Self::Mails => "mails",
+            Self::Webhooks => "webhooks",
+            Self::WebhookDeliveries => "webhook_deliveries",
         }
     }
 }
@@ -120,6 +129,8 @@ impl Database {
             }
             ExportedTable::Links => page!(account_token, UserId),
             ExportedTable::Mails => page!(account_mail, UserId),
+            ExportedTable::Webhooks => page!(webhook, UserId),
+            ExportedTable::WebhookDeliveries => page!(webhook_delivery, UserId),
         }
     }
 
@@ -140,7 +151,7 @@ impl Database {
                 columns.retain(|name, _| !SECRETS.contains(&name.as_str()));
                 // Columns with JSON are text.
                 for (name, value) in columns {
-                    if ["record", "recipe", "warnings"].contains(&name.as_str())
+                    if ["record", "recipe", "warnings", "events", "body"].contains(&name.as_str())
                         && let Some(text) = value.as_str()
                         && let Ok(json) = serde_json::from_str(text)
                     {

@@ -48,11 +48,13 @@ pub enum AccountMailKind {
     SecondFactorDisabled,
     /// An API key was created.
     KeyCreated,
+    /// Nothing is sent to a webhook anymore, because its receiver has failed for days.
+    WebhookDisabled,
 }
 
 impl AccountMailKind {
     /// All kinds.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::ConfirmAddress,
         Self::AlreadyRegistered,
         Self::ResetPassword,
@@ -63,6 +65,7 @@ impl AccountMailKind {
         Self::SecondFactorEnabled,
         Self::SecondFactorDisabled,
         Self::KeyCreated,
+        Self::WebhookDisabled,
     ];
 
     /// Name in the database.
@@ -79,11 +82,12 @@ impl AccountMailKind {
             Self::SecondFactorEnabled => "SECOND_FACTOR_ENABLED",
             Self::SecondFactorDisabled => "SECOND_FACTOR_DISABLED",
             Self::KeyCreated => "KEY_CREATED",
+            Self::WebhookDisabled => "WEBHOOK_DISABLED",
         }
     }
 
-    /// Whether the mail reports a change that its recipient made with the password or a link.
-    /// Anybody can cause the others.
+    /// Whether the mail reports a change that its recipient made with the password or a link, or
+    /// the failure of what the recipient has set up. Anybody can cause the others.
     #[must_use]
     pub const fn is_notice(self) -> bool {
         !matches!(

@@ -29,6 +29,7 @@ impl Database {
             return Ok(None);
         };
         self.move_up_behind(&transaction, &place).await?;
+        self.write_webhook_deliveries(&transaction, &job, now).await?;
         self.write_to_outbox(&transaction, &job, job.outcome_event()?, now).await?;
         transaction.commit().await?;
         self.wake_relay();

@@ -80,6 +80,8 @@ pub struct Database {
     outbox: Arc<Notify>,
     /// Notified after each commit that wrote a mail about an account.
     mails: Arc<Notify>,
+    /// Notified after each commit that wrote the delivery of a webhook outside of an outcome.
+    webhooks: Arc<Notify>,
 }
 
 impl Database {
@@ -89,8 +91,8 @@ impl Database {
         let read = connect_sqlite(file, SQLITE_READERS).await?;
         let unlimited = |pool| Connection { pool, limit: None };
         let (write, read) = (unlimited(write), unlimited(read));
-        let (outbox, mails) = Default::default();
-        Ok(Self { write, read, clock, rules: Arc::new(rules), outbox, mails })
+        let (outbox, mails, webhooks) = Default::default();
+        Ok(Self { write, read, clock, rules: Arc::new(rules), outbox, mails, webhooks })
     }
 
     /// Connect to PostgreSQL at a URL such as `postgresql://user:password@host:5432/fiapx`.
@@ -112,8 +114,8 @@ impl Database {
         let pool = sea_orm::Database::connect(options).await.map_err(connection_error)?;
         let write = Connection { pool, limit: Some(CALL_TIMEOUT) };
         let (read, rules) = (write.clone(), Arc::new(rules));
-        let (outbox, mails) = Default::default();
-        let database = Self { write, read, clock, rules, outbox, mails };
+        let (outbox, mails, webhooks) = Default::default();
+        let database = Self { write, read, clock, rules, outbox, mails, webhooks };
         database.synchronize_clock().await?;
         Ok(database)
     }
@@ -200,6 +202,11 @@ impl Database {
         self.mails.notified().await;
     }
 
+    /// Wait until this process has asked for the delivery of a webhook.
+    pub async fn webhooks_written(&self) {
+        self.webhooks.notified().await;
+    }
+
     /// Current time of the clock.
     pub(crate) fn now(&self) -> Time {
         self.clock.now()
@@ -213,6 +220,11 @@ impl Database {
     /// Wake the notifier of this process. Must be called after the commit.
     pub(crate) fn wake_mailer(&self) {
         self.mails.notify_one();
+    }
+
+    /// Wake the delivery of webhooks in this process. Must be called after the commit.
+    pub(crate) fn wake_webhooks(&self) {
+        self.webhooks.notify_one();
     }
 
     /// Begin a transaction that writes.

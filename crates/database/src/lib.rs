@@ -5,9 +5,10 @@
 //! [`second_factor`] and [`keys`], the [`account_mails`] with their links ([`confirmations`],
 //! [`password_resets`], [`address_changes`]), [`accept`] for uploads, [`quotas`], [`claim`],
 //! [`attempt`] and [`renewal`] for workers, [`cancel`] and [`reading`] for users, the
-//! [`outbox`], [`notifications`], [`operator`] requests, [`counters`], [`chores`], [`recovery`],
-//! [`retention`], [`history`], [`account_deletion`] and [`account_export`]. [`jobs::Transition`]
-//! decides which changes of state are legal, and a trigger of the database rejects all others.
+//! [`outbox`], [`notifications`], [`webhooks`] with their [`webhook_delivery`], [`operator`]
+//! requests, [`counters`], [`chores`], [`recovery`], [`retention`], [`history`],
+//! [`account_deletion`] and [`account_export`]. [`jobs::Transition`] decides which changes of state
+//! are legal, and a trigger of the database rejects all others.
 
 // In dependency order: a module uses only modules above it.
 mod error;
@@ -29,6 +30,10 @@ pub mod sessions;
 pub mod second_factor;
 pub mod keys;
 pub mod account_mail_delivery;
+pub mod webhooks;
+pub mod webhook_events;
+pub mod webhook_delivery;
+pub mod webhook_log;
 pub mod confirmations;
 pub mod password_resets;
 pub mod address_changes;

@@ -63,8 +63,8 @@ async fn insert_notification(
 }
 
 impl Database {
-    /// Write the notification of an outcome, and a message that wakes the notifiers. If the message
-    /// is lost, the notification is found when they look for due ones.
+    /// Write the notification of an outcome, its deliveries to webhooks, and a message that wakes
+    /// the notifiers. If the message is lost, the others are found when they look for due ones.
     pub(crate) async fn announce_outcome(
         &self,
         on: &impl ConnectionTrait,
@@ -73,6 +73,7 @@ impl Database {
     ) -> Result<(), Error> {
         let event = job.outcome_event()?;
         insert_notification(on, job.id, event.name(), now).await?;
+        self.write_webhook_deliveries(on, job, now).await?;
         self.write_to_outbox(on, job, event, now).await
     }
 

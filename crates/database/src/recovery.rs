@@ -14,7 +14,7 @@ use crate::connection::Database;
 use crate::error::Error;
 use crate::job::Job;
 use crate::notifications::PENDING;
-use crate::rows::{job, notification, outbox};
+use crate::rows::{job, notification, outbox, webhook_delivery};
 
 /// Maximum number of jobs that one transaction announces again.
 const ANNOUNCE_LIMIT: u64 = 1000;
@@ -125,6 +125,17 @@ impl Database {
             .col_expr(notification::Column::NextAttemptAt, Expr::value(now))
             .filter(notification::Column::NextAttemptAt.gt(now))
             .filter(notification::Column::Status.eq(PENDING))
+            .exec(&self.write)
+            .await?;
+        // Not those that pause after a failure: their receivers need the time.
+        webhook_delivery::Entity::update_many()
+            .col_expr(webhook_delivery::Column::NextAttemptAt, Expr::value(now))
+            .filter(webhook_delivery::Column::NextAttemptAt.gt(now))
+            .filter(webhook_delivery::Column::Status.eq(PENDING))
+            .filter(
+                Expr::col(webhook_delivery::Column::Tries)
+                    .gt(Expr::col(webhook_delivery::Column::RecordedTries)),
+            )
             .exec(&self.write)
             .await?;
         Ok(())

@@ -93,6 +93,9 @@ impl Database {
         let (transaction, now) = (self.begin().await?, self.now());
         let change = Change::new(job.id, Transition::EXPIRE);
         let expired = change.apply(&transaction, |_| json!({}), now).await?;
+        if let Some(job) = &expired {
+            self.write_webhook_deliveries(&transaction, job, now).await?;
+        }
         transaction.commit().await?;
         Ok(expired.unwrap_or(job))
     }
@@ -144,8 +147,8 @@ impl Database {
     }
 
     /// Delete expired refresh tokens and idempotency keys, a day after their expiry or creation,
-    /// expired links and old mails about accounts, and the times of jobs that were accepted before
-    /// the last hour.
+    /// expired links and old mails about accounts, old deliveries to webhooks, and the times of
+    /// jobs that were accepted before the last hour.
     pub async fn purge_expired(&self) -> Result<(), Error> {
         let before = self.now() - KEPT_FOR;
         refresh_token::Entity::delete_many()
@@ -161,6 +164,7 @@ impl Database {
             .exec(&self.write)
             .await?;
         self.purge_tokens().await?;
+        self.purge_webhook_deliveries().await?;
         self.purge_account_mails().await
     }
 }

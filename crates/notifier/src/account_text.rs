@@ -82,7 +82,8 @@ const fn link(kind: AccountMailKind) -> Option<&'static str> {
         | AccountMailKind::PasswordChanged
         | AccountMailKind::SecondFactorEnabled
         | AccountMailKind::SecondFactorDisabled
-        | AccountMailKind::KeyCreated => None,
+        | AccountMailKind::KeyCreated
+        | AccountMailKind::WebhookDisabled => None,
     }
 }
 

@@ -39,6 +39,7 @@ pub(crate) const fn words(kind: AccountMailKind, language: Language) -> &'static
         AccountMailKind::SecondFactorEnabled => &SECOND_FACTOR_ENABLED,
         AccountMailKind::SecondFactorDisabled => &SECOND_FACTOR_DISABLED,
         AccountMailKind::KeyCreated => &KEY_CREATED,
+        AccountMailKind::WebhookDisabled => &WEBHOOK_DISABLED,
     };
     match language {
         Language::Pt => &translated.pt,
@@ -309,5 +310,36 @@ const KEY_CREATED: Translated = Translated {
         action: "Open FIAP X",
         after: &["Was it not you? Then delete the key and change your password at once: whoever \
              created it knows the password."],
+    },
+};
+
+const WEBHOOK_DISABLED: Translated = Translated {
+    pt: Words {
+        subject: "Um webhook foi desativado",
+        before: &[
+            "Olá!",
+            "Um dos seus webhooks no FIAP X não recebe mais eventos: nos últimos cinco dias, \
+             nenhuma entrega deu certo. Na página você vê qual é e o que o servidor respondeu. \
+             Depois de corrigir o problema, ative o webhook de novo:",
+        ],
+        action: "Abrir o FIAP X",
+        after: &[
+            "Eventos que acontecem enquanto ele está desativado não são enviados. Os que falharam \
+             podem ser reenviados na página por até 30 dias.",
+        ],
+    },
+    en: Words {
+        subject: "A webhook was disabled",
+        before: &[
+            "Hello!",
+            "One of your webhooks at FIAP X receives no more events: for the last five days, no \
+             delivery has succeeded. The page shows which one it is, and what its server \
+             responded. When the problem is solved, enable the webhook again:",
+        ],
+        action: "Open FIAP X",
+        after: &[
+            "Events that happen while it is disabled are not sent. Those that failed can be sent \
+             again from the page for up to 30 days.",
+        ],
     },
 };

@@ -19,25 +19,17 @@ use crate::text::{MailText, display_name};
 /// Time after the outcome of a job at which no further attempt is made at the mail about it.
 const OUTCOME_LIFETIME: TimeDelta = TimeDelta::hours(24);
 
-/// Mails that were taken.
-pub(crate) struct Taken {
-    pub(crate) mails: Vec<DueMail>,
-    /// Whether more may be due.
-    pub(crate) more: bool,
-}
-
 /// Reserve at most `limit` mails of each kind that are due. They have to be sent within `hold`.
 pub(crate) async fn take(
     database: &Database,
     limit: u64,
     hold: Duration,
-) -> Result<Taken, database::Error> {
+) -> Result<Vec<DueMail>, database::Error> {
     let accounts = database.take_account_mails(limit, hold).await?;
     let outcomes = database.take_notifications(limit, hold).await?;
-    let more = accounts.len() as u64 >= limit || outcomes.len() as u64 >= limit;
     let accounts = accounts.into_iter().map(|mail| DueMail::Account(Box::new(mail)));
     let outcomes = outcomes.into_iter().map(|due| DueMail::Outcome(Box::new(due)));
-    Ok(Taken { mails: accounts.chain(outcomes).collect(), more })
+    Ok(accounts.chain(outcomes).collect())
 }
 
 /// Mail that is due.

@@ -1,10 +1,12 @@
-//! Notifier: sends a mail about the outcome of each job to its user, and mails about accounts.
+//! Notifier: tells users the outcomes of their jobs, by mail and by webhook, and sends mails about
+//! accounts.
 //!
-//! Two loops run side by side and exchange data through the database only. The `outcomes` listener
-//! receives the outcomes of jobs from the broker and records notifications. The `delivery` renders
-//! the `text` of due notifications and the `account_text` of mails about accounts, composes a
-//! `mail` and sends it by [`smtp`], or writes it to a file ([`files`]). A failing mail server
-//! delays neither jobs nor the first loop.
+//! Loops run side by side and exchange data through the database only. The `outcomes` listener
+//! receives the outcomes of jobs from the broker, which wake the others. Each `channel` delivers
+//! the rows that are due. The `mail_channel` renders the `text` of outcomes and the `account_text`
+//! of mails about accounts, composes a `mail` and sends it by [`smtp`], or writes it to a file
+//! ([`files`]). The `webhook_channel` signs the events of jobs (`signature`) and sends them to the
+//! URLs of users. A failing mail server or receiver delays neither jobs nor the other loops.
 
 // In dependency order: a module uses only modules above it.
 mod error;
@@ -15,8 +17,12 @@ mod mail;
 mod mailer;
 pub mod smtp;
 pub mod files;
+mod channel;
 mod due;
-mod delivery;
+mod mail_channel;
+mod signature;
+mod retries;
+mod webhook_channel;
 mod outcomes;
 mod notifier;
 #[cfg(test)]

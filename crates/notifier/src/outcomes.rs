@@ -28,6 +28,8 @@ pub(crate) struct OutcomeListener {
     pub broker: Arc<dyn Broker>,
     /// Notified when a new mail is due.
     pub new_mail: Arc<Notify>,
+    /// Notified when a new event of a webhook is due.
+    pub new_event: Arc<Notify>,
 }
 
 impl OutcomeListener {
@@ -75,28 +77,33 @@ impl OutcomeListener {
 
     async fn record_in_span(&self, delivery: Delivery) -> Result<(), Error> {
         let event = &delivery.message.event;
-        match event {
-            Event::Completed(_) | Event::Failed(_) => {
-                match self.database.create_notification(event.job_id(), event.name()).await {
-                    Ok(()) => {
-                        info!(outcome = event.name(), "notification recorded");
-                        self.new_mail.notify_one();
-                        delivery.ack().await
-                    }
-                    Err(error) => {
-                        Span::current().record("error_code", "DATABASE_UNAVAILABLE");
-                        warn!(%error, "cannot record an outcome; its message is requeued");
-                        tokio::time::sleep(jittered(DATABASE_PAUSE, rand::random())).await;
-                        delivery.requeue().await
-                    }
-                }
+        if let Event::Created(_) = event {
+            warn!("received a message for workers; it is rejected");
+            return delivery.reject().await;
+        }
+        match self.create_rows(event).await {
+            Ok(()) => {
+                info!(outcome = event.name(), "outcome recorded");
+                self.new_mail.notify_one();
+                self.new_event.notify_one();
+                delivery.ack().await
             }
-            // Users are not notified about their own actions.
-            Event::Cancelled(_) => delivery.ack().await,
-            Event::Created(_) => {
-                warn!("received a message for workers; it is rejected");
-                delivery.reject().await
+            Err(error) => {
+                Span::current().record("error_code", "DATABASE_UNAVAILABLE");
+                warn!(%error, "cannot record an outcome; its message is requeued");
+                tokio::time::sleep(jittered(DATABASE_PAUSE, rand::random())).await;
+                delivery.requeue().await
             }
         }
+    }
+
+    /// Create what a program of an earlier version does not create with the outcome.
+    async fn create_rows(&self, event: &Event) -> Result<(), database::Error> {
+        let (id, name) = (event.job_id(), event.name());
+        // No mails are sent to users about their own actions.
+        if matches!(event, Event::Completed(_) | Event::Failed(_)) {
+            self.database.create_notification(id, name).await?;
+        }
+        self.database.create_webhook_deliveries(id, name).await
     }
 }

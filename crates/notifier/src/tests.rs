@@ -106,8 +106,8 @@ impl Service {
         let mailer = Arc::new(ReportingMailer { mailer, outcomes: sender });
         let from = Sender::parse("fiapx@example.com").expect("a sender");
         let page_url = "https://fiapx.example.com".parse().expect("a URL");
-        let notifier =
-            Notifier::new(self.database.clone(), self.broker.clone(), mailer, from, &page_url);
+        let (database, broker) = (self.database.clone(), self.broker.clone());
+        let notifier = Notifier::new(database, broker, mailer, from, client(), &page_url);
         let stop = CancellationToken::new();
         Running { outcomes, stop: stop.clone(), task: tokio::spawn(notifier.run(stop)) }
     }
@@ -198,6 +198,11 @@ impl Service {
         due.is_empty()
             && self.broker.message_count(Queue::Notification).await.expect("the queue") == 0
     }
+}
+
+/// Client of webhooks, of which there are none.
+fn client() -> egress::Client {
+    egress::Client::new(egress::Policy::Public).expect("a client")
 }
 
 /// Return the mails in a directory.
@@ -374,7 +379,8 @@ async fn an_outcome_stays_in_the_queue_until_it_is_recorded() {
     let from = Sender::parse("fiapx@example.com").expect("a sender");
     let page_url = "https://fiapx.example.com".parse().expect("a URL");
     let mailer = Arc::new(FileMailer::new(directory.path()));
-    let notifier = Notifier::new(database.clone(), broker.clone(), mailer, from, &page_url);
+    let notifier =
+        Notifier::new(database.clone(), broker.clone(), mailer, from, client(), &page_url);
 
     let cancelled = Cancelled {
         job_id: JobId::generate(),

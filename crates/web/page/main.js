@@ -11,6 +11,8 @@ import { fetchAccount, logOut, sessionEvents, user } from './session.js';
 import { language, setLanguage, t } from './texts.js';
 import { UploadPanel } from './upload-panel.js';
 import { cancelAll } from './uploads.js';
+import { WebhookView } from './webhook.js';
+import { WebhooksView } from './webhooks.js';
 
 const [skipLink, header, bannerArea, main, uploads] =
   ['skip-link', 'header', 'banner', 'main', 'uploads'].map((id) => document.getElementById(id));
@@ -56,10 +58,13 @@ function route(notice) {
     return [PUBLIC_VIEWS[kind], link.kind === kind ? link : { kind }];
   }
   if (!user()) {
-    if (['jobs', 'account'].includes(kind)) requestedHash = location.hash;
+    if (['jobs', 'account', 'webhooks'].includes(kind)) requestedHash = location.hash;
     return [LoginView, { mode: kind === 'register' ? 'register' : 'login', notice }];
   }
   if (kind === 'account') return [AccountView, {}];
+  if (kind === 'webhooks') {
+    return ID.test(first) ? [WebhookView, { id: first }] : [WebhooksView, {}];
+  }
   if (kind === 'jobs' && ID.test(first)) {
     return [JobView, { id: first, frame: Number(second) || null }];
   }

@@ -1,6 +1,7 @@
 // Texts of the API's errors.
 
 import { inLanguage, number } from './texts.js';
+import { WEBHOOK_PROBLEMS } from './webhook-problems.js';
 
 const INVALID_RECIPE =
   ['As opções dos quadros são inválidas.', 'The frame options are invalid.'];
@@ -14,6 +15,7 @@ const shortened = (text) =>
 
 /** Texts by error code, in Portuguese and English: strings, or functions of the problem. */
 export const PROBLEMS = {
+  ...WEBHOOK_PROBLEMS,
   PASSWORD_TOO_SHORT: [
     'A senha precisa ter no mínimo 8 caracteres.',
     'The password needs at least 8 characters.',

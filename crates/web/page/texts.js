@@ -2,6 +2,7 @@
 
 import { ACCOUNT_TEXTS } from './account-texts.js';
 import { readValue, writeValue } from './store.js';
+import { WEBHOOK_TEXTS } from './webhook-texts.js';
 
 const KEY = 'fiapx.language';
 
@@ -13,6 +14,7 @@ function plural(one, many) {
 /** Texts by key, in Portuguese and English: strings, or functions of values. */
 const TEXTS = {
   ...ACCOUNT_TEXTS,
+  ...WEBHOOK_TEXTS,
   decimal_point: [',', '.'],
   skip: ['Ir para o conteúdo', 'Skip to content'],
   language: ['Idioma', 'Language'],

@@ -59,6 +59,8 @@ async fn an_export_has_everything_but_secrets(#[values(Embedded, Servers)] parts
         "mails.json",
         "sessions.json",
         "uploads.json",
+        "webhook_deliveries.json",
+        "webhooks.json",
     ];
     assert_eq!(names, expected);
     let account = &files["account.json"];

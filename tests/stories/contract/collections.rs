@@ -30,10 +30,17 @@ fn collections_are_up_to_date() {
 }
 
 /// Requests that need a value which no other response has, and the status that they get without it.
-const REFUSED: [(&str, u64); 11] = [
+const REFUSED: [(&str, u64); 18] = [
     ("Delete an API key", 404),
     ("Register", 409),
     ("End a session", 404),
+    ("Get a webhook", 404),
+    ("Change a webhook", 404),
+    ("Delete a webhook", 404),
+    ("Replace the secret of a webhook", 404),
+    ("List deliveries", 404),
+    ("Test a webhook", 404),
+    ("Repeat a delivery", 404),
     ("Confirm the second factor", 422),
     ("Remove the second factor", 409),
     ("Confirm an e-mail address", 410),

@@ -8,6 +8,7 @@ mod second_factor;
 mod keys;
 mod uploads;
 mod jobs;
+mod webhooks;
 mod faults;
 
 use std::collections::BTreeSet;
@@ -71,6 +72,7 @@ async fn every_response_matches_the_document() {
     keys::check(&client).await;
     uploads::check(&client).await;
     jobs::check(&client).await;
+    webhooks::check(&client).await;
     faults::check(&client).await;
     large_headers(&client).await;
 

@@ -7,32 +7,10 @@ use reqwest::Method;
 use crate::harness::client::fetch_json;
 use crate::harness::clips::scratch;
 use crate::harness::process::Process;
-use crate::harness::programs::{output, root, run, tool};
+use crate::harness::programs::{python_package, root, run};
 
-/// Command of schemathesis, in a virtual environment that is created if it is missing.
-fn schemathesis() -> Command {
-    /// On PyPI.
-    const VERSION: &str = "4.32.5";
-    let environment = root().join(format!("target/schemathesis-{VERSION}"));
-    let program = environment.join("bin/schemathesis");
-    // An interrupted installation has no such file.
-    if !environment.join("complete").is_file() {
-        output(tool("python3").args(["-m", "venv", "--clear"]).arg(&environment))
-            .expect("needs the Debian package python3-venv");
-        let pip = [
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            &format!("schemathesis=={VERSION}"),
-        ];
-        output(Command::new(environment.join("bin/python3")).args(pip))
-            .expect("the installation needs PyPI");
-        std::fs::write(environment.join("complete"), VERSION).expect("the directory is writable");
-    }
-    Command::new(program)
-}
+/// Version of schemathesis on PyPI.
+const VERSION: &str = "4.32.5";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn generated_requests_get_documented_responses() {
@@ -41,7 +19,7 @@ async fn generated_requests_get_documented_responses() {
     let limits = [("LIMIT_ATTEMPTS_PER_ADDRESS", "1000000")];
     let process = Process::start(directory.path(), &limits);
     let user = process.user().await;
-    let mut command = schemathesis();
+    let mut command = Command::new(python_package("schemathesis", VERSION).join("schemathesis"));
     command.arg("--config-file").arg(root().join("tests/contract/schemathesis.toml"));
     command.arg("run").arg(format!("{}/openapi.json", process.base()));
     command.args(["--no-color", "--header", &format!("Authorization: Bearer {}", user.access)]);

@@ -18,5 +18,6 @@ pub mod isolation;
 pub mod remote_network;
 pub mod cluster;
 pub mod collector;
+pub mod receiver;
 pub mod metrics;
 pub mod small_disk;

@@ -110,6 +110,7 @@ pub fn tool(name: &str) -> Command {
         "psql" => "postgresql-client",
         "chromium" => "chromium",
         "chromedriver" => "chromium-driver",
+        "node" => "nodejs",
         "npm" => "npm",
         "ldd" => "libc-bin",
         "nm" => "binutils",
@@ -146,4 +147,25 @@ pub fn npm_package(name: &str, version: &str) -> PathBuf {
         std::fs::write(complete, "").expect("the marker can be written");
     }
     modules
+}
+
+/// Directory of the programs of a virtual environment with a Python package, which is installed if
+/// it is missing.
+pub fn python_package(name: &str, version: &str) -> PathBuf {
+    let environment = root().join(format!("target/{name}-python-{version}"));
+    let programs = environment.join("bin");
+    // An interrupted installation has no such file.
+    let complete = environment.join("complete");
+    if !complete.is_file() {
+        std::fs::create_dir_all(&environment).expect("the directory can be created");
+        let mut install = tool("flock");
+        let script = format!(
+            "[ -e complete ] || (python3 -m venv . && bin/python3 -m pip install --quiet \
+             --disable-pip-version-check {name}=={version} && touch complete)"
+        );
+        tool("python3");
+        install.current_dir(&environment).args([".", "sh", "-c", &script]);
+        output(&mut install).expect("needs the Debian package python3-venv, and PyPI once");
+    }
+    programs
 }

@@ -27,6 +27,7 @@ use Callers::{All, Scope, Users};
 
 const READ: Callers = Scope("videos:read");
 const WRITE: Callers = Scope("videos:write");
+const HOOKS: Callers = Scope("webhooks");
 
 /// All operations.
 const TABLE: &[(&str, Callers)] = &[
@@ -36,6 +37,7 @@ const TABLE: &[(&str, Callers)] = &[
     ("DELETE /auth/sessions/{session_id}", Users),
     ("DELETE /keys/{key_id}", Users),
     ("DELETE /videos/{id}", WRITE),
+    ("DELETE /webhooks/{webhook_id}", HOOKS),
     ("GET /auth/me", Users),
     ("GET /auth/sessions", Users),
     ("GET /files/videos/{user}/{job}/{name}", All),
@@ -51,7 +53,11 @@ const TABLE: &[(&str, Callers)] = &[
     ("GET /videos/upload", All),
     ("GET /videos/{id}", READ),
     ("GET /videos/{id}/forecast", READ),
+    ("GET /webhooks", HOOKS),
+    ("GET /webhooks/{webhook_id}", HOOKS),
+    ("GET /webhooks/{webhook_id}/deliveries", HOOKS),
     ("PATCH /auth/me", Users),
+    ("PATCH /webhooks/{webhook_id}", HOOKS),
     ("POST /auth/address", Users),
     ("POST /auth/address/confirm", All),
     ("POST /auth/confirm", All),
@@ -69,6 +75,10 @@ const TABLE: &[(&str, Callers)] = &[
     ("POST /keys", Users),
     ("POST /videos/upload", WRITE),
     ("POST /videos/{id}/jobs", WRITE),
+    ("POST /webhooks", HOOKS),
+    ("POST /webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver", HOOKS),
+    ("POST /webhooks/{webhook_id}/secret", HOOKS),
+    ("POST /webhooks/{webhook_id}/test", HOOKS),
 ];
 
 static SCOPES: [&str; 3] = ["videos:read", "videos:write", "webhooks"];
@@ -194,11 +204,12 @@ async fn request(sender: &User<'_>, operation: &str) -> (StatusCode, String) {
     let (method, path) = operation.split_once(' ').expect("a method and a path");
     let method: Method = method.parse().expect("a valid method");
     let unknown = "0190a000-0000-7000-8000-0000000000ee";
-    let path = ["{id}", "{job}", "{user}", "{key_id}", "{session_id}"]
-        .iter()
-        .fold(path.to_owned(), |path, name| path.replace(name, unknown))
-        .replace("{number}", "1")
-        .replace("{name}", "output-1.zip");
+    let path =
+        ["{id}", "{job}", "{user}", "{key_id}", "{session_id}", "{webhook_id}", "{delivery_id}"]
+            .iter()
+            .fold(path.to_owned(), |path, name| path.replace(name, unknown))
+            .replace("{number}", "1")
+            .replace("{name}", "output-1.zip");
     let has_body = method != Method::GET;
     let request = sender.request(method, &path);
     let request = if has_body { request.json(&json!({})) } else { request };

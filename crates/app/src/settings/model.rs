@@ -44,6 +44,8 @@ pub struct Settings {
     pub worker: Worker,
     /// Mails to users.
     pub mail: Mail,
+    /// Events to servers of users.
+    pub webhooks: Webhooks,
     /// Log.
     pub log: Log,
     /// Metrics and health.
@@ -339,6 +341,14 @@ pub struct Mail {
     /// Sender of mails.
     #[serde(deserialize_with = "values::text")]
     pub from: String,
+}
+
+/// Events to servers of users.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhooks {
+    /// Whether webhooks may lead into private networks.
+    pub allow_private: bool,
 }
 
 /// Log.

@@ -38,7 +38,7 @@ use crate::{instance, version};
 const CRATES: [&str; 3] = ["api", "notifier", "worker"];
 
 /// Exported spans: name in `tracing`, kind, and operation.
-const SPANS: [(&str, SpanKind, &str); 10] = [
+const SPANS: [(&str, SpanKind, &str); 11] = [
     ("request", SpanKind::Server, ""),
     ("receive", SpanKind::Internal, "receive video"),
     ("copy", SpanKind::Internal, "copy video"),
@@ -49,6 +49,7 @@ const SPANS: [(&str, SpanKind, &str); 10] = [
     ("complete", SpanKind::Internal, "complete archive"),
     ("outcome", SpanKind::Consumer, "process"),
     ("mail", SpanKind::Client, "send mail"),
+    ("webhook", SpanKind::Client, "send webhook"),
 ];
 
 /// Exported fields: name in `tracing`, and name of the attribute.

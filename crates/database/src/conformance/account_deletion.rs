@@ -12,8 +12,9 @@ use super::keys::key_of;
 use crate::accept::Accepted;
 use crate::rows::{
     accepted_job, api_key, idempotency_key, job, past_job, recovery_code, refresh_token,
-    second_factor, user_usage,
+    second_factor, user_usage, webhook, webhook_delivery,
 };
+use crate::webhooks::{Destination, WebhookEvent};
 
 /// Give a user rows in all tables: jobs that wait, run, and are done, one of which is in the
 /// history, an upload, a session, a second factor and a key.
@@ -48,6 +49,11 @@ async fn fill(case: &Case, user: UserId) -> JobId {
     let on = case.database.enable_second_factor(user, "secret", 1, vec![token.clone()]).await;
     assert!(on.expect("the database answers"));
     key_of(case, user, &token).await;
+    let destination = Destination { url: "https://hooks.example/", host: "hooks.example" };
+    let (events, secret) = ([WebhookEvent::Failed], "whsec_c2VjcmV0".to_owned().into());
+    let webhook = case.database.create_webhook(user, destination, &events, &secret, 1).await;
+    let webhook = webhook.expect("the database answers").expect("the user exists");
+    case.database.test_webhook(&webhook, destination.host).await.expect("a test");
     running
 }
 
@@ -74,7 +80,9 @@ async fn rows(case: &Case, user: UserId) -> Vec<u64> {
         recovery_code,
         api_key,
         user_usage,
-        accepted_job
+        accepted_job,
+        webhook,
+        webhook_delivery
     )
 }
 
@@ -83,7 +91,7 @@ pub(super) async fn leaves_no_rows(case: &Case) {
     let running = fill(case, user).await;
     fill(case, neighbor).await;
     case.database.add_up_changes().await.expect("the database answers");
-    assert_eq!(rows(case, user).await, [3, 1, 1, 1, 1, 1, 1, 1, 4]);
+    assert_eq!(rows(case, user).await, [3, 1, 1, 1, 1, 1, 1, 1, 4, 1, 1]);
     let claim = case.database.job(running).await.expect("the database answers");
     assert_eq!(claim.expect("it exists").state, State::Processing);
     let before = rows(case, neighbor).await;
@@ -94,7 +102,7 @@ pub(super) async fn leaves_no_rows(case: &Case) {
     counters::check(case, "the jobs are subtracted").await;
     case.database.add_up_changes().await.expect("the database answers");
     counters::check(case, "the changes are added up").await;
-    assert_eq!(rows(case, user).await, [0; 9]);
+    assert_eq!(rows(case, user).await, [0; 11]);
     assert_eq!(rows(case, neighbor).await, before);
     let rows = case.rows().await;
     assert!(!rows.outbox.iter().any(|row| row.message.contains(&user.to_string())));

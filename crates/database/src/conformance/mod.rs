@@ -18,6 +18,7 @@ mod counters;
 mod quotas;
 mod chores;
 mod notifications;
+mod webhooks;
 mod retention;
 mod history;
 mod account_deletion;
@@ -306,6 +307,17 @@ cases! {
         fail_permanently,
         respect_the_limit,
         are_taken_once,
+    }
+    webhooks {
+        get_every_outcome_once,
+        get_second_outcomes,
+        get_outcomes_of_earlier_programs,
+        are_delivered_at_least_once,
+        are_taken_once,
+        are_not_due_while_busy,
+        are_disabled_after_days_of_failures,
+        are_deleted_beside_outcomes,
+        are_due_again_after_a_restart,
     }
     retention {
         expires_archives,

@@ -11,6 +11,8 @@ pub(crate) mod job;
 pub(crate) mod job_event;
 pub(crate) mod outbox;
 pub(crate) mod notification;
+pub(crate) mod webhook;
+pub(crate) mod webhook_delivery;
 pub(crate) mod idempotency_key;
 pub(crate) mod upload;
 pub(crate) mod installation;

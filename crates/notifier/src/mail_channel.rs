@@ -1,4 +1,4 @@
-//! Delivery: composes due mails, sends them and records the result.
+//! Channel of mails: composes due mails, sends them and records the result.
 //!
 //! A mail is sent at least once. It is sent twice only if the database cannot record that it was
 //! sent; then both mails have the same Message-ID.
@@ -6,44 +6,31 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use database::Database;
-use futures_util::StreamExt;
-use futures_util::stream;
-use jobs::backoff::jittered;
 use jobs::{Backoff, Time};
 use metrics::counter;
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, error, field, info, info_span, warn};
 
-use crate::due::{self, DueMail, Taken};
+use crate::channel::{Channel, RECORD_PAUSE, RECORD_WITHIN};
+use crate::due::{self, DueMail};
 use crate::error::Error;
 use crate::mail::Sender;
 use crate::mailer::Mailer;
 use crate::smtp;
 
-/// Number of mails that are sent at the same time.
+/// Number of mails of each kind that are sent at the same time.
 const CONCURRENCY: u64 = 8;
 
 /// Time for which a notifier reserves a mail.
 const HOLD: Duration = Duration::from_mins(5);
 
-/// Time for which a notifier tries to record that a mail was sent, and the pause between two tries.
-const RECORD_WITHIN: Duration = Duration::from_mins(1);
-const RECORD_PAUSE: Duration = Duration::from_secs(1);
-
 // The reservation has to last until the mail is sent, composed before and recorded after.
 const _: () = assert!(HOLD.as_secs() > smtp::MAX_DURATION.as_secs() + RECORD_WITHIN.as_secs() + 60);
 
-/// Maximum time between two queries for mails that have to be retried. New mails of this process
-/// are sent immediately.
-const POLL_INTERVAL: Duration = Duration::from_secs(5);
-
 /// Pauses between two attempts at a mail.
 const BACKOFF: Backoff = Backoff::new(Duration::from_mins(1), Duration::from_hours(1));
-
-/// Pauses between two queries while the database fails.
-const DATABASE_BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(10));
 
 /// Pause after attempt number `attempts`, counted from 1; `None` if the next attempt would be later
 /// than `until`. `random` spreads the mails that failed at the same moment.
@@ -80,16 +67,8 @@ struct Attempt {
     recorded: Result<(), database::Error>,
 }
 
-/// Initialize all counters of mails with 0: `increase()` in Prometheus misses a series whose first
-/// sample is 1.
-pub(crate) fn initialize_counters() {
-    for outcome in MailOutcome::ALL {
-        counter!("fiapx_mails_total", "outcome" => outcome.label()).increment(0);
-    }
-}
-
 /// Sends the mails that are due.
-pub(crate) struct Delivery {
+pub(crate) struct MailChannel {
     pub database: Database,
     pub mailer: Arc<dyn Mailer>,
     pub sender: Sender,
@@ -100,37 +79,40 @@ pub(crate) struct Delivery {
     pub new_mail: Arc<Notify>,
 }
 
-impl Delivery {
-    /// Send due mails until `stop` is cancelled.
-    pub(crate) async fn run(&self, stop: &CancellationToken) {
-        let mut failures = 0_u32;
-        while !stop.is_cancelled() {
-            let pause = match due::take(&self.database, CONCURRENCY, HOLD).await {
-                Ok(Taken { mails, more }) => {
-                    stream::iter(mails).for_each_concurrent(None, |due| self.deliver(due)).await;
-                    failures = 0;
-                    if more {
-                        continue;
-                    }
-                    jittered(POLL_INTERVAL, rand::random())
-                }
-                Err(error) => {
-                    warn!(%error, "cannot read due mails from the database; retrying");
-                    failures = failures.saturating_add(1);
-                    DATABASE_BACKOFF.pause(failures, rand::random())
-                }
-            };
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = self.new_mail.notified() => {}
-                () = self.database.mails_written() => {}
-                () = tokio::time::sleep(pause) => {}
-            }
+#[async_trait]
+impl Channel for MailChannel {
+    type Due = DueMail;
+
+    const NAME: &'static str = "mail";
+
+    fn initialize_counters(&self) {
+        for outcome in MailOutcome::ALL {
+            counter!("fiapx_mails_total", "outcome" => outcome.label()).increment(0);
         }
     }
 
-    /// Make one attempt at a mail.
+    async fn take(&self, running: usize) -> Result<Vec<DueMail>, database::Error> {
+        match CONCURRENCY.saturating_sub(running as u64) {
+            0 => Ok(Vec::new()),
+            free => due::take(&self.database, free, HOLD).await,
+        }
+    }
+
     async fn deliver(&self, due: DueMail) {
+        self.send(due).await;
+    }
+
+    async fn woken(&self) {
+        tokio::select! {
+            () = self.new_mail.notified() => {}
+            () = self.database.mails_written() => {}
+        }
+    }
+}
+
+impl MailChannel {
+    /// Make one attempt at a mail.
+    async fn send(&self, due: DueMail) {
         let job = due.job();
         let span = info_span!(
             "mail",
