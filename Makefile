@@ -17,8 +17,8 @@ PROMTOOL = $(or $(shell command -v promtool),$(CACHED)/promtool)
 # Known vulnerabilities of dependencies.
 ADVISORIES := https://github.com/RustSec/advisory-db
 
-.PHONY: help setup run build test test-quick soak cuts coverage lint deny verify-deploy pin-images verify-release \
-  verify-upgrade fuzz bench bench-servers bench-database load abuse race race-recipes \
+.PHONY: help setup run build test test-quick test-libav-system soak cuts coverage lint deny \
+  verify-deploy pin-images verify-release verify-upgrade fuzz bench bench-servers bench-database load abuse race race-recipes \
   clean
 
 help: ## List the targets
@@ -44,6 +44,10 @@ test: ## Run all checks and tests, with real servers
 	@$(MAKE) --no-print-directory deny
 	@$(MAKE) --no-print-directory verify-deploy
 	cargo test --workspace
+
+test-libav-system: ## Run the tests of the decoder with the libav of the system
+	@LIBAV=system ./setup.sh build
+	cargo test --package frames --lib
 
 test-quick: ## Run the unit tests, which need no servers; with the system's libav: make test-quick LIBAV=system
 	@./setup.sh build
