@@ -34,6 +34,9 @@ impl MigrationTrait for Migration {
             // Users and hosts to which something is due, and what is due to them.
             "CREATE INDEX webhook_deliveries_due \
              ON webhook_deliveries (user_id, host, next_attempt_at) WHERE status = 'PENDING'",
+            // The oldest ones that are due, of all users.
+            "CREATE INDEX webhook_deliveries_next_attempt_at \
+             ON webhook_deliveries (next_attempt_at) WHERE status = 'PENDING'",
             "CREATE INDEX webhook_deliveries_created_at ON webhook_deliveries (created_at)",
         ] {
             manager.get_connection().execute_unprepared(statement).await?;

@@ -11,6 +11,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::harness::archive::Archive;
+use crate::harness::checks::eventually;
 use crate::harness::client::{PASSWORD, User, fetch_json};
 use crate::harness::clips::TINY;
 use crate::harness::parts::Parts::{self, Embedded, Servers};
@@ -77,6 +78,12 @@ async fn a_program_uses_a_key_from_upload_to_download(#[values(Embedded, Servers
     shown.as_object_mut().expect("an object").remove("key");
     shown["last_used_at"] = created["created_at"].clone();
     shown["last_used_address"] = json!("127.0.0.1");
+    // The use is recorded after the request.
+    eventually("the use is recorded", async || {
+        let key = listed(&user).await.pop().expect("there is one");
+        (!key["last_used_at"].is_null()).then_some(())
+    })
+    .await;
     assert_eq!(listed(&user).await, [shown]);
     let path = format!("/keys/{}", created["id"].as_str().expect("an id"));
     assert_eq!(user.delete(&path).await, (StatusCode::NO_CONTENT, Value::Null));
@@ -126,6 +133,7 @@ async fn a_key_needs_valid_fields_and_the_password() {
         json!({ "scopes": ["accounts"] }),
         json!({ "scopes": "videos:read" }),
         json!({ "expires_at": "tomorrow" }),
+        json!({ "expires": after(1) }),
     ] {
         let (status, problem) = create(&user, &changes).await;
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{changes}: {problem}");

@@ -56,6 +56,12 @@ impl ApiKey {
         &self.0
     }
 
+    /// First characters of a text that is meant to be a key, by which users recognize the key. A
+    /// text without so many has the prefix only.
+    pub fn shown(text: &str) -> &str {
+        text.get(..SHOWN).unwrap_or(PREFIX)
+    }
+
     /// First characters, by which users recognize the key.
     pub fn start(&self) -> &str {
         &self.0[..SHOWN]

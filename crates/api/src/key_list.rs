@@ -28,7 +28,9 @@ use crate::service::Service;
 use crate::sessions::{CurrentSession, session_closed};
 use crate::tags::Tag;
 
-/// Maximum number of keys of a user. Rate limits count by key, so it bounds them.
+/// Maximum number of keys of a user at a time. Rate limits count by key, and a key that is created
+/// anew has a fresh limit, so the limits of all keys of a user together are bounded only by how
+/// often `POST /keys` permits another key.
 const MAX_KEYS: u64 = 20;
 /// Maximum lifetime of a key that expires. A later end is a mistake in the unit.
 const MAX_LIFETIME: Duration = Duration::from_hours(10 * 366 * 24);
@@ -70,7 +72,7 @@ impl From<Scope> for ScopeName {
 
 /// New API key.
 #[derive(Object)]
-#[oai(example)]
+#[oai(example, deny_unknown_fields)]
 struct KeyRequest {
     /// Name by which the user recognizes the key, 1 to 100 characters.
     name: String,
@@ -144,7 +146,7 @@ impl From<Key> for KeyView {
 impl Example for KeyView {
     fn example() -> Self {
         Self {
-            id: uuid!("0190a000-0000-7000-8000-0000000000dd"),
+            id: uuid!("0190a000-0000-7000-8000-0000000000ff"),
             name: "Nightly import".to_owned(),
             start: api_keys::EXAMPLE[..8].to_owned(),
             scopes: vec![ScopeName::VideosRead, ScopeName::VideosWrite],

@@ -1,5 +1,5 @@
-//! HTTP interface: accounts, API keys, uploads, jobs, frames, downloads and events, with an OpenAPI document
-//! generated from the operations.
+//! HTTP interface: accounts, API keys, uploads, jobs, frames, downloads and events, with an OpenAPI
+//! document generated from the operations.
 //!
 //! [`Service`] is the state that the operations share, [`endpoint`] serves all of them on one port,
 //! and [`document`] is the OpenAPI document.
@@ -32,6 +32,7 @@ mod tokens;
 mod totp;
 mod link_tokens;
 mod api_keys;
+mod key_uses;
 mod job_watch;
 mod archives;
 mod thumbnails;

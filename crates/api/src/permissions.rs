@@ -6,14 +6,14 @@
 
 use std::marker::PhantomData;
 
-use database::keys::Scope;
+use database::keys::{Key, Scope};
 use jobs::UserId;
 use poem::http::StatusCode;
 use poem::{Request, RequestBody};
 use poem_openapi::auth::{Bearer, BearerAuthorization};
 use poem_openapi::registry::{MetaSecurityScheme, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
-use tracing::{Span, field, warn};
+use tracing::{Instrument, Span, field, warn};
 use uuid::Uuid;
 
 use crate::api_keys::ApiKey;
@@ -141,7 +141,7 @@ impl<'a, S: RequiredScope> ApiExtractor<'a> for Permitted<S> {
     }
 }
 
-/// Verify an API key, and record its use. Return its user and its id.
+/// Verify an API key, and record its use if it has the scope. Return its user and its id.
 ///
 /// # Errors
 /// 401 (`KEY_INVALID`, `KEY_EXPIRED`), 403 (`KEY_SCOPE_MISSING`), 503 (`UNAVAILABLE`).
@@ -171,15 +171,28 @@ async fn verify_key(
         let detail = "The API key has expired. Create another one.";
         return Err(unauthorized("KEY_EXPIRED", detail));
     }
-    let address = client.and_then(ClientAddress::address);
-    if let Err(error) = database.record_key_use(&key, address).await {
-        // The operation may work nevertheless.
-        warn!(%error, "the use of a key was not recorded");
-    }
     if !key.scopes.contains(&required) {
         warn!(security_event = "key_denied", scope = required.name(), "a key lacks a scope");
         let detail = format!("The API key needs the scope `{}`.", required.name());
         return Err(Problem::new(StatusCode::FORBIDDEN, "KEY_SCOPE_MISSING", detail));
     }
-    Ok((user, key.id))
+    let id = key.id;
+    record_use(service, key, client);
+    Ok((user, id))
+}
+
+/// Record the use of a key. The request does not wait for it, because the writer of the database
+/// may be busy for long.
+fn record_use(service: &Service, key: Key, client: Option<ClientAddress>) {
+    // Further requests until it is recorded would only queue for the same record.
+    let Some(turn) = service.key_uses.begin(key.id) else { return };
+    let database = service.database().clone();
+    let (at, address) = (database.clock().now(), client.and_then(ClientAddress::address));
+    let recording = async move {
+        if let Err(error) = database.record_key_use(&key, at, address).await {
+            warn!(%error, "the use of a key was not recorded");
+        }
+        drop(turn);
+    };
+    tokio::spawn(recording.in_current_span());
 }

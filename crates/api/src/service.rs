@@ -15,14 +15,12 @@ use crate::concurrency::UserSlots;
 use crate::fair_queue::FairQueue;
 use crate::health::HealthChecks;
 use crate::job_watch::JobWatcher;
+use crate::key_uses::KeyUses;
 use crate::passwords::PasswordHashes;
 use crate::rate_limit::RateLimiter;
 use crate::settings::Settings;
 use crate::tokens::AccessTokens;
 use crate::upload_slots::UploadSlots;
-
-/// Transactions of uploads at a time. The worker's own wait behind them at most.
-const TRANSACTIONS_AT_ONCE: usize = 4;
 
 /// Detects the container of a file from its first [`Container::HEAD_BYTES`] bytes.
 pub type DetectContainer = fn(&[u8]) -> Option<Container>;
@@ -61,6 +59,7 @@ pub struct Service {
     pub(crate) settings: Settings,
     pub(crate) passwords: PasswordHashes,
     pub(crate) access_tokens: AccessTokens,
+    pub(crate) key_uses: Arc<KeyUses>,
     pub(crate) job_watcher: JobWatcher,
     pub(crate) upload_slots: Arc<UploadSlots>,
     pub(crate) archives: ArchiveReader,
@@ -70,8 +69,8 @@ pub struct Service {
     pub(crate) reads: Arc<UserSlots>,
     /// Archives that are downloaded by links, which a user may have given to others.
     pub(crate) downloads: Arc<UserSlots>,
-    /// Transactions of uploads. SQLite runs one after the other, so those of a user with many
-    /// uploads would precede everybody else's.
+    /// Transactions of uploads. Those of a user with many uploads would precede everybody else's
+    /// where they wait for a connection.
     pub(crate) upload_transactions: Arc<FairQueue<UserId>>,
 }
 
@@ -82,13 +81,14 @@ impl Service {
         Arc::new(Self {
             passwords: PasswordHashes::default(),
             access_tokens: AccessTokens::new(&settings, parts.database.clock().clone()),
+            key_uses: Arc::default(),
             job_watcher: JobWatcher::new(parts.database.clone()),
             upload_slots: Arc::default(),
             archives: ArchiveReader::new(Arc::clone(&parts.storage)),
             event_streams: UserSlots::new(settings.event_streams_at_once),
             reads: UserSlots::new(settings.reads_at_once),
             downloads: UserSlots::new(settings.reads_at_once),
-            upload_transactions: FairQueue::new(TRANSACTIONS_AT_ONCE, 0),
+            upload_transactions: FairQueue::new(parts.database.transactions_at_once(), 0),
             parts,
             settings,
         })

@@ -33,7 +33,9 @@ pub struct Access {
 /// Verify the access token of a request, and refuse API keys.
 async fn verify_access(request: &Request, bearer: Bearer) -> poem::Result<Access> {
     if ApiKey::is_meant(&bearer.token) {
-        warn!(security_event = "key_denied", "a key was used for an account");
+        // The key is not looked up, so its start is all that attributes the request.
+        let start = ApiKey::shown(&bearer.token);
+        warn!(security_event = "key_denied", start, "a key was used for an account");
         let detail = "API keys are refused here. Log in and send an access token.";
         return Err(Problem::new(StatusCode::FORBIDDEN, "KEY_NOT_ALLOWED", detail).into());
     }

@@ -81,7 +81,7 @@ impl From<DisabledBecause> for Reason {
 
 /// New webhook.
 #[derive(Object)]
-#[oai(example)]
+#[oai(example, deny_unknown_fields)]
 pub struct NewWebhook {
     /// URL that receives events, such as `https://example.com/hooks`. HTTPS only; its host must be
     /// reachable from the public network. At most 2000 characters.

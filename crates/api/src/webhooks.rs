@@ -15,6 +15,7 @@ use secrecy::SecretString;
 use tracing::info;
 use uuid::Uuid;
 
+use crate::confirmation::check_confirmed;
 use crate::input::Input;
 use crate::operation_error::{OperationError, problem_responses};
 use crate::permissions::{ManageWebhooks, Permitted};
@@ -81,7 +82,8 @@ problem_responses! {
         400: "The body is not JSON.", INVALID_JSON INVALID_BODY;
         401: "The access token or API key is missing, invalid or expired.",
             NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED KEY_INVALID KEY_EXPIRED;
-        403: "The API key lacks the scope.", KEY_SCOPE_MISSING;
+        403: "The e-mail address of the user is not confirmed, or the API key lacks the scope.",
+            ADDRESS_NOT_CONFIRMED KEY_SCOPE_MISSING;
         409: "The user has ten webhooks.", TOO_MANY_WEBHOOKS;
         413: "The body is too large.", BODY_TOO_LARGE;
         415: "The content type is not JSON.", UNSUPPORTED_MEDIA_TYPE;
@@ -138,6 +140,7 @@ impl Webhooks {
         caller: Permitted<ManageWebhooks>,
         input: Input<NewWebhook>,
     ) -> Result<CreateResponse, OperationError<CreateProblems>> {
+        check_confirmed(&service, caller.user).await?;
         let (database, NewWebhook { url, events }) = (service.database(), input.0);
         let (target, secret) = (target(&service, &url)?, new_secret());
         let created = database
@@ -255,7 +258,8 @@ impl Webhooks {
     /// Replace the secret of a webhook
     ///
     /// Returns a new secret. For 24 hours, deliveries are signed with the previous one as well, so
-    /// that receivers can change to the new one without losing any.
+    /// that receivers can change to the new one without losing any. Replacing the secret again
+    /// within that time leaves the previous one as it is.
     #[oai(
         path = "/webhooks/:webhook_id/secret",
         method = "post",

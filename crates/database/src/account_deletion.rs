@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::rows::{counter_change, job, outbox, past_job, quarantine, upload, user, user_usage};
 use crate::uploads::ABANDONED;
 use crate::users::User;
+use crate::webhooks::remove_webhooks;
 
 /// User that was deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +84,8 @@ impl Database {
             .exec(&transaction)
             .await?;
         forget_usage(&transaction, id).await?;
+        // After the jobs: a transaction that decides the outcome of one locks webhooks after it.
+        remove_webhooks(&transaction, id).await?;
         // With all rows that refer to the user.
         user::Entity::delete_by_id(id.0).exec(&transaction).await?;
         transaction.commit().await?;

@@ -16,9 +16,10 @@ use crate::connection::Database;
 use crate::error::Error;
 use crate::rows::account_mail;
 
-/// Maximum numbers of mails in periods of these lengths, separately for links and for notices. The
-/// limits on links are those on what strangers can cause; a stranger cannot use up the budget of
-/// the notices that would warn of a theft.
+/// Maximum numbers of mails in periods of these lengths, separately for links, for notices, and for
+/// those about webhooks. The limits on links are those on what strangers can cause; neither a
+/// stranger nor the failure of many webhooks can use up the budget of the notices that would warn
+/// of a theft.
 pub const BUDGET: [(Duration, u64); 2] =
     [(Duration::from_hours(1), 5), (Duration::from_hours(24), 20)];
 
@@ -127,8 +128,7 @@ impl Database {
         let of_user = account_mail::Column::UserId.eq(mail.user.0);
         for (period, limit) in BUDGET {
             for which in [&of_mailbox, &of_user] {
-                let is_notice = mail.kind.is_notice();
-                if count_since(on, which.clone(), is_notice, now - period).await? >= limit {
+                if count_since(on, which.clone(), mail.kind, now - period).await? >= limit {
                     return Ok(false);
                 }
             }
@@ -154,16 +154,23 @@ impl Database {
     }
 }
 
-/// Number of mails that were written since a time.
+/// Number of mails with the budget of a kind that were written since a time.
 async fn count_since(
     on: &Transaction,
     which: SimpleExpr,
-    is_notice: bool,
+    kind: AccountMailKind,
     since: Time,
 ) -> Result<u64, Error> {
+    let about_webhooks = AccountMailKind::WebhookDisabled;
+    let is_in_budget = if kind == about_webhooks {
+        account_mail::Column::Kind.eq(about_webhooks.name())
+    } else {
+        account_mail::Column::Kind.ne(about_webhooks.name())
+    };
     let written = account_mail::Entity::find()
         .filter(which)
-        .filter(account_mail::Column::IsNotice.eq(is_notice))
+        .filter(is_in_budget)
+        .filter(account_mail::Column::IsNotice.eq(kind.is_notice()))
         .filter(account_mail::Column::CreatedAt.gt(since));
     Ok(written.count(on).await?)
 }

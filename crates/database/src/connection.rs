@@ -66,6 +66,9 @@ impl Default for Rules {
 /// the order in which they arrived.
 pub const SQLITE_READERS: u32 = 8;
 
+/// Maximum number of connections of a process to a PostgreSQL server.
+const POSTGRES_CONNECTIONS: u32 = 16;
+
 /// Connected database. Clones share their connections.
 #[derive(Debug, Clone)]
 pub struct Database {
@@ -106,7 +109,7 @@ impl Database {
         let mut options = ConnectOptions::new(url);
         options
             .sqlx_logging(false)
-            .max_connections(16)
+            .max_connections(POSTGRES_CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .connect_timeout(ACQUIRE_TIMEOUT)
             .map_sqlx_postgres_opts(limit_session)
@@ -118,6 +121,17 @@ impl Database {
         let database = Self { write, read, clock, rules, outbox, mails, webhooks };
         database.synchronize_clock().await?;
         Ok(database)
+    }
+
+    /// Number of transactions of one kind that should write at a time, so that others find a
+    /// connection. More would wait for one in the order in which they arrived.
+    #[must_use]
+    pub fn transactions_at_once(&self) -> usize {
+        match self.write.get_database_backend() {
+            DbBackend::Postgres => POSTGRES_CONNECTIONS as usize / 2,
+            // There is one connection that writes.
+            _ => 1,
+        }
     }
 
     /// Set the clock to that of the database server, so that all processes have the same time even

@@ -173,10 +173,14 @@ impl Database {
         Ok(Some((key.into(), user.try_into()?)))
     }
 
-    /// Record a use of a key, unless one was recorded within a minute.
-    pub async fn record_key_use(&self, key: &Key, address: Option<IpAddr>) -> Result<(), Error> {
-        let now = self.now();
-        let before = now - USE_PERIOD;
+    /// Record a use of a key at a time, unless one was recorded within a minute before it.
+    pub async fn record_key_use(
+        &self,
+        key: &Key,
+        at: Time,
+        address: Option<IpAddr>,
+    ) -> Result<(), Error> {
+        let before = at - USE_PERIOD;
         if key.last_use.as_ref().is_some_and(|last| last.at > before) {
             return Ok(());
         }
@@ -185,7 +189,7 @@ impl Database {
         let is_due =
             api_key::Column::LastUsedAt.is_null().or(api_key::Column::LastUsedAt.lte(before));
         api_key::Entity::update_many()
-            .col_expr(api_key::Column::LastUsedAt, Expr::value(now))
+            .col_expr(api_key::Column::LastUsedAt, Expr::value(at))
             .col_expr(api_key::Column::LastUsedAddress, Expr::value(address))
             .filter(api_key::Column::Id.eq(key.id))
             .filter(is_due)

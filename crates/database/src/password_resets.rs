@@ -11,6 +11,7 @@ use crate::keys::remove_keys;
 use crate::rows::user;
 use crate::second_factor::remove_second_factor;
 use crate::users::{User, lock_user};
+use crate::webhooks::remove_webhooks;
 
 impl Database {
     /// Send a link to set a new password, if the budget of the address allows it. Has no effect if
@@ -57,9 +58,10 @@ impl Database {
         let former = lock_user(&transaction, token.user).await?;
         if former.is_some_and(|former| !former.confirmed) {
             // Somebody who registered the address of another person must not keep that person out,
-            // nor a way in.
+            // nor a way in, nor learn what becomes of that person's jobs.
             remove_second_factor(&transaction, token.user).await?;
             remove_keys(&transaction, token.user).await?;
+            remove_webhooks(&transaction, token.user).await?;
             update = update.col_expr(user::Column::SecondFactor, Expr::value(false));
         }
         let which = user::Column::Id

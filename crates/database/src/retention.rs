@@ -147,8 +147,8 @@ impl Database {
     }
 
     /// Delete expired refresh tokens and idempotency keys, a day after their expiry or creation,
-    /// expired links and old mails about accounts, old deliveries to webhooks, and the times of
-    /// jobs that were accepted before the last hour.
+    /// expired links and old mails about accounts, old deliveries to webhooks and their previous
+    /// secrets, and the times of jobs that were accepted before the last hour.
     pub async fn purge_expired(&self) -> Result<(), Error> {
         let before = self.now() - KEPT_FOR;
         refresh_token::Entity::delete_many()
@@ -165,6 +165,7 @@ impl Database {
             .await?;
         self.purge_tokens().await?;
         self.purge_webhook_deliveries().await?;
+        self.erase_previous_secrets().await?;
         self.purge_account_mails().await
     }
 }

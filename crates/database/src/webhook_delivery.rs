@@ -8,16 +8,21 @@ use std::time::Duration;
 use fail::fail_point;
 use jobs::{JobId, Time, UserId};
 use sea_orm::sea_query::{Expr, ExprTrait, LockBehavior, LockType, Query};
-use sea_orm::{ColumnTrait, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect, UpdateMany};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, Order, QueryFilter, QuerySelect, UpdateMany,
+};
+use tracing::warn;
 use uuid::Uuid;
 
 use crate::account_mails::AccountMailKind;
 use crate::bounded::Transaction;
 use crate::connection::Database;
 use crate::error::Error;
-use crate::rows::{restrict_to, webhook, webhook_delivery};
+use crate::rows::{restrict_to, user, webhook, webhook_delivery};
 use crate::users::{User, lock_user};
-use crate::webhooks::{DELIVERED, DisabledBecause, FAILED, PENDING, Webhook, end_deliveries};
+use crate::webhooks::{
+    DELIVERED, DisabledBecause, FAILED, PENDING, Webhook, delete_deliveries, end_deliveries, ids_of,
+};
 
 /// Time for which all deliveries of a webhook have to fail until it is disabled.
 const MAX_FAILING: Duration = Duration::from_hours(5 * 24);
@@ -28,6 +33,13 @@ const FORGIVEN_AFTER: Duration = Duration::from_hours(36);
 
 /// Time for which finished deliveries are kept.
 const KEPT_FOR: Duration = Duration::from_hours(30 * 24);
+
+/// Number of finished deliveries of a webhook that are kept at most.
+const MAX_KEPT: i64 = 1000;
+
+/// Number of due deliveries among which users and hosts are looked for, the oldest ones: a backlog
+/// does not slow every query down.
+const LOOKED_AT: u64 = 1000;
 
 /// User and host to which something is due.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -57,6 +69,21 @@ pub struct DueDelivery {
     pub tries: u32,
     /// Number of failed tries since the delivery was asked for.
     pub failures: u32,
+}
+
+impl DueDelivery {
+    fn new(row: webhook_delivery::Model, webhook: Webhook) -> Self {
+        Self {
+            id: row.id,
+            webhook,
+            job: row.job_id.map(JobId),
+            traceparent: row.traceparent,
+            event: row.event_type,
+            body: row.body,
+            tries: row.tries as u32,
+            failures: row.failures as u32,
+        }
+    }
 }
 
 /// Answer to a try, and the code of its error.
@@ -91,26 +118,33 @@ impl Database {
         limit: u64,
     ) -> Result<Vec<DueHost>, Error> {
         let (user, host) = (webhook_delivery::Column::UserId, webhook_delivery::Column::Host);
-        let mut due = webhook_delivery::Entity::find()
-            .select_only()
-            .columns([user, host])
-            .filter(webhook_delivery::Column::Status.eq(PENDING))
-            .filter(webhook_delivery::Column::NextAttemptAt.lte(self.now()));
+        let mut oldest = Query::select()
+            .columns([user, host, webhook_delivery::Column::NextAttemptAt])
+            .from(webhook_delivery::Entity)
+            .and_where(webhook_delivery::Column::Status.eq(PENDING))
+            .and_where(webhook_delivery::Column::NextAttemptAt.lte(self.now()))
+            .order_by(webhook_delivery::Column::NextAttemptAt, Order::Asc)
+            .limit(LOOKED_AT)
+            .to_owned();
         if !busy_users.is_empty() {
-            due = due.filter(user.is_not_in(busy_users.iter().map(|user| user.0)));
+            oldest.and_where(user.is_not_in(busy_users.iter().map(|user| user.0)));
         }
         if !busy_hosts.is_empty() {
-            due = due.filter(host.is_not_in(busy_hosts.iter().map(String::as_str)));
+            oldest.and_where(host.is_not_in(busy_hosts.iter().map(String::as_str)));
         }
-        let due: Vec<(Uuid, String)> = due
-            .group_by(user)
-            .group_by(host)
-            .order_by(webhook_delivery::Column::NextAttemptAt.min(), Order::Asc)
+        let query = Query::select()
+            .columns(["user_id", "host"])
+            .from_subquery(oldest, "oldest")
+            .group_by_columns(["user_id", "host"])
+            .order_by_expr(Expr::col("next_attempt_at").min(), Order::Asc)
             .limit(limit)
-            .into_tuple()
-            .all(&self.read)
-            .await?;
-        Ok(due.into_iter().map(|(user, host)| DueHost { user: UserId(user), host }).collect())
+            .to_owned();
+        let rows = self.read.query_all(&query).await?;
+        let due = rows.into_iter().map(|row| -> Result<DueHost, Error> {
+            let user: Uuid = row.try_get("", "user_id")?;
+            Ok(DueHost { user: UserId(user), host: row.try_get("", "host")? })
+        });
+        due.collect()
     }
 
     /// Reserve at most `limit` deliveries to a host of a user that are due, and return them. The
@@ -122,6 +156,8 @@ impl Database {
         hold: Duration,
     ) -> Result<Vec<DueDelivery>, Error> {
         let now = self.now();
+        let user = user::Entity::find_by_id(due.user.0).filter(user::Column::IsActive.eq(true));
+        let is_active = user.one(&self.read).await?.is_some();
         let is_due = webhook_delivery::Column::Status
             .eq(PENDING)
             .and(webhook_delivery::Column::UserId.eq(due.user.0))
@@ -144,26 +180,35 @@ impl Database {
             .await?;
         let mut taken = Vec::with_capacity(rows.len());
         for row in rows {
-            // It may be deleted meanwhile, and the delivery with it.
-            let webhook = webhook::Entity::find_by_id(row.webhook_id).one(&self.read).await?;
-            let Some(webhook) = webhook.map(Webhook::try_from).transpose()? else { continue };
-            if webhook.disabled.is_some() {
-                // Written while the webhook was being disabled.
-                end_deliveries(&self.write, webhook.id).await?;
-                continue;
+            match self.open_webhook(row.webhook_id, is_active).await {
+                Ok(Some(webhook)) => taken.push(DueDelivery::new(row, webhook)),
+                Ok(None) => {}
+                Err(error) if taken.is_empty() => return Err(error),
+                Err(error) => {
+                    warn!(%error, "cannot read the webhooks of all deliveries; others come later");
+                    break;
+                }
             }
-            taken.push(DueDelivery {
-                id: row.id,
-                webhook,
-                job: row.job_id.map(JobId),
-                traceparent: row.traceparent,
-                event: row.event_type,
-                body: row.body,
-                tries: row.tries as u32,
-                failures: row.failures as u32,
-            });
         }
         Ok(taken)
+    }
+
+    /// Webhook of a delivery that was taken; `None` if nothing is sent to it, because it or its
+    /// user is disabled.
+    async fn open_webhook(&self, id: Uuid, user_is_active: bool) -> Result<Option<Webhook>, Error> {
+        let row = webhook::Entity::find_by_id(id).one(&self.read).await?;
+        // It may be deleted meanwhile, and the delivery with it.
+        let Some(row) = row else { return Ok(None) };
+        let Ok(webhook) = Webhook::try_from(row) else {
+            warn!(webhook_id = %id, "cannot read a webhook; nothing is sent to it");
+            return Ok(None);
+        };
+        if user_is_active && webhook.disabled.is_none() {
+            return Ok(Some(webhook));
+        }
+        // Written while the webhook was being disabled, or before its user was.
+        end_deliveries(&self.write, id).await?;
+        Ok(None)
     }
 
     /// Record that the receiver of a webhook accepted a delivery.
@@ -265,14 +310,21 @@ impl Database {
         Ok(reason)
     }
 
-    /// Delete finished deliveries that were written a month ago.
+    /// Delete finished deliveries that were written a month ago, and those that have many newer
+    /// ones of the same webhook.
     pub(crate) async fn purge_webhook_deliveries(&self) -> Result<(), Error> {
-        webhook_delivery::Entity::delete_many()
-            .filter(webhook_delivery::Column::CreatedAt.lt(self.now() - KEPT_FOR))
-            .filter(webhook_delivery::Column::Status.ne(PENDING))
-            .exec(&self.write)
-            .await?;
-        Ok(())
+        let is_finished = webhook_delivery::Column::Status.ne(PENDING);
+        let before = self.now() - KEPT_FOR;
+        let is_old = webhook_delivery::Column::CreatedAt.lt(before).and(is_finished.clone());
+        delete_deliveries(&self.write, ids_of(is_old.clone()), is_old).await?;
+        let place = "row_number() OVER (PARTITION BY webhook_id ORDER BY id DESC)";
+        let placed = ids_of(is_finished.clone()).expr_as(Expr::cust(place), "place").to_owned();
+        let excess = Query::select()
+            .column("id")
+            .from_subquery(placed, "placed")
+            .and_where(Expr::col("place").gt(MAX_KEPT))
+            .to_owned();
+        delete_deliveries(&self.write, excess, is_finished).await
     }
 }
 

@@ -4,7 +4,7 @@
 //! form is that of Standard Webhooks: `type`, `timestamp` and `data`.
 
 use jobs::{JobId, Language, Time, UserId};
-use sea_orm::sea_query::{LockType, OnConflict};
+use sea_orm::sea_query::{LockType, OnConflict, Query};
 use sea_orm::{
     ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::connection::Database;
 use crate::error::Error;
 use crate::job::Job;
-use crate::rows::{job, webhook, webhook_delivery};
+use crate::rows::{job, user, webhook, webhook_delivery};
 use crate::webhooks::{PENDING, Webhook, WebhookEvent};
 
 /// Name of the event of a test.
@@ -69,54 +69,13 @@ impl Database {
         job: &Job,
         now: Time,
     ) -> Result<(), Error> {
-        let Some(event) = WebhookEvent::of(job.state) else { return Ok(()) };
-        let rows = webhook::Entity::find()
-            .filter(webhook::Column::UserId.eq(job.user_id.0))
-            .filter(webhook::Column::DisabledBecause.is_null())
-            .order_by_asc(webhook::Column::Id)
-            // None of them can be deleted before the end of the transaction, which the deletion
-            // would make fail otherwise.
-            .lock(LockType::KeyShare)
-            .all(on)
-            .await?;
-        let mut deliveries = Vec::new();
-        for row in rows {
-            let host = row.host.clone();
-            // An outcome must not fail because of the row of a webhook.
-            let Ok(webhook) = Webhook::try_from(row) else { continue };
-            if webhook.events.contains(&event) {
-                let delivery = NewDelivery {
-                    webhook: webhook.id,
-                    user: job.user_id,
-                    host: &host,
-                    event: event.name(),
-                    job: Some((job.id, job.fence)),
-                    data: &data(job),
-                    traceparent: job.traceparent.as_deref(),
-                };
-                deliveries.push(delivery.row(now));
-            }
-        }
-        if deliveries.is_empty() {
-            return Ok(());
-        }
-        let once = OnConflict::columns([
-            webhook_delivery::Column::WebhookId,
-            webhook_delivery::Column::JobId,
-            webhook_delivery::Column::EventType,
-            webhook_delivery::Column::Outcome,
-        ])
-        .do_nothing()
-        .to_owned();
-        webhook_delivery::Entity::insert_many(deliveries)
-            .on_conflict(once)
-            .exec_without_returning(on)
-            .await?;
-        Ok(())
+        let webhooks = enabled_webhooks(on, job.user_id, None).await?;
+        insert_deliveries(on, job, webhooks, now).await
     }
 
-    /// Write the deliveries of an outcome that a program of an earlier version has recorded. Has no
-    /// effect where they exist, and if the job has another outcome meanwhile.
+    /// Write the deliveries of an outcome that a program of an earlier version has recorded, to
+    /// the webhooks that existed at that time. Has no effect where they exist, and if the job has
+    /// another outcome meanwhile.
     pub async fn create_webhook_deliveries(
         &self,
         id: JobId,
@@ -127,10 +86,85 @@ impl Database {
         // A row that cannot be read is left alone, as by the rest of the maintenance.
         let Some(job) = row.and_then(|row| Job::try_from(row).ok()) else { return Ok(()) };
         if WebhookEvent::of(job.state).map(WebhookEvent::name) == Some(event_type) {
-            self.write_webhook_deliveries(&transaction, &job, now).await?;
+            let webhooks = enabled_webhooks(&transaction, job.user_id, job.completed_at).await?;
+            insert_deliveries(&transaction, &job, webhooks, now).await?;
         }
         Ok(transaction.commit().await?)
     }
+}
+
+/// Webhooks of a user to which events are sent, of those that existed at a time if there is one:
+/// none of a user who is disabled.
+async fn enabled_webhooks(
+    on: &impl ConnectionTrait,
+    owner: UserId,
+    existed_at: Option<Time>,
+) -> Result<Vec<webhook::Model>, Error> {
+    let active = Query::select()
+        .column(user::Column::Id)
+        .from(user::Entity)
+        .and_where(user::Column::Id.eq(owner.0))
+        .and_where(user::Column::IsActive.eq(true))
+        .to_owned();
+    let mut query = webhook::Entity::find()
+        .filter(webhook::Column::UserId.eq(owner.0))
+        .filter(webhook::Column::UserId.in_subquery(active))
+        .filter(webhook::Column::DisabledBecause.is_null());
+    if let Some(time) = existed_at {
+        query = query.filter(webhook::Column::CreatedAt.lte(time));
+    }
+    let rows = query
+        .order_by_asc(webhook::Column::Id)
+        // None of them can be deleted before the end of the transaction, which the deletion would
+        // make fail otherwise.
+        .lock(LockType::KeyShare)
+        .all(on)
+        .await?;
+    Ok(rows)
+}
+
+/// Insert the deliveries of a job's outcome to those of some webhooks that want it.
+async fn insert_deliveries(
+    on: &impl ConnectionTrait,
+    job: &Job,
+    webhooks: Vec<webhook::Model>,
+    now: Time,
+) -> Result<(), Error> {
+    let Some(event) = WebhookEvent::of(job.state) else { return Ok(()) };
+    let mut deliveries = Vec::new();
+    for row in webhooks {
+        let host = row.host.clone();
+        // An outcome must not fail because of the row of a webhook.
+        let Ok(webhook) = Webhook::try_from(row) else { continue };
+        if webhook.events.contains(&event) {
+            let delivery = NewDelivery {
+                webhook: webhook.id,
+                user: job.user_id,
+                host: &host,
+                event: event.name(),
+                job: Some((job.id, job.fence)),
+                data: &data(job),
+                traceparent: job.traceparent.as_deref(),
+            };
+            deliveries.push(delivery.row(now));
+        }
+    }
+    if deliveries.is_empty() {
+        return Ok(());
+    }
+    let once = OnConflict::columns([
+        webhook_delivery::Column::WebhookId,
+        webhook_delivery::Column::JobId,
+        webhook_delivery::Column::EventType,
+        webhook_delivery::Column::Outcome,
+    ])
+    .do_nothing()
+    .to_owned();
+    webhook_delivery::Entity::insert_many(deliveries)
+        .on_conflict(once)
+        .exec_without_returning(on)
+        .await?;
+    Ok(())
 }
 
 /// Data of the outcome of a job. Every member is there at each event, and null where it has no

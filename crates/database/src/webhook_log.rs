@@ -133,7 +133,7 @@ impl Database {
         row.try_into()
     }
 
-    /// Make a finished delivery due again, with all tries.
+    /// Make a finished delivery due again, with all tries and without the last result.
     pub async fn redeliver(
         &self,
         user: UserId,
@@ -158,6 +158,9 @@ impl Database {
             .col_expr(webhook_delivery::Column::Failures, Expr::value(0))
             .col_expr(webhook_delivery::Column::NextAttemptAt, Expr::value(now))
             .col_expr(webhook_delivery::Column::DeliveredAt, Expr::value(None::<Time>))
+            .col_expr(webhook_delivery::Column::AnswerStatus, Expr::value(None::<i32>))
+            .col_expr(webhook_delivery::Column::AnswerBody, Expr::value(None::<String>))
+            .col_expr(webhook_delivery::Column::ErrorCode, Expr::value(None::<String>))
             .filter(webhook_delivery::Column::Id.eq(id))
             .filter(of_webhook.clone())
             .filter(webhook_delivery::Column::Status.ne(PENDING))

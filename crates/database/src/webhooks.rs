@@ -4,15 +4,18 @@ use std::time::Duration;
 
 use jobs::message::{Cancelled, Completed, Failed};
 use jobs::{State, Time, UserId};
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{
+    CaseStatement, Expr, ExprTrait, LockType, Query, SelectStatement, SimpleExpr,
+};
 use sea_orm::{
     ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait,
-    QueryFilter, QueryOrder,
+    QueryFilter, QueryOrder, QuerySelect,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::bounded::Transaction;
 use crate::connection::Database;
 use crate::error::Error;
 use crate::rows::{webhook, webhook_delivery};
@@ -20,6 +23,9 @@ use crate::users::lock_user;
 
 /// Time for which the previous secret signs, too, after a rotation.
 pub const ROTATION: Duration = Duration::from_hours(24);
+
+/// Number of deliveries that one statement deletes: each statement has a time limit.
+const BATCH: u64 = 1000;
 
 /// Status of a delivery that is not finished.
 pub(crate) const PENDING: &str = "PENDING";
@@ -165,7 +171,8 @@ pub struct Destination<'a> {
 /// Change of a webhook. What is `None` remains.
 #[derive(Debug, Clone, Default)]
 pub struct WebhookChange<'a> {
-    /// New destination, also of deliveries that are pending.
+    /// New destination, also of deliveries that are pending. Failures of the former one do not
+    /// count.
     pub destination: Option<Destination<'a>>,
     /// New events.
     pub events: Option<&'a [WebhookEvent]>,
@@ -259,8 +266,10 @@ impl Database {
         }
         if let Some(enabled) = change.enabled {
             let reason = (!enabled).then_some(DisabledBecause::User.name());
+            update = update.col_expr(webhook::Column::DisabledBecause, Expr::value(reason));
+        }
+        if change.destination.is_some() || change.enabled.is_some() {
             update = update
-                .col_expr(webhook::Column::DisabledBecause, Expr::value(reason))
                 .col_expr(webhook::Column::FailingSince, Expr::value(None::<Time>))
                 .col_expr(webhook::Column::FailedAt, Expr::value(None::<Time>));
         }
@@ -283,7 +292,8 @@ impl Database {
     }
 
     /// Replace the secret of a webhook. The present one signs as well for the time of a
-    /// [`ROTATION`]. Return the webhook; `None` if the user has no such webhook.
+    /// [`ROTATION`]. During that time another replacement leaves the previous one as it is, because
+    /// receivers may know no later one. Return the webhook; `None` if the user has no such webhook.
     pub async fn rotate_webhook_secret(
         &self,
         user: UserId,
@@ -291,9 +301,16 @@ impl Database {
         secret: &SecretString,
     ) -> Result<Option<Webhook>, Error> {
         let now = self.now();
+        let is_rotating = webhook::Column::PreviousUntil.gt(now);
+        let previous = CaseStatement::new()
+            .case(is_rotating.clone(), Expr::col(webhook::Column::PreviousSecret))
+            .finally(Expr::col(webhook::Column::Secret));
+        let until = CaseStatement::new()
+            .case(is_rotating, Expr::col(webhook::Column::PreviousUntil))
+            .finally(Expr::value(now + ROTATION));
         let changed = webhook::Entity::update_many()
-            .col_expr(webhook::Column::PreviousSecret, Expr::col(webhook::Column::Secret))
-            .col_expr(webhook::Column::PreviousUntil, Expr::value(now + ROTATION))
+            .col_expr(webhook::Column::PreviousSecret, previous.into())
+            .col_expr(webhook::Column::PreviousUntil, until.into())
             .col_expr(webhook::Column::Secret, Expr::value(secret.expose_secret()))
             .col_expr(webhook::Column::UpdatedAt, Expr::value(now))
             .filter(webhook::Column::Id.eq(id))
@@ -305,12 +322,79 @@ impl Database {
 
     /// Delete a webhook with its deliveries. Return whether the user had it.
     pub async fn delete_webhook(&self, user: UserId, id: Uuid) -> Result<bool, Error> {
-        let deleted = webhook::Entity::delete_many()
-            .filter(webhook::Column::Id.eq(id))
-            .filter(webhook::Column::UserId.eq(user.0))
+        let is_it = webhook::Column::Id.eq(id).and(webhook::Column::UserId.eq(user.0));
+        // Disabled first, so that no outcome adds a delivery to those that are being deleted.
+        let disabled = webhook::Entity::update_many()
+            .col_expr(
+                webhook::Column::DisabledBecause,
+                Expr::value(Some(DisabledBecause::User.name())),
+            )
+            .filter(is_it.clone())
             .exec(&self.write)
             .await?;
+        if disabled.rows_affected == 0 {
+            return Ok(false);
+        }
+        let of_webhook = webhook_delivery::Column::WebhookId.eq(id);
+        delete_deliveries(&self.write, ids_of(of_webhook.clone()), of_webhook).await?;
+        // With the few that a transaction has added that began before.
+        let deleted = webhook::Entity::delete_many().filter(is_it).exec(&self.write).await?;
         Ok(deleted.rows_affected > 0)
+    }
+
+    /// Erase previous secrets that do not sign anymore.
+    pub(crate) async fn erase_previous_secrets(&self) -> Result<(), Error> {
+        webhook::Entity::update_many()
+            .col_expr(webhook::Column::PreviousSecret, Expr::value(None::<String>))
+            .col_expr(webhook::Column::PreviousUntil, Expr::value(None::<Time>))
+            .filter(webhook::Column::PreviousUntil.lte(self.now()))
+            .exec(&self.write)
+            .await?;
+        Ok(())
+    }
+}
+
+/// Delete all webhooks of a user with their deliveries.
+pub(crate) async fn remove_webhooks(on: &Transaction, user: UserId) -> Result<(), Error> {
+    // Locked before their deliveries, as by those who record the results of tries.
+    webhook::Entity::find()
+        .filter(webhook::Column::UserId.eq(user.0))
+        .order_by_asc(webhook::Column::Id)
+        .lock(LockType::Update)
+        .all(on)
+        .await?;
+    let of_user = webhook_delivery::Column::UserId.eq(user.0);
+    delete_deliveries(on, ids_of(of_user.clone()), of_user).await?;
+    webhook::Entity::delete_many().filter(webhook::Column::UserId.eq(user.0)).exec(on).await?;
+    Ok(())
+}
+
+/// Query for the ids of the deliveries that satisfy a condition.
+pub(crate) fn ids_of(condition: SimpleExpr) -> SelectStatement {
+    Query::select()
+        .column(webhook_delivery::Column::Id)
+        .from(webhook_delivery::Entity)
+        .and_where(condition)
+        .to_owned()
+}
+
+/// Delete the deliveries whose ids a query returns, some in each statement. They have to satisfy a
+/// condition still when they are deleted: another transaction may have changed them.
+pub(crate) async fn delete_deliveries(
+    on: &impl ConnectionTrait,
+    mut chosen: SelectStatement,
+    condition: SimpleExpr,
+) -> Result<(), Error> {
+    chosen.limit(BATCH);
+    loop {
+        let deleted = webhook_delivery::Entity::delete_many()
+            .filter(webhook_delivery::Column::Id.in_subquery(chosen.clone()))
+            .filter(condition.clone())
+            .exec(on)
+            .await?;
+        if deleted.rows_affected < BATCH {
+            return Ok(());
+        }
     }
 }
 

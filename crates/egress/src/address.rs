@@ -49,8 +49,9 @@ const IPV4: [(Ipv4Addr, u32, AddressKind); 17] = [
 
 /// Blocks of IPv6 that are not what the block around them is; the first that contains an address
 /// applies ("IANA IPv6 Special-Purpose Address Registry"). Addresses outside of all are not
-/// assigned for the public network ("Internet Protocol Version 6 Address Space"), which covers those
-/// that contain an IPv4 address: `::ffff:0:0/96`, `64:ff9b::/96`, `64:ff9b:1::/48`, and `::/96`.
+/// assigned for the public network ("Internet Protocol Version 6 Address Space"), which covers
+/// those that contain an IPv4 address: `::ffff:0:0/96`, `64:ff9b::/96`, `64:ff9b:1::/48`, and
+/// `::/96`.
 const IPV6: [(Ipv6Addr, u32, AddressKind); 9] = [
     (Ipv6Addr::LOCALHOST, 128, AddressKind::Loopback),
     // The metadata services of Amazon and Google.
@@ -91,6 +92,50 @@ pub fn address_kind(address: IpAddr) -> AddressKind {
 mod tests {
     use super::*;
 
+    /// First and last addresses of blocks of IPv4, and addresses of known services.
+    const SPECIAL_IPV4: [&str; 18] = [
+        "0.0.0.0",
+        "0.255.255.255",
+        "100.64.0.0",
+        "100.100.100.200",
+        "100.127.255.255",
+        "168.63.129.16",
+        "169.254.169.254",
+        "192.0.0.192",
+        "192.0.2.1",
+        "192.88.99.1",
+        "198.18.0.0",
+        "198.19.255.255",
+        "198.51.100.7",
+        "203.0.113.7",
+        "224.0.0.1",
+        "239.255.255.250",
+        "240.0.0.1",
+        "255.255.255.255",
+    ];
+
+    /// The same of IPv6, and addresses that contain IPv4 addresses.
+    const SPECIAL_IPV6: [&str; 18] = [
+        "::",
+        "::127.0.0.1",
+        "::ffff:10.0.0.1",
+        "::ffff:127.0.0.1",
+        "::ffff:1.1.1.1",
+        "64:ff9b::10.0.0.1",
+        "64:ff9b:1::a00:1",
+        "100::1",
+        "2001::a00:1",
+        "2001:db8::1",
+        "2002:a00:1::",
+        "3fff::1",
+        "5f00::1",
+        "fd00:ec2::254",
+        "fd20:ce::254",
+        "fe80::1",
+        "fec0::1",
+        "ff02::1",
+    ];
+
     fn kind(address: &str) -> AddressKind {
         address_kind(address.parse().expect("an address"))
     }
@@ -125,7 +170,6 @@ mod tests {
         }
     }
 
-    /// The first and last addresses of blocks, and addresses of known services.
     #[test]
     fn all_other_addresses_are_not() {
         for (expected, addresses) in [
@@ -143,52 +187,8 @@ mod tests {
                     "fdff:ffff::1",
                 ],
             ),
-            (
-                AddressKind::Special,
-                &[
-                    "0.0.0.0",
-                    "0.255.255.255",
-                    "100.64.0.0",
-                    "100.100.100.200",
-                    "100.127.255.255",
-                    "168.63.129.16",
-                    "169.254.169.254",
-                    "192.0.0.192",
-                    "192.0.2.1",
-                    "192.88.99.1",
-                    "198.18.0.0",
-                    "198.19.255.255",
-                    "198.51.100.7",
-                    "203.0.113.7",
-                    "224.0.0.1",
-                    "239.255.255.250",
-                    "240.0.0.1",
-                    "255.255.255.255",
-                ],
-            ),
-            (
-                AddressKind::Special,
-                &[
-                    "::",
-                    "::127.0.0.1",
-                    "::ffff:10.0.0.1",
-                    "::ffff:127.0.0.1",
-                    "::ffff:1.1.1.1",
-                    "64:ff9b::10.0.0.1",
-                    "64:ff9b:1::a00:1",
-                    "100::1",
-                    "2001::a00:1",
-                    "2001:db8::1",
-                    "2002:a00:1::",
-                    "3fff::1",
-                    "5f00::1",
-                    "fd00:ec2::254",
-                    "fd20:ce::254",
-                    "fe80::1",
-                    "fec0::1",
-                    "ff02::1",
-                ],
-            ),
+            (AddressKind::Special, &SPECIAL_IPV4),
+            (AddressKind::Special, &SPECIAL_IPV6),
         ] {
             for address in addresses {
                 assert_eq!(kind(address), expected, "{address}");

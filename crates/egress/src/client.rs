@@ -140,6 +140,16 @@ impl Client {
         Ok(Answer { status, retry_after, body })
     }
 
+    /// Name of the target's host, as it is looked up. The dot at its end keeps the resolver from
+    /// trying the domains of its search list, which would tell users which names these have. A
+    /// private installation may rely on them.
+    fn name_to_resolve(&self, target: &Target) -> String {
+        match self.policy {
+            Policy::Public => format!("{}.", target.host()),
+            Policy::Private => target.host().to_owned(),
+        }
+    }
+
     /// Connect to an address of the target's host, after all have been checked: a host that has a
     /// forbidden address is not what its user claims, so the others are not used either.
     async fn connect(&self, target: &Target) -> Result<TcpStream, Error> {
@@ -148,7 +158,7 @@ impl Client {
             None if self.policy == Policy::Public && target.is_never_public() => Vec::new(),
             None => self
                 .resolver
-                .resolve(target.host())
+                .resolve(&self.name_to_resolve(target))
                 .await
                 .map_err(|error| Error::Unresolved(error.to_string()))?,
         };
@@ -170,18 +180,13 @@ impl Client {
     }
 }
 
-/// Request in the form that a server expects (RFC 9112, 3.2.1).
+/// Request in the form that a server expects.
 fn request(target: &Target, post: Post) -> Result<Request<Full<Bytes>>, Error> {
-    let url = target.url();
-    let path = match url.query() {
-        Some(query) => format!("{}?{query}", url.path()),
-        None => url.path().to_owned(),
-    };
-    let host = match url.port() {
+    let host = match target.url().port() {
         Some(port) => format!("{}:{port}", target.host()),
         None => target.host().to_owned(),
     };
-    let mut request = Request::post(path)
+    let mut request = Request::post(target.origin_form())
         .header(header::HOST, host)
         .header(header::CONNECTION, "close")
         .body(Full::new(post.body))

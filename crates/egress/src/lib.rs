@@ -4,8 +4,8 @@
 //! A [`Target`] is a URL whose scheme and literal address the [`Policy`] permits. For each request,
 //! the [`Client`] resolves the target's host once, checks the [kind](AddressKind) of every address
 //! of it, and connects to an address that it has checked: there is no second look-up that could
-//! return another one. It follows no redirects, uses no proxy, and ignores the environment variables
-//! for both.
+//! return another one. It follows no redirects, uses no proxy, and ignores the environment
+//! variables for both.
 
 // In dependency order: a module uses only modules above it.
 mod address;

@@ -10,7 +10,7 @@ use tokio::net::{TcpStream, lookup_host};
 /// Resolves names.
 #[async_trait]
 pub trait Resolver: Send + Sync + 'static {
-    /// Return the addresses of a name.
+    /// Return the addresses of a name. One that ends in a dot is absolute.
     async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>>;
 }
 

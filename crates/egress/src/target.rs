@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use hyper::Uri;
 use url::{Host, Url};
 
 use crate::address::{AddressKind, address_kind};
@@ -10,7 +11,8 @@ use crate::address::{AddressKind, address_kind};
 const MAX_URL_CHARACTERS: usize = 2000;
 
 /// Last labels of names that are never in the public DNS (RFC 2606, 6761, 6762, 7686, 8375 and
-/// 9476, and ICANN's reservation of `internal`). Looking them up could only lead into a private network.
+/// 9476, and ICANN's reservation of `internal`). Looking them up could only lead into a private
+/// network.
 const NEVER_PUBLIC: [&str; 9] =
     ["alt", "arpa", "example", "internal", "invalid", "local", "localhost", "onion", "test"];
 
@@ -39,7 +41,7 @@ impl Policy {
 /// Reason why a URL is not permitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTarget {
-    /// No URL, or one without a host.
+    /// No URL, one without a host, or one that cannot be sent in a request.
     #[error("it must be a URL such as https://example.com/hooks")]
     Malformed,
     /// Longer than 2000 characters.
@@ -51,7 +53,8 @@ pub enum InvalidTarget {
     /// User name, password or fragment.
     #[error("it must have no user name, password or fragment")]
     Parts,
-    /// Literal address that is not permitted, or a name of this machine.
+    /// Literal address that is not permitted, a name of this machine, or a name without a dot,
+    /// which only a private network has.
     #[error("its host must be reachable from the public network")]
     Host,
 }
@@ -60,6 +63,7 @@ pub enum InvalidTarget {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     url: Url,
+    /// Host without the dot of the root of the DNS, which certificates do not have either.
     host: String,
 }
 
@@ -86,16 +90,25 @@ impl Target {
             Host::Ipv4(address) => Some(IpAddr::V4(address)),
             Host::Ipv6(address) => Some(IpAddr::V6(address)),
             // RFC 6761, 6.3: names of this machine, whatever a server responds.
-            Host::Domain(name) => is_localhost(name).then_some(IpAddr::V4(LOCALHOST)),
+            Host::Domain(name) if is_localhost(name) => Some(IpAddr::V4(LOCALHOST)),
+            Host::Domain(name) if policy == Policy::Public && !without_root(name).contains('.') => {
+                return Err(InvalidTarget::Host);
+            }
+            Host::Domain(_) => None,
         };
         if literal.is_some_and(|address| !policy.permits(address, encrypted)) {
             return Err(InvalidTarget::Host);
         }
-        let host = url.host_str().ok_or(InvalidTarget::Malformed)?.to_owned();
-        Ok(Self { url, host })
+        let host = without_root(url.host_str().ok_or(InvalidTarget::Malformed)?).to_owned();
+        let target = Self { url, host };
+        // Requests to a URL with a character that they may not contain would fail each time.
+        if target.host.is_empty() || target.origin_form().parse::<Uri>().is_err() {
+            return Err(InvalidTarget::Malformed);
+        }
+        Ok(target)
     }
 
-    /// Name or literal address, in lower case.
+    /// Name without a dot at its end, or literal address, in lower case.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
@@ -107,10 +120,17 @@ impl Target {
         &self.url
     }
 
+    /// Path and query, as requests have them (RFC 9112, 3.2.1).
+    pub(crate) fn origin_form(&self) -> String {
+        match self.url.query() {
+            Some(query) => format!("{}?{query}", self.url.path()),
+            None => self.url.path().to_owned(),
+        }
+    }
+
     /// Whether the host is a name that the public DNS does not have.
     pub(crate) fn is_never_public(&self) -> bool {
-        let name = self.host.trim_end_matches('.');
-        name.rsplit('.').next().is_some_and(|last| NEVER_PUBLIC.contains(&last))
+        self.host.rsplit('.').next().is_some_and(|last| NEVER_PUBLIC.contains(&last))
     }
 
     /// Whether requests are encrypted.
@@ -135,9 +155,13 @@ impl Target {
 
 const LOCALHOST: std::net::Ipv4Addr = std::net::Ipv4Addr::LOCALHOST;
 
+/// Name without the dot that stands for the root of the DNS.
+fn without_root(name: &str) -> &str {
+    name.trim_end_matches('.')
+}
+
 fn is_localhost(name: &str) -> bool {
-    let name = name.trim_end_matches('.');
-    name.rsplit('.').next().is_some_and(|last| last.eq_ignore_ascii_case("localhost"))
+    without_root(name).rsplit('.').next().is_some_and(|last| last.eq_ignore_ascii_case("localhost"))
 }
 
 #[cfg(test)]
@@ -161,8 +185,19 @@ mod tests {
                 assert_eq!(refusal(url, policy), None, "{url}");
             }
         }
-        let target = Target::parse("https://EXAMPLE.com/a", Policy::Public).expect("a target");
-        assert_eq!((target.host(), target.port()), ("example.com", 443));
+        for url in ["https://EXAMPLE.com/a", "https://example.com./a"] {
+            let target = Target::parse(url, Policy::Public).expect("a target");
+            assert_eq!((target.host(), target.port()), ("example.com", 443));
+        }
+    }
+
+    /// What the parser of URLs leaves as it is can be sent in a request.
+    #[test]
+    fn every_character_is_permitted_in_paths_and_queries() {
+        for character in (' '..='~').filter(|character| *character != '#') {
+            let url = format!("https://example.com/a{character}b?c{character}d");
+            assert_eq!(refusal(&url, Policy::Public), None, "{url}");
+        }
     }
 
     #[test]
@@ -181,6 +216,8 @@ mod tests {
             ("https://example.com/#fragment", InvalidTarget::Parts),
             ("https://localhost/", InvalidTarget::Host),
             ("https://a.LOCALHOST./", InvalidTarget::Host),
+            ("https://intranet/", InvalidTarget::Host),
+            ("https://intranet./", InvalidTarget::Host),
             ("https://127.0.0.1/", InvalidTarget::Host),
             // Other forms of the same address, which the parser of URLs knows.
             ("https://127.1/", InvalidTarget::Host),
@@ -203,6 +240,7 @@ mod tests {
             "http://127.0.0.1:8000/",
             "http://localhost:8000/",
             "https://localhost/",
+            "https://intranet/",
             "https://192.168.0.7/",
             "https://[fd12::1]/",
             // Checked when it is resolved.

@@ -192,7 +192,7 @@ async fn the_checked_address_is_the_one_connected_to() {
     let (recorder, client) = recorder.client(Policy::Public, RootCertStore::empty());
     let sent = send(&client, "https://receiver.example.com:8443/").await;
     assert!(matches!(sent, Err(Error::Connection(_))), "{sent:?}");
-    assert_eq!(*recorder.resolved.lock(), ["receiver.example.com"], "one look-up for each request");
+    assert_eq!(*recorder.resolved.lock(), ["receiver.example.com."], "one look-up a request");
     let public: SocketAddr = format!("{PUBLIC}:8443").parse().expect("an address");
     assert_eq!(*recorder.connected.lock(), [public]);
 
@@ -225,6 +225,19 @@ async fn names_outside_of_the_public_dns_are_not_looked_up() {
         assert!(matches!(sent, Err(Error::Unresolved(_))), "{sent:?}");
     }
     assert_eq!(*recorder.resolved.lock(), [""; 0]);
+}
+
+/// The search list of the resolver would tell which names a private network has.
+#[tokio::test]
+async fn public_names_are_looked_up_as_absolute() {
+    for (policy, expected) in [(Policy::Public, "example.com."), (Policy::Private, "example.com")] {
+        for url in ["https://example.com/", "https://example.com./"] {
+            let (recorder, client) = Recorder::default().client(policy, RootCertStore::empty());
+            let sent = send(&client, url).await;
+            assert!(matches!(sent, Err(Error::Unresolved(_))), "{sent:?}");
+            assert_eq!(*recorder.resolved.lock(), [expected], "{url}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -367,6 +380,7 @@ async fn certificates_are_verified() {
     roots.add(certificate).expect("a root");
     for (url, roots, verified) in [
         ("https://receiver.example.com/", roots.clone(), true),
+        ("https://receiver.example.com./", roots.clone(), true),
         ("https://other.example.com/", roots, false),
         ("https://receiver.example.com/", RootCertStore::empty(), false),
     ] {

@@ -53,6 +53,8 @@ pub(crate) trait Channel: Send + Sync + 'static {
 pub(crate) async fn run<C: Channel>(channel: Arc<C>, stop: &CancellationToken) {
     let (mut running, mut failures) = (JoinSet::new(), 0_u32);
     while !stop.is_cancelled() {
+        // Those that have ended take no place.
+        while running.try_join_next().is_some() {}
         let pause = match channel.take(running.len()).await {
             Ok(taken) => {
                 failures = 0;
@@ -78,8 +80,8 @@ pub(crate) async fn run<C: Channel>(channel: Arc<C>, stop: &CancellationToken) {
             () = stop.cancelled() => {}
             () = channel.woken() => {}
             () = tokio::time::sleep(pause) => {}
-            // Another one may be due that had no place.
-            Some(_) = running.join_next() => {}
+            // Another one may be due that had no place. It waits, too, while the database fails.
+            Some(_) = running.join_next(), if failures == 0 => {}
         }
     }
     while running.join_next().await.is_some() {}

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use database::Database;
-use database::webhook_delivery::{AfterFailure, DueDelivery, TryResult};
+use database::webhook_delivery::{AfterFailure, DueDelivery, DueHost, TryResult};
 use egress::header::{self, HeaderName, HeaderValue};
 use egress::{Answer, Client, Post, Target};
 use fail::fail_point;
@@ -66,6 +66,9 @@ impl InProgress {
     }
 
     fn add(&mut self, user: UserId, host: &str, deliveries: usize) {
+        if deliveries == 0 {
+            return;
+        }
         *self.hosts.entry(host.to_owned()).or_default() += deliveries;
         *self.users.entry(user).or_default() += deliveries;
     }
@@ -130,32 +133,16 @@ impl Channel for WebhookChannel {
     }
 
     async fn take(&self, running: usize) -> Result<Vec<PlacedDelivery>, database::Error> {
-        let mut free = CONCURRENCY.saturating_sub(running);
-        if free == 0 {
-            return Ok(Vec::new());
-        }
-        let (users, hosts) = self.busy();
-        let due = self.database.due_webhook_hosts(&users, &hosts, free as u64).await?;
         let mut taken = Vec::new();
-        for next in due {
-            let limit = free.min(self.in_progress.lock().free(next.user, &next.host));
-            if limit == 0 {
-                continue;
+        let filled = self.fill(CONCURRENCY.saturating_sub(running), &mut taken).await;
+        match filled {
+            Err(error) if !taken.is_empty() => {
+                // They are reserved, so nobody else sends them.
+                warn!(%error, "cannot take more webhooks that are due; sending those taken");
+                Ok(taken)
             }
-            let deliveries =
-                self.database.take_webhook_deliveries(&next, limit as u64, HOLD).await?;
-            self.in_progress.lock().add(next.user, &next.host, deliveries.len());
-            free -= deliveries.len().min(free);
-            taken.extend(deliveries.into_iter().map(|due| PlacedDelivery {
-                due,
-                _place: Place {
-                    in_progress: Arc::clone(&self.in_progress),
-                    user: next.user,
-                    host: next.host.clone(),
-                },
-            }));
+            filled => filled.map(|()| taken),
         }
-        Ok(taken)
     }
 
     async fn deliver(&self, PlacedDelivery { due, _place }: PlacedDelivery) {
@@ -187,10 +174,78 @@ impl WebhookChannel {
         Self { database, client, new_event, in_progress: Arc::default() }
     }
 
-    /// Users and hosts to which no further delivery may be made now.
-    fn busy(&self) -> (Vec<UserId>, Vec<String>) {
+    /// Take deliveries for free places. A user who has nothing in progress precedes all others,
+    /// whatever the age of their deliveries.
+    async fn fill(
+        &self,
+        places: usize,
+        taken: &mut Vec<PlacedDelivery>,
+    ) -> Result<(), database::Error> {
+        let mut free = places;
+        loop {
+            let before = taken.len();
+            for next in self.due(1, free).await? {
+                // Not another host of a user who has got a place meanwhile.
+                if self.is_idle(next.user) {
+                    self.take_from(&next, free.min(1), taken).await?;
+                    free = places.saturating_sub(taken.len());
+                }
+            }
+            if taken.len() == before {
+                break;
+            }
+        }
+        for next in self.due(PER_USER, free).await? {
+            self.take_from(&next, free, taken).await?;
+            free = places.saturating_sub(taken.len());
+        }
+        Ok(())
+    }
+
+    /// At most `limit` users and hosts to which something is due, without users who have `per_user`
+    /// deliveries in progress, and hosts to which no further delivery may be made now.
+    async fn due(&self, per_user: usize, limit: usize) -> Result<Vec<DueHost>, database::Error> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let (users, hosts) = self.busy(per_user);
+        self.database.due_webhook_hosts(&users, &hosts, limit as u64).await
+    }
+
+    /// Whether nothing of a user is in progress.
+    fn is_idle(&self, user: UserId) -> bool {
+        !self.in_progress.lock().users.contains_key(&user)
+    }
+
+    /// Take at most `limit` deliveries to a host of a user, as far as both have free places.
+    async fn take_from(
+        &self,
+        next: &DueHost,
+        limit: usize,
+        taken: &mut Vec<PlacedDelivery>,
+    ) -> Result<(), database::Error> {
+        let limit = limit.min(self.in_progress.lock().free(next.user, &next.host));
+        if limit == 0 {
+            return Ok(());
+        }
+        let deliveries = self.database.take_webhook_deliveries(next, limit as u64, HOLD).await?;
+        self.in_progress.lock().add(next.user, &next.host, deliveries.len());
+        taken.extend(deliveries.into_iter().map(|due| PlacedDelivery {
+            due,
+            _place: Place {
+                in_progress: Arc::clone(&self.in_progress),
+                user: next.user,
+                host: next.host.clone(),
+            },
+        }));
+        Ok(())
+    }
+
+    /// Users who have `per_user` deliveries in progress, and hosts to which no further delivery may
+    /// be made now.
+    fn busy(&self, per_user: usize) -> (Vec<UserId>, Vec<String>) {
         let in_progress = self.in_progress.lock();
-        let users = in_progress.users.iter().filter(|(_, count)| **count >= PER_USER);
+        let users = in_progress.users.iter().filter(|(_, count)| **count >= per_user);
         let hosts = in_progress.hosts.iter().filter(|(_, count)| **count >= PER_HOST);
         (users.map(|(user, _)| *user).collect(), hosts.map(|(host, _)| host.clone()).collect())
     }

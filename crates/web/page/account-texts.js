@@ -238,8 +238,9 @@ export const ACCOUNT_TEXTS = {
     'all your videos, their frames and ZIPs, and what is still being processed',
   ],
   delete_profile: [
-    'seu nome, seu e-mail, sua senha, suas sessões, suas chaves de API e todo o histórico',
-    'your name, e-mail and password, your sessions and API keys, and the whole history',
+    'seu nome, seu e-mail, sua senha, suas sessões, suas chaves de API, seus webhooks e todo o ' +
+      'histórico',
+    'your name, e-mail and password, your sessions, API keys and webhooks, and the whole history',
   ],
   delete_links: [
     'os links de download, que param de funcionar',

@@ -9,8 +9,14 @@ import { t } from './texts.js';
 
 /** Number of deliveries on a page. */
 const PAGE = 20;
-/** Pause between two requests while a delivery is in progress, in milliseconds. */
+/**
+ * Pauses between two requests while a delivery is in progress, in milliseconds: soon after an
+ * action of the user, and later, because tries may follow for days.
+ */
 const PAUSE = 1000;
+const LONG_PAUSE = 10_000;
+/** Time after an action of the user in which the pauses are short, in milliseconds. */
+const QUICK_PERIOD = 30_000;
 /** States of badges by the state of a delivery. */
 const BADGES = { PENDING: 'PROCESSING', DELIVERED: 'DONE', FAILED: 'FAILED' };
 
@@ -18,32 +24,54 @@ const BADGES = { PENDING: 'PROCESSING', DELIVERED: 'DONE', FAILED: 'FAILED' };
 export class DeliveryList {
   #path;
   #signal;
+  #title = h('h2', { id: 'deliveries-title', tabindex: -1 }, t('deliveries'));
   #body = h('div', {});
   #error = errorLine();
+  #more;
   #count = PAGE;
   #timer = null;
+  #quickUntil = 0;
+  /** What is shown, as JSON. */
+  #shown = null;
+  /** Rows that are shown, with their deliveries as JSON, by id. */
+  #rows = new Map();
 
   constructor(id, signal) {
     this.#path = `/webhooks/${id}/deliveries`;
     this.#signal = signal;
+    const more = () => {
+      this.#count += PAGE;
+      this.load();
+    };
+    const button = { type: 'button', class: 'quiet', onclick: more };
+    this.#more = h('button', button, t('older_deliveries'));
     this.element = h('section', { 'aria-labelledby': 'deliveries-title' },
-      h('h2', { id: 'deliveries-title', tabindex: -1 }, t('deliveries')),
-      this.#body, this.#error);
+      this.#title, this.#body, this.#error);
     signal.addEventListener('abort', () => clearTimeout(this.#timer));
     this.load();
   }
 
-  /** Fetch the deliveries and show them, again and again while the first try of one lasts. */
+  /** Fetch the deliveries after an action of the user, and show them until all are finished. */
   async load() {
+    this.#quickUntil = Date.now() + QUICK_PERIOD;
+    await this.#update();
+  }
+
+  async #update() {
     clearTimeout(this.#timer);
     try {
       const deliveries = await this.#fetch();
       this.#show(deliveries);
-      const isNew = ({ status, error_code: code }) => status === 'PENDING' && !code;
-      if (deliveries.some(isNew)) this.#timer = setTimeout(() => this.load(), PAUSE);
+      // Another call may have set it meanwhile.
+      clearTimeout(this.#timer);
+      if (deliveries.some(({ status }) => status === 'PENDING')) {
+        const pause = Date.now() < this.#quickUntil ? PAUSE : LONG_PAUSE;
+        this.#timer = setTimeout(() => this.#update(), pause);
+      }
     } catch (error) {
       if (this.#signal.aborted) return;
-      this.#body.replaceChildren(errorNotice(problemText(error), () => this.load()));
+      this.#shown = null;
+      this.#replace(() => [errorNotice(problemText(error), () => this.load())]);
     }
   }
 
@@ -60,20 +88,38 @@ export class DeliveryList {
     return deliveries;
   }
 
+  /** Show deliveries. Rows that are the same stay, with what is open in them and the focus. */
   #show(deliveries) {
+    const hasMore = deliveries.length >= this.#count;
+    const shown = JSON.stringify({ deliveries, hasMore });
+    if (shown === this.#shown) return;
+    this.#shown = shown;
+    const previous = this.#rows;
+    this.#rows = new Map(deliveries.map((delivery) => {
+      const json = JSON.stringify(delivery);
+      const row = previous.get(delivery.id);
+      return [delivery.id, row?.json === json ? row : { json, element: this.#row(delivery) }];
+    }));
     if (deliveries.length === 0) {
-      this.#body.replaceChildren(h('p', { class: 'hint' }, t('no_deliveries')));
+      this.#replace(() => [h('p', { class: 'hint' }, t('no_deliveries'))]);
       return;
     }
-    const more = () => {
-      this.#count += PAGE;
-      this.load();
-    };
-    const button = { type: 'button', class: 'quiet', onclick: more };
-    this.#body.replaceChildren(
+    this.#replace(() => [
       h('ul', { class: 'settings', 'aria-labelledby': 'deliveries-title' },
-        deliveries.map((delivery) => this.#row(delivery))),
-      ...(deliveries.length >= this.#count ? [h('button', button, t('older_deliveries'))] : []));
+        [...this.#rows.values()].map(({ element }) => element)),
+      hasMore && this.#more,
+    ]);
+  }
+
+  /**
+   * Replace what is shown by what `build()` returns, which may move elements that are shown. The
+   * focus stays, or moves to the title if its element is gone.
+   */
+  #replace(build) {
+    const { activeElement: focused } = document;
+    const hadFocus = this.#body.contains(focused);
+    this.#body.replaceChildren(...build().filter(Boolean));
+    if (hadFocus) (focused.isConnected ? focused : this.#title).focus({ preventScroll: true });
   }
 
   #row(delivery) {
@@ -100,7 +146,7 @@ export class DeliveryList {
     await request(`${this.#path}/${id}/redeliver`, { method: 'POST' });
     announce(t('redelivered'));
     await this.load();
-    this.element.querySelector('h2').focus();
+    this.#title.focus();
   }
 }
 

@@ -1,6 +1,6 @@
 // One webhook with its deliveries.
 
-import { announce, confirmAction, h } from './dom.js';
+import { announce, confirmAction, h, replaceActions } from './dom.js';
 import { errorLine, errorNotice, showingErrors } from './errors.js';
 import { problemText } from './problems.js';
 import { request } from './session.js';
@@ -57,17 +57,23 @@ export class WebhookView {
       return h('button', { type: 'button', class: style, id, onclick }, text);
     };
     const change = (values) => () => this.#change(values);
-    this.#actions.replaceChildren(
-      ...(enabled ? [button('send-test', t('send_test'), () => this.#test(), 'primary')] : []),
+    const { activeElement } = document;
+    const focused = this.#actions.contains(activeElement) ? activeElement.id : null;
+    replaceActions(this.#actions,
+      enabled && button('send-test', t('send_test'), () => this.#test(), 'primary'),
       button('change-webhook', t('change'), () => this.#edit()),
       button('enable-webhook', t(enabled ? 'disable' : 'enable'), change({ enabled: !enabled })),
       button('new-secret', t('new_secret'), () => this.#rotate()),
       button('delete-webhook', t('delete'), () => this.#delete(), 'danger'));
+    // The same button, so that a change can be undone at once.
+    if (focused) document.getElementById(focused)?.focus();
   }
 
-  async #change(json) {
-    const response = await request(this.#path, { method: 'PATCH', json });
-    this.#draw(await response.json());
+  /** Change the webhook. `onChanged()` is called before it is drawn. */
+  async #change(json, onChanged = () => {}) {
+    const webhook = await (await request(this.#path, { method: 'PATCH', json })).json();
+    onChanged();
+    this.#draw(webhook);
     announce(t('saved'));
     await this.#deliveries.load();
   }
@@ -83,10 +89,8 @@ export class WebhookView {
       title: t('change_webhook'),
       submit: t('save'),
       webhook: this.#webhook,
-      save: async (json, dialog) => {
-        await this.#change(json);
-        dialog.close();
-      },
+      // A dialog returns the focus to its button only as long as that is in the document.
+      save: (json, dialog) => this.#change(json, () => dialog.close()),
     });
   }
 
@@ -104,7 +108,12 @@ export class WebhookView {
     const choices = { yes: t('delete'), no: t('keep_webhook') };
     const question = t('delete_webhook_question', { name: this.#webhook.url });
     if (!(await confirmAction(question, choices))) return;
-    await request(this.#path, { method: 'DELETE' });
+    try {
+      await request(this.#path, { method: 'DELETE' });
+    } catch (problem) {
+      // It was deleted meanwhile.
+      if (problem.code !== 'WEBHOOK_NOT_FOUND') throw problem;
+    }
     announce(t('webhook_deleted'));
     location.hash = '#/webhooks';
   }

@@ -115,6 +115,9 @@ async fn the_log_names_keys_without_their_secrets() {
     let expected =
         ["registered", "login", "key_created", "key_denied", "key_denied", "key_deleted"];
     assert_eq!(events, [&expected[..], &["key_refused"]].concat());
+    let is_denied = |line: &&serde_json::Value| line["security_event"] == "key_denied";
+    let denied = log.iter().find(is_denied).expect("the request for the account is logged");
+    assert_eq!(denied["start"], json!(key.key[..8]), "it attributes the request");
     let is_use = |line: &&serde_json::Value| {
         line["event"] == "request completed" && line["path"] == "/videos" && line["status"] == 200
     };

@@ -24,6 +24,21 @@ async fn open_dialog(browser: &Browser) {
     browser.find("dialog[open] #name").await;
 }
 
+/// Text of the key that the dialog shows.
+async fn shown_key(browser: &Browser) -> String {
+    let key = browser.js("return document.getElementById('key').textContent").await;
+    key.as_str().expect("a key").to_owned()
+}
+
+/// Paste the clipboard into a dialog for a new key, and close it.
+async fn assert_clipboard(browser: &Browser, text: &str) {
+    open_dialog(browser).await;
+    browser.fill("#name", &format!("{CONTROL}v")).await;
+    browser.wait_until(&format!("document.getElementById('name').value === '{text}'")).await;
+    browser.press(ESCAPE).await;
+    browser.wait_for_count("dialog", 0).await;
+}
+
 /// Wait until the list shows a text, and return the list.
 async fn list_with(browser: &Browser, text: &str) -> String {
     let list = "document.querySelector('[aria-labelledby=keys-title] ul')?.innerText";
@@ -55,8 +70,7 @@ async fn creates_a_key_shows_it_once_and_deletes_it() {
     submit(&browser).await;
     browser.wait_for_text("It is not shown again.").await;
     browser.assert_accessible("new_key").await;
-    let key = browser.js("return document.getElementById('key').textContent").await;
-    let key = key.as_str().expect("a key").to_owned();
+    let key = shown_key(&browser).await;
     assert_eq!(use_key(&service, &key).await, StatusCode::OK);
     // The key is not shown again, so the Escape key does not hide it.
     browser.press(ESCAPE).await;
@@ -68,11 +82,7 @@ async fn creates_a_key_shows_it_once_and_deletes_it() {
     browser.click("dialog .primary").await;
     browser.wait_for_count("dialog", 0).await;
     browser.wait_until("document.activeElement.id === 'create-key'").await;
-    open_dialog(&browser).await;
-    browser.fill("#name", &format!("{CONTROL}v")).await;
-    browser.wait_until(&format!("document.getElementById('name').value === '{key}'")).await;
-    browser.press(ESCAPE).await;
-    browser.wait_for_count("dialog", 0).await;
+    assert_clipboard(&browser, &key).await;
 
     browser.client.refresh().await.expect("the page can be reloaded");
     let list = list_with(&browser, "Nightly backup").await;

@@ -32,6 +32,9 @@ async fn users_manage_their_webhooks() {
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{invalid}: {problem}");
     }
     assert_eq!(webhook.get().await["events"], json!(["job.expired"]));
+    let unknown = json!({ "url": receiver.url(), "events": EVENTS, "enabled": false });
+    let creation = user.request(Method::POST, "/webhooks").json(&unknown);
+    assert_eq!(fetch_json(creation).await.0, StatusCode::UNPROCESSABLE_ENTITY);
 
     let (status, _) = user.delete(&webhook.path("")).await;
     assert_eq!(status, StatusCode::NO_CONTENT);
@@ -42,6 +45,7 @@ async fn users_manage_their_webhooks() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disabled_webhook_gets_nothing() {
     let (service, receiver) = (service().await, Receiver::start([Reply::status(500)]).await);
+    service.clock.pause();
     let user = service.user().await;
     let webhook = Webhook::of(&user, &receiver.url(), &EVENTS).await;
     let id = webhook.test().await;

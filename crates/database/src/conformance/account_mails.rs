@@ -128,6 +128,26 @@ pub(super) async fn keep_a_budget_for_notices(case: &Case) {
     assert_eq!(kinds.iter().filter(|kind| *kind == "PASSWORD_CHANGED").count(), 5, "{kinds:?}");
 }
 
+/// Webhooks that are disabled at once do not use up the mails that would warn the owner.
+pub(super) async fn keep_a_budget_for_webhooks(case: &Case) {
+    let id = case.database.register(ANA, "Ana", "hash".to_owned(), Language::Pt).await;
+    let id = id.expect("the address is new").id;
+    let user = case.database.user(id).await.expect("an answer").expect("the user exists");
+    for _ in 0..10 {
+        let transaction = case.database.begin().await.expect("the database answers");
+        let kind = AccountMailKind::WebhookDisabled;
+        let written = case.database.write_notice(&transaction, &user, kind).await;
+        written.expect("the database answers");
+        transaction.commit().await.expect("the database answers");
+    }
+    for number in 0..7 {
+        change_password(case, id, &format!("hash {number}")).await;
+    }
+    let kinds: Vec<_> = mails(case).await.into_iter().map(|mail| mail.kind).collect();
+    let count = |name: &str| kinds.iter().filter(|kind| *kind == name).count();
+    assert_eq!((count("WEBHOOK_DISABLED"), count("PASSWORD_CHANGED")), (5, 5), "{kinds:?}");
+}
+
 /// Mails of an account whose address is not proven are links only.
 pub(super) async fn are_no_notices_to_unconfirmed_addresses(case: &Case) {
     let user = registered(case, ANA, "token").await;

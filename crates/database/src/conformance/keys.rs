@@ -12,6 +12,7 @@ use crate::account_tokens::NewToken;
 use crate::keys::{Key, KeyCreation, KeyUse, NewKey, Scope};
 use crate::rows::{account_mail, api_key, user};
 use crate::users::User;
+use crate::webhooks::{Destination, WebhookEvent};
 
 const MAX: u64 = 3;
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7));
@@ -117,7 +118,8 @@ pub(super) async fn record_one_use_a_minute(case: &Case) {
     let start = case.clock.now();
     let used = async |address: Option<IpAddr>| {
         let (key, _) = find(case, "a").await.expect("the key exists");
-        case.database.record_key_use(&key, address).await.expect("the database answers");
+        let recorded = case.database.record_key_use(&key, case.clock.now(), address).await;
+        recorded.expect("the database answers");
         find(case, "a").await.expect("the key exists").0.last_use
     };
     let at = |seconds: u64, address: Option<&str>| {
@@ -133,7 +135,8 @@ pub(super) async fn record_one_use_a_minute(case: &Case) {
     // A process that read the row earlier.
     let (mut earlier, _) = find(case, "a").await.expect("the key exists");
     earlier.last_use = None;
-    case.other.record_key_use(&earlier, Some(ADDRESS)).await.expect("the database answers");
+    let recorded = case.other.record_key_use(&earlier, case.clock.now(), Some(ADDRESS)).await;
+    recorded.expect("the database answers");
     assert_eq!(listed(case, user).await[0].last_use, at(60, None));
 }
 
@@ -156,12 +159,17 @@ pub(super) async fn survive_a_password_and_the_end_of_sessions(case: &Case) {
     assert_eq!(unknown.expect("the database answers"), None);
 }
 
-/// Somebody who registered the address of another person keeps no key when that person resets the
-/// password.
+/// Somebody who registered the address of another person keeps no key and no webhook when that
+/// person resets the password.
 pub(super) async fn end_when_an_unconfirmed_address_is_recovered(case: &Case) {
     for (confirmed, kept) in [(false, 0), (true, 1)] {
         let id = case.user().await;
         key_of(case, id, &format!("confirmed: {confirmed}")).await;
+        let destination = Destination { url: "https://hooks.example/", host: "hooks.example" };
+        let (events, secret) = ([WebhookEvent::Completed], "whsec_c2VjcmV0".to_owned().into());
+        let webhook = case.database.create_webhook(id, destination, &events, &secret, 1).await;
+        let webhook = webhook.expect("the database answers").expect("the user exists");
+        case.database.test_webhook(&webhook, destination.host).await.expect("a test");
         user::Entity::update_many()
             .col_expr(user::Column::Confirmed, Expr::value(confirmed))
             .exec(&case.database.write)
@@ -174,6 +182,11 @@ pub(super) async fn end_when_an_unconfirmed_address_is_recovered(case: &Case) {
         let reset = case.database.reset_password(&hash, "changed".to_owned()).await;
         assert!(reset.expect("the database answers").is_some());
         assert_eq!(listed(case, id).await.len(), kept, "confirmed: {confirmed}");
+        let webhooks = case.other.webhooks(id).await.expect("the database answers");
+        let deliveries = case.other.webhook_deliveries(id, webhook.id, None, 10).await;
+        let deliveries = deliveries.expect("the database answers");
+        let left = (webhooks.len(), deliveries.len());
+        assert_eq!(left, (kept, kept), "confirmed: {confirmed}");
     }
 }
 

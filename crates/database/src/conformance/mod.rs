@@ -219,6 +219,7 @@ cases! {
     account_mails {
         stay_within_the_budget,
         keep_a_budget_for_notices,
+        keep_a_budget_for_webhooks,
         are_no_notices_to_unconfirmed_addresses,
         are_held_and_sent,
         fail_permanently,
@@ -318,6 +319,11 @@ cases! {
         are_disabled_after_days_of_failures,
         are_deleted_beside_outcomes,
         are_due_again_after_a_restart,
+        keep_their_newest_deliveries,
+        keep_the_previous_secret_for_a_day,
+        of_disabled_users_get_nothing,
+        are_skipped_if_they_cannot_be_read,
+        begin_anew_with_another_destination,
     }
     retention {
         expires_archives,

@@ -4,15 +4,22 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use jobs::{AttemptOutcome, FailureCode, JobId, State, UserId};
-use sea_orm::{EntityTrait, QueryOrder};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ActiveValue, ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::case::{Case, archive, expire};
 use crate::connection::Database;
-use crate::rows::webhook_delivery;
+use crate::rows::{webhook as webhook_row, webhook_delivery};
 use crate::webhook_delivery::{AfterFailure, DueDelivery, TryResult};
+use crate::webhook_events::{NewDelivery, TEST_EVENT};
 use crate::webhook_log::{DeliveryStatus, Redelivery};
-use crate::webhooks::{Destination, DisabledBecause, Webhook, WebhookChange, WebhookEvent};
+use crate::webhooks::{
+    DELIVERED, Destination, DisabledBecause, PENDING, ROTATION, Webhook, WebhookChange,
+    WebhookEvent,
+};
 
 const HOLD: Duration = Duration::from_mins(3);
 const URL: Destination<'_> =
@@ -117,13 +124,18 @@ pub(super) async fn get_second_outcomes(case: &Case) {
     assert_eq!((rows(case).await.len(), outcomes.len()), (2, 2));
 }
 
-/// Outcomes that a program of the previous release decides are written when their messages arrive.
+/// Outcomes that a program of the previous release decides are written when their messages arrive,
+/// for the webhooks that existed before.
 pub(super) async fn get_outcomes_of_earlier_programs(case: &Case) {
     let user = case.user().await;
+    let earlier = webhook(case, user).await;
     let id = case.queued_for(user).await;
     case.database.cancel(id, State::Queued).await.expect("the database answers");
+    // That program writes no deliveries.
+    let deleted = webhook_delivery::Entity::delete_many().exec(&case.database.write).await;
+    assert_eq!(deleted.expect("the database answers").rows_affected, 1);
+    case.advance(1);
     webhook(case, user).await;
-    assert_eq!(rows(case).await.len(), 0);
     for event in ["job.completed", "job.cancelled", "job.cancelled"] {
         let created = case.run_concurrently(4, move |_, database| async move {
             database.create_webhook_deliveries(id, event).await
@@ -133,7 +145,7 @@ pub(super) async fn get_outcomes_of_earlier_programs(case: &Case) {
         }
     }
     let [row] = &rows(case).await[..] else { panic!("the outcome is written once") };
-    assert_eq!(row.event_type, "job.cancelled");
+    assert_eq!((row.webhook_id, row.event_type.as_str()), (earlier.id, "job.cancelled"));
     let unknown = case.database.create_webhook_deliveries(JobId::generate(), "job.failed").await;
     unknown.expect("a deleted job has no outcome");
 }
@@ -161,7 +173,8 @@ pub(super) async fn are_delivered_at_least_once(case: &Case) {
     assert_eq!((listed.status, listed.answer_status), (DeliveryStatus::Delivered, Some(204)));
 
     let again = case.database.redeliver(user, webhook.id, test.id).await;
-    assert!(matches!(again.expect("the database answers"), Redelivery::Due(_)));
+    let Redelivery::Due(again) = again.expect("the database answers") else { panic!("it is due") };
+    assert_eq!((again.answer_status, again.error_code), (None, None), "of the try before");
     let again = case.database.redeliver(user, webhook.id, test.id).await;
     assert_eq!(again.expect("the database answers"), Redelivery::Pending);
     assert_eq!(take(&case.database).await[0].tries, 3);
@@ -260,4 +273,127 @@ pub(super) async fn are_due_again_after_a_restart(case: &Case) {
     case.database.release_holds().await.expect("the database answers");
     let again = take(&case.database).await;
     assert_eq!(again.iter().map(|due| due.id).collect::<Vec<_>>(), [due[1].id]);
+}
+
+/// Of each webhook, the newest thousand finished deliveries are kept.
+pub(super) async fn keep_their_newest_deliveries(case: &Case) {
+    const FINISHED: usize = 2100;
+    let owner = case.user().await;
+    let (busy, quiet) = (webhook(case, owner).await, webhook(case, owner).await);
+    let row = |webhook: &Webhook, status: &str| {
+        let delivery = NewDelivery {
+            webhook: webhook.id,
+            user: owner,
+            host: URL.host,
+            event: TEST_EVENT,
+            job: None,
+            data: &json!({}),
+            traceparent: None,
+        };
+        let row = delivery.row(case.clock.now());
+        webhook_delivery::ActiveModel { status: ActiveValue::Set(status.to_owned()), ..row }
+    };
+    let mut written = vec![row(&busy, PENDING), row(&quiet, DELIVERED)];
+    written.extend((0..FINISHED).map(|_| row(&busy, DELIVERED)));
+    let mut ids: Vec<Uuid> = written.iter().map(|row| row.id.clone().unwrap()).collect();
+    // A statement has a limited number of values.
+    for page in written.chunks(300) {
+        let inserted = webhook_delivery::Entity::insert_many(page.to_vec());
+        inserted.exec_without_returning(&case.database.write).await.expect("rows are inserted");
+    }
+    case.database.purge_expired().await.expect("the database answers");
+    let kept: HashSet<Uuid> = rows(case).await.iter().map(|row| row.id).collect();
+    // The oldest ones, besides the one that is pending and the one of the other webhook.
+    ids.drain(2..2 + FINISHED - 1000);
+    assert_eq!(kept, ids.into_iter().collect::<HashSet<_>>());
+    case.advance(31 * 24 * 3600);
+    case.database.purge_expired().await.expect("the database answers");
+    let [pending] = &rows(case).await[..] else { panic!("all others are old") };
+    assert_eq!(pending.status, PENDING);
+    assert!(case.database.delete_webhook(owner, busy.id).await.expect("the database answers"));
+    assert!(!case.database.delete_webhook(owner, busy.id).await.expect("the database answers"));
+    assert_eq!(rows(case).await.len(), 0);
+}
+
+/// A secret that receivers may use still is not replaced by a second rotation, and it is erased
+/// after a day.
+pub(super) async fn keep_the_previous_secret_for_a_day(case: &Case) {
+    case.clock.pause();
+    let owner = case.user().await;
+    let created = webhook(case, owner).await;
+    let rotate = async |secret: &str| {
+        let secret = secret.to_owned().into();
+        let rotated = case.database.rotate_webhook_secret(owner, created.id, &secret).await;
+        let rotated = rotated.expect("the database answers").expect("it exists");
+        let previous = rotated.previous.expect("there is a previous one");
+        let text = |secret: &SecretString| secret.expose_secret().to_owned();
+        (text(&rotated.secret), text(&previous.0), previous.1)
+    };
+    let first = created.secret.expose_secret().to_owned();
+    let until = case.clock.now() + ROTATION;
+    assert_eq!(rotate("second").await, ("second".to_owned(), first.clone(), until));
+    case.advance(3600);
+    assert_eq!(rotate("third").await, ("third".to_owned(), first, until));
+    case.database.purge_expired().await.expect("the database answers");
+    let previous = async || {
+        let webhook = case.other.webhook(owner, created.id).await.expect("the database answers");
+        webhook.expect("it exists").previous
+    };
+    assert!(previous().await.is_some(), "it signs still");
+    case.advance(23 * 3600);
+    let until = case.clock.now() + ROTATION;
+    assert_eq!(rotate("fourth").await, ("fourth".to_owned(), "third".to_owned(), until));
+    case.clock.advance(ROTATION);
+    case.database.purge_expired().await.expect("the database answers");
+    assert!(previous().await.is_none());
+}
+
+pub(super) async fn of_disabled_users_get_nothing(case: &Case) {
+    let owner = case.user().await;
+    let created = webhook(case, owner).await;
+    let id = case.queued_for(owner).await;
+    case.database.test_webhook(&created, URL.host).await.expect("a test");
+    let email = case.user_with(owner).await.email;
+    case.database.disable_user(&email).await.expect("the database answers");
+    assert!(take(&case.database).await.is_empty());
+    case.database.cancel(id, State::Queued).await.expect("the database answers");
+    let [ended] = &rows(case).await[..] else { panic!("the outcome is not written") };
+    let state = (ended.status.as_str(), ended.error_code.as_deref());
+    assert_eq!(state, ("FAILED", Some("WEBHOOK_DISABLED")));
+    case.database.enable_user(&email).await.expect("the database answers");
+    assert!(take(&case.database).await.is_empty(), "what has ended stays so");
+}
+
+pub(super) async fn are_skipped_if_they_cannot_be_read(case: &Case) {
+    let owner = case.user().await;
+    let (damaged, whole) = (webhook(case, owner).await, webhook(case, owner).await);
+    for webhook in [&damaged, &whole] {
+        case.database.test_webhook(webhook, URL.host).await.expect("a test");
+    }
+    webhook_row::Entity::update_many()
+        .col_expr(webhook_row::Column::Events, Expr::value("{"))
+        .filter(webhook_row::Column::Id.eq(damaged.id))
+        .exec(&case.database.write)
+        .await
+        .expect("the database answers");
+    let [taken] = &take(&case.database).await[..] else { panic!("the other one is taken") };
+    assert_eq!(taken.webhook.id, whole.id);
+}
+
+/// Failures of a destination do not count for the next one.
+pub(super) async fn begin_anew_with_another_destination(case: &Case) {
+    let owner = case.user().await;
+    let created = webhook(case, owner).await;
+    case.database.test_webhook(&created, URL.host).await.expect("a test");
+    fail(&case.database, &take(&case.database).await[0]).await;
+    let webhook = case.database.webhook(owner, created.id).await.expect("the database answers");
+    assert!(webhook.expect("it exists").failing_since.is_some());
+    let destination = Destination { url: "https://other.example/", host: "other.example" };
+    for enabled in [None, Some(true)] {
+        let change =
+            WebhookChange { destination: Some(destination), enabled, ..Default::default() };
+        let changed = case.database.change_webhook(owner, created.id, &change).await;
+        let changed = changed.expect("the database answers").expect("it exists");
+        assert_eq!((changed.failing_since, changed.url.as_str()), (None, destination.url));
+    }
 }

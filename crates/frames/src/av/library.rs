@@ -45,8 +45,8 @@ pub fn versions() -> [(&'static str, String); 4] {
 pub struct LibavBuild {
     /// Version of the source, such as `5.1.9-0+deb12u1`.
     pub version: &'static str,
-    /// Date of the build of a static libav (`crates/frames/libav/build.sh`); `None` if it is that of
-    /// the system.
+    /// Date of the build of a static libav (`crates/frames/libav/build.sh`); `None` if it is that
+    /// of the system.
     pub built: Option<&'static str>,
 }
 
