@@ -110,6 +110,7 @@ async fn the_log_names_keys_without_their_secrets() {
     assert_eq!(program.delete(unknown).await.0, StatusCode::FORBIDDEN);
     assert_eq!(user.delete(&format!("/keys/{}", key.id)).await.0, StatusCode::NO_CONTENT);
     assert_eq!(use_key(&program).await.0, StatusCode::UNAUTHORIZED);
+    let user_id = user.id.clone();
     let log = process.terminate();
     let events: Vec<&str> = log.iter().filter_map(|line| line["security_event"].as_str()).collect();
     let expected =
@@ -122,7 +123,7 @@ async fn the_log_names_keys_without_their_secrets() {
         line["event"] == "request completed" && line["path"] == "/videos" && line["status"] == 200
     };
     let used = log.iter().find(is_use).expect("the request is logged");
-    assert_eq!((&used["key_id"], &used["user_id"]), (&json!(key.id), &json!(user.id)));
+    assert_eq!((&used["key_id"], &used["user_id"]), (&json!(key.id), &json!(user_id)));
     let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(&key.key));
     for secret in [&key.key[8..], hash.as_str()] {
         let leak = log.iter().map(ToString::to_string).find(|line| line.contains(secret));
