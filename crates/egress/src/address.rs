@@ -21,7 +21,7 @@ pub enum AddressKind {
 /// Blocks of IPv4 that are not public: first address, length of the prefix, and kind ("IANA IPv4
 /// Special-Purpose Address Registry").
 const IPV4: [(Ipv4Addr, u32, AddressKind); 17] = [
-    (Ipv4Addr::new(0, 0, 0, 0), 8, AddressKind::Special),
+    (Ipv4Addr::UNSPECIFIED, 8, AddressKind::Special),
     (Ipv4Addr::new(10, 0, 0, 0), 8, AddressKind::Private),
     // Shared by the customers of a carrier (RFC 6598).
     (Ipv4Addr::new(100, 64, 0, 0), 10, AddressKind::Special),
@@ -44,7 +44,7 @@ const IPV4: [(Ipv4Addr, u32, AddressKind); 17] = [
     (Ipv4Addr::new(224, 0, 0, 0), 4, AddressKind::Special),
     // Reserved, and the broadcast address.
     (Ipv4Addr::new(240, 0, 0, 0), 4, AddressKind::Special),
-    (Ipv4Addr::new(255, 255, 255, 255), 32, AddressKind::Special),
+    (Ipv4Addr::BROADCAST, 32, AddressKind::Special),
 ];
 
 /// Blocks of IPv6 that are not what the block around them is; the first that contains an address
