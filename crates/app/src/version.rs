@@ -22,6 +22,7 @@ pub static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Version of the linked libav, and its origin.
+#[must_use]
 pub fn libav() -> String {
     let LibavBuild { version, built } = frames::libav_build();
     match built {

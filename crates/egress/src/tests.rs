@@ -158,7 +158,7 @@ async fn respond(
     let _ = stream.write_all(text.as_bytes()).await;
     match behavior {
         Behavior::Hang(_) => std::future::pending().await,
-        Behavior::Flood(_) => while stream.write_all(&[b'a'; 1 << 16]).await.is_ok() {},
+        Behavior::Flood(_) => while stream.write_all(&[b'a'; 1 << 12]).await.is_ok() {},
         _ => drop(stream.shutdown().await),
     }
 }

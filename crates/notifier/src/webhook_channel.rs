@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use database::Database;
 use database::webhook_delivery::{AfterFailure, DueDelivery, DueHost, TryResult};
+use database::webhooks::DisabledBecause;
 use egress::header::{self, HeaderName, HeaderValue};
 use egress::{Answer, Client, Post, Target};
 use fail::fail_point;
@@ -361,7 +362,7 @@ impl WebhookChannel {
         info!(tries = due.tries, status = result.status, outcome, "webhook not delivered");
         let recorded = self.database.record_webhook_failure(due, result, after).await;
         let recorded = recorded.map(|disabled| {
-            if let Some(reason) = disabled.map(|reason| reason.name()) {
+            if let Some(reason) = disabled.map(DisabledBecause::name) {
                 warn!(reason, "a webhook is disabled");
                 counter!("fiapx_webhooks_disabled_total", "reason" => reason).increment(1);
             }

@@ -12,7 +12,7 @@ use crate::harness::checks::eventually;
 use crate::harness::client::fetch_json;
 use crate::harness::clips::{LONG, TINY, WRONG};
 use crate::harness::parts::Parts::{self, Embedded, Servers};
-use crate::harness::receiver::{Receiver, Reply};
+use crate::harness::receiver::{Received, Receiver, Reply};
 
 /// Type, job and status of a request.
 fn summary(body: &Value) -> [String; 3] {
@@ -36,7 +36,7 @@ async fn every_outcome_is_sent(#[values(Embedded, Servers)] parts: Parts) {
     let failed = user.upload_clip(WRONG).await;
     user.wait_for(&failed, &["FAILED"]).await;
     let requests = all.expect(2).await;
-    let bodies: Vec<Value> = requests.iter().map(|request| request.json()).collect();
+    let bodies: Vec<Value> = requests.iter().map(Received::json).collect();
     let [completed, failure] = ["job.completed", "job.failed"].map(|name| {
         bodies.iter().find(|body| body["type"] == name).expect("both outcomes are sent")
     });

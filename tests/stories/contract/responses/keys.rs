@@ -33,8 +33,14 @@ pub async fn check(client: &CheckedClient<'_>) {
     let create = || user.request(Method::POST, "/keys").json(&fields());
     let (_, created) = client.expect(201, create()).await;
     client.expect(200, user.request(Method::GET, "/keys")).await;
-    refused(client, created["key"].as_str().expect("a key")).await;
-    for _ in 1..20 {
+    client.service.advance(Duration::from_mins(1));
+    let mut reading = fields();
+    reading["scopes"] = json!(["videos:read"]);
+    let (_, other) = client.expect(201, user.request(Method::POST, "/keys").json(&reading)).await;
+    let [for_webhooks, for_videos] = [&created, &other].map(|key| key["key"].as_str());
+    let keys = for_webhooks.zip(for_videos).expect("two keys");
+    refused(client, keys).await;
+    for _ in 2..20 {
         client.service.advance(Duration::from_mins(1));
         client.expect(201, create()).await;
     }
@@ -68,8 +74,9 @@ async fn invalid(client: &CheckedClient<'_>, user: &User<'_>) {
     }
 }
 
-/// All operations that need a token refuse a key without their scope.
-async fn refused(client: &CheckedClient<'_>, key: &str) {
+/// All operations that need a token refuse a key without their scope: those on webhooks one for
+/// videos, all others one for webhooks.
+async fn refused(client: &CheckedClient<'_>, (for_webhooks, for_videos): (&str, &str)) {
     for operation in client.document.operations() {
         if operation.definition["security"] == json!([]) {
             continue;
@@ -77,6 +84,7 @@ async fn refused(client: &CheckedClient<'_>, key: &str) {
         let (method, path) = operation.name.split_once(' ').expect("a method and a path");
         let method: Method = method.parse().expect("a valid method");
         let path = path.replace(['{', '}'], "");
+        let key = if path.starts_with("/webhooks") { for_videos } else { for_webhooks };
         client.expect(403, client.service.request(method, &path).bearer_auth(key)).await;
     }
 }
