@@ -3,16 +3,16 @@
 import { AccountView } from './account.js';
 import { CheckMailView, ConfirmationBanner } from './confirmation.js';
 import { announce, closeDialogs, h, icon } from './dom.js';
+import { errorNotice } from './errors.js';
 import { JobView } from './job.js';
 import { ListView } from './list.js';
 import { CHECK_MAIL, LoginView } from './login.js';
 import { ConfirmView, ForgotView, ResetView } from './mail-links.js';
+import { problemText } from './problems.js';
 import { fetchAccount, logOut, sessionEvents, user } from './session.js';
 import { language, setLanguage, t } from './texts.js';
 import { UploadPanel } from './upload-panel.js';
 import { cancelAll } from './uploads.js';
-import { WebhookView } from './webhook.js';
-import { WebhooksView } from './webhooks.js';
 
 const [skipLink, header, bannerArea, main, uploads] =
   ['skip-link', 'header', 'banner', 'main', 'uploads'].map((id) => document.getElementById(id));
@@ -28,6 +28,8 @@ const PUBLIC_VIEWS = {
 };
 /** Views of links in mails. */
 const LINK_KINDS = ['confirm', 'change-address', 'reset'];
+/** Modules of the views of webhooks, once they are loaded: few users open them. */
+let webhookModules = null;
 let view = null;
 /** Address that was requested before the login, and is opened after it. */
 let requestedHash = null;
@@ -50,7 +52,20 @@ function takeLinkToken() {
 /** Id of a job. No other text becomes a part of a path of the API. */
 const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-/** Return the class of the view of the current address, and its options. */
+/** Load the views of webhooks, and show the one of the address if it is still the current one. */
+async function loadWebhookViews() {
+  try {
+    const modules = await Promise.all([import('./webhook.js'), import('./webhooks.js')]);
+    webhookModules = Object.assign({}, ...modules);
+    if (currentKind() === 'webhooks') showView();
+  } catch {
+    if (currentKind() !== 'webhooks') return;
+    const text = problemText({ code: 'NETWORK' });
+    main.replaceChildren(errorNotice(text, () => loadWebhookViews()));
+  }
+}
+
+/** Return the class of the view of the address, unless it is not loaded, and its options. */
 function route(notice) {
   const path = location.hash.replace(/^#?\/?/, '');
   const [kind, first, second] = path.split('/');
@@ -63,7 +78,9 @@ function route(notice) {
   }
   if (kind === 'account') return [AccountView, {}];
   if (kind === 'webhooks') {
-    return ID.test(first) ? [WebhookView, { id: first }] : [WebhooksView, {}];
+    return ID.test(first)
+      ? [webhookModules?.WebhookView, { id: first }]
+      : [webhookModules?.WebhooksView, {}];
   }
   if (kind === 'jobs' && ID.test(first)) {
     return [JobView, { id: first, frame: Number(second) || null }];
@@ -75,6 +92,10 @@ function route(notice) {
 function showView({ notice = null, redraw = false } = {}) {
   takeLinkToken();
   const [View, options] = route(notice);
+  if (!View) {
+    loadWebhookViews();
+    return;
+  }
   if (!redraw && view instanceof View && view.update?.(options)) return;
   const initial = view === null;
   view?.close?.();

@@ -20,14 +20,14 @@ const DONE: [&str; 6] = [
     "a video was accepted",
     "attempt started",
     "archive completed",
-    "notification recorded",
+    "outcome recorded",
     "mail sent",
     "a job was deleted",
 ];
 
 /// Events of a job that fails.
 const FAILED: [&str; 5] =
-    ["a video was accepted", "attempt started", "job failed", "notification recorded", "mail sent"];
+    ["a video was accepted", "attempt started", "job failed", "outcome recorded", "mail sent"];
 
 /// Events of a job that is cancelled while it is processed.
 const CANCELLED: [&str; 4] = [
