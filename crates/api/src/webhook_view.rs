@@ -228,7 +228,7 @@ pub struct DeliveryView {
     job_id: Option<Uuid>,
     /// State of the delivery.
     status: DeliveryState,
-    /// Number of tries.
+    /// Number of tries, up to the last one whose result is known.
     tries: u32,
     /// Time of the event.
     created_at: Time,

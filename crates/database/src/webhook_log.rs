@@ -34,7 +34,7 @@ pub struct LoggedDelivery {
     pub job: Option<JobId>,
     /// State.
     pub status: DeliveryStatus,
-    /// Number of tries.
+    /// Number of tries, up to the last one whose result is known.
     pub tries: u32,
     /// Time of the event.
     pub created_at: Time,
@@ -66,7 +66,7 @@ impl TryFrom<webhook_delivery::Model> for LoggedDelivery {
             event: row.event_type,
             job: row.job_id.map(JobId),
             status,
-            tries: row.tries as u32,
+            tries: row.recorded_tries as u32,
             created_at: row.created_at,
             next_attempt_at: is_pending.then_some(row.next_attempt_at),
             delivered_at: row.delivered_at,
