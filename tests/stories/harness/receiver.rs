@@ -142,7 +142,10 @@ async fn serve(stream: TcpStream, state: &Mutex<State>) -> io::Result<()> {
     stream.read_line(&mut line).await?;
     loop {
         line.clear();
-        stream.read_line(&mut line).await?;
+        if stream.read_line(&mut line).await? == 0 {
+            // A sender that is killed sends no more than a part of a request.
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         let Some((name, value)) = line.trim_end().split_once(": ") else { break };
         headers.insert(name.to_lowercase(), value.to_owned());
     }

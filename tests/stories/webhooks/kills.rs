@@ -74,5 +74,7 @@ async fn killed_at(parts: Parts, point: &str) {
         received.iter().map(|request| (request.id(), request.body.as_str())).collect();
     assert_eq!(sent.len(), 2, "each event has one id and one body: {received:?}");
     assert_eq!(sent.iter().map(|(id, _)| *id).collect::<BTreeSet<_>>(), known);
-    assert!(received.len() <= 3, "one event may be repeated: {received:?}");
+    // Both may have been on their way.
+    let most = known.iter().map(|id| received.iter().filter(|it| it.id() == *id).count()).max();
+    assert!(most <= Some(2), "an event may be repeated once: {received:?}");
 }
