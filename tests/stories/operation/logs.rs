@@ -30,10 +30,11 @@ const FAILED: [&str; 5] =
     ["a video was accepted", "attempt started", "job failed", "outcome recorded", "mail sent"];
 
 /// Events of a job that is cancelled while it is processed.
-const CANCELLED: [&str; 4] = [
+const CANCELLED: [&str; 5] = [
     "a video was accepted",
     "attempt started",
     "a job was cancelled",
+    "outcome recorded",
     "job lost; the result of the attempt is discarded",
 ];
 
@@ -82,6 +83,12 @@ async fn all_events_of_a_job_have_its_id_and_its_trace() {
     user.wait_for(&cancelled, &["PROCESSING"]).await;
     user.delete(&format!("/videos/{cancelled}")).await;
     wait_for_event(&process, "job lost").await;
+    eventually("all outcomes", || async {
+        let log = process.log();
+        let outcomes = log.iter().filter(|line| line["event"] == "outcome recorded");
+        (outcomes.count() == 3).then_some(())
+    })
+    .await;
     user.delete(&format!("/videos/{done}")).await;
     let secrets =
         [PASSWORD.to_owned(), user.access.clone(), user.refresh.clone(), user.email.clone()];
