@@ -13,7 +13,7 @@ use super::client::{EVENTS, Webhook, permit_loopback};
 use crate::harness::audit::LATER;
 use crate::harness::checks::{check_all, eventually, panic_message};
 use crate::harness::clips::{TINY, WRONG, scratch};
-use crate::harness::parts::Parts::{self, Embedded, Servers};
+use crate::harness::parts::Parts::{self, Embedded};
 use crate::harness::process::Process;
 use crate::harness::receiver::Receiver;
 use crate::harness::service::Service;
@@ -32,7 +32,7 @@ const POINTS: [&str; 8] = [
 ];
 
 #[rstest]
-fn a_kill_at_any_step_loses_no_event(#[values(Embedded, Servers)] parts: Parts) {
+fn a_kill_at_any_step_loses_no_event(#[values(Embedded)] parts: Parts) {
     check_all(&POINTS, |point| {
         let story =
             || Runtime::new().expect("the runtime starts").block_on(killed_at(parts, point));
