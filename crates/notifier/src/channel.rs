@@ -5,7 +5,7 @@
 //! Channels run side by side, and none waits for another.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use jobs::Backoff;
@@ -21,10 +21,8 @@ const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// Pauses between two queries while the database fails.
 const DATABASE_BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(10));
 
-/// Time for which a process tries to record that a delivery succeeded, and the pause between two
-/// tries.
+/// Time for which a process tries to record that a delivery succeeded.
 pub(crate) const RECORD_WITHIN: Duration = Duration::from_mins(1);
-pub(crate) const RECORD_PAUSE: Duration = Duration::from_secs(1);
 
 /// Channel by which users are notified.
 #[async_trait]
@@ -85,4 +83,21 @@ pub(crate) async fn run<C: Channel>(channel: Arc<C>, stop: &CancellationToken) {
         }
     }
     while running.join_next().await.is_some() {}
+}
+
+/// Record by `record` that a delivery succeeded. Tries again while the database is away, as long as
+/// the delivery is reserved: one that is not recorded is made twice.
+pub(crate) async fn record_success<F>(record: impl Fn() -> F) -> Result<(), database::Error>
+where
+    F: Future<Output = Result<(), database::Error>>,
+{
+    const PAUSE: Duration = Duration::from_secs(1);
+    let began = Instant::now();
+    loop {
+        let recorded = record().await;
+        if recorded.is_ok() || began.elapsed() >= RECORD_WITHIN {
+            return recorded;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }

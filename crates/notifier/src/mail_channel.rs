@@ -4,7 +4,7 @@
 //! sent; then both mails have the same Message-ID.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use database::Database;
@@ -13,7 +13,7 @@ use metrics::counter;
 use tokio::sync::Notify;
 use tracing::{Instrument, Span, error, field, info, info_span, warn};
 
-use crate::channel::{Channel, RECORD_PAUSE, RECORD_WITHIN};
+use crate::channel::{Channel, RECORD_WITHIN, record_success};
 use crate::due::{self, DueMail};
 use crate::error::Error;
 use crate::mail::Sender;
@@ -134,7 +134,8 @@ impl MailChannel {
             let Attempt { outcome, recorded } = match sent {
                 Ok(()) => {
                     info!(attempts = due.attempts(), "mail sent");
-                    Attempt { outcome: MailOutcome::Sent, recorded: self.record_sent(&due).await }
+                    let recorded = record_success(|| due.mark_sent(&self.database)).await;
+                    Attempt { outcome: MailOutcome::Sent, recorded }
                 }
                 Err(error) => self.record_failure(&due, &error).await,
             };
@@ -150,19 +151,6 @@ impl MailChannel {
         }
         .instrument(span)
         .await;
-    }
-
-    /// Record that a mail was sent. Tries again while the database is away, as long as the mail is
-    /// reserved: a mail that is not recorded is sent twice.
-    async fn record_sent(&self, due: &DueMail) -> Result<(), database::Error> {
-        let began = Instant::now();
-        loop {
-            let recorded = due.mark_sent(&self.database).await;
-            if recorded.is_ok() || began.elapsed() >= RECORD_WITHIN {
-                return recorded;
-            }
-            tokio::time::sleep(RECORD_PAUSE).await;
-        }
     }
 
     /// Log and record that a mail was not sent.

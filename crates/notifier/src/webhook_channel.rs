@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use database::Database;
@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tracing::{Instrument, Span, field, info, info_span, warn};
 
-use crate::channel::{Channel, RECORD_PAUSE, RECORD_WITHIN};
+use crate::channel::{Channel, RECORD_WITHIN, record_success};
 use crate::retries::{pause, retry_after};
 use crate::signature::sign;
 
@@ -262,7 +262,8 @@ impl WebhookChannel {
             self.record_failure(&due, &result, asked).await
         } else {
             info!(tries = due.tries, "webhook delivered");
-            (DELIVERED, self.record_success(&due, &result).await)
+            let record = || self.database.mark_webhook_delivered(&due, &result);
+            (DELIVERED, record_success(record).await)
         };
         Span::current().record("outcome", outcome);
         counter!("fiapx_webhook_tries_total", "outcome" => outcome).increment(1);
@@ -325,23 +326,6 @@ impl WebhookChannel {
         let now = self.database.clock().now();
         let asked = answer.retry_after.and_then(|value| retry_after(&value, now));
         (TryResult { status: Some(answer.status), body, error_code }, asked)
-    }
-
-    /// Record that a delivery was accepted. Tries again while the database is away, as long as the
-    /// delivery is reserved: one that is not recorded is made twice.
-    async fn record_success(
-        &self,
-        due: &DueDelivery,
-        result: &TryResult,
-    ) -> Result<(), database::Error> {
-        let began = Instant::now();
-        loop {
-            let recorded = self.database.mark_webhook_delivered(due, result).await;
-            if recorded.is_ok() || began.elapsed() >= RECORD_WITHIN {
-                return recorded;
-            }
-            tokio::time::sleep(RECORD_PAUSE).await;
-        }
     }
 
     /// Record that a try failed.

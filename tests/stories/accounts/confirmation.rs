@@ -67,6 +67,10 @@ async fn a_stranger_cannot_flood_an_address(#[values(Embedded, Servers)] parts: 
     let again = again.json(&json!({ "recipe": { "select": { "every": 2 } } }));
     let (status, problem) = fetch_json(again).await;
     assert_eq!((status, problem["code"].clone()), not_confirmed);
+    let webhook = json!({ "url": "https://hooks.example/", "events": ["job.failed"] });
+    let webhook = service.request(Method::POST, "/webhooks").bearer_auth(&access).json(&webhook);
+    let (status, problem) = fetch_json(webhook).await;
+    assert_eq!((status, problem["code"].clone()), not_confirmed);
 
     for number in 1..10 {
         post(&service, "/auth/register", &fields).await;
