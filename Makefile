@@ -37,8 +37,7 @@ run: build ## Build and run the service at http://localhost:8000, with its data 
 test: ## Run all checks and tests, with real servers
 	@./setup.sh test
 	@{ nice ./setup.sh store && nice ./setup.sh deny; } & store=$$!; \
-	{ $(MAKE) --no-print-directory lint && cargo build --package app --features failpoints \
-	  && cargo build --package load && cargo test --workspace --no-run; } \
+	{ $(MAKE) --no-print-directory lint && cargo build --workspace --bins --tests; } \
 	|| { kill $$store; exit 1; }; \
 	wait $$store
 	@$(MAKE) --no-print-directory deny
@@ -56,17 +55,17 @@ test-quick: ## Run the unit tests, which need no servers; with the system's liba
 
 soak: ## Kill, pause, cut off and fill random servers and processes under load: make soak MINUTES=10
 	@./setup.sh test && ./setup.sh store
-	cargo build --package app --features failpoints
-	SOAK_MINUTES=$(or $(MINUTES),10) cargo test --package stories --test stories -- soak --nocapture
+	cargo build --workspace --bins --tests
+	SOAK_MINUTES=$(or $(MINUTES),10) cargo test --workspace --test stories -- soak --nocapture
 
 verify-upgrade: ## Upgrade and downgrade beside an older program: make verify-upgrade OLD=path or commit
 	@./setup.sh test && ./setup.sh store
-	cargo build --package app --features failpoints
+	cargo build --workspace --bins --tests
 	tests/upgrade/run.sh "$(OLD)"
 
 cuts: ## Cut every clip of the tests at random places: make cuts CUTS=200
 	@./setup.sh test
-	CUTS_PER_CLIP=$(or $(CUTS),200) cargo test --package stories --test stories -- cuts:: --nocapture
+	CUTS_PER_CLIP=$(or $(CUTS),200) cargo test --workspace --test stories -- cuts:: --nocapture
 
 coverage: ## Run all tests and print the line coverage of each crate; fail below COVERAGE=80 percent
 	@./setup.sh test && ./setup.sh store && ./setup.sh coverage

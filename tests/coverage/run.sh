@@ -26,8 +26,7 @@ export RUSTC_WORKSPACE_WRAPPER=$PWD/tests/coverage/rustc.sh
 cargo llvm-cov clean --workspace
 if [ $# -eq 0 ]; then
   # The whole-system tests start these programs.
-  cargo build --quiet --package app --features failpoints
-  cargo build --quiet --package load
+  cargo build --quiet --workspace --bins --tests
   # An instrumented process opens its profile and has a variable with its name. These tests check that
   # a process opens or writes no other file, and that a cell has no variables.
   set -- --workspace -- --skip hostile::only_the_video_is_opened \

@@ -18,7 +18,7 @@ fn generator(url: &str, clips: &[&str], more: &[&str]) -> Command {
     let path = fiapx_path().with_file_name("load");
     assert!(
         path.is_file(),
-        "{} is missing: build it with `cargo build --package load`",
+        "{} is missing: build it with `cargo build --workspace --bins --tests`",
         path.display()
     );
     let clips = clips.iter().map(|clip| fixture(clip));

@@ -1,8 +1,8 @@
 //! Whole-system stories: results of the service and the command, compared with other programs.
 //!
-//! They need the command `fiapx` (`cargo build --package app`), the load generator (`cargo build
-//! --package load`) and the Debian packages that [`harness::programs::tool`] names. A story whose
-//! program is missing fails and names it.
+//! They need the command `fiapx` and the load generator (`cargo build --workspace --bins --tests`),
+//! and the Debian packages that [`harness::programs::tool`] names. A story whose program is missing
+//! fails and names it.
 
 mod harness;
 

@@ -18,4 +18,4 @@ if [ ! -x "$old" ]; then
   old=$directory/target/release/fiapx
 fi
 UPGRADE_FROM=$(realpath "$old") \
-  cargo test --package stories --test stories -- upgrade:: --nocapture
+  cargo test --workspace --test stories -- upgrade:: --nocapture

@@ -85,7 +85,7 @@ pub fn fiapx_path() -> PathBuf {
         test.ancestors().nth(2).expect("the test is in a profile's directory").join("fiapx");
     assert!(
         command.is_file(),
-        "{} is missing: build it with `cargo build --package app`",
+        "{} is missing: build it with `cargo build --workspace --bins --tests`",
         command.display()
     );
     command
