@@ -26,8 +26,9 @@ pub(super) fn run(data: &[u8]) -> Result<(), Error> {
         b"spins" => loop {
             std::hint::spin_loop();
         },
+        // Otherwise the compiler would remove an allocation that nothing reads.
         b"eats " => loop {
-            std::mem::forget(vec![1_u8; 16 << 20]);
+            std::mem::forget(std::hint::black_box(vec![1_u8; 16 << 20]));
         },
         // Messages of maximum size on the channel to which a cell writes its archive.
         b"flood" => loop {
