@@ -1,6 +1,6 @@
 //! Misbehavior of a decoder on demand, for tests of the isolation around it. In builds with the
 //! feature `injections`, a packet that ends in `fiapx-test:` and a command of five bytes makes the
-//! decoder crash, loop, or try to escape. Builds without the feature do not contain this code.
+//! decoder crash, loop, wait, or try to escape. Builds without the feature do not contain this code.
 
 use std::collections::BTreeSet;
 use std::ffi::{c_int, c_long, c_void};
@@ -25,6 +25,9 @@ pub(super) fn run(data: &[u8]) -> Result<(), Error> {
         b"crash" => unsafe { ptr::null_mut::<u8>().write_volatile(0) },
         b"spins" => loop {
             std::hint::spin_loop();
+        },
+        b"waits" => loop {
+            thread::park();
         },
         // Otherwise the compiler would remove an allocation that nothing reads.
         b"eats " => loop {
