@@ -29,7 +29,7 @@ async fn a_misbehaving_decoder_fails_only_its_own_job() {
     let data = scratch();
     // The time limit suffices for the others while a busy machine runs all of them.
     let environment = [
-        ("WORKER_RETRY_SECONDS", "0"),
+        ("WORKER_RETRY_SECONDS", "0,0,0"),
         ("WORKER_CONCURRENCY", "3"),
         ("WORKER_TIMEOUT_SECONDS", "15"),
         ("WORKER_MEMORY_MB", "600"),
@@ -39,9 +39,9 @@ async fn a_misbehaving_decoder_fails_only_its_own_job() {
     let service = Process::start(data.path(), &environment);
     let user = service.user().await;
     let commands = [
-        ("crash", "DECODER_CRASHED", 2),
-        ("spins", "PROCESSING_TIMEOUT", 2),
-        ("eats", "OUT_OF_MEMORY", 2),
+        ("crash", "DECODER_CRASHED", 3),
+        ("spins", "PROCESSING_TIMEOUT", 3),
+        ("eats", "OUT_OF_MEMORY", 3),
         ("flood", "ARCHIVE_TOO_LARGE", 1),
     ];
     let (mut hostile, mut neighbors) = (Vec::new(), Vec::new());
