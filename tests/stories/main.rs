@@ -46,6 +46,7 @@ mod partial_reading;
 mod pixels;
 mod recipes;
 mod remote_ranges;
+mod resumable;
 mod roles;
 mod rolling_restart;
 mod security_requirements;

@@ -16,6 +16,7 @@ mod login;
 mod logout;
 mod options;
 mod process_again;
+mod resumable_uploads;
 mod sheets;
 mod texts;
 mod uploads;

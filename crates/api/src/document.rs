@@ -23,6 +23,7 @@ use crate::key_list::Keys;
 use crate::password_reset::PasswordResets;
 use crate::permissions;
 use crate::profile::Profile;
+use crate::resumable_uploads::ResumableUploads;
 use crate::second_factor::SecondFactorOperations;
 use crate::session_list::Sessions;
 use crate::uploads::Uploads;
@@ -53,7 +54,18 @@ operations!(
         Profile,
         AccountExport
     ),
-    (Uploads, Videos, AnotherJob, Forecasts, JobEvents, Frames, Downloads, Files, HealthOperations),
+    (
+        Uploads,
+        ResumableUploads,
+        Videos,
+        AnotherJob,
+        Forecasts,
+        JobEvents,
+        Frames,
+        Downloads,
+        Files,
+        HealthOperations
+    ),
     (Webhooks, WebhookDeliveries)
 );
 
@@ -67,7 +79,7 @@ documents (RFC 9457) with a stable `code`. Each response has the id of its reque
 `X-Request-Id`.";
 
 /// Header names in the form of their RFCs. The generator writes them in capitals.
-const HEADER_NAMES: [&str; 14] = [
+const HEADER_NAMES: [&str; 25] = [
     "Accept-Ranges",
     "Cache-Control",
     "Content-Disposition",
@@ -81,7 +93,18 @@ const HEADER_NAMES: [&str; 14] = [
     "RateLimit-Remaining",
     "RateLimit-Reset",
     "Retry-After",
+    "Tus-Checksum-Algorithm",
+    "Tus-Extension",
+    "Tus-Max-Size",
+    "Tus-Resumable",
+    "Tus-Version",
+    "Upload-Checksum",
+    "Upload-Expires",
+    "Upload-Length",
+    "Upload-Metadata",
+    "Upload-Offset",
     "Vary",
+    "X-Job-Id",
 ];
 
 /// First bytes of each binary media type, as examples.

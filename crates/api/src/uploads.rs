@@ -262,7 +262,13 @@ pub async fn create_jobs(
             return Err(took_too_long());
         }
     };
-    for job in &jobs {
+    record_acceptance(&jobs);
+    Ok(jobs)
+}
+
+/// Log and count new jobs.
+pub fn record_acceptance(jobs: &[Job]) {
+    for job in jobs {
         info!(
             job_id = %job.id,
             user_id = %job.user_id,
@@ -272,11 +278,10 @@ pub async fn create_jobs(
         );
     }
     metrics::counter!("fiapx_videos_accepted_total").increment(jobs.len() as u64);
-    Ok(jobs)
 }
 
 /// Count an upload that is refused.
-fn count_refusal(problem: &Problem) {
+pub fn count_refusal(problem: &Problem) {
     metrics::counter!("fiapx_uploads_refused_total", "code" => problem.code()).increment(1);
 }
 

@@ -9,6 +9,7 @@ use api::{InMemoryRateLimiter, RateLimiter, RedisRateLimiter};
 use broker::embedded::Embedded;
 use broker::rabbitmq::RabbitMq;
 use broker::{Broker, Queue};
+use database::resumable_uploads::RESUMABLE_LIFETIME;
 use database::{Database, Quotas, Rules};
 use egress::Policy;
 use jobs::retry::RetryPolicy;
@@ -329,8 +330,11 @@ async fn open_storage(
         assembly_timeout: DEFAULT_ASSEMBLY_TIMEOUT,
     })?;
     // The bucket's lifecycle rule does not know which objects are in use, so it expires them a day
-    // later than the service does.
-    match s3.configure_lifecycle(retention(settings) + Duration::from_hours(24)).await {
+    // later than the service does. The age of the object of a multipart upload is the time since
+    // the beginning of the upload (Amazon S3 user guide, "Uploading and copying objects using
+    // multipart upload").
+    let kept = retention(settings) + RESUMABLE_LIFETIME + Duration::from_hours(24);
+    match s3.configure_lifecycle(kept).await {
         Ok(missing) => missing.into_iter().for_each(|missing| warn!("{missing}")),
         Err(error) => {
             warn!(

@@ -3,7 +3,7 @@
 //!
 //! Each module holds the transactions of one topic: [`users`], [`sessions`],
 //! [`second_factor`] and [`keys`], the [`account_mails`] with their links ([`confirmations`],
-//! [`password_resets`], [`address_changes`]), [`accept`] for uploads, [`quotas`], [`claim`],
+//! [`password_resets`], [`address_changes`]), [`accept`] for uploads, [`resumable_uploads`], [`quotas`], [`claim`],
 //! [`attempt`] and [`renewal`] for workers, [`cancel`] and [`reading`] for users, the
 //! [`outbox`], [`notifications`], [`webhooks`] with their [`webhook_delivery`], [`operator`]
 //! requests, [`counters`], [`chores`], [`recovery`], [`retention`], [`history`],
@@ -43,6 +43,7 @@ pub mod accept;
 pub mod notifications;
 pub mod claim;
 pub mod quotas;
+pub mod resumable_uploads;
 pub mod attempt;
 pub mod renewal;
 pub mod cancel;

@@ -65,6 +65,22 @@ const TEXTS = {
   upload_storing: ['Verificando…', 'Checking…'],
   upload_received: ['Recebido', 'Received'],
   upload_cancelled: ['Cancelado', 'Cancelled'],
+  upload_interrupted: [
+    'Conexão perdida. O envio continua sozinho.',
+    'Connection lost. The upload continues by itself.',
+  ],
+  upload_paused: ['Em pausa', 'Paused'],
+  upload_unfinished: [
+    'Não terminou. Escolha o arquivo de novo para continuar.',
+    'Not finished. Choose the file again to continue.',
+  ],
+  upload_other_file: [
+    ({ name }) => `Esse arquivo é outro. Escolha “${name}”.`,
+    ({ name }) => `This is another file. Choose “${name}”.`,
+  ],
+  pause: ['Pausar', 'Pause'],
+  continue: ['Continuar', 'Continue'],
+  choose_again: ['Escolher o arquivo de novo', 'Choose the file again'],
   cancel: ['Cancelar', 'Cancel'],
   retry: ['Tentar de novo', 'Try again'],
   dismiss: ['Dispensar', 'Dismiss'],

@@ -34,7 +34,7 @@ const ASSETS: &[(&str, &[u8])] = assets! {
     "style.css" "options.css" "account.css" "icon.svg" "dom.js" "store.js" "account-texts.js"
     "webhook-texts.js" "texts.js" "format.js" "webhook-problems.js" "problems.js" "errors.js"
     "session.js" "recipe.js" "recipe-text.js" "jobs.js" "frames.js" "status.js" "watch.js"
-    "uploads.js" "upload-panel.js" "options-form.js" "options.js" "drop-area.js" "form.js"
+    "upload-records.js" "tus.js" "uploads.js" "upload-panel.js" "options-form.js" "options.js" "drop-area.js" "form.js"
     "login.js" "confirmation.js" "mail-links.js" "step-dialog.js" "account-sessions.js"
     "copy-button.js" "account-keys.js" "second-factor.js" "account.js" "webhook-form.js"
     "webhooks.js" "webhook-deliveries.js" "webhook.js" "list.js" "viewer.js" "gallery.js"

@@ -7,6 +7,7 @@ mod account_mails;
 mod second_factor;
 mod keys;
 mod uploads;
+mod resumable_uploads;
 mod jobs;
 mod webhooks;
 mod faults;
@@ -21,7 +22,7 @@ use super::specification::Document;
 use crate::harness::service::{Service, long_sessions};
 
 /// Documented responses that are not caused here.
-const NOT_CAUSED: [(&str, u16); 25] = [
+const NOT_CAUSED: [(&str, u16); 38] = [
     // These operations read no column that can be damaged.
     ("GET /files/videos/{user}/{job}/{name}", 500),
     ("POST /auth/address/confirm", 429),
@@ -40,6 +41,19 @@ const NOT_CAUSED: [(&str, u16); 25] = [
     ("POST /auth/register", 429),
     ("POST /auth/register", 500),
     // Other stories cover these.
+    ("DELETE /uploads/{id}", 410),
+    ("HEAD /uploads/{id}", 409),
+    ("HEAD /uploads/{id}", 410),
+    ("HEAD /uploads/{id}", 415),
+    ("HEAD /uploads/{id}", 423),
+    ("HEAD /uploads/{id}", 507),
+    ("PATCH /uploads/{id}", 410),
+    ("PATCH /uploads/{id}", 429),
+    ("PATCH /uploads/{id}", 507),
+    ("POST /uploads", 409),
+    ("POST /uploads", 410),
+    ("POST /uploads", 429),
+    ("POST /uploads", 507),
     ("GET /files/videos/{user}/{job}/{name}", 429),
     ("GET /jobs/{id}/events", 429),
     ("GET /jobs/{id}/frames", 429),
@@ -71,6 +85,7 @@ async fn every_response_matches_the_document() {
     second_factor::check(&client).await;
     keys::check(&client).await;
     uploads::check(&client).await;
+    resumable_uploads::check(&client).await;
     jobs::check(&client).await;
     webhooks::check(&client).await;
     faults::check(&client).await;

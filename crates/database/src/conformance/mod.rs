@@ -8,6 +8,7 @@ mod second_factor;
 mod keys;
 mod account_mails;
 mod uploads;
+mod resumable_uploads;
 mod acceptance;
 mod outbox;
 mod claims;
@@ -236,6 +237,15 @@ cases! {
         are_abandoned_after_a_day,
         are_abandoned_by_a_restart,
         belong_to_one_installation,
+    }
+    resumable_uploads {
+        are_held_by_one_request,
+        become_jobs_with_their_ids,
+        expire_after_two_days,
+        are_free_after_a_restart,
+        are_terminated_once,
+        reserve_all_of_their_bytes,
+        are_abandoned_with_their_user,
     }
     acceptance {
         creates_a_job,

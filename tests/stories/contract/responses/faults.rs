@@ -62,6 +62,9 @@ async fn expect_everywhere(
     for request in super::keys::all(user) {
         client.expect(status, request).await;
     }
+    for request in super::resumable_uploads::all(user) {
+        client.expect(status, request).await;
+    }
     for request in super::webhooks::all(user) {
         client.expect(status, request).await;
     }
