@@ -11,6 +11,7 @@ use crate::account_export::AccountExport;
 use crate::accounts::Accounts;
 use crate::another_job::AnotherJob;
 use crate::authentication::Authentication;
+use crate::by_url::ByUrl;
 use crate::confirmation::Confirmation;
 use crate::downloads::Downloads;
 use crate::events::JobEvents;
@@ -53,7 +54,18 @@ operations!(
         Profile,
         AccountExport
     ),
-    (Uploads, Videos, AnotherJob, Forecasts, JobEvents, Frames, Downloads, Files, HealthOperations),
+    (
+        Uploads,
+        ByUrl,
+        Videos,
+        AnotherJob,
+        Forecasts,
+        JobEvents,
+        Frames,
+        Downloads,
+        Files,
+        HealthOperations
+    ),
     (Webhooks, WebhookDeliveries)
 );
 
