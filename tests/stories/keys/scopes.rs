@@ -73,6 +73,7 @@ const TABLE: &[(&str, Callers)] = &[
     ("POST /auth/second-factor", Users),
     ("POST /auth/second-factor/confirm", Users),
     ("POST /keys", Users),
+    ("POST /videos", WRITE),
     ("POST /videos/upload", WRITE),
     ("POST /videos/{id}/jobs", WRITE),
     ("POST /webhooks", HOOKS),
