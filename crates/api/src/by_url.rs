@@ -10,33 +10,28 @@ use jobs::{JobId, Recipe, SourceUrl, UserId, VideoFormat};
 use percent_encoding::percent_decode_str;
 use poem::Request;
 use poem::http::StatusCode;
-use poem::web::Data;
-use poem_openapi::param::Header;
+use poem_openapi::Object;
 use poem_openapi::types::Example;
-use poem_openapi::{Object, OpenApi};
 use storage::Key;
 use tracing::Instrument;
 
 use crate::confirmation::check_confirmed;
 use crate::fingerprints;
 use crate::forecasts;
-use crate::input::Input;
-use crate::operation_error::{OperationError, problem_responses};
-use crate::permissions::{Permitted, VideosWrite};
+use crate::operation_error::problem_responses;
 use crate::problem::Problem;
 use crate::problem_examples::FieldExample;
 use crate::quotas;
 use crate::recipe_view::RecipeInput;
 use crate::service::Service;
-use crate::tags::Tag;
-use crate::uploads::{AcceptedResponse, accepted, create_jobs, traceparent};
+use crate::uploads::{create_jobs, traceparent};
 use crate::url_problem::url_problem;
 use crate::video_reservation::VideoReservation;
 
 /// Video at an address.
 #[derive(Object)]
 #[oai(rename = "VideoByUrl", example, deny_unknown_fields)]
-struct VideoByUrl {
+pub struct VideoByUrl {
     /// URL of the video, such as `https://example.com/beach.mp4`. HTTPS only; its host must be
     /// reachable from the public network, and it must have no user name, password or fragment.
     /// Its query is shown nowhere.
@@ -59,6 +54,7 @@ impl Example for VideoByUrl {
 }
 
 problem_responses! {
+    /// Problems of the operation that adds a video by its URL.
     ByUrlProblems {
         400: "Malformed header, or the body is not JSON.",
             INVALID_PARAMETER INVALID_JSON INVALID_BODY;
@@ -87,60 +83,37 @@ problem_responses! {
     }
 }
 
-/// Operation that creates jobs of videos at addresses.
-pub struct ByUrl;
-
-#[OpenApi(tag = "Tag::Videos")]
-impl ByUrl {
-    /// Add a video by its URL
-    ///
-    /// Creates a job of a video that a worker reads at its URL: only the parts that the recipe
-    /// needs, if the server has ranges and an `ETag` or `Last-Modified`, else as a whole. The video
-    /// must not change meanwhile. A few redirects are followed. Only a video that is read as a
-    /// whole is stored, and counts for the quota. The job fails with `SOURCE_UNREACHABLE`,
-    /// `SOURCE_REFUSED`, `SOURCE_TOO_LARGE` or `SOURCE_CHANGED` if the video cannot be read.
-    /// `GET /videos/upload` states whether the service offers this.
-    #[oai(path = "/videos", method = "post", operation_id = "addVideoByUrl")]
-    async fn create(
-        &self,
-        service: Data<&Arc<Service>>,
-        request: &Request,
-        caller: Permitted<VideosWrite>,
-        /// Key that the client chooses for this request, of 1 to 255 characters, as for an upload.
-        /// Repeating the request with the same key within 24 hours returns the job of the first
-        /// one instead of creating another. URL, file name and recipe have to be the same.
-        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 255))]
-        idempotency_key: Header<Option<String>>,
-        body: Input<VideoByUrl>,
-    ) -> Result<AcceptedResponse, OperationError<ByUrlProblems>> {
-        check_confirmed(&service, caller.user).await?;
-        let VideoByUrl { url, filename, recipe } = body.0;
-        let address = Address::parse(&service, &url, filename.as_deref())?;
-        let recipe = recipe.parse()?;
-        let fingerprint = fingerprints::of_url(&address.url, &address.filename, &recipe);
-        let key = idempotency_key.0.map(|key| IdempotencyKey { key, fingerprint });
-        if let Some(IdempotencyKey { key, fingerprint }) = &key
-            && let Some(earlier) = service.database().find_accepted(caller.user, key).await?
-        {
-            fingerprints::check(&earlier, fingerprint)?;
-            return Ok(accepted(earlier.jobs)?);
-        }
-        forecasts::check_recipe(&service, &recipe)?;
-        let slot = quotas::begin_upload(&service, caller.user, None).await?;
-        let traceparent = traceparent(&service, request);
-        let service: Arc<Service> = Arc::clone(&service);
-        let user = caller.user;
-        // The request's future is dropped when its connection ends, at any point.
-        let work = async move {
-            let _slot = slot;
-            let video = record(&service, user, address, recipe).await?;
-            create_jobs(&service, user, vec![video], key.as_ref(), &traceparent).await
-        };
-        let jobs = tokio::spawn(work.in_current_span())
-            .await
-            .map_err(|error| Problem::internal(&error))??;
-        Ok(accepted(jobs)?)
+/// Create a job of a video at an address, or return that of an earlier request with the same key.
+pub async fn create(
+    service: &Arc<Service>,
+    request: &Request,
+    user: UserId,
+    key: Option<String>,
+    body: VideoByUrl,
+) -> Result<Vec<Job>, Problem> {
+    check_confirmed(service, user).await?;
+    let VideoByUrl { url, filename, recipe } = body;
+    let address = Address::parse(service, &url, filename.as_deref())?;
+    let recipe = recipe.parse()?;
+    let fingerprint = fingerprints::of_url(&address.url, &address.filename, &recipe);
+    let key = key.map(|key| IdempotencyKey { key, fingerprint });
+    if let Some(IdempotencyKey { key, fingerprint }) = &key
+        && let Some(earlier) = service.database().find_accepted(user, key).await?
+    {
+        fingerprints::check(&earlier, fingerprint)?;
+        return Ok(earlier.jobs);
     }
+    forecasts::check_recipe(service, &recipe)?;
+    let slot = quotas::begin_upload(service, user, None).await?;
+    let traceparent = traceparent(service, request);
+    let service = Arc::clone(service);
+    // The request's future is dropped when its connection ends, at any point.
+    let work = async move {
+        let _slot = slot;
+        let video = record(&service, user, address, recipe).await?;
+        create_jobs(&service, user, vec![video], key.as_ref(), &traceparent).await
+    };
+    tokio::spawn(work.in_current_span()).await.map_err(|error| Problem::internal(&error))?
 }
 
 /// Address of a video.

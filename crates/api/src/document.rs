@@ -11,7 +11,6 @@ use crate::account_export::AccountExport;
 use crate::accounts::Accounts;
 use crate::another_job::AnotherJob;
 use crate::authentication::Authentication;
-use crate::by_url::ByUrl;
 use crate::confirmation::Confirmation;
 use crate::downloads::Downloads;
 use crate::events::JobEvents;
@@ -54,18 +53,7 @@ operations!(
         Profile,
         AccountExport
     ),
-    (
-        Uploads,
-        ByUrl,
-        Videos,
-        AnotherJob,
-        Forecasts,
-        JobEvents,
-        Frames,
-        Downloads,
-        Files,
-        HealthOperations
-    ),
+    (Uploads, Videos, AnotherJob, Forecasts, JobEvents, Frames, Downloads, Files, HealthOperations),
     (Webhooks, WebhookDeliveries)
 );
 

@@ -14,6 +14,9 @@ use crate::hosts::HostSlots;
 use crate::remote_error::RemoteError;
 use crate::target::Target;
 
+/// Name of this program for servers, some of which refuse requests without one.
+const USER_AGENT: &str = "fiapx";
+
 /// Bytes of the first request, which shows whether a server has ranges.
 const PROBE_BYTES: u64 = 1 << 10;
 
@@ -104,8 +107,11 @@ impl Fetcher {
         range: Option<Range<u64>>,
         if_range: Option<&Validator>,
     ) -> Result<Download, RemoteError> {
-        // Ranges and sizes are those of the file itself.
-        let mut headers = vec![(header::ACCEPT_ENCODING, "identity".to_owned())];
+        let mut headers = vec![
+            // Ranges and sizes are those of the file itself.
+            (header::ACCEPT_ENCODING, "identity".to_owned()),
+            (header::USER_AGENT, USER_AGENT.to_owned()),
+        ];
         if let Some(range) = range {
             headers.push((header::RANGE, format!("bytes={}-{}", range.start, range.end - 1)));
         }
