@@ -71,6 +71,7 @@ impl AttemptEnd {
 }
 
 /// Reason why no more bytes are reserved.
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum NotReserved {
     /// The storage of the user is used up.
     Quota(QuotaExceeded),

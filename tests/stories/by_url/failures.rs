@@ -62,7 +62,7 @@ async fn a_server_that_goes_on_failing_ends_the_job() {
     let service = Service::with(strict).await;
     let user = service.user().await;
     let server = VideoServer::start(Vec::new(), Serving::Status(500)).await;
-    let job = accepted(&user, &server.url("praia.mp4?signature=hidden"), &json!({})).await;
+    let job = accepted(&user, &server.url("praia.mp4?signature=topsecret"), &json!({})).await;
     for _ in 0..2 {
         wait_for_retry(&user, &job, "SOURCE_UNREACHABLE").await;
         service.advance(Duration::from_mins(2));
@@ -76,7 +76,7 @@ async fn a_server_that_goes_on_failing_ends_the_job() {
     assert!(mails[0].subject.ends_with(": praia.mp4"), "{}", mails[0].subject);
     let text = format!("{} {}", mails[0].text, mails[0].html);
     assert!(text.contains("SOURCE_UNREACHABLE"), "{text}");
-    assert!(!text.contains("hidden") && !text.contains(&server.url("")), "{text}");
+    assert!(!text.contains("topsecret") && !text.contains(&server.url("")), "{text}");
 }
 
 #[rstest]

@@ -88,27 +88,27 @@ async fn queries_are_shown_nowhere() {
     let process = Process::start(directory.path(), &environment);
     let user = process.user().await;
     let server = VideoServer::start(clip_bytes(SHORT), Serving::Ranges("\"one\"")).await;
-    let done = accepted(&user, &server.url("a.mp4?signature=hidden"), &json!({})).await;
+    let done = accepted(&user, &server.url("a.mp4?signature=topsecret"), &json!({})).await;
     user.wait_until_done(&done).await;
-    server.serve(Serving::Redirect("http://10.0.0.1/?signature=hidden".to_owned()));
-    let failed = accepted(&user, &server.url("b.mp4?signature=hidden"), &json!({})).await;
+    server.serve(Serving::Redirect("http://10.0.0.1/?signature=topsecret".to_owned()));
+    let failed = accepted(&user, &server.url("b.mp4?signature=topsecret"), &json!({})).await;
     user.wait_for(&failed, &["FAILED"]).await;
     for job in [&done, &failed] {
         for path in [format!("/videos/{job}"), format!("/jobs/{job}/status"), "/videos".to_owned()]
         {
             let (_, body) = user.get(&path).await;
-            assert!(!body.to_string().contains("hidden"), "{path}: {body}");
+            assert!(!body.to_string().contains("topsecret"), "{path}: {body}");
         }
     }
-    let (_, problem) = add(&user, "ftp://example.com/a.mp4?signature=hidden", &json!({})).await;
-    assert!(!problem.to_string().contains("hidden"), "{problem}");
+    let (_, problem) = add(&user, "ftp://example.com/a.mp4?signature=topsecret", &json!({})).await;
+    assert!(!problem.to_string().contains("topsecret"), "{problem}");
     let export = user.request(Method::POST, "/auth/export").json(&json!({ "password": PASSWORD }));
     let export = export.send().await.expect("it responds").bytes().await.expect("it completes");
-    assert!(!contains(&export, b"hidden"), "the export contains the query");
+    assert!(!contains(&export, b"topsecret"), "the export contains the query");
     let (status, _) = fetch_json(user.request(Method::GET, "/auth/me")).await;
     assert_eq!(status, StatusCode::OK);
     for line in process.terminate() {
-        assert!(!line.to_string().contains("hidden"), "{line}");
+        assert!(!line.to_string().contains("topsecret"), "{line}");
     }
 }
 

@@ -37,8 +37,9 @@ async fn stored(service: &Service, user: &User<'_>) -> u64 {
     service.database().usage(id).await.expect("the database responds").stored_bytes
 }
 
-async fn another(user: &User<'_>, job: &str) -> String {
-    let request = user.request(Method::POST, &format!("/videos/{job}/jobs")).json(&json!({}));
+async fn another(user: &User<'_>, job: &str, recipe: &Value) -> String {
+    let body = json!({ "recipe": recipe });
+    let request = user.request(Method::POST, &format!("/videos/{job}/jobs")).json(&body);
     let (status, accepted) = fetch_json(request).await;
     assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
     job_id(&accepted)
@@ -52,14 +53,16 @@ async fn few_frames_take_few_bytes(#[values(Embedded, Servers)] parts: Parts) {
     let video = std::fs::read(long_clip("mp4")).expect("the clip can be read");
     let recipe = json!({ "select": { "at": [125] } });
     let server = VideoServer::start(video.clone(), Serving::Ranges("\"one\"")).await;
-    let url = server.url("videos/f%C3%A9rias.mp4?signature=hidden");
+    let url = server.url("videos/f%C3%A9rias.mp4?signature=topsecret");
     let job = accepted(&user, &url, &recipe).await;
     let view = user.wait_until_done(&job).await;
 
     let (sent, size) = (server.sent_bytes(), video.len());
     println!("{} requests, {} of {size} bytes", server.sent().len(), sent);
     assert!(100 * sent <= 20 * size, "{sent} of {size} bytes: {:?}", server.sent());
-    assert!(server.sent().iter().all(|it| it.target == "/videos/f%C3%A9rias.mp4?signature=hidden"));
+    assert!(
+        server.sent().iter().all(|it| it.target == "/videos/f%C3%A9rias.mp4?signature=topsecret")
+    );
     assert_eq!(view["filename"], "férias.mp4");
     assert_eq!(view["source_url"], server.url("videos/f%C3%A9rias.mp4"));
     assert_eq!(view["video_size_bytes"], size);
@@ -74,7 +77,7 @@ async fn few_frames_take_few_bytes(#[values(Embedded, Servers)] parts: Parts) {
 
     // Another job reads the address again.
     let before = server.sent().len();
-    let another = another(&user, &job).await;
+    let another = another(&user, &job, &recipe).await;
     let view = user.wait_until_done(&another).await;
     assert_eq!(view["source_url"], server.url("videos/f%C3%A9rias.mp4"));
     assert!(server.sent().len() > before);
@@ -106,7 +109,7 @@ async fn a_server_without_ranges_sends_the_whole(#[values(Embedded, Servers)] pa
         assert_eq!(stored(&service, &user).await, used, "{serving:?}");
 
         // Another job copies the stored video.
-        let another = another(&user, &job).await;
+        let another = another(&user, &job, &json!({})).await;
         user.wait_until_done(&another).await;
         assert_eq!(server.sent().len(), 1, "{serving:?}");
         used += size + archive_bytes;

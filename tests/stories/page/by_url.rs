@@ -21,7 +21,7 @@ async fn a_video_is_added_by_its_url() {
     browser.click(".by-url button").await;
     browser.wait_for_text("The address must end with the name of a video").await;
     browser.assert_accessible("by_url").await;
-    browser.fill("#url", &server.url("praia.mp4?signature=hidden")).await;
+    browser.fill("#url", &server.url("praia.mp4?signature=topsecret")).await;
     browser.click(".by-url button").await;
     browser.wait_for_count(".jobs [data-state=DONE]", 1).await;
     browser.wait_for_text("praia.mp4").await;

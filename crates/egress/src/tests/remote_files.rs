@@ -112,11 +112,14 @@ async fn files_without_ranges_are_read_as_a_whole() {
     }
 }
 
+/// Response after the first one.
+type Changed = Box<dyn Fn(&str) -> Vec<u8> + Send + Sync>;
+
 #[tokio::test]
 async fn a_change_is_noticed() {
     let other: Vec<u8> = content().into_iter().rev().collect();
     let longer = [content(), vec![0]].concat();
-    let cases: [(&str, Box<dyn Fn(&str) -> Vec<u8> + Send + Sync>); 5] = [
+    let cases: [(&str, Changed); 5] = [
         ("a server that knows If-Range", Box::new(|_| whole(&content(), "ETag: \"two\"\r\n"))),
         ("another tag", Box::new(move |request| ranged(request, &other, "ETag: \"two\"\r\n"))),
         ("another size", Box::new(move |request| ranged(request, &longer, TAG))),
