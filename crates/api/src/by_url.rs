@@ -38,6 +38,7 @@ pub struct VideoByUrl {
     url: String,
     /// File name of the video, with the suffix of its format. Default: the last part of the path
     /// of the URL.
+    #[oai(skip_serializing_if_is_none)]
     filename: Option<String>,
     /// Frames to extract, and their form. Default: one PNG per second.
     recipe: RecipeInput,
