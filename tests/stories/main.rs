@@ -11,6 +11,7 @@ mod another_job;
 mod architecture;
 mod avi_files;
 mod backup;
+mod by_url;
 mod cell;
 mod command_line;
 mod content_selections;

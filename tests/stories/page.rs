@@ -9,6 +9,7 @@ mod account_keys;
 
 mod accessibility;
 mod assets;
+mod by_url;
 mod end_to_end;
 mod frames;
 mod list;

@@ -83,6 +83,7 @@ const EXAMPLES: &[(u16, &str, &str)] = &[
     (403, "KEY_SCOPE_MISSING", "The API key needs the scope `videos:write`."),
     (403, "NOT_YOUR_JOB", "The job belongs to another user."),
     (403, "NOT_YOUR_UPLOAD", "The upload belongs to another user."),
+    (403, "VIDEOS_BY_URL_OFF", "This service reads no videos at addresses. Upload the video."),
     (403, "LINK_INVALID", "The signature of the link is invalid."),
     (404, "JOB_NOT_FOUND", "The job does not exist."),
     (404, "UPLOAD_NOT_FOUND", "The upload does not exist."),

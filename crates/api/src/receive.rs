@@ -250,7 +250,7 @@ impl Receiver<'_> {
         };
         Span::current().record("size_bytes", size_bytes);
         let (path, recipe) = (key.to_string(), recipe.clone());
-        Ok(Video { id, filename, format, path, size_bytes, recipe })
+        Ok(Video { id, filename, format, path, size_bytes, source: None, recipe })
     }
 
     /// Store a file that starts with `head` and has at most `stated` bytes, if that is known. It is

@@ -27,7 +27,7 @@ use worker::cell::{Cells, Program};
 use worker::sweep::Sweeper;
 
 use crate::roles::Roles;
-use crate::settings::{self, Needs, Settings};
+use crate::settings::{self, Needs, Settings, VideosByUrl};
 use crate::{data_dir, telemetry};
 
 /// Largest random deviation of the pauses between attempts, as a share of them.
@@ -232,6 +232,13 @@ impl Parts {
     #[must_use]
     pub fn webhook_targets(settings: &Settings) -> Policy {
         if settings.webhooks.allow_private { Policy::Private } else { Policy::Public }
+    }
+
+    /// Return the targets that videos by URL may have; `None` if they are turned off.
+    #[must_use]
+    pub fn video_targets(settings: &Settings) -> Option<Policy> {
+        let VideosByUrl { enabled, allow_private } = settings.videos_by_url;
+        enabled.then_some(if allow_private { Policy::Private } else { Policy::Public })
     }
 
     /// Return the configured mailer, an SMTP server or a directory, and the sender of mails.

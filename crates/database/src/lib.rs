@@ -3,8 +3,8 @@
 //!
 //! Each module holds the transactions of one topic: [`users`], [`sessions`],
 //! [`second_factor`] and [`keys`], the [`account_mails`] with their links ([`confirmations`],
-//! [`password_resets`], [`address_changes`]), [`accept`] for uploads, [`resumable_uploads`], [`quotas`], [`claim`],
-//! [`attempt`] and [`renewal`] for workers, [`cancel`] and [`reading`] for users, the
+//! [`password_resets`], [`address_changes`]), [`accept`] for uploads, [`resumable_uploads`], [`quotas`],
+//! [`claim`], [`sources`], [`attempt`] and [`renewal`] for workers, [`cancel`] and [`reading`] for users, the
 //! [`outbox`], [`notifications`], [`webhooks`] with their [`webhook_delivery`], [`operator`]
 //! requests, [`counters`], [`chores`], [`recovery`], [`retention`], [`history`],
 //! [`account_deletion`] and [`account_export`]. [`jobs::Transition`] decides which changes of state
@@ -44,6 +44,7 @@ pub mod notifications;
 pub mod claim;
 pub mod quotas;
 pub mod resumable_uploads;
+pub mod sources;
 pub mod attempt;
 pub mod renewal;
 pub mod cancel;
@@ -58,4 +59,4 @@ mod conformance;
 
 pub use connection::{Database, Quotas, Rules, SQLITE_READERS};
 pub use error::Error;
-pub use job::Job;
+pub use job::{Job, VideoSource};

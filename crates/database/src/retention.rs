@@ -100,10 +100,12 @@ impl Database {
         Ok(expired.unwrap_or(job))
     }
 
-    /// Record that the files of a job are removed.
+    /// Record that the files of a job are removed, and remove the secret part of the address of its
+    /// video.
     pub async fn mark_files_removed(&self, id: JobId) -> Result<(), Error> {
         job::Entity::update_many()
             .col_expr(job::Column::FilesRemoved, Expr::value(true))
+            .col_expr(job::Column::SourceQuery, Expr::cust("NULL"))
             .filter(job::Column::Id.eq(id.0))
             .exec(&self.write)
             .await?;

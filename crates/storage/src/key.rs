@@ -9,6 +9,7 @@ use jobs::{JobId, UserId, VideoFormat};
 ///
 /// ```text
 /// videos/{user}/{job}/input.{suffix}        the uploaded video
+/// videos/{user}/{job}/input-{fence}.{suffix} the video that one attempt fetched from its address
 /// videos/{user}/{job}/output-{fence}.zip    the archive of one attempt
 /// videos/{user}/{job}/tail-{fence}.part     the last bytes of a resumable upload
 /// ```
@@ -40,6 +41,15 @@ impl Key {
     pub fn input(user_id: UserId, job_id: JobId, format: VideoFormat) -> Self {
         let prefix = Self::job_prefix(user_id, job_id);
         let text = format!("{prefix}input.{}", format.suffix());
+        Self { text, user_id, job_id, kind: Kind::Video }
+    }
+
+    /// Key of the video that the attempt with this fence fetched. Each attempt has its own, so that
+    /// a delayed one cannot replace the video that another one reads.
+    #[must_use]
+    pub fn fetched(user_id: UserId, job_id: JobId, fence: i64, format: VideoFormat) -> Self {
+        let prefix = Self::job_prefix(user_id, job_id);
+        let text = format!("{prefix}input-{fence}.{}", format.suffix());
         Self { text, user_id, job_id, kind: Kind::Video }
     }
 
@@ -128,9 +138,12 @@ fn parse(text: &str) -> Option<Key> {
     let user_id = parts.next()?.parse().ok()?;
     let job_id = parts.next()?.parse().ok()?;
     let name = parts.next()?;
+    let format = |suffix| VideoFormat::ALL.into_iter().find(|format| format.suffix() == suffix);
     if let Some(suffix) = name.strip_prefix("input.") {
-        let format = VideoFormat::ALL.into_iter().find(|format| format.suffix() == suffix)?;
-        return Some(Key::input(user_id, job_id, format));
+        return Some(Key::input(user_id, job_id, format(suffix)?));
+    }
+    if let Some((fence, suffix)) = name.strip_prefix("input-").and_then(|it| it.split_once('.')) {
+        return Some(Key::fetched(user_id, job_id, fence.parse().ok()?, format(suffix)?));
     }
     if let Some(fence) = name.strip_prefix("tail-") {
         return Some(Key::tail(user_id, job_id, fence.strip_suffix(".part")?.parse().ok()?));
@@ -160,7 +173,9 @@ mod tests {
         let videos = VideoFormat::ALL.map(|format| Key::input(user_id, job_id, format));
         let archives = [1, 2, i64::MAX].map(|fence| Key::archive(user_id, job_id, fence));
         let tails = [1, i64::MAX].map(|fence| Key::tail(user_id, job_id, fence));
-        for key in videos.into_iter().chain(archives).chain(tails) {
+        let fetched = Key::fetched(user_id, job_id, 7, VideoFormat::Mkv);
+        assert_eq!(fetched.as_str(), format!("{prefix}input-7.mkv"));
+        for key in videos.into_iter().chain(archives).chain(tails).chain([fetched]) {
             assert_eq!(key.to_string().parse(), Ok(key.clone()));
             assert_eq!((key.user_id(), key.job_id()), (user_id, job_id));
             assert_eq!(key.is_archive(), key.as_str().contains("/output-"));
@@ -179,6 +194,10 @@ mod tests {
             "input.mp4/",
             "input.mp4\0",
             "input.mp4/../input.mp4",
+            "input-.mp4",
+            "input-01.mp4",
+            "input-1.exe",
+            "input-1.mp4.mp4",
             "output.zip",
             "output-.zip",
             "output-01.zip",

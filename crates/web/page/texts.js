@@ -63,6 +63,9 @@ const TEXTS = {
     ({ speed, left }) => `${speed}/s · ${left} left`,
   ],
   upload_storing: ['Verificando…', 'Checking…'],
+  video_url: ['Ou o endereço (URL) de um vídeo', 'Or the URL of a video'],
+  add_by_url: ['Adicionar', 'Add'],
+  source_url: ['Endereço', 'URL'],
   upload_received: ['Recebido', 'Received'],
   upload_cancelled: ['Cancelado', 'Cancelled'],
   upload_interrupted: [

@@ -38,7 +38,7 @@ const ASSETS: &[(&str, &[u8])] = assets! {
     "login.js" "confirmation.js" "mail-links.js" "step-dialog.js" "account-sessions.js"
     "copy-button.js" "account-keys.js" "second-factor.js" "account.js" "webhook-form.js"
     "webhooks.js" "webhook-deliveries.js" "webhook.js" "list.js" "viewer.js" "gallery.js"
-    "process-again.js" "job.js" "main.js"
+    "process-again.js" "job.js" "by-url.js" "main.js"
 };
 
 /// The document, and the assets that it links to by their version.

@@ -78,6 +78,7 @@ const TABLE: &[(&str, Callers)] = &[
     ("POST /auth/second-factor/confirm", Users),
     ("POST /keys", Users),
     ("POST /uploads", WRITE),
+    ("POST /videos", WRITE),
     ("POST /videos/upload", WRITE),
     ("POST /videos/{id}/jobs", WRITE),
     ("POST /webhooks", HOOKS),

@@ -17,6 +17,7 @@ mod cancellation;
 mod reading;
 mod counters;
 mod quotas;
+mod sources;
 mod chores;
 mod notifications;
 mod webhooks;
@@ -304,6 +305,10 @@ cases! {
         are_settled_exactly,
         are_freed_after_a_crash,
         limit_the_numbers_of_jobs,
+    }
+    sources {
+        are_recorded_while_the_claim_holds,
+        are_shown_without_their_queries,
     }
     chores {
         are_done_once_per_interval,
