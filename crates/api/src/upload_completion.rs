@@ -163,6 +163,7 @@ async fn complete(held: &mut HeldUpload<'_>, traceparent: &str) -> Result<(), Pr
         path: key.to_string(),
         size_bytes: upload.size_bytes,
         recipe: upload.recipe.clone(),
+        source: None,
     };
     let accept = async {
         let _turn = service.upload_transactions.turn(upload.user, 0).await;

@@ -83,6 +83,7 @@ fn video(new: &NewUpload) -> Video {
         path: new.key.clone(),
         size_bytes: SIZE,
         recipe: new.recipe.clone(),
+        source: None,
     }
 }
 
