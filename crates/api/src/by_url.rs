@@ -129,12 +129,11 @@ impl Address {
     fn parse(service: &Service, url: &str, stated: Option<&str>) -> Result<Self, Problem> {
         let policy = service.settings.video_targets.ok_or_else(turned_off)?;
         let target = Target::parse(url, policy).map_err(url_problem)?;
-        let (field, filename) = match stated {
-            Some(name) => ("filename", safe_filename(name)),
-            None => {
-                let path = percent_decode_str(target.url().path()).decode_utf8_lossy();
-                ("url", safe_filename(&path))
-            }
+        let (field, filename) = if let Some(name) = stated {
+            ("filename", safe_filename(name))
+        } else {
+            let path = percent_decode_str(target.url().path()).decode_utf8_lossy();
+            ("url", safe_filename(&path))
         };
         let format = VideoFormat::from_filename(&filename).ok_or_else(|| {
             let suffixes = VideoFormat::ALL.map(|format| format!(".{}", format.suffix()));

@@ -5,6 +5,8 @@ import { Problem, request, withAccessToken } from './session.js';
 import { findRecord, forgetUpload, recordUpload } from './upload-records.js';
 
 const VERSION = { 'Tus-Resumable': '1.0.0' };
+/** Statuses after which an upload does not exist anymore. */
+const ENDED = [404, 410, 413, 415, 422];
 /** Pauses before the next attempts, in milliseconds. */
 const PAUSES = [500, 1000, 2000, 4000, 8000, 15_000];
 
@@ -20,10 +22,10 @@ export async function sendResumable(upload, { onProgress, onChange }) {
     try {
       return await attempt(upload, onProgress);
     } catch (error) {
+      if (upload.path) recordUpload(upload);
       if (isStopped(upload)) throw error;
-      if (!isTemporary(error)) {
-        if (upload.path) forgetUpload(upload.path);
-        upload.path = null;
+      if (!isTemporary(error, upload)) {
+        if (upload.path && ENDED.includes(error.status)) forget(upload);
         throw error;
       }
       if (upload.sentBytes > before) failures = 0;
@@ -52,10 +54,15 @@ function isStopped({ state }) {
   return ['cancelled', 'paused'].includes(state);
 }
 
-/** Whether the same request may succeed later. */
-function isTemporary({ code, status }) {
-  return code === 'NETWORK' || [408, 409, 423].includes(status)
+/** Whether the same request may succeed later. One that creates an upload is not repeated. */
+function isTemporary({ code, status }, { path }) {
+  return code === 'NETWORK' || [408, 409, 423].includes(status) || status === 429 && path
     || status >= 500 && status !== 507;
+}
+
+function forget(upload) {
+  forgetUpload(upload.path);
+  upload.path = null;
 }
 
 /** Wait, at most until the browser has a connection again or the upload is stopped. */
@@ -93,7 +100,7 @@ async function stateOf(upload) {
     return { offset, jobId: response.headers.get('X-Job-Id') };
   } catch (error) {
     if (![403, 404, 410].includes(error.status)) throw error;
-    forgetUpload(upload.path);
+    forget(upload);
     return null;
   }
 }

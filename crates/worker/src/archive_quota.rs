@@ -1,6 +1,6 @@
 //! Storage of the user for the archive of an attempt, and for a video that it fetches: bytes are
-//! reserved before they are written, so neither can exceed what is left, whatever other requests and
-//! attempts do meanwhile.
+//! reserved before they are written, so neither can exceed what is left, whatever other requests
+//! and attempts do meanwhile.
 
 use std::io::{self, Write};
 use std::time::{Duration, Instant};

@@ -169,7 +169,8 @@ impl Attempt<'_> {
     async fn open(&self, progress: &Arc<SharedProgress>) -> Result<AttemptIo, AttemptError> {
         let (database, storage, claim) = (self.database, self.storage, self.claim);
         let source = Source { database, storage, fetcher: self.fetcher, claim };
-        let video = source.open().await?;
+        // On the heap, because it is large, and most jobs need little of it.
+        let video = Box::pin(source.open()).await?;
         let upload = self
             .storage
             .create(&self.archive_key())

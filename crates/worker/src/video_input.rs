@@ -32,8 +32,8 @@ impl VideoInput {
         }
     }
 
-    /// Reader for threads that may block. Its errors contain an [`AttemptError`] if the cause is not
-    /// in the store.
+    /// Reader for threads that may block. Its errors contain an [`AttemptError`] if the cause is
+    /// not in the store.
     pub(crate) fn reader(self, end: AttemptEnd, runtime: Handle) -> Reader {
         match self {
             Self::Stored(storage, object) => Reader::new(storage, &object, runtime),
