@@ -3,10 +3,10 @@
 //!
 //! Each module holds the transactions of one topic: [`users`], [`sessions`],
 //! [`second_factor`] and [`keys`], the [`account_mails`] with their links ([`confirmations`],
-//! [`password_resets`], [`address_changes`]), [`accept`] for uploads, [`resumable_uploads`], [`quotas`],
-//! [`claim`], [`sources`], [`attempt`] and [`renewal`] for workers, [`cancel`] and [`reading`] for users, the
-//! [`outbox`], [`notifications`], [`webhooks`] with their [`webhook_delivery`], [`operator`]
-//! requests, [`counters`], [`chores`], [`recovery`], [`retention`], [`history`],
+//! [`password_resets`], [`address_changes`]), [`accept`] for uploads and [`resumable_uploads`],
+//! [`quotas`], [`claim`], [`sources`], [`attempt`] and [`renewal`] for workers, [`cancel`] and
+//! [`reading`] for users, the [`outbox`], [`notifications`], [`webhooks`] with their
+//! [`webhook_delivery`], [`operator`] requests, [`counters`], [`chores`], [`recovery`], [`retention`], [`history`],
 //! [`account_deletion`] and [`account_export`]. [`jobs::Transition`] decides which changes of state
 //! are legal, and a trigger of the database rejects all others.
 

@@ -6,9 +6,9 @@
 //! A request that stops recording, because its process has ended or its client is gone, loses the
 //! upload to the next one.
 //!
-//! The upload becomes the job with its id. Then it has no [record](crate::uploads) anymore, and what
-//! describes it remains until it expires, so that a client that has not seen the response finds the
-//! job.
+//! The upload becomes the job with its id. Then it has no [record](crate::uploads) anymore, and
+//! what describes it remains until it expires, so that a client that has not seen the response
+//! finds the job.
 
 use std::time::Duration;
 
@@ -110,8 +110,8 @@ pub struct Stored<'a> {
 }
 
 impl Database {
-    /// Record a resumable upload as one more unfinished job, and reserve all of its bytes. It can be
-    /// written after its first [progress](Self::record_progress) with the fence 0.
+    /// Record a resumable upload as one more unfinished job, and reserve all of its bytes. It can
+    /// be written after its first [progress](Self::record_progress) with the fence 0.
     pub async fn begin_resumable_upload(&self, new: &NewUpload) -> Result<Reservation, Error> {
         let (transaction, until) = (self.begin().await?, self.now() + RESUMABLE_LIFETIME);
         let (user, bytes) = (new.user, new.size_bytes..=new.size_bytes);

@@ -133,7 +133,8 @@ pub struct Sweeper<'a> {
 
 impl Sweeper<'_> {
     /// Delete files that nothing refers to and that have at least this age, and abort uploads of
-    /// that age, except for those that clients may resume. With `delete_unknown`, also if these are many.
+    /// that age, except for those that clients may resume. With `delete_unknown`, also if these are
+    /// many.
     ///
     /// # Errors
     /// The database or the store failed.

@@ -37,8 +37,8 @@ second.upload()
 print(json.dumps({"url": second.url, "offset": offset, "end": second.offset}))
 "#;
 
-/// Program in JavaScript, with the same arguments. It is aborted midway, in the middle of a request,
-/// and another client object continues, which also checks the job in the last response.
+/// Program in JavaScript, with the same arguments. It is aborted midway, in the middle of a
+/// request, and another client object continues, which also checks the job in the last response.
 const JAVASCRIPT: &str = r#"
 const fs = require("fs");
 const tus = require("tus-js-client");

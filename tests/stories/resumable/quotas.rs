@@ -1,5 +1,5 @@
-//! Quotas and limits of resumable uploads. All bytes of an upload are reserved when it is created, so
-//! the quota cannot be used up midway.
+//! Quotas and limits of resumable uploads. All bytes of an upload are reserved when it is created,
+//! so the quota cannot be used up midway.
 
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! Misbehavior of a decoder on demand, for tests of the isolation around it. In builds with the
 //! feature `injections`, a packet that ends in `fiapx-test:` and a command of five bytes makes the
-//! decoder crash, loop, wait, or try to escape. Builds without the feature do not contain this code.
+//! decoder crash, loop, wait, or try to escape. Builds without the feature do not contain this
+//! code.
 
 use std::collections::BTreeSet;
 use std::ffi::{c_int, c_long, c_void};

@@ -59,8 +59,8 @@ impl S3 {
 
     /// Set lifecycle rules with which the bucket removes what this service fails to remove: objects
     /// older than `retention`, rounded up to whole days, and uploads that are not completed within
-    /// three days. Rules of others are kept. Returns warnings about what the store does not support,
-    /// which is not an error.
+    /// three days. Rules of others are kept. Returns warnings about what the store does not
+    /// support, which is not an error.
     ///
     /// `retention` should exceed that of the service by at least a day, because the bucket does not
     /// know whether an object is still in use.
