@@ -1,12 +1,12 @@
 //! Rows and transactions, on PostgreSQL or SQLite. The database holds the state of every job;
 //! messages and files follow it.
 //!
-//! Each module holds the transactions of one topic: [`users`], [`sessions`],
-//! [`second_factor`] and [`keys`], the [`account_mails`] with their links ([`confirmations`],
-//! [`password_resets`], [`address_changes`]), [`accept`] for uploads and [`resumable_uploads`],
-//! [`quotas`], [`claim`], [`sources`], [`attempt`] and [`renewal`] for workers, [`cancel`] and
-//! [`reading`] for users, the [`outbox`], [`notifications`], [`webhooks`] with their
-//! [`webhook_delivery`], [`operator`] requests, [`counters`], [`chores`], [`recovery`], [`retention`], [`history`],
+//! Each module holds the transactions of one topic: [`users`], [`sessions`], [`second_factor`] and
+//! [`keys`], the [`account_mails`] with their links ([`confirmations`], [`password_resets`],
+//! [`address_changes`]), [`accept`] for uploads and [`resumable_uploads`], [`quotas`], [`claim`],
+//! [`sources`], [`attempt`] and [`renewal`] for workers, [`cancel`] and [`reading`] for users, the
+//! [`outbox`], [`notifications`], [`webhooks`] with their [`webhook_delivery`], [`operator`]
+//! requests, [`counters`], [`chores`], [`recovery`], [`retention`], [`history`],
 //! [`account_deletion`] and [`account_export`]. [`jobs::Transition`] decides which changes of state
 //! are legal, and a trigger of the database rejects all others.
 

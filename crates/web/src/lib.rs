@@ -192,8 +192,14 @@ mod tests {
     fn document_links_to_all_assets_of_the_first_view_by_version() {
         /// Modules that are loaded when a view of webhooks is opened, or if videos can be added by
         /// their URLs.
-        const LATER: [&str; 5] =
-            ["webhook-form.js", "webhooks.js", "webhook-deliveries.js", "webhook.js", "by-url.js"];
+        const LATER: [&str; 6] = [
+            "webhook-form.js",
+            "webhooks.js",
+            "webhook-deliveries.js",
+            "webhook.js",
+            "by-url.js",
+            "tus.js",
+        ];
         let html = String::from_utf8_lossy(&PAGE.document.bytes);
         assert!(!html.contains(VERSION_PLACEHOLDER));
         for (name, _) in ASSETS {
