@@ -154,6 +154,10 @@ async fn links_are_limited_and_the_limit_ends() {
     assert_eq!(resend(&service, &access).await.0, StatusCode::ACCEPTED);
 }
 
+fn are_similar(known: Duration, new: Duration) -> bool {
+    known > new / 2 && new > known / 2
+}
+
 /// The response to a registration and its time do not reveal whether the address is known.
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
@@ -172,7 +176,12 @@ async fn registering_a_known_address_reveals_nothing(#[values(Embedded, Servers)
         ((status, names, body["expires_in"].clone()), time)
     };
     let (mut known_times, mut new_times) = (Vec::new(), Vec::new());
-    for number in 0..5 {
+    // Both take about as long as a password's hash. A busy machine needs more tries to show that.
+    let shortest = |times: &[Duration]| *times.iter().min().expect("times");
+    for number in 0..25 {
+        if number >= 5 && are_similar(shortest(&known_times), shortest(&new_times)) {
+            break;
+        }
         let (known, time) = respond(&fields).await;
         known_times.push(time);
         let mut other = fields.clone();
@@ -181,9 +190,8 @@ async fn registering_a_known_address_reveals_nothing(#[values(Embedded, Servers)
         new_times.push(time);
         assert_eq!(known, new);
     }
-    let (known, new) = (known_times.iter().min(), new_times.iter().min());
-    let (known, new) = (*known.expect("times"), *new.expect("times"));
-    assert!(known > new / 2 && new > known / 2, "{known:?} and {new:?}");
+    let (known, new) = (shortest(&known_times), shortest(&new_times));
+    assert!(are_similar(known, new), "{known:?} and {new:?}");
 
     // Nothing has changed, and the owner learns of it.
     assert_eq!(account(&service, &owner).await["name"], json!("Ana"));
