@@ -158,6 +158,7 @@ async fn insert_jobs(file: &Path, user: UserId) -> Result<()> {
             format: VideoFormat::Mp4,
             path: "nowhere".to_owned(),
             size_bytes: 1,
+            source: None,
             recipe: jobs::Recipe::default(),
         };
         let videos: Vec<Video> = std::iter::repeat_with(video).take(100).collect();

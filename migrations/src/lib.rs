@@ -22,6 +22,8 @@ mod m20261126_000012_fingerprints;
 mod m20261126_000013_fair_sharing;
 mod m20261126_000014_api_keys;
 mod m20261126_000015_webhooks;
+mod m20261127_000016_resumable_uploads;
+mod m20261127_000017_sources;
 
 /// Runs all changes in their order.
 #[derive(Debug)]
@@ -46,6 +48,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000013_fair_sharing::Migration),
             Box::new(m20261126_000014_api_keys::Migration),
             Box::new(m20261126_000015_webhooks::Migration),
+            Box::new(m20261127_000016_resumable_uploads::Migration),
+            Box::new(m20261127_000017_sources::Migration),
         ]
     }
 }

@@ -64,8 +64,8 @@ const TABLE: [(&str, Statuses); 10] = [
 async fn operations(client: &Client) -> BTreeSet<String> {
     let (_, document) = fetch_json(client.request(Method::GET, "/openapi.json")).await;
     let paths = document["paths"].as_object().expect("there are paths");
-    // Other stories cover the sessions, keys and webhooks of a user.
-    let others = ["/auth/", "/keys/", "/webhooks/"];
+    // Other stories cover the sessions, keys, webhooks and resumable uploads of a user.
+    let others = ["/auth/", "/keys/", "/webhooks/", "/uploads/"];
     let is_of_job =
         |path: &str| path.contains('{') && !others.iter().any(|other| path.starts_with(other));
     let with_parameter = paths.iter().filter(|(path, _)| is_of_job(path));

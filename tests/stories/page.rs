@@ -9,6 +9,7 @@ mod account_keys;
 
 mod accessibility;
 mod assets;
+mod by_url;
 mod end_to_end;
 mod frames;
 mod list;
@@ -16,6 +17,7 @@ mod login;
 mod logout;
 mod options;
 mod process_again;
+mod resumable_uploads;
 mod sheets;
 mod texts;
 mod uploads;

@@ -13,7 +13,7 @@ use serde_json::json;
 use servers::Garage;
 use storage::blocking::Reader;
 use storage::s3::{DEFAULT_ASSEMBLY_TIMEOUT, DEFAULT_UPLOAD_MEMORY};
-use storage::{Error, Key, Object, S3, S3Settings, Storage, Upload};
+use storage::{Checkpoint, Error, Key, Object, ResumedUpload, S3, S3Settings, Storage, Upload};
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
@@ -56,8 +56,29 @@ impl Storage for Recorder {
         self.store.link(key, filename, valid_for).await
     }
 
-    async fn sweep(&self, older_than: Duration) -> Result<u64, Error> {
-        self.store.sweep(older_than).await
+    async fn begin_resumable(&self, key: &Key, size: u64) -> Result<Checkpoint, Error> {
+        self.store.begin_resumable(key, size).await
+    }
+
+    async fn resume(
+        &self,
+        key: &Key,
+        from: &Checkpoint,
+        fence: i64,
+    ) -> Result<Box<dyn ResumedUpload>, Error> {
+        self.store.resume(key, from, fence).await
+    }
+
+    async fn assemble(&self, key: &Key, all: &Checkpoint) -> Result<u64, Error> {
+        self.store.assemble(key, all).await
+    }
+
+    async fn discard(&self, key: &Key, checkpoint: Option<&Checkpoint>) -> Result<(), Error> {
+        self.store.discard(key, checkpoint).await
+    }
+
+    async fn sweep(&self, older_than: Duration, kept: &[JobId]) -> Result<u64, Error> {
+        self.store.sweep(older_than, kept).await
     }
 
     async fn installation(&self) -> Result<Option<InstallationId>, Error> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use database::Job;
 use database::accept::{IdempotencyKey, Video};
-use jobs::{JobId, Recipe, UserId, VideoFormat};
+use jobs::{JobId, Recipe, VideoFormat};
 use poem::Request;
 use poem::web::Data;
 use poem_openapi::param::{Header, Path};
@@ -14,6 +14,7 @@ use storage::Key;
 use tracing::{Instrument, field, info_span};
 use uuid::Uuid;
 
+use crate::by_url::{self, Address};
 use crate::confirmation::check_confirmed;
 use crate::fingerprints;
 use crate::forecasts;
@@ -28,7 +29,6 @@ use crate::recipe_view::RecipeInput;
 use crate::service::Service;
 use crate::tags::Tag;
 use crate::upload_records::UploadRecords;
-use crate::upload_slots::UploadSlot;
 use crate::uploads::{AcceptedResponse, accepted, create_jobs, traceparent};
 use crate::video_reservation::VideoReservation;
 
@@ -52,9 +52,9 @@ problem_responses! {
             INVALID_PARAMETER INVALID_JSON INVALID_BODY;
         401: "The access token or API key is missing, invalid or expired.",
             NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED KEY_INVALID KEY_EXPIRED;
-        403: "The job belongs to another user, the user's e-mail address is not confirmed, or the \
-              API key lacks the scope.",
-            NOT_YOUR_JOB ADDRESS_NOT_CONFIRMED KEY_SCOPE_MISSING;
+        403: "The job belongs to another user, the user's e-mail address is not confirmed, the API \
+              key lacks the scope, or the service does not read videos at addresses anymore.",
+            NOT_YOUR_JOB ADDRESS_NOT_CONFIRMED KEY_SCOPE_MISSING VIDEOS_BY_URL_OFF;
         404: "The job does not exist.", JOB_NOT_FOUND;
         408: "Copying the video took too long.", UPLOAD_TOO_LONG;
         409: "The idempotency key was used for a request whose jobs are deleted.",
@@ -90,8 +90,9 @@ impl AnotherJob {
     /// Creates another job of the video of a job, usually with another recipe, without a second
     /// upload. The video must be stored still: that of any job is, whatever its state, until the
     /// time `expires_at`, unless the job is deleted. The new job has its own copy of the video,
-    /// which counts for the quota, and its own retention period. A recipe is rejected if it would
-    /// exceed the limits on frames and storage, as far as that is known before.
+    /// which counts for the quota, and its own retention period. A video by URL that is not stored
+    /// is read at its URL again. A recipe is rejected if it would exceed the limits on frames and
+    /// storage, as far as that is known before.
     #[oai(path = "/videos/:id/jobs", method = "post", operation_id = "createAnotherJob")]
     async fn create(
         &self,
@@ -119,12 +120,21 @@ impl AnotherJob {
         }
         let job = own_job(&service, caller.user, id.0).await?;
         let source = stored_video(&job, service.database().clock().now())?;
+        let address = Address::of(&service, &job)?;
         let slot = quotas::begin_upload(&service, caller.user, Some(job.video_size_bytes)).await?;
         forecasts::check_job(&service, caller.user, &job, &recipe).await?;
         let traceparent = traceparent(&service, request);
         // The request's future is dropped when its connection ends, at any point. The task
         // continues, so the copy becomes a job or is deleted.
-        let work = create(Arc::clone(&service), job, source, recipe, key, traceparent, slot);
+        let service: Arc<Service> = Arc::clone(&service);
+        let work = async move {
+            let _slot = slot;
+            let video = match address {
+                Some(address) => by_url::record(&service, caller.user, address, recipe).await?,
+                None => copy(&service, &job, &source, recipe).await?,
+            };
+            create_jobs(&service, caller.user, vec![video], key.as_ref(), &traceparent).await
+        };
         let jobs = tokio::spawn(work.in_current_span())
             .await
             .map_err(|error| Problem::internal(&error))??;
@@ -132,31 +142,27 @@ impl AnotherJob {
     }
 }
 
-/// Copy the video of a job and create another job of it.
-async fn create(
-    service: Arc<Service>,
-    job: Job,
-    source: Key,
+/// Store a copy of the video of `job` for a new job.
+async fn copy(
+    service: &Service,
+    job: &Job,
+    source: &Key,
     recipe: Recipe,
-    key: Option<IdempotencyKey>,
-    traceparent: String,
-    _slot: UploadSlot,
-) -> Result<Vec<Job>, Problem> {
-    let (user, id) = (job.user_id, JobId::generate());
+) -> Result<Video, Problem> {
+    let id = JobId::generate();
     let span = info_span!("copy", job_id = %id, size_bytes = field::Empty);
-    let video = copy(&service, user, id, &job, &source, recipe).instrument(span).await?;
-    create_jobs(&service, user, vec![video], key.as_ref(), &traceparent).await
+    copy_as(service, id, job, source, recipe).instrument(span).await
 }
 
 /// Store a copy of the video of `job` for a job with this id.
-async fn copy(
+async fn copy_as(
     service: &Service,
-    user: UserId,
     id: JobId,
     job: &Job,
     source: &Key,
     recipe: Recipe,
 ) -> Result<Video, Problem> {
+    let user = job.user_id;
     let filename = job.filename.clone();
     let format = VideoFormat::ALL.into_iter().find(|format| format.suffix() == job.video_format);
     let format = format.ok_or_else(|| {
@@ -181,5 +187,7 @@ async fn copy(
     }
     let size_bytes = copied?;
     tracing::Span::current().record("size_bytes", size_bytes);
-    Ok(Video { id, filename, format, path: key.to_string(), size_bytes, recipe })
+    let address = job.source.as_ref().map(|source| source.url.clone());
+    let path = key.to_string();
+    Ok(Video { id, filename, format, path, size_bytes, source: address, recipe })
 }

@@ -23,6 +23,7 @@ use crate::key_list::Keys;
 use crate::password_reset::PasswordResets;
 use crate::permissions;
 use crate::profile::Profile;
+use crate::resumable_uploads::ResumableUploads;
 use crate::second_factor::SecondFactorOperations;
 use crate::session_list::Sessions;
 use crate::uploads::Uploads;
@@ -53,7 +54,18 @@ operations!(
         Profile,
         AccountExport
     ),
-    (Uploads, Videos, AnotherJob, Forecasts, JobEvents, Frames, Downloads, Files, HealthOperations),
+    (
+        Uploads,
+        ResumableUploads,
+        Videos,
+        AnotherJob,
+        Forecasts,
+        JobEvents,
+        Frames,
+        Downloads,
+        Files,
+        HealthOperations
+    ),
     (Webhooks, WebhookDeliveries)
 );
 
@@ -67,7 +79,7 @@ documents (RFC 9457) with a stable `code`. Each response has the id of its reque
 `X-Request-Id`.";
 
 /// Header names in the form of their RFCs. The generator writes them in capitals.
-const HEADER_NAMES: [&str; 14] = [
+const HEADER_NAMES: [&str; 25] = [
     "Accept-Ranges",
     "Cache-Control",
     "Content-Disposition",
@@ -81,11 +93,23 @@ const HEADER_NAMES: [&str; 14] = [
     "RateLimit-Remaining",
     "RateLimit-Reset",
     "Retry-After",
+    "Tus-Checksum-Algorithm",
+    "Tus-Extension",
+    "Tus-Max-Size",
+    "Tus-Resumable",
+    "Tus-Version",
+    "Upload-Checksum",
+    "Upload-Expires",
+    "Upload-Length",
+    "Upload-Metadata",
+    "Upload-Offset",
     "Vary",
+    "X-Job-Id",
 ];
 
 /// First bytes of each binary media type, as examples.
-const BINARY_EXAMPLES: [(&str, &str); 4] = [
+const BINARY_EXAMPLES: [(&str, &str); 5] = [
+    ("application/offset+octet-stream", "\u{0}\u{0}\u{0} ftypisom"),
     ("application/zip", "PK\u{3}\u{4}"),
     ("image/png", "\u{89}PNG\r\n\u{1a}\n"),
     ("image/jpeg", "\u{ff}\u{d8}\u{ff}"),
@@ -144,7 +168,9 @@ fn complete_operation(operation: &mut Value, schemas: &Value) {
         }
     }
     if let Some(Value::Object(content)) = operation.pointer_mut("/requestBody/content") {
-        content.values_mut().for_each(|media| add_example(media, schemas));
+        for (media_type, media) in content {
+            add_example(media_type, media, schemas);
+        }
     }
     let id = operation["operationId"].clone();
     let Some(Value::Object(responses)) = operation.get_mut("responses") else { return };
@@ -154,10 +180,10 @@ fn complete_operation(operation: &mut Value, schemas: &Value) {
         }
         let Some(Value::Object(content)) = response.get_mut("content") else { continue };
         for (media_type, media) in content {
-            if let Some(example) = special_example(&id, status, media_type) {
+            if let Some(example) = special_example(&id, status) {
                 media["example"] = example;
             } else {
-                add_example(media, schemas);
+                add_example(media_type, media, schemas);
             }
         }
     }
@@ -179,22 +205,24 @@ fn sentence_about_keys(security: &Value) -> String {
 }
 
 /// Example of a response that differs from the example of its schema.
-fn special_example(operation_id: &Value, status: &str, media_type: &str) -> Option<Value> {
+fn special_example(operation_id: &Value, status: &str) -> Option<Value> {
     match (operation_id.as_str()?, status) {
         ("deleteVideo", "200") => JobView::cancelled_example().to_json(),
         ("createWebhook", "201") | ("rotateWebhookSecret", "200") => {
             WebhookView::example_with_secret().to_json()
         }
         ("getReadiness", "503") => Readiness::not_ready_example().to_json(),
-        _ => {
-            let binary = BINARY_EXAMPLES.iter().find(|(binary, _)| *binary == media_type);
-            binary.map(|(_, bytes)| (*bytes).into())
-        }
+        _ => None,
     }
 }
 
-/// Add the example of a media type: the one of its schema, or those of a problem's codes.
-fn add_example(media: &mut Value, schemas: &Value) {
+/// Add the example of a media type: its first bytes, the one of its schema, or those of a
+/// problem's codes.
+fn add_example(media_type: &str, media: &mut Value, schemas: &Value) {
+    if let Some((_, bytes)) = BINARY_EXAMPLES.iter().find(|(binary, _)| *binary == media_type) {
+        media["example"] = (*bytes).into();
+        return;
+    }
     let schema = &mut media["schema"];
     if let Some(problems) = schema["example"].as_array().filter(|_| schema["allOf"].is_array()) {
         let examples: Map<String, Value> = problems

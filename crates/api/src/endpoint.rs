@@ -17,6 +17,7 @@ use crate::middleware::{self, RequestContext};
 use crate::operator_access::OperatorAccess;
 use crate::service::{RenderMetrics, Service};
 use crate::swagger_ui;
+use crate::tus;
 
 /// Maximum number of GET requests that are processed at a time. The others wait, those of the
 /// network first that has used the least time lately: many requests of one client would otherwise
@@ -69,7 +70,8 @@ pub fn endpoint(
         }
     };
     let public_url = service.settings.public_url.clone();
-    let without_own_origin = move |mut request: Request| {
+    let prepared = move |mut request: Request| {
+        tus::override_method(&mut request);
         let forwarded = request.data::<Forwarded>().and_then(|forwarded| forwarded.host.as_deref());
         if is_same_origin(request.headers(), forwarded, public_url.as_deref()) {
             request.headers_mut().remove(header::ORIGIN);
@@ -83,7 +85,7 @@ pub fn endpoint(
         .data(access)
         .data(service)
         .with(cors)
-        .before(without_own_origin)
+        .before(prepared)
         .around(process)
 }
 
@@ -162,12 +164,13 @@ fn route_pattern(path: &str) -> String {
 /// CORS for pages of other origins. Without origins, none is allowed.
 fn cors(origins: &[String]) -> Cors {
     let cors = Cors::new()
-        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PATCH, Method::DELETE])
         .allow_headers([
             header::AUTHORIZATION,
             header::CONTENT_TYPE,
             header::HeaderName::from_static("idempotency-key"),
         ])
+        .allow_headers(tus::REQUEST_HEADERS)
         .expose_headers([
             "Content-Disposition",
             "ETag",
@@ -178,7 +181,8 @@ fn cors(origins: &[String]) -> Cors {
             "RateLimit-Reset",
             "Retry-After",
             "X-Request-Id",
-        ]);
+        ])
+        .expose_headers(tus::RESPONSE_HEADERS);
     if origins.iter().any(|origin| origin == "*") {
         return cors;
     }

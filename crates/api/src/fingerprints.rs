@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use database::accept::{EarlierRequest, Video};
-use jobs::{JobId, Recipe};
+use jobs::{JobId, Recipe, SourceUrl};
 use poem::http::StatusCode;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -24,6 +24,11 @@ pub fn of_upload(videos: &[Video]) -> String {
 /// Fingerprint of a request for another job of the video of a job.
 pub fn of_another_job(source: JobId, recipe: &Recipe) -> String {
     digest(&json!({ "another_job": source, "recipe": recipe }))
+}
+
+/// Fingerprint of a request for a job of a video at an address.
+pub fn of_url(url: &SourceUrl, filename: &str, recipe: &Recipe) -> String {
+    digest(&json!({ "url": url.secret_url(), "filename": filename, "recipe": recipe }))
 }
 
 /// SHA-256 of a JSON value, in hexadecimal. Recipes have one form, however they were written.
@@ -61,6 +66,7 @@ mod tests {
             format: VideoFormat::Mp4,
             path: JobId::generate().to_string(),
             size_bytes,
+            source: None,
             recipe: Recipe::from_json(recipe.as_bytes()).expect("a recipe"),
         }
     }

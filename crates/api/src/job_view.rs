@@ -84,8 +84,11 @@ pub struct JobView {
     pub progress: Progress,
     /// Frames that were requested, and their form.
     pub recipe: RecipeView,
-    /// Size of the video, in bytes.
+    /// Size of the video, in bytes; 0 until that of a video by URL is known.
     pub video_size_bytes: u64,
+    /// URL of the video without its query, if it was added by its URL.
+    #[oai(nullable)]
+    pub source_url: Option<String>,
     /// File name extension of the video.
     pub video_format: String,
     /// Number of frames in the archive.
@@ -132,6 +135,7 @@ pub struct JobView {
 impl JobView {
     /// View of a job with messages in a language.
     pub fn new(job: Job, language: Language) -> Self {
+        let video_size_bytes = job.known_size_bytes();
         let message = |code: FailureCode| code.user_message(language).to_owned();
         Self {
             id: job.id.0,
@@ -141,7 +145,8 @@ impl JobView {
             retry_count: job.retry_count(),
             download_available: job.state == State::Done,
             filename: job.filename,
-            video_size_bytes: job.video_size_bytes,
+            video_size_bytes,
+            source_url: job.source.map(|source| source.url.shown().to_owned()),
             video_format: job.video_format,
             frame_count: job.frame_count,
             zip_size_bytes: job.zip_size_bytes,
@@ -182,6 +187,7 @@ impl Example for JobView {
             progress: Progress::example(),
             recipe: RecipeView::example(),
             video_size_bytes: examples::VIDEO_BYTES,
+            source_url: None,
             video_format: "mp4".to_owned(),
             frame_count: Some(examples::FRAME_COUNT),
             zip_size_bytes: Some(examples::ARCHIVE_BYTES),

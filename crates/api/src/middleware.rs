@@ -16,7 +16,7 @@ use crate::fair_queue::FairQueue;
 use crate::forwarded::Forwarded;
 use crate::problem::ProblemCode;
 use crate::request_turn::RequestTurn;
-use crate::{drain, problem};
+use crate::{drain, problem, tus};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -80,7 +80,9 @@ pub async fn process<E: Endpoint>(
     let RoutedResponse { mut response, route } = routed_response(result, &span);
     record(&span, &method, &path, &route, &response, started);
 
+    let status = response.status();
     let headers = response.headers_mut();
+    tus::complete_response(&path, status, headers);
     if close_connection {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -88,7 +90,7 @@ pub async fn process<E: Endpoint>(
         headers.insert(REQUEST_ID, id);
     }
     set_default_headers(headers);
-    if response.status() == StatusCode::METHOD_NOT_ALLOWED
+    if status == StatusCode::METHOD_NOT_ALLOWED
         && let Some(methods) = context.allowed_methods.get(&route)
     {
         response.headers_mut().insert(header::ALLOW, methods.clone());

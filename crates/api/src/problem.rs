@@ -185,6 +185,13 @@ impl Problem {
         self.code
     }
 
+    /// Create a problem for a request that a process interrupts because it stops.
+    pub fn stopping() -> Self {
+        let detail = "The service is restarting. Continue in a few seconds.";
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self::new(status, "UNAVAILABLE", detail).retry_after(Duration::from_secs(1))
+    }
+
     fn unavailable(dependency: &str, reason: &dyn std::fmt::Display) -> Self {
         /// Time in which a dependency usually recovers.
         const DELAY: Duration = Duration::from_secs(5);

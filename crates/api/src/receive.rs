@@ -1,13 +1,11 @@
 //! Receiving uploads: each video is streamed to the store, never held in memory as a whole and
 //! never written to a temporary file.
 
-use std::time::Instant;
-
 use bytes::BytesMut;
 use database::accept::Video;
 use jobs::recipe::{self, InvalidRecipe, Reason};
-use jobs::video::{Container, safe_filename};
-use jobs::{JobId, MEGABYTE, Recipe, UserId, VideoFormat};
+use jobs::video::Container;
+use jobs::{JobId, MEGABYTE, Recipe, UserId};
 use multer::{Field, Multipart};
 use parking_lot::Mutex;
 use poem::http::StatusCode;
@@ -26,7 +24,8 @@ use crate::form_file_name::file_name;
 use crate::problem::{Problem, RECIPE_FIELD};
 use crate::recipe_view::RecipeView;
 use crate::service::Service;
-use crate::upload_rate::UploadRate;
+use crate::upload_checks::{VideoName, check_content, check_size, empty_file};
+use crate::upload_rate::{UploadRate, before_stall, too_slow};
 use crate::upload_records::{MAX_DURATION, ReceivedVideos, UploadRecords, took_too_long};
 use crate::video_reservation::VideoReservation;
 
@@ -227,19 +226,7 @@ impl Receiver<'_> {
         recipe: &Recipe,
         before: u64,
     ) -> Result<Video, Problem> {
-        let filename = safe_filename(name);
-        if filename.is_empty() {
-            return Err(Problem::field("file", "FILENAME_MISSING", "The file has no name."));
-        }
-        let unsupported =
-            |code, detail| Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, code, detail);
-        let Some(format) = VideoFormat::from_filename(&filename) else {
-            let supported =
-                VideoFormat::ALL.map(|format| format!(".{}", format.suffix())).join(" ");
-            let detail =
-                format!("The format of `{filename}` is not supported. Supported: {supported}.");
-            return Err(unsupported("UNSUPPORTED_FORMAT", detail));
-        };
+        let VideoName { filename, format } = VideoName::parse("file", name)?;
         let mut head = BytesMut::new();
         while head.len() < Container::HEAD_BYTES {
             match self.before_stall(field.chunk()).await? {
@@ -248,15 +235,9 @@ impl Receiver<'_> {
             }
         }
         if head.is_empty() {
-            let message = format!("The file `{filename}` is empty.");
-            return Err(Problem::field("file", "EMPTY_FILE", &message));
+            return Err(empty_file("file", &filename));
         }
-        if (self.service.parts.detect_container)(&head) != Some(format.container()) {
-            let suffix = format.suffix();
-            let detail =
-                format!("`{filename}` is not a valid .{suffix} file. Check the file and its name.");
-            return Err(unsupported("CONTENT_MISMATCH", detail));
-        }
+        check_content(self.service, &filename, format, &head)?;
         let id = JobId::generate();
         Span::current().record("job_id", field::display(id));
         let key = Key::input(self.user, id, format);
@@ -269,7 +250,7 @@ impl Receiver<'_> {
         };
         Span::current().record("size_bytes", size_bytes);
         let (path, recipe) = (key.to_string(), recipe.clone());
-        Ok(Video { id, filename, format, path, size_bytes, recipe })
+        Ok(Video { id, filename, format, path, size_bytes, source: None, recipe })
     }
 
     /// Store a file that starts with `head` and has at most `stated` bytes, if that is known. It is
@@ -310,12 +291,7 @@ impl Receiver<'_> {
 
     /// Reject a file that has more bytes than allowed.
     fn check_size(self, filename: &str, size_bytes: u64) -> Result<(), Problem> {
-        let max_bytes = self.service.settings.max_video_bytes;
-        if size_bytes <= max_bytes {
-            return Ok(());
-        }
-        let detail = format!("`{filename}` is larger than {} MB.", max_bytes / MEGABYTE);
-        Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "VIDEO_TOO_LARGE", detail))
+        check_size(self.service, filename, size_bytes)
     }
 
     /// Write a file that starts with `head` to the store. Returns its size in bytes.
@@ -353,28 +329,16 @@ impl Receiver<'_> {
         self,
         piece: impl Future<Output = multer::Result<T>>,
     ) -> Result<T, Problem> {
-        let too_late = |code, detail| Err(Problem::new(StatusCode::REQUEST_TIMEOUT, code, detail));
         let settings = &self.service.settings;
-        let (timeout, started) = (settings.stall_timeout, Instant::now());
-        let Ok(piece) = tokio::time::timeout(timeout, piece).await else {
-            let detail =
-                format!("No data was received for {} seconds. Upload again.", timeout.as_secs());
-            return too_late("UPLOAD_STALLED", detail);
-        };
+        let (piece, waited) = before_stall(settings, piece).await?;
         let bytes = self.unrecognized.reset();
         let piece = piece.map_err(|error| {
             let detail =
                 format!("The upload is incomplete or not a valid form: {error}. Upload again.");
             Problem::new(StatusCode::BAD_REQUEST, "UPLOAD_BROKEN", detail)
         })?;
-        if !self.rate.lock().record(bytes, started.elapsed()) {
-            let detail = format!(
-                "Less than {} KB per second were received for {} seconds. Upload over a faster \
-                 connection.",
-                settings.min_upload_rate / 1000,
-                timeout.as_secs()
-            );
-            return too_late("UPLOAD_TOO_SLOW", detail);
+        if !self.rate.lock().record(bytes, waited) {
+            return Err(too_slow(settings));
         }
         Ok(piece)
     }

@@ -44,6 +44,8 @@ pub struct Settings {
     pub uploads_at_once: u32,
     /// Targets that webhooks may have.
     pub webhook_targets: egress::Policy,
+    /// Targets that videos may have which users add by their URLs; `None` if they may not.
+    pub video_targets: Option<egress::Policy>,
     /// Number of trusted proxies in front of the service, each of which appends to `Forwarded` or
     /// `X-Forwarded-For`.
     pub trusted_proxies: usize,

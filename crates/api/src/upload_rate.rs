@@ -1,6 +1,11 @@
 //! Minimum rate of an upload.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use poem::http::StatusCode;
+
+use crate::problem::Problem;
+use crate::settings::Settings;
 
 /// Rate at which a client sends an upload, over each period of waiting for it.
 #[derive(Debug)]
@@ -32,6 +37,33 @@ impl UploadRate {
         (self.bytes, self.waited) = (0, Duration::ZERO);
         is_fast_enough
     }
+}
+
+/// Wait for the next piece of an upload, and return it with the time that it took.
+///
+/// # Errors
+/// `UPLOAD_STALLED`: nothing arrived before the stall timeout.
+pub async fn before_stall<T>(
+    settings: &Settings,
+    piece: impl Future<Output = T>,
+) -> Result<(T, Duration), Problem> {
+    let (timeout, started) = (settings.stall_timeout, Instant::now());
+    let piece = tokio::time::timeout(timeout, piece).await.map_err(|_| {
+        let detail =
+            format!("No data was received for {} seconds. Upload again.", timeout.as_secs());
+        Problem::new(StatusCode::REQUEST_TIMEOUT, "UPLOAD_STALLED", detail)
+    })?;
+    Ok((piece, started.elapsed()))
+}
+
+/// Problem of an upload below the minimum rate.
+pub fn too_slow(settings: &Settings) -> Problem {
+    let detail = format!(
+        "Less than {} KB per second were received for {} seconds. Upload over a faster connection.",
+        settings.min_upload_rate / 1000,
+        settings.stall_timeout.as_secs()
+    );
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "UPLOAD_TOO_SLOW", detail)
 }
 
 #[cfg(test)]

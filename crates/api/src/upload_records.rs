@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use database::Database;
 use database::accept::Video;
-use database::uploads::UPLOAD_LIFETIME;
+use database::uploads::{AbandonedUpload, UPLOAD_LIFETIME};
 use poem::http::StatusCode;
-use storage::{Key, Storage};
+use storage::{Checkpoint, Key, Storage};
 use tokio::runtime::Handle;
 use tracing::warn;
 
@@ -52,6 +52,18 @@ impl UploadRecords {
             if let Ok(key) = video.path.parse() {
                 self.delete_file(&key).await;
             }
+        }
+    }
+
+    /// Delete what the store has of a resumable upload that has ended, and its record.
+    pub async fn discard(&self, upload: &AbandonedUpload) {
+        let Ok(key) = upload.key.parse::<Key>() else { return };
+        let checkpoint = upload.parts.as_deref();
+        let checkpoint = checkpoint.and_then(|parts| Checkpoint::from_json(&key, parts).ok());
+        if let Err(error) = self.storage.discard(&key, checkpoint.as_ref()).await {
+            warn!(%error, "an upload could not be deleted; it is deleted in a few minutes");
+        } else {
+            self.delete_file(&key).await;
         }
     }
 

@@ -85,18 +85,20 @@ struct UploadLimits {
     max_video_bytes: u64,
     /// Maximum number of videos in one upload.
     max_videos: u64,
+    /// Whether videos can also be added by their URLs.
+    by_url: bool,
 }
 
 impl UploadLimits {
-    fn new(max_video_bytes: u64) -> Self {
+    fn new(max_video_bytes: u64, by_url: bool) -> Self {
         let suffixes = VideoFormat::ALL.map(|format| format!(".{}", format.suffix())).to_vec();
-        Self { suffixes, max_video_bytes, max_videos: receive::MAX_FILES as u64 }
+        Self { suffixes, max_video_bytes, max_videos: receive::MAX_FILES as u64, by_url }
     }
 }
 
 impl Example for UploadLimits {
     fn example() -> Self {
-        Self::new(500 * MEGABYTE)
+        Self::new(500 * MEGABYTE, true)
     }
 }
 
@@ -160,7 +162,8 @@ impl Uploads {
     #[oai(path = "/videos/upload", method = "get", operation_id = "getUploadLimits")]
     #[expect(clippy::unused_async, reason = "operations must be async")]
     async fn limits(&self, service: Data<&Arc<Service>>) -> LimitsResponse {
-        LimitsResponse::Limits(Json(UploadLimits::new(service.settings.max_video_bytes)))
+        let by_url = service.settings.video_targets.is_some();
+        LimitsResponse::Limits(Json(UploadLimits::new(service.settings.max_video_bytes, by_url)))
     }
 
     /// Upload videos
@@ -262,7 +265,13 @@ pub async fn create_jobs(
             return Err(took_too_long());
         }
     };
-    for job in &jobs {
+    record_acceptance(&jobs);
+    Ok(jobs)
+}
+
+/// Log and count new jobs.
+pub fn record_acceptance(jobs: &[Job]) {
+    for job in jobs {
         info!(
             job_id = %job.id,
             user_id = %job.user_id,
@@ -272,11 +281,10 @@ pub async fn create_jobs(
         );
     }
     metrics::counter!("fiapx_videos_accepted_total").increment(jobs.len() as u64);
-    Ok(jobs)
 }
 
 /// Count an upload that is refused.
-fn count_refusal(problem: &Problem) {
+pub fn count_refusal(problem: &Problem) {
     metrics::counter!("fiapx_uploads_refused_total", "code" => problem.code()).increment(1);
 }
 

@@ -76,7 +76,7 @@ impl<'a> VideoReservation<'a> {
 }
 
 /// Bytes that were granted, or the reason why none were.
-fn granted(service: &Service, reservation: Reservation) -> Result<u64, Problem> {
+pub fn granted(service: &Service, reservation: Reservation) -> Result<u64, Problem> {
     match reservation {
         Reservation::Granted(bytes) => Ok(bytes),
         Reservation::Refused(refusal) => Err(quotas::refused(service, refusal)),

@@ -1,20 +1,23 @@
-//! Videos and their jobs: list, get, cancel, delete.
+//! Videos and their jobs: list, add by URL, get, cancel, delete.
 
 use std::sync::Arc;
 
 use database::Job;
 use database::reading::Page;
 use jobs::{JobId, Language, State, UserId};
+use poem::Request;
 use poem::http::{HeaderMap, StatusCode};
 use poem::web::Data;
-use poem_openapi::param::{Path, Query};
+use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use crate::by_url::{self, ByUrlProblems, VideoByUrl};
 use crate::examples;
+use crate::input::Input;
 use crate::job_view::{JobView, Progress, StateChange, Status};
 use crate::language;
 use crate::operation_error::{OperationError, problem_responses};
@@ -23,6 +26,7 @@ use crate::permissions::{Permitted, VideosRead, VideosWrite};
 use crate::problem::Problem;
 use crate::service::Service;
 use crate::tags::Tag;
+use crate::uploads::{AcceptedResponse, accepted};
 
 #[derive(ApiResponse)]
 enum ListResponse {
@@ -177,6 +181,32 @@ impl Videos {
         let language = message_language(&service, headers, caller.user).await?;
         let jobs = jobs.into_iter().map(|job| JobView::new(job, language)).collect();
         Ok(ListResponse::Page(Json(jobs), link))
+    }
+
+    /// Add a video by its URL
+    ///
+    /// Creates a job of a video that a worker reads at its URL: only the parts that the recipe
+    /// needs, if the server has ranges and an `ETag` or `Last-Modified`, else as a whole. The video
+    /// must not change meanwhile. A few redirects are followed. Only a video that is read as a
+    /// whole is stored, and counts for the quota. The job fails with `SOURCE_UNREACHABLE`,
+    /// `SOURCE_REFUSED`, `SOURCE_TOO_LARGE` or `SOURCE_CHANGED` if the video cannot be read.
+    /// `GET /videos/upload` states whether the service offers this.
+    #[oai(path = "/videos", method = "post", operation_id = "addVideoByUrl")]
+    async fn add(
+        &self,
+        service: Data<&Arc<Service>>,
+        request: &Request,
+        caller: Permitted<VideosWrite>,
+        /// Key that the client chooses for this request, of 1 to 255 characters, as for an upload.
+        /// Repeating the request with the same key within 24 hours returns the job of the first
+        /// one instead of creating another. URL, file name and recipe have to be the same.
+        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 255))]
+        idempotency_key: Header<Option<String>>,
+        body: Input<VideoByUrl>,
+    ) -> Result<AcceptedResponse, OperationError<ByUrlProblems>> {
+        let key = idempotency_key.0;
+        let jobs = by_url::create(&service, request, caller.user, key, body.0).await?;
+        Ok(accepted(jobs)?)
     }
 
     /// Get a video

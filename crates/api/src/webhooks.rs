@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use database::webhooks::{Destination, WebhookChange, WebhookEvent};
-use egress::{InvalidTarget, Target};
+use egress::Target;
 use poem::http::StatusCode;
 use poem::web::Data;
 use poem_openapi::param::Path;
@@ -23,6 +23,7 @@ use crate::problem::Problem;
 use crate::problem_examples::FieldExample;
 use crate::service::Service;
 use crate::tags::Tag;
+use crate::url_problem::url_problem;
 use crate::webhook_view::{ChangeInput, EventName, NewWebhook, WebhookView};
 
 /// Maximum number of webhooks of a user.
@@ -299,16 +300,7 @@ fn new_secret() -> SecretString {
 
 /// Target of a URL, if it is permitted.
 fn target(service: &Service, url: &str) -> Result<Target, Problem> {
-    Target::parse(url, service.settings.webhook_targets).map_err(|reason| {
-        let code = match reason {
-            InvalidTarget::Malformed => "URL_MALFORMED",
-            InvalidTarget::TooLong => "URL_TOO_LONG",
-            InvalidTarget::Scheme => "URL_SCHEME",
-            InvalidTarget::Parts => "URL_PARTS",
-            InvalidTarget::Host => "URL_HOST",
-        };
-        Problem::field("url", code, &format!("The URL is not permitted: {reason}."))
-    })
+    Target::parse(url, service.settings.webhook_targets).map_err(url_problem)
 }
 
 fn destination(target: &Target) -> Destination<'_> {

@@ -9,6 +9,7 @@ use api::{InMemoryRateLimiter, RateLimiter, RedisRateLimiter};
 use broker::embedded::Embedded;
 use broker::rabbitmq::RabbitMq;
 use broker::{Broker, Queue};
+use database::resumable_uploads::RESUMABLE_LIFETIME;
 use database::{Database, Quotas, Rules};
 use egress::Policy;
 use jobs::retry::RetryPolicy;
@@ -26,7 +27,7 @@ use worker::cell::{Cells, Program};
 use worker::sweep::Sweeper;
 
 use crate::roles::Roles;
-use crate::settings::{self, Needs, Settings};
+use crate::settings::{self, Needs, Settings, VideosByUrl};
 use crate::{data_dir, telemetry};
 
 /// Largest random deviation of the pauses between attempts, as a share of them.
@@ -233,6 +234,13 @@ impl Parts {
         if settings.webhooks.allow_private { Policy::Private } else { Policy::Public }
     }
 
+    /// Return the targets that videos by URL may have; `None` if they are turned off.
+    #[must_use]
+    pub fn video_targets(settings: &Settings) -> Option<Policy> {
+        let VideosByUrl { enabled, allow_private } = settings.videos_by_url;
+        enabled.then_some(if allow_private { Policy::Private } else { Policy::Public })
+    }
+
     /// Return the configured mailer, an SMTP server or a directory, and the sender of mails.
     pub fn mailer(settings: &Settings) -> Result<ConfiguredMailer> {
         let mail = &settings.mail;
@@ -329,8 +337,11 @@ async fn open_storage(
         assembly_timeout: DEFAULT_ASSEMBLY_TIMEOUT,
     })?;
     // The bucket's lifecycle rule does not know which objects are in use, so it expires them a day
-    // later than the service does.
-    match s3.configure_lifecycle(retention(settings) + Duration::from_hours(24)).await {
+    // later than the service does. The age of the object of a multipart upload is the time since
+    // the beginning of the upload (Amazon S3 user guide, "Uploading and copying objects using
+    // multipart upload").
+    let kept = retention(settings) + RESUMABLE_LIFETIME + Duration::from_hours(24);
+    match s3.configure_lifecycle(kept).await {
         Ok(missing) => missing.into_iter().for_each(|missing| warn!("{missing}")),
         Err(error) => {
             warn!(

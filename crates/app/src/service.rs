@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use api::HealthChecks;
 use database::Database;
+use egress::{Fetcher, RemoteLimits};
 use jobs::{Clock, MEGABYTE};
 use metrics_exporter_prometheus::PrometheusHandle;
 use notifier::Notifier;
@@ -284,8 +285,20 @@ async fn worker_of(
     storage: Arc<dyn Storage>,
 ) -> Result<Worker> {
     let isolation = Parts::isolation(&settings.worker).await?;
+    let fetcher = fetcher_of(settings)?;
     let settings = worker_settings(settings, isolation);
-    Ok(Worker::new(parts.database.clone(), storage, parts.broker.clone(), settings))
+    Ok(Worker::new(parts.database.clone(), storage, parts.broker.clone(), settings, fetcher))
+}
+
+/// Return what reads videos at addresses, if that is permitted. The limits are those of uploads.
+fn fetcher_of(settings: &Settings) -> Result<Option<Fetcher>> {
+    let Some(policy) = Parts::video_targets(settings) else { return Ok(None) };
+    let limits = RemoteLimits {
+        max_bytes: megabytes(settings.upload.max_video_mb),
+        patience: Duration::from_secs(settings.upload.patience_seconds),
+        min_bytes_per_second: KILOBYTE * settings.upload.min_kb_per_second,
+    };
+    Ok(Some(Fetcher::new(egress::Client::new(policy)?, limits)))
 }
 
 fn notifier_of(settings: &Settings, parts: &Parts, page: &Url) -> Result<Notifier> {
@@ -376,6 +389,7 @@ fn api_settings(settings: &Settings, jwt_secret: SecretString) -> api::Settings 
         reads_at_once: settings.limits.reads_at_once,
         uploads_at_once: settings.limits.uploads_at_once,
         webhook_targets: Parts::webhook_targets(settings),
+        video_targets: Parts::video_targets(settings),
         trusted_proxies: settings.server.proxies,
         cors_origins: settings.server.cors_origins.clone(),
         public_url: settings.server.public_url.clone(),

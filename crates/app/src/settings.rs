@@ -19,7 +19,7 @@ use layers::Layers;
 
 pub use model::{
     Accounts, Broker, Confirm, DEFAULTS, Database, Isolation, Limits, Log, LogFormat, Mail,
-    Metrics, Server, Settings, Storage, Telemetry, Upload, Worker,
+    Metrics, Server, Settings, Storage, Telemetry, Upload, VideosByUrl, Worker,
 };
 pub use needs::Needs;
 pub use secret::{jwt_secret, link_key};

@@ -1,7 +1,7 @@
 //! Acceptance of videos: everything that the response 202 guarantees is written in one transaction.
 
 use fail::fail_point;
-use jobs::{JobId, Recipe, State, Transition, UserId, VideoFormat};
+use jobs::{JobId, Recipe, SourceUrl, State, Transition, UserId, VideoFormat};
 use sea_orm::{
     ActiveModelTrait, ActiveValue, ColumnTrait, DbErr, EntityTrait, QueryFilter, SqlErr,
 };
@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::job::Job;
 use crate::rows::{idempotency_key, job};
 
-/// Video that is completely stored.
+/// Video that is completely stored, or that workers read at its address.
 #[derive(Debug, Clone)]
 pub struct Video {
     /// Id of the job to create.
@@ -25,8 +25,10 @@ pub struct Video {
     pub format: VideoFormat,
     /// Storage key.
     pub path: String,
-    /// Size in bytes.
+    /// Size in bytes; 0 if it is not stored.
     pub size_bytes: u64,
+    /// Address of the video, if it was not uploaded.
+    pub source: Option<SourceUrl>,
     /// Frames to extract, and their form.
     pub recipe: Recipe,
 }
@@ -168,7 +170,7 @@ impl Database {
         round: i64,
         traceparent: Option<&str>,
     ) -> Result<Job, Error> {
-        let now = self.now();
+        let (now, source) = (self.now(), video.source.as_ref());
         let row = job::ActiveModel {
             id: ActiveValue::Set(video.id.0),
             user_id: ActiveValue::Set(user.0),
@@ -182,6 +184,8 @@ impl Database {
             created_at: ActiveValue::Set(now),
             expires_at: ActiveValue::Set(now + self.rules.retention),
             round: ActiveValue::Set(round),
+            source_url: ActiveValue::Set(source.map(|source| source.shown().to_owned())),
+            source_query: ActiveValue::Set(source.and_then(SourceUrl::query).map(str::to_owned)),
             ..Default::default()
         };
         row.insert(transaction).await?;

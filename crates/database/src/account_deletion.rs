@@ -128,6 +128,7 @@ impl Database {
             state: ActiveValue::Set(ABANDONED.to_owned()),
             expires_at: ActiveValue::Set(now),
             reserved_bytes: ActiveValue::Set(0),
+            ..Default::default()
         });
         upload::Entity::insert_many(files).exec_without_returning(on).await?;
         Ok(jobs.len() as u64)

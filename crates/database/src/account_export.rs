@@ -12,15 +12,22 @@ use crate::connection::Database;
 use crate::error::Error;
 use crate::rows::{
     account_mail, account_token, api_key, idempotency_key, job, job_event, notification, past_job,
-    refresh_token, upload, user, webhook, webhook_delivery,
+    refresh_token, resumable_upload, upload, user, webhook, webhook_delivery,
 };
 
 /// Maximum number of rows in a page.
 const PAGE: u64 = 200;
 
 /// Columns that are left out: secrets, and hashes of secrets.
-const SECRETS: [&str; 6] =
-    ["password_hash", "token_hash", "token", "key_hash", "secret", "previous_secret"];
+const SECRETS: [&str; 7] = [
+    "password_hash",
+    "token_hash",
+    "token",
+    "key_hash",
+    "secret",
+    "previous_secret",
+    "source_query",
+];
 
 /// Rows of a user in one table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +44,8 @@ pub enum ExportedTable {
     JobHistory,
     /// Uploads in progress.
     Uploads,
+    /// Resumable uploads, also those that are jobs.
+    ResumableUploads,
     /// Keys of repeated requests.
     IdempotencyKeys,
     /// Links in mails.
@@ -51,13 +60,14 @@ pub enum ExportedTable {
 
 impl ExportedTable {
     /// All tables.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Account,
         Self::Sessions,
         Self::Keys,
         Self::Jobs,
         Self::JobHistory,
         Self::Uploads,
+        Self::ResumableUploads,
         Self::IdempotencyKeys,
         Self::Links,
         Self::Mails,
@@ -75,6 +85,7 @@ impl ExportedTable {
             Self::Jobs => "jobs",
             Self::JobHistory => "job_history",
             Self::Uploads => "uploads",
+            Self::ResumableUploads => "resumable_uploads",
             Self::IdempotencyKeys => "idempotency_keys",
             Self::Links => "links",
             Self::Mails => "mails",
@@ -118,6 +129,7 @@ impl Database {
             }
             ExportedTable::JobHistory => page!(past_job, UserId),
             ExportedTable::Uploads => page!(upload, UserId),
+            ExportedTable::ResumableUploads => page!(resumable_upload, UserId),
             ExportedTable::IdempotencyKeys => {
                 // They have no id, and are few: each is kept for a day.
                 let rows = idempotency_key::Entity::find()
@@ -151,7 +163,8 @@ impl Database {
                 columns.retain(|name, _| !SECRETS.contains(&name.as_str()));
                 // Columns with JSON are text.
                 for (name, value) in columns {
-                    if ["record", "recipe", "warnings", "events", "body"].contains(&name.as_str())
+                    if ["record", "recipe", "warnings", "events", "body", "parts"]
+                        .contains(&name.as_str())
                         && let Some(text) = value.as_str()
                         && let Ok(json) = serde_json::from_str(text)
                     {

@@ -197,6 +197,7 @@ fn job_record(row: &job::Model) -> Value {
         "filename": row.filename,
         "video_format": row.video_format,
         "video_size_bytes": row.video_size_bytes,
+        "source_url": row.source_url,
         "recipe": row.recipe.as_deref().map(parsed),
         "zip_size_bytes": row.zip_size_bytes,
         "frame_count": row.frame_count,

@@ -1,10 +1,21 @@
 //! Jobs, and the events that messages announce about them.
 
 use jobs::message::{Cancelled, Completed, Created, Event, Failed};
-use jobs::{FailureCode, JobId, Language, State, StoredRecipe, Time, UserId};
+use jobs::{FailureCode, JobId, Language, SourceUrl, State, StoredRecipe, Time, UserId};
 
 use crate::error::Error;
 use crate::rows::job;
+
+/// Video at an address that a user has entered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VideoSource {
+    /// Address of the video.
+    pub url: SourceUrl,
+    /// Size in bytes, once it is known.
+    pub size_bytes: Option<u64>,
+    /// `ETag` or `Last-Modified` of the version that was read last, if its server states one.
+    pub validator: Option<String>,
+}
 
 /// Job, as its row describes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,8 +57,10 @@ pub struct Job {
     pub video_format: String,
     /// Storage key of the video.
     pub video_path: String,
-    /// Size of the video in bytes.
+    /// Size of the stored video in bytes; 0 if it is not stored but read at its address.
     pub video_size_bytes: u64,
+    /// Address of the video, if it was not uploaded.
+    pub source: Option<VideoSource>,
     /// Frames to extract, and their form.
     pub recipe: StoredRecipe,
     /// W3C trace context of the upload.
@@ -71,6 +84,19 @@ impl Job {
     #[must_use]
     pub fn retry_count(&self) -> u32 {
         self.attempt.saturating_sub(1)
+    }
+
+    /// Size of the video in bytes, wherever it is; 0 if it is not known yet.
+    #[must_use]
+    pub fn known_size_bytes(&self) -> u64 {
+        let at_source = self.source.as_ref().and_then(|source| source.size_bytes);
+        at_source.unwrap_or(self.video_size_bytes)
+    }
+
+    /// Address at which the video is read, because it is not stored.
+    #[must_use]
+    pub fn remote_source(&self) -> Option<&VideoSource> {
+        self.source.as_ref().filter(|_| self.video_size_bytes == 0)
     }
 
     /// Id of the trace that the upload belongs to.
@@ -143,6 +169,11 @@ impl TryFrom<job::Model> for Job {
                 Some(recipe) => serde_json::from_str(recipe).map_err(|_| corrupt("recipe"))?,
                 None => StoredRecipe::default(),
             },
+            source: row.source_url.map(|shown| VideoSource {
+                url: SourceUrl::from_parts(shown, row.source_query),
+                size_bytes: row.source_size_bytes.map(|size| size as u64),
+                validator: row.source_validator,
+            }),
             filename: row.filename,
             video_format: row.video_format,
             video_path: row.video_path,

@@ -1,10 +1,10 @@
 //! Rows and transactions, on PostgreSQL or SQLite. The database holds the state of every job;
 //! messages and files follow it.
 //!
-//! Each module holds the transactions of one topic: [`users`], [`sessions`],
-//! [`second_factor`] and [`keys`], the [`account_mails`] with their links ([`confirmations`],
-//! [`password_resets`], [`address_changes`]), [`accept`] for uploads, [`quotas`], [`claim`],
-//! [`attempt`] and [`renewal`] for workers, [`cancel`] and [`reading`] for users, the
+//! Each module holds the transactions of one topic: [`users`], [`sessions`], [`second_factor`] and
+//! [`keys`], the [`account_mails`] with their links ([`confirmations`], [`password_resets`],
+//! [`address_changes`]), [`accept`] for uploads and [`resumable_uploads`], [`quotas`], [`claim`],
+//! [`sources`], [`attempt`] and [`renewal`] for workers, [`cancel`] and [`reading`] for users, the
 //! [`outbox`], [`notifications`], [`webhooks`] with their [`webhook_delivery`], [`operator`]
 //! requests, [`counters`], [`chores`], [`recovery`], [`retention`], [`history`],
 //! [`account_deletion`] and [`account_export`]. [`jobs::Transition`] decides which changes of state
@@ -43,6 +43,8 @@ pub mod accept;
 pub mod notifications;
 pub mod claim;
 pub mod quotas;
+pub mod resumable_uploads;
+pub mod sources;
 pub mod attempt;
 pub mod renewal;
 pub mod cancel;
@@ -57,4 +59,4 @@ mod conformance;
 
 pub use connection::{Database, Quotas, Rules, SQLITE_READERS};
 pub use error::Error;
-pub use job::Job;
+pub use job::{Job, VideoSource};

@@ -16,6 +16,7 @@ use sea_orm::{
     QuerySelect,
 };
 
+use crate::bounded::Transaction;
 use crate::change::is_held;
 use crate::claim::Claim;
 use crate::connection::Database;
@@ -122,11 +123,29 @@ impl Database {
         bytes: RangeInclusive<u64>,
     ) -> Result<Reservation, Error> {
         let transaction = self.begin().await?;
-        if !self.lock_user(&transaction, user).await? {
+        let until = self.now() + UPLOAD_LIFETIME;
+        let reservation = self.record_upload(&transaction, user, id, key, bytes, until).await?;
+        if matches!(reservation, Reservation::Granted(_)) {
+            transaction.commit().await?;
+        }
+        Ok(reservation)
+    }
+
+    /// Record an upload that expires at a time, and reserve bytes for it, unless it is refused.
+    pub(crate) async fn record_upload(
+        &self,
+        transaction: &Transaction,
+        user: UserId,
+        id: JobId,
+        key: &str,
+        bytes: RangeInclusive<u64>,
+        expires_at: Time,
+    ) -> Result<Reservation, Error> {
+        if !self.lock_user(transaction, user).await? {
             return Ok(Reservation::Refused(Refusal::UnknownUser));
         }
-        let usage = usage(&transaction, user).await?;
-        if let Some(refusal) = self.refuse_job(&transaction, user, usage).await? {
+        let usage = usage(transaction, user).await?;
+        if let Some(refusal) = self.refuse_job(transaction, user, usage).await? {
             return Ok(Reservation::Refused(refusal));
         }
         let reservation = self.grant(usage, &bytes);
@@ -136,11 +155,11 @@ impl Database {
                 user_id: ActiveValue::Set(user.0),
                 key: ActiveValue::Set(key.to_owned()),
                 state: ActiveValue::Set(RECEIVING.to_owned()),
-                expires_at: ActiveValue::Set(self.now() + UPLOAD_LIFETIME),
+                expires_at: ActiveValue::Set(expires_at),
                 reserved_bytes: ActiveValue::Set(signed(bytes)),
+                ..Default::default()
             };
-            row.insert(&transaction).await?;
-            transaction.commit().await?;
+            row.insert(transaction).await?;
         }
         Ok(reservation)
     }

@@ -100,10 +100,12 @@ impl Database {
         Ok(expired.unwrap_or(job))
     }
 
-    /// Record that the files of a job are removed.
+    /// Record that the files of a job are removed, and remove the secret part of the address of its
+    /// video.
     pub async fn mark_files_removed(&self, id: JobId) -> Result<(), Error> {
         job::Entity::update_many()
             .col_expr(job::Column::FilesRemoved, Expr::value(true))
+            .col_expr(job::Column::SourceQuery, Expr::cust("NULL"))
             .filter(job::Column::Id.eq(id.0))
             .exec(&self.write)
             .await?;
@@ -130,7 +132,8 @@ impl Database {
             .all(&self.write)
             .await?;
         let is_used = |id: &JobId, key: &str| {
-            let is_received = uploads.iter().any(|upload| upload.key == key);
+            // A resumable upload has further files.
+            let is_received = uploads.iter().any(|upload| upload.id == id.0 || upload.key == key);
             is_received
                 || jobs.iter().any(|(job, status, video, archive)| {
                     let is_known = video == key || archive.as_deref() == Some(key);
@@ -147,8 +150,9 @@ impl Database {
     }
 
     /// Delete expired refresh tokens and idempotency keys, a day after their expiry or creation,
-    /// expired links and old mails about accounts, old deliveries to webhooks and their previous
-    /// secrets, and the times of jobs that were accepted before the last hour.
+    /// expired resumable uploads that are jobs, expired links and old mails about accounts, old
+    /// deliveries to webhooks and their previous secrets, and the times of jobs that were accepted
+    /// before the last hour.
     pub async fn purge_expired(&self) -> Result<(), Error> {
         let before = self.now() - KEPT_FOR;
         refresh_token::Entity::delete_many()
@@ -163,6 +167,7 @@ impl Database {
             .filter(accepted_job::Column::AcceptedAt.lt(self.now() - quotas::HOUR))
             .exec(&self.write)
             .await?;
+        self.purge_resumable_uploads().await?;
         self.purge_tokens().await?;
         self.purge_webhook_deliveries().await?;
         self.erase_previous_secrets().await?;

@@ -1,16 +1,19 @@
 //! Uploads that are not jobs yet. Each is [recorded](Database::begin_upload) before its first byte
 //! is stored, so that its file is known to the sweep, and can be deleted after a crash without
 //! listing the whole store.
+//!
+//! The record of a [resumable](crate::resumable_uploads) upload also states what the store has of
+//! it, and outlives the process that receives it.
 
 use std::time::Duration;
 
-use jobs::{InstallationId, JobId, UserId};
+use jobs::{InstallationId, JobId, Time, UserId};
 use sea_orm::sea_query::{Expr, LockBehavior, LockType, Query};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, Order, QueryFilter};
 
 use crate::connection::Database;
 use crate::error::Error;
-use crate::rows::{installation, restrict_to, upload};
+use crate::rows::{installation, restrict_to, resumable_upload, upload};
 
 /// Time from the start of an upload until it counts as abandoned.
 pub const UPLOAD_LIFETIME: Duration = Duration::from_hours(24);
@@ -27,6 +30,14 @@ pub struct AbandonedUpload {
     pub id: JobId,
     /// Storage key of its file, which may not exist.
     pub key: String,
+    /// What the store has of it, if it is resumable.
+    pub parts: Option<String>,
+}
+
+impl From<upload::Model> for AbandonedUpload {
+    fn from(row: upload::Model) -> Self {
+        Self { id: JobId(row.id), key: row.key, parts: row.parts }
+    }
 }
 
 impl Database {
@@ -39,8 +50,13 @@ impl Database {
 
     /// Record that a video will not become a job, and that its file is deleted.
     pub async fn end_upload(&self, id: JobId) -> Result<(), Error> {
-        upload::Entity::delete_by_id(id.0).exec(&self.write).await?;
-        Ok(())
+        let transaction = self.begin().await?;
+        let deleted = upload::Entity::delete_by_id(id.0).exec(&transaction).await?;
+        // One without a record is a job.
+        if deleted.rows_affected > 0 {
+            resumable_upload::Entity::delete_by_id(id.0).exec(&transaction).await?;
+        }
+        Ok(transaction.commit().await?)
     }
 
     /// Reserve at most `limit` abandoned uploads, those that expired first, and return them. The
@@ -65,18 +81,21 @@ impl Database {
             .col_expr(upload::Column::ExpiresAt, Expr::value(now + hold));
         let rows =
             restrict_to(update, upload::Column::Id, due).exec_with_returning(&self.write).await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| AbandonedUpload { id: JobId(row.id), key: row.key })
-            .collect())
+        Ok(rows.into_iter().map(AbandonedUpload::from).collect())
     }
 
-    /// Abandon all uploads. Only for a process that has the database for itself and has just
-    /// started.
+    /// Abandon all uploads but those that clients may resume, which no request holds anymore. Only
+    /// for a process that has the database for itself and has just started.
     pub async fn abandon_uploads(&self) -> Result<(), Error> {
+        upload::Entity::update_many()
+            .col_expr(upload::Column::HeldUntil, Expr::value(None::<Time>))
+            .filter(upload::Column::Parts.is_not_null())
+            .exec(&self.write)
+            .await?;
         upload::Entity::update_many()
             .col_expr(upload::Column::State, Expr::value(ABANDONED))
             .col_expr(upload::Column::ExpiresAt, Expr::value(self.now()))
+            .filter(upload::Column::Parts.is_null())
             .exec(&self.write)
             .await?;
         Ok(())
@@ -111,5 +130,16 @@ impl Database {
             .exec(on)
             .await?;
         Ok(consumed.rows_affected == ids.len() as u64)
+    }
+
+    /// Delete what describes resumable uploads that are jobs and have expired.
+    pub(crate) async fn purge_resumable_uploads(&self) -> Result<(), Error> {
+        let recorded = Query::select().column(upload::Column::Id).from(upload::Entity).to_owned();
+        resumable_upload::Entity::delete_many()
+            .filter(resumable_upload::Column::ExpiresAt.lte(self.now()))
+            .filter(resumable_upload::Column::Id.not_in_subquery(recorded))
+            .exec(&self.write)
+            .await?;
+        Ok(())
     }
 }

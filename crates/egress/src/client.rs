@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::header::{self, HeaderName, HeaderValue};
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -82,7 +82,7 @@ impl Client {
         let found = rustls_native_certs::load_native_certs();
         let (added, _) = roots.add_parsable_certificates(found.certs);
         if added == 0 {
-            warn!("the system has no root certificates; no webhook over HTTPS can be delivered");
+            warn!("the system has no root certificates; no request over HTTPS can succeed");
         }
         Self::with_network(policy, Arc::new(Network), Arc::new(Network), roots)
     }
@@ -120,24 +120,40 @@ impl Client {
             return Err(Error::Request(format!("its body exceeds {MAX_BODY_BYTES} bytes")));
         }
         let (deadline, keep) = (Instant::now() + post.within, post.keep);
-        let exchange = async {
-            let stream = self.connect(target).await?;
-            let request = request(target, post)?;
-            if !target.is_encrypted() {
-                return send(stream, request).await;
-            }
-            let name = ServerName::try_from(target.host().trim_matches(['[', ']']).to_owned())
-                .map_err(|error| Error::Encryption(error.to_string()))?;
-            let stream = self.tls.connect(name, stream).await;
-            send(stream.map_err(|error| Error::Encryption(error.to_string()))?, request).await
-        };
-        let exchange = timeout_at(deadline, exchange).await.map_err(|_| Error::Timeout)?;
-        let (response, _connection) = exchange?;
+        let request = request(Method::POST, target, post.headers, post.body)?;
+        let exchange = timeout_at(deadline, self.exchange(target, request));
+        let (response, _connection) = exchange.await.map_err(|_| Error::Timeout)??;
         let status = response.status().as_u16();
         let retry_after = response.headers().get(header::RETRY_AFTER);
         let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
         let body = first_bytes(response.into_body(), keep, deadline).await;
         Ok(Answer { status, retry_after, body })
+    }
+
+    /// Ask for a target, and return the response, whose body is not read yet. The connection ends
+    /// when the returned task is dropped.
+    pub(crate) async fn get(
+        &self,
+        target: &Target,
+        headers: Vec<(HeaderName, HeaderValue)>,
+    ) -> Result<(Response<Incoming>, AbortOnDropHandle<()>), Error> {
+        self.exchange(target, request(Method::GET, target, headers, Bytes::new())?).await
+    }
+
+    /// Connect to a target, and send it a request.
+    async fn exchange(
+        &self,
+        target: &Target,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(Response<Incoming>, AbortOnDropHandle<()>), Error> {
+        let stream = self.connect(target).await?;
+        if !target.is_encrypted() {
+            return send(stream, request).await;
+        }
+        let name = ServerName::try_from(target.host().trim_matches(['[', ']']).to_owned())
+            .map_err(|error| Error::Encryption(error.to_string()))?;
+        let stream = self.tls.connect(name, stream).await;
+        send(stream.map_err(|error| Error::Encryption(error.to_string()))?, request).await
     }
 
     /// Name of the target's host, as it is looked up. The dot at its end keeps the resolver from
@@ -181,17 +197,24 @@ impl Client {
 }
 
 /// Request in the form that a server expects.
-fn request(target: &Target, post: Post) -> Result<Request<Full<Bytes>>, Error> {
+fn request(
+    method: Method,
+    target: &Target,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    body: Bytes,
+) -> Result<Request<Full<Bytes>>, Error> {
     let host = match target.url().port() {
         Some(port) => format!("{}:{port}", target.host()),
         None => target.host().to_owned(),
     };
-    let mut request = Request::post(target.origin_form())
+    let mut request = Request::builder()
+        .method(method)
+        .uri(target.origin_form())
         .header(header::HOST, host)
         .header(header::CONNECTION, "close")
-        .body(Full::new(post.body))
+        .body(Full::new(body))
         .map_err(|error| Error::Request(error.to_string()))?;
-    request.headers_mut().extend(post.headers);
+    request.headers_mut().extend(headers);
     Ok(request)
 }
 

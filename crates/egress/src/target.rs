@@ -42,7 +42,7 @@ impl Policy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTarget {
     /// No URL, one without a host, or one that cannot be sent in a request.
-    #[error("it must be a URL such as https://example.com/hooks")]
+    #[error("it must be a URL such as https://example.com/path")]
     Malformed,
     /// Longer than 2000 characters.
     #[error("it must have at most {MAX_URL_CHARACTERS} characters")]
@@ -118,6 +118,16 @@ impl Target {
     #[must_use]
     pub fn url(&self) -> &Url {
         &self.url
+    }
+
+    /// Target to which a response of this one redirects. A fragment is left out (RFC 9110, 10.2.2).
+    ///
+    /// # Errors
+    /// The policy does not permit it.
+    pub(crate) fn redirected(&self, location: &str, policy: Policy) -> Result<Self, InvalidTarget> {
+        let mut url = self.url.join(location).map_err(|_| InvalidTarget::Malformed)?;
+        url.set_fragment(None);
+        Self::parse(url.as_str(), policy)
     }
 
     /// Path and query, as requests have them (RFC 9112, 3.2.1).

@@ -25,6 +25,9 @@ use crate::error::Error;
 use crate::network::{Connector, Network, Resolver};
 use crate::target::{Policy, Target};
 
+mod file_server;
+mod remote_files;
+
 /// Time limit of requests that are not meant to reach it.
 const WITHIN: Duration = Duration::from_secs(30);
 

@@ -117,12 +117,12 @@ failure_codes! {
              Divida o vídeo em partes ou reduza a resolução.",
         en: "The ZIP archive of the frames would be too large. \
              Split the video into parts, or reduce its resolution.";
-    /// The archive would exceed the storage of its user.
+    /// The archive, or the fetched video, would exceed the storage of its user.
     QuotaExceeded = "QUOTA_EXCEEDED", retry: Never,
-        pt: "O arquivo ZIP com os quadros não cabe no seu espaço de armazenamento. \
+        pt: "O vídeo ou o arquivo ZIP com os quadros não cabe no seu espaço de armazenamento. \
              Exclua alguns vídeos, ou escolha menos quadros ou um formato menor, \
              e envie o vídeo de novo.",
-        en: "The ZIP archive of the frames does not fit into your storage. \
+        en: "The video or the ZIP archive of its frames does not fit into your storage. \
              Delete some videos, or choose fewer frames or a smaller format, and upload it again.";
     /// The attempt exceeded its time limit.
     ProcessingTimeout = "PROCESSING_TIMEOUT", retry: Charged,
@@ -156,6 +156,32 @@ failure_codes! {
     VideoMissing = "VIDEO_MISSING", retry: Never,
         pt: "O vídeo enviado não está mais armazenado. Envie-o novamente.",
         en: "The uploaded video is not stored anymore. Upload it again.";
+    /// The server of the video's address did not respond, was too slow, or broke off.
+    SourceUnreachable = "SOURCE_UNREACHABLE", retry: Charged,
+        pt: "O vídeo não pôde ser obtido do endereço dele: o servidor não respondeu, \
+             foi lento demais ou interrompeu a transferência. \
+             Verifique o endereço ou tente novamente mais tarde.",
+        en: "The video could not be fetched from its address: the server did not respond, \
+             was too slow, or broke off. Check the address, or try again later.";
+    /// The server of the video's address has no such file for everybody, or the address is not
+    /// permitted.
+    SourceRefused = "SOURCE_REFUSED", retry: Never,
+        pt: "O servidor do endereço não fornece o vídeo, ou o endereço não é permitido. \
+             Use um endereço público com https:// que abra sem login.",
+        en: "The server of the address does not provide the video, or the address is not \
+             permitted. Use a public https:// address that opens without a login.";
+    /// The video at the address is larger than allowed.
+    SourceTooLarge = "SOURCE_TOO_LARGE", retry: Never,
+        pt: "O vídeo do endereço é maior do que o permitido. \
+             Divida-o em partes ou reduza a resolução.",
+        en: "The video at the address is larger than allowed. \
+             Split it into parts, or reduce its resolution.";
+    /// The video at the address changed while it was read.
+    SourceChanged = "SOURCE_CHANGED", retry: Charged,
+        pt: "O vídeo do endereço mudou enquanto era lido. \
+             Tente novamente quando ele não mudar mais.",
+        en: "The video at the address changed while it was being read. \
+             Try again when it does not change anymore.";
     /// An error of the service itself.
     InternalError = "INTERNAL_ERROR", retry: Free,
         pt: "Ocorreu um erro no serviço durante o processamento. \
@@ -201,6 +227,10 @@ mod tests {
                 "WORKER_LOST",
                 "STORAGE_ERROR",
                 "VIDEO_MISSING",
+                "SOURCE_UNREACHABLE",
+                "SOURCE_REFUSED",
+                "SOURCE_TOO_LARGE",
+                "SOURCE_CHANGED",
                 "INTERNAL_ERROR",
             ]
         );

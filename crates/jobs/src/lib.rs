@@ -1,7 +1,7 @@
 //! Vocabulary of a job, shared by all crates: [ids](id), [states](state) and their transitions,
-//! [recipes](recipe), [manifests](manifest), [forecasts](forecast), [failure codes](failure),
-//! [retry rules](retry), [messages](message) between processes, [trace] contexts, the [clock] and
-//! the [backoff] of what keeps failing.
+//! [recipes](recipe), [addresses](source) of videos, [manifests](manifest), [forecasts](forecast),
+//! [failure codes](failure), [retry rules](retry), [messages](message) between processes, [trace]
+//! contexts, the [clock] and the [backoff] of what keeps failing.
 //!
 //! This crate performs no I/O.
 
@@ -14,6 +14,7 @@ pub mod clock;
 pub mod language;
 pub mod id;
 pub mod video;
+pub mod source;
 pub mod ratio;
 pub mod recipe;
 pub mod stored_recipe;
@@ -36,6 +37,7 @@ pub use manifest::Manifest;
 pub use message::Message;
 pub use ratio::Ratio;
 pub use recipe::Recipe;
+pub use source::SourceUrl;
 pub use state::{State, Transition};
 pub use stored_recipe::StoredRecipe;
 pub use units::MEGABYTE;

@@ -119,6 +119,7 @@ impl Service {
             format: VideoFormat::Mp4,
             path: "input.mp4".to_owned(),
             size_bytes: 1,
+            source: None,
             recipe: jobs::Recipe::default(),
         };
         let begun = self.database.begin_upload(self.user, video.id, &video.path, 0..=0).await;

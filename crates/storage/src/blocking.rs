@@ -9,11 +9,11 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use crate::error::Error;
 use crate::interface::{Object, Storage, Upload};
 use crate::key::Key;
 
@@ -30,6 +30,26 @@ const CACHE_SIZE: u64 = 8 << 20;
 /// Bytes that [`Writer`] buffers before it waits for the upload.
 const WRITE_BUFFER: usize = 1 << 20;
 
+/// Bytes that can be read by ranges: an object, or a file elsewhere.
+#[async_trait]
+pub trait Ranges: Send + Sync + 'static {
+    /// Read exactly these bytes, all of them into memory.
+    async fn read(&self, range: Range<u64>) -> io::Result<Bytes>;
+}
+
+/// Ranges of an object.
+struct ObjectRanges {
+    storage: Arc<dyn Storage>,
+    key: Key,
+}
+
+#[async_trait]
+impl Ranges for ObjectRanges {
+    async fn read(&self, range: Range<u64>) -> io::Result<Bytes> {
+        Ok(self.storage.read(&self.key, range).await?)
+    }
+}
+
 /// Reads an object in windows, each with one request.
 ///
 /// The first window after a jump is small, and each consecutive one is twice as large as the one
@@ -39,8 +59,7 @@ const WRITE_BUFFER: usize = 1 << 20;
 /// Memory use is at most 8 MiB of cached windows and 4 MiB of a prefetched one. A prefetch that a
 /// jump made useless may stay until it has finished.
 pub struct Reader {
-    storage: Arc<dyn Storage>,
-    key: Key,
+    ranges: Arc<dyn Ranges>,
     size: u64,
     runtime: Handle,
     position: u64,
@@ -77,7 +96,7 @@ impl Window {
 /// A window that is being requested.
 struct Prefetch {
     range: Range<u64>,
-    task: JoinHandle<Result<Bytes, Error>>,
+    task: JoinHandle<io::Result<Bytes>>,
 }
 
 impl Drop for Prefetch {
@@ -90,12 +109,18 @@ impl Reader {
     /// Read `object` from its start. `runtime` executes the calls of the storage.
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>, object: &Object, runtime: Handle) -> Self {
-        let Object { key, size, .. } = object.clone();
-        Self { storage, key, size, runtime, position: 0, windows: VecDeque::new(), prefetch: None }
+        let ranges = Arc::new(ObjectRanges { storage, key: object.key.clone() });
+        Self::of_ranges(ranges, object.size, runtime)
+    }
+
+    /// Read a file of this size in bytes by its ranges. `runtime` executes their calls.
+    #[must_use]
+    pub fn of_ranges(ranges: Arc<dyn Ranges>, size: u64, runtime: Handle) -> Self {
+        Self { ranges, size, runtime, position: 0, windows: VecDeque::new(), prefetch: None }
     }
 
     /// Return some bytes from the current position on, which is before the end.
-    fn bytes(&mut self) -> Result<Bytes, Error> {
+    fn bytes(&mut self) -> io::Result<Bytes> {
         let position = self.position;
         let cached = self
             .windows
@@ -113,23 +138,19 @@ impl Reader {
 
     /// Load a window with the current position, which is in no cached window, and prefetch the
     /// next one if the reader is likely to need it.
-    fn load_window(&mut self) -> Result<Window, Error> {
+    fn load_window(&mut self) -> io::Result<Window> {
         let position = self.position;
         let preceding =
             self.windows.iter().find(|window| window.is_followed_by(position)).map(Window::length);
         let prefetched = self.prefetch.take_if(|prefetch| prefetch.range.contains(&position));
         let window = if let Some(mut prefetch) = prefetched {
-            let result = self.runtime.block_on(&mut prefetch.task);
-            let bytes = result.map_err(|stopped| Error::Unavailable {
-                action: format!("read {}", self.key),
-                cause: stopped.into(),
-            })??;
+            let bytes = self.runtime.block_on(&mut prefetch.task)??;
             self.evict(bytes.len() as u64);
             Window { start: prefetch.range.start, bytes }
         } else {
             let range = self.uncached_range(position, preceding.map_or(FIRST_WINDOW, next_length));
             self.evict(range.end - range.start);
-            let bytes = self.runtime.block_on(self.storage.read(&self.key, range))?;
+            let bytes = self.runtime.block_on(self.ranges.read(range))?;
             Window { start: position, bytes }
         };
         if preceding.is_some() {
@@ -156,9 +177,8 @@ impl Reader {
         if range.is_empty() || self.prefetch.as_ref().is_some_and(is_running) {
             return;
         }
-        let (storage, key, requested) =
-            (Arc::clone(&self.storage), self.key.clone(), range.clone());
-        let task = self.runtime.spawn(async move { storage.read(&key, requested).await });
+        let (ranges, requested) = (Arc::clone(&self.ranges), range.clone());
+        let task = self.runtime.spawn(async move { ranges.read(requested).await });
         self.prefetch = Some(Prefetch { range, task });
     }
 

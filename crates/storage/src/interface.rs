@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use jobs::{InstallationId, Time};
+use jobs::{InstallationId, JobId, Time};
 
+use crate::checkpoint::Checkpoint;
 use crate::error::Error;
 use crate::key::Key;
 
@@ -80,10 +81,39 @@ pub trait Storage: Send + Sync + 'static {
     /// with presigned URLs").
     async fn link(&self, key: &Key, filename: &str, valid_for: Duration) -> Result<String, Error>;
 
+    /// Begin an upload of `size` bytes, at least one, that outlives its writers and their
+    /// processes. Its object replaces the one under the same key when it is
+    /// [assembled](Self::assemble), not before.
+    async fn begin_resumable(&self, key: &Key, size: u64) -> Result<Checkpoint, Error>;
+
+    /// Continue a resumable upload at its latest checkpoint. Each writer of the upload has another
+    /// fence, and no two of them should write at the same time: the bytes of one that lost its
+    /// turn may replace those after the checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`]: the upload does not exist anymore.
+    async fn resume(
+        &self,
+        key: &Key,
+        from: &Checkpoint,
+        fence: i64,
+    ) -> Result<Box<dyn ResumedUpload>, Error>;
+
+    /// Make the object of a resumable upload visible and durable after all of its bytes were
+    /// stored, and return its size in bytes. Repeating the call has no effect.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`]: bytes are missing, or the upload does not exist anymore.
+    async fn assemble(&self, key: &Key, all: &Checkpoint) -> Result<u64, Error>;
+
+    /// Discard a resumable upload, at any of its checkpoints; not its object. A missing upload is
+    /// not an error. Without a checkpoint, what only the checkpoint names is left to the sweep.
+    async fn discard(&self, key: &Key, checkpoint: Option<&Checkpoint>) -> Result<(), Error>;
+
     /// Remove the remains of uploads that were neither completed nor aborted and are at least
     /// `older_than` old, and return their number. An upload of that age that is still in progress
-    /// fails.
-    async fn sweep(&self, older_than: Duration) -> Result<u64, Error>;
+    /// fails. The resumable uploads of `kept` are kept.
+    async fn sweep(&self, older_than: Duration, kept: &[JobId]) -> Result<u64, Error>;
 
     /// Return the id of the installation that the storage belongs to; `None` if none is recorded.
     async fn installation(&self) -> Result<Option<InstallationId>, Error>;
@@ -110,4 +140,22 @@ pub trait Upload: Send {
 
     /// Discard the bytes written.
     async fn abort(self: Box<Self>);
+}
+
+/// A resumable upload that is being written. What is not in a checkpoint when it is dropped is
+/// lost, and the upload can be resumed.
+#[async_trait]
+pub trait ResumedUpload: Send {
+    /// Append bytes. Waits while too many are in transit. After an error or a dropped future the
+    /// writer is lost, and further calls fail.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`]: the object would have more bytes than stated.
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Error>;
+
+    /// Checkpoint of what is stored durably by now. It may lack bytes that were written.
+    async fn checkpoint(&mut self) -> Result<Checkpoint, Error>;
+
+    /// Store all bytes that were written durably, and return the checkpoint after them.
+    async fn suspend(self: Box<Self>) -> Result<Checkpoint, Error>;
 }

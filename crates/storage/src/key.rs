@@ -9,17 +9,27 @@ use jobs::{JobId, UserId, VideoFormat};
 ///
 /// ```text
 /// videos/{user}/{job}/input.{suffix}        the uploaded video
+/// videos/{user}/{job}/input-{fence}.{suffix} the video that one attempt fetched from its address
 /// videos/{user}/{job}/output-{fence}.zip    the archive of one attempt
+/// videos/{user}/{job}/tail-{fence}.part     the last bytes of a resumable upload
 /// ```
 ///
-/// These are the only two forms, so a key is always safe as a path and in a URL. Keys are ordered
+/// These are the only forms, so a key is always safe as a path and in a URL. Keys are ordered
 /// by their bytes, as S3 lists them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     text: String,
     user_id: UserId,
     job_id: JobId,
-    is_archive: bool,
+    kind: Kind,
+}
+
+/// Kind of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Kind {
+    Video,
+    Archive,
+    Tail,
 }
 
 impl Key {
@@ -31,7 +41,16 @@ impl Key {
     pub fn input(user_id: UserId, job_id: JobId, format: VideoFormat) -> Self {
         let prefix = Self::job_prefix(user_id, job_id);
         let text = format!("{prefix}input.{}", format.suffix());
-        Self { text, user_id, job_id, is_archive: false }
+        Self { text, user_id, job_id, kind: Kind::Video }
+    }
+
+    /// Key of the video that the attempt with this fence fetched. Each attempt has its own, so that
+    /// a delayed one cannot replace the video that another one reads.
+    #[must_use]
+    pub fn fetched(user_id: UserId, job_id: JobId, fence: i64, format: VideoFormat) -> Self {
+        let prefix = Self::job_prefix(user_id, job_id);
+        let text = format!("{prefix}input-{fence}.{}", format.suffix());
+        Self { text, user_id, job_id, kind: Kind::Video }
     }
 
     /// Key of the archive of the attempt with this fence. Each attempt has its own, so that a
@@ -39,7 +58,15 @@ impl Key {
     #[must_use]
     pub fn archive(user_id: UserId, job_id: JobId, fence: i64) -> Self {
         let prefix = Self::job_prefix(user_id, job_id);
-        Self { text: format!("{prefix}output-{fence}.zip"), user_id, job_id, is_archive: true }
+        Self { text: format!("{prefix}output-{fence}.zip"), user_id, job_id, kind: Kind::Archive }
+    }
+
+    /// Key of the last bytes of a resumable upload, which the writer with this fence has stored.
+    /// Each has its own, so that a delayed one cannot overwrite those of another.
+    #[must_use]
+    pub fn tail(user_id: UserId, job_id: JobId, fence: i64) -> Self {
+        let prefix = Self::job_prefix(user_id, job_id);
+        Self { text: format!("{prefix}tail-{fence}.part"), user_id, job_id, kind: Kind::Tail }
     }
 
     /// Prefix of all keys of a job, and of no others.
@@ -66,10 +93,16 @@ impl Key {
         self.job_id
     }
 
-    /// Whether the object is an archive, not a video.
+    /// Whether the object is an archive.
     #[must_use]
     pub const fn is_archive(&self) -> bool {
-        self.is_archive
+        matches!(self.kind, Kind::Archive)
+    }
+
+    /// Whether the object is a part of a resumable upload.
+    #[must_use]
+    pub const fn is_tail(&self) -> bool {
+        matches!(self.kind, Kind::Tail)
     }
 
     /// The key as text.
@@ -105,9 +138,15 @@ fn parse(text: &str) -> Option<Key> {
     let user_id = parts.next()?.parse().ok()?;
     let job_id = parts.next()?.parse().ok()?;
     let name = parts.next()?;
+    let format = |suffix| VideoFormat::ALL.into_iter().find(|format| format.suffix() == suffix);
     if let Some(suffix) = name.strip_prefix("input.") {
-        let format = VideoFormat::ALL.into_iter().find(|format| format.suffix() == suffix)?;
-        return Some(Key::input(user_id, job_id, format));
+        return Some(Key::input(user_id, job_id, format(suffix)?));
+    }
+    if let Some((fence, suffix)) = name.strip_prefix("input-").and_then(|it| it.split_once('.')) {
+        return Some(Key::fetched(user_id, job_id, fence.parse().ok()?, format(suffix)?));
+    }
+    if let Some(fence) = name.strip_prefix("tail-") {
+        return Some(Key::tail(user_id, job_id, fence.strip_suffix(".part")?.parse().ok()?));
     }
     let fence = name.strip_prefix("output-")?.strip_suffix(".zip")?.parse().ok()?;
     Some(Key::archive(user_id, job_id, fence))
@@ -133,10 +172,14 @@ mod tests {
         );
         let videos = VideoFormat::ALL.map(|format| Key::input(user_id, job_id, format));
         let archives = [1, 2, i64::MAX].map(|fence| Key::archive(user_id, job_id, fence));
-        for key in videos.into_iter().chain(archives) {
+        let tails = [1, i64::MAX].map(|fence| Key::tail(user_id, job_id, fence));
+        let fetched = Key::fetched(user_id, job_id, 7, VideoFormat::Mkv);
+        assert_eq!(fetched.as_str(), format!("{prefix}input-7.mkv"));
+        for key in videos.into_iter().chain(archives).chain(tails).chain([fetched]) {
             assert_eq!(key.to_string().parse(), Ok(key.clone()));
             assert_eq!((key.user_id(), key.job_id()), (user_id, job_id));
             assert_eq!(key.is_archive(), key.as_str().contains("/output-"));
+            assert_eq!(key.is_tail(), key.as_str().contains("/tail-"));
         }
     }
 
@@ -151,6 +194,10 @@ mod tests {
             "input.mp4/",
             "input.mp4\0",
             "input.mp4/../input.mp4",
+            "input-.mp4",
+            "input-01.mp4",
+            "input-1.exe",
+            "input-1.mp4.mp4",
             "output.zip",
             "output-.zip",
             "output-01.zip",
@@ -159,6 +206,9 @@ mod tests {
             "output-1.tar",
             "output-9223372036854775808.zip",
             "../output-1.zip",
+            "tail-1",
+            "tail-01.part",
+            "tail-1.part/",
             "./input.mp4",
         ];
         let prefix = format!("videos/{USER}/{JOB}/");

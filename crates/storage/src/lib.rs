@@ -8,6 +8,7 @@ mod key;
 mod error;
 mod byte_range;
 mod content_disposition;
+mod checkpoint;
 mod interface;
 #[cfg(test)]
 mod memory;
@@ -19,10 +20,11 @@ pub mod disk;
 pub mod s3;
 
 pub use byte_range::{RequestedRange, content_range, unsatisfied_content_range};
+pub use checkpoint::Checkpoint;
 pub use content_disposition::content_disposition;
 pub use disk::Disk;
 pub use error::Error;
-pub use interface::{Object, PAGE_SIZE, Storage, Upload};
+pub use interface::{Object, PAGE_SIZE, ResumedUpload, Storage, Upload};
 pub use job_files::{delete_job_files, delete_user_files};
 pub use key::{InvalidKey, Key};
 pub use s3::{S3, S3Settings};

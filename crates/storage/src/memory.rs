@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use jobs::{Clock, InstallationId};
+use jobs::{Clock, InstallationId, JobId};
 use parking_lot::Mutex;
 
 use crate::byte_range::check_bounds;
+use crate::checkpoint::Checkpoint;
 use crate::error::Error;
-use crate::interface::{Object, PAGE_SIZE, Storage, Upload};
+use crate::interface::{Object, PAGE_SIZE, ResumedUpload, Storage, Upload};
 use crate::key::Key;
 
 /// A storage that keeps objects in memory and records the ranges that are read.
@@ -27,8 +28,19 @@ struct State {
     /// Uploads in progress, by their numbers.
     uploads: BTreeMap<u64, Unfinished>,
     next_upload: u64,
+    /// Resumable uploads.
+    resumable: BTreeMap<JobId, Unfinished>,
     reads: Vec<Range<u64>>,
     installation: Option<InstallationId>,
+}
+
+impl State {
+    fn insert(&mut self, key: &Key, bytes: Vec<u8>) {
+        let seconds = Clock::default().now().timestamp();
+        let modified = jobs::Time::from_timestamp(seconds, 0).unwrap_or_default();
+        let object = Object { key: key.clone(), size: bytes.len() as u64, modified };
+        self.objects.insert(key.clone(), (object, bytes.into()));
+    }
 }
 
 struct Unfinished {
@@ -95,11 +107,53 @@ impl Storage for Memory {
         Ok(format!("/memory/{key}?filename={filename}"))
     }
 
-    async fn sweep(&self, older_than: Duration) -> Result<u64, Error> {
+    async fn begin_resumable(&self, key: &Key, size: u64) -> Result<Checkpoint, Error> {
+        let upload = Unfinished { started: Instant::now(), bytes: Vec::new() };
+        self.state.lock().resumable.insert(key.job_id(), upload);
+        Ok(Checkpoint { size, ..Checkpoint::default() })
+    }
+
+    async fn resume(
+        &self,
+        key: &Key,
+        from: &Checkpoint,
+        _fence: i64,
+    ) -> Result<Box<dyn ResumedUpload>, Error> {
         let mut state = self.state.lock();
-        let before = state.uploads.len();
+        let upload = state.resumable.get_mut(&key.job_id());
+        let upload = upload.ok_or_else(|| Error::Interrupted { key: key.clone() })?;
+        upload.bytes.truncate(from.offset as usize);
+        let (state, key, at) = (Arc::clone(&self.state), key.clone(), from.clone());
+        Ok(Box::new(ResumedMemoryUpload { state, key, at }))
+    }
+
+    async fn assemble(&self, key: &Key, all: &Checkpoint) -> Result<u64, Error> {
+        let mut state = self.state.lock();
+        let is_complete = |upload: &Unfinished| upload.bytes.len() as u64 == all.size;
+        if state.resumable.get(&key.job_id()).is_some_and(is_complete) {
+            let upload = state.resumable.remove(&key.job_id());
+            let bytes = upload.map(|upload| upload.bytes).unwrap_or_default();
+            state.insert(key, bytes);
+        }
+        match state.objects.get(key) {
+            Some((object, _)) if object.size == all.size => Ok(all.size),
+            _ => Err(Error::Interrupted { key: key.clone() }),
+        }
+    }
+
+    async fn discard(&self, key: &Key, _checkpoint: Option<&Checkpoint>) -> Result<(), Error> {
+        self.state.lock().resumable.remove(&key.job_id());
+        Ok(())
+    }
+
+    async fn sweep(&self, older_than: Duration, kept: &[JobId]) -> Result<u64, Error> {
+        let mut state = self.state.lock();
+        let before = state.uploads.len() + state.resumable.len();
         state.uploads.retain(|_, upload| upload.started.elapsed() < older_than);
-        Ok((before - state.uploads.len()) as u64)
+        state
+            .resumable
+            .retain(|id, upload| upload.started.elapsed() < older_than || kept.contains(id));
+        Ok((before - state.uploads.len() - state.resumable.len()) as u64)
     }
 
     async fn installation(&self) -> Result<Option<InstallationId>, Error> {
@@ -138,11 +192,8 @@ impl Upload for MemoryUpload {
         let Some(Unfinished { bytes, .. }) = state.uploads.remove(&self.id) else {
             return Err(Error::Interrupted { key });
         };
-        let seconds = Clock::default().now().timestamp();
-        let modified = jobs::Time::from_timestamp(seconds, 0).unwrap_or_default();
         let size = bytes.len() as u64;
-        let object = Object { key: key.clone(), size, modified };
-        state.objects.insert(key, (object, bytes.into()));
+        state.insert(&key, bytes);
         Ok(size)
     }
 
@@ -152,6 +203,39 @@ impl Upload for MemoryUpload {
 impl Drop for MemoryUpload {
     fn drop(&mut self) {
         self.state.lock().uploads.remove(&self.id);
+    }
+}
+
+struct ResumedMemoryUpload {
+    state: Arc<Mutex<State>>,
+    key: Key,
+    at: Checkpoint,
+}
+
+#[async_trait]
+impl ResumedUpload for ResumedMemoryUpload {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Error> {
+        let mut state = self.state.lock();
+        let upload = state.resumable.get_mut(&self.key.job_id());
+        let upload = upload.ok_or_else(|| Error::Interrupted { key: self.key.clone() })?;
+        let (start, end) = (self.at.offset as usize, self.at.offset as usize + bytes.len());
+        if end as u64 > self.at.size {
+            return Err(Error::TooLarge { key: self.key.clone(), limit: self.at.size });
+        }
+        if upload.bytes.len() < end {
+            upload.bytes.resize(end, 0);
+        }
+        upload.bytes[start..end].copy_from_slice(&bytes);
+        self.at.offset = end as u64;
+        Ok(())
+    }
+
+    async fn checkpoint(&mut self) -> Result<Checkpoint, Error> {
+        Ok(self.at.clone())
+    }
+
+    async fn suspend(self: Box<Self>) -> Result<Checkpoint, Error> {
+        Ok(self.at)
     }
 }
 

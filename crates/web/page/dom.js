@@ -24,6 +24,8 @@ const ICON_PATHS = {
   right: 'M9 5l7 7-7 7',
   retry: 'M20 12a8 8 0 1 1-2.5-5.8M20 3v4h-4',
   person: 'M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8Zm-7 8a7 7 0 0 1 14 0',
+  pause: 'M9 5v14M15 5v14',
+  play: 'M8 5l11 7-11 7Z',
   trash: 'M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13',
 };
 

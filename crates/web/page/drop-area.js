@@ -11,11 +11,16 @@ import { addFiles, uploadLimits } from './uploads.js';
 export function dropArea(signal) {
   const options = new UploadOptions();
   const error = errorLine();
-  const add = (files) => {
+  /** The chosen recipe; null, with an error on the page, if it is invalid. */
+  const checkedRecipe = () => {
     const recipe = options.checked();
     error.hidden = recipe !== null;
+    if (!recipe) showError(error, t('options_fix'));
+    return recipe;
+  };
+  const add = (files) => {
+    const recipe = checkedRecipe();
     if (recipe) addFiles(files, recipe);
-    else showError(error, t('options_fix'));
   };
   const limitsText = h('p', { class: 'hint', id: 'limits' }, '\u00a0');
   const input = h('input', {
@@ -37,15 +42,19 @@ export function dropArea(signal) {
     input,
     h('label', { for: 'files', class: 'primary' }, t('choose_files')),
     limitsText);
-  uploadLimits().then((limits) => {
+  const byUrl = h('div');
+  uploadLimits().then(async (limits) => {
     if (!limits) return;
     const { suffixes, max_video_bytes: maximum } = limits;
     input.accept = suffixes.join(',');
     limitsText.textContent =
       t('upload_limits', { suffixes: suffixes.join(' '), size: bytes(maximum) });
+    if (!limits.by_url) return;
+    const { byUrlForm } = await import('./by-url.js');
+    byUrl.append(byUrlForm(checkedRecipe));
   });
   acceptDrops(area, add, signal);
-  return [area, error, options.element];
+  return [area, error, byUrl, options.element];
 }
 
 /**

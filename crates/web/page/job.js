@@ -169,7 +169,8 @@ export class JobView {
       [t('format'), join(job.video_format.toUpperCase(), video?.codec)],
       [t('resolution'), video && join(`${video.width} × ${video.height}`, rate)],
       [t('duration'), video?.duration_s && duration(video.duration_s)],
-      [t('video_size'), bytes(job.video_size_bytes)],
+      [t('source_url'), job.source_url],
+      [t('video_size'), job.video_size_bytes > 0 && bytes(job.video_size_bytes)],
       [t('recipe'), sentence(recipeText(job.recipe) ?? '')],
       [t('archive_size'), job.zip_size_bytes != null
         && join(bytes(job.zip_size_bytes), t('frames', { n: job.frame_count }))],

@@ -12,7 +12,7 @@ import { problemText } from './problems.js';
 import { fetchAccount, logOut, sessionEvents, user } from './session.js';
 import { language, setLanguage, t } from './texts.js';
 import { UploadPanel } from './upload-panel.js';
-import { cancelAll } from './uploads.js';
+import { cancelAll, showUnfinished } from './uploads.js';
 
 const [skipLink, header, bannerArea, main, uploads] =
   ['skip-link', 'header', 'banner', 'main', 'uploads'].map((id) => document.getElementById(id));
@@ -179,5 +179,6 @@ sessionEvents.addEventListener('update', () => {
 drawHeader();
 showView();
 banner.update();
+if (user()) showUnfinished();
 // The address may have been confirmed on another device.
 if (user() && user().confirmed !== true) fetchAccount().catch(() => {});

@@ -236,6 +236,14 @@ export const PROBLEMS = {
     'PNG é sem perda e não tem qualidade. Escolha JPEG ou WebP.',
     'PNG is lossless and has no quality. Choose JPEG or WebP.',
   ],
+  FILENAME_UNSUPPORTED: [
+    'O endereço precisa terminar com o nome de um vídeo, como praia.mp4.',
+    'The address must end with the name of a video, such as beach.mp4.',
+  ],
+  VIDEOS_BY_URL_OFF: [
+    'Este serviço não busca vídeos em endereços. Envie o arquivo.',
+    'This service does not read videos at URLs. Upload the file.',
+  ],
   EMPTY_FILE: ['O arquivo está vazio.', 'The file is empty.'],
   UPLOAD_TOO_LONG: [
     'O envio demorou demais. Envie menos vídeos de cada vez.',

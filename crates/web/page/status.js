@@ -29,7 +29,8 @@ export function progressBar(job) {
 
 /** Sizes, recipe and times of a job, in one line. */
 export function summaryText(job) {
-  const facts = [bytes(job.video_size_bytes), shortRecipeText(job.recipe)];
+  const size = job.video_size_bytes > 0 && bytes(job.video_size_bytes);
+  const facts = [size, shortRecipeText(job.recipe)];
   if (job.frame_count != null) facts.push(t('frames', { n: job.frame_count }));
   if (job.zip_size_bytes != null) facts.push(`ZIP ${bytes(job.zip_size_bytes)}`);
   if (job.status === 'DONE') facts.push(t('expires', { when: fromNow(job.expires_at) }));

@@ -3,7 +3,9 @@
 import { announce, h, iconButton, replaceActions } from './dom.js';
 import { bytes, duration } from './format.js';
 import { t } from './texts.js';
-import { cancel, dismiss, isActive, retry, uploadEvents, uploads } from './uploads.js';
+import {
+  canPause, cancel, continueWith, dismiss, isActive, pause, retry, uploadEvents, uploads,
+} from './uploads.js';
 
 /** Shows the uploads in an element of the page. */
 export class UploadPanel {
@@ -68,7 +70,8 @@ export class UploadPanel {
   #draw() {
     this.#list = h('ul', { id: 'upload-list' });
     this.#summary.textContent = '';
-    const dismissFinished = () => dismiss(({ state }) => state !== 'failed');
+    const dismissFinished = () =>
+      dismiss(({ state }) => !['failed', 'paused', 'unfinished'].includes(state));
     this.#dismissButton = h('button',
       { type: 'button', class: 'quiet clear', onclick: dismissFinished },
       t('dismiss_finished'));
@@ -99,6 +102,7 @@ class UploadRow {
   #status = h('p', { class: 'status' });
   #actions = h('div', { class: 'actions' });
   #drawnState = null;
+  #hadError = false;
 
   constructor(upload) {
     this.#upload = upload;
@@ -121,22 +125,38 @@ class UploadRow {
     const { state, sentBytes, file } = upload;
     const active = isActive(upload);
     this.element.dataset.state = state;
-    this.#bar.hidden = !active;
+    const isBegun = ['paused', 'unfinished'].includes(state);
+    this.#bar.hidden = !active && !isBegun;
     this.#bar.value = file.size ? sentBytes / file.size : 0;
-    this.#amount.textContent = (active ? `${bytes(sentBytes)} / ` : '') + bytes(file.size);
+    const sent = active || isBegun ? `${bytes(sentBytes)} / ` : '';
+    this.#amount.textContent = sent + bytes(file.size);
     this.#status.textContent = statusText(upload);
-    if (state === this.#drawnState) return;
-    this.#drawnState = state;
-    this.#status.classList.toggle('error', Boolean(upload.errorText));
+    // An error of an unfinished upload does not change its state.
+    const hasError = Boolean(upload.errorText);
+    if (state === this.#drawnState && hasError === this.#hadError) return;
+    [this.#drawnState, this.#hadError] = [state, hasError];
+    this.#status.classList.toggle('error', hasError);
     const button = (key, iconName, onclick) =>
       iconButton(t(key), iconName, onclick, this.#label(key));
     const link = { href: `#/jobs/${upload.jobId}`, 'aria-label': this.#label('open') };
     replaceActions(this.#actions,
+      canPause(upload) && button('pause', 'pause', () => pause(upload)),
+      state === 'paused' && button('continue', 'play', () => retry(upload)),
+      state === 'unfinished' && button('choose_again', 'play', () => chooseAgain(upload)),
       active && button('cancel', 'close', () => cancel(upload)),
       ['failed', 'cancelled'].includes(state) && button('retry', 'retry', () => retry(upload)),
       state === 'received' && h('a', link, t('open')),
       !active && button('dismiss', 'close', () => dismiss((other) => other === upload)));
   }
+}
+
+/** Ask for the file of an upload that was begun before the page was loaded. */
+function chooseAgain(upload) {
+  const input = h('input', { type: 'file', accept: 'video/*,.mkv,.flv,.wmv' });
+  input.addEventListener('change', () => {
+    if (input.files[0]) continueWith(upload, input.files[0]);
+  });
+  input.click();
 }
 
 function statusText({ state, errorText, bytesPerSecond, file, sentBytes }) {

@@ -5,9 +5,12 @@ import { problemText } from './problems.js';
 import { isDefault } from './recipe.js';
 import { newIdempotencyKey, Problem, withAccessToken } from './session.js';
 import { t } from './texts.js';
+import { forgetUploads, uploadRecords } from './upload-records.js';
 
 /** Maximum concurrent uploads. Browsers open six connections to a host for everything. */
 const MAX_CONCURRENT = 2;
+/** Size of the smallest file that is worth continuing after an interruption, in bytes. */
+const RESUMABLE_SIZE = 5_000_000;
 /** Weight of the newest measurement in the moving average of the speed. */
 const SPEED_WEIGHT = 0.2;
 /** Minimum time between two measurements of the speed, in milliseconds. */
@@ -15,7 +18,9 @@ const SPEED_INTERVAL = 200;
 
 /**
  * All uploads on the panel, oldest first. The state is one of `waiting`, `sending`, `storing`,
- * `received`, `cancelled`, `failed` (a retry may help) and `rejected` (it cannot).
+ * `interrupted` (it continues by itself), `paused`, `unfinished` (before the page was loaded; its
+ * file has to be chosen again), `received`, `cancelled`, `failed` (a retry may help) and `rejected`
+ * (it cannot).
  */
 export const uploads = [];
 
@@ -36,7 +41,59 @@ export async function uploadLimits() {
 
 /** Whether an upload waits or is in progress. */
 export function isActive({ state }) {
-  return ['waiting', 'sending', 'storing'].includes(state);
+  return ['waiting', 'sending', 'storing', 'interrupted'].includes(state);
+}
+
+/** Whether an upload can be paused now. */
+export function canPause({ state, file }) {
+  return isResumable(file) && ['sending', 'interrupted'].includes(state);
+}
+
+function isResumable(file) {
+  return file.size >= RESUMABLE_SIZE;
+}
+
+/** Show the uploads that were not finished when the page was left. */
+export function showUnfinished() {
+  for (const record of uploadRecords()) {
+    if (uploads.some(({ path }) => path === record.path)) continue;
+    const { path, name, size, modified, recipe, sentBytes } = record;
+    const file = { name, size, lastModified: modified };
+    uploads.push({ ...newUpload(file, recipe), state: 'unfinished', path, sentBytes });
+  }
+  notifyChange();
+}
+
+/**
+ * Continue an unfinished upload with the file that was chosen again. Another file is not the one
+ * that was begun. Returns whether it is the same.
+ */
+export function continueWith(upload, file) {
+  const { name, size, lastModified } = upload.file;
+  const isSame = file.name === name && file.size === size && file.lastModified === lastModified;
+  if (isSame) {
+    Object.assign(upload, { file, state: 'waiting', errorText: null });
+    startNext();
+  } else {
+    upload.errorText = () => t('upload_other_file', { name });
+    notifyChange();
+  }
+  return isSame;
+}
+
+function newUpload(file, recipe) {
+  return {
+    file,
+    recipe,
+    key: newIdempotencyKey(),
+    state: 'waiting',
+    errorText: null,
+    sentBytes: 0,
+    bytesPerSecond: null,
+    request: null,
+    path: null,
+    jobId: null,
+  };
 }
 
 /**
@@ -47,17 +104,13 @@ export async function addFiles(files, recipe) {
   const limits = await uploadLimits();
   for (const file of files) {
     const errorText = limits && rejectionText(file, limits);
-    uploads.push({
-      file,
-      recipe,
-      key: newIdempotencyKey(),
-      state: errorText ? 'rejected' : 'waiting',
-      errorText,
-      sentBytes: 0,
-      bytesPerSecond: null,
-      request: null,
-      jobId: null,
-    });
+    const unfinished = uploads.find((upload) =>
+      upload.state === 'unfinished' && JSON.stringify(upload.recipe) === JSON.stringify(recipe)
+      && upload.file.name === file.name && upload.file.size === file.size
+      && upload.file.lastModified === file.lastModified);
+    if (unfinished) continueWith(unfinished, file);
+    else if (errorText) uploads.push({ ...newUpload(file, recipe), state: 'rejected', errorText });
+    else uploads.push(newUpload(file, recipe));
   }
   startNext();
 }
@@ -75,19 +128,32 @@ function rejectionText(file, { suffixes, max_video_bytes: maximum }) {
 
 /** Cancel an upload. */
 export function cancel(upload) {
-  upload.state = 'cancelled';
+  stop(upload, 'cancelled');
+  discard(upload);
+}
+
+/** Pause an upload, which a retry continues. */
+export function pause(upload) {
+  stop(upload, 'paused');
+}
+
+function stop(upload, state) {
+  upload.state = state;
   upload.request?.abort();
   startNext();
 }
 
-/** Try an upload again that failed or was cancelled. */
+/** Delete what the service has of a resumable upload. */
+async function discard(upload) {
+  const { path } = upload;
+  upload.path = null;
+  if (path) (await import('./tus.js')).terminate(path);
+}
+
+/** Try an upload again that failed, was cancelled or was paused. */
 export function retry(upload) {
-  Object.assign(upload, {
-    state: 'waiting',
-    errorText: null,
-    sentBytes: 0,
-    bytesPerSecond: null,
-  });
+  const sentBytes = upload.path ? upload.sentBytes : 0;
+  Object.assign(upload, { state: 'waiting', errorText: null, sentBytes, bytesPerSecond: null });
   startNext();
 }
 
@@ -95,6 +161,7 @@ export function retry(upload) {
 export function dismiss(predicate) {
   for (const upload of uploads.filter((upload) => !isActive(upload) && predicate(upload))) {
     uploads.splice(uploads.indexOf(upload), 1);
+    if (upload.state !== 'received') discard(upload);
   }
   notifyChange();
 }
@@ -106,6 +173,7 @@ export function cancelAll() {
   for (const upload of active) upload.state = 'cancelled';
   for (const upload of active) upload.request?.abort();
   uploads.length = 0;
+  forgetUploads();
   notifyChange();
 }
 
@@ -114,7 +182,7 @@ function notifyChange() {
 }
 
 function startNext() {
-  const running = uploads.filter(({ state }) => state === 'sending' || state === 'storing').length;
+  const running = uploads.filter((upload) => isActive(upload) && upload.state !== 'waiting').length;
   const waiting = uploads.filter(({ state }) => state === 'waiting');
   waiting.slice(0, MAX_CONCURRENT - running).forEach(send);
   notifyChange();
@@ -123,13 +191,11 @@ function startNext() {
 async function send(upload) {
   upload.state = 'sending';
   try {
-    const { status, document } = await withAccessToken((token) => post(upload, token));
-    if (status !== 202) throw new Problem(document, status);
-    const { job_id: jobId } = document;
+    const jobId = await (isResumable(upload.file) ? sendInParts : sendAtOnce)(upload);
     Object.assign(upload, { state: 'received', jobId, sentBytes: upload.file.size });
     uploadEvents.dispatchEvent(new Event('received'));
   } catch (error) {
-    if (upload.state === 'cancelled') return;
+    if (['cancelled', 'paused'].includes(upload.state)) return;
     // The job of this key was deleted, or the file has changed; a retry is meant to add a new job.
     const needsKey = ['IDEMPOTENCY_KEY_USED', 'IDEMPOTENCY_KEY_REUSED'].includes(error.code);
     if (needsKey) upload.key = newIdempotencyKey();
@@ -140,6 +206,24 @@ async function send(upload) {
     upload.request = null;
     startNext();
   }
+}
+
+/** Send a small file, and return the id of its job. */
+async function sendAtOnce(upload) {
+  const { status, document } = await withAccessToken((token) => post(upload, token));
+  if (status !== 202) throw new Problem(document, status);
+  return document.job_id;
+}
+
+/** Send a large file, which continues after an interruption, and return the id of its job. */
+async function sendInParts(upload) {
+  const { sendResumable } = await import('./tus.js');
+  const measure = speedMeter(upload);
+  const onProgress = (sentBytes) => {
+    if (upload.state === 'sending' && sentBytes >= upload.file.size) upload.state = 'storing';
+    measure(sentBytes);
+  };
+  return sendResumable(upload, { onProgress, onChange: notifyChange });
 }
 
 /** Text of an error. One in the recipe names the options, which are not in sight. */
@@ -155,7 +239,10 @@ function post(upload, token) {
     // Cancelled while the token was fetched.
     if (upload.state === 'cancelled') return fail();
     const request = new XMLHttpRequest();
-    request.upload.onprogress = progressHandler(upload);
+    const measure = speedMeter(upload);
+    // `total` includes the form around the file.
+    request.upload.onprogress = ({ loaded, total }) =>
+      measure(Math.round((loaded / total) * upload.file.size));
     request.upload.onload = () => {
       if (upload.state === 'sending') upload.state = 'storing';
       notifyChange();
@@ -179,12 +266,12 @@ function post(upload, token) {
   });
 }
 
-function progressHandler(upload) {
-  let [measuredAt, measuredBytes] = [performance.now(), 0];
-  return ({ loaded, total }) => {
+/** Return a function that records the number of bytes sent, and measures the speed. */
+function speedMeter(upload) {
+  let [measuredAt, measuredBytes] = [performance.now(), upload.sentBytes];
+  return (sentBytes) => {
     const now = performance.now();
-    // `total` includes the form around the file.
-    upload.sentBytes = Math.round((loaded / total) * upload.file.size);
+    upload.sentBytes = sentBytes;
     if (now - measuredAt > SPEED_INTERVAL) {
       const speed = ((upload.sentBytes - measuredBytes) / (now - measuredAt)) * 1000;
       const average = upload.bytesPerSecond ?? speed;

@@ -34,11 +34,12 @@ const ASSETS: &[(&str, &[u8])] = assets! {
     "style.css" "options.css" "account.css" "icon.svg" "dom.js" "store.js" "account-texts.js"
     "webhook-texts.js" "texts.js" "format.js" "webhook-problems.js" "problems.js" "errors.js"
     "session.js" "recipe.js" "recipe-text.js" "jobs.js" "frames.js" "status.js" "watch.js"
-    "uploads.js" "upload-panel.js" "options-form.js" "options.js" "drop-area.js" "form.js"
+    "upload-records.js" "tus.js" "uploads.js" "upload-panel.js" "options-form.js" "options.js"
+    "drop-area.js" "form.js"
     "login.js" "confirmation.js" "mail-links.js" "step-dialog.js" "account-sessions.js"
     "copy-button.js" "account-keys.js" "second-factor.js" "account.js" "webhook-form.js"
     "webhooks.js" "webhook-deliveries.js" "webhook.js" "list.js" "viewer.js" "gallery.js"
-    "process-again.js" "job.js" "main.js"
+    "process-again.js" "job.js" "by-url.js" "main.js"
 };
 
 /// The document, and the assets that it links to by their version.
@@ -189,9 +190,16 @@ mod tests {
 
     #[test]
     fn document_links_to_all_assets_of_the_first_view_by_version() {
-        /// Modules that are loaded when a view of webhooks is opened.
-        const LATER: [&str; 4] =
-            ["webhook-form.js", "webhooks.js", "webhook-deliveries.js", "webhook.js"];
+        /// Modules that are loaded when a view of webhooks is opened, or if videos can be added by
+        /// their URLs.
+        const LATER: [&str; 6] = [
+            "webhook-form.js",
+            "webhooks.js",
+            "webhook-deliveries.js",
+            "webhook.js",
+            "by-url.js",
+            "tus.js",
+        ];
         let html = String::from_utf8_lossy(&PAGE.document.bytes);
         assert!(!html.contains(VERSION_PLACEHOLDER));
         for (name, _) in ASSETS {

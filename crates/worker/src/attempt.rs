@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use database::Database;
 use database::attempt::{Archive, Fate};
 use database::claim::Claim;
+use egress::Fetcher;
 use fail::fail_point;
 use jobs::{AttemptOutcome, FailureCode};
 use storage::{Key, Storage};
@@ -13,11 +14,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, error, info, info_span, warn};
 
 use crate::archive_quota::ArchiveQuota;
-use crate::attempt_io::{AttemptError, AttemptIo, AttemptLimits, ExtractedArchive};
+use crate::attempt_error::AttemptError;
+use crate::attempt_io::{AttemptIo, AttemptLimits, ExtractedArchive};
 use crate::breaker::Breaker;
 use crate::lease::HeldLeases;
 use crate::progress::SharedProgress;
 use crate::settings::Settings;
+use crate::source::Source;
 
 /// Pause before an outcome is written to the database again.
 const RECORD_RETRY: Duration = Duration::from_millis(500);
@@ -29,6 +32,8 @@ const RECORD_GRACE: Duration = Duration::from_secs(1);
 pub(crate) struct Attempt<'a> {
     pub database: &'a Database,
     pub storage: &'a Arc<dyn Storage>,
+    /// Reads videos at addresses, if that is permitted.
+    pub fetcher: Option<&'a Fetcher>,
     pub settings: &'a Settings,
     pub claim: &'a Claim,
     /// Renews the lease of the claim.
@@ -103,16 +108,24 @@ impl Attempt<'_> {
         }
     }
 
-    /// Extract the frames of the stored video into a stored archive.
+    /// Extract the frames of the video into a stored archive.
     async fn make_archive(
         &self,
         stop: &CancellationToken,
         progress: &Arc<SharedProgress>,
     ) -> Result<Archive, AttemptError> {
         let started = Instant::now();
-        let io = self.open(progress).await?;
+        let deadline = started + self.settings.timeout;
+        let io = tokio::select! {
+            io = self.open(progress) => io?,
+            () = stop.cancelled() => return Err(frames::Error::Cancelled.into()),
+            () = tokio::time::sleep_until(deadline.into()) => {
+                return Err(frames::Error::Timeout.into());
+            }
+        };
+        let video_bytes = io.video.size();
         let limits = AttemptLimits {
-            deadline: started + self.settings.timeout,
+            deadline,
             threads: self.settings.threads,
             engine: self.settings.engine,
             memory_bytes: self.settings.memory_bytes,
@@ -146,7 +159,7 @@ impl Attempt<'_> {
         metrics::histogram!("fiapx_decode_seconds").record(report.decode_s);
         metrics::histogram!("fiapx_encode_seconds").record(report.encode_s);
         metrics::counter!("fiapx_frames_total").increment(archive.frame_count);
-        metrics::counter!("fiapx_video_bytes_total").increment(self.claim.job.video_size_bytes);
+        metrics::counter!("fiapx_video_bytes_total").increment(video_bytes);
         metrics::counter!("fiapx_video_bytes_read_total").increment(report.bytes_read);
         metrics::counter!("fiapx_archive_bytes_total").increment(archive.size_bytes);
         Ok(archive)
@@ -154,24 +167,16 @@ impl Attempt<'_> {
 
     /// Find the video and start the upload of the archive.
     async fn open(&self, progress: &Arc<SharedProgress>) -> Result<AttemptIo, AttemptError> {
-        let path = &self.claim.job.video_path;
-        let key: Key = path.parse().map_err(|_| {
-            let message = format!("`{path}` is not the key of a video");
-            AttemptError::new(FailureCode::InternalError, message)
-        })?;
-        let video = self.storage.head(&key).await.map_err(|error| match error {
-            storage::Error::NotFound { .. } => {
-                AttemptError::new(FailureCode::VideoMissing, error.to_string())
-            }
-            _ => AttemptError::storage("cannot find the video", &error),
-        })?;
+        let (database, storage, claim) = (self.database, self.storage, self.claim);
+        let source = Source { database, storage, fetcher: self.fetcher, claim };
+        // On the heap, because it is large, and most jobs need little of it.
+        let video = Box::pin(source.open()).await?;
         let upload = self
             .storage
             .create(&self.archive_key())
             .await
             .map_err(|error| AttemptError::storage("cannot start the archive", &error))?;
         Ok(AttemptIo {
-            storage: Arc::clone(self.storage),
             video,
             recipe: self.claim.recipe.clone(),
             upload,

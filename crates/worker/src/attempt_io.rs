@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use frames::Report;
-use jobs::{FailureCode, Recipe};
-use storage::{Object, Storage, Upload};
+use jobs::Recipe;
+use storage::Upload;
 
-use crate::archive_quota::{ArchiveQuota, QuotaExceeded};
+use crate::archive_quota::ArchiveQuota;
 use crate::engine::EngineLimits;
 use crate::progress::SharedProgress;
+use crate::video_input::VideoInput;
 
 /// Input and output of an attempt.
 pub(crate) struct AttemptIo {
-    pub storage: Arc<dyn Storage>,
-    pub video: Object,
+    pub video: VideoInput,
     pub recipe: Recipe,
     /// Upload of the archive. [`ExtractedArchive`] returns it, not yet completed.
     pub upload: Box<dyn Upload>,
@@ -38,37 +38,4 @@ pub(crate) struct AttemptLimits {
 pub(crate) struct ExtractedArchive {
     pub report: Report,
     pub upload: Box<dyn Upload>,
-}
-
-/// Reason why an attempt produced no archive.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct AttemptError {
-    /// Code that the user sees.
-    pub code: FailureCode,
-    /// Cause, for the job's history and the log.
-    pub message: String,
-}
-
-impl AttemptError {
-    pub(crate) fn new(code: FailureCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
-    }
-
-    /// An error of the storage. `message` describes the operation that failed.
-    pub(crate) fn storage(message: &str, error: &storage::Error) -> Self {
-        Self::new(FailureCode::StorageError, format!("{message}: {error}"))
-    }
-}
-
-impl From<frames::Error> for AttemptError {
-    fn from(error: frames::Error) -> Self {
-        if let frames::Error::Write(cause) = &error
-            && let Some(exceeded) = cause.get_ref().and_then(|cause| cause.downcast_ref())
-        {
-            let exceeded: &QuotaExceeded = exceeded;
-            return Self::new(FailureCode::QuotaExceeded, exceeded.to_string());
-        }
-        Self::new(error.code(), error.to_string())
-    }
 }

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::attempt_io::AttemptError;
+use crate::attempt_error::AttemptError;
 use crate::isolation::Isolation;
 
 /// Pause before a part that failed is checked again; it doubles with each failure.

@@ -2,12 +2,12 @@
 
 use frames::Stop;
 use jobs::FailureCode;
-use storage::blocking::Reader;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::archive_quota::{ArchiveWriter, AttemptEnd};
-use crate::attempt_io::{AttemptError, AttemptIo, AttemptLimits, ExtractedArchive};
+use crate::attempt_error::AttemptError;
+use crate::attempt_io::{AttemptIo, AttemptLimits, ExtractedArchive};
 use crate::cell::Cells;
 use crate::engine;
 
@@ -52,12 +52,12 @@ async fn run_in_process(
     limits: &AttemptLimits,
     stop: &CancellationToken,
 ) -> Result<ExtractedArchive, AttemptError> {
-    let AttemptIo { storage, video, recipe, upload, quota, progress } = io;
+    let AttemptIo { video, recipe, upload, quota, progress } = io;
     let (runtime, engine_stop) = (Handle::current(), Stop::at(limits.deadline));
     let options = engine::options(recipe, limits.threads, limits.engine, engine_stop.clone());
     let end = AttemptEnd { stop: stop.clone(), deadline: limits.deadline };
     let mut extraction = tokio::task::spawn_blocking(move || {
-        let source = Reader::new(storage, &video, runtime.clone());
+        let source = video.reader(end.clone(), runtime.clone());
         let mut sink = ArchiveWriter::new(upload, quota, end, runtime);
         let report = frames::extract(source, &mut sink, &options, |now| progress.set(now))?;
         let upload = sink.into_upload().map_err(frames::Error::Write)?;

@@ -9,12 +9,15 @@
 mod progress;
 mod engine;
 mod archive_quota;
+mod attempt_error;
+mod video_input;
 mod attempt_io;
 pub mod cell;
 mod isolation;
 mod breaker;
 mod settings;
 mod lease;
+mod source;
 mod attempt;
 mod worker;
 mod error;
@@ -25,7 +28,7 @@ mod reaper;
 pub mod sweep;
 pub mod maintenance;
 
-pub use attempt_io::AttemptError;
+pub use attempt_error::AttemptError;
 pub use engine::EngineLimits;
 pub use error::Error;
 pub use isolation::Isolation;

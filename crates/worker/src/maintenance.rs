@@ -12,7 +12,7 @@ use database::uploads::AbandonedUpload;
 use database::{Database, Job};
 use jobs::Time;
 use parking_lot::Mutex;
-use storage::{Storage, delete_job_files};
+use storage::{Checkpoint, Storage, delete_job_files};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -182,6 +182,11 @@ impl Maintenance {
 
     async fn delete_upload(&self, upload: &AbandonedUpload) -> Result<(), Error> {
         if let Ok(key) = upload.key.parse() {
+            if let Some(parts) = &upload.parts {
+                // Of an unreadable one, the sweep deletes what remains.
+                let checkpoint = Checkpoint::from_json(&key, parts).ok();
+                self.storage.discard(&key, checkpoint.as_ref()).await?;
+            }
             self.storage.delete(&key).await?;
         }
         Ok(self.database.end_upload(upload.id).await?)

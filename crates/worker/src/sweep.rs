@@ -133,7 +133,8 @@ pub struct Sweeper<'a> {
 
 impl Sweeper<'_> {
     /// Delete files that nothing refers to and that have at least this age, and abort uploads of
-    /// that age. With `delete_unknown`, also if these are many.
+    /// that age, except for those that clients may resume. With `delete_unknown`, also if these are
+    /// many.
     ///
     /// # Errors
     /// The database or the store failed.
@@ -148,7 +149,10 @@ impl Sweeper<'_> {
         if let Some(refusal) = refusal {
             return Ok(Swept::Refused(refusal));
         }
-        self.storage.sweep(age).await?;
+        // An upload that begins meanwhile is younger, except at the start of a process that has the
+        // store for itself.
+        let resumable = self.database.resumable_upload_ids().await?;
+        self.storage.sweep(age, &resumable).await?;
         let mut deleted = 0;
         for keys in inventory.old_unknown.chunks(storage::PAGE_SIZE) {
             // Again, because listing a large store takes minutes.

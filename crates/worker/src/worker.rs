@@ -6,6 +6,7 @@ use std::time::Duration;
 use broker::{Broker, Delivery, Queue, Subscription, TracedMessage};
 use database::claim::{Claim, NextJob};
 use database::{Database, Job};
+use egress::Fetcher;
 use jobs::backoff::jittered;
 use jobs::{AttemptOutcome, Backoff};
 use storage::Storage;
@@ -41,6 +42,7 @@ pub struct Worker {
     pub broker: Arc<dyn Broker>,
     /// Settings.
     pub settings: Settings,
+    fetcher: Option<Fetcher>,
     breaker: Arc<Breaker>,
     leases: HeldLeases,
 }
@@ -52,16 +54,18 @@ struct Task {
 }
 
 impl Worker {
-    /// Create a worker.
+    /// Create a worker. It reads videos at addresses by the fetcher, if there is one.
     #[must_use]
     pub fn new(
         database: Database,
         storage: Arc<dyn Storage>,
         broker: Arc<dyn Broker>,
         settings: Settings,
+        fetcher: Option<Fetcher>,
     ) -> Self {
         let leases = HeldLeases::new(database.clone());
-        Self { database, storage, broker, settings, breaker: Arc::default(), leases }
+        let breaker = Arc::default();
+        Self { database, storage, broker, settings, fetcher, breaker, leases }
     }
 
     /// Run until `stop` is cancelled. Then wait for running jobs to finish within the grace period,
@@ -176,6 +180,7 @@ impl Worker {
         let attempt = Attempt {
             database: &self.database,
             storage: &self.storage,
+            fetcher: self.fetcher.as_ref(),
             settings: &self.settings,
             claim,
             leases: &self.leases,

@@ -119,6 +119,7 @@ static SERVICE: LazyLock<TestService> = LazyLock::new(|| {
             reads_at_once: 100,
             uploads_at_once: 100,
             webhook_targets: egress::Policy::Public,
+            video_targets: Some(egress::Policy::Public),
             trusted_proxies: 1,
             cors_origins: vec!["https://example.com".to_owned()],
             public_url: None,

@@ -57,6 +57,7 @@ async fn an_export_has_everything_but_secrets(#[values(Embedded, Servers)] parts
         "keys.json",
         "links.json",
         "mails.json",
+        "resumable_uploads.json",
         "sessions.json",
         "uploads.json",
         "webhook_deliveries.json",

@@ -30,8 +30,12 @@ fn collections_are_up_to_date() {
 }
 
 /// Requests that need a value which no other response has, and the status that they get without it.
-const REFUSED: [(&str, u64); 18] = [
+const REFUSED: [(&str, u64); 22] = [
+    ("Add a video by its URL", 403),
     ("Delete an API key", 404),
+    ("Get the offset of a resumable upload", 404),
+    ("Continue a resumable upload", 404),
+    ("End a resumable upload", 404),
     ("Register", 409),
     ("End a session", 404),
     ("Get a webhook", 404),

@@ -7,11 +7,12 @@ use crate::harness::programs::{fiapx, output};
 use crate::harness::service::Service;
 
 /// Operations that need no access token.
-const PUBLIC: [&str; 12] = [
+const PUBLIC: [&str; 13] = [
     "GET /files/videos/{user}/{job}/{name}",
     "GET /health",
     "GET /ready",
     "GET /videos/upload",
+    "OPTIONS /uploads",
     "POST /auth/address/confirm",
     "POST /auth/confirm",
     "POST /auth/login",

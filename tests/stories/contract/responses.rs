@@ -7,6 +7,8 @@ mod account_mails;
 mod second_factor;
 mod keys;
 mod uploads;
+mod resumable_uploads;
+mod by_url;
 mod jobs;
 mod webhooks;
 mod faults;
@@ -21,7 +23,7 @@ use super::specification::Document;
 use crate::harness::service::{Service, long_sessions};
 
 /// Documented responses that are not caused here.
-const NOT_CAUSED: [(&str, u16); 25] = [
+const NOT_CAUSED: [(&str, u16); 40] = [
     // These operations read no column that can be damaged.
     ("GET /files/videos/{user}/{job}/{name}", 500),
     ("POST /auth/address/confirm", 429),
@@ -40,10 +42,25 @@ const NOT_CAUSED: [(&str, u16); 25] = [
     ("POST /auth/register", 429),
     ("POST /auth/register", 500),
     // Other stories cover these.
+    ("DELETE /uploads/{id}", 410),
+    ("HEAD /uploads/{id}", 409),
+    ("HEAD /uploads/{id}", 410),
+    ("HEAD /uploads/{id}", 415),
+    ("HEAD /uploads/{id}", 423),
+    ("HEAD /uploads/{id}", 507),
+    ("PATCH /uploads/{id}", 410),
+    ("PATCH /uploads/{id}", 429),
+    ("PATCH /uploads/{id}", 507),
+    ("POST /uploads", 409),
+    ("POST /uploads", 410),
+    ("POST /uploads", 429),
+    ("POST /uploads", 507),
     ("GET /files/videos/{user}/{job}/{name}", 429),
     ("GET /jobs/{id}/events", 429),
     ("GET /jobs/{id}/frames", 429),
     ("GET /jobs/{id}/frames/{number}", 429),
+    ("POST /videos", 408),
+    ("POST /videos", 429),
     ("POST /videos/{id}/jobs", 408),
     ("POST /videos/{id}/jobs", 429),
     ("POST /videos/{id}/jobs", 507),
@@ -58,6 +75,7 @@ async fn every_response_matches_the_document() {
         settings.limits.downloads_per_minute = 2;
         settings.upload.max_video_mb = 32;
         settings.upload.patience_seconds = 1;
+        settings.videos_by_url.enabled = true;
         // The clock is set ahead by days.
         long_sessions(settings);
     })
@@ -71,6 +89,8 @@ async fn every_response_matches_the_document() {
     second_factor::check(&client).await;
     keys::check(&client).await;
     uploads::check(&client).await;
+    resumable_uploads::check(&client).await;
+    by_url::check(&client).await;
     jobs::check(&client).await;
     webhooks::check(&client).await;
     faults::check(&client).await;

@@ -91,7 +91,9 @@ impl Document {
             return Err("the status is not documented".to_owned());
         }
         self.validate_headers(response, status, headers)?;
-        let Some(content) = response["content"].as_object() else {
+        // Responses to HEAD have no body (RFC 9110, 9.3.2).
+        let content = response["content"].as_object();
+        let Some(content) = content.filter(|_| !operation.name.starts_with("HEAD ")) else {
             return if body.is_empty() {
                 Ok(())
             } else {

@@ -19,5 +19,6 @@ pub mod remote_network;
 pub mod cluster;
 pub mod collector;
 pub mod receiver;
+pub mod video_server;
 pub mod metrics;
 pub mod small_disk;

@@ -252,6 +252,7 @@ impl Service {
                 format: VideoFormat::Mp4,
                 path,
                 size_bytes: 1,
+                source: None,
                 recipe: jobs::Recipe::default(),
             }
         };

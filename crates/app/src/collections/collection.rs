@@ -34,6 +34,15 @@ const BODY_PROPERTIES: [(&str, &str); 5] = [
     ("new_password", "{{password}}"),
     ("refresh_token", "{{refresh_token}}"),
 ];
+/// Values of header parameters that are always sent.
+const HEADERS: [(&str, &str); 4] = [
+    ("Tus-Resumable", "1.0.0"),
+    ("Upload-Length", "1000000"),
+    ("Upload-Metadata", "filename YmVhY2gubXA0"),
+    ("Upload-Offset", "0"),
+];
+/// Content type of the bytes of a resumable upload.
+pub const BYTES: &str = "application/offset+octet-stream";
 /// Properties of responses that later requests use as variables of the same names.
 pub const RESPONSE_VARIABLES: [&str; 4] =
     ["access_token", "refresh_token", "job_id", "download_url"];
@@ -66,6 +75,8 @@ pub struct Request<'a> {
     pub method: String,
     /// URL without optional parameters.
     pub url: String,
+    /// Headers that are sent, with their values.
+    pub headers: Vec<(&'static str, &'static str)>,
     /// Optional parameters.
     pub optional: Vec<OptionalParameter<'a>>,
     /// Whether an access token is required.
@@ -96,6 +107,8 @@ pub enum Body {
     Json(Value),
     /// Form with one video.
     Video,
+    /// Bytes of a resumable upload: none.
+    Bytes,
 }
 
 impl<'a> Collection<'a> {
@@ -155,7 +168,7 @@ impl<'a> Request<'a> {
         };
         let body = match json_media(&operation["requestBody"]) {
             Some(media) => Some(Body::Json(body_of(&media["example"]))),
-            None => operation.get("requestBody").map(|_| Body::Video),
+            None => operation.get("requestBody").and_then(other_body),
         };
         let responses = operation["responses"]
             .as_object()
@@ -173,6 +186,7 @@ impl<'a> Request<'a> {
             description: string(&operation["description"]),
             method: method.to_uppercase(),
             url,
+            headers: headers(operation),
             optional: optional_parameters(operation),
             needs_token: operation["security"].as_array().is_some_and(|any| !any.is_empty()),
             body,
@@ -185,7 +199,8 @@ impl<'a> Request<'a> {
 
 fn optional_parameters(operation: &Value) -> Vec<OptionalParameter<'_>> {
     let parameters = operation["parameters"].as_array().into_iter().flatten();
-    let optional = parameters.filter(|parameter| parameter["required"] != true);
+    let optional = parameters
+        .filter(|parameter| parameter["required"] != true && value_of_header(parameter).is_none());
     optional
         .map(|parameter| OptionalParameter {
             place: string(&parameter["in"]),
@@ -194,6 +209,25 @@ fn optional_parameters(operation: &Value) -> Vec<OptionalParameter<'_>> {
             description: string(&parameter["description"]),
         })
         .collect()
+}
+
+/// Value of a parameter that is always sent, if it is one.
+fn value_of_header(parameter: &Value) -> Option<(&'static str, &'static str)> {
+    HEADERS.into_iter().find(|(name, _)| parameter["name"] == *name)
+}
+
+fn headers(operation: &Value) -> Vec<(&'static str, &'static str)> {
+    let parameters = operation["parameters"].as_array().into_iter().flatten();
+    parameters.filter_map(value_of_header).collect()
+}
+
+/// Body that is not JSON; `None` if it may be left out.
+fn other_body(body: &Value) -> Option<Body> {
+    match (body["content"].get(BYTES), body["required"] == true) {
+        (None, _) => Some(Body::Video),
+        (Some(_), true) => Some(Body::Bytes),
+        (Some(_), false) => None,
+    }
 }
 
 /// JSON media type of a body, if it has one.

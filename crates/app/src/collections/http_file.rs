@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 
-use super::collection::{Body, Collection, OptionalParameter, Request, SAMPLE};
+use super::collection::{BYTES, Body, Collection, OptionalParameter, Request, SAMPLE};
 
 const FORMAT: &str = "# Format: REST Client, an extension of Visual Studio Code.";
 
@@ -58,8 +58,10 @@ fn block(group: &str, request: &Request, step: Option<&str>) -> Vec<String> {
     if request.needs_token {
         lines.push("Authorization: Bearer {{access_token}}".to_owned());
     }
+    lines.extend(request.headers.iter().map(|(name, value)| format!("{name}: {value}")));
     match &request.body {
         None => {}
+        Some(Body::Bytes) => lines.push(format!("Content-Type: {BYTES}")),
         Some(Body::Json(body)) => lines.push(format!("Content-Type: application/json\n\n{body:#}")),
         Some(Body::Video) => lines.push(format!("{FORM}< ../../{SAMPLE}\n--fiapx--")),
     }

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::collection::{Body, Collection, FETCH, RESPONSE_VARIABLES, Request, SAMPLE};
+use super::collection::{BYTES, Body, Collection, FETCH, RESPONSE_VARIABLES, Request, SAMPLE};
 
 const SCHEMA: &str = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json";
 const QUICK_START: &str = "\
@@ -52,7 +52,7 @@ fn item(name: &str, request: &Request, test: &[String]) -> Value {
         "method": request.method,
         "description": request.description,
         "url": url(request),
-        "header": optional_parameters(request, "header"),
+        "header": headers(request),
     });
     if !request.needs_token {
         sent["auth"] = json!({ "type": "noauth" });
@@ -67,6 +67,12 @@ fn item(name: &str, request: &Request, test: &[String]) -> Value {
                 headers.push(json!({ "key": "Content-Type", "value": "application/json" }));
             }
         }
+        Some(Body::Bytes) => {
+            sent["body"] = json!({ "mode": "raw", "raw": "" });
+            if let Some(headers) = sent["header"].as_array_mut() {
+                headers.push(json!({ "key": "Content-Type", "value": BYTES }));
+            }
+        }
         Some(Body::Video) => {
             let file = json!({ "key": "file", "type": "file", "src": SAMPLE });
             sent["body"] = json!({ "mode": "formdata", "formdata": [file] });
@@ -77,6 +83,12 @@ fn item(name: &str, request: &Request, test: &[String]) -> Value {
         "request": sent,
         "event": [{ "listen": "test", "script": { "type": "text/javascript", "exec": test } }],
     })
+}
+
+/// Headers of a request, also optional ones.
+fn headers(request: &Request) -> Vec<Value> {
+    let sent = request.headers.iter().map(|(key, value)| json!({ "key": key, "value": value }));
+    sent.chain(optional_parameters(request, "header")).collect()
 }
 
 /// URL of a request, with its optional query parameters.

@@ -95,6 +95,7 @@ pub(super) fn retry(arguments: &RetryArguments) -> Result<()> {
 async fn requeue(database: &Database, store: &dyn Storage, id: JobId) -> Result<Option<String>> {
     if let Some(job) = database.job(id).await?
         && job.state == State::Failed
+        && job.remote_source().is_none()
     {
         // The file may be missing without the database recording it, for example because of a
         // lifecycle rule of the bucket. Without it the job would only fail again.

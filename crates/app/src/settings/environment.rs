@@ -105,6 +105,8 @@ pub(super) const VARIABLES: &[Variable] = &[
     Variable::new("SMTP_PASSWORD", "mail.password", Kind::Text),
     Variable::new("EMAIL_FROM", "mail.from", Kind::Text),
     Variable::new("WEBHOOKS_ALLOW_PRIVATE", "webhooks.allow_private", Kind::Flag),
+    Variable::new("VIDEOS_BY_URL", "videos_by_url.enabled", Kind::Flag),
+    Variable::new("VIDEOS_BY_URL_ALLOW_PRIVATE", "videos_by_url.allow_private", Kind::Flag),
     Variable::new("LOG_LEVEL", "log.level", Kind::Text),
     Variable::new("LOG_FORMAT", "log.format", Kind::Text),
     Variable::new("METRICS_LISTEN", "metrics.listen", Kind::Text),

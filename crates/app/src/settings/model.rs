@@ -46,6 +46,8 @@ pub struct Settings {
     pub mail: Mail,
     /// Events to servers of users.
     pub webhooks: Webhooks,
+    /// Videos that workers read at addresses of users.
+    pub videos_by_url: VideosByUrl,
     /// Log.
     pub log: Log,
     /// Metrics and health.
@@ -348,6 +350,16 @@ pub struct Mail {
 #[serde(deny_unknown_fields)]
 pub struct Webhooks {
     /// Whether webhooks may lead into private networks.
+    pub allow_private: bool,
+}
+
+/// Videos that workers read at addresses of users.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VideosByUrl {
+    /// Whether users may add videos by their URLs.
+    pub enabled: bool,
+    /// Whether the URLs may lead into private networks.
     pub allow_private: bool,
 }
 

@@ -38,13 +38,14 @@ use crate::{instance, version};
 const CRATES: [&str; 3] = ["api", "notifier", "worker"];
 
 /// Exported spans: name in `tracing`, kind, and operation.
-const SPANS: [(&str, SpanKind, &str); 11] = [
+const SPANS: [(&str, SpanKind, &str); 12] = [
     ("request", SpanKind::Server, ""),
     ("receive", SpanKind::Internal, "receive video"),
     ("copy", SpanKind::Internal, "copy video"),
     ("accept", SpanKind::Internal, "accept videos"),
     ("publish", SpanKind::Producer, "send"),
     ("attempt", SpanKind::Consumer, "process"),
+    ("fetch", SpanKind::Client, "read video at its address"),
     ("engine", SpanKind::Internal, "extract frames"),
     ("complete", SpanKind::Internal, "complete archive"),
     ("outcome", SpanKind::Consumer, "process"),

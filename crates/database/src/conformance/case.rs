@@ -276,6 +276,7 @@ pub(super) fn video() -> Video {
         format: VideoFormat::Mp4,
         path: format!("{id}/input.mp4"),
         size_bytes: 1000,
+        source: None,
         recipe: Recipe::default(),
     }
 }

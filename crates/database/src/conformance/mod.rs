@@ -8,6 +8,7 @@ mod second_factor;
 mod keys;
 mod account_mails;
 mod uploads;
+mod resumable_uploads;
 mod acceptance;
 mod outbox;
 mod claims;
@@ -16,6 +17,7 @@ mod cancellation;
 mod reading;
 mod counters;
 mod quotas;
+mod sources;
 mod chores;
 mod notifications;
 mod webhooks;
@@ -237,6 +239,15 @@ cases! {
         are_abandoned_by_a_restart,
         belong_to_one_installation,
     }
+    resumable_uploads {
+        are_held_by_one_request,
+        become_jobs_with_their_ids,
+        expire_after_two_days,
+        are_free_after_a_restart,
+        are_terminated_once,
+        reserve_all_of_their_bytes,
+        are_abandoned_with_their_user,
+    }
     acceptance {
         creates_a_job,
         creates_several_jobs,
@@ -294,6 +305,10 @@ cases! {
         are_settled_exactly,
         are_freed_after_a_crash,
         limit_the_numbers_of_jobs,
+    }
+    sources {
+        are_recorded_while_the_claim_holds,
+        are_shown_without_their_queries,
     }
     chores {
         are_done_once_per_interval,

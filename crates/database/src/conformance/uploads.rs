@@ -50,7 +50,7 @@ pub(super) async fn are_abandoned_after_a_day(case: &Case) {
     assert_eq!(abandoned(case).await, []);
     case.advance(1);
     let taken = case.database.take_abandoned_uploads(1, HOLD).await.expect("the database answers");
-    let oldest = AbandonedUpload { id: first.id, key: first.path.clone() };
+    let oldest = AbandonedUpload { id: first.id, key: first.path.clone(), parts: None };
     assert_eq!(taken, [oldest], "the limit is respected");
     assert_eq!(abandoned(case).await, [second.id], "the first one is held");
     assert!(is_used(case, first.id, &first.path).await, "until its record is removed");

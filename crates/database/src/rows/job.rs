@@ -50,6 +50,14 @@ pub struct Model {
     pub round: i64,
     /// Bytes that the running attempt has reserved for its archive. Without meaning otherwise.
     pub reserved_bytes: i64,
+    /// Address of a video that workers fetch, without its query; NULL if it was uploaded.
+    pub source_url: Option<String>,
+    /// Query of that address, which may be a secret. Removed with the files.
+    pub source_query: Option<String>,
+    /// Size of the video there, once it is known.
+    pub source_size_bytes: Option<i64>,
+    /// `ETag` or `Last-Modified` of the version that was read last.
+    pub source_validator: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -15,6 +15,7 @@ pub(crate) mod webhook;
 pub(crate) mod webhook_delivery;
 pub(crate) mod idempotency_key;
 pub(crate) mod upload;
+pub(crate) mod resumable_upload;
 pub(crate) mod installation;
 pub(crate) mod quarantine;
 pub(crate) mod counter_change;

@@ -33,6 +33,7 @@ fn job(state: State) -> Job {
         video_format: "mp4".to_owned(),
         video_path: "videos/u/j/input.mp4".to_owned(),
         video_size_bytes: 1,
+        source: None,
         recipe: StoredRecipe::default(),
         zip_path: Some("videos/u/j/output-1.zip".to_owned()),
         zip_size_bytes: Some(1),

@@ -102,7 +102,7 @@ pub(super) async fn writer_keeps_the_order(storage: &Arc<dyn Storage>) {
     let listed = list_all(&**storage, &user_prefix(&key)).await;
     assert_eq!(listed, [], "a dropped writer leaves no object");
     // The adapter may still be cleaning up, so the number of remains is unknown.
-    storage.sweep(Duration::ZERO).await.expect("the sweep succeeds");
+    storage.sweep(Duration::ZERO, &[]).await.expect("the sweep succeeds");
 }
 
 pub(super) async fn reader_reports_a_missing_object(storage: &Arc<dyn Storage>) {

@@ -2,6 +2,7 @@
 
 mod content;
 mod uploads;
+mod resumable;
 mod objects;
 mod blocking;
 
@@ -36,6 +37,12 @@ pub(crate) async fn all(storage: Arc<dyn Storage>) {
     uploads::may_run_simultaneously_under_one_key(&storage).await;
     uploads::may_run_beside_deletions(&storage).await;
 
+    resumable::continue_with_other_writers(&*storage).await;
+    resumable::ignore_bytes_after_the_checkpoint(&*storage).await;
+    resumable::need_all_bytes_and_no_more(&*storage).await;
+    resumable::are_discarded(&*storage).await;
+    resumable::are_swept_unless_they_are_kept(&*storage).await;
+
     objects::are_read_by_ranges(&*storage).await;
     objects::are_reported_missing(&*storage).await;
     objects::are_deleted_individually(&*storage).await;
@@ -49,7 +56,7 @@ pub(crate) async fn all(storage: Arc<dyn Storage>) {
     blocking::reader_reports_a_missing_object(&storage).await;
 
     assert_eq!(list_all(&*storage, Key::ROOT).await, before, "the suite leaves no objects");
-    let swept = storage.sweep(Duration::ZERO).await.expect("the sweep succeeds");
+    let swept = storage.sweep(Duration::ZERO, &[]).await.expect("the sweep succeeds");
     assert_eq!(swept, 0, "the suite leaves no uploads");
 }
 

@@ -206,6 +206,6 @@ pub(super) async fn belong_to_an_installation(storage: &dyn Storage) {
         assert_eq!(storage.installation().await.expect("it can be read"), Some(id));
     }
     assert_eq!(list_all(storage, "").await, before, "the record is not an object");
-    storage.sweep(Duration::ZERO).await.expect("the sweep succeeds");
+    storage.sweep(Duration::ZERO, &[]).await.expect("the sweep succeeds");
     assert!(storage.installation().await.expect("it can be read").is_some());
 }

@@ -44,7 +44,7 @@ pub(super) async fn leave_nothing_when_aborted_or_dropped(storage: &dyn Storage)
             } else {
                 upload.abort().await;
                 assert_eq!(
-                    storage.sweep(Duration::ZERO).await.expect("the sweep succeeds"),
+                    storage.sweep(Duration::ZERO, &[]).await.expect("the sweep succeeds"),
                     0,
                     "no remains of {size} bytes"
                 );
@@ -53,7 +53,7 @@ pub(super) async fn leave_nothing_when_aborted_or_dropped(storage: &dyn Storage)
             assert_eq!(list_all(storage, &user_prefix(&key)).await, []);
             if dropped {
                 // The adapter may still be cleaning up, so the number of remains is unknown.
-                storage.sweep(Duration::ZERO).await.expect("the sweep succeeds");
+                storage.sweep(Duration::ZERO, &[]).await.expect("the sweep succeeds");
             }
         }
     }
@@ -65,12 +65,12 @@ pub(super) async fn are_swept_when_abandoned(storage: &dyn Storage) {
     let mut upload = storage.create(&key).await.expect("an upload starts");
     upload.write(content(3, LARGE)).await.expect("bytes are accepted");
     assert_eq!(
-        storage.sweep(Duration::from_hours(1)).await.expect("the sweep succeeds"),
+        storage.sweep(Duration::from_hours(1), &[]).await.expect("the sweep succeeds"),
         0,
         "recent uploads are kept"
     );
     assert_eq!(
-        storage.sweep(Duration::ZERO).await.expect("the sweep succeeds"),
+        storage.sweep(Duration::ZERO, &[]).await.expect("the sweep succeeds"),
         1,
         "the upload is swept"
     );

@@ -3,6 +3,7 @@
 //! ```text
 //! videos/{user}/{job}/...    the objects, under their keys
 //! unfinished/                uploads in progress, and those that a crash interrupted
+//! resumable/{job}            uploads that outlive the process
 //! installation               id of the installation that the directory belongs to
 //! ```
 //!
@@ -15,7 +16,9 @@ mod listing;
 mod links;
 mod upload;
 mod copy;
+mod resumable;
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::ops::Range;
@@ -25,12 +28,13 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use jobs::{Clock, InstallationId};
+use jobs::{Clock, InstallationId, JobId};
 use secrecy::SecretSlice;
 
 use crate::byte_range::check_bounds;
+use crate::checkpoint::Checkpoint;
 use crate::error::Error;
-use crate::interface::{INSTALLATION, Object, Storage, Upload, parse_installation};
+use crate::interface::{INSTALLATION, Object, ResumedUpload, Storage, Upload, parse_installation};
 use crate::key::Key;
 use files::{
     UNFINISHED, create_directory, if_exists, is_absence, open, read_error,
@@ -38,6 +42,7 @@ use files::{
 };
 use links::Links;
 use listing::{Listing, object};
+use resumable::{RESUMABLE, ResumedDiskUpload};
 use upload::DiskUpload;
 
 pub use files::KEPT_FREE;
@@ -61,7 +66,7 @@ impl Disk {
     ) -> Result<Self, Error> {
         let links = Links::new(signing_key, clock)?;
         let directory = directory.to_owned();
-        for name in [Key::ROOT, UNFINISHED] {
+        for name in [Key::ROOT, UNFINISHED, RESUMABLE] {
             let path = directory.join(name);
             create_directory(&path).map_err(|error| {
                 Error::from_io(|| format!("create the directory {}", path.display()), error)
@@ -156,13 +161,44 @@ impl Storage for Disk {
         Ok(self.links.sign(key, filename, valid_for))
     }
 
+    async fn begin_resumable(&self, key: &Key, size: u64) -> Result<Checkpoint, Error> {
+        let (directory, key) = (self.directory.clone(), key.clone());
+        run_blocking(move || resumable::begin(&directory, &key, size)).await
+    }
+
+    /// The fence is not needed: one process uses the directory, and its writers take turns.
+    async fn resume(
+        &self,
+        key: &Key,
+        from: &Checkpoint,
+        _fence: i64,
+    ) -> Result<Box<dyn ResumedUpload>, Error> {
+        let (directory, key, from) = (self.directory.clone(), key.clone(), from.clone());
+        let upload = run_blocking(move || ResumedDiskUpload::open(&directory, &key, &from)).await?;
+        Ok(Box::new(upload))
+    }
+
+    async fn assemble(&self, key: &Key, all: &Checkpoint) -> Result<u64, Error> {
+        let (directory, key, all) = (self.directory.clone(), key.clone(), all.clone());
+        run_blocking(move || resumable::assemble(&directory, &key, &all)).await
+    }
+
+    async fn discard(&self, key: &Key, _checkpoint: Option<&Checkpoint>) -> Result<(), Error> {
+        let (directory, key) = (self.directory.clone(), key.clone());
+        run_blocking(move || resumable::discard(&directory, &key)).await
+    }
+
     /// The age of an upload is that of its last write by the clock of the system, independent of
     /// the [`Clock`].
-    async fn sweep(&self, older_than: Duration) -> Result<u64, Error> {
-        let directory = self.directory.join(UNFINISHED);
+    async fn sweep(&self, older_than: Duration, kept: &[JobId]) -> Result<u64, Error> {
+        let kept: HashSet<String> = kept.iter().map(JobId::to_string).collect();
+        let directories = [UNFINISHED, RESUMABLE].map(|name| self.directory.join(name));
         run_blocking(move || {
-            sweep(&directory, older_than)
-                .map_err(|error| Error::from_io(|| format!("sweep {}", directory.display()), error))
+            directories.iter().try_fold(0, |swept, directory| {
+                let more = sweep(directory, older_than, &kept);
+                let action = || format!("sweep {}", directory.display());
+                Ok(swept + more.map_err(|error| Error::from_io(action, error))?)
+            })
         })
         .await
     }
@@ -203,15 +239,18 @@ impl Storage for Disk {
     }
 }
 
-/// Remove the files of a directory whose last write is at least `older_than` ago.
-fn sweep(directory: &Path, older_than: Duration) -> io::Result<u64> {
+/// Remove the files of a directory whose last write is at least `older_than` ago, except for those
+/// with the names in `kept`.
+fn sweep(directory: &Path, older_than: Duration, kept: &HashSet<String>) -> io::Result<u64> {
     let now = SystemTime::now();
     let mut removed = 0;
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let Some(metadata) = if_exists(entry.metadata())? else { continue };
         let age = now.duration_since(metadata.modified()?).unwrap_or_default();
+        let is_kept = entry.file_name().to_str().is_some_and(|name| kept.contains(name));
         if metadata.is_file()
+            && !is_kept
             && age >= older_than
             && if_exists(fs::remove_file(entry.path()))?.is_some()
         {

@@ -16,7 +16,7 @@ use crate::interface::Upload;
 use crate::key::Key;
 
 /// Bytes that are buffered before a thread writes them.
-const BUFFER_SIZE: usize = 1 << 20;
+pub(super) const BUFFER_SIZE: usize = 1 << 20;
 
 /// Maximum number of times that the directory of an object is created again because others remove
 /// it. Each time, another object of the same user must have been deleted at that moment, so the

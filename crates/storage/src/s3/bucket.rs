@@ -1,5 +1,6 @@
 //! Requests about the bucket: access check, lifecycle rules and unfinished uploads.
 
+use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::error::SdkError;
@@ -8,6 +9,7 @@ use aws_sdk_s3::types::{
     AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, ExpirationStatus,
     LifecycleExpiration, LifecycleRule, LifecycleRuleFilter,
 };
+use jobs::JobId;
 
 use super::response::ErrorResponse;
 use super::store::Store;
@@ -22,8 +24,8 @@ const PROBE: &str = "videos/check";
 const RETENTION_RULE: &str = "fiapx-retention";
 const UNFINISHED_RULE: &str = "fiapx-unfinished";
 
-/// Days after which the bucket aborts an unfinished upload.
-const UNFINISHED_DAYS: i32 = 1;
+/// Days after which the bucket aborts an unfinished upload. Resumable ones may take two days.
+const UNFINISHED_DAYS: i32 = 3;
 
 const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
 
@@ -64,7 +66,10 @@ impl Store {
     }
 
     /// Abort the multipart uploads that started at least `older_than` ago, and return their number.
-    pub(super) async fn sweep(&self, older_than: Duration) -> Result<u64, Error> {
+    /// Those of `kept` are kept.
+    pub(super) async fn sweep(&self, older_than: Duration, kept: &[JobId]) -> Result<u64, Error> {
+        let kept: HashSet<JobId> = kept.iter().copied().collect();
+        let is_kept = |key: &str| key.parse::<Key>().is_ok_and(|key| kept.contains(&key.job_id()));
         let request =
             || self.client.list_multipart_uploads().bucket(&self.bucket).prefix(Key::ROOT);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -80,7 +85,8 @@ impl Store {
                     continue;
                 };
                 let started = Duration::from_secs(started.secs().try_into().unwrap_or_default());
-                if now.saturating_sub(started) >= older_than && self.abort(key, id).await? {
+                let is_old = now.saturating_sub(started) >= older_than;
+                if is_old && !is_kept(key) && self.abort(key, id).await? {
                     swept += 1;
                 }
             }

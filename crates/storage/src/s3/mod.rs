@@ -24,6 +24,7 @@ mod confirmation;
 mod multipart;
 mod upload;
 mod copy;
+mod resumable;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -31,10 +32,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use jobs::InstallationId;
+use jobs::{InstallationId, JobId};
 
+use crate::checkpoint::Checkpoint;
 use crate::error::Error;
-use crate::interface::{Object, Storage, Upload};
+use crate::interface::{Object, ResumedUpload, Storage, Upload};
 use crate::key::Key;
 use store::Store;
 use upload::S3Upload;
@@ -57,8 +59,8 @@ impl S3 {
 
     /// Set lifecycle rules with which the bucket removes what this service fails to remove: objects
     /// older than `retention`, rounded up to whole days, and uploads that are not completed within
-    /// a day. Rules of others are kept. Returns warnings about what the store does not support,
-    /// which is not an error.
+    /// three days. Rules of others are kept. Returns warnings about what the store does not
+    /// support, which is not an error.
     ///
     /// `retention` should exceed that of the service by at least a day, because the bucket does not
     /// know whether an object is still in use.
@@ -98,11 +100,32 @@ impl Storage for S3 {
         self.store.link(key, filename, valid_for).await
     }
 
+    async fn begin_resumable(&self, key: &Key, size: u64) -> Result<Checkpoint, Error> {
+        resumable::begin(&self.store, key, size).await
+    }
+
+    async fn resume(
+        &self,
+        key: &Key,
+        from: &Checkpoint,
+        fence: i64,
+    ) -> Result<Box<dyn ResumedUpload>, Error> {
+        Ok(Box::new(resumable::resume(&self.store, key, from, fence).await?))
+    }
+
+    async fn assemble(&self, key: &Key, all: &Checkpoint) -> Result<u64, Error> {
+        resumable::assemble(&self.store, key, all).await
+    }
+
+    async fn discard(&self, key: &Key, checkpoint: Option<&Checkpoint>) -> Result<(), Error> {
+        resumable::discard(&self.store, key, checkpoint).await
+    }
+
     /// The age of an upload is the time since its start by the clock of the store, compared with
     /// the clock of this machine. Objects of a single part are sent with one request and leave no
     /// remains.
-    async fn sweep(&self, older_than: Duration) -> Result<u64, Error> {
-        self.store.sweep(older_than).await
+    async fn sweep(&self, older_than: Duration, kept: &[JobId]) -> Result<u64, Error> {
+        self.store.sweep(older_than, kept).await
     }
 
     async fn installation(&self) -> Result<Option<InstallationId>, Error> {

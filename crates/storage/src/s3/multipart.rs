@@ -65,6 +65,42 @@ impl Multipart {
         started.await.unwrap_or_else(|stopped| Err(task_error(stopped)))
     }
 
+    /// Continue an upload that the store has started, after parts with these tags. It outlives this
+    /// value.
+    pub(super) fn resumed(store: &Arc<Store>, key: &Key, id: &str, tags: &[String]) -> Self {
+        let part = |(number, tag): (i32, &String)| {
+            CompletedPart::builder().part_number(number).e_tag(tag).build()
+        };
+        Self {
+            store: Arc::clone(store),
+            key: key.clone(),
+            id: id.to_owned(),
+            runtime: Handle::current(),
+            sent: tags.len() as u32,
+            in_transit: JoinSet::new(),
+            received: (1..).zip(tags).map(part).collect(),
+            finished: true,
+        }
+    }
+
+    /// Return the id of the upload, which outlives this value.
+    pub(super) fn into_id(mut self) -> String {
+        self.finished = true;
+        std::mem::take(&mut self.id)
+    }
+
+    /// Tags of the parts that the store has received by now, in their order up to the first one
+    /// that is missing.
+    pub(super) fn received_tags(&mut self) -> Result<Vec<String>, Error> {
+        while let Some(part) = self.in_transit.try_join_next() {
+            self.record(part)?;
+        }
+        self.received.sort_by_key(CompletedPart::part_number);
+        let in_order = (1..).zip(&self.received);
+        let in_order = in_order.take_while(|(number, part)| part.part_number() == Some(*number));
+        Ok(in_order.filter_map(|(_, part)| part.e_tag().map(str::to_owned)).collect())
+    }
+
     /// Number of parts passed to [`send`](Self::send).
     pub(super) fn sent(&self) -> u32 {
         self.sent

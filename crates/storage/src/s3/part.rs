@@ -90,6 +90,11 @@ pub(super) struct Part {
 }
 
 impl Part {
+    /// Whether it has no bytes.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// The bytes, and the reservation of their memory, to be dropped after them.
     pub(super) fn into_bytes(self) -> (Bytes, Reservation) {
         (self.bytes, self.reserved)

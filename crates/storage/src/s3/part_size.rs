@@ -37,6 +37,11 @@ pub(super) const fn of(number: u32) -> usize {
     if size < MAX { size } else { MAX }
 }
 
+/// Total size in bytes of this number of parts.
+pub(super) fn total(count: u32) -> u64 {
+    (1..=count).map(|number| of(number) as u64).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,15 +79,13 @@ mod tests {
 
     #[test]
     fn adds_up_to_the_maximum_object() {
-        let sum: u64 = (1..=MAX_COUNT).map(|number| of(number) as u64).sum();
-        assert_eq!(sum, MAX_OBJECT);
+        assert_eq!(total(MAX_COUNT), MAX_OBJECT);
         assert_eq!(MAX_OBJECT, (1000 * (5 + 10 + 20 + 40) + 6000 * 64) * MIB as u64);
         assert_eq!(MAX_OBJECT >> 30, 448);
     }
 
     #[test]
     fn is_the_minimum_for_objects_up_to_5_gb() {
-        let sum: u64 = (1..=1000).map(|number| of(number) as u64).sum();
-        assert!(sum >= 5_000_000_000);
+        assert!(total(1000) >= 5_000_000_000);
     }
 }

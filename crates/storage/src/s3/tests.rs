@@ -360,7 +360,7 @@ async fn sets_lifecycle_rules_and_keeps_those_of_others() {
         assert_eq!(warnings.expect("rules can be set"), Vec::<String>::new());
         let expected = [
             ("fiapx-retention", "videos/", Some(days), None),
-            ("fiapx-unfinished", "videos/", None, Some(1)),
+            ("fiapx-unfinished", "videos/", None, Some(3)),
             ("foreign", "logs/", Some(30), None),
         ]
         .map(|(id, prefix, expiration_days, abort_days)| {

@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 
 use super::protocol::{self, CellLimits, CellMessage, CellOutput, CellTask, MAX_CHUNK};
 use super::text::printable_list;
-use crate::attempt_io::AttemptError;
+use crate::attempt_error::AttemptError;
 use crate::engine::EngineLimits;
 
 /// The command that runs a cell.

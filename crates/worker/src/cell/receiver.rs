@@ -9,7 +9,8 @@ use jobs::FailureCode;
 use super::protocol::{self, CellLimits, CellMessage, CellOutput, MAX_CHUNK};
 use super::text::{printable, printable_list};
 use crate::archive_quota::ArchiveWriter;
-use crate::attempt_io::{AttemptError, ExtractedArchive};
+use crate::attempt_error::AttemptError;
+use crate::attempt_io::ExtractedArchive;
 use crate::progress::SharedProgress;
 
 /// Number of messages that a cell may send in addition to one for each frame.
@@ -65,6 +66,10 @@ pub(super) const fn may_be_reported(code: FailureCode) -> bool {
         | FailureCode::WorkerLost
         | FailureCode::StorageError
         | FailureCode::VideoMissing
+        | FailureCode::SourceUnreachable
+        | FailureCode::SourceRefused
+        | FailureCode::SourceTooLarge
+        | FailureCode::SourceChanged
         | FailureCode::InternalError => false,
     }
 }

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use jobs::{FailureCode, Recipe};
 use nix::sys::signal::Signal;
 use parking_lot::Mutex;
-use storage::blocking::Reader;
 use tokio::process::Child;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
@@ -23,7 +22,8 @@ use super::text::printable;
 use super::threads::{exceeded, max_threads};
 use super::video::{self, Served};
 use crate::archive_quota::{ArchiveWriter, AttemptEnd};
-use crate::attempt_io::{AttemptError, AttemptIo, AttemptLimits, ExtractedArchive};
+use crate::attempt_error::AttemptError;
+use crate::attempt_io::{AttemptIo, AttemptLimits, ExtractedArchive};
 
 /// Maximum time between the end of a cell's output and the end of its process.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -92,21 +92,21 @@ impl Cells {
     ) -> Result<ExtractedArchive, AttemptError> {
         let RunningCell { mut process, video, output, stderr } =
             self.take().map_err(|error| start_error(&error))?;
-        let AttemptIo { storage, video: object, recipe, upload, quota, progress } = io;
+        let AttemptIo { video: input, recipe, upload, quota, progress } = io;
         let time_left = limits.deadline.saturating_duration_since(Instant::now());
         let threads = limits.threads;
         let cpu_seconds = (time_left.as_secs() + EXTRA_CPU_SECONDS) * threads.get() as u64;
         let AttemptLimits { engine, memory_bytes, .. } = *limits;
         let limits_of_cell = CellLimits { engine, memory_bytes, cpu_seconds };
-        let task = CellTask { video_bytes: object.size, recipe, threads, limits: limits_of_cell };
+        let task = CellTask { video_bytes: input.size(), recipe, threads, limits: limits_of_cell };
         let runtime = Handle::current();
-        let reader = Reader::new(storage, &object, runtime.clone());
+        let end = AttemptEnd { stop: stop.clone(), deadline: limits.deadline };
+        let reader = input.reader(end.clone(), runtime.clone());
         let served = Arc::<Served>::default();
         let serving = Arc::clone(&served);
         let recipe = task.recipe.clone();
         // Ends when the cell closes the channel.
         spawn_blocking(move || video::serve(&mut { video }, reader, &task, &serving));
-        let end = AttemptEnd { stop: stop.clone(), deadline: limits.deadline };
         let receiver = Receiver {
             output,
             upload: ArchiveWriter::new(upload, quota, end, runtime),
@@ -142,18 +142,15 @@ impl Cells {
     }
 }
 
-/// Result of an attempt, as far as the worker itself knows better: the cell cannot distinguish an
-/// error of the storage, and its texts are its own.
+/// Result of an attempt, as far as the worker itself knows better: the cell cannot distinguish
+/// errors of reading, and its texts are its own.
 fn checked_result(
     result: Result<ExtractedArchive, AttemptError>,
     served: &Served,
 ) -> Result<ExtractedArchive, AttemptError> {
-    match (result, served.storage_error()) {
+    match (result, served.read_error()) {
         (Err(error), _) if error.code == FailureCode::ProcessingTimeout => Err(error),
-        (_, Some(error)) => {
-            let message = format!("the video cannot be read: {error}");
-            Err(AttemptError::new(FailureCode::StorageError, message))
-        }
+        (_, Some(error)) => Err(error),
         (Ok(mut archive), None) => {
             archive.report.bytes_read = served.bytes();
             Ok(archive)

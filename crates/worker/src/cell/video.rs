@@ -4,10 +4,12 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use jobs::FailureCode;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::protocol::{self, CellTask, MAX_CHUNK, RangeRequest};
+use crate::attempt_error::AttemptError;
 
 /// Number of times that a cell may read the whole video. An extraction that starts again because
 /// its plan was contradicted does so a few times.
@@ -19,7 +21,7 @@ const EXTRA_BYTES: u64 = 1 << 30;
 /// Bytes for which a shorter range counts: what a request costs, whatever its length.
 const MIN_COST: u64 = 16 << 10;
 
-/// Text of any error of the storage for the cell. It must not learn more.
+/// Text of any error of reading for the cell. It must not learn more.
 const UNREADABLE: &str = "the video cannot be read";
 
 /// What is known of the ranges that a cell has requested.
@@ -27,8 +29,8 @@ const UNREADABLE: &str = "the video cannot be read";
 pub(super) struct Served {
     /// Bytes that were sent.
     bytes: AtomicU64,
-    /// First error of the storage.
-    storage_error: Mutex<Option<String>>,
+    /// First error of reading.
+    read_error: Mutex<Option<AttemptError>>,
     /// First violation of the protocol.
     violation: Mutex<Option<String>>,
     /// Cancelled at a violation.
@@ -41,9 +43,9 @@ impl Served {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// First error of the storage, if there was one.
-    pub(super) fn storage_error(&self) -> Option<String> {
-        self.storage_error.lock().clone()
+    /// First error of reading, if there was one.
+    pub(super) fn read_error(&self) -> Option<AttemptError> {
+        self.read_error.lock().clone()
     }
 
     /// Wait for a violation of the protocol. Return its description.
@@ -99,13 +101,20 @@ pub(super) fn serve(
         let range = match read {
             Ok(()) => Ok(&*range),
             Err(error) => {
-                served.storage_error.lock().get_or_insert(error.to_string());
+                served.read_error.lock().get_or_insert_with(|| read_error(&error));
                 Err(UNREADABLE)
             }
         };
         served.bytes.fetch_add(length as u64, Ordering::Relaxed);
         protocol::send_range(channel, range)?;
     }
+}
+
+/// The error of an attempt whose video cannot be read: in the store, unless it is another one.
+fn read_error(error: &io::Error) -> AttemptError {
+    AttemptError::within(error).unwrap_or_else(|| {
+        AttemptError::new(FailureCode::StorageError, format!("the video cannot be read: {error}"))
+    })
 }
 
 #[cfg(test)]
@@ -168,14 +177,15 @@ mod tests {
         for request in [(991, 10), (u64::MAX, 1), (u64::MAX - 5, 1 << 20), (0, u32::MAX)] {
             let served = serve_requests(Cursor::new([0; 1000]), 1000, &[request]);
             assert!(violation(&served).is_some(), "{request:?}");
-            assert_eq!((served.bytes(), served.storage_error()), (0, None), "{request:?}");
+            assert_eq!((served.bytes(), served.read_error()), (0, None), "{request:?}");
         }
     }
 
     #[test]
     fn an_error_of_the_storage_is_kept() {
         let served = serve_requests(Cursor::new([0; 10]), 1000, &[(0, 1000), (0, 5)]);
-        assert!(served.storage_error().is_some());
+        let error = served.read_error().expect("an error");
+        assert_eq!(error.code, FailureCode::StorageError);
         assert_eq!(violation(&served), None);
     }
 

@@ -52,6 +52,7 @@ async fn expect_everywhere(
             upload(user, &[("a.mp4", clip_bytes(SHORT))]).header("Idempotency-Key", key),
         )
         .await;
+    client.expect(status, super::by_url::add(user).header("Idempotency-Key", key)).await;
     client.expect(status, user.request(Method::GET, "/auth/me")).await;
     for request in super::second_factor::all(user) {
         client.expect(status, request).await;
@@ -60,6 +61,9 @@ async fn expect_everywhere(
         client.expect(status, request).await;
     }
     for request in super::keys::all(user) {
+        client.expect(status, request).await;
+    }
+    for request in super::resumable_uploads::all(user) {
         client.expect(status, request).await;
     }
     for request in super::webhooks::all(user) {

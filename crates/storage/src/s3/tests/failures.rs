@@ -107,7 +107,7 @@ async fn a_stopped_store_is_unavailable_until_it_restarts() {
         async { s3.read(&old, 0..1).await.err() },
         async { s3.delete(&old).await.err() },
         async { s3.list(Key::ROOT, None).await.err() },
-        async { s3.sweep(Duration::ZERO).await.err() },
+        async { s3.sweep(Duration::ZERO, &[]).await.err() },
         async { s3.check().await.err() },
         async { s3.configure_lifecycle(Duration::from_hours(24)).await.err() },
     );
@@ -128,7 +128,7 @@ async fn a_stopped_store_is_unavailable_until_it_restarts() {
     );
     put(&s3, &key, content(1, 2 * part_size::MIN + 1)).await;
     // The abort of the first upload may have failed while the store was stopped.
-    s3.sweep(Duration::ZERO).await.expect("the sweep succeeds");
+    s3.sweep(Duration::ZERO, &[]).await.expect("the sweep succeeds");
     assert_eq!(unfinished(&s3).await, BTreeMap::new());
     until("all memory is released", async || s3.store.archives.free() == MIN_UPLOAD_MEMORY).await;
 }
@@ -288,7 +288,7 @@ async fn a_swept_upload_is_interrupted() {
         unfinished(&s3).await.values().any(|parts| parts.len() == 1)
     })
     .await;
-    assert_eq!(s3.sweep(Duration::ZERO).await.expect("the sweep succeeds"), 1);
+    assert_eq!(s3.sweep(Duration::ZERO, &[]).await.expect("the sweep succeeds"), 1);
     let error = upload.complete().await.expect_err("the upload no longer exists");
     assert!(matches!(error, Error::Interrupted { .. }) && error.retry_may_help(), "{error}");
 }
