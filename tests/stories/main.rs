@@ -45,6 +45,7 @@ mod page;
 mod partial_reading;
 mod pixels;
 mod recipes;
+mod remote_cli;
 mod remote_ranges;
 mod roles;
 mod rolling_restart;
