@@ -114,9 +114,9 @@ impl Client {
     ) -> Result<(), Error> {
         // The link authorizes the request. A key must not be sent to the store.
         let mut request = external(Method::GET, &link.download_url);
-        let mut start = 0;
-        if let Some((position, tag)) = partial.resumption(link.size_bytes) {
-            start = position;
+        let resumption = partial.resumption(link.size_bytes);
+        let resumption = resumption.map(|(start, tag)| (start, tag.to_owned()));
+        if let Some((position, tag)) = &resumption {
             request = request
                 .header(header::RANGE, format!("bytes={position}-"))
                 .header(header::IF_RANGE, tag);
@@ -124,17 +124,21 @@ impl Client {
         let request = empty(request)?;
         let origin = origin(request.uri());
         let response = self.send(request).await?;
-        if response.status() == StatusCode::PARTIAL_CONTENT {
-            if first_byte(response.headers()) != Some(start) || start == 0 {
-                let reason = "it has another range than requested".to_owned();
-                return Err(Error::Invalid { origin, reason });
+        let tag = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok());
+        let start = if response.status() == StatusCode::PARTIAL_CONTENT {
+            let (start, known) = resumption.unwrap_or_default();
+            // Not every store honors `If-Range`.
+            if first_byte(response.headers()) != Some(start) || tag != Some(known.as_str()) {
+                partial.begin(None).await?;
+                let reason = "another part of the archive arrived than requested".to_owned();
+                return Err(Error::Interrupted { origin, reason });
             }
             partial.continue_at(start).await?;
+            start
         } else {
-            start = 0;
-            let tag = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok());
             partial.begin(tag).await?;
-        }
+            0
+        };
         resumed.get_or_insert(start);
         receive(response, partial, link.size_bytes, &origin, report).await
     }

@@ -63,12 +63,14 @@ async fn a_key_that_is_refused_is_explained() {
 async fn a_service_that_cannot_be_reached_is_named() {
     let address = free_address();
     let terminal = Terminal::at(&format!("http://{address}")).with_key("fx_any");
-    for arguments in [
-        &["list"][..],
+    let clip = super::clip(crate::harness::clips::TINY);
+    let commands: [&[&str]; 4] = [
+        &["list"],
         &["watch"],
         &["download", "0190a000-0000-7000-8000-0000000000aa"],
-        &["upload", &super::clip(crate::harness::clips::TINY)],
-    ] {
+        &["upload", &clip],
+    ];
+    for arguments in commands {
         let line = failure(&terminal, arguments, 3);
         assert!(line.contains(&format!("cannot connect to http://{address}: ")), "{line}");
         assert!(line.contains("Check the URL"), "{line}");

@@ -8,6 +8,7 @@ use clap_complete::aot::{Shell, generate};
 
 use super::console::print;
 use crate::cli::{Cli, CompletedShell, CompletionsArguments, ManArguments};
+use crate::version::VERSION;
 
 /// `fiapx completions`: print a script for a shell.
 pub(super) fn print_completions(arguments: &CompletionsArguments) -> Result<()> {
@@ -26,6 +27,7 @@ pub(super) fn write_manual_pages(arguments: &ManArguments) -> Result<()> {
     let directory = &arguments.directory;
     let failed = || format!("cannot write to {}", directory.display());
     fs::create_dir_all(directory).with_context(failed)?;
-    let command = Cli::command().disable_help_subcommand(true);
+    // The long version has several lines, which a title cannot have.
+    let command = Cli::command().version(VERSION);
     clap_mangen::generate_to(command, directory).with_context(failed)
 }

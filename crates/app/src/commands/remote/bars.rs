@@ -18,8 +18,8 @@ impl Bars {
 
     /// Bar of a transfer of bytes.
     pub fn bytes(&self, name: &str) -> Bar {
-        let numbers = "{decimal_bytes}/{decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left";
-        self.bar(name, numbers)
+        let transferred = "{decimal_bytes}/{decimal_total_bytes}";
+        self.bar(name, &format!("{transferred}, {{decimal_bytes_per_sec}}, {{eta}} left {{msg}}"))
     }
 
     /// Bar of a job.
@@ -56,6 +56,7 @@ impl Bar {
             Step::Bytes(done, all) => {
                 self.0.set_length(*all);
                 self.0.set_position(*done);
+                self.0.set_message("");
             }
             Step::Pause(error) => self.0.set_message(format!("(trying again: {error})")),
         }

@@ -24,24 +24,20 @@ pub(super) struct Context {
 impl Context {
     /// Find the service and the key.
     pub fn new(arguments: &RemoteArguments) -> Result<Self> {
-        let given = variable("FIAPX_API_KEY").map(SecretString::from);
-        let credentials = credentials();
-        // With a service and a key in the environment, no home directory is needed.
-        let chosen = chosen_server(arguments)?;
-        let server = match (chosen, &credentials) {
-            (Some(server), _) => server,
-            (None, Ok(credentials)) => credentials.current().ok_or(NotLoggedIn(None))?,
-            (None, Err(_)) => return Err(credentials.err().unwrap_or(NotLoggedIn(None).into())),
-        };
-        let client = Client::new(server.clone())?;
-        let client = match given {
-            Some(key) => client.with_key(&key)?,
-            None => {
-                let credentials = credentials?;
-                let stored = credentials.key(&server).ok_or(NotLoggedIn(Some(server)))?;
-                client.with_key(&stored.key)?
+        let (given, chosen) = (variable("FIAPX_API_KEY"), chosen_server(arguments)?);
+        let (server, key) = match (chosen, given) {
+            // No home directory is needed.
+            (Some(server), Some(key)) => (server, SecretString::from(key)),
+            (chosen, given) => {
+                let credentials = credentials()?;
+                let server = chosen.or_else(|| credentials.current()).ok_or(NotLoggedIn(None))?;
+                let stored = || credentials.key(&server).map(|stored| stored.key.clone());
+                let key = given.map(SecretString::from).or_else(stored);
+                let key = key.ok_or_else(|| NotLoggedIn(Some(server.clone())))?;
+                (server, key)
             }
         };
+        let client = Client::new(server)?.with_key(&key)?;
         Ok(Self { client, json: arguments.json, bars: Bars::new(arguments.progress) })
     }
 

@@ -40,7 +40,8 @@ pub(super) async fn watch(context: &Context, arguments: &WatchArguments) -> Resu
 
 /// Follow a job, and print its events as JSON or its result as a line.
 async fn watch_one(context: &Context, id: JobId) -> Result<()> {
-    let job = follow(context, id, &id.to_string(), |event| {
+    let name = id.to_string();
+    let job = follow(context, id, &name, |event| {
         if context.json {
             // A closed standard output ends the command when the job is finished.
             let _ = context.bars.print(&event.json.to_string());
