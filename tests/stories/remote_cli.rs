@@ -41,8 +41,8 @@ async fn a_video_goes_from_upload_to_deletion(#[values(Embedded, Servers)] parts
     assert_eq!(terminal.lines(&["watch"]), [""; 0], "nothing is unfinished");
 
     let (_, job) = user.get(&format!("/videos/{id}")).await;
-    assert_eq!(terminal.json(&["show", id]), [job.clone()]);
-    assert_eq!(terminal.json(&["list"]), [job.clone()]);
+    assert_eq!(terminal.json(&["show", id]), std::slice::from_ref(&job));
+    assert_eq!(terminal.json(&["list"]), std::slice::from_ref(&job));
     assert_eq!(terminal.json(&["list", "--status", "failed"]), [Value::Null; 0]);
     let [heading, row] = &terminal.lines(&["list"])[..] else { panic!("one job") };
     assert!(heading.starts_with("JOB") && heading.ends_with("VIDEO"), "{heading}");
@@ -81,7 +81,7 @@ async fn archives_arrive_by_one_command(#[values(Embedded, Servers)] parts: Part
         assert_eq!((&job["status"], &job["frame_count"]), (&json!("DONE"), &json!(2)));
         let file = terminal.directory().join(job["file"].as_str().expect("a file"));
         let archive = Archive::read(std::fs::read(file).expect("it exists")).expect("an archive");
-        assert!(archive.frames.iter().all(|(name, _)| name.ends_with(".jpg")));
+        assert!(archive.frames.iter().all(|(name, _)| name.contains(".jpg")));
     }
 
     let id = jobs[0]["id"].as_str().expect("an id");

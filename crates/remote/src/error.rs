@@ -227,12 +227,12 @@ const fn is_temporary(status: u16) -> bool {
     matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
 }
 
-/// Error of TLS that an error is, or that is inside of an error of I/O, whose `source` skips it.
+/// Error of TLS that an error is, or that is inside of errors of I/O, whose `source` skips it.
 fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
     if let Some(found) = error.downcast_ref::<rustls::Error>() {
         return Some(found);
     }
-    error.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref::<rustls::Error>()
+    tls_error(error.downcast_ref::<io::Error>()?.get_ref()?)
 }
 
 #[cfg(test)]
@@ -267,7 +267,7 @@ mod tests {
     fn certificates_are_found_inside_of_other_errors() {
         let reason = rustls::CertificateError::UnknownIssuer;
         let inner = rustls::Error::InvalidCertificate(reason);
-        let error = io::Error::new(io::ErrorKind::InvalidData, inner);
+        let error = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, inner));
         let error = Error::of_exchange("https://a".to_owned(), &error);
         assert!(matches!(&error, Error::Certificate { .. }), "{error:?}");
         let error = io::Error::from(io::ErrorKind::ConnectionReset);

@@ -160,6 +160,7 @@ mod tests {
             let mut partial = Partial::open(directory.path(), job).expect("it can be opened");
             partial.begin(tag).await.expect("it can be written");
             partial.write(b"abc").await.expect("it can be written");
+            partial.flush().await.expect("it can be written");
             assert_eq!(partial.resumption(9), None, "{tag:?}");
         }
     }

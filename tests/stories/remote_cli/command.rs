@@ -100,8 +100,7 @@ impl Terminal {
     /// Run `fiapx remote` with these lines on standard input.
     pub fn run_with_input(&self, arguments: &[&str], input: &[&str]) -> ProgramOutput {
         let file = self.directory().join("input");
-        std::fs::write(&file, input.iter().map(|line| format!("{line}\n")).collect::<String>())
-            .expect("it can be written");
+        std::fs::write(&file, input.join("\n") + "\n").expect("it can be written");
         let mut command = Command::new("sh");
         command.args(["-c", "exec \"$@\" < input", "sh"]).arg(fiapx_path()).arg("remote");
         command.args(arguments);

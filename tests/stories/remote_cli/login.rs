@@ -211,7 +211,10 @@ fn a_file_that_cannot_be_used_is_named() {
     assert_eq!(run.code, Some(1));
     assert!(run.stderr.contains("delete it and log in"), "{run:?}");
     let mut homeless = Command::new(fiapx_path());
-    homeless.args(["remote", "list"]).env_clear();
+    homeless.args(["remote", "list"]);
+    for name in ["HOME", "XDG_CONFIG_HOME", "FIAPX_URL", "FIAPX_API_KEY"] {
+        homeless.env_remove(name);
+    }
     let run = self::run(&mut homeless);
     assert_eq!(run.code, Some(1));
     assert!(run.stderr.contains("set HOME or XDG_CONFIG_HOME"), "{run:?}");

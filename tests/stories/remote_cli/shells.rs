@@ -53,7 +53,7 @@ fn bash_completes_commands_and_options() {
 fn zsh_and_fish_accept_their_completions() {
     for (shell, word) in [("zsh", "#compdef fiapx"), ("fish", "complete -c fiapx")] {
         let script = script(shell);
-        assert!(script.starts_with(word) && script.contains("upload"), "{shell}");
+        assert!(script.contains(word) && script.contains("upload"), "{shell}");
     }
     if is_installed("zsh") {
         let text = "autoload -U compinit && compinit -D -u && source \"$1\" && \
