@@ -127,8 +127,8 @@ fn complete(generated: &str) -> String {
     format!("{document:#}")
 }
 
-/// Leave a reference alone in its `allOf`, beside which the framework puts a schema that repeats the
-/// description. Generators of clients reject such a member, because it has no type.
+/// Leave a reference alone in its `allOf`, beside which the framework puts a schema that repeats
+/// the description. Generators of clients reject such a member, because it has no type.
 fn merge_descriptions(value: &mut Value) {
     match value {
         Value::Object(object) => {

@@ -49,8 +49,8 @@ pub enum Error {
     },
     /// The certificate of the server is not valid, or not trusted.
     #[error(
-        "the certificate of {origin} is not trusted: {reason}. If it is that of your own authority, \
-         name the authority's certificate in SSL_CERT_FILE"
+        "the certificate of {origin} is not trusted: {reason}. If it is that of your own \
+         authority, name the authority's certificate in SSL_CERT_FILE"
     )]
     Certificate {
         /// Server with the certificate.

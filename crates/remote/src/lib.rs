@@ -2,7 +2,8 @@
 //!
 //! A [`Client`] sends requests to one [`Server`] with an API key. Its operations repeat what fails
 //! for a while: an upload by tus and a download from the byte at which they were interrupted, an
-//! upload as a form with the same idempotency key. [`Credentials`] keeps keys in a file of the user.
+//! upload as a form with the same idempotency key. [`Credentials`] keeps keys in a file of the
+//! user.
 //!
 //! Requests go to the service and to the links that it returns. Redirects are not followed, and the
 //! environment variables for proxies are ignored.

@@ -205,8 +205,8 @@ fn state(origin: &str, headers: &HeaderMap) -> Result<State, Error> {
     Ok(State { offset, job })
 }
 
-/// Return whether an upload does not exist any more for this key. If the key is the reason, it cannot
-/// create another one either.
+/// Return whether an upload does not exist any more for this key. If the key is the reason, it
+/// cannot create another one either.
 fn is_gone(error: &Error) -> bool {
     matches!(error.status(), Some(403 | 404 | 410))
 }

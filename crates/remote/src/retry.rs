@@ -17,7 +17,8 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_sec
 /// Number of failures in a row after which a temporary error ends the operation: about two minutes.
 const MAX_FAILURES: u32 = 8;
 
-/// Longest pause that the service may demand. The quota of an hour, for instance, is not waited for.
+/// Longest pause that the service may demand. The quota of an hour, for instance, is not waited
+/// for.
 const MAX_PAUSE: Duration = Duration::from_mins(2);
 
 /// Step of an operation, for a progress bar.

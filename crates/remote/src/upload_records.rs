@@ -1,5 +1,5 @@
-//! Uploads that are not finished, so that a later command continues them: a file for each one in the
-//! state directory of the user.
+//! Uploads that are not finished, so that a later command continues them: a file for each one in
+//! the state directory of the user.
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
@@ -38,8 +38,8 @@ impl RecordName {
 }
 
 impl UploadRecords {
-    /// Records in `fiapx/uploads` in `$XDG_STATE_HOME`, else in `~/.local/state` (XDG Base Directory
-    /// Specification).
+    /// Records in `fiapx/uploads` in `$XDG_STATE_HOME`, else in `~/.local/state` (XDG Base
+    /// Directory Specification).
     #[must_use]
     pub fn of_user(variable: impl Fn(&str) -> Option<PathBuf>) -> Self {
         let absolute = |name: &str| variable(name).filter(|path| path.is_absolute());

@@ -7,8 +7,8 @@ mod context;
 mod prompt;
 mod login;
 mod watching;
-mod uploading;
 mod downloading;
+mod uploading;
 mod listing;
 mod changing;
 

@@ -37,7 +37,7 @@ struct SomeFailed {
 }
 
 /// Exit status for an error of a command; `None` for one that has no status of its own.
-pub(in super::super) fn exit_status(error: &Error) -> Option<u8> {
+pub fn exit_status(error: &Error) -> Option<u8> {
     if let Some(SomeFailed { status, .. }) = error.downcast_ref() {
         return Some(*status);
     }
