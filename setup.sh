@@ -124,7 +124,7 @@ if [ "$libav" = system ]; then build+=("${system[@]}"); else build+=("${static[@
 servers=(postgresql rabbitmq-server redis-server util-linux iproute2 sqlite3)
 # ffmpeg is the reference for frames; other tools read archives, trace system calls, and drive the
 # page in a browser.
-test=(ffmpeg curl openssl unzip p7zip-full libarchive-tools python3 python3-venv strace perl chromium
+test=(ffmpeg curl openssl unzip p7zip-full libarchive-tools python3 python3-venv strace perl man-db chromium
   chromium-driver)
 # npm installs tools that check the page and the OpenAPI document. Debian's npm conflicts with
 # Node.js from other sources, which includes an npm.

@@ -207,7 +207,7 @@ fn crates_depend_only_on_lower_layers() {
     let layers: [&[&str]; 5] = [
         &["app"],
         &["api", "notifier", "web", "worker"],
-        &["broker", "database", "egress", "storage"],
+        &["broker", "database", "egress", "remote", "storage"],
         &["frames", "migrations"],
         &["jobs"],
     ];

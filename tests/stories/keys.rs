@@ -107,6 +107,28 @@ async fn keys_belong_to_their_user(#[values(Embedded, Servers)] parts: Parts) {
     assert_eq!((status, &problem["code"]), (StatusCode::FORBIDDEN, &json!("NOT_YOUR_JOB")));
 }
 
+/// A program that is logged out needs no password for it. Another key of the user stays.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_deletes_itself_only(#[values(Embedded, Servers)] parts: Parts) {
+    let service = parts.start().await;
+    let user = service.user().await;
+    for scope in ["videos:read", "webhooks"] {
+        let (key, other) = (user.create_key(&[scope]).await, user.create_key(&[scope]).await);
+        let (status, problem) = user.with_key(&key).delete(&format!("/keys/{}", other.id)).await;
+        let got = (status, problem["code"].as_str());
+        assert_eq!(got, (StatusCode::FORBIDDEN, Some("KEY_NOT_ALLOWED")), "{scope}");
+        let path = format!("/keys/{}", key.id);
+        let deleted = user.with_key(&key).delete(&path).await;
+        assert_eq!(deleted, (StatusCode::NO_CONTENT, Value::Null), "{scope}");
+        let (status, problem) = user.with_key(&key).delete(&path).await;
+        let got = (status, problem["code"].as_str());
+        assert_eq!(got, (StatusCode::UNAUTHORIZED, Some("KEY_INVALID")), "{scope}");
+        let listed = listed(&user).await;
+        assert!(listed.iter().any(|key| key["id"] == other.id), "{scope}: {listed:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_needs_valid_fields_and_the_password() {
     let service = Service::with(|settings| settings.limits.logins_per_minute = 1000).await;

@@ -46,6 +46,7 @@ mod page;
 mod partial_reading;
 mod pixels;
 mod recipes;
+mod remote_cli;
 mod remote_ranges;
 mod resumable;
 mod roles;

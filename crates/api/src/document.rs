@@ -147,7 +147,27 @@ fn complete(generated: &str) -> String {
     for operation in paths.filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
         complete_operation(operation, &schemas);
     }
+    merge_descriptions(&mut document);
     format!("{document:#}")
+}
+
+/// Leave a reference alone in its `allOf`, beside which the framework puts a schema that repeats
+/// the description. Generators of clients reject such a member, because it has no type.
+fn merge_descriptions(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            let description = object.get("description").cloned();
+            if let (Some(description), Some(Value::Array(members))) =
+                (description, object.get_mut("allOf"))
+            {
+                let repetition = json!({ "description": description });
+                members.retain(|member| *member != repetition);
+            }
+            object.values_mut().for_each(merge_descriptions);
+        }
+        Value::Array(members) => members.iter_mut().for_each(merge_descriptions),
+        _ => {}
+    }
 }
 
 fn complete_operation(operation: &mut Value, schemas: &Value) {
@@ -198,6 +218,9 @@ fn sentence_about_keys(security: &Value) -> String {
     let accepts = |scope: &Scope| {
         schemes.clone().any(|schemes| schemes.contains_key(permissions::scheme(*scope)))
     };
+    if Scope::ALL.iter().all(accepts) {
+        return "API keys are refused, except for the one that is named.".to_owned();
+    }
     match Scope::ALL.into_iter().find(accepts) {
         Some(scope) => format!("API keys need the scope `{}`.", scope.name()),
         None => "API keys are refused.".to_owned(),

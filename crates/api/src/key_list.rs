@@ -12,7 +12,7 @@ use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
-use tracing::info;
+use tracing::{info, warn};
 use uuid::{Uuid, uuid};
 
 use crate::accounts::invalid_name;
@@ -21,6 +21,7 @@ use crate::confirmation::check_confirmed;
 use crate::examples;
 use crate::input::Input;
 use crate::operation_error::{OperationError, problem_responses};
+use crate::permissions::KeyHolder;
 use crate::problem::{FieldError, Problem};
 use crate::problem_examples::FieldExample;
 use crate::reauthentication::{Proof, reauthenticate};
@@ -225,9 +226,9 @@ problem_responses! {
     }
     DeleteProblems {
         400: "The id is malformed.", INVALID_PARAMETER;
-        401: "The access token is missing, invalid or expired.",
-            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED;
-        403: "API keys are refused.", KEY_NOT_ALLOWED;
+        401: "The access token or API key is missing, invalid or expired.",
+            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED KEY_INVALID KEY_EXPIRED;
+        403: "The API key is not the one that is to be deleted.", KEY_NOT_ALLOWED;
         404: "The user has no key with this id.", KEY_NOT_FOUND;
         500: "Internal error.", INTERNAL_ERROR;
         503: "The database is unavailable.", UNAVAILABLE;
@@ -302,16 +303,21 @@ impl Keys {
 
     /// Delete an API key
     ///
-    /// Deletes a key of the user. It is invalid at once.
+    /// Deletes a key of the user. It is invalid at once. A program may delete its own key.
     #[oai(path = "/keys/:key_id", method = "delete", operation_id = "deleteKey")]
     async fn delete(
         &self,
         service: Data<&Arc<Service>>,
-        session: CurrentSession,
+        caller: KeyHolder,
         /// Id of the key.
         key_id: Path<Uuid>,
     ) -> Result<DeleteResponse, OperationError<DeleteProblems>> {
-        let (user, key_id) = (session.0.user.id, key_id.0);
+        let (user, key_id) = (caller.user, key_id.0);
+        if caller.key.is_some_and(|key| key != key_id) {
+            warn!(security_event = "key_denied", "a key was used to delete another one");
+            let detail = "An API key can delete itself only. Log in and send an access token.";
+            return Err(Problem::new(StatusCode::FORBIDDEN, "KEY_NOT_ALLOWED", detail).into());
+        }
         if !service.database().delete_key(user, key_id).await? {
             let detail = "The API key does not exist.";
             return Err(Problem::new(StatusCode::NOT_FOUND, "KEY_NOT_FOUND", detail).into());

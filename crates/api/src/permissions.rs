@@ -2,7 +2,8 @@
 //! key those of its scopes.
 //!
 //! An operation for keys has a parameter [`Permitted`], which names the scope. Every other one
-//! identifies the user by [`CurrentSession`](crate::sessions::CurrentSession), which refuses keys.
+//! identifies the user by [`CurrentSession`](crate::sessions::CurrentSession), which refuses keys,
+//! except for the deletion of a key, which is permitted to the key itself ([`KeyHolder`]).
 
 use std::marker::PhantomData;
 
@@ -68,6 +69,14 @@ const fn description(scope: Scope) -> &'static str {
     }
 }
 
+/// Register the security schemes of API keys.
+fn register_schemes(registry: &mut Registry) {
+    CurrentSession::register(registry);
+    register_scheme::<VideosRead>(registry);
+    register_scheme::<VideosWrite>(registry);
+    register_scheme::<ManageWebhooks>(registry);
+}
+
 /// Register the security scheme of API keys with the scope `S`.
 fn register_scheme<S: RequiredScope>(registry: &mut Registry) {
     let key = MetaSecurityScheme {
@@ -111,10 +120,7 @@ impl<'a, S: RequiredScope> ApiExtractor<'a> for Permitted<S> {
     type ParamRawType = ();
 
     fn register(registry: &mut Registry) {
-        CurrentSession::register(registry);
-        register_scheme::<VideosRead>(registry);
-        register_scheme::<VideosWrite>(registry);
-        register_scheme::<ManageWebhooks>(registry);
+        register_schemes(registry);
     }
 
     fn security_schemes() -> Vec<&'static str> {
@@ -128,17 +134,59 @@ impl<'a, S: RequiredScope> ApiExtractor<'a> for Permitted<S> {
         _body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let Bearer { token } = Bearer::from_request(request)?;
-        let service = service_of(request)?;
-        let (user, key) = if ApiKey::is_meant(&token) {
-            let address = request.data::<ClientAddress>().copied();
-            let (user, key) = verify_key(service, &token, address, S::SCOPE).await?;
-            (user, Some(key))
-        } else {
-            (sessions::verify_token(service, &token).await?.user.id, None)
-        };
+        let (user, key) = verify(request, Some(S::SCOPE)).await?;
         Ok(Self { user, key, scope: PhantomData })
     }
+}
+
+/// Caller with an access token, or with an API key, whatever its scopes: a program that a user logs
+/// out may delete its own key.
+pub struct KeyHolder {
+    /// User of the token or the key.
+    pub user: UserId,
+    /// Id of the key, if the caller has one.
+    pub key: Option<Uuid>,
+}
+
+impl<'a> ApiExtractor<'a> for KeyHolder {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        register_schemes(registry);
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        let mut schemes = CurrentSession::security_schemes();
+        schemes.extend(Scope::ALL.map(scheme));
+        schemes
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _body: &mut RequestBody,
+        _options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let (user, key) = verify(request, None).await?;
+        Ok(Self { user, key })
+    }
+}
+
+/// Verify the access token or the API key of a request. Return the user, and the id of the key.
+async fn verify(
+    request: &Request,
+    required: Option<Scope>,
+) -> poem::Result<(UserId, Option<Uuid>)> {
+    let Bearer { token } = Bearer::from_request(request)?;
+    let service = service_of(request)?;
+    if !ApiKey::is_meant(&token) {
+        return Ok((sessions::verify_token(service, &token).await?.user.id, None));
+    }
+    let address = request.data::<ClientAddress>().copied();
+    let (user, key) = verify_key(service, &token, address, required).await?;
+    Ok((user, Some(key)))
 }
 
 /// Verify an API key, and record its use if it has the scope. Return its user and its id.
@@ -149,7 +197,7 @@ async fn verify_key(
     service: &Service,
     text: &str,
     client: Option<ClientAddress>,
-    required: Scope,
+    required: Option<Scope>,
 ) -> Result<(UserId, Uuid), Problem> {
     let database = service.database();
     let unauthorized = |code, detail| Problem::new(StatusCode::UNAUTHORIZED, code, detail);
@@ -171,7 +219,9 @@ async fn verify_key(
         let detail = "The API key has expired. Create another one.";
         return Err(unauthorized("KEY_EXPIRED", detail));
     }
-    if !key.scopes.contains(&required) {
+    if let Some(required) = required
+        && !key.scopes.contains(&required)
+    {
         warn!(security_event = "key_denied", scope = required.name(), "a key lacks a scope");
         let detail = format!("The API key needs the scope `{}`.", required.name());
         return Err(Problem::new(StatusCode::FORBIDDEN, "KEY_SCOPE_MISSING", detail));

@@ -1,6 +1,8 @@
 //! Command line of `fiapx`.
 
 mod recipe_arguments;
+mod progress_argument;
+mod remote_arguments;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -11,7 +13,12 @@ use clap::builder::TypedValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jobs::{FailureCode, JobId};
 
-pub use recipe_arguments::{Compression, RecipeArguments, UsageError};
+pub use progress_argument::Progress;
+pub use recipe_arguments::{Compression, EngineArguments, RecipeArguments, UsageError};
+pub use remote_arguments::{
+    AgainArguments, DownloadArguments, JobArguments, JobStatus, ListArguments, LoginArguments,
+    RemoteArguments, RemoteCommand, UploadArguments, WatchArguments,
+};
 
 use crate::settings::{self, Needs, Overrides, Settings};
 use crate::version;
@@ -32,6 +39,8 @@ pub enum Command {
     Extract(ExtractArguments),
     /// Show the properties of a video, and the expected number of frames and archive size.
     Probe(ProbeArguments),
+    /// Use a service: upload videos, follow their jobs and download the archives.
+    Remote(RemoteArguments),
     /// Run the whole service in one process: page, HTTP interface, worker and notifier.
     Serve(ServeArguments),
     /// Run the HTTP interface alone, on shared servers.
@@ -55,6 +64,10 @@ pub enum Command {
     Storage(StorageCommand),
     /// Print the OpenAPI document, or a request collection generated from it.
     Openapi(OpenapiArguments),
+    /// Print a script that completes the arguments of this command in a shell.
+    Completions(CompletionsArguments),
+    /// Write the manual pages of this command to a directory.
+    Man(ManArguments),
     /// Decode videos for a worker. Started by the worker only.
     #[command(hide = true)]
     Cell,
@@ -225,6 +238,33 @@ pub struct OpenapiArguments {
     pub format: DocumentFormat,
 }
 
+/// Arguments of `fiapx completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArguments {
+    /// Shell that reads the script.
+    #[arg(value_enum)]
+    pub shell: CompletedShell,
+}
+
+/// Shells with completions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CompletedShell {
+    /// `source <(fiapx completions bash)`
+    Bash,
+    /// `source <(fiapx completions zsh)`, after `compinit`
+    Zsh,
+    /// `fiapx completions fish | source`
+    Fish,
+}
+
+/// Arguments of `fiapx man`.
+#[derive(Debug, Args)]
+pub struct ManArguments {
+    /// Directory, such as ~/.local/share/man/man1. It is created if it does not exist.
+    #[arg(value_name = "DIRECTORY")]
+    pub directory: PathBuf,
+}
+
 /// Output formats of `fiapx openapi`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum DocumentFormat {
@@ -294,7 +334,7 @@ pub struct ExtractArguments {
     pub force: bool,
     /// Frame selection and compression.
     #[command(flatten)]
-    pub recipe: RecipeArguments,
+    pub engine: EngineArguments,
     /// Number of threads [default: number of cores]. A higher number than that of the available
     /// cores is reduced to it.
     #[arg(long, value_name = "N")]
@@ -314,19 +354,10 @@ pub struct ProbeArguments {
     pub video: PathBuf,
     /// Frame selection and compression.
     #[command(flatten)]
-    pub recipe: RecipeArguments,
+    pub engine: EngineArguments,
     /// Print the result as one line of JSON.
     #[arg(long)]
     pub json: bool,
-}
-
-/// When to show a progress bar.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Progress {
-    /// If stderr is a terminal.
-    Auto,
-    /// Never.
-    Never,
 }
 
 /// Parser of a limit, which is at least 1.

@@ -13,11 +13,27 @@ mod jobs;
 mod users;
 mod storage;
 mod openapi;
+mod shell;
+mod remote;
 
 use anyhow::Result;
 
-use crate::cli::{Command, JobsCommand, StorageCommand};
+use crate::cli::{Command, JobsCommand, StorageCommand, UsageError};
 use crate::service::Roles;
+
+/// Exit status for a failure.
+const FAILURE: u8 = 1;
+/// Exit status for wrong arguments, as that of the parser of arguments.
+const USAGE: u8 = 2;
+
+/// Exit status of the program for an error of [`run`].
+#[must_use]
+pub fn exit_status(error: &anyhow::Error) -> u8 {
+    if error.is::<UsageError>() {
+        return USAGE;
+    }
+    remote::exit_status(error).unwrap_or(FAILURE)
+}
 
 /// Run one subcommand.
 ///
@@ -44,6 +60,9 @@ pub fn run(command: Command) -> Result<()> {
         Command::Storage(StorageCommand::Adopt(arguments)) => storage::adopt(&arguments),
         Command::Storage(StorageCommand::Sweep(arguments)) => storage::sweep(&arguments),
         Command::Openapi(arguments) => openapi::run(&arguments),
+        Command::Completions(arguments) => shell::print_completions(&arguments),
+        Command::Man(arguments) => shell::write_manual_pages(&arguments),
+        Command::Remote(arguments) => remote::run(&arguments),
         Command::Cell => worker::cell::main().map_err(Into::into),
     }
 }

@@ -1,51 +1,17 @@
 //! The OpenAPI document passes the recommended rules of Redocly CLI and Spectral without findings.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
 
+use super::document_in;
 use crate::harness::clips::scratch;
-use crate::harness::programs::{fiapx, output, root, run, tool};
+use crate::harness::programs::{npm_packages, run};
 
-/// Directory of the programs of the packages in tests/contract/package.json. They are installed if
-/// they are missing or the lock file has changed.
+/// Directory of the programs of the packages in tests/contract/package.json.
 fn npm_programs() -> PathBuf {
-    let source = root().join("tests/contract");
-    let directory = root().join("target/contract-linters");
-    std::fs::create_dir_all(&directory).expect("the directory is writable");
-    // Tests in this and other processes may need the programs at the same time.
-    let guard = File::create(directory.join("lock")).expect("the directory is writable");
-    guard.lock().expect("the file can be locked");
-    let wanted = std::fs::read(source.join("package-lock.json")).expect("the lock file exists");
-    let installed = directory.join("installed.json");
-    if std::fs::read(&installed).ok().as_deref() != Some(&wanted) {
-        for file in ["package.json", "package-lock.json"] {
-            std::fs::copy(source.join(file), directory.join(file)).expect("the files are readable");
-        }
-        let mut install = tool("npm");
-        install.args([
-            "ci",
-            "--omit=dev",
-            "--ignore-scripts",
-            "--no-audit",
-            "--no-fund",
-            "--silent",
-            "--prefix",
-        ]);
-        output(install.arg(&directory)).expect("the installation needs the registry of npm");
-        std::fs::write(installed, wanted).expect("the directory is writable");
-    }
-    directory.join("node_modules/.bin")
-}
-
-/// Write the OpenAPI document into a directory.
-fn document_in(directory: &Path) -> PathBuf {
-    let path = directory.join("openapi.json");
-    let document = output(fiapx().arg("openapi")).expect("the command needs no service");
-    std::fs::write(&path, document).expect("the directory is writable");
-    path
+    npm_packages("tests/contract", "contract-linters").join(".bin")
 }
 
 #[test]

@@ -16,6 +16,8 @@ pub mod audit;
 pub mod process;
 pub mod isolation;
 pub mod remote_network;
+pub mod line;
+pub mod tls;
 pub mod cluster;
 pub mod collector;
 pub mod receiver;

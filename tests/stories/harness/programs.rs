@@ -1,5 +1,6 @@
 //! Running `fiapx` and other programs.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -99,6 +100,8 @@ pub fn tool(name: &str) -> Command {
         "7z" => "p7zip-full",
         "bsdtar" => "libarchive-tools",
         "curl" => "curl",
+        "openssl" => "openssl",
+        "man" => "man-db",
         "python3" => "python3",
         "strace" => "strace",
         "perl" => "perl",
@@ -147,6 +150,36 @@ pub fn npm_package(name: &str, version: &str) -> PathBuf {
         std::fs::write(complete, "").expect("the marker can be written");
     }
     modules
+}
+
+/// Directory of the modules of the packages in the lock file of a directory of the repository. They
+/// are installed below `target`, if they are missing or the lock file has changed.
+pub fn npm_packages(directory: &str, name: &str) -> PathBuf {
+    let (source, target) = (root().join(directory), root().join("target").join(name));
+    std::fs::create_dir_all(&target).expect("the directory is writable");
+    // Tests in this and other processes may need the programs at the same time.
+    let guard = File::create(target.join("lock")).expect("the directory is writable");
+    guard.lock().expect("the file can be locked");
+    let wanted = std::fs::read(source.join("package-lock.json")).expect("the lock file exists");
+    let installed = target.join("installed.json");
+    if std::fs::read(&installed).ok().as_deref() != Some(&wanted) {
+        for file in ["package.json", "package-lock.json"] {
+            std::fs::copy(source.join(file), target.join(file)).expect("the files are readable");
+        }
+        let mut install = tool("npm");
+        install.args([
+            "ci",
+            "--omit=dev",
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+            "--silent",
+            "--prefix",
+        ]);
+        output(install.arg(&target)).expect("the installation needs the registry of npm");
+        std::fs::write(installed, wanted).expect("the directory is writable");
+    }
+    target.join("node_modules")
 }
 
 /// Directory of the programs of a virtual environment with a Python package, which is installed if

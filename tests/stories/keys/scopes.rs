@@ -19,11 +19,13 @@ enum Callers {
     All,
     /// Users with an access token.
     Users,
+    /// Users, and programs with the key that is named.
+    Itself,
     /// Users, and programs with a key that has this scope.
     Scope(&'static str),
 }
 
-use Callers::{All, Scope, Users};
+use Callers::{All, Itself, Scope, Users};
 
 const READ: Callers = Scope("videos:read");
 const WRITE: Callers = Scope("videos:write");
@@ -35,7 +37,7 @@ const TABLE: &[(&str, Callers)] = &[
     ("DELETE /auth/second-factor", Users),
     ("DELETE /auth/sessions", Users),
     ("DELETE /auth/sessions/{session_id}", Users),
-    ("DELETE /keys/{key_id}", Users),
+    ("DELETE /keys/{key_id}", Itself),
     ("DELETE /uploads/{id}", WRITE),
     ("DELETE /videos/{id}", WRITE),
     ("DELETE /webhooks/{webhook_id}", HOOKS),
@@ -128,6 +130,13 @@ async fn the_document_states_the_scope_of_every_operation() {
         let (security, sentence) = match callers {
             All => (json!([]), None),
             Users => (json!([token]), Some("API keys are refused.".to_owned())),
+            Itself => {
+                let keys = SCOPES.iter().map(|scope| json!({ (scheme(scope)): [] }));
+                (
+                    std::iter::once(token).chain(keys).collect(),
+                    Some("API keys are refused, except for the one that is named.".to_owned()),
+                )
+            }
             Scope(scope) => (
                 json!([token, { (scheme(scope)): [] }]),
                 Some(format!("API keys need the scope `{scope}`.")),
@@ -241,8 +250,8 @@ async fn every_operation_accepts_keys_with_its_scope_only(
             let as_expected = match (callers, invalid) {
                 // Nothing looks at the key.
                 (All, _) => !code.starts_with("KEY_"),
-                (Users, _) => is(403, "KEY_NOT_ALLOWED"),
-                (Scope(_), Some(invalid)) => is(401, invalid),
+                (Users, _) | (Itself, None) => is(403, "KEY_NOT_ALLOWED"),
+                (Itself | Scope(_), Some(invalid)) => is(401, invalid),
                 (Scope(scope), None) if scopes.contains(scope) => {
                     ![401, 403].contains(&got.0) && !code.starts_with("KEY_")
                 }

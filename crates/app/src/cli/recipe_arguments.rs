@@ -15,6 +15,17 @@ use jobs::{Recipe, manifest};
 
 /// Frame selection and compression.
 #[derive(Debug, Args)]
+pub struct EngineArguments {
+    /// Frame selection.
+    #[command(flatten)]
+    pub recipe: RecipeArguments,
+    /// Compression effort of PNG frames. The pixels are the same for all levels.
+    #[arg(long, value_enum, default_value_t = Compression::Fast)]
+    pub compression: Compression,
+}
+
+/// Frame selection.
+#[derive(Debug, Args)]
 pub struct RecipeArguments {
     /// Interval between frames, in seconds: 1, 0.5, 1/3 [default: 1].
     #[arg(long, value_name = "SECONDS")]
@@ -77,9 +88,6 @@ pub struct RecipeArguments {
     /// Read all of these choices from a JSON file, in the form of the manifest's `recipe`.
     #[arg(long, value_name = "FILE.json")]
     pub recipe: Option<PathBuf>,
-    /// Compression effort of PNG frames. The pixels are the same for all levels.
-    #[arg(long, value_enum, default_value_t = Compression::Fast)]
-    pub compression: Compression,
 }
 
 /// Arguments that contradict each other, or a recipe that cannot be used.
@@ -87,17 +95,21 @@ pub struct RecipeArguments {
 #[error("{0}")]
 pub struct UsageError(String);
 
-impl RecipeArguments {
+impl UsageError {
+    /// Error with a message that names the arguments.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
+impl EngineArguments {
     /// Convert to options of the engine.
     ///
     /// # Errors
     /// The arguments contradict each other, or the file with the recipe is invalid.
     pub fn options(&self) -> Result<frames::Options, UsageError> {
         Ok(frames::Options {
-            recipe: match &self.recipe {
-                Some(file) => self.read_recipe(file)?,
-                None => self.recipe()?,
-            },
+            recipe: self.recipe.chosen()?.unwrap_or_default(),
             compression: match self.compression {
                 Compression::Fast => manifest::Compression::Fast,
                 Compression::Balanced => manifest::Compression::Balanced,
@@ -105,6 +117,22 @@ impl RecipeArguments {
             },
             ..frames::Options::default()
         })
+    }
+}
+
+impl RecipeArguments {
+    /// The recipe that is chosen, by the arguments or in a file; `None` without a choice.
+    ///
+    /// # Errors
+    /// The arguments contradict each other, or the file with the recipe is invalid.
+    pub fn chosen(&self) -> Result<Option<Recipe>, UsageError> {
+        if let Some(file) = &self.recipe {
+            return self.read_recipe(file).map(Some);
+        }
+        let recipe = self.recipe()?;
+        let is_chosen =
+            self.every.is_some() || self.format.is_some() || recipe != Recipe::default();
+        Ok(is_chosen.then_some(recipe))
     }
 
     fn recipe(&self) -> Result<Recipe, UsageError> {

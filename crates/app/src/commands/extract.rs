@@ -6,7 +6,7 @@ use std::thread::available_parallelism;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{DecimalBytes, ProgressBar, ProgressStyle};
 
 use super::console::{print, print_error};
 use super::existing;
@@ -21,7 +21,7 @@ pub(super) fn run(arguments: &ExtractArguments) -> Result<()> {
     if arguments.json && name == Path::new("-") {
         bail!("--json and the archive cannot both go to standard output: name a file with -o");
     }
-    let mut options = arguments.recipe.options()?;
+    let mut options = arguments.engine.options()?;
     options.threads = threads(arguments.threads);
 
     let source = video::open(path)?;
@@ -72,14 +72,10 @@ fn default_output(video: &Path) -> PathBuf {
 }
 
 fn progress_bar(progress: Progress) -> ProgressBar {
-    let target = match progress {
-        Progress::Auto => ProgressDrawTarget::stderr(),
-        Progress::Never => ProgressDrawTarget::hidden(),
-    };
     let template = "{wide_bar} {pos}/{len} frames, {per_sec:.0}, {eta} left";
     let style =
         ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::with_draw_target(None, target).with_style(style)
+    ProgressBar::with_draw_target(None, progress.target()).with_style(style)
 }
 
 fn print_warnings(video: &Path, report: &frames::Report) {

@@ -10,7 +10,7 @@ use crate::cli::ProbeArguments;
 /// Describe one video.
 pub(super) fn run(arguments: &ProbeArguments) -> Result<()> {
     let path = &arguments.video;
-    let options = arguments.recipe.options()?;
+    let options = arguments.engine.options()?;
     let source = video::open(path)?;
     let forecast =
         frames::probe(source, &options).map_err(|error| video::describe_error(path, &error))?;
