@@ -47,7 +47,6 @@ export class JobView {
   constructor(main, { id, frame }) {
     this.#id = id;
     this.#frame = frame;
-    const mainColumn = [this.#status, this.#missing, this.#gallerySection];
     const sideColumn = [this.#facts, this.#warnings, this.#history];
     main.append(
       h('p', { class: 'back-link' }, h('a', { href: '#/' }, icon('left'), t('videos'))),
@@ -56,8 +55,9 @@ export class JobView {
         this.#actions,
         this.#error),
       h('div', { class: 'columns' },
-        h('div', { class: 'main-column' }, mainColumn),
-        h('div', { class: 'side-column' }, sideColumn)));
+        h('div', { class: 'news' }, this.#status, this.#missing),
+        h('div', { class: 'side-column' }, sideColumn),
+        this.#gallerySection));
     this.#load();
   }
 
@@ -208,7 +208,7 @@ export class JobView {
       this.#gallerySection.replaceChildren(heading, h('p', { class: 'hint' }, text));
       return;
     }
-    this.#gallery ??= new Gallery(this.#id, this.#gallerySection, heading, (contents) => {
+    this.#gallery ??= new Gallery(this.#job, this.#gallerySection, heading, (contents) => {
       this.#drawFacts(contents.video);
       this.#drawMissing(contents);
     });

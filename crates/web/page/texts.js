@@ -213,7 +213,8 @@ const TEXTS = {
   square_pixels: ['com pixels quadrados', 'with square pixels'],
   with_sheet: ['com folha de contato', 'with a contact sheet'],
   other_recipe: ['outra receita', 'another recipe'],
-  process_again: ['Processar de novo com outras opções', 'Process again with other options'],
+  process_again: ['Processar de novo', 'Process again'],
+  process_again_title: ['Processar de novo com outras opções', 'Process again with other options'],
   process: ['Processar', 'Process'],
   forecast: [
     ({ expected }) => `Resultado previsto: ${expected}.`,
@@ -311,7 +312,16 @@ const TEXTS = {
     ({ n, total }) => `Quadro ${number(n)} de ${number(total)}`,
     ({ n, total }) => `Frame ${number(n)} of ${number(total)}`,
   ],
+  frame: [({ n }) => `Quadro ${number(n)}`, ({ n }) => `Frame ${number(n)}`],
   frame_not_loaded: ['Não foi possível carregar o quadro.', 'The frame could not be loaded.'],
+  frame_missing: [
+    'Este quadro falta: não foi possível ler essa parte do vídeo.',
+    'This frame is missing: that part of the video could not be read.',
+  ],
+  no_such_frame: [
+    plural('Este vídeo tem só {n} quadro.', 'Este vídeo tem só {n} quadros.'),
+    plural('This video has only {n} frame.', 'This video has only {n} frames.'),
+  ],
   previous: ['Anterior', 'Previous'],
   next: ['Próximo', 'Next'],
   close: ['Fechar', 'Close'],

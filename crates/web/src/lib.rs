@@ -31,14 +31,14 @@ macro_rules! assets {
 
 /// Names and contents of all files that the document links to, or that its modules load later.
 const ASSETS: &[(&str, &[u8])] = assets! {
-    "style.css" "options.css" "account.css" "icon.svg" "dom.js" "store.js" "account-texts.js"
-    "webhook-texts.js" "texts.js" "format.js" "webhook-problems.js" "problems.js" "errors.js"
-    "session.js" "recipe.js" "recipe-text.js" "jobs.js" "frames.js" "status.js" "watch.js"
-    "uploads.js" "upload-panel.js" "options-form.js" "options.js" "drop-area.js" "form.js"
-    "login.js" "confirmation.js" "mail-links.js" "step-dialog.js" "account-sessions.js"
-    "copy-button.js" "account-keys.js" "second-factor.js" "account.js" "webhook-form.js"
-    "webhooks.js" "webhook-deliveries.js" "webhook.js" "list.js" "viewer.js" "gallery.js"
-    "process-again.js" "job.js" "main.js"
+    "style.css" "list.css" "gallery.css" "options.css" "account.css" "icon.svg" "dom.js" "store.js"
+    "account-texts.js" "webhook-texts.js" "texts.js" "format.js" "webhook-problems.js"
+    "problems.js" "errors.js" "session.js" "recipe.js" "recipe-text.js" "jobs.js" "frames.js"
+    "status.js" "watch.js" "uploads.js" "upload-panel.js" "options-form.js" "options.js"
+    "drop-area.js" "form.js" "login.js" "confirmation.js" "mail-links.js" "step-dialog.js"
+    "account-sessions.js" "copy-button.js" "account-keys.js" "second-factor.js" "account.js"
+    "webhook-form.js" "webhooks.js" "webhook-deliveries.js" "webhook.js" "list.js" "thumbnails.js"
+    "viewer.js" "gallery.js" "process-again.js" "job.js" "main.js"
 };
 
 /// The document, and the assets that it links to by their version.
