@@ -7,12 +7,16 @@ mod account;
 mod account_data;
 mod account_keys;
 
+mod absent;
 mod accessibility;
 mod assets;
+mod downloads;
+mod drops;
 mod end_to_end;
 mod frames;
 mod gallery;
 mod list;
+mod list_places;
 mod login;
 mod logout;
 mod options;

@@ -4,7 +4,8 @@ import { copyButton } from './copy-button.js';
 import { announce, confirmAction, h } from './dom.js';
 import { errorLine, errorNotice, showingErrors } from './errors.js';
 import { ChoicesField, Field, Form } from './form.js';
-import { dateTime, fromNow } from './format.js';
+import { dateTime } from './format.js';
+import { liveTime } from './live-times.js';
 import { problemText } from './problems.js';
 import { request } from './session.js';
 import { StepDialog } from './step-dialog.js';
@@ -67,7 +68,7 @@ export class KeyList {
         h('p', { class: 'facts' }, h('code', {}, `${start}…`), ' · ',
           scopes.map(scopeText).join(' · ')),
         h('p', { class: 'facts' },
-          used ? [t('last_used'), ' ', time(used)] : t('key_never_used'),
+          used ? [t('last_used'), ' ', liveTime(used)] : t('key_never_used'),
           address && ` · ${address}`,
           ' · ', endText(end),
           ' · ', t('key_created_on', { when: dateTime(created) }))),
@@ -122,13 +123,7 @@ function showKey(dialog, key) {
   ], { mustStay: true });
 }
 
-function time(iso) {
-  return h('time', { datetime: iso, title: dateTime(iso) }, fromNow(iso));
-}
-
 /** Text about the end of a key. */
 function endText(end) {
-  if (!end) return t('key_does_not_expire');
-  const key = new Date(end) > Date.now() ? 'expires' : 'expired';
-  return t(key, { when: fromNow(end) });
+  return end ? liveTime(end, 'expires') : t('key_does_not_expire');
 }

@@ -262,6 +262,18 @@ export const PROBLEMS = {
     'Este envio mudou desde a primeira tentativa. Tente de novo para enviá-lo como está agora.',
     'This upload has changed since the first attempt. Try again to send it as it is now.',
   ],
+  LINK_EXPIRED: [
+    'Este link de download não vale mais. Baixe o ZIP de novo na página do vídeo.',
+    'This download link has expired. Download the ZIP again from the page of the video.',
+  ],
+  LINK_INVALID: [
+    'Este link de download está incompleto ou foi alterado. Copie-o de novo por inteiro.',
+    'This download link is incomplete or was changed. Copy all of it again.',
+  ],
+  FILE_NOT_FOUND: [
+    'Este arquivo não existe mais.',
+    'This file no longer exists.',
+  ],
   ARCHIVE_EXPIRED: [
     'Este vídeo expirou. Envie-o de novo se ainda precisar dele.',
     'This video expired. Upload it again if you still need it.',

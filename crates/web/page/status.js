@@ -1,8 +1,9 @@
 // Status of a job, as the list and the details show it.
 
 import { h } from './dom.js';
-import { bytes, fromNow } from './format.js';
+import { bytes, dateTime } from './format.js';
 import { isFinished } from './jobs.js';
+import { liveTime } from './live-times.js';
 import { shortRecipeText } from './recipe-text.js';
 import { t } from './texts.js';
 
@@ -27,13 +28,22 @@ export function progressBar(job) {
       expected > 0 ? t('frames_of', { done, expected }) : t(job.status)));
 }
 
-/** Sizes, recipe and times of a job, in one line. */
-export function summaryText(job) {
-  const facts = [bytes(job.video_size_bytes), shortRecipeText(job.recipe)];
-  if (job.frame_count != null) facts.push(t('frames', { n: job.frame_count }));
-  if (job.zip_size_bytes != null) facts.push(`ZIP ${bytes(job.zip_size_bytes)}`);
-  if (job.status === 'DONE') facts.push(t('expires', { when: fromNow(job.expires_at) }));
-  else if (job.status === 'EXPIRED') facts.push(t('expired', { when: fromNow(job.expires_at) }));
-  else if (isFinished(job) && job.completed_at) facts.push(fromNow(job.completed_at));
-  return facts.filter(Boolean).join(' · ');
+/** Sizes, recipe and times of a job: the nodes of one line. */
+export function summary(job) {
+  const facts = [
+    h('time', { datetime: job.created_at }, dateTime(job.created_at)),
+    bytes(job.video_size_bytes),
+    shortRecipeText(job.recipe),
+    job.frame_count != null && t('frames', { n: job.frame_count }),
+    job.zip_size_bytes != null && `ZIP ${bytes(job.zip_size_bytes)}`,
+    endTime(job),
+  ];
+  return facts.filter(Boolean).flatMap((fact, index) => (index > 0 ? [' · ', fact] : [fact]));
+}
+
+/** Time at which a job ended or its files expire, or null. */
+function endTime(job) {
+  if (job.status === 'DONE') return liveTime(job.expires_at, 'expires');
+  if (job.status === 'EXPIRED') return liveTime(job.expires_at, 'expired');
+  return isFinished(job) && job.completed_at ? liveTime(job.completed_at) : null;
 }

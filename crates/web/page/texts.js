@@ -45,7 +45,17 @@ const TEXTS = {
   ],
   submitting: ['Um momento…', 'One moment…'],
   session_ended: ['Sua sessão terminou. Entre novamente.', 'Your session has ended. Log in again.'],
+  logout_question: [
+    ({ n }) => (n === 1
+      ? 'Há 1 envio em andamento. Sair e cancelá-lo?'
+      : `Há ${number(n)} envios em andamento. Sair e cancelá-los?`),
+    ({ n }) => (n === 1
+      ? '1 upload is in progress. Log out and cancel it?'
+      : `${number(n)} uploads are in progress. Log out and cancel them?`),
+  ],
+  logout_no: ['Continuar enviando', 'Keep uploading'],
   drop: ['Solte vídeos aqui', 'Drop videos here'],
+  upload: ['Envie um vídeo', 'Upload a video'],
   choose_files: ['Escolher vídeos', 'Choose videos'],
   upload_limits: [
     ({ suffixes, size }) => `${suffixes} · até ${size} cada`,
@@ -99,8 +109,8 @@ const TEXTS = {
   INCOMPLETE: ['Incompleto', 'Incomplete'],
   no_videos: ['Nenhum vídeo ainda', 'No videos yet'],
   upload_first: [
-    'Solte um arquivo acima ou escolha um para enviar.',
-    'Drop a file above, or choose one to upload.',
+    'Escolha um arquivo acima para começar.',
+    'Choose a file above to begin.',
   ],
   no_videos_with_status: ['Nenhum vídeo com esse status', 'No videos with this status'],
   show_all: ['Mostrar todos', 'Show all'],
@@ -116,6 +126,10 @@ const TEXTS = {
   expires: [({ when }) => `expira ${when}`, ({ when }) => `expires ${when}`],
   expired: [({ when }) => `expirou ${when}`, ({ when }) => `expired ${when}`],
   download: ['Baixar ZIP', 'Download ZIP'],
+  download_waits: [
+    ({ s }) => `Muitos downloads seguidos. Este começa sozinho em ${s} s.`,
+    ({ s }) => `Many downloads in a row. This one starts by itself in ${s} s.`,
+  ],
   download_started: ['O download começou.', 'The download has started.'],
   delete: ['Excluir', 'Delete'],
   delete_question: [
@@ -214,7 +228,10 @@ const TEXTS = {
   with_sheet: ['com folha de contato', 'with a contact sheet'],
   other_recipe: ['outra receita', 'another recipe'],
   process_again: ['Processar de novo', 'Process again'],
-  process_again_title: ['Processar de novo com outras opções', 'Process again with other options'],
+  process_again_title: [
+    'Processar de novo com outras opções',
+    'Process again with other options',
+  ],
   process: ['Processar', 'Process'],
   forecast: [
     ({ expected }) => `Resultado previsto: ${expected}.`,
@@ -329,6 +346,9 @@ const TEXTS = {
   seconds: [({ s }) => `${s} s`, ({ s }) => `${s} s`],
   minutes: [({ m, s }) => `${m} min ${s} s`, ({ m, s }) => `${m} min ${s} s`],
   hours: [({ h, m }) => `${h} h ${m} min`, ({ h, m }) => `${h} h ${m} min`],
+  page_not_found: ['Página não encontrada', 'Page not found'],
+  page_not_found_reason: ['Este endereço não existe.', 'This address does not exist.'],
+  not_opened: ['Não foi possível abrir', 'Could not be opened'],
   not_found: ['Vídeo não encontrado', 'Video not found'],
   not_found_reason: [
     'O vídeo não existe ou pertence a outra conta.',

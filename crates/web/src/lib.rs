@@ -22,8 +22,12 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
     img-src 'self' blob:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; \
     form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
+/// Media type of the document.
+const HTML: &str = "text/html; charset=utf-8";
 /// Placeholder in the document for the version of its assets.
 const VERSION_PLACEHOLDER: &str = "{version}";
+/// Placeholder in the document for the code of the problem that it states.
+const PROBLEM_PLACEHOLDER: &str = "{problem}";
 
 macro_rules! assets {
     ($($name:literal)*) => { &[$(($name, include_bytes!(concat!("../page/", $name)))),*] };
@@ -34,17 +38,21 @@ const ASSETS: &[(&str, &[u8])] = assets! {
     "style.css" "list.css" "gallery.css" "options.css" "account.css" "icon.svg" "dom.js" "store.js"
     "account-texts.js" "webhook-texts.js" "texts.js" "format.js" "webhook-problems.js"
     "problems.js" "errors.js" "session.js" "recipe.js" "recipe-text.js" "jobs.js" "frames.js"
-    "status.js" "watch.js" "uploads.js" "upload-panel.js" "options-form.js" "options.js"
-    "drop-area.js" "form.js" "login.js" "confirmation.js" "mail-links.js" "step-dialog.js"
-    "account-sessions.js" "copy-button.js" "account-keys.js" "second-factor.js" "account.js"
-    "webhook-form.js" "webhooks.js" "webhook-deliveries.js" "webhook.js" "list.js" "thumbnails.js"
-    "viewer.js" "gallery.js" "process-again.js" "job.js" "main.js"
+    "live-times.js" "status.js" "watch.js" "uploads.js" "upload-panel.js" "options-form.js"
+    "options.js" "drop-area.js" "drops.js" "form.js" "login.js" "confirmation.js" "absent.js"
+    "mail-links.js" "step-dialog.js" "account-sessions.js" "copy-button.js" "account-keys.js"
+    "second-factor.js" "account.js" "webhook-form.js" "webhooks.js" "webhook-deliveries.js"
+    "webhook.js" "list-place.js" "downloads.js" "job-row.js" "thumbnails.js" "list.js" "viewer.js"
+    "gallery.js" "process-again.js" "job.js" "main.js"
 };
 
 /// The document, and the assets that it links to by their version.
 struct Page {
     /// Hash of all assets.
     version: String,
+    /// The document with a placeholder for a problem.
+    template: String,
+    /// The document without a problem.
     document: Asset,
     assets: Vec<Asset>,
 }
@@ -56,10 +64,10 @@ static PAGE: LazyLock<Page> = LazyLock::new(|| {
         digest.update(bytes);
     }
     let version = short_hash(&digest.finalize());
-    let document =
-        Asset::new("index.html", html.replace(VERSION_PLACEHOLDER, &version).into_bytes());
+    let template = html.replace(VERSION_PLACEHOLDER, &version);
+    let document = Asset::new("index.html", template.replace(PROBLEM_PLACEHOLDER, "").into_bytes());
     let assets = ASSETS.iter().map(|(name, bytes)| Asset::new(name, bytes.to_vec())).collect();
-    Page { version, document, assets }
+    Page { version, template, document, assets }
 });
 
 /// File of the page with its response headers.
@@ -75,7 +83,7 @@ struct Asset {
 impl Asset {
     fn new(name: &'static str, bytes: Vec<u8>) -> Self {
         let content_type = match name.rsplit('.').next() {
-            Some("html") => "text/html; charset=utf-8",
+            Some("html") => HTML,
             Some("css") => "text/css; charset=utf-8",
             Some("svg") => "image/svg+xml; charset=utf-8",
             _ => "text/javascript; charset=utf-8",
@@ -125,6 +133,17 @@ fn short_hash(hash: &[u8]) -> String {
 #[must_use]
 pub fn routes() -> Route {
     Route::new().at("/", get(serve_document)).at("/assets/:version/:name", get(serve_asset))
+}
+
+/// The document, which states the problem with this code in words. Its modules know from the
+/// address of the browser what was requested.
+#[must_use]
+pub fn problem_page(code: &str) -> Response {
+    Response::builder()
+        .content_type(HTML)
+        .header(header::VARY, "Accept")
+        .header(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY)
+        .body(PAGE.template.replace(PROBLEM_PLACEHOLDER, code))
 }
 
 #[handler]
@@ -177,10 +196,26 @@ mod tests {
         assert_eq!(files, embedded);
     }
 
+    /// Modules that are loaded when a view is opened that few users need.
+    const LATER: &[&str] = &[
+        "mail-links.js",
+        "step-dialog.js",
+        "copy-button.js",
+        "account-sessions.js",
+        "account-keys.js",
+        "second-factor.js",
+        "account.js",
+        "webhook-form.js",
+        "webhooks.js",
+        "webhook-deliveries.js",
+        "webhook.js",
+    ];
+
     #[test]
-    fn all_files_are_smaller_than_100_kb_compressed() {
+    fn files_of_the_first_view_are_smaller_than_100_kb_compressed() {
         let files = PAGE.assets.iter().chain([&PAGE.document]);
-        let bytes: usize = files.map(|asset| asset.gzip.len()).sum();
+        let first = files.filter(|asset| !LATER.contains(&asset.name));
+        let bytes: usize = first.map(|asset| asset.gzip.len()).sum();
         assert!(bytes < 100_000, "{bytes} bytes");
         for Asset { name, gzip, bytes, .. } in &PAGE.assets {
             assert!(!gzip.is_empty() && gzip.len() < bytes.len(), "{name} is not compressed");
@@ -189,11 +224,8 @@ mod tests {
 
     #[test]
     fn document_links_to_all_assets_of_the_first_view_by_version() {
-        /// Modules that are loaded when a view of webhooks is opened.
-        const LATER: [&str; 4] =
-            ["webhook-form.js", "webhooks.js", "webhook-deliveries.js", "webhook.js"];
         let html = String::from_utf8_lossy(&PAGE.document.bytes);
-        assert!(!html.contains(VERSION_PLACEHOLDER));
+        assert!(!html.contains(VERSION_PLACEHOLDER) && !html.contains(PROBLEM_PLACEHOLDER));
         for (name, _) in ASSETS {
             let path = format!("/assets/{}/{name}", PAGE.version);
             let is_linked = html.contains(&path);

@@ -44,6 +44,7 @@ const NOT_CAUSED: [(&str, u16); 25] = [
     ("GET /jobs/{id}/events", 429),
     ("GET /jobs/{id}/frames", 429),
     ("GET /jobs/{id}/frames/{number}", 429),
+    ("GET /jobs/{id}/thumbnail", 429),
     ("POST /videos/{id}/jobs", 408),
     ("POST /videos/{id}/jobs", 429),
     ("POST /videos/{id}/jobs", 507),

@@ -47,6 +47,7 @@ const TABLE: &[(&str, Callers)] = &[
     ("GET /jobs/{id}/frames", READ),
     ("GET /jobs/{id}/frames/{number}", READ),
     ("GET /jobs/{id}/status", READ),
+    ("GET /jobs/{id}/thumbnail", READ),
     ("GET /keys", Users),
     ("GET /ready", All),
     ("GET /videos", READ),

@@ -81,7 +81,8 @@ async fn the_outline_of_a_frame_under_the_mouse_is_complete() {
     let center = PointerAction::MoveToElement { element: cell, duration: None, x: 0.0, y: 0.0 };
     let mouse = MouseActions::new("mouse".to_owned()).then(center);
     browser.client.perform_actions(mouse).await.expect("the mouse can be moved");
-    let style = "getComputedStyle(document.querySelector('.frames a:hover .frame') ?? document.body)";
+    let style =
+        "getComputedStyle(document.querySelector('.frames a:hover .frame') ?? document.body)";
     browser.wait_until(&format!("{style}.outlineStyle === 'solid'")).await;
     // Items are clipped at their edges, so the outline has to be inside.
     let clipped = browser.js(&format!("return parseFloat({style}.outlineOffset)")).await;
