@@ -10,6 +10,7 @@ mod account_keys;
 mod absent;
 mod accessibility;
 mod assets;
+mod colors;
 mod downloads;
 mod drops;
 mod end_to_end;

@@ -77,12 +77,13 @@ export class KeyList {
 
   #create() {
     const lifetimes = LIFETIMES.map((days) => [String(days), t('key_days', { days })]);
-    const name = { autocomplete: 'off', maxlength: 100 };
+    const name = { autocomplete: 'off', maxlength: 100, missing: 'NAME_INVALID' };
     const dialog = new StepDialog(this.#signal);
     const form = new Form({
       fields: [
         new Field('name', name, { label: t('key_name'), hint: t('key_name_hint') }),
-        new ChoicesField('scopes', SCOPES.map((scope) => [scope, scopeText(scope)])),
+        new ChoicesField('scopes', SCOPES.map((scope) => [scope, scopeText(scope)]),
+          { missing: 'SCOPES_MISSING' }),
         new Field('expires_at', { options: [...lifetimes, ['', t('key_forever')]] }),
         ...this.#proof(),
       ],

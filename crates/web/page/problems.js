@@ -16,6 +16,10 @@ const shortened = (text) =>
 /** Texts by error code, in Portuguese and English: strings, or functions of the problem. */
 export const PROBLEMS = {
   ...WEBHOOK_PROBLEMS,
+  FIELD_MISSING: ['Preencha este campo.', 'Fill in this field.'],
+  NAME_MISSING: ['Informe seu nome.', 'Enter your name.'],
+  EMAIL_MISSING: ['Informe seu e-mail.', 'Enter your e-mail.'],
+  PASSWORD_MISSING: ['Digite a senha.', 'Enter the password.'],
   PASSWORD_TOO_SHORT: [
     'A senha precisa ter no mínimo 8 caracteres.',
     'The password needs at least 8 characters.',

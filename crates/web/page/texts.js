@@ -39,10 +39,12 @@ const TEXTS = {
   name: ['Nome', 'Name'],
   show_password: ['Mostrar senha', 'Show password'],
   hide_password: ['Ocultar senha', 'Hide password'],
-  password_rules: [
-    'No mínimo 8 caracteres, com letra maiúscula, número e caractere especial; ou 15 quaisquer.',
-    'At least 8 characters with an uppercase letter, a digit and a special character; or any 15.',
-  ],
+  rule_length: ['8 caracteres ou mais', '8 characters or more'],
+  rule_upper_case: ['uma letra maiúscula', 'an uppercase letter'],
+  rule_digit: ['um número', 'a digit'],
+  rule_special: ['um caractere especial, como ! ou #', 'a special character, like ! or #'],
+  rule_long: ['ou 15 caracteres quaisquer', 'or any 15 characters'],
+  rule_met: ['atendido', 'met'],
   submitting: ['Um momento…', 'One moment…'],
   session_ended: ['Sua sessão terminou. Entre novamente.', 'Your session has ended. Log in again.'],
   logout_question: [

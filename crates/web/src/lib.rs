@@ -39,11 +39,11 @@ const ASSETS: &[(&str, &[u8])] = assets! {
     "account-texts.js" "webhook-texts.js" "texts.js" "format.js" "webhook-problems.js"
     "problems.js" "errors.js" "session.js" "recipe.js" "recipe-text.js" "jobs.js" "frames.js"
     "live-times.js" "status.js" "watch.js" "uploads.js" "upload-panel.js" "options-form.js"
-    "options.js" "drop-area.js" "drops.js" "form.js" "login.js" "confirmation.js" "absent.js"
-    "mail-links.js" "step-dialog.js" "account-sessions.js" "copy-button.js" "account-keys.js"
-    "second-factor.js" "account.js" "webhook-form.js" "webhooks.js" "webhook-deliveries.js"
-    "webhook.js" "list-place.js" "downloads.js" "job-row.js" "thumbnails.js" "list.js" "viewer.js"
-    "gallery.js" "process-again.js" "job.js" "main.js"
+    "options.js" "drop-area.js" "drops.js" "form.js" "new-password.js" "login.js" "confirmation.js"
+    "absent.js" "mail-links.js" "step-dialog.js" "account-sessions.js" "copy-button.js"
+    "account-keys.js" "second-factor.js" "account.js" "webhook-form.js" "webhooks.js"
+    "webhook-deliveries.js" "webhook.js" "list-place.js" "downloads.js" "job-row.js"
+    "thumbnails.js" "list.js" "viewer.js" "gallery.js" "process-again.js" "job.js" "main.js"
 };
 
 /// The document, and the assets that it links to by their version.
