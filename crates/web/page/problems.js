@@ -128,7 +128,7 @@ export const PROBLEMS = {
   ],
   TOO_MANY_CODES: [
     'Muitos códigos errados nas últimas 24 horas. Use um código de recuperação ou tente amanhã, ' +
-      'e troque sua senha: alguém pode conhecê-la.',
+      'e altere sua senha: alguém pode conhecê-la.',
     'Too many wrong codes in the last 24 hours. Use a recovery code or try again tomorrow, and ' +
       'change your password: somebody else may know it.',
   ],
@@ -167,8 +167,8 @@ export const PROBLEMS = {
   VIDEO_TOO_LARGE: ['O vídeo é grande demais.', 'The video is too large.'],
   UNSUPPORTED_FORMAT: ['Tipo de arquivo não aceito.', 'Unsupported file type.'],
   CONTENT_MISMATCH: [
-    'O conteúdo do arquivo não corresponde à extensão do nome. Verifique o arquivo.',
-    'The content of the file does not match its extension. Check the file.',
+    'O arquivo não parece ser um vídeo do tipo que o nome indica.',
+    'The file does not seem to be a video of the type that its name states.',
   ],
   RECIPE_INVALID: INVALID_RECIPE,
   RECIPE_NOT_JSON: INVALID_RECIPE,

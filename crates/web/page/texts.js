@@ -46,7 +46,7 @@ const TEXTS = {
   rule_long: ['ou 15 caracteres quaisquer', 'or any 15 characters'],
   rule_met: ['atendido', 'met'],
   submitting: ['Um momento…', 'One moment…'],
-  session_ended: ['Sua sessão terminou. Entre novamente.', 'Your session has ended. Log in again.'],
+  session_ended: ['Sua sessão terminou. Entre de novo.', 'Your session has ended. Log in again.'],
   logout_question: [
     ({ n }) => (n === 1
       ? 'Há 1 envio em andamento. Sair e cancelá-lo?'
@@ -96,7 +96,7 @@ const TEXTS = {
   filter: ['Filtrar por status', 'Filter by status'],
   filter_all: ['Todos', 'All'],
   filter_QUEUED: ['Na fila', 'Queued'],
-  filter_PROCESSING: ['Em processamento', 'Processing'],
+  filter_PROCESSING: ['Processando', 'Processing'],
   filter_DONE: ['Prontos', 'Done'],
   filter_FAILED: ['Com falha', 'Failed'],
   filter_CANCELLED: ['Cancelados', 'Cancelled'],
@@ -161,7 +161,7 @@ const TEXTS = {
   rate: [plural('{n} quadro/s', '{n} quadros/s'), plural('{n} frame/s', '{n} frames/s')],
   duration: ['Duração', 'Duration'],
   video_size: ['Tamanho do vídeo', 'Video size'],
-  recipe: ['Extração', 'Extraction'],
+  recipe: ['Opções', 'Options'],
   frames_per_second: [
     plural('{n} quadro por segundo', '{n} quadros por segundo'),
     plural('{n} frame per second', '{n} frames per second'),
@@ -228,7 +228,7 @@ const TEXTS = {
   ],
   square_pixels: ['com pixels quadrados', 'with square pixels'],
   with_sheet: ['com folha de contato', 'with a contact sheet'],
-  other_recipe: ['outra receita', 'another recipe'],
+  other_recipe: ['outras opções', 'other options'],
   process_again: ['Processar de novo', 'Process again'],
   process_again_title: [
     'Processar de novo com outras opções',

@@ -234,7 +234,16 @@ mod tests {
     }
 
     #[test]
-    fn texts_use_frame_as_the_only_term() {
+    fn texts_use_one_word_for_one_thing() {
+        /// Words, and those that the page uses instead.
+        const WORDS: [(&str, &str); 6] = [
+            ("picture", "frame"),
+            ("image", "frame"),
+            ("imagem", "quadro"),
+            ("receita", "opções"),
+            ("troc", "alterar"),
+            ("novamente", "de novo"),
+        ];
         for texts in [
             include_str!("../page/texts.js"),
             include_str!("../page/account-texts.js"),
@@ -243,8 +252,8 @@ mod tests {
             include_str!("../page/problems.js"),
         ] {
             let texts = texts.to_lowercase();
-            for word in ["picture", "image", "imagem"] {
-                assert!(!texts.contains(word), "{word} instead of frame or quadro");
+            for (word, better) in WORDS {
+                assert!(!texts.contains(word), "{word} instead of {better}");
             }
         }
     }
