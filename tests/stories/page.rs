@@ -18,6 +18,7 @@ mod frames;
 mod gallery;
 mod list;
 mod list_places;
+mod list_tools;
 mod login;
 mod logout;
 mod options;

@@ -10,8 +10,9 @@ import { t } from './texts.js';
 /** Width of the thumbnail, in pixels, on a screen of two pixels per point. */
 const THUMBNAIL_WIDTH = 224;
 
-/** Row of a job. */
+/** Row of a job, which can be selected. */
 export class JobRow {
+  #box;
   #image = h('img', { alt: '', decoding: 'async' });
   #state = h('div', { class: 'state' });
   #body = h('div', {});
@@ -24,20 +25,39 @@ export class JobRow {
   #drawn = null;
 
   /**
-   * `onChange()` is called after the user has changed the job, and `onRemove()` after its deletion.
-   * The thumbnail is one of `thumbnails`.
+   * `onChange()` is called after the user has changed the job, `onSelect()` after it was selected
+   * or not, and `onRemove()` after its deletion. The thumbnail is one of `thumbnails`.
    */
-  constructor(job, { thumbnails, onChange, onRemove }) {
+  constructor(job, { thumbnails, onChange, onSelect, onRemove }) {
     this.job = job;
     this.#thumbnails = thumbnails;
     this.#onChange = onChange;
     this.#onRemove = onRemove;
+    const label = t('of_file', { what: t('select'), name: job.filename });
+    this.#box = h('input', { type: 'checkbox', 'aria-label': label, onchange: onSelect });
     const link = h('a', { class: 'name', href: `#/jobs/${job.id}` }, job.filename);
     this.element = h('li', { 'data-job': job.id },
+      h('label', { class: 'select' }, this.#box),
       h('div', { class: 'frame thumbnail' }, this.#image),
       this.#state,
       h('div', { class: 'details' }, link, this.#body, this.#note, this.#error),
       this.#actions);
+  }
+
+  /** Whether the row is selected and shown. */
+  get isSelected() {
+    return this.#box.checked && !this.element.hidden;
+  }
+
+  /** Select the row, or not. */
+  select(isSelected) {
+    this.#box.checked = isSelected;
+    this.#box.dispatchEvent(new Event('change'));
+  }
+
+  /** Download the archive. */
+  download() {
+    return downloadArchive(this.job, this.#note);
   }
 
   /** Move the focus to the link of the row. */
@@ -64,9 +84,8 @@ export class JobRow {
       const path = `/jobs/${job.id}/thumbnail?width=${THUMBNAIL_WIDTH}`;
       this.#thumbnails.add(this.element, this.#image, path);
     }
-    const download = () => downloadArchive(this.job, this.#note);
     replaceActions(this.#actions,
-      job.download_available && this.#button('download', 'down', download),
+      job.download_available && this.#button('download', 'down', () => this.download()),
       isFinished(job)
         ? this.#button('delete', 'trash', () => this.#remove())
         : this.#button('cancel_job', 'close', () => this.#remove()));

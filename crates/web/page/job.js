@@ -12,6 +12,7 @@ import { liveTime } from './live-times.js';
 import { problemText } from './problems.js';
 import { ProcessAgainDialog } from './process-again.js';
 import { recipeText } from './recipe-text.js';
+import { user } from './session.js';
 import { progressBar, statusBadge } from './status.js';
 import { sentence, t } from './texts.js';
 import { JobWatcher } from './watch.js';
@@ -159,6 +160,7 @@ export class JobView {
       && liveTime(job.next_attempt_at, 'next_attempt');
     this.#status.replaceChildren(...[
       job.status === 'PROCESSING' && progressBar(job),
+      !isFinished(job) && h('p', { class: 'hint' }, t('may_leave', { email: user().email })),
       job.error_message && h('div', { class: 'notice bad' },
         h('p', {}, job.error_message),
         retry && h('p', {}, retry)),

@@ -9,8 +9,8 @@ sessionEvents.addEventListener('change', () => { place = null; });
 
 /**
  * Keep a place: the `status` of the list, its `jobs` in order, the path of the page that follows
- * them (`next`), the `id` of the job that was opened, and the distance of its row from the top of
- * the window, in pixels (`top`).
+ * them (`next`), the text that the user searches for (`query`), the `id` of the job that was opened,
+ * and the distance of its row from the top of the window, in pixels (`top`).
  */
 export function keepPlace(kept) {
   place = kept;

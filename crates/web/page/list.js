@@ -2,11 +2,13 @@
 
 import { announce, h } from './dom.js';
 import { DropArea } from './drop-area.js';
-import { errorNotice } from './errors.js';
+import { errorLine, errorNotice, showingErrors } from './errors.js';
 import { JobRow } from './job-row.js';
 import { fetchJob, fetchJobs, isFinished } from './jobs.js';
 import { keepPlace, takePlace } from './list-place.js';
+import { NameSearch, SelectionBar } from './list-tools.js';
 import { problemText } from './problems.js';
+import { fetchSample } from './sample.js';
 import { t } from './texts.js';
 import { Thumbnails } from './thumbnails.js';
 import { uploadEvents } from './uploads.js';
@@ -25,6 +27,8 @@ export class ListView {
   #main;
   #status;
   #dropArea;
+  #search;
+  #selection = new SelectionBar((id) => this.#removeRow(id));
   #rows = new Map();
   /** Unfinished jobs that the filter leaves out, by id. They may come to match it. */
   #others = new Map();
@@ -46,12 +50,14 @@ export class ListView {
     this.#status = status;
     this.#dropArea = new DropArea();
     this.#place = takePlace(status);
+    this.#search = new NameSearch(this.#place?.query ?? '', () => this.#onSearch());
     const filter = status ? `&status=${encodeURIComponent(status)}` : '';
     this.#nextPath = this.#place ? this.#place.next : `/videos?limit=${PAGE_SIZE}${filter}`;
     main.append(
       h('h1', { tabindex: -1 }, t('videos')),
       ...this.#dropArea.elements,
-      filters(status),
+      h('div', { class: 'list-head' }, filters(status), this.#search.element),
+      this.#selection.element,
       this.#list,
       this.#end);
     main.querySelector('.filters [aria-current]')?.scrollIntoView({ block: 'nearest' });
@@ -175,16 +181,24 @@ export class ListView {
     const row = known ?? new JobRow(job, {
       thumbnails: this.#thumbnails,
       onChange: () => this.#onRowChange(job.id),
+      onSelect: () => this.#selection.update([...this.#rows.values()]),
       onRemove: () => this.#removeRow(job.id),
     });
     row.show(job);
     if (known) return;
+    row.element.hidden = !this.#search.matches(job);
     this.#rows.set(job.id, row);
     // Newest first, which is the order of the ids. Most jobs come after all others.
     const isOlder = (element) => element.dataset.job < job.id;
     const last = this.#list.lastElementChild;
     const next = last && isOlder(last) ? [...this.#list.children].find(isOlder) : null;
     this.#list.insertBefore(row.element, next);
+  }
+
+  /** Show the rows whose names match. The end of the list comes near, so all jobs are fetched. */
+  #onSearch() {
+    for (const row of this.#rows.values()) row.element.hidden = !this.#search.matches(row.job);
+    this.#update();
   }
 
   #onRowChange(id) {
@@ -197,7 +211,9 @@ export class ListView {
   #removeRow(id) {
     const element = this.#rows.get(id)?.element;
     if (!element) return;
-    const neighbor = element.nextElementSibling ?? element.previousElementSibling;
+    const shown = [...this.#list.children].filter((other) => other === element || !other.hidden);
+    const index = shown.indexOf(element);
+    const neighbor = shown[index + 1] ?? shown[index - 1];
     const isFocused = element.contains(document.activeElement);
     this.#thumbnails.remove(element);
     this.#rows.delete(id);
@@ -216,9 +232,20 @@ export class ListView {
       ...unfinished.filter(inProgress),
       ...unfinished.filter((job) => !inProgress(job)),
     ].map(({ id }) => id));
-    const empty = this.#end.querySelector('.empty');
-    if (this.#rows.size > 0) empty?.remove();
-    else if (!this.#nextPath && !empty) this.#end.replaceChildren(emptyNotice(this.#status));
+    this.#selection.update([...this.#rows.values()]);
+    this.#updateNotice();
+  }
+
+  /** Show a notice in place of rows, if there are none. */
+  #updateNotice() {
+    const isEmpty = [...this.#rows.values()].every((row) => row.element.hidden);
+    const reason = this.#rows.size > 0 ? 'search' : this.#status ?? 'none';
+    const shown = this.#end.querySelector('.empty');
+    if (!isEmpty) {
+      shown?.remove();
+    } else if (!this.#nextPath && shown?.dataset.reason !== reason) {
+      this.#end.replaceChildren(emptyNotice(reason, (file) => this.addFiles([file])));
+    }
   }
 
   close() {
@@ -235,8 +262,9 @@ export class ListView {
     const row = this.#rows.get(id);
     if (!row) return;
     const { top } = row.element.getBoundingClientRect();
+    const { query } = this.#search;
     const order = [...this.#list.children].map(({ dataset: { job } }) => this.#rows.get(job).job);
-    keepPlace({ status: this.#status, jobs: order, next: this.#nextPath, id, top });
+    keepPlace({ status: this.#status, jobs: order, next: this.#nextPath, id, top, query });
   }
 }
 
@@ -249,13 +277,23 @@ function filters(current) {
   return h('nav', { class: 'filters', 'aria-label': t('filter') }, [null, ...STATUSES].map(link));
 }
 
-function emptyNotice(status) {
-  if (status) {
-    return h('div', { class: 'empty' },
+/**
+ * Notice in place of rows. The `reason` is `none`, `search` or the state of the filter.
+ * `onSample(file)` is called with the sample clip if the user wants to try it.
+ */
+function emptyNotice(reason, onSample) {
+  const notice = (...content) => h('div', { class: 'empty', 'data-reason': reason }, content);
+  if (reason === 'search') return notice(h('p', { class: 'strong' }, t('no_videos_with_name')));
+  if (reason !== 'none') {
+    return notice(
       h('p', { class: 'strong' }, t('no_videos_with_status')),
       h('a', { href: '#/' }, t('show_all')));
   }
-  return h('div', { class: 'empty' },
+  const error = errorLine();
+  const onclick = showingErrors(error, async () => onSample(await fetchSample()));
+  return notice(
     h('p', { class: 'strong' }, t('no_videos')),
-    h('p', {}, t('upload_first')));
+    h('p', {}, t('upload_first')),
+    h('button', { type: 'button', class: 'quiet', id: 'sample', onclick }, t('try_sample')),
+    error);
 }

@@ -1,7 +1,8 @@
 // Status of a job, as the list and the details show it.
 
 import { h } from './dom.js';
-import { bytes, dateTime } from './format.js';
+import { secondsLeft } from './estimates.js';
+import { bytes, dateTime, duration } from './format.js';
 import { isFinished } from './jobs.js';
 import { liveTime } from './live-times.js';
 import { shortRecipeText } from './recipe-text.js';
@@ -13,9 +14,10 @@ export function statusBadge(job) {
   return h('span', { class: 'badge', 'data-state': state }, t(state));
 }
 
-/** Create the progress bar of a job. */
+/** Create the progress bar of a job, with an estimate of the time that is left. */
 export function progressBar(job) {
   const { done, expected } = job.progress;
+  const left = secondsLeft(job);
   const attributes = {
     class: 'progress-bar',
     'aria-label': t('progress_of', { name: job.filename }),
@@ -25,7 +27,8 @@ export function progressBar(job) {
   return h('div', { class: 'progress' },
     h('progress', attributes),
     h('span', { class: 'amount' },
-      expected > 0 ? t('frames_of', { done, expected }) : t(job.status)));
+      expected > 0 ? t('frames_of', { done, expected }) : t(job.status),
+      left !== null && ` · ${t('about_left', { left: duration(left) })}`));
 }
 
 /** Sizes, recipe and times of a job: the nodes of one line. */

@@ -114,6 +114,35 @@ const TEXTS = {
     'Escolha um arquivo acima para começar.',
     'Choose a file above to begin.',
   ],
+  try_sample: ['Testar com um vídeo de exemplo', 'Try it with a sample clip'],
+  search: ['Buscar por nome', 'Search by name'],
+  no_videos_with_name: ['Nenhum vídeo com esse nome', 'No videos with this name'],
+  select: ['Selecionar', 'Select'],
+  selection: ['Vídeos selecionados', 'Selected videos'],
+  selected: [
+    plural('{n} vídeo selecionado', '{n} vídeos selecionados'),
+    plural('{n} video selected', '{n} videos selected'),
+  ],
+  clear_selection: ['Limpar seleção', 'Clear selection'],
+  download_all: [
+    plural('Baixar {n} ZIP', 'Baixar {n} ZIPs'),
+    plural('Download {n} ZIP', 'Download {n} ZIPs'),
+  ],
+  delete_selected_question: [
+    plural(
+      'Excluir {n} vídeo e seus quadros? Esta ação não pode ser desfeita.',
+      'Excluir {n} vídeos e seus quadros? Esta ação não pode ser desfeita.',
+    ),
+    plural(
+      'Delete {n} video and its frames? This cannot be undone.',
+      'Delete {n} videos and their frames? This cannot be undone.',
+    ),
+  ],
+  delete_selected_no: ['Manter vídeos', 'Keep videos'],
+  videos_deleted: [
+    plural('{n} vídeo foi excluído.', '{n} vídeos foram excluídos.'),
+    plural('{n} video was deleted.', '{n} videos were deleted.'),
+  ],
   no_videos_with_status: ['Nenhum vídeo com esse status', 'No videos with this status'],
   show_all: ['Mostrar todos', 'Show all'],
   load_more: ['Mostrar mais antigos', 'Show older videos'],
@@ -123,6 +152,12 @@ const TEXTS = {
   frames_of: [
     ({ done, expected }) => `${number(done)} de ${number(expected)} quadros`,
     ({ done, expected }) => `${number(done)} of ${number(expected)} frames`,
+  ],
+  about_left: [({ left }) => `faltam cerca de ${left}`, ({ left }) => `about ${left} left`],
+  may_leave: [
+    ({ email }) =>
+      `Você pode sair desta página: avisaremos em ${email} quando o vídeo ficar pronto.`,
+    ({ email }) => `You can leave this page: we will e-mail ${email} when the video is done.`,
   ],
   progress_of: [({ name }) => `Progresso de ${name}`, ({ name }) => `Progress of ${name}`],
   expires: [({ when }) => `expira ${when}`, ({ when }) => `expires ${when}`],

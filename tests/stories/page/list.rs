@@ -21,6 +21,7 @@ async fn shows_progress_and_cancels_and_deletes_a_job() {
     browser.assert_accessible("processing").await;
     browser.click(".name").await;
     browser.wait_for_text("The frames appear here when processing is finished.").await;
+    browser.wait_for_text("You can leave this page: we will e-mail ana@example.com").await;
     browser.wait_until("document.querySelector('.job-status progress[value]')?.value > 0").await;
     browser.assert_accessible("job_processing").await;
     browser.click(".job-head .quiet").await;
