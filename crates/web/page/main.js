@@ -5,7 +5,6 @@ import { CheckMailView, ConfirmationBanner } from './confirmation.js';
 import { announce, closeDialogs, confirmAction, h, icon } from './dom.js';
 import { acceptDrops } from './drops.js';
 import { errorNotice } from './errors.js';
-import { JobView } from './job.js';
 import { ListView, STATUSES } from './list.js';
 import { CHECK_MAIL, LoginView } from './login.js';
 import { rememberedRecipe } from './options.js';
@@ -23,8 +22,9 @@ const banner = new ConfirmationBanner(bannerArea);
 const LINK_KINDS = ['confirm', 'change-address', 'reset'];
 /** Views of a user. Others see the login first. */
 const USER_KINDS = ['jobs', 'account', 'webhooks'];
-/** Modules of views that few users open, by the kinds of the views. */
+/** Modules that are loaded when a view needs them, by the kinds of the views. */
 const MODULES = {
+  jobs: () => [import('./job.js')],
   account: () => [import('./account.js')],
   webhooks: () => [import('./webhook.js'), import('./webhooks.js')],
   forgot: () => [import('./mail-links.js')],
@@ -61,10 +61,15 @@ function takeLinkToken() {
 /** Id of a job. No other text becomes a part of a path of the API. */
 const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-/** Load the modules of a kind of views, and show the view if it is still the current one. */
+/** Load the modules of a kind of views. */
+async function load(kind) {
+  Object.assign(loaded, ...(await Promise.all(MODULES[kind]())));
+}
+
+/** Load a kind of views, and show the view of the address if it is still one of them. */
 async function loadViews(kind) {
   try {
-    Object.assign(loaded, ...(await Promise.all(MODULES[kind]())));
+    await load(kind);
     if (currentKind() === kind) showView();
   } catch {
     if (currentKind() !== kind) return;
@@ -92,7 +97,7 @@ function route(notice) {
     return ID.test(first) ? [loaded.WebhookView, { id: first }] : [loaded.WebhooksView, {}];
   }
   if (kind === 'jobs' && ID.test(first)) {
-    return [JobView, { id: first, frame: Number(second) || null }];
+    return [loaded.JobView, { id: first, frame: Number(second) || null }];
   }
   if (kind === 'state' && STATUSES.includes(first)) return [ListView, { status: first }];
   const isList = ['', 'login', 'register'].includes(kind);
@@ -112,6 +117,8 @@ function showView({ notice = null, redraw = false } = {}) {
   view?.close?.();
   main.replaceChildren();
   view = new View(main, options);
+  // Users of the list open a video next.
+  if (View === ListView) load('jobs').catch(() => {});
   document.title = view.title === 'FIAP X' ? view.title : `${view.title} · FIAP X`;
   if (initial) return;
   banner.update();

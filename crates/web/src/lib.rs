@@ -202,8 +202,12 @@ mod tests {
         assert_eq!(files, embedded);
     }
 
-    /// Modules that are loaded when a view is opened that few users need.
+    /// Files that are loaded when a view needs them.
     const LATER: &[&str] = &[
+        "viewer.js",
+        "gallery.js",
+        "process-again.js",
+        "job.js",
         "mail-links.js",
         "step-dialog.js",
         "copy-button.js",
@@ -220,9 +224,11 @@ mod tests {
 
     #[test]
     fn files_of_the_first_view_are_smaller_than_100_kb_compressed() {
+        /// Bytes that browsers count for the head of a response (Resource Timing, 4.5).
+        const HEAD: usize = 300;
         let files = PAGE.assets.iter().chain([&PAGE.document]);
         let first = files.filter(|asset| !LATER.contains(&asset.name));
-        let bytes: usize = first.map(|asset| asset.gzip.len()).sum();
+        let bytes: usize = first.map(|asset| HEAD + asset.gzip.len()).sum();
         assert!(bytes < 100_000, "{bytes} bytes");
         for Asset { name, gzip, .. } in &PAGE.assets {
             assert!(!gzip.is_empty() || *name == SAMPLE.0, "{name} is not compressed");
