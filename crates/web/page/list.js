@@ -9,6 +9,7 @@ import { keepPlace, takePlace } from './list-place.js';
 import { NameSearch, SelectionBar } from './list-tools.js';
 import { problemText } from './problems.js';
 import { fetchSample } from './sample.js';
+import { StorageUsage } from './storage-usage.js';
 import { t } from './texts.js';
 import { Thumbnails } from './thumbnails.js';
 import { uploadEvents } from './uploads.js';
@@ -28,6 +29,7 @@ export class ListView {
   #status;
   #dropArea;
   #search;
+  #usage;
   #selection = new SelectionBar((id) => this.#removeRow(id));
   #rows = new Map();
   /** Unfinished jobs that the filter leaves out, by id. They may come to match it. */
@@ -49,12 +51,14 @@ export class ListView {
     this.#main = main;
     this.#status = status;
     this.#dropArea = new DropArea();
+    this.#usage = new StorageUsage(signal);
     this.#place = takePlace(status);
     this.#search = new NameSearch(this.#place?.query ?? '', () => this.#onSearch());
     const filter = status ? `&status=${encodeURIComponent(status)}` : '';
     this.#nextPath = this.#place ? this.#place.next : `/videos?limit=${PAGE_SIZE}${filter}`;
     main.append(
-      h('h1', { tabindex: -1 }, t('videos')),
+      h('div', { class: 'list-title' },
+        h('h1', { tabindex: -1 }, t('videos')), this.#usage.element),
       ...this.#dropArea.elements,
       h('div', { class: 'list-head' }, filters(status), this.#search.element),
       this.#selection.element,
@@ -86,6 +90,7 @@ export class ListView {
   }
 
   async #begin() {
+    this.#usage.update();
     if (!this.#place) {
       await this.#loadMore();
       // The first page of a filtered list does not have the jobs that may come to match.
@@ -134,6 +139,7 @@ export class ListView {
       const { jobs } = await fetchJobs(`/videos?limit=${PAGE_SIZE}`, this.#closing.signal);
       jobs.forEach((job) => this.#put(job));
       this.#update();
+      this.#usage.update();
     } catch {
       // The next refresh may succeed.
     }
@@ -161,6 +167,7 @@ export class ListView {
       }
       this.#put(job);
       this.#update();
+      if (isFinished(job)) this.#usage.update();
     } catch (error) {
       // After other errors, the next event or refresh may succeed.
       if (error.status === 404) this.#removeRow(id);
@@ -220,6 +227,7 @@ export class ListView {
     element.remove();
     if (isFocused) (neighbor?.querySelector('a') ?? this.#main.querySelector('h1')).focus();
     this.#update();
+    this.#usage.update();
   }
 
   /** Watch the unfinished jobs: those in progress first, then those that wait longest. */

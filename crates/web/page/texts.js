@@ -114,6 +114,10 @@ const TEXTS = {
     'Escolha um arquivo acima para começar.',
     'Choose a file above to begin.',
   ],
+  storage_used: [
+    ({ used, limit }) => `${used} de ${limit} em uso`,
+    ({ used, limit }) => `${used} of ${limit} used`,
+  ],
   try_sample: ['Testar com um vídeo de exemplo', 'Try it with a sample clip'],
   search: ['Buscar por nome', 'Search by name'],
   no_videos_with_name: ['Nenhum vídeo com esse nome', 'No videos with this name'],

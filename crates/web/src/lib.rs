@@ -42,8 +42,9 @@ const ASSETS: &[(&str, &[u8])] = assets! {
     "options-form.js" "options.js" "drop-area.js" "drops.js" "form.js" "new-password.js" "login.js"
     "confirmation.js" "absent.js" "mail-links.js" "step-dialog.js" "account-sessions.js"
     "copy-button.js" "account-keys.js" "second-factor.js" "account.js" "webhook-form.js"
-    "webhooks.js" "webhook-deliveries.js" "webhook.js" "list-place.js" "downloads.js" "job-row.js" "sample.js" "list-tools.js"
-    "thumbnails.js" "list.js" "viewer.js" "gallery.js" "process-again.js" "job.js" "main.js"
+    "webhooks.js" "webhook-deliveries.js" "webhook.js" "list-place.js" "downloads.js" "job-row.js"
+    "sample.js" "list-tools.js" "storage-usage.js" "thumbnails.js" "list.js" "viewer.js"
+    "gallery.js" "process-again.js" "job.js" "main.js"
 };
 
 /// Clip to try the service with, which the page loads on request.

@@ -52,6 +52,7 @@ const TABLE: &[(&str, Callers)] = &[
     ("GET /ready", All),
     ("GET /videos", READ),
     ("GET /videos/upload", All),
+    ("GET /videos/usage", READ),
     ("GET /videos/{id}", READ),
     ("GET /videos/{id}/forecast", READ),
     ("GET /webhooks", HOOKS),

@@ -21,6 +21,21 @@ async fn the_sample_clip_is_a_click_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn states_the_storage_that_is_used() {
+    let service = Service::with(|settings| settings.limits.stored_mb = 2).await;
+    let browser = Browser::registered(&service, Preferences::default()).await;
+    browser.wait_for_text("0 B of 2 MB used").await;
+    browser.upload_sample().await;
+    // The clip and its archive.
+    browser.wait_for_text("1 MB of 2 MB used").await;
+    browser.assert_accessible("storage_used").await;
+    browser.click(".jobs [title=Delete]").await;
+    browser.click(".confirm .danger").await;
+    browser.wait_for_text("0 B of 2 MB used").await;
+    browser.assert_no_console_errors().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn finds_videos_by_their_names() {
     let service = Service::start().await;
     let user = service.user().await;

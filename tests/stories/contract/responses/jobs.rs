@@ -47,6 +47,9 @@ async fn pages(client: &CheckedClient<'_>, user: &User<'_>) {
         client.expect(400, get(&format!("/videos?{invalid}"))).await;
     }
     client.expect(401, client.get("/videos")).await;
+    let (_, usage) = client.expect(200, get("/videos/usage")).await;
+    assert!(usage["stored_bytes"].as_u64() > Some(0), "{usage}");
+    client.expect(401, client.get("/videos/usage")).await;
 }
 
 /// Responses that all operations on a job have in common.
