@@ -6,6 +6,7 @@ import { timecode } from './format.js';
 import { frameHash, framePath, gapText } from './frames.js';
 import { nextPage } from './jobs.js';
 import { problemText } from './problems.js';
+import { Scrubber } from './scrubber.js';
 import { request } from './session.js';
 import { t } from './texts.js';
 import { Thumbnails } from './thumbnails.js';
@@ -17,6 +18,8 @@ const THUMBNAIL_WIDTH = 320;
 const LIST_DISTANCE = '1000px';
 /** Frames that are listed at a time. */
 const PAGE_SIZE = 200;
+/** Frames from which there is a slider: fewer hardly fill a screen. */
+const MIN_SCRUBBED = 30;
 
 /** All frames of a job, in a section of the page. */
 export class Gallery {
@@ -32,6 +35,11 @@ export class Gallery {
   #loading = null;
   #closing = new AbortController();
   #thumbnails = new Thumbnails();
+  /** Items of the list, by the numbers of their frames. */
+  #items = new Map();
+  #scrubber = null;
+  /** Number of the frame that the slider leads to while it is not listed yet, or null. */
+  #target = null;
   #viewer = null;
   #onContents;
   #endObserver = new IntersectionObserver(
@@ -69,6 +77,7 @@ export class Gallery {
         this.#gaps = contents.missing;
         this.written = contents.written;
         this.#onContents(contents);
+        this.#addScrubber(Math.max(contents.expected, contents.written));
       }
       this.#nextPath = nextPage(response);
       contents.frames.forEach((frame) => this.#add(frame));
@@ -99,8 +108,53 @@ export class Gallery {
         box,
         h('span', { class: 'time' }, time, damaged && h('em', {}, damaged))));
     this.frames.push(frame);
+    this.#items.set(number, element);
     this.#list.append(element);
     this.#thumbnails.add(element, image, framePath(this.#job.id, number, THUMBNAIL_WIDTH));
+  }
+
+  #addScrubber(last) {
+    if (last < MIN_SCRUBBED) return;
+    this.#scrubber = new Scrubber({
+      last,
+      frameOf: (number) => this.frames.find((frame) => frame.number === number),
+      onMove: (number) => this.#scrollTo(number),
+    });
+    this.#list.after(this.#scrubber.element);
+    const { signal } = this.#closing;
+    addEventListener('scroll', () => this.#onScroll(), { signal, passive: true });
+  }
+
+  /** Scroll to a frame, or to the next one if it is missing. Frames are listed up to it. */
+  async #scrollTo(number) {
+    this.#target = number;
+    while (this.hasMore && this.frames.at(-1).number < number) {
+      const before = this.frames.length;
+      await this.loadMore();
+      if (this.#target !== number || this.frames.length === before) return;
+    }
+    const frame = this.frames.find((one) => one.number >= number) ?? this.frames.at(-1);
+    this.#items.get(frame.number).scrollIntoView({ block: 'center' });
+    // Items get their height when they come into view.
+    requestAnimationFrame(() => {
+      if (this.#target !== number) return;
+      this.#items.get(frame.number).scrollIntoView({ block: 'center' });
+      requestAnimationFrame(() => { if (this.#target === number) this.#target = null; });
+    });
+  }
+
+  /** Move the slider to the frame in the middle of the window. */
+  #onScroll() {
+    if (this.#target !== null) return;
+    const { frames } = this;
+    let [low, high] = [0, frames.length - 1];
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      const { bottom } = this.#items.get(frames[middle].number).getBoundingClientRect();
+      if (bottom < innerHeight / 2) low = middle + 1;
+      else high = middle;
+    }
+    this.#scrubber.show(frames[low].number);
   }
 
   /** Add the gaps before the frame with this number. */

@@ -370,6 +370,7 @@ const TEXTS = {
     ({ n, total }) => `Quadro ${number(n)} de ${number(total)}`,
     ({ n, total }) => `Frame ${number(n)} of ${number(total)}`,
   ],
+  go_to_frame: ['Ir para o quadro', 'Go to frame'],
   frame: [({ n }) => `Quadro ${number(n)}`, ({ n }) => `Frame ${number(n)}`],
   frame_not_loaded: ['Não foi possível carregar o quadro.', 'The frame could not be loaded.'],
   frame_missing: [

@@ -44,7 +44,7 @@ const ASSETS: &[(&str, &[u8])] = assets! {
     "copy-button.js" "account-keys.js" "second-factor.js" "account.js" "webhook-form.js"
     "webhooks.js" "webhook-deliveries.js" "webhook.js" "list-place.js" "downloads.js" "job-row.js"
     "sample.js" "list-tools.js" "storage-usage.js" "thumbnails.js" "list.js" "viewer.js"
-    "gallery.js" "process-again.js" "job.js" "main.js"
+    "scrubber.js" "gallery.js" "process-again.js" "job.js" "main.js"
 };
 
 /// Clip to try the service with, which the page loads on request.
@@ -206,6 +206,7 @@ mod tests {
     /// Files that are loaded when a view needs them.
     const LATER: &[&str] = &[
         "viewer.js",
+        "scrubber.js",
         "gallery.js",
         "process-again.js",
         "job.js",

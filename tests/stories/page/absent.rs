@@ -28,7 +28,8 @@ async fn browsers_get_the_page_and_programs_a_problem() {
             let request = service.request(Method::GET, path).header(ACCEPT, accept);
             let response = request.send().await.expect("the service responds");
             assert_eq!(response.status(), status, "{path} {accept}");
-            let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+            let header =
+                |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
             assert_eq!(header(CONTENT_TYPE.as_str()), Some(content_type), "{path} {accept}");
             let policy = header(CONTENT_SECURITY_POLICY.as_str()).unwrap_or_default();
             assert_eq!(policy.contains("script-src 'self'"), accept == NAVIGATION, "{policy}");

@@ -71,6 +71,47 @@ async fn actions_and_thumbnails_are_in_sight_after_a_jump() {
     }
 }
 
+/// Whether a frame is in sight, with its thumbnail.
+fn in_sight(number: u32) -> String {
+    format!(
+        "[...document.querySelectorAll(\".frames a[href$='/{number}']\")].some((cell) => {{
+            const {{ top, bottom }} = cell.getBoundingClientRect();
+            return top >= 0 && bottom <= innerHeight && cell.querySelector('img[src]');
+        }})"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slider_leads_to_every_frame() {
+    const SLIDER: &str = "document.querySelector('.scrubber input')";
+    for screen in [Screen::Desktop, Screen::Phone] {
+        let service = Service::start().await;
+        let preferences = Preferences { screen, ..Preferences::default() };
+        let browser = Browser::registered(&service, preferences).await;
+        browser.choose(&[fixture(LONG)]).await;
+        browser.find(".jobs [data-state=DONE]").await;
+        browser.click("#uploads .clear").await;
+        browser.click(".name").await;
+        browser.find(".scrubber input").await;
+        // This frame is not on the first page of the list.
+        let moved = format!("{SLIDER}.value = 230; {SLIDER}.dispatchEvent(new Event('input'))");
+        browser.js(&moved).await;
+        browser.wait_until(&in_sight(230)).await;
+        browser.assert_accessible(&format!("slider_{screen:?}")).await;
+        browser.js(&format!("{SLIDER}.focus()")).await;
+        // Home and End.
+        for (key, number) in [("\u{E011}", 1), ("\u{E010}", 240)] {
+            browser.press(key).await;
+            browser.wait_until(&in_sight(number)).await;
+        }
+        let text = format!("return {SLIDER}.getAttribute('aria-valuetext')");
+        assert_eq!(browser.js(&text).await, json!("Frame 240, at 3:59.000"));
+        browser.js("scrollTo(0, 0)").await;
+        browser.wait_until(&format!("Number({SLIDER}.value) < 30")).await;
+        browser.assert_no_console_errors().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_outline_of_a_frame_under_the_mouse_is_complete() {
     let service = Service::start().await;
