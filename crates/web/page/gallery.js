@@ -143,9 +143,11 @@ export class Gallery {
     });
   }
 
-  /** Move the slider to the frame in the middle of the window. */
+  /** Move the slider to the frame in the middle of the window, unless its own is in sight. */
   #onScroll() {
     if (this.#target !== null) return;
+    const own = this.#items.get(this.#scrubber.number)?.getBoundingClientRect();
+    if (own && own.bottom > 0 && own.top < innerHeight) return;
     const { frames } = this;
     let [low, high] = [0, frames.length - 1];
     while (low < high) {

@@ -23,18 +23,21 @@ export class Scrubber {
       value: 1,
       'aria-label': t('go_to_frame'),
       oninput: () => {
-        const number = Number(this.#input.value);
-        this.#describe(number);
-        onMove(number);
+        this.#describe(this.number);
+        onMove(this.number);
       },
     });
     this.element = h('div', { class: 'scrubber' }, this.#input, this.#text);
     this.#describe(1);
   }
 
+  /** Number of the frame at the slider. */
+  get number() {
+    return Number(this.#input.value);
+  }
+
   /** Move the slider to a frame that the user has scrolled to. */
   show(number) {
-    if (Number(this.#input.value) === number) return;
     this.#input.value = number;
     this.#describe(number);
   }

@@ -99,10 +99,11 @@ async fn a_slider_leads_to_every_frame() {
         browser.wait_until(&in_sight(230)).await;
         browser.assert_accessible(&format!("slider_{screen:?}")).await;
         browser.js(&format!("{SLIDER}.focus()")).await;
-        // Home and End.
-        for (key, number) in [("\u{E011}", 1), ("\u{E010}", 240)] {
+        // Right, Home and End.
+        for (key, number) in [("\u{E014}", 231), ("\u{E011}", 1), ("\u{E010}", 240)] {
             browser.press(key).await;
             browser.wait_until(&in_sight(number)).await;
+            browser.wait_until(&format!("Number({SLIDER}.value) === {number}")).await;
         }
         let text = format!("return {SLIDER}.getAttribute('aria-valuetext')");
         assert_eq!(browser.js(&text).await, json!("Frame 240, at 3:59.000"));
