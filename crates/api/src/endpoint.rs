@@ -48,14 +48,7 @@ pub fn endpoint(
     }
     let cors = cors(&service.settings.cors_origins);
     let health = service.parts.health.clone();
-    let context = Arc::new(RequestContext {
-        allowed_methods: allowed_methods(),
-        trusted_proxies: service.settings.trusted_proxies,
-        current_traceparent: service.parts.current_traceparent,
-        stop: service.parts.stop.clone(),
-        requests: FairQueue::new(REQUESTS_AT_ONCE, 0),
-        problem_page,
-    });
+    let context = Arc::new(request_context(&service, problem_page));
     let process =
         move |endpoint, request| middleware::process(endpoint, request, Arc::clone(&context));
     // A nested route at `/` would also match `/` itself, so the page is routed before it.
@@ -88,6 +81,17 @@ pub fn endpoint(
         .with(cors)
         .before(without_own_origin)
         .around(process)
+}
+
+fn request_context(service: &Service, problem_page: ProblemPage) -> RequestContext {
+    RequestContext {
+        allowed_methods: allowed_methods(),
+        trusted_proxies: service.settings.trusted_proxies,
+        current_traceparent: service.parts.current_traceparent,
+        stop: service.parts.stop.clone(),
+        requests: FairQueue::new(REQUESTS_AT_ONCE, 0),
+        problem_page,
+    }
 }
 
 /// Return whether a request comes from a page of this service, by its `Origin` (Fetch, 3.1). Such

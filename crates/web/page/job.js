@@ -156,11 +156,12 @@ export class JobView {
 
   #drawStatus() {
     const job = this.#job;
-    const retry = job.next_attempt_at && !isFinished(job)
+    const isRunning = !isFinished(job) && user() !== null;
+    const retry = isRunning && job.next_attempt_at
       && liveTime(job.next_attempt_at, 'next_attempt');
     this.#status.replaceChildren(...[
       job.status === 'PROCESSING' && progressBar(job),
-      !isFinished(job) && h('p', { class: 'hint' }, t('may_leave', { email: user().email })),
+      isRunning && h('p', { class: 'hint' }, t('may_leave', { email: user().email })),
       job.error_message && h('div', { class: 'notice bad' },
         h('p', {}, job.error_message),
         retry && h('p', {}, retry)),

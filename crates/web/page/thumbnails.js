@@ -23,6 +23,12 @@ function distance(element) {
   return Math.abs((top + bottom) / 2 - innerHeight / 2);
 }
 
+/** The place that is nearest to the middle of the window. */
+function nearest(places) {
+  const distances = Array.from(places, (place) => [distance(place.element), place]);
+  return distances.reduce((one, other) => (other[0] < one[0] ? other : one))[1];
+}
+
 /** Thumbnails of a view. */
 export class Thumbnails {
   #places = new Map();
@@ -69,7 +75,7 @@ export class Thumbnails {
 
   async #fetchNext() {
     if (this.#fetching >= MAX_CONCURRENT || this.#waiting.size === 0) return;
-    const [place] = [...this.#waiting].sort((a, b) => distance(a.element) - distance(b.element));
+    const place = nearest(this.#waiting);
     this.#waiting.delete(place);
     this.#fetching += 1;
     const fetching = new AbortController();
