@@ -25,8 +25,9 @@ const MIN_SCRUBBED = 30;
 export class Gallery {
   /** Listed frames, by number. */
   frames = [];
-  /** Number of frames in the archive. */
+  /** Number of frames in the archive, and of those that were expected. */
   written = 0;
+  expected = 0;
   #job;
   #list = h('ol', { class: 'frames' });
   #end = h('div', { class: 'list-end' });
@@ -76,6 +77,7 @@ export class Gallery {
       if (this.frames.length === 0) {
         this.#gaps = contents.missing;
         this.written = contents.written;
+        this.expected = contents.expected;
         this.#onContents(contents);
         this.#addScrubber(Math.max(contents.expected, contents.written));
       }

@@ -35,8 +35,8 @@ export class FrameViewer {
   #download = iconButton(t('download_frame'), 'down', () => this.#save());
 
   /**
-   * Open the viewer. `source` has the listed `frames`, the number of all frames (`written`),
-   * whether some are not listed yet (`hasMore`), and `loadMore()`. `openedByLink` means that the
+   * Open the viewer. `source` has the listed `frames`, the numbers of all frames (`written`) and of
+   * those that were `expected`, whether some are not listed yet (`hasMore`), and `loadMore()`. `openedByLink` means that the
    * previous history entry is the page below the dialog.
    */
   constructor(job, source, { openedByLink, onClose }) {
@@ -110,7 +110,8 @@ export class FrameViewer {
   /** Reason why the frame with the number that is shown is not among the listed ones. */
   #absenceText(total) {
     if (this.#source.hasMore) return t('frame_not_loaded');
-    return this.shown > total ? t('no_such_frame', { n: total }) : t('frame_missing');
+    const isExpected = this.shown <= Math.max(total, this.#source.expected);
+    return isExpected ? t('frame_missing') : t('no_such_frame', { n: total });
   }
 
   /** Listed frame before (-1) or after (1) the number that is shown, or undefined. */

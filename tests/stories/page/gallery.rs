@@ -66,6 +66,11 @@ async fn actions_and_thumbnails_are_in_sight_after_a_jump() {
             .await;
         let top = button["top"].as_f64().expect("a position");
         assert!((0.0..100.0).contains(&top), "{button}");
+        let right = "const right = (name) =>
+                document.querySelector(name).getBoundingClientRect().right;
+            return Math.abs(right('.job-head .actions') - right('.columns'));";
+        let distance = browser.js(right).await.as_f64().expect("a number");
+        assert!(distance < 1.0, "the actions are {distance} pixels from the edge");
         browser.assert_accessible(&format!("gallery_end_{screen:?}")).await;
         browser.assert_no_console_errors().await;
     }
