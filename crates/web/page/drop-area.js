@@ -40,12 +40,18 @@ export class DropArea {
     showLimits(input, limitsText);
   }
 
-  /** Add files to the uploads, with the options that are chosen, unless one is invalid. */
-  add(files) {
+  /** Return the recipe that is chosen. If an option is invalid, show that and return null. */
+  checkedRecipe() {
     const recipe = this.#options.checked();
     this.#error.hidden = recipe !== null;
+    if (!recipe) showError(this.#error, t('options_fix'));
+    return recipe;
+  }
+
+  /** Add files to the uploads, with the options that are chosen, unless one is invalid. */
+  add(files) {
+    const recipe = this.checkedRecipe();
     if (recipe) addFiles(files, recipe);
-    else showError(this.#error, t('options_fix'));
   }
 }
 
