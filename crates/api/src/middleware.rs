@@ -85,7 +85,7 @@ pub async fn process<E: Endpoint>(
     turn.end();
     let RoutedResponse { mut response, route } = routed_response(result, &span);
     record(&span, &method, &path, &route, &response, started);
-    if is_navigation && let Some(ProblemCode(code)) = response.data().copied() {
+    if is_navigation && let Some(ProblemCode(code)) = response.data::<ProblemCode>().copied() {
         show_page(&mut response, (context.problem_page)(code));
     }
 

@@ -55,7 +55,8 @@ async fn finds_videos_by_their_names() {
     browser.assert_accessible("search").await;
     browser.fill("#search", "praia").await;
     browser.click(&format!("{shown} .name")).await;
-    browser.wait_for_text("Verão na PRÁIA.mp4").await;
+    let opened = "document.querySelector('h1').textContent === 'Verão na PRÁIA.mp4'";
+    browser.wait_until(opened).await;
     // The search is a part of the place in the list.
     browser.client.back().await.expect("the browser can go back");
     browser.wait_for_count(shown, 1).await;
