@@ -13,7 +13,7 @@ use crate::document::{self, Operations};
 use crate::fair_queue::FairQueue;
 use crate::forwarded::Forwarded;
 use crate::health::{HealthChecks, HealthOperations};
-use crate::middleware::{self, RequestContext};
+use crate::middleware::{self, ProblemPage, RequestContext};
 use crate::operator_access::OperatorAccess;
 use crate::service::{RenderMetrics, Service};
 use crate::swagger_ui;
@@ -27,9 +27,11 @@ const REQUESTS_AT_ONCE: usize = database::SQLITE_READERS as usize;
 
 /// All operations, the OpenAPI document at `/openapi.json`, Swagger UI at `/docs`, metrics at
 /// `/metrics` for operators if they have no other port, and `page` at `/` and below `/assets`.
+/// Browsers that open another address get `problem_page` in place of a problem document.
 pub fn endpoint(
     service: Arc<Service>,
     page: impl Endpoint<Output = Response> + 'static,
+    problem_page: ProblemPage,
 ) -> impl Endpoint<Output = Response> + 'static {
     let json = document::document();
     let mut routes = Route::new()
@@ -47,13 +49,7 @@ pub fn endpoint(
     }
     let cors = cors(&service.settings.cors_origins);
     let health = service.parts.health.clone();
-    let context = Arc::new(RequestContext {
-        allowed_methods: allowed_methods(),
-        trusted_proxies: service.settings.trusted_proxies,
-        current_traceparent: service.parts.current_traceparent,
-        stop: service.parts.stop.clone(),
-        requests: FairQueue::new(REQUESTS_AT_ONCE, 0),
-    });
+    let context = Arc::new(request_context(&service, problem_page));
     let process =
         move |endpoint, request| middleware::process(endpoint, request, Arc::clone(&context));
     // A nested route at `/` would also match `/` itself, so the page is routed before it.
@@ -87,6 +83,17 @@ pub fn endpoint(
         .with(cors)
         .before(prepared)
         .around(process)
+}
+
+fn request_context(service: &Service, problem_page: ProblemPage) -> RequestContext {
+    RequestContext {
+        allowed_methods: allowed_methods(),
+        trusted_proxies: service.settings.trusted_proxies,
+        current_traceparent: service.parts.current_traceparent,
+        stop: service.parts.stop.clone(),
+        requests: FairQueue::new(REQUESTS_AT_ONCE, 0),
+        problem_page,
+    }
 }
 
 /// Return whether a request comes from a page of this service, by its `Origin` (Fetch, 3.1). Such

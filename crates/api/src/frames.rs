@@ -1,7 +1,7 @@
 //! Frames of an archive, without a download of the archive.
 
-use std::io::{BufReader, Seek, SeekFrom};
 use std::path::Path;
+use std::slice;
 use std::sync::Arc;
 
 use jobs::UserId;
@@ -31,6 +31,8 @@ use crate::thumbnails;
 const CHUNK_BYTES: u64 = 256 << 10;
 /// What is read, in the problem of too many at a time.
 const THINGS: &str = "requests for frames";
+/// Maximum number of frames among which the first one that is not blank is searched.
+const MAX_CANDIDATES: usize = 10;
 /// Value of `Cache-Control`: frames never change, and only their owner may cache them.
 const CACHE_CONTROL: &str = "private, max-age=604800, immutable";
 
@@ -201,17 +203,13 @@ impl Frames {
             Some(width) => format!("\"{}-{width}\"", frame.sha256),
             None => format!("\"{}\"", frame.sha256),
         };
-        let with_validators = |response| {
-            Response::new(response)
-                .header(header::ETAG, &etag)
-                .header(header::CACHE_CONTROL, CACHE_CONTROL)
-                .header(header::VARY, "Authorization")
-        };
         if object_response::is_not_modified(request.headers(), &etag) {
-            return Ok(with_validators(FrameResponse::NotModified));
+            return Ok(with_validators(FrameResponse::NotModified, &etag));
         }
         let (name, body, length) = if let Some(width) = width.0 {
-            let jpeg = make_thumbnail(&service, caller.user, &archive.object, frame, width).await?;
+            let frames = slice::from_ref(frame);
+            let jpeg =
+                make_thumbnail(&service, caller.user, &archive.object, frames, width).await?;
             let length = jpeg.len() as u64;
             (Path::new(&frame.name).with_extension("jpg"), jpeg.into(), length)
         } else {
@@ -223,12 +221,59 @@ impl Frames {
         let content = FrameContent::new(&name, body)
             .ok_or_else(|| Problem::internal(&format!("`{name}` is not the name of a frame")))?;
         let disposition = content_disposition(&name);
-        Ok(with_validators(FrameResponse::Frame(content, disposition, length)))
+        Ok(with_validators(FrameResponse::Frame(content, disposition, length), &etag))
     }
+
+    /// Get a thumbnail of a video
+    ///
+    /// Returns a JPEG thumbnail of the first frame that is not blank, or of the first one if the
+    /// first ten are blank.
+    #[oai(path = "/jobs/:id/thumbnail", method = "get", operation_id = "getThumbnail")]
+    async fn thumbnail(
+        &self,
+        service: Data<&Arc<Service>>,
+        request: &Request,
+        caller: Permitted<VideosRead>,
+        /// Id of the job.
+        id: param::Path<Uuid>,
+        /// Maximum width in pixels, a multiple of 16. A frame that is narrower keeps its width.
+        #[oai(
+            default = "default_width",
+            validator(minimum(value = "16"), maximum(value = "640"), multiple_of = "16")
+        )]
+        width: Query<u32>,
+    ) -> Result<Response<FrameResponse>, OperationError<FrameProblems>> {
+        let _slot = service.reads.acquire(caller.user, THINGS)?;
+        let archive = open(&service, request, caller.user, id.0).await?;
+        let frames = &archive.contents.manifest.frames;
+        let frames = &frames[..frames.len().min(MAX_CANDIDATES)];
+        let digest = frames.first().map(|frame| frame.sha256.as_str()).unwrap_or_default();
+        let etag = format!("\"{digest}-{}-thumbnail\"", width.0);
+        if object_response::is_not_modified(request.headers(), &etag) {
+            return Ok(with_validators(FrameResponse::NotModified, &etag));
+        }
+        let jpeg = make_thumbnail(&service, caller.user, &archive.object, frames, width.0).await?;
+        let length = jpeg.len() as u64;
+        let content = FrameContent::Jpeg(Binary(jpeg.into()));
+        let disposition = content_disposition("thumbnail.jpg");
+        Ok(with_validators(FrameResponse::Frame(content, disposition, length), &etag))
+    }
+}
+
+/// Response that the owner's browser may cache.
+fn with_validators(response: FrameResponse, etag: &str) -> Response<FrameResponse> {
+    Response::new(response)
+        .header(header::ETAG, etag)
+        .header(header::CACHE_CONTROL, CACHE_CONTROL)
+        .header(header::VARY, "Authorization")
 }
 
 fn default_limit() -> u64 {
     200
+}
+
+fn default_width() -> u32 {
+    320
 }
 
 /// Archive of a job, and its contents.
@@ -255,20 +300,21 @@ async fn open(
     Ok(OpenArchive { object, contents })
 }
 
-/// Thumbnail of a frame in an archive, as a JPEG.
+/// Thumbnail of the first of these frames that is not blank, else of the first, as a JPEG.
 async fn make_thumbnail(
     service: &Service,
     user: UserId,
     archive: &Object,
-    frame: &FrameEntry,
+    frames: &[FrameEntry],
     width: u32,
 ) -> Result<Vec<u8>, Problem> {
-    thumbnails::check_size(frame, service.settings.max_frame_pixels)
-        .map_err(|error| ArchiveReader::invalid(archive, &error))?;
-    let (memory, frame) = (thumbnails::memory(frame, width), frame.clone());
-    let work = move |mut reader: storage::blocking::Reader| {
-        reader.seek(SeekFrom::Start(frame.offset))?;
-        thumbnails::thumbnail(BufReader::new(reader), &frame, width)
-    };
-    service.archives.read(user, archive, memory, work).await
+    for frame in frames {
+        thumbnails::check_size(frame, service.settings.max_frame_pixels)
+            .map_err(|error| ArchiveReader::invalid(archive, &error))?;
+    }
+    let memory = frames.iter().map(|frame| thumbnails::memory(frame, width)).max();
+    let frames = frames.to_vec();
+    let work =
+        move |reader: storage::blocking::Reader| thumbnails::thumbnail(reader, &frames, width);
+    service.archives.read(user, archive, memory.unwrap_or_default(), work).await
 }

@@ -32,6 +32,9 @@ const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
     ),
 ];
 
+/// Document of the page for a browser that opened an address with a problem, by the problem's code.
+pub type ProblemPage = fn(&str) -> Response;
+
 /// Context of all requests.
 pub struct RequestContext {
     /// Methods of each path pattern, as the value of `Allow`.
@@ -45,6 +48,8 @@ pub struct RequestContext {
     pub stop: CancellationToken,
     /// GET requests that are processed at a time, until the head of their response is complete.
     pub requests: Arc<FairQueue<Network>>,
+    /// Document that states a problem to a user.
+    pub problem_page: ProblemPage,
 }
 
 /// Paths that probes request, which must not wait for others.
@@ -64,6 +69,7 @@ pub async fn process<E: Endpoint>(
     let id = Uuid::now_v7();
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
+    let is_navigation = is_navigation(&request);
     let span = span(&request, id, client, context.current_traceparent);
     let started = Instant::now();
     drain::drain_on_drop(&mut request);
@@ -79,6 +85,9 @@ pub async fn process<E: Endpoint>(
     turn.end();
     let RoutedResponse { mut response, route } = routed_response(result, &span);
     record(&span, &method, &path, &route, &response, started);
+    if is_navigation && let Some(ProblemCode(code)) = response.data::<ProblemCode>().copied() {
+        show_page(&mut response, (context.problem_page)(code));
+    }
 
     let status = response.status();
     let headers = response.headers_mut();
@@ -96,6 +105,21 @@ pub async fn process<E: Endpoint>(
         response.headers_mut().insert(header::ALLOW, methods.clone());
     }
     Ok(response)
+}
+
+/// Return whether a browser opens an address: it prefers HTML to JSON (RFC 9110, 12.5.1), unlike
+/// the clients of the API.
+fn is_navigation(request: &Request) -> bool {
+    let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    request.method() == Method::GET
+        && accept.is_some_and(|accept| accept.contains("text/html") && !accept.contains("json"))
+}
+
+/// Replace the body of a response, and the headers that describe it, by those of the page.
+fn show_page(response: &mut Response, page: Response) {
+    let (parts, body) = page.into_parts();
+    response.headers_mut().extend(parts.headers);
+    response.set_body(body);
 }
 
 /// Span of a request, in the trace of its sender if it names one.

@@ -2,7 +2,7 @@
 
 mod shrink;
 
-use std::io::{self, BufRead, Cursor, Read, Seek};
+use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 
 use image::codecs::jpeg::JpegEncoder;
 use image::{
@@ -58,34 +58,72 @@ pub fn memory(frame: &FrameEntry, max_width: u32) -> u64 {
     thumbnail.saturating_mul(THUMBNAIL_PIXEL_BYTES).saturating_add(decoder)
 }
 
-/// Scale a frame, a PNG, JPEG or WebP, down to a JPEG of this width, and of at most four times this
-/// height. A smaller frame keeps its size. Transparent pixels are shown on white.
+/// Scale the first of these frames of an archive that is not blank, or else the first, down to a
+/// JPEG of this width, and of at most four times this height. A smaller frame keeps its size.
+/// Transparent pixels are shown on white.
 ///
-/// A PNG is decoded row by row. The others are decoded whole.
+/// A PNG is decoded row by row. Frames of other formats are decoded whole.
 ///
 /// # Errors
-/// The file is not a frame as the manifest describes it.
+/// There are no frames, or one of them is not as the manifest describes it.
 pub fn thumbnail(
+    mut archive: impl Read + Seek,
+    frames: &[FrameEntry],
+    max_width: u32,
+) -> io::Result<Vec<u8>> {
+    let mut first = None;
+    for frame in frames {
+        archive.seek(SeekFrom::Start(frame.offset))?;
+        let small = scaled_down(BufReader::new(&mut archive), frame, max_width)?;
+        if !is_blank(&small) {
+            return encode(&small);
+        }
+        first.get_or_insert(small);
+    }
+    encode(&first.ok_or_else(|| invalid("the archive has no frames"))?)
+}
+
+/// Scale a frame, a PNG, JPEG or WebP, down to this width.
+fn scaled_down(
     mut file: impl BufRead + Seek,
     frame: &FrameEntry,
     max_width: u32,
-) -> io::Result<Vec<u8>> {
+) -> io::Result<DynamicImage> {
     let format = image::guess_format(file.fill_buf()?).map_err(invalid_data)?;
     if !has_format(frame, format) {
         return Err(invalid("the file has another format than its name"));
     }
     let (width, height) = thumbnail_size(frame.width, frame.height, max_width);
-    let thumbnail = match format {
+    let small = match format {
         ImageFormat::Png => shrink_png(file, frame, width, height)?,
         ImageFormat::Jpeg | ImageFormat::WebP => {
             shrink_decoded(&decode_whole(file, frame, format)?, width, height)?
         }
         _ => return Err(invalid("the format is not supported")),
     };
+    Ok(opaque(small))
+}
+
+fn encode(frame: &DynamicImage) -> io::Result<Vec<u8>> {
     let mut jpeg = Vec::new();
     let encoder = JpegEncoder::new_with_quality(&mut jpeg, QUALITY);
-    opaque(thumbnail).write_with_encoder(encoder).map_err(invalid_data)?;
+    frame.write_with_encoder(encoder).map_err(invalid_data)?;
     Ok(jpeg)
+}
+
+/// Return whether almost all of a thumbnail has the same brightness, by the measure of the engine.
+fn is_blank(thumbnail: &DynamicImage) -> bool {
+    /// Range of luma within which the pixels of a blank frame lie, in levels.
+    const BAND: usize = 16;
+    /// Share of the pixels that have to lie in it, in percent.
+    const PERCENT: usize = 98;
+    let luma = thumbnail.to_luma8().into_raw();
+    let mut histogram = [0_usize; 256];
+    for level in &luma {
+        histogram[usize::from(*level)] += 1;
+    }
+    let fullest = histogram.windows(BAND).map(|band| band.iter().sum::<usize>()).max();
+    fullest.is_some_and(|count| count * 100 >= luma.len() * PERCENT)
 }
 
 /// Return whether the suffix of a frame's name is one of this format.

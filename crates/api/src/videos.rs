@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use database::Job;
 use database::reading::Page;
-use jobs::{JobId, Language, State, UserId};
+use jobs::{JobId, Language, MEGABYTE, State, UserId};
 use poem::Request;
 use poem::http::{HeaderMap, StatusCode};
 use poem::web::Data;
@@ -38,6 +38,30 @@ enum ListResponse {
         #[oai(header = "Link")]
         Option<String>,
     ),
+}
+
+/// Storage that a user uses.
+#[derive(Object)]
+#[oai(example)]
+struct StorageUsage {
+    /// Size of the user's videos and archives, in bytes, with what uploads and running jobs have
+    /// reserved.
+    stored_bytes: u64,
+    /// Maximum size, in bytes.
+    max_stored_bytes: u64,
+}
+
+impl Example for StorageUsage {
+    fn example() -> Self {
+        Self { stored_bytes: 1_234_567_890, max_stored_bytes: 20_000 * MEGABYTE }
+    }
+}
+
+#[derive(ApiResponse)]
+enum UsageResponse {
+    /// The storage.
+    #[oai(status = 200)]
+    Usage(Json<StorageUsage>),
 }
 
 #[derive(ApiResponse)]
@@ -131,6 +155,13 @@ problem_responses! {
         500: "Internal error.", INTERNAL_ERROR;
         503: "The database is unavailable.", UNAVAILABLE;
     }
+    UsageProblems {
+        401: "The access token or API key is missing, invalid or expired.",
+            NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED KEY_INVALID KEY_EXPIRED;
+        403: "The API key lacks the scope.", KEY_SCOPE_MISSING;
+        500: "Internal error.", INTERNAL_ERROR;
+        503: "The database is unavailable.", UNAVAILABLE;
+    }
     DeleteProblems {
         400: "Malformed id or action.", INVALID_PARAMETER;
         401: "The access token or API key is missing, invalid or expired.",
@@ -207,6 +238,22 @@ impl Videos {
         let key = idempotency_key.0;
         let jobs = by_url::create(&service, request, caller.user, key, body.0).await?;
         Ok(accepted(jobs)?)
+    }
+
+    /// Get the storage used
+    ///
+    /// Returns the size of the user's videos and archives, and its limit.
+    #[oai(path = "/videos/usage", method = "get", operation_id = "getStorageUsage")]
+    async fn usage(
+        &self,
+        service: Data<&Arc<Service>>,
+        caller: Permitted<VideosRead>,
+    ) -> Result<UsageResponse, OperationError<UsageProblems>> {
+        let usage = service.database().usage(caller.user).await?;
+        Ok(UsageResponse::Usage(Json(StorageUsage {
+            stored_bytes: usage.stored_bytes,
+            max_stored_bytes: service.database().rules().quotas.stored_bytes,
+        })))
     }
 
     /// Get a video

@@ -73,7 +73,7 @@ impl ApiServer {
             tokio::time::sleep(notice).await;
             closing.cancel();
         };
-        let endpoint = api::endpoint(service, web::routes());
+        let endpoint = api::endpoint(service, web::routes(), web::problem_page);
         Ok(tokio::spawn(async move { server.run(endpoint, signal).await }))
     }
 }

@@ -4,7 +4,8 @@ import { copyButton } from './copy-button.js';
 import { announce, confirmAction, h } from './dom.js';
 import { errorLine, errorNotice, showingErrors } from './errors.js';
 import { ChoicesField, Field, Form } from './form.js';
-import { dateTime, fromNow } from './format.js';
+import { dateTime } from './format.js';
+import { liveTime } from './live-times.js';
 import { problemText } from './problems.js';
 import { request } from './session.js';
 import { StepDialog } from './step-dialog.js';
@@ -67,7 +68,7 @@ export class KeyList {
         h('p', { class: 'facts' }, h('code', {}, `${start}…`), ' · ',
           scopes.map(scopeText).join(' · ')),
         h('p', { class: 'facts' },
-          used ? [t('last_used'), ' ', time(used)] : t('key_never_used'),
+          used ? [t('last_used'), ' ', liveTime(used)] : t('key_never_used'),
           address && ` · ${address}`,
           ' · ', endText(end),
           ' · ', t('key_created_on', { when: dateTime(created) }))),
@@ -76,12 +77,13 @@ export class KeyList {
 
   #create() {
     const lifetimes = LIFETIMES.map((days) => [String(days), t('key_days', { days })]);
-    const name = { autocomplete: 'off', maxlength: 100 };
+    const name = { autocomplete: 'off', maxlength: 100, missing: 'NAME_INVALID' };
     const dialog = new StepDialog(this.#signal);
     const form = new Form({
       fields: [
         new Field('name', name, { label: t('key_name'), hint: t('key_name_hint') }),
-        new ChoicesField('scopes', SCOPES.map((scope) => [scope, scopeText(scope)])),
+        new ChoicesField('scopes', SCOPES.map((scope) => [scope, scopeText(scope)]),
+          { missing: 'SCOPES_MISSING' }),
         new Field('expires_at', { options: [...lifetimes, ['', t('key_forever')]] }),
         ...this.#proof(),
       ],
@@ -122,13 +124,7 @@ function showKey(dialog, key) {
   ], { mustStay: true });
 }
 
-function time(iso) {
-  return h('time', { datetime: iso, title: dateTime(iso) }, fromNow(iso));
-}
-
 /** Text about the end of a key. */
 function endText(end) {
-  if (!end) return t('key_does_not_expire');
-  const key = new Date(end) > Date.now() ? 'expires' : 'expired';
-  return t(key, { when: fromNow(end) });
+  return end ? liveTime(end, 'expires') : t('key_does_not_expire');
 }

@@ -2,7 +2,8 @@
 
 import { announce, h } from './dom.js';
 import { errorLine, errorNotice, showingErrors } from './errors.js';
-import { dateTime, fromNow } from './format.js';
+import { dateTime } from './format.js';
+import { liveTime } from './live-times.js';
 import { problemText } from './problems.js';
 import { request } from './session.js';
 import { t } from './texts.js';
@@ -52,14 +53,13 @@ export class SessionList {
       'aria-label': t('of_file', { what: t('end_session'), name: `${name}, ${address ?? ''}` }),
       onclick: this.#showing(end),
     };
-    const lastUse = h('time', { datetime: used, title: dateTime(used) }, fromNow(used));
     return h('li', { 'data-session': id },
       h('div', {},
         h('p', { class: 'strong' }, name,
           current && h('span', { class: 'badge', 'data-state': 'DONE' }, t('this_session'))),
         h('p', { class: 'facts' },
           address && `${address} · `,
-          t('last_used'), ' ', lastUse, ' · ',
+          t('last_used'), ' ', liveTime(used), ' · ',
           t('logged_in_on', { when: dateTime(created) }))),
       !current && h('button', button, t('end_session')));
   }

@@ -59,7 +59,7 @@ export const ACCOUNT_TEXTS = {
     'Confirme que este e-mail é seu e que você quer usá-lo na sua conta.',
     'Confirm that this e-mail is yours, and that you want to use it for your account.',
   ],
-  new_address_confirmed: ['E-mail trocado', 'E-mail changed'],
+  new_address_confirmed: ['E-mail alterado', 'E-mail changed'],
   new_address_confirmed_text: [
     'A partir de agora, entre com o novo e-mail.',
     'From now on, log in with the new e-mail.',
@@ -89,17 +89,17 @@ export const ACCOUNT_TEXTS = {
     'You will be logged out on all devices.',
   ],
   password_changed_log_in: [
-    'Senha trocada. Entre com a nova senha.',
+    'Senha alterada. Entre com a nova senha.',
     'Your password is changed. Log in with the new one.',
   ],
-  change_password: ['Trocar senha', 'Change password'],
+  change_password: ['Alterar senha', 'Change password'],
   current_password: ['Senha atual', 'Current password'],
   new_password: ['Nova senha', 'New password'],
   password_text: [
-    'Trocar a senha encerra suas outras sessões.',
+    'Alterar a senha encerra suas outras sessões.',
     'Changing it ends your other sessions.',
   ],
-  password_changed: ['Senha trocada', 'Password changed'],
+  password_changed: ['Senha alterada', 'Password changed'],
   password_changed_text: [
     'Suas outras sessões foram encerradas. Você continua conectado aqui. As chaves de API ' +
       'continuam valendo.',
@@ -108,9 +108,9 @@ export const ACCOUNT_TEXTS = {
 
   // Address
   new_email: ['Novo e-mail', 'New e-mail'],
-  change_email: ['Trocar e-mail', 'Change e-mail'],
+  change_email: ['Alterar e-mail', 'Change e-mail'],
   change_email_text: [
-    'Enviaremos um link para o novo e-mail. A troca só acontece quando você o abrir.',
+    'Enviaremos um link para o novo e-mail. A alteração só acontece quando você o abrir.',
     'We will send a link to the new e-mail. The change takes effect when you open it.',
   ],
   new_address_link_sent: [

@@ -5,6 +5,7 @@ import { SessionList } from './account-sessions.js';
 import { announce, h, saveFile } from './dom.js';
 import { errorNotice } from './errors.js';
 import { codeField, Field, Form, INPUTS } from './form.js';
+import { newPasswordField } from './new-password.js';
 import { problemText } from './problems.js';
 import { turnOff, turnOn } from './second-factor.js';
 import { changePassword, fetchAccount, logOut, Problem, request } from './session.js';
@@ -181,7 +182,7 @@ export class AccountView {
 
   #changePassword() {
     const current = new Field('current_password', INPUTS.password);
-    const changed = new Field('new_password', INPUTS.newPassword, { hint: t('password_rules') });
+    const changed = newPasswordField('new_password');
     this.#ask(t('change_password'), null, {
       fields: [current, changed, ...this.#proof().slice(1)],
       submit: t('change_password'),

@@ -5,12 +5,25 @@ import { errorLine, showError } from './errors.js';
 import { problemText } from './problems.js';
 import { t } from './texts.js';
 
-/** Attributes of the fields that several forms have. */
+/** Mistakes in an e-mail address that the page finds. The API knows all. */
+const checkAddress = (value) => (/^\S+@\S+$/.test(value.trim()) ? [] : ['EMAIL_INVALID']);
+
+/**
+ * Attributes of the fields that several forms have, with the code of the error of an empty field
+ * (`missing`) and a function that returns the codes of other mistakes (`check`).
+ */
 export const INPUTS = {
-  name: { autocomplete: 'name', maxlength: 100 },
-  email: { type: 'email', autocomplete: 'username', inputmode: 'email', maxlength: 254 },
-  password: { type: 'password', autocomplete: 'current-password' },
-  newPassword: { type: 'password', autocomplete: 'new-password' },
+  name: { autocomplete: 'name', maxlength: 100, missing: 'NAME_MISSING' },
+  email: {
+    type: 'email',
+    autocomplete: 'username',
+    inputmode: 'email',
+    maxlength: 254,
+    missing: 'EMAIL_MISSING',
+    check: checkAddress,
+  },
+  password: { type: 'password', autocomplete: 'current-password', missing: 'PASSWORD_MISSING' },
+  newPassword: { type: 'password', autocomplete: 'new-password', missing: 'PASSWORD_MISSING' },
 };
 
 /** Fields of errors that the API reports for the whole request. */
@@ -46,15 +59,20 @@ export class Form {
       event.preventDefault();
       if (!this.#button.disabled) this.#submit();
     };
-    this.element = h('form', { novalidate: true, onsubmit, ...attributes },
+    const oninput = () => { this.#error.hidden = true; };
+    this.element = h('form', { novalidate: true, onsubmit, oninput, ...attributes },
       this.#error,
       this.#rows,
       h('div', { class: 'actions' }, others, this.#button));
   }
 
   async #submit() {
-    this.#fields.forEach((field) => field.showErrors([]));
     this.#error.hidden = true;
+    const mistaken = this.#fields.filter((field) => field.showErrors(field.mistakes));
+    if (mistaken.length > 0) {
+      mistaken[0].input.focus();
+      return;
+    }
     this.#button.disabled = true;
     this.#button.textContent = t('submitting');
     // An empty field of the code is as good as none.
@@ -96,35 +114,47 @@ export class Form {
 /** Field for a code of an app, or for a recovery code. */
 export function codeField({ hint = t('code_hint') } = {}) {
   const attributes = { autocomplete: 'one-time-code', autocapitalize: 'characters', maxlength: 40 };
-  return new Field('code', { ...attributes, spellcheck: 'false' }, { hint });
+  // The API asks for it where it is needed.
+  return new Field('code', { ...attributes, spellcheck: 'false', missing: null }, { hint });
 }
 
-/** Field with a label, an optional hint and its errors. */
+/** Field with a label, an optional hint, which is a text or an element, and its errors. */
 export class Field {
   #error;
+  #missing;
+  #check;
 
   constructor(name, attributes, { label = t(name), hint = null } = {}) {
     const hintId = hint ? `${name}-hint` : null;
     this.name = name;
     this.#error = h('p', { class: 'error', id: `${name}-error` });
-    const { options, ...others } = attributes;
+    const { options, missing = 'FIELD_MISSING', check = () => [], ...others } = attributes;
+    this.#missing = options ? null : missing;
+    this.#check = check;
     this.input = h(options ? 'select' : 'input', {
       id: name,
       name,
       type: !options && 'text',
       required: true,
       'aria-describedby': [this.#error.id, hintId].filter(Boolean).join(' '),
+      oninput: () => correct(this),
       ...others,
     }, (options ?? []).map(([value, text]) => h('option', { value }, text)));
     this.row = h('div', { class: 'field' },
       h('label', { for: name }, label),
       attributes.type === 'password' ? withRevealButton(this.input) : this.input,
-      hint && h('p', { class: 'hint', id: hintId }, hint),
+      hint && h('div', { class: 'hint', id: hintId }, hint),
       this.#error);
   }
 
   get value() {
     return this.input.value;
+  }
+
+  /** Texts of the mistakes that the page finds without the API. */
+  get mistakes() {
+    const codes = this.value.trim() === '' ? [this.#missing] : this.#check(this.value);
+    return codes.filter(Boolean).map((code) => problemText({ code }));
   }
 
   /** Show these errors in place of the former ones. Returns whether there are any. */
@@ -133,18 +163,23 @@ export class Field {
   }
 }
 
-/** Field of checkboxes, whose value is the list of those that are checked. */
+/**
+ * Field of checkboxes, whose value is the list of those that are checked. `missing` is the code of
+ * the error if there are none.
+ */
 export class ChoicesField {
   #error;
   #boxes;
+  #missing;
 
-  constructor(name, choices, { label = t(name) } = {}) {
+  constructor(name, choices, { label = t(name), missing }) {
     this.name = name;
+    this.#missing = missing;
     this.#error = h('p', { class: 'error', id: `${name}-error` });
     this.#boxes = choices.map(([value]) =>
       h('input', { type: 'checkbox', name, value, 'aria-describedby': this.#error.id }));
     this.input = this.#boxes[0];
-    this.row = h('fieldset', { class: 'choices' },
+    this.row = h('fieldset', { class: 'choices', onchange: () => correct(this) },
       h('legend', {}, label),
       choices.map(([, text], index) => h('label', { class: 'check' }, this.#boxes[index], text)),
       this.#error);
@@ -154,10 +189,20 @@ export class ChoicesField {
     return this.#boxes.filter(({ checked }) => checked).map(({ value }) => value);
   }
 
+  /** Texts of the mistakes that the page finds without the API. */
+  get mistakes() {
+    return this.value.length === 0 ? [problemText({ code: this.#missing })] : [];
+  }
+
   /** Show these errors in place of the former ones. Returns whether there are any. */
   showErrors(texts) {
     return showAt(this.input, this.#error, texts);
   }
+}
+
+/** Replace the errors that are shown in a field by those that it still has. */
+function correct(field) {
+  if (field.input.hasAttribute('aria-invalid')) field.showErrors(field.mistakes);
 }
 
 /** Show the errors of an input in a line. Returns whether there are any. */

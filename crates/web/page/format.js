@@ -50,10 +50,12 @@ export function duration(seconds) {
   return t('hours', { h: Math.floor(minutes / 60), m: minutes % 60 });
 }
 
-/** Date and time, such as 25 Nov, 08:15. */
+/** Date and time, such as 25 Nov, 08:15, with the year if it is another one than now. */
 export function dateTime(iso) {
-  const format = { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' };
-  return new Intl.DateTimeFormat(language, format).format(new Date(iso));
+  const date = new Date(iso);
+  const year = date.getFullYear() === new Date().getFullYear() ? undefined : 'numeric';
+  const format = { day: 'numeric', month: 'short', year, hour: '2-digit', minute: '2-digit' };
+  return new Intl.DateTimeFormat(language, format).format(date);
 }
 
 /** Time relative to now, such as in 6 days. */

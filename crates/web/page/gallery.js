@@ -1,55 +1,57 @@
-// Gallery of a job's frames. Thumbnails are fetched when they come near the visible part of the
-// page, and released when they are far from it.
+// Gallery of a job's frames.
 
 import { h } from './dom.js';
 import { errorNotice } from './errors.js';
 import { timecode } from './format.js';
-import { fetchFrame, frameHash, framePath, gapText } from './frames.js';
+import { frameHash, framePath, gapText } from './frames.js';
 import { nextPage } from './jobs.js';
 import { problemText } from './problems.js';
+import { Scrubber } from './scrubber.js';
 import { request } from './session.js';
 import { t } from './texts.js';
+import { Thumbnails } from './thumbnails.js';
 import { FrameViewer } from './viewer.js';
 
 /** Width of thumbnails, in pixels: that of the widest cell on a screen of two pixels per point. */
 const THUMBNAIL_WIDTH = 320;
-/** Maximum thumbnails that are fetched at a time. */
-const MAX_CONCURRENT = 3;
-/** Distance to the visible part of the page within which thumbnails are kept. */
-const KEEP_DISTANCE = '1000px';
+/** Distance to the end of the list at which more frames are listed. */
+const LIST_DISTANCE = '1000px';
 /** Frames that are listed at a time. */
 const PAGE_SIZE = 200;
+/** Frames from which there is a slider: fewer hardly fill a screen. */
+const MIN_SCRUBBED = 30;
 
 /** All frames of a job, in a section of the page. */
 export class Gallery {
   /** Listed frames, by number. */
   frames = [];
-  /** Number of frames in the archive. */
+  /** Number of frames in the archive, and of those that were expected. */
   written = 0;
-  #jobId;
+  expected = 0;
+  #job;
   #list = h('ol', { class: 'frames' });
   #end = h('div', { class: 'list-end' });
   #nextPath;
   #gaps = [];
   #loading = null;
   #closing = new AbortController();
-  #cells = new Map();
-  #queue = [];
-  #fetching = 0;
+  #thumbnails = new Thumbnails();
+  /** Items of the list, by the numbers of their frames. */
+  #items = new Map();
+  #scrubber = null;
+  /** Number of the frame that the slider leads to while it is not listed yet, or null. */
+  #target = null;
   #viewer = null;
   #onContents;
-  #cellObserver = new IntersectionObserver(
-    (entries) => entries.forEach((entry) => this.#onCell(entry)),
-    { rootMargin: KEEP_DISTANCE });
   #endObserver = new IntersectionObserver(
     (entries) => entries.some(({ isIntersecting }) => isIntersecting) && this.loadMore(),
-    { rootMargin: KEEP_DISTANCE });
+    { rootMargin: LIST_DISTANCE });
 
   /** `onContents(contents)` is called once, with the first page of the archive's contents. */
-  constructor(jobId, section, heading, onContents) {
-    this.#jobId = jobId;
+  constructor(job, section, heading, onContents) {
+    this.#job = job;
     this.#onContents = onContents;
-    this.#nextPath = `/jobs/${jobId}/frames?limit=${PAGE_SIZE}`;
+    this.#nextPath = `/jobs/${job.id}/frames?limit=${PAGE_SIZE}`;
     section.replaceChildren(heading, this.#list, this.#end);
     this.#endObserver.observe(this.#end);
   }
@@ -75,7 +77,9 @@ export class Gallery {
       if (this.frames.length === 0) {
         this.#gaps = contents.missing;
         this.written = contents.written;
+        this.expected = contents.expected;
         this.#onContents(contents);
+        this.#addScrubber(Math.max(contents.expected, contents.written));
       }
       this.#nextPath = nextPage(response);
       contents.frames.forEach((frame) => this.#add(frame));
@@ -102,50 +106,65 @@ export class Gallery {
     // Reserves the place of the thumbnail, so that nothing moves when it arrives.
     box.style.aspectRatio = `${width} / ${height}`;
     const element = h('li', {},
-      h('a', { href: frameHash(this.#jobId, number), 'aria-label': label },
+      h('a', { href: frameHash(this.#job.id, number), 'aria-label': label },
         box,
         h('span', { class: 'time' }, time, damaged && h('em', {}, damaged))));
-    this.#cells.set(element, { number, image, url: null, fetching: null });
     this.frames.push(frame);
+    this.#items.set(number, element);
     this.#list.append(element);
-    this.#cellObserver.observe(element);
+    this.#thumbnails.add(element, image, framePath(this.#job.id, number, THUMBNAIL_WIDTH));
+  }
+
+  #addScrubber(last) {
+    if (last < MIN_SCRUBBED) return;
+    this.#scrubber = new Scrubber({
+      last,
+      frameOf: (number) => this.frames.find((frame) => frame.number === number),
+      onMove: (number) => this.#scrollTo(number),
+    });
+    this.#list.after(this.#scrubber.element);
+    const { signal } = this.#closing;
+    addEventListener('scroll', () => this.#onScroll(), { signal, passive: true });
+  }
+
+  /** Scroll to a frame, or to the next one if it is missing. Frames are listed up to it. */
+  async #scrollTo(number) {
+    this.#target = number;
+    while (this.hasMore && this.frames.at(-1).number < number) {
+      const before = this.frames.length;
+      await this.loadMore();
+      if (this.#target !== number || this.frames.length === before) return;
+    }
+    const frame = this.frames.find((one) => one.number >= number) ?? this.frames.at(-1);
+    this.#items.get(frame.number).scrollIntoView({ block: 'center' });
+    // Items get their height when they come into view.
+    requestAnimationFrame(() => {
+      if (this.#target !== number) return;
+      this.#items.get(frame.number).scrollIntoView({ block: 'center' });
+      requestAnimationFrame(() => { if (this.#target === number) this.#target = null; });
+    });
+  }
+
+  /** Move the slider to the frame in the middle of the window, unless its own is in sight. */
+  #onScroll() {
+    if (this.#target !== null) return;
+    const own = this.#items.get(this.#scrubber.number)?.getBoundingClientRect();
+    if (own && own.bottom > 0 && own.top < innerHeight) return;
+    const { frames } = this;
+    let [low, high] = [0, frames.length - 1];
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      const { bottom } = this.#items.get(frames[middle].number).getBoundingClientRect();
+      if (bottom < innerHeight / 2) low = middle + 1;
+      else high = middle;
+    }
+    this.#scrubber.show(frames[low].number);
   }
 
   /** Add the gaps before the frame with this number. */
   #addGaps(number) {
     while (this.#gaps[0]?.first_number < number) {
       this.#list.append(h('li', { class: 'gap' }, gapText(this.#gaps.shift())));
-    }
-  }
-
-  #onCell({ target, isIntersecting }) {
-    const cell = this.#cells.get(target);
-    if (isIntersecting && !cell.url && !cell.fetching) {
-      this.#queue.push(cell);
-      this.#fetchNext();
-    } else if (!isIntersecting) {
-      this.#queue = this.#queue.filter((other) => other !== cell);
-      release(cell);
-    }
-  }
-
-  async #fetchNext() {
-    if (this.#fetching >= MAX_CONCURRENT || this.#queue.length === 0) return;
-    const cell = this.#queue.shift();
-    this.#fetching += 1;
-    cell.fetching = new AbortController();
-    const { signal } = cell.fetching;
-    try {
-      const path = framePath(this.#jobId, cell.number, THUMBNAIL_WIDTH);
-      const url = await fetchFrame(path, signal);
-      if (signal.aborted) URL.revokeObjectURL(url);
-      else cell.image.src = cell.url = url;
-    } catch (error) {
-      if (!signal.aborted) cell.image.alt = problemText(error);
-    } finally {
-      if (cell.fetching?.signal === signal) cell.fetching = null;
-      this.#fetching -= 1;
-      this.#fetchNext();
     }
   }
 
@@ -156,7 +175,7 @@ export class Gallery {
       this.#viewer = null;
       this.#list.querySelector(`a[href$="/${shown}"]`)?.focus();
     };
-    this.#viewer ??= new FrameViewer(this.#jobId, this, { openedByLink, onClose });
+    this.#viewer ??= new FrameViewer(this.#job, this, { openedByLink, onClose });
     this.#viewer.show(number);
   }
 
@@ -168,20 +187,8 @@ export class Gallery {
   /** Stop fetching and release all thumbnails. */
   close() {
     this.#closing.abort();
-    this.#cellObserver.disconnect();
     this.#endObserver.disconnect();
     this.closeViewer();
-    this.#queue = [];
-    this.#cells.forEach(release);
+    this.#thumbnails.close();
   }
-}
-
-/** Stop fetching the thumbnail of a cell, and release it. */
-function release(cell) {
-  cell.fetching?.abort();
-  cell.fetching = null;
-  if (!cell.url) return;
-  cell.image.removeAttribute('src');
-  URL.revokeObjectURL(cell.url);
-  cell.url = null;
 }

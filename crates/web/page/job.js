@@ -1,16 +1,18 @@
 // Details of a job: its video, status, history and frames.
 
 import { announce, h, icon } from './dom.js';
+import { downloadArchive } from './downloads.js';
 import { errorLine, errorNotice, showingErrors } from './errors.js';
-import { bytes, dateTime, duration, fromNow } from './format.js';
+import { bytes, dateTime, duration } from './format.js';
 import { gapText } from './frames.js';
 import { Gallery } from './gallery.js';
-import {
-  downloadArchive, fetchHistory, fetchJob, isFinished, isVideoStored, removeJob,
-} from './jobs.js';
+import { fetchHistory, fetchJob, isFinished, isVideoStored, removeJob } from './jobs.js';
+import { forgetJob } from './list-place.js';
+import { liveTime } from './live-times.js';
 import { problemText } from './problems.js';
 import { ProcessAgainDialog } from './process-again.js';
 import { recipeText } from './recipe-text.js';
+import { user } from './session.js';
 import { progressBar, statusBadge } from './status.js';
 import { sentence, t } from './texts.js';
 import { JobWatcher } from './watch.js';
@@ -36,6 +38,7 @@ export class JobView {
   #title = h('h1', { tabindex: -1 }, '\u00a0');
   #badge = h('span', {});
   #actions = h('div', { class: 'actions' });
+  #note = h('p', { class: 'hint', role: 'status' });
   #error = errorLine();
   #status = h('div', { class: 'job-status' });
   #missing = h('div', { class: 'job-missing' });
@@ -47,17 +50,18 @@ export class JobView {
   constructor(main, { id, frame }) {
     this.#id = id;
     this.#frame = frame;
-    const mainColumn = [this.#status, this.#missing, this.#gallerySection];
     const sideColumn = [this.#facts, this.#warnings, this.#history];
     main.append(
       h('p', { class: 'back-link' }, h('a', { href: '#/' }, icon('left'), t('videos'))),
       h('div', { class: 'job-head' },
         h('div', { class: 'title' }, this.#title, this.#badge),
         this.#actions,
+        this.#note,
         this.#error),
       h('div', { class: 'columns' },
-        h('div', { class: 'main-column' }, mainColumn),
-        h('div', { class: 'side-column' }, sideColumn)));
+        h('div', { class: 'news' }, this.#status, this.#missing),
+        h('div', { class: 'side-column' }, sideColumn),
+        this.#gallerySection));
     this.#load();
   }
 
@@ -121,7 +125,7 @@ export class JobView {
       const onclick = showingErrors(this.#error, action);
       return h('button', { type: 'button', class: style, onclick }, content);
     };
-    const download = () => downloadArchive(job);
+    const download = () => downloadArchive(job, this.#note);
     this.#title.textContent = job.filename;
     this.#badge.replaceChildren(statusBadge(job));
     this.#actions.replaceChildren(...[
@@ -140,8 +144,10 @@ export class JobView {
   async #remove() {
     try {
       const job = await removeJob(this.#job);
-      if (job === null) location.hash = '#/';
-      else if (job) this.#show(job);
+      if (job === null) {
+        forgetJob(this.#id);
+        location.hash = '#/';
+      } else if (job) this.#show(job);
     } catch (error) {
       if (error.status === 409) await this.#load();
       throw error;
@@ -150,13 +156,15 @@ export class JobView {
 
   #drawStatus() {
     const job = this.#job;
-    const retryText = job.next_attempt_at && !isFinished(job)
-      && t('next_attempt', { when: fromNow(job.next_attempt_at) });
+    const isRunning = !isFinished(job) && user() !== null;
+    const retry = isRunning && job.next_attempt_at
+      && liveTime(job.next_attempt_at, 'next_attempt');
     this.#status.replaceChildren(...[
       job.status === 'PROCESSING' && progressBar(job),
+      isRunning && h('p', { class: 'hint' }, t('may_leave', { email: user().email })),
       job.error_message && h('div', { class: 'notice bad' },
         h('p', {}, job.error_message),
-        retryText && h('p', {}, retryText)),
+        retry && h('p', {}, retry)),
     ].filter(Boolean));
   }
 
@@ -209,7 +217,7 @@ export class JobView {
       this.#gallerySection.replaceChildren(heading, h('p', { class: 'hint' }, text));
       return;
     }
-    this.#gallery ??= new Gallery(this.#id, this.#gallerySection, heading, (contents) => {
+    this.#gallery ??= new Gallery(this.#job, this.#gallerySection, heading, (contents) => {
       this.#drawFacts(contents.video);
       this.#drawMissing(contents);
     });

@@ -1,6 +1,6 @@
 // Jobs: API calls and user actions.
 
-import { announce, confirmAction, saveFile } from './dom.js';
+import { announce, confirmAction } from './dom.js';
 import { request } from './session.js';
 import { t } from './texts.js';
 
@@ -48,13 +48,6 @@ export async function removeJob(job) {
   const deleted = response.status === 204;
   announce(t(deleted ? 'job_deleted' : 'job_cancelled', name));
   return deleted ? null : response.json();
-}
-
-/** Download the archive of a job. Links expire after 15 minutes, so each download gets its own. */
-export async function downloadArchive(job) {
-  const { download_url: url } = await (await request(`/jobs/${job.id}/download`)).json();
-  saveFile(url, '');
-  announce(t('download_started'));
 }
 
 /** Whether the video of a job is stored still. */

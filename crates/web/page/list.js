@@ -1,16 +1,22 @@
 // List of the user's videos, newest first.
 
-import { announce, h, iconButton, replaceActions } from './dom.js';
-import { dropArea } from './drop-area.js';
+import { announce, h } from './dom.js';
+import { DropArea } from './drop-area.js';
 import { errorLine, errorNotice, showingErrors } from './errors.js';
-import { downloadArchive, fetchJob, fetchJobs, isFinished, removeJob } from './jobs.js';
+import { JobRow } from './job-row.js';
+import { fetchJob, fetchJobs, isFinished } from './jobs.js';
+import { keepPlace, takePlace } from './list-place.js';
+import { NameSearch, SelectionBar } from './list-tools.js';
 import { problemText } from './problems.js';
-import { progressBar, statusBadge, summaryText } from './status.js';
+import { fetchSample } from './sample.js';
+import { StorageUsage } from './storage-usage.js';
 import { t } from './texts.js';
+import { Thumbnails } from './thumbnails.js';
 import { uploadEvents } from './uploads.js';
 import { JobWatcher } from './watch.js';
 
-const STATUSES = ['QUEUED', 'PROCESSING', 'DONE', 'FAILED', 'CANCELLED', 'EXPIRED'];
+/** States by which the list can be filtered. */
+export const STATUSES = ['QUEUED', 'PROCESSING', 'DONE', 'FAILED', 'CANCELLED', 'EXPIRED'];
 /** Jobs of a page, the most that the API returns. */
 const PAGE_SIZE = 100;
 /** Distance to the end of the list at which the next page is fetched. */
@@ -21,13 +27,20 @@ export class ListView {
   title = t('videos');
   #main;
   #status;
+  #dropArea;
+  #search;
+  #usage;
+  #selection = new SelectionBar((id) => this.#removeRow(id));
   #rows = new Map();
+  /** Unfinished jobs that the filter leaves out, by id. They may come to match it. */
+  #others = new Map();
   #list = h('ul', { class: 'jobs', 'aria-label': t('videos') });
   #end = h('div', { class: 'list-end' });
-  #firstPath;
   #nextPath;
+  #place;
   #loading = false;
   #closing = new AbortController();
+  #thumbnails = new Thumbnails();
   #watcher = new JobWatcher((event) => this.#onJobEvent(event), () => this.#refresh());
   #endObserver = new IntersectionObserver(
     (entries) => entries.some(({ isIntersecting }) => isIntersecting) && this.#loadMore(),
@@ -37,20 +50,57 @@ export class ListView {
     const { signal } = this.#closing;
     this.#main = main;
     this.#status = status;
+    this.#dropArea = new DropArea();
+    this.#usage = new StorageUsage(signal);
+    this.#place = takePlace(status);
+    this.#search = new NameSearch(this.#place?.query ?? '', () => this.#onSearch());
     const filter = status ? `&status=${encodeURIComponent(status)}` : '';
-    this.#firstPath = `/videos?limit=${PAGE_SIZE}${filter}`;
-    this.#nextPath = this.#firstPath;
+    this.#nextPath = this.#place ? this.#place.next : `/videos?limit=${PAGE_SIZE}${filter}`;
     main.append(
-      h('h1', { tabindex: -1 }, t('videos')),
-      ...dropArea(signal),
-      filters(status),
+      h('div', { class: 'list-title' },
+        h('h1', { tabindex: -1 }, t('videos')), this.#usage.element),
+      ...this.#dropArea.elements,
+      h('div', { class: 'list-head' }, filters(status), this.#search.element),
+      this.#selection.element,
       this.#list,
       this.#end);
-    this.#endObserver.observe(this.#end);
-    uploadEvents.addEventListener('received', () => this.#onReceived(), { signal });
+    main.querySelector('.filters [aria-current]')?.scrollIntoView({ block: 'nearest' });
+    uploadEvents.addEventListener('received', () => this.#refresh(), { signal });
     const onVisibilityChange = () => document.hidden || this.#refresh();
     document.addEventListener('visibilitychange', onVisibilityChange, { signal });
-    this.#loadMore();
+    this.#begin();
+  }
+
+  /** Add files that were dropped on the page to the uploads. */
+  addFiles(files) {
+    this.#dropArea.add(files);
+  }
+
+  /** Scroll to the place that the user left. Returns whether there is one. */
+  restore() {
+    const row = this.#rows.get(this.#place?.id);
+    if (!row) return false;
+    const scroll = () =>
+      scrollBy(0, row.element.getBoundingClientRect().top - this.#place.top);
+    scroll();
+    row.focus();
+    // Rows get their height when they come into view.
+    requestAnimationFrame(scroll);
+    return true;
+  }
+
+  async #begin() {
+    this.#usage.update();
+    if (!this.#place) {
+      await this.#loadMore();
+      // The first page of a filtered list does not have the jobs that may come to match.
+      if (this.#status) await this.#refresh();
+      return;
+    }
+    const { id, jobs } = this.#place;
+    jobs.forEach((job) => this.#show(job));
+    this.#showEnd();
+    await Promise.all([this.#refresh(), this.#fetch(id)]);
   }
 
   async #loadMore() {
@@ -62,17 +112,22 @@ export class ListView {
       const { jobs, next } = await fetchJobs(this.#nextPath, signal);
       this.#nextPath = next;
       jobs.forEach((job) => this.#show(job));
-      const more = { type: 'button', class: 'quiet', onclick: () => this.#loadMore() };
-      this.#end.replaceChildren(...(next ? [h('button', more, t('load_more'))] : []));
-      this.#update();
+      this.#showEnd();
     } catch (error) {
       if (signal.aborted) return;
       const text = `${t('not_loaded')}. ${problemText(error)}`;
       this.#end.replaceChildren(errorNotice(text, () => this.#loadMore()));
-      return;
     } finally {
       this.#loading = false;
     }
+  }
+
+  /** Show whether there are more jobs, which are fetched when the end comes near. */
+  #showEnd() {
+    const more = { type: 'button', class: 'quiet', onclick: () => this.#loadMore() };
+    const button = this.#nextPath && h('button', more, t('load_more'));
+    this.#end.replaceChildren(...(button ? [button] : []));
+    this.#update();
     // An observer reports changes only, and the end of the list may still be visible.
     this.#endObserver.unobserve(this.#end);
     this.#endObserver.observe(this.#end);
@@ -81,77 +136,143 @@ export class ListView {
   /** Fetch the newest jobs again. */
   async #refresh() {
     try {
-      const { jobs } = await fetchJobs(this.#firstPath, this.#closing.signal);
-      for (const job of jobs.reverse()) this.#show(job, { first: !this.#rows.has(job.id) });
+      const { jobs } = await fetchJobs(`/videos?limit=${PAGE_SIZE}`, this.#closing.signal);
+      jobs.forEach((job) => this.#put(job));
       this.#update();
+      this.#usage.update();
     } catch {
       // The next refresh may succeed.
     }
   }
 
-  #onReceived() {
-    if (!this.#status || this.#status === 'QUEUED') this.#refresh();
+  async #onJobEvent(event) {
+    const id = event.job_id;
+    const row = this.#rows.get(id);
+    const job = row?.job ?? this.#others.get(id);
+    if (!job) return;
+    if (event.status === job.status && !isFinished(event)) {
+      row?.show({ ...job, progress: event.progress });
+    } else {
+      await this.#fetch(id);
+    }
   }
 
-  async #onJobEvent(event) {
-    const row = this.#rows.get(event.job_id);
-    if (!row) return;
-    if (event.status === row.job.status && !isFinished(event)) {
-      row.show({ ...row.job, progress: event.progress });
-      return;
-    }
+  /** Fetch a job again, and announce another status. */
+  async #fetch(id) {
     try {
-      const job = await fetchJob(event.job_id, this.#closing.signal);
-      if (job.status !== row.job.status) {
+      const job = await fetchJob(id, this.#closing.signal);
+      const before = this.#rows.get(id)?.job ?? this.#others.get(id);
+      if (before && job.status !== before.status) {
         announce(t('status_of', { name: job.filename, status: t(job.status) }));
       }
-      row.show(job);
+      this.#put(job);
       this.#update();
-    } catch {
-      // The next event or refresh may succeed.
+      if (isFinished(job)) this.#usage.update();
+    } catch (error) {
+      // After other errors, the next event or refresh may succeed.
+      if (error.status === 404) this.#removeRow(id);
     }
   }
 
-  #show(job, { first = false } = {}) {
+  /** Show a job if the filter matches it, else remove its row. */
+  #put(job) {
+    const matches = !this.#status || job.status === this.#status;
+    if (matches) this.#show(job);
+    else if (this.#rows.has(job.id)) this.#removeRow(job.id);
+    if (!matches && !isFinished(job)) this.#others.set(job.id, job);
+    else this.#others.delete(job.id);
+  }
+
+  #show(job) {
     const known = this.#rows.get(job.id);
     const row = known ?? new JobRow(job, {
-      onChange: () => this.#update(),
+      thumbnails: this.#thumbnails,
+      onChange: () => this.#onRowChange(job.id),
+      onSelect: () => this.#selection.update([...this.#rows.values()]),
       onRemove: () => this.#removeRow(job.id),
     });
     row.show(job);
     if (known) return;
+    row.element.hidden = !this.#search.matches(job);
     this.#rows.set(job.id, row);
-    if (first) this.#list.prepend(row.element);
-    else this.#list.append(row.element);
+    // Newest first, which is the order of the ids. Most jobs come after all others.
+    const isOlder = (element) => element.dataset.job < job.id;
+    const last = this.#list.lastElementChild;
+    const next = last && isOlder(last) ? [...this.#list.children].find(isOlder) : null;
+    this.#list.insertBefore(row.element, next);
   }
 
+  /** Show the rows whose names match. The end of the list comes near, so all jobs are fetched. */
+  #onSearch() {
+    for (const row of this.#rows.values()) row.element.hidden = !this.#search.matches(row.job);
+    this.#update();
+  }
+
+  #onRowChange(id) {
+    const row = this.#rows.get(id);
+    if (row) this.#put(row.job);
+    this.#update();
+  }
+
+  /** Remove a row. If it had the focus, its neighbor gets it. */
   #removeRow(id) {
-    const { element } = this.#rows.get(id);
-    const neighbor = element.nextElementSibling ?? element.previousElementSibling;
+    const element = this.#rows.get(id)?.element;
+    if (!element) return;
+    const shown = [...this.#list.children].filter((other) => other === element || !other.hidden);
+    const index = shown.indexOf(element);
+    const neighbor = shown[index + 1] ?? shown[index - 1];
+    const isFocused = element.contains(document.activeElement);
+    this.#thumbnails.remove(element);
     this.#rows.delete(id);
     element.remove();
-    (neighbor?.querySelector('a') ?? this.#main.querySelector('h1')).focus();
+    if (isFocused) (neighbor?.querySelector('a') ?? this.#main.querySelector('h1')).focus();
     this.#update();
+    this.#usage.update();
   }
 
   /** Watch the unfinished jobs: those in progress first, then those that wait longest. */
   #update() {
-    const jobs = [...this.#rows.values()].map(({ job }) => job);
-    const unfinished = jobs.filter((job) => !isFinished(job)).reverse();
+    const shown = [...this.#rows.values()].map(({ job }) => job);
+    const unfinished = [...shown, ...this.#others.values()].filter((job) => !isFinished(job));
+    unfinished.sort((one, other) => (one.id < other.id ? -1 : 1));
     const inProgress = ({ status }) => status === 'PROCESSING';
     this.#watcher.watch([
       ...unfinished.filter(inProgress),
       ...unfinished.filter((job) => !inProgress(job)),
     ].map(({ id }) => id));
-    const empty = this.#end.querySelector('.empty');
-    if (this.#rows.size > 0) empty?.remove();
-    else if (!this.#nextPath && !empty) this.#end.replaceChildren(emptyNotice(this.#status));
+    this.#selection.update([...this.#rows.values()]);
+    this.#updateNotice();
+  }
+
+  /** Show a notice in place of rows, if there are none. */
+  #updateNotice() {
+    const isEmpty = [...this.#rows.values()].every((row) => row.element.hidden);
+    const reason = this.#rows.size > 0 ? 'search' : this.#status ?? 'none';
+    const shown = this.#end.querySelector('.empty');
+    if (!isEmpty) {
+      shown?.remove();
+    } else if (!this.#nextPath && shown?.dataset.reason !== reason) {
+      this.#end.replaceChildren(emptyNotice(reason, (file) => this.addFiles([file])));
+    }
   }
 
   close() {
+    this.#keepPlace();
     this.#closing.abort();
     this.#endObserver.disconnect();
     this.#watcher.close();
+    this.#thumbnails.close();
+  }
+
+  /** Keep the place if the user opens one of the videos. */
+  #keepPlace() {
+    const [, id] = /^#\/jobs\/([^/]+)/.exec(location.hash) ?? [];
+    const row = this.#rows.get(id);
+    if (!row) return;
+    const { top } = row.element.getBoundingClientRect();
+    const { query } = this.#search;
+    const order = [...this.#list.children].map(({ dataset: { job } }) => this.#rows.get(job).job);
+    keepPlace({ status: this.#status, jobs: order, next: this.#nextPath, id, top, query });
   }
 }
 
@@ -164,79 +285,23 @@ function filters(current) {
   return h('nav', { class: 'filters', 'aria-label': t('filter') }, [null, ...STATUSES].map(link));
 }
 
-function emptyNotice(status) {
-  if (status) {
-    return h('div', { class: 'empty' },
+/**
+ * Notice in place of rows. The `reason` is `none`, `search` or the state of the filter.
+ * `onSample(file)` is called with the sample clip if the user wants to try it.
+ */
+function emptyNotice(reason, onSample) {
+  const notice = (...content) => h('div', { class: 'empty', 'data-reason': reason }, content);
+  if (reason === 'search') return notice(h('p', { class: 'strong' }, t('no_videos_with_name')));
+  if (reason !== 'none') {
+    return notice(
       h('p', { class: 'strong' }, t('no_videos_with_status')),
       h('a', { href: '#/' }, t('show_all')));
   }
-  return h('div', { class: 'empty' },
+  const error = errorLine();
+  const onclick = showingErrors(error, async () => onSample(await fetchSample()));
+  return notice(
     h('p', { class: 'strong' }, t('no_videos')),
-    h('p', {}, t('upload_first')));
-}
-
-/** Row of a job. */
-class JobRow {
-  #state = h('div', { class: 'state' });
-  #body = h('div', {});
-  #actions = h('div', { class: 'actions' });
-  #error = errorLine();
-  #onChange;
-  #onRemove;
-  #drawn = null;
-
-  constructor(job, { onChange, onRemove }) {
-    this.job = job;
-    this.#onChange = onChange;
-    this.#onRemove = onRemove;
-    const link = h('a', { class: 'name', href: `#/jobs/${job.id}` }, job.filename);
-    this.element = h('li', {},
-      this.#state,
-      h('div', { class: 'details' }, link, this.#body, this.#error),
-      this.#actions);
-  }
-
-  /** Show the current state of the job. */
-  show(job) {
-    const statusChanged = this.#drawn === null || this.job.status !== job.status;
-    this.job = job;
-    const json = JSON.stringify(job);
-    if (json === this.#drawn) return;
-    this.#drawn = json;
-    this.#body.replaceChildren(...[
-      job.status === 'PROCESSING' && progressBar(job),
-      h('p', { class: 'facts' }, summaryText(job)),
-      job.status === 'FAILED' && h('p', { class: 'reason' }, job.error_message),
-    ].filter(Boolean));
-    if (!statusChanged) return;
-    this.#state.replaceChildren(statusBadge(job));
-    replaceActions(this.#actions,
-      job.download_available && this.#button('download', 'down', () => downloadArchive(this.job)),
-      isFinished(job)
-        ? this.#button('delete', 'trash', () => this.#remove())
-        : this.#button('cancel_job', 'close', () => this.#remove()));
-  }
-
-  #button(key, iconName, action) {
-    const label = t('of_file', { what: t(key), name: this.job.filename });
-    return iconButton(t(key), iconName, showingErrors(this.#error, action), label);
-  }
-
-  async #remove() {
-    try {
-      const job = await removeJob(this.job);
-      if (job === null) this.#onRemove();
-      else if (job) this.#update(job);
-    } catch (error) {
-      // If this fails, the next event or refresh shows the state.
-      const update = (job) => this.#update(job);
-      if (error.status === 409) await fetchJob(this.job.id).then(update, () => {});
-      throw error;
-    }
-  }
-
-  #update(job) {
-    this.show(job);
-    this.#onChange();
-  }
+    h('p', {}, t('upload_first')),
+    h('button', { type: 'button', class: 'quiet', id: 'sample', onclick }, t('try_sample')),
+    error);
 }

@@ -2,6 +2,7 @@
 
 import { h } from './dom.js';
 import { Field, Form, INPUTS } from './form.js';
+import { newPasswordField } from './new-password.js';
 import { logIn, register, sessionEvents, user } from './session.js';
 import { t } from './texts.js';
 
@@ -66,7 +67,7 @@ function fieldsOf(mode) {
   return [
     remembering(new Field('name', INPUTS.name)),
     email,
-    new Field('password', INPUTS.newPassword, { hint: t('password_rules') }),
+    newPasswordField('password'),
   ];
 }
 

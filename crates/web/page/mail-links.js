@@ -3,6 +3,7 @@
 import { h } from './dom.js';
 import { Field, Form, INPUTS } from './form.js';
 import { enteredAddress } from './login.js';
+import { newPasswordField } from './new-password.js';
 import { fetchAccount, logOut, post, user } from './session.js';
 import { t } from './texts.js';
 
@@ -86,7 +87,7 @@ export class ResetView {
       return;
     }
     const form = new Form({
-      fields: [new Field('new_password', INPUTS.newPassword, { hint: t('password_rules') })],
+      fields: [newPasswordField('new_password')],
       submit: t('set_new_password'),
       action: async ({ new_password: password }) => {
         await post('/auth/password/reset', { token, new_password: password });

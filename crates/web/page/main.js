@@ -1,44 +1,53 @@
 // Entry point: the view of the current address, and the header around it.
 
-import { AccountView } from './account.js';
+import { AbsentView, addressInPage, documentProblem } from './absent.js';
 import { CheckMailView, ConfirmationBanner } from './confirmation.js';
-import { announce, closeDialogs, h, icon } from './dom.js';
+import { announce, closeDialogs, confirmAction, h, icon } from './dom.js';
+import { acceptDrops } from './drops.js';
 import { errorNotice } from './errors.js';
-import { JobView } from './job.js';
-import { ListView } from './list.js';
+import { ListView, STATUSES } from './list.js';
 import { CHECK_MAIL, LoginView } from './login.js';
-import { ConfirmView, ForgotView, ResetView } from './mail-links.js';
+import { rememberedRecipe } from './options.js';
 import { problemText } from './problems.js';
 import { fetchAccount, logOut, sessionEvents, user } from './session.js';
 import { language, setLanguage, t } from './texts.js';
 import { UploadPanel } from './upload-panel.js';
-import { cancelAll, showUnfinished } from './uploads.js';
+import { addFiles, cancelAll, isActive, showUnfinished, uploads as queue } from './uploads.js';
 
 const [skipLink, header, bannerArea, main, uploads] =
   ['skip-link', 'header', 'banner', 'main', 'uploads'].map((id) => document.getElementById(id));
 const uploadPanel = new UploadPanel(uploads);
 const banner = new ConfirmationBanner(bannerArea);
-/** Views that need no user. */
-const PUBLIC_VIEWS = {
-  'check-mail': CheckMailView,
-  forgot: ForgotView,
-  confirm: ConfirmView,
-  'change-address': ConfirmView,
-  reset: ResetView,
-};
-/** Views of links in mails. */
+/** Views of links in mails, which need no user. */
 const LINK_KINDS = ['confirm', 'change-address', 'reset'];
-/** Modules of the views of webhooks, once they are loaded: few users open them. */
-let webhookModules = null;
+/** Views of a user. Others see the login first. */
+const USER_KINDS = ['jobs', 'account', 'webhooks'];
+/** Modules that are loaded when a view needs them, by the kinds of the views. */
+const MODULES = {
+  jobs: () => [import('./job.js')],
+  account: () => [import('./account.js')],
+  webhooks: () => [import('./webhook.js'), import('./webhooks.js')],
+  forgot: () => [import('./mail-links.js')],
+  confirm: () => [import('./mail-links.js')],
+  'change-address': () => [import('./mail-links.js')],
+  reset: () => [import('./mail-links.js')],
+};
+/** Exports of the modules that are loaded. */
+const loaded = {};
 let view = null;
 /** Address that was requested before the login, and is opened after it. */
 let requestedHash = null;
 /** Link of a mail that was opened last: its `kind`, and its `token` unless it was reloaded. */
 let link = {};
 
+/** Parts of the current address. */
+function addressParts() {
+  return location.hash.replace(/^#?\/?/, '').split('/');
+}
+
 /** Kind of the view of the current address. */
 function currentKind() {
-  return location.hash.replace(/^#?\/?/, '').split('/')[0];
+  return addressParts()[0];
 }
 
 /** Remove the token of a link from the address and the history, where others could find it. */
@@ -52,40 +61,47 @@ function takeLinkToken() {
 /** Id of a job. No other text becomes a part of a path of the API. */
 const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-/** Load the views of webhooks, and show the one of the address if it is still the current one. */
-async function loadWebhookViews() {
+/** Load the modules of a kind of views. */
+async function load(kind) {
+  Object.assign(loaded, ...(await Promise.all(MODULES[kind]())));
+}
+
+/** Load a kind of views, and show the view of the address if it is still one of them. */
+async function loadViews(kind) {
   try {
-    const modules = await Promise.all([import('./webhook.js'), import('./webhooks.js')]);
-    webhookModules = Object.assign({}, ...modules);
-    if (currentKind() === 'webhooks') showView();
+    await load(kind);
+    if (currentKind() === kind) showView();
   } catch {
-    if (currentKind() !== 'webhooks') return;
+    if (currentKind() !== kind) return;
     const text = problemText({ code: 'NETWORK' });
-    main.replaceChildren(errorNotice(text, () => loadWebhookViews()));
+    main.replaceChildren(errorNotice(text, () => loadViews(kind)));
   }
 }
 
 /** Return the class of the view of the address, unless it is not loaded, and its options. */
 function route(notice) {
-  const path = location.hash.replace(/^#?\/?/, '');
-  const [kind, first, second] = path.split('/');
-  if (Object.hasOwn(PUBLIC_VIEWS, kind)) {
-    return [PUBLIC_VIEWS[kind], link.kind === kind ? link : { kind }];
+  const [kind, first, second] = addressParts();
+  if (location.pathname !== '/') return [AbsentView, { code: documentProblem }];
+  if (kind === 'check-mail') return [CheckMailView, {}];
+  if (kind === 'forgot') return [loaded.ForgotView, {}];
+  if (LINK_KINDS.includes(kind)) {
+    const LinkView = kind === 'reset' ? loaded.ResetView : loaded.ConfirmView;
+    return [LinkView, link.kind === kind ? link : { kind }];
   }
   if (!user()) {
-    if (['jobs', 'account', 'webhooks'].includes(kind)) requestedHash = location.hash;
+    if (USER_KINDS.includes(kind)) requestedHash = location.hash;
     return [LoginView, { mode: kind === 'register' ? 'register' : 'login', notice }];
   }
-  if (kind === 'account') return [AccountView, {}];
+  if (kind === 'account') return [loaded.AccountView, {}];
   if (kind === 'webhooks') {
-    return ID.test(first)
-      ? [webhookModules?.WebhookView, { id: first }]
-      : [webhookModules?.WebhooksView, {}];
+    return ID.test(first) ? [loaded.WebhookView, { id: first }] : [loaded.WebhooksView, {}];
   }
   if (kind === 'jobs' && ID.test(first)) {
-    return [JobView, { id: first, frame: Number(second) || null }];
+    return [loaded.JobView, { id: first, frame: Number(second) || null }];
   }
-  return [ListView, { status: kind === 'state' ? first : null }];
+  if (kind === 'state' && STATUSES.includes(first)) return [ListView, { status: first }];
+  const isList = ['', 'login', 'register'].includes(kind);
+  return isList ? [ListView, { status: null }] : [AbsentView, {}];
 }
 
 /** Show the view of the current address. `redraw` replaces a view that could be updated. */
@@ -93,7 +109,7 @@ function showView({ notice = null, redraw = false } = {}) {
   takeLinkToken();
   const [View, options] = route(notice);
   if (!View) {
-    loadWebhookViews();
+    loadViews(currentKind());
     return;
   }
   if (!redraw && view instanceof View && view.update?.(options)) return;
@@ -101,16 +117,19 @@ function showView({ notice = null, redraw = false } = {}) {
   view?.close?.();
   main.replaceChildren();
   view = new View(main, options);
+  // Users of the list open a video next.
+  if (View === ListView) load('jobs').catch(() => {});
   document.title = view.title === 'FIAP X' ? view.title : `${view.title} · FIAP X`;
   if (initial) return;
-  scrollTo(0, 0);
   banner.update();
+  if (view.restore?.()) return;
+  scrollTo(0, 0);
   main.querySelector(View === LoginView ? 'input' : 'h1')?.focus({ preventScroll: true });
 }
 
 function drawHeader() {
   skipLink.textContent = t('skip');
-  const logout = { type: 'button', class: 'quiet', id: 'logout', onclick: () => logOut() };
+  const logout = { type: 'button', class: 'quiet', id: 'logout', onclick: confirmLogOut };
   header.replaceChildren(
     h('a', { class: 'brand', href: '#/' },
       h('span', { class: 'brand-mark', 'aria-hidden': 'true' }), 'FIAP X'),
@@ -120,6 +139,13 @@ function drawHeader() {
       h('div', { class: 'languages', role: 'group', 'aria-label': t('language') },
         languageButton('pt', 'Português'),
         languageButton('en', 'English'))));
+}
+
+/** Log out, after a question if that cancels uploads. */
+async function confirmLogOut() {
+  const active = queue.filter(isActive).length;
+  const choices = { yes: t('logout'), no: t('logout_no') };
+  if (active === 0 || await confirmAction(t('logout_question', { n: active }), choices)) logOut();
 }
 
 function accountLink() {
@@ -152,7 +178,19 @@ skipLink.addEventListener('click', (event) => {
   event.preventDefault();
   main.focus();
 });
-addEventListener('hashchange', () => showView());
+// Each view has its own place, also after the browser has gone back to it.
+history.scrollRestoration = 'manual';
+addEventListener('hashchange', () => {
+  if (location.pathname === '/') showView();
+  else location.assign(`/${location.hash}`);
+});
+acceptDrops({
+  isAccepting: () => user() !== null,
+  onDrop: (files) => {
+    if (view.addFiles) view.addFiles(files);
+    else addFiles(files, rememberedRecipe());
+  },
+});
 sessionEvents.addEventListener('change', ({ detail: { expired, notice, next } }) => {
   // Uploads of one user must not continue as those of another, and nobody may see them.
   cancelAll();
@@ -176,6 +214,9 @@ sessionEvents.addEventListener('update', () => {
   if (location.hash === CHECK_MAIL && user()?.confirmed) location.hash = '#/';
 });
 
+// A path of the API that was opened in the browser.
+const address = location.pathname === '/' ? null : addressInPage(location.pathname);
+if (address) history.replaceState(null, '', address);
 drawHeader();
 showView();
 banner.update();

@@ -9,8 +9,8 @@ import { sentence, t } from './texts.js';
 
 const KEY = 'fiapx.recipe';
 
-/** The options that were chosen last. Anything else in the store is ignored. */
-function remembered() {
+/** Return the recipe that was chosen last. Anything else in the store is ignored. */
+export function rememberedRecipe() {
   try {
     const { values } = valuesOf(JSON.parse(readValue(KEY)));
     return recipeOf(values).recipe ?? DEFAULT_RECIPE;
@@ -24,7 +24,7 @@ export class UploadOptions {
   #text = h('span', { class: 'hint' });
   #reset = h('button', { type: 'button', class: 'quiet', onclick: () => this.#restore() },
     t('options_reset'));
-  #form = new OptionsForm(remembered(), (recipe) => this.#onChange(recipe));
+  #form = new OptionsForm(rememberedRecipe(), (recipe) => this.#onChange(recipe));
 
   constructor() {
     this.element = h('details', { class: 'options' },

@@ -16,6 +16,10 @@ const shortened = (text) =>
 /** Texts by error code, in Portuguese and English: strings, or functions of the problem. */
 export const PROBLEMS = {
   ...WEBHOOK_PROBLEMS,
+  FIELD_MISSING: ['Preencha este campo.', 'Fill in this field.'],
+  NAME_MISSING: ['Informe seu nome.', 'Enter your name.'],
+  EMAIL_MISSING: ['Informe seu e-mail.', 'Enter your e-mail.'],
+  PASSWORD_MISSING: ['Digite a senha.', 'Enter the password.'],
   PASSWORD_TOO_SHORT: [
     'A senha precisa ter no mínimo 8 caracteres.',
     'The password needs at least 8 characters.',
@@ -124,7 +128,7 @@ export const PROBLEMS = {
   ],
   TOO_MANY_CODES: [
     'Muitos códigos errados nas últimas 24 horas. Use um código de recuperação ou tente amanhã, ' +
-      'e troque sua senha: alguém pode conhecê-la.',
+      'e altere sua senha: alguém pode conhecê-la.',
     'Too many wrong codes in the last 24 hours. Use a recovery code or try again tomorrow, and ' +
       'change your password: somebody else may know it.',
   ],
@@ -163,8 +167,8 @@ export const PROBLEMS = {
   VIDEO_TOO_LARGE: ['O vídeo é grande demais.', 'The video is too large.'],
   UNSUPPORTED_FORMAT: ['Tipo de arquivo não aceito.', 'Unsupported file type.'],
   CONTENT_MISMATCH: [
-    'O conteúdo do arquivo não corresponde à extensão do nome. Verifique o arquivo.',
-    'The content of the file does not match its extension. Check the file.',
+    'O arquivo não parece ser um vídeo do tipo que o nome indica.',
+    'The file does not seem to be a video of the type that its name states.',
   ],
   RECIPE_INVALID: INVALID_RECIPE,
   RECIPE_NOT_JSON: INVALID_RECIPE,
@@ -269,6 +273,18 @@ export const PROBLEMS = {
   IDEMPOTENCY_KEY_REUSED: [
     'Este envio mudou desde a primeira tentativa. Tente de novo para enviá-lo como está agora.',
     'This upload has changed since the first attempt. Try again to send it as it is now.',
+  ],
+  LINK_EXPIRED: [
+    'Este link de download não vale mais. Baixe o ZIP de novo na página do vídeo.',
+    'This download link has expired. Download the ZIP again from the page of the video.',
+  ],
+  LINK_INVALID: [
+    'Este link de download está incompleto ou foi alterado. Copie-o de novo por inteiro.',
+    'This download link is incomplete or was changed. Copy all of it again.',
+  ],
+  FILE_NOT_FOUND: [
+    'Este arquivo não existe mais.',
+    'This file no longer exists.',
   ],
   ARCHIVE_EXPIRED: [
     'Este vídeo expirou. Envie-o de novo se ainda precisar dele.',

@@ -43,7 +43,7 @@ export class ProcessAgainDialog {
     const cancel = { class: 'quiet', type: 'button', onclick: () => this.#dialog.close() };
     this.#dialog = h('dialog', { class: 'again', 'aria-labelledby': 'again-title' },
       h('form', { novalidate: true, onsubmit: submit },
-        h('h2', { id: 'again-title' }, t('process_again')),
+        h('h2', { id: 'again-title' }, t('process_again_title')),
         h('p', { class: 'hint' }, job.filename),
         this.#form.element,
         h('div', { class: 'again-end' },

@@ -11,16 +11,20 @@ const KEY = 'fiapx.session';
 /** Time before its expiry, in milliseconds, at which an access token is renewed. */
 const RENEWAL_MARGIN = 30_000;
 
-/** Error response of the API (RFC 9457), or a failure to reach it (code NETWORK). */
+/**
+ * Error response of the API (RFC 9457), or a failure to reach it (code NETWORK). `retryAfter` is
+ * the time in seconds after which the request may succeed, or null.
+ */
 export class Problem extends Error {
-  constructor({ code, detail, errors }, status = 0) {
+  constructor({ code, detail, errors }, status = 0, retryAfter = null) {
     super(detail ?? code);
-    Object.assign(this, { code, detail, errors: errors ?? [], status });
+    Object.assign(this, { code, detail, errors: errors ?? [], status, retryAfter });
   }
 
   static async of(response) {
     const document = await response.json().catch(() => ({ code: 'INTERNAL_ERROR' }));
-    return new Problem(document, response.status);
+    const retryAfter = Number(response.headers.get('Retry-After')) || null;
+    return new Problem(document, response.status, retryAfter);
   }
 }
 

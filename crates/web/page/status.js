@@ -1,8 +1,10 @@
 // Status of a job, as the list and the details show it.
 
 import { h } from './dom.js';
-import { bytes, fromNow } from './format.js';
+import { secondsLeft } from './estimates.js';
+import { bytes, dateTime, duration } from './format.js';
 import { isFinished } from './jobs.js';
+import { liveTime } from './live-times.js';
 import { shortRecipeText } from './recipe-text.js';
 import { t } from './texts.js';
 
@@ -12,9 +14,10 @@ export function statusBadge(job) {
   return h('span', { class: 'badge', 'data-state': state }, t(state));
 }
 
-/** Create the progress bar of a job. */
+/** Create the progress bar of a job, with an estimate of the time that is left. */
 export function progressBar(job) {
   const { done, expected } = job.progress;
+  const left = secondsLeft(job);
   const attributes = {
     class: 'progress-bar',
     'aria-label': t('progress_of', { name: job.filename }),
@@ -24,17 +27,26 @@ export function progressBar(job) {
   return h('div', { class: 'progress' },
     h('progress', attributes),
     h('span', { class: 'amount' },
-      expected > 0 ? t('frames_of', { done, expected }) : t(job.status)));
+      expected > 0 ? t('frames_of', { done, expected }) : t(job.status),
+      left !== null && ` · ${t('about_left', { left: duration(left) })}`));
 }
 
-/** Sizes, recipe and times of a job, in one line. */
-export function summaryText(job) {
-  const size = job.video_size_bytes > 0 && bytes(job.video_size_bytes);
-  const facts = [size, shortRecipeText(job.recipe)];
-  if (job.frame_count != null) facts.push(t('frames', { n: job.frame_count }));
-  if (job.zip_size_bytes != null) facts.push(`ZIP ${bytes(job.zip_size_bytes)}`);
-  if (job.status === 'DONE') facts.push(t('expires', { when: fromNow(job.expires_at) }));
-  else if (job.status === 'EXPIRED') facts.push(t('expired', { when: fromNow(job.expires_at) }));
-  else if (isFinished(job) && job.completed_at) facts.push(fromNow(job.completed_at));
-  return facts.filter(Boolean).join(' · ');
+/** Sizes, recipe and times of a job: the nodes of one line. */
+export function summary(job) {
+  const facts = [
+    h('time', { datetime: job.created_at }, dateTime(job.created_at)),
+    job.video_size_bytes > 0 && bytes(job.video_size_bytes),
+    shortRecipeText(job.recipe),
+    job.frame_count != null && t('frames', { n: job.frame_count }),
+    job.zip_size_bytes != null && `ZIP ${bytes(job.zip_size_bytes)}`,
+    endTime(job),
+  ];
+  return facts.filter(Boolean).flatMap((fact, index) => (index > 0 ? [' · ', fact] : [fact]));
+}
+
+/** Time at which a job ended or its files expire, or null. */
+function endTime(job) {
+  if (job.status === 'DONE') return liveTime(job.expires_at, 'expires');
+  if (job.status === 'EXPIRED') return liveTime(job.expires_at, 'expired');
+  return isFinished(job) && job.completed_at ? liveTime(job.completed_at) : null;
 }

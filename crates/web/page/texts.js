@@ -39,13 +39,25 @@ const TEXTS = {
   name: ['Nome', 'Name'],
   show_password: ['Mostrar senha', 'Show password'],
   hide_password: ['Ocultar senha', 'Hide password'],
-  password_rules: [
-    'No mínimo 8 caracteres, com letra maiúscula, número e caractere especial; ou 15 quaisquer.',
-    'At least 8 characters with an uppercase letter, a digit and a special character; or any 15.',
-  ],
+  rule_length: ['8 caracteres ou mais', '8 characters or more'],
+  rule_upper_case: ['uma letra maiúscula', 'an uppercase letter'],
+  rule_digit: ['um número', 'a digit'],
+  rule_special: ['um caractere especial, como ! ou #', 'a special character, like ! or #'],
+  rule_long: ['ou 15 caracteres quaisquer', 'or any 15 characters'],
+  rule_met: ['atendido', 'met'],
   submitting: ['Um momento…', 'One moment…'],
-  session_ended: ['Sua sessão terminou. Entre novamente.', 'Your session has ended. Log in again.'],
+  session_ended: ['Sua sessão terminou. Entre de novo.', 'Your session has ended. Log in again.'],
+  logout_question: [
+    ({ n }) => (n === 1
+      ? 'Há 1 envio em andamento. Sair e cancelá-lo?'
+      : `Há ${number(n)} envios em andamento. Sair e cancelá-los?`),
+    ({ n }) => (n === 1
+      ? '1 upload is in progress. Log out and cancel it?'
+      : `${number(n)} uploads are in progress. Log out and cancel them?`),
+  ],
+  logout_no: ['Continuar enviando', 'Keep uploading'],
   drop: ['Solte vídeos aqui', 'Drop videos here'],
+  upload: ['Envie um vídeo', 'Upload a video'],
   choose_files: ['Escolher vídeos', 'Choose videos'],
   upload_limits: [
     ({ suffixes, size }) => `${suffixes} · até ${size} cada`,
@@ -103,7 +115,7 @@ const TEXTS = {
   filter: ['Filtrar por status', 'Filter by status'],
   filter_all: ['Todos', 'All'],
   filter_QUEUED: ['Na fila', 'Queued'],
-  filter_PROCESSING: ['Em processamento', 'Processing'],
+  filter_PROCESSING: ['Processando', 'Processing'],
   filter_DONE: ['Prontos', 'Done'],
   filter_FAILED: ['Com falha', 'Failed'],
   filter_CANCELLED: ['Cancelados', 'Cancelled'],
@@ -118,8 +130,41 @@ const TEXTS = {
   INCOMPLETE: ['Incompleto', 'Incomplete'],
   no_videos: ['Nenhum vídeo ainda', 'No videos yet'],
   upload_first: [
-    'Solte um arquivo acima ou escolha um para enviar.',
-    'Drop a file above, or choose one to upload.',
+    'Escolha um arquivo acima para começar.',
+    'Choose a file above to begin.',
+  ],
+  storage_used: [
+    ({ used, limit }) => `${used} de ${limit} em uso`,
+    ({ used, limit }) => `${used} of ${limit} used`,
+  ],
+  try_sample: ['Testar com um vídeo de exemplo', 'Try it with a sample clip'],
+  search: ['Buscar por nome', 'Search by name'],
+  no_videos_with_name: ['Nenhum vídeo com esse nome', 'No videos with this name'],
+  select: ['Selecionar', 'Select'],
+  selection: ['Vídeos selecionados', 'Selected videos'],
+  selected: [
+    plural('{n} vídeo selecionado', '{n} vídeos selecionados'),
+    plural('{n} video selected', '{n} videos selected'),
+  ],
+  clear_selection: ['Limpar seleção', 'Clear selection'],
+  download_all: [
+    plural('Baixar {n} ZIP', 'Baixar {n} ZIPs'),
+    plural('Download {n} ZIP', 'Download {n} ZIPs'),
+  ],
+  delete_selected_question: [
+    plural(
+      'Excluir {n} vídeo e seus quadros? Esta ação não pode ser desfeita.',
+      'Excluir {n} vídeos e seus quadros? Esta ação não pode ser desfeita.',
+    ),
+    plural(
+      'Delete {n} video and its frames? This cannot be undone.',
+      'Delete {n} videos and their frames? This cannot be undone.',
+    ),
+  ],
+  delete_selected_no: ['Manter vídeos', 'Keep videos'],
+  videos_deleted: [
+    plural('{n} vídeo foi excluído.', '{n} vídeos foram excluídos.'),
+    plural('{n} video was deleted.', '{n} videos were deleted.'),
   ],
   no_videos_with_status: ['Nenhum vídeo com esse status', 'No videos with this status'],
   show_all: ['Mostrar todos', 'Show all'],
@@ -131,10 +176,20 @@ const TEXTS = {
     ({ done, expected }) => `${number(done)} de ${number(expected)} quadros`,
     ({ done, expected }) => `${number(done)} of ${number(expected)} frames`,
   ],
+  about_left: [({ left }) => `faltam cerca de ${left}`, ({ left }) => `about ${left} left`],
+  may_leave: [
+    ({ email }) =>
+      `Você pode sair desta página: avisaremos em ${email} quando o vídeo ficar pronto.`,
+    ({ email }) => `You can leave this page: we will e-mail ${email} when the video is done.`,
+  ],
   progress_of: [({ name }) => `Progresso de ${name}`, ({ name }) => `Progress of ${name}`],
   expires: [({ when }) => `expira ${when}`, ({ when }) => `expires ${when}`],
   expired: [({ when }) => `expirou ${when}`, ({ when }) => `expired ${when}`],
   download: ['Baixar ZIP', 'Download ZIP'],
+  download_waits: [
+    ({ s }) => `Muitos downloads seguidos. Este começa sozinho em ${s} s.`,
+    ({ s }) => `Many downloads in a row. This one starts by itself in ${s} s.`,
+  ],
   download_started: ['O download começou.', 'The download has started.'],
   delete: ['Excluir', 'Delete'],
   delete_question: [
@@ -164,7 +219,7 @@ const TEXTS = {
   rate: [plural('{n} quadro/s', '{n} quadros/s'), plural('{n} frame/s', '{n} frames/s')],
   duration: ['Duração', 'Duration'],
   video_size: ['Tamanho do vídeo', 'Video size'],
-  recipe: ['Extração', 'Extraction'],
+  recipe: ['Opções', 'Options'],
   frames_per_second: [
     plural('{n} quadro por segundo', '{n} quadros por segundo'),
     plural('{n} frame per second', '{n} frames per second'),
@@ -231,8 +286,12 @@ const TEXTS = {
   ],
   square_pixels: ['com pixels quadrados', 'with square pixels'],
   with_sheet: ['com folha de contato', 'with a contact sheet'],
-  other_recipe: ['outra receita', 'another recipe'],
-  process_again: ['Processar de novo com outras opções', 'Process again with other options'],
+  other_recipe: ['outras opções', 'other options'],
+  process_again: ['Processar de novo', 'Process again'],
+  process_again_title: [
+    'Processar de novo com outras opções',
+    'Process again with other options',
+  ],
   process: ['Processar', 'Process'],
   forecast: [
     ({ expected }) => `Resultado previsto: ${expected}.`,
@@ -330,7 +389,17 @@ const TEXTS = {
     ({ n, total }) => `Quadro ${number(n)} de ${number(total)}`,
     ({ n, total }) => `Frame ${number(n)} of ${number(total)}`,
   ],
+  go_to_frame: ['Ir para o quadro', 'Go to frame'],
+  frame: [({ n }) => `Quadro ${number(n)}`, ({ n }) => `Frame ${number(n)}`],
   frame_not_loaded: ['Não foi possível carregar o quadro.', 'The frame could not be loaded.'],
+  frame_missing: [
+    'Este quadro falta: não foi possível ler essa parte do vídeo.',
+    'This frame is missing: that part of the video could not be read.',
+  ],
+  no_such_frame: [
+    plural('Este vídeo tem só {n} quadro.', 'Este vídeo tem só {n} quadros.'),
+    plural('This video has only {n} frame.', 'This video has only {n} frames.'),
+  ],
   previous: ['Anterior', 'Previous'],
   next: ['Próximo', 'Next'],
   close: ['Fechar', 'Close'],
@@ -338,6 +407,9 @@ const TEXTS = {
   seconds: [({ s }) => `${s} s`, ({ s }) => `${s} s`],
   minutes: [({ m, s }) => `${m} min ${s} s`, ({ m, s }) => `${m} min ${s} s`],
   hours: [({ h, m }) => `${h} h ${m} min`, ({ h, m }) => `${h} h ${m} min`],
+  page_not_found: ['Página não encontrada', 'Page not found'],
+  page_not_found_reason: ['Este endereço não existe.', 'This address does not exist.'],
+  not_opened: ['Não foi possível abrir', 'Could not be opened'],
   not_found: ['Vídeo não encontrado', 'Video not found'],
   not_found_reason: [
     'O vídeo não existe ou pertence a outra conta.',

@@ -3,6 +3,7 @@
 import { announce, h } from './dom.js';
 import { errorLine, errorNotice, showingErrors } from './errors.js';
 import { dateTime, fromNow } from './format.js';
+import { liveTime } from './live-times.js';
 import { problemText } from './problems.js';
 import { request } from './session.js';
 import { t } from './texts.js';
@@ -124,7 +125,6 @@ export class DeliveryList {
 
   #row(delivery) {
     const { id, event, status, created_at: created, answer_body: body } = delivery;
-    const time = h('time', { datetime: created, title: dateTime(created) }, fromNow(created));
     const name = `${t(event)}, ${dateTime(created)}`;
     const button = {
       type: 'button',
@@ -136,7 +136,7 @@ export class DeliveryList {
       h('div', {},
         h('p', { class: 'strong' }, t(event),
           h('span', { class: 'badge', 'data-state': BADGES[status] }, t(`delivery_${status}`))),
-        h('p', { class: 'facts' }, time, ` · ${facts(delivery)}`),
+        h('p', { class: 'facts' }, liveTime(created), ` · ${facts(delivery)}`),
         body && h('details', {},
           h('summary', {}, t('answer_body')), h('pre', { tabindex: 0 }, body))),
       status !== 'PENDING' && h('button', button, t('redeliver')));

@@ -3,7 +3,6 @@
 import { copyButton } from './copy-button.js';
 import { h } from './dom.js';
 import { ChoicesField, Field, Form } from './form.js';
-import { Problem } from './session.js';
 import { StepDialog } from './step-dialog.js';
 import { t } from './texts.js';
 
@@ -19,20 +18,15 @@ export function openWebhookForm(signal, { title, submit, webhook = {}, save }) {
   const url = new Field('url', { type: 'url', inputmode: 'url', maxlength: 2000 },
     { hint: t('url_hint') });
   url.input.value = webhook.url ?? '';
-  const events = new ChoicesField('events', EVENTS.map((event) => [event, t(event)]));
+  const events = new ChoicesField('events', EVENTS.map((event) => [event, t(event)]),
+    { missing: 'EVENTS_MISSING' });
   const chosen = webhook.events ?? ['job.completed', 'job.failed'];
   for (const box of events.row.querySelectorAll('input')) box.checked = chosen.includes(box.value);
   const form = new Form({
     fields: [url, events],
     submit,
     others: [dialog.closeButton(t('cancel'))],
-    action: async (values) => {
-      if (values.events.length === 0) {
-        const errors = [{ field: 'events', code: 'EVENTS_MISSING' }];
-        throw new Problem({ code: 'INVALID_FIELDS', errors });
-      }
-      await save(values, dialog);
-    },
+    action: (values) => save(values, dialog),
   });
   dialog.show(title, form.element);
 }

@@ -54,10 +54,10 @@ export const WEBHOOK_PROBLEMS = {
     'O certificado do servidor não é válido.',
     'The certificate of the server is not valid.',
   ],
-  ANSWER_INVALID: ['O servidor não deu uma resposta válida.', 'The server gave no valid answer.'],
+  ANSWER_INVALID: ['O servidor não deu uma resposta válida.', 'The server gave no valid response.'],
   ANSWER_TIMEOUT: [
     'O servidor não respondeu em 15 segundos.',
-    'The server did not answer within 15 seconds.',
+    'The server did not respond within 15 seconds.',
   ],
   ANSWER_REDIRECT: [
     'O servidor redirecionou o evento. Use o endereço final.',

@@ -22,8 +22,12 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
     img-src 'self' blob:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; \
     form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
+/// Media type of the document.
+const HTML: &str = "text/html; charset=utf-8";
 /// Placeholder in the document for the version of its assets.
 const VERSION_PLACEHOLDER: &str = "{version}";
+/// Placeholder in the document for the code of the problem that it states.
+const PROBLEM_PLACEHOLDER: &str = "{problem}";
 
 macro_rules! assets {
     ($($name:literal)*) => { &[$(($name, include_bytes!(concat!("../page/", $name)))),*] };
@@ -31,21 +35,28 @@ macro_rules! assets {
 
 /// Names and contents of all files that the document links to, or that its modules load later.
 const ASSETS: &[(&str, &[u8])] = assets! {
-    "style.css" "options.css" "account.css" "icon.svg" "dom.js" "store.js" "account-texts.js"
-    "webhook-texts.js" "texts.js" "format.js" "webhook-problems.js" "problems.js" "errors.js"
-    "session.js" "recipe.js" "recipe-text.js" "jobs.js" "frames.js" "status.js" "watch.js"
-    "upload-records.js" "tus.js" "uploads.js" "upload-panel.js" "options-form.js" "options.js"
-    "drop-area.js" "form.js"
-    "login.js" "confirmation.js" "mail-links.js" "step-dialog.js" "account-sessions.js"
-    "copy-button.js" "account-keys.js" "second-factor.js" "account.js" "webhook-form.js"
-    "webhooks.js" "webhook-deliveries.js" "webhook.js" "list.js" "viewer.js" "gallery.js"
-    "process-again.js" "job.js" "by-url.js" "main.js"
+    "style.css" "list.css" "gallery.css" "options.css" "account.css" "icon.svg" "dom.js" "store.js"
+    "account-texts.js" "webhook-texts.js" "texts.js" "format.js" "webhook-problems.js"
+    "problems.js" "errors.js" "session.js" "recipe.js" "recipe-text.js" "jobs.js" "frames.js"
+    "live-times.js" "estimates.js" "status.js" "watch.js" "upload-records.js" "tus.js" "uploads.js"
+    "upload-panel.js" "options-form.js" "options.js" "by-url.js" "drop-area.js" "drops.js" "form.js"
+    "new-password.js" "login.js" "confirmation.js" "absent.js" "mail-links.js" "step-dialog.js"
+    "account-sessions.js" "copy-button.js" "account-keys.js" "second-factor.js" "account.js"
+    "webhook-form.js" "webhooks.js" "webhook-deliveries.js" "webhook.js" "list-place.js"
+    "downloads.js" "job-row.js" "sample.js" "list-tools.js" "storage-usage.js" "thumbnails.js"
+    "list.js" "viewer.js" "scrubber.js" "gallery.js" "process-again.js" "job.js" "main.js"
 };
+
+/// Clip to try the service with, which the page loads on request.
+const SAMPLE: (&str, &[u8]) = ("sample.mp4", include_bytes!("../../../fixtures/sample.mp4"));
 
 /// The document, and the assets that it links to by their version.
 struct Page {
     /// Hash of all assets.
     version: String,
+    /// The document with a placeholder for a problem.
+    template: String,
+    /// The document without a problem.
     document: Asset,
     assets: Vec<Asset>,
 }
@@ -53,14 +64,15 @@ struct Page {
 static PAGE: LazyLock<Page> = LazyLock::new(|| {
     let html = include_str!("../page/index.html");
     let mut digest = Sha256::new();
-    for (_, bytes) in ASSETS {
+    let files = || ASSETS.iter().chain([&SAMPLE]);
+    for (_, bytes) in files() {
         digest.update(bytes);
     }
     let version = short_hash(&digest.finalize());
-    let document =
-        Asset::new("index.html", html.replace(VERSION_PLACEHOLDER, &version).into_bytes());
-    let assets = ASSETS.iter().map(|(name, bytes)| Asset::new(name, bytes.to_vec())).collect();
-    Page { version, document, assets }
+    let template = html.replace(VERSION_PLACEHOLDER, &version);
+    let document = Asset::new("index.html", template.replace(PROBLEM_PLACEHOLDER, "").into_bytes());
+    let assets = files().map(|(name, bytes)| Asset::new(name, bytes.to_vec())).collect();
+    Page { version, template, document, assets }
 });
 
 /// File of the page with its response headers.
@@ -69,21 +81,23 @@ struct Asset {
     content_type: &'static str,
     etag: String,
     bytes: Vec<u8>,
-    /// The bytes compressed with gzip.
+    /// The bytes compressed with gzip. Empty if that does not make them smaller.
     gzip: Vec<u8>,
 }
 
 impl Asset {
     fn new(name: &'static str, bytes: Vec<u8>) -> Self {
         let content_type = match name.rsplit('.').next() {
-            Some("html") => "text/html; charset=utf-8",
+            Some("html") => HTML,
             Some("css") => "text/css; charset=utf-8",
             Some("svg") => "image/svg+xml; charset=utf-8",
+            Some("mp4") => "video/mp4",
             _ => "text/javascript; charset=utf-8",
         };
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         // Writing to memory does not fail. If it did, the file would be sent uncompressed.
         let gzip = encoder.write_all(&bytes).and_then(|()| encoder.finish()).unwrap_or_default();
+        let gzip = if gzip.len() < bytes.len() { gzip } else { Vec::new() };
         let etag = short_hash(&Sha256::digest(&bytes));
         Self { name, content_type, etag, bytes, gzip }
     }
@@ -126,6 +140,17 @@ fn short_hash(hash: &[u8]) -> String {
 #[must_use]
 pub fn routes() -> Route {
     Route::new().at("/", get(serve_document)).at("/assets/:version/:name", get(serve_asset))
+}
+
+/// The document, which states the problem with this code in words. Its modules know from the
+/// address of the browser what was requested.
+#[must_use]
+pub fn problem_page(code: &str) -> Response {
+    Response::builder()
+        .content_type(HTML)
+        .header(header::VARY, "Accept")
+        .header(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY)
+        .body(PAGE.template.replace(PROBLEM_PLACEHOLDER, code))
 }
 
 #[handler]
@@ -178,30 +203,46 @@ mod tests {
         assert_eq!(files, embedded);
     }
 
+    /// Files that are loaded when a view needs them.
+    const LATER: &[&str] = &[
+        "viewer.js",
+        "scrubber.js",
+        "gallery.js",
+        "process-again.js",
+        "job.js",
+        "mail-links.js",
+        "step-dialog.js",
+        "copy-button.js",
+        "account-sessions.js",
+        "account-keys.js",
+        "second-factor.js",
+        "account.js",
+        "webhook-form.js",
+        "webhooks.js",
+        "webhook-deliveries.js",
+        "webhook.js",
+        "by-url.js",
+        "tus.js",
+        "sample.mp4",
+    ];
+
     #[test]
-    fn all_files_are_smaller_than_100_kb_compressed() {
+    fn files_of_the_first_view_are_smaller_than_100_kb_compressed() {
+        /// Bytes that browsers count for the head of a response (Resource Timing, 4.5).
+        const HEAD: usize = 300;
         let files = PAGE.assets.iter().chain([&PAGE.document]);
-        let bytes: usize = files.map(|asset| asset.gzip.len()).sum();
+        let first = files.filter(|asset| !LATER.contains(&asset.name));
+        let bytes: usize = first.map(|asset| HEAD + asset.gzip.len()).sum();
         assert!(bytes < 100_000, "{bytes} bytes");
-        for Asset { name, gzip, bytes, .. } in &PAGE.assets {
-            assert!(!gzip.is_empty() && gzip.len() < bytes.len(), "{name} is not compressed");
+        for Asset { name, gzip, .. } in &PAGE.assets {
+            assert!(!gzip.is_empty() || *name == SAMPLE.0, "{name} is not compressed");
         }
     }
 
     #[test]
     fn document_links_to_all_assets_of_the_first_view_by_version() {
-        /// Modules that are loaded when a view of webhooks is opened, or if videos can be added by
-        /// their URLs.
-        const LATER: [&str; 6] = [
-            "webhook-form.js",
-            "webhooks.js",
-            "webhook-deliveries.js",
-            "webhook.js",
-            "by-url.js",
-            "tus.js",
-        ];
         let html = String::from_utf8_lossy(&PAGE.document.bytes);
-        assert!(!html.contains(VERSION_PLACEHOLDER));
+        assert!(!html.contains(VERSION_PLACEHOLDER) && !html.contains(PROBLEM_PLACEHOLDER));
         for (name, _) in ASSETS {
             let path = format!("/assets/{}/{name}", PAGE.version);
             let is_linked = html.contains(&path);
@@ -210,7 +251,16 @@ mod tests {
     }
 
     #[test]
-    fn texts_use_frame_as_the_only_term() {
+    fn texts_use_one_word_for_one_thing() {
+        /// Words, and those that the page uses instead.
+        const WORDS: [(&str, &str); 6] = [
+            ("picture", "frame"),
+            ("image", "frame"),
+            ("imagem", "quadro"),
+            ("receita", "opções"),
+            ("troc", "alterar"),
+            ("novamente", "de novo"),
+        ];
         for texts in [
             include_str!("../page/texts.js"),
             include_str!("../page/account-texts.js"),
@@ -219,8 +269,8 @@ mod tests {
             include_str!("../page/problems.js"),
         ] {
             let texts = texts.to_lowercase();
-            for word in ["picture", "image", "imagem"] {
-                assert!(!texts.contains(word), "{word} instead of frame or quadro");
+            for (word, better) in WORDS {
+                assert!(!texts.contains(word), "{word} instead of {better}");
             }
         }
     }

@@ -124,7 +124,8 @@ static SERVICE: LazyLock<TestService> = LazyLock::new(|| {
             cors_origins: vec!["https://example.com".to_owned()],
             public_url: None,
         };
-        (api::endpoint(Service::new(parts, settings), Route::new()).boxed(), storage)
+        let page = |_: &str| poem::Response::default();
+        (api::endpoint(Service::new(parts, settings), Route::new(), page).boxed(), storage)
     });
     let mut service =
         TestService { runtime, endpoint, storage, token: String::new(), _directory: directory };

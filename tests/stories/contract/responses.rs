@@ -61,6 +61,7 @@ const NOT_CAUSED: [(&str, u16); 40] = [
     ("GET /jobs/{id}/frames/{number}", 429),
     ("POST /videos", 408),
     ("POST /videos", 429),
+    ("GET /jobs/{id}/thumbnail", 429),
     ("POST /videos/{id}/jobs", 408),
     ("POST /videos/{id}/jobs", 429),
     ("POST /videos/{id}/jobs", 507),

@@ -111,6 +111,31 @@ async fn fits_on_a_phone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_phone_offers_what_a_finger_can_do() {
+    let service = Service::start().await;
+    let preferences = Preferences { screen: Screen::Phone, ..Preferences::default() };
+    let browser = Browser::registered(&service, preferences).await;
+    // Nothing can be dropped with a finger.
+    browser.wait_for_text("Upload a video").await;
+    let text = browser.js("return document.body.innerText").await;
+    let text = text.as_str().expect("a text");
+    assert!(!text.contains("Drop") && !text.contains("drop"), "{text}");
+    // The last filter is beyond the edge, and shadows hint at those that are not in sight.
+    browser.goto("/#/state/EXPIRED").await;
+    browser
+        .wait_until(
+            "[...document.querySelectorAll('.filters [aria-current]')].some((filter) => {
+                const { left, right } = filter.getBoundingClientRect();
+                return filter.innerText === 'Expired' && left >= 0 && right <= innerWidth;
+            })",
+        )
+        .await;
+    let hint = "return getComputedStyle(document.querySelector('.filters')).backgroundAttachment";
+    assert_eq!(browser.js(hint).await, serde_json::json!("local, local, scroll, scroll"));
+    browser.assert_no_console_errors().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn is_readable_in_the_dark_color_scheme() {
     let service = Service::start().await;
     let preferences = Preferences { dark: true, ..Preferences::default() };

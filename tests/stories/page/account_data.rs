@@ -24,7 +24,7 @@ async fn changes_the_name_and_the_language() {
     change(&browser, "name").await;
     browser.fill("#name", " ").await;
     submit(&browser).await;
-    wait_for_error(&browser, "name", "up to 100 characters").await;
+    wait_for_error(&browser, "name", "Enter your name").await;
     browser.assert_accessible("change_name").await;
     browser.fill("#name", "Ana Souza").await;
     submit(&browser).await;

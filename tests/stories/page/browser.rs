@@ -77,6 +77,8 @@ impl Preferences {
                 "intl.accept_languages": self.languages,
                 "download.default_directory": downloads,
                 "credentials_enable_service": false,
+                // The browser asks a user before the second download of one click.
+                "profile.default_content_setting_values.automatic_downloads": 1,
             },
         });
         if self.screen == Screen::Phone {

@@ -21,6 +21,7 @@ async fn shows_progress_and_cancels_and_deletes_a_job() {
     browser.assert_accessible("processing").await;
     browser.click(".name").await;
     browser.wait_for_text("The frames appear here when processing is finished.").await;
+    browser.wait_for_text("You can leave this page: we will e-mail ana@example.com").await;
     browser.wait_until("document.querySelector('.job-status progress[value]')?.value > 0").await;
     browser.assert_accessible("job_processing").await;
     browser.click(".job-head .quiet").await;
@@ -76,12 +77,12 @@ async fn names_recipes_of_later_versions() {
     user.wait_until_done(&job).await;
     service.execute_sql(r#"UPDATE jobs SET recipe = '{"select":{"tomorrow":{"hours":3}}}'"#);
     let browser = Browser::logged_in(&service, &user, "/").await;
-    browser.wait_for_text("another recipe · 1 frame").await;
+    browser.wait_for_text("other options · 1 frame").await;
     browser.click(".name").await;
-    browser.wait_for_text("Another recipe").await;
+    browser.wait_for_text("Other options").await;
     browser.wait_for_count(".frames img[src]", 1).await;
     browser.click(".languages [lang=pt]").await;
-    browser.wait_for_text("Outra receita").await;
+    browser.wait_for_text("Outras opções").await;
     browser.assert_no_console_errors().await;
 }
 

@@ -25,7 +25,7 @@ async fn shows_errors_at_their_fields() {
         let input = element(field.to_owned());
         browser.wait_until(&format!("{input}.getAttribute('aria-invalid') === 'true'")).await;
     };
-    has_error("name", "up to 100 characters").await;
+    has_error("name", "Enter your name").await;
     has_error("email", "a valid e-mail").await;
     has_error("password", "at least 8 characters").await;
     has_error("password", "a digit").await;
@@ -41,6 +41,53 @@ async fn shows_errors_at_their_fields() {
     browser.wait_for_text("Wrong e-mail or password").await;
     browser.assert_accessible("login_error").await;
     browser.log_in(&user.email).await;
+    browser.assert_no_console_errors().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fields_are_checked_without_the_service_until_they_are_mended() {
+    let service = Service::start().await;
+    let browser = Browser::open(&service, Preferences::default()).await;
+    browser.click("a[href='#/register']").await;
+    browser.click("form button[type=submit]").await;
+    let empty = ["Enter your name.", "Enter your e-mail.", "Enter the password."];
+    for text in empty {
+        browser.wait_for_text(text).await;
+    }
+    browser.wait_until("document.activeElement.id === 'name'").await;
+    browser.assert_accessible("register_empty").await;
+    browser.fill("#name", "Ana").await;
+    browser.wait_until("document.getElementById('name-error').textContent === ''").await;
+    browser.wait_for_count("[aria-invalid=true]", 2).await;
+    // Each rule is ticked off as soon as it is met.
+    for (password, met) in
+        [("praia", 0), ("praia#2026", 3), ("Praia#2026", 4), ("quatro palavras", 5), ("Pr", 1)]
+    {
+        browser.fill("#password", password).await;
+        browser.wait_for_count(".rules .met", met).await;
+    }
+    browser.fill("#email", "ana").await;
+    browser.click("form button[type=submit]").await;
+    browser.wait_for_text("Enter a valid e-mail, like ana@example.com.").await;
+    browser.fill("#email", "ana@example.com").await;
+    browser.wait_until("!document.body.innerText.includes('a valid e-mail')").await;
+    let sent = "return performance.getEntriesByName(location.origin + '/auth/register').length";
+    assert_eq!(browser.js(sent).await, json!(0), "invalid values are not sent");
+    browser.fill("#password", PASSWORD).await;
+    browser.click("form button[type=submit]").await;
+    browser.find(".drop-area").await;
+    browser.assert_no_console_errors().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_of_the_form_goes_with_the_next_change() {
+    let service = Service::start().await;
+    let user = service.user().await;
+    let browser = Browser::open(&service, Preferences::default()).await;
+    browser.submit_login(&user.email, "wrong").await;
+    browser.wait_for_text("Wrong e-mail or password").await;
+    browser.fill("#password", PASSWORD).await;
+    browser.wait_until("!document.body.innerText.includes('Wrong e-mail')").await;
     browser.assert_no_console_errors().await;
 }
 

@@ -156,6 +156,6 @@ async fn describes_recipes_in_both_languages() {
              com pixels quadrados",
         ),
     ];
-    let unknown = [("another recipe", "outra receita"); 7];
+    let unknown = [("other options", "outras opções"); 7];
     expect_texts(RECIPES, &[&expected[..], &unknown].concat()).await;
 }

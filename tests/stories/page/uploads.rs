@@ -67,7 +67,7 @@ async fn does_not_send_files_outside_the_limits() {
     browser.wait_for_text("The file is empty.").await;
     browser.wait_for_text("File too large: the limit is 1 MB.").await;
     // The service rejects this one.
-    browser.wait_for_text("The content of the file does not match its extension").await;
+    browser.wait_for_text("The file does not seem to be a video of the type").await;
     browser.assert_accessible("rejected").await;
     let requests = browser
         .js("return performance.getEntriesByName(location.origin + '/videos/upload').length")

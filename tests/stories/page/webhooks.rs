@@ -41,14 +41,14 @@ async fn webhooks_are_created_tested_and_deleted() {
     browser.wait_for_text("No deliveries yet").await;
     browser.click("#send-test").await;
     browser.wait_for_text("The server rejected the event.").await;
-    browser.wait_for_text("answer 500").await;
+    browser.wait_for_text("response 500").await;
     browser.click("details summary").await;
     browser.wait_for_text("<b>out of order</b>").await;
     browser.assert_accessible("webhook").await;
     browser.click("#send-test").await;
     browser.wait_for_count("[data-status=DELIVERED]", 1).await;
     browser.click("[data-status=DELIVERED] button").await;
-    browser.wait_for_text("2 tries").await;
+    browser.wait_for_text("2 attempts").await;
     browser.wait_for_count("[data-status=DELIVERED]", 1).await;
     assert_eq!(receiver.received().len(), 3);
 

@@ -1,3 +1,5 @@
+use std::slice;
+
 use image::{Rgb, Rgba};
 use serde_json::json;
 
@@ -24,7 +26,8 @@ fn png(frame: &DynamicImage) -> Vec<u8> {
 }
 
 fn thumbnail_of(file: &[u8], frame: &FrameEntry, max_width: u32) -> DynamicImage {
-    let jpeg = thumbnail(Cursor::new(file), frame, max_width).expect("the input is a frame");
+    let jpeg = thumbnail(Cursor::new(file), slice::from_ref(frame), max_width)
+        .expect("the input is a frame");
     image::load_from_memory_with_format(&jpeg, ImageFormat::Jpeg).expect("the output is a JPEG")
 }
 
@@ -72,6 +75,24 @@ fn a_png_is_scaled_as_a_decoded_image() {
 }
 
 #[test]
+fn shows_the_first_frame_that_is_not_blank() {
+    let blank = png(&RgbImage::new(64, 36).into());
+    let content = png(&RgbImage::from_fn(64, 36, |x, _| Rgb([(x * 4) as u8; 3])).into());
+    let archive = [&blank[..], &content[..]].concat();
+    let mut second = entry(64, 36, "b.png", content.len());
+    second.offset = blank.len() as u64;
+    let frames = [entry(64, 36, "a.png", blank.len()), second];
+    let brightest = |frames: &[FrameEntry]| {
+        let jpeg = thumbnail(Cursor::new(&archive), frames, 64).expect("the frames are valid");
+        let shown = image::load_from_memory(&jpeg).expect("the output is a JPEG").into_luma8();
+        shown.pixels().map(|pixel| pixel.0[0]).max()
+    };
+    assert!(brightest(&frames).is_some_and(|level| level > 200));
+    assert!(brightest(&frames[..1]).is_some_and(|level| level < 16), "no other is there");
+    assert!(thumbnail(Cursor::new(&archive), &[], 64).is_err());
+}
+
+#[test]
 fn averages_pixels_and_shows_transparency_on_white() {
     let stripes = GrayImage::from_fn(64, 64, |x, _| [(x % 2 * 200) as u8].into());
     let jpeg = thumbnail_of_png(&stripes.into(), 32);
@@ -100,7 +121,7 @@ fn accepts_jpegs_and_reads_no_byte_after_them() {
     let entry = entry(64, 48, "a.jpg", file.len());
     file.extend([7; 100]);
     let mut input = Cursor::new(&file[..]);
-    assert!(thumbnail(&mut input, &entry, 32).is_ok());
+    assert!(scaled_down(&mut input, &entry, 32).is_ok());
     assert_eq!(input.position(), entry.length);
     let jpeg = thumbnail_of(&file, &entry, 32);
     assert_eq!((jpeg.width(), jpeg.height()), (32, 24));
@@ -124,7 +145,7 @@ fn rejects_files_that_the_manifest_does_not_describe() {
         (&jpeg[..jpeg.len() / 4], 64, 64, "a.jpg"),
     ] {
         let entry = entry(width, height, name, file.len());
-        assert!(thumbnail(Cursor::new(file), &entry, 32).is_err(), "{width}x{height} {name}");
+        assert!(scaled_down(Cursor::new(file), &entry, 32).is_err(), "{width}x{height} {name}");
     }
 }
 
@@ -155,13 +176,13 @@ fn rejects_sizes_beyond_the_limits_before_memory_is_allocated() {
         encoder.set_color(ColorType::Rgba);
         encoder.set_depth(png::BitDepth::Sixteen);
         encoder.write_header().expect("memory is writable");
-        let error = thumbnail(Cursor::new(&file), &entry(64, 64, "a.png", file.len()), 32);
+        let error = scaled_down(Cursor::new(&file), &entry(64, 64, "a.png", file.len()), 32);
         assert_eq!(error.err().map(|error| error.to_string()).as_deref(), Some(OTHER_SIZE));
     }
     let jpeg = encoded(&DynamicImage::new_luma8(2000, 1000), ImageFormat::Jpeg);
     let webp = encoded(&DynamicImage::new_rgb8(2000, 1000), ImageFormat::WebP);
     for (file, name) in [(&jpeg, "a.jpg"), (&webp, "a.webp")] {
         let entry = entry(64, 64, name, file.len());
-        assert!(thumbnail(Cursor::new(file), &entry, 32).is_err(), "{name}");
+        assert!(scaled_down(Cursor::new(file), &entry, 32).is_err(), "{name}");
     }
 }

@@ -46,6 +46,7 @@ async fn expect_everywhere(
         client.expect(status, on_job(user, &method, &path.replace("{}", job))).await;
     }
     client.expect(status, user.request(Method::GET, "/videos")).await;
+    client.expect(status, user.request(Method::GET, "/videos/usage")).await;
     client
         .expect(
             status,

@@ -47,6 +47,9 @@ async fn pages(client: &CheckedClient<'_>, user: &User<'_>) {
         client.expect(400, get(&format!("/videos?{invalid}"))).await;
     }
     client.expect(401, client.get("/videos")).await;
+    let (_, usage) = client.expect(200, get("/videos/usage")).await;
+    assert!(usage["stored_bytes"].as_u64() > Some(0), "{usage}");
+    client.expect(401, client.get("/videos/usage")).await;
 }
 
 /// Responses that all operations on a job have in common.
@@ -68,8 +71,8 @@ async fn every_operation(
         client.expect(404, on_job(user, &method, &unknown)).await;
         if method == Method::GET {
             client.expect(200, user.request(method.clone(), &path(finished))).await;
-            let needs_archive =
-                ["/download", "/frames", "/frames/1"].iter().any(|end| path("").ends_with(end));
+            let of_archive = ["/download", "/frames", "/frames/1", "/thumbnail"];
+            let needs_archive = of_archive.iter().any(|end| path("").ends_with(end));
             let unfinished = if needs_archive { 400 } else { 200 };
             client.expect(unfinished, user.request(method, &path(failed))).await;
         }
@@ -97,6 +100,15 @@ async fn frames(client: &CheckedClient<'_>, user: &User<'_>, job: &str) {
         assert_eq!(headers[CONTENT_TYPE], kind);
         client.expect(304, get(path).header(IF_NONE_MATCH, headers["etag"].clone())).await;
     }
+    let thumbnail = |query: &str| {
+        let path = format!("/jobs/{job}/thumbnail{query}");
+        user.request(Method::GET, &path)
+    };
+    client.expect(400, thumbnail("?width=17")).await;
+    let (headers, _) = client.expect(200, thumbnail("?width=160")).await;
+    assert_eq!(headers[CONTENT_TYPE], "image/jpeg");
+    let condition = headers["etag"].clone();
+    client.expect(304, thumbnail("?width=160").header(IF_NONE_MATCH, condition)).await;
 }
 
 /// Job that fails: only the first bytes of its file are a video.
@@ -160,7 +172,7 @@ async fn ends(client: &CheckedClient<'_>, user: &User<'_>, deleted: &str, expire
     client.expect(204, user.request(Method::DELETE, &format!("/videos/{deleted}"))).await;
     client.expect(404, client.get(link["download_url"].as_str().expect("a link"))).await;
     client.service.advance(Duration::from_hours(24 * 8));
-    for path in ["download", "frames", "frames/1"] {
+    for path in ["download", "frames", "frames/1", "thumbnail"] {
         client.expect(410, get(&format!("/jobs/{expired}/{path}"))).await;
     }
     client.expect(410, get(&format!("/videos/{expired}/forecast"))).await;

@@ -1,0 +1,76 @@
+// Downloads of archives, one after the other: the API limits the links of a minute.
+
+import { announce, saveFile } from './dom.js';
+import { request, sessionEvents } from './session.js';
+import { t } from './texts.js';
+
+/** Pause after a refusal that states none, in seconds. */
+const PAUSE = 5;
+
+/** Downloads that wait or begin, by the ids of their jobs. */
+const pending = new Map();
+/** The last of them. The next one waits for it. */
+let last = Promise.resolve();
+/** Time at which the API permits the next one, in milliseconds. */
+let permittedAt = 0;
+let closing = new AbortController();
+
+// Downloads of one user must not continue as those of another.
+sessionEvents.addEventListener('change', () => {
+  closing.abort();
+  closing = new AbortController();
+  pending.clear();
+  permittedAt = 0;
+});
+
+/**
+ * Download the archive of a job. If there were too many within a minute, it begins by itself as
+ * soon as it may, and `note`, an element, says so meanwhile. Links expire after 15 minutes, so each
+ * download gets its own.
+ */
+export function downloadArchive(job, note) {
+  const { signal } = closing;
+  const showPause = (milliseconds) => {
+    note.textContent = t('download_waits', { s: Math.ceil(milliseconds / 1000) });
+  };
+  const wait = permittedAt - Date.now();
+  if (wait > 0) showPause(wait);
+  if (pending.has(job.id)) return pending.get(job.id);
+  const download = last.then(() => begin(job, signal, showPause)).finally(() => {
+    note.textContent = '';
+    if (pending.get(job.id) === download) pending.delete(job.id);
+  });
+  pending.set(job.id, download);
+  last = download.catch(() => {});
+  return download;
+}
+
+async function begin(job, signal, showPause) {
+  while (!signal.aborted) {
+    try {
+      const response = await request(`/jobs/${job.id}/download`, { signal });
+      const { download_url: url } = await response.json();
+      saveFile(url, '');
+      announce(t('download_started'));
+      return;
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error.code !== 'TOO_MANY_DOWNLOADS') throw error;
+      const milliseconds = (error.retryAfter ?? PAUSE) * 1000;
+      permittedAt = Date.now() + milliseconds;
+      showPause(milliseconds);
+      await pause(milliseconds, signal);
+    }
+  }
+}
+
+/** Wait for a time in milliseconds, at most until the signal is aborted. */
+function pause(milliseconds, signal) {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
