@@ -1,6 +1,7 @@
 //! The subcommands of `fiapx`, one module for each.
 
 mod console;
+mod signals;
 mod video;
 mod existing;
 mod output;
@@ -16,8 +17,22 @@ mod openapi;
 
 use anyhow::Result;
 
-use crate::cli::{Command, JobsCommand, StorageCommand};
+use crate::cli::{Command, JobsCommand, StorageCommand, UsageError};
 use crate::service::Roles;
+
+/// Exit status for a failure.
+const FAILURE: u8 = 1;
+/// Exit status for wrong arguments, as that of the parser of arguments.
+const USAGE: u8 = 2;
+
+/// Exit status of the program for an error of [`run`].
+#[must_use]
+pub fn exit_status(error: &anyhow::Error) -> u8 {
+    if error.is::<UsageError>() {
+        return USAGE;
+    }
+    error.downcast_ref().map_or(FAILURE, signals::Interrupted::exit_status)
+}
 
 /// Run one subcommand.
 ///

@@ -29,6 +29,7 @@ pub mod message;
 pub use attempt::AttemptOutcome;
 pub use backoff::Backoff;
 pub use clock::{Clock, Mark, Time};
+pub use excerpt::Excerpt;
 pub use failure::FailureCode;
 pub use id::{InstallationId, JobId, UserId};
 pub use language::Language;

@@ -87,6 +87,13 @@ pub struct RecipeArguments {
 #[error("{0}")]
 pub struct UsageError(String);
 
+impl UsageError {
+    /// Error with a message that names the arguments.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
 impl RecipeArguments {
     /// Convert to options of the engine.
     ///
