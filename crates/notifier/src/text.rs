@@ -45,29 +45,31 @@ pub(crate) enum TextError {
 }
 
 /// Values that the templates of all mails use.
-struct Common<'a> {
+struct Common {
     language: &'static str,
     subject: String,
     name: Option<String>,
     filename: String,
-    page_url: &'a str,
+    /// Address of the job on the page.
+    url: String,
 }
 
 /// Values of the mail about a completed job.
-struct Completed<'a> {
-    common: Common<'a>,
+struct Completed {
+    common: Common,
     /// Number of frames with its noun.
     frames: String,
-    incomplete: bool,
-    /// Expected number of frames with its noun, if it is larger than the actual number.
-    expected_frames: Option<String>,
+    /// Number of frames of the expected number, if some are missing.
+    shortfall: Option<String>,
+    /// Whether parts of the video are damaged, but no frame is missing.
+    damaged: bool,
     warnings: Vec<String>,
     expires_at: String,
 }
 
 /// Values of the mail about a failed job.
-struct Failed<'a> {
-    common: Common<'a>,
+struct Failed {
+    common: Common,
     code: FailureCode,
     user_message: &'static str,
 }
@@ -78,7 +80,7 @@ macro_rules! templates {
             #[derive(Template)]
             #[template(path = $path)]
             struct $name<'a> {
-                mail: &'a $mail<'a>,
+                mail: &'a $mail,
             }
         )*
     };
@@ -96,8 +98,8 @@ templates! {
 }
 
 impl MailText {
-    /// Render the mail about a finished job to its user. `page_url` is the page on which the user
-    /// finds the job.
+    /// Render the mail about a finished job to its user. `page_url` is the address of the page,
+    /// which shows the job.
     pub(crate) fn about(
         job: &Job,
         user: &User,
@@ -114,23 +116,35 @@ impl MailText {
 }
 
 fn completed(job: &Job, user: &User, page_url: &str) -> Result<MailText, TextError> {
+    let language = user.language;
     let count = job.frame_count.unwrap_or_default();
     let incomplete = job.complete == Some(false);
-    let subject = match user.language {
-        Language::Pt => "Seu vídeo está pronto",
-        Language::En => "Your video is ready",
-    };
     let expected = job.progress_expected.filter(|expected| incomplete && *expected > count);
+    let damaged = incomplete && expected.is_none();
+    let subject = match (language, expected) {
+        (Language::Pt, Some(_)) => "Seu vídeo está pronto, mas faltam quadros",
+        (Language::Pt, None) if damaged => "Seu vídeo está pronto, mas tem partes danificadas",
+        (Language::Pt, None) => "Seu vídeo está pronto",
+        (Language::En, Some(_)) => "Your video is ready, but frames are missing",
+        (Language::En, None) if damaged => "Your video is ready, but parts of it are damaged",
+        (Language::En, None) => "Your video is ready",
+    };
+    let of = match language {
+        Language::Pt => "de",
+        Language::En => "of",
+    };
+    let shortfall =
+        |expected| format!("{} {of} {}", grouped(count, language), frames(expected, language));
     let warnings = job.warnings.iter().take(MAX_WARNINGS);
     let mail = &Completed {
         common: Common::new(subject, job, user, page_url),
-        frames: frames(count, user.language),
-        incomplete,
-        expected_frames: expected.map(|count| frames(count, user.language)),
+        frames: frames(count, language),
+        shortfall: expected.map(shortfall),
+        damaged,
         warnings: warnings.map(|warning| one_line(warning, MAX_WARNING)).collect(),
-        expires_at: date_and_time(job.expires_at, user.language),
+        expires_at: date_and_time(job.expires_at, language),
     };
-    match user.language {
+    match language {
         Language::Pt => render(&mail.common, &CompletedPtText { mail }, &CompletedPtHtml { mail }),
         Language::En => render(&mail.common, &CompletedEnText { mail }, &CompletedEnHtml { mail }),
     }
@@ -154,7 +168,7 @@ fn failed(job: &Job, user: &User, page_url: &str) -> Result<MailText, TextError>
 }
 
 fn render(
-    common: &Common<'_>,
+    common: &Common,
     plain: &impl Template,
     html: &impl Template,
 ) -> Result<MailText, TextError> {
@@ -167,15 +181,15 @@ fn render(
     })
 }
 
-impl<'a> Common<'a> {
-    fn new(subject: &str, job: &Job, user: &User, page_url: &'a str) -> Self {
+impl Common {
+    fn new(subject: &str, job: &Job, user: &User, page_url: &str) -> Self {
         let filename = one_line(&job.filename, MAX_FILENAME_CHARS);
         Self {
             language: language_tag(user.language),
             subject: format!("{subject}: {filename}"),
             name: display_name(user),
             filename,
-            page_url,
+            url: format!("{page_url}#/jobs/{}", job.id),
         }
     }
 }
@@ -209,21 +223,30 @@ pub(crate) fn one_line(text: &str, max: usize) -> String {
 
 /// Number of frames with its noun.
 fn frames(count: u64, language: Language) -> String {
-    let (separator, noun) = match (language, count) {
-        (Language::Pt, 1) => (".", "quadro"),
-        (Language::Pt, _) => (".", "quadros"),
-        (Language::En, 1) => (",", "frame"),
-        (Language::En, _) => (",", "frames"),
+    let noun = match (language, count) {
+        (Language::Pt, 1) => "quadro",
+        (Language::Pt, _) => "quadros",
+        (Language::En, 1) => "frame",
+        (Language::En, _) => "frames",
+    };
+    format!("{} {noun}", grouped(count, language))
+}
+
+/// Number with separators of thousands.
+fn grouped(count: u64, language: Language) -> String {
+    let separator = match language {
+        Language::Pt => '.',
+        Language::En => ',',
     };
     let digits = count.to_string();
     let mut grouped = String::new();
     for (position, digit) in digits.chars().enumerate() {
         if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            grouped.push_str(separator);
+            grouped.push(separator);
         }
         grouped.push(digit);
     }
-    format!("{grouped} {noun}")
+    grouped
 }
 
 /// Date and time to the minute, with the time zone.

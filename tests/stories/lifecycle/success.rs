@@ -125,21 +125,23 @@ async fn a_damaged_video_is_done_with_warnings(#[values(Embedded, Servers)] part
             "{name}"
         );
         assert!(user.archive(&job).await == archive, "{name}: the archive differs");
-        reports.insert(format!("Your video is ready: {name}"), report);
+        let flaw = if report.frames < report.expected {
+            "frames are missing"
+        } else {
+            "parts of it are damaged"
+        };
+        reports.insert(format!("Your video is ready, but {flaw}: {name}"), (job, report));
     }
     let mails = service.expect_mails(reports.len()).await;
     assert!(mails.iter().map(|mail| &mail.subject).eq(reports.keys()), "{mails:?}");
-    for (mail, report) in mails.iter().zip(reports.values()) {
+    for (mail, (job, report)) in mails.iter().zip(reports.values()) {
         for body in [&mail.text, &mail.html] {
-            let mut parts = vec![
-                "part of the video could not be read".to_owned(),
-                format!("{} frames", report.frames),
-            ];
+            let mut parts = vec![format!("{} frames", report.frames), format!("/#/jobs/{job}")];
             let lacking = report.frames < report.expected;
             parts.push(if lacking {
-                format!("expected total was {}", report.expected)
+                format!("has only {} of {} frames", report.frames, report.expected)
             } else {
-                "may be damaged".to_owned()
+                "no frame is missing, but parts of the video are damaged".to_owned()
             });
             parts.extend(report.warnings.iter().cloned());
             for part in parts {
