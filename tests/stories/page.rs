@@ -8,6 +8,7 @@ mod account_data;
 mod account_keys;
 
 mod accessibility;
+mod api_docs;
 mod assets;
 mod end_to_end;
 mod frames;

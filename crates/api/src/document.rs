@@ -1,6 +1,6 @@
 //! OpenAPI document: generated from the operations, and completed with parts that the generator
-//! cannot express: examples of responses, `security` of public operations, the scopes of API keys
-//! in descriptions, and canonical header names.
+//! cannot express: examples of responses, `security` of public operations, the log-in by OAuth 2.0,
+//! the scopes of API keys in descriptions, and canonical header names.
 
 use database::keys::Scope;
 use poem_openapi::types::ToJSON;
@@ -84,6 +84,10 @@ const HEADER_NAMES: [&str; 14] = [
     "Vary",
 ];
 
+/// Name of the security scheme by which clients of OAuth 2.0, such as Swagger UI, log in and get an
+/// access token.
+const LOG_IN_SCHEME: &str = "logIn";
+
 /// First bytes of each binary media type, as examples.
 const BINARY_EXAMPLES: [(&str, &str); 4] = [
     ("application/zip", "PK\u{3}\u{4}"),
@@ -123,6 +127,12 @@ fn complete(generated: &str) -> String {
     for operation in paths.filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
         complete_operation(operation, &schemas);
     }
+    document["components"]["securitySchemes"][LOG_IN_SCHEME] = json!({
+        "type": "oauth2",
+        "description": "Access token for an e-mail address and a password, from \
+                        `POST /auth/login`. The client's own credentials are ignored.",
+        "flows": { "password": { "tokenUrl": "/auth/login", "scopes": {} } },
+    });
     format!("{document:#}")
 }
 
@@ -132,6 +142,10 @@ fn complete_operation(operation: &mut Value, schemas: &Value) {
             let sentence = sentence_about_keys(security);
             let description = text(&operation["description"]);
             operation["description"] = format!("{description}\n\n{sentence}").into();
+            // Wherever an access token is accepted, one of a log-in is.
+            if let Some(accepted) = operation["security"].as_array_mut() {
+                accepted.push(json!({ LOG_IN_SCHEME: [] }));
+            }
         }
         None => operation["security"] = json!([]),
     }

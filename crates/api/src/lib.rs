@@ -24,6 +24,7 @@ mod fair_queue;
 mod request_turn;
 mod work_threads;
 mod input;
+mod password_grant;
 mod opaque_string;
 mod common_passwords;
 mod argon2id;

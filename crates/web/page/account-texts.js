@@ -183,6 +183,7 @@ export const ACCOUNT_TEXTS = {
     'Com uma chave, um programa usa sua conta por você: envia vídeos e baixa os quadros.',
     'With a key, a program uses your account for you: it uploads videos and downloads frames.',
   ],
+  api_docs: ['Ver a documentação da API', 'See the documentation of the API'],
   no_keys: ['Nenhuma chave ainda.', 'No keys yet.'],
   create_key: ['Criar chave', 'Create key'],
   key_name: ['Nome da chave', 'Name of the key'],

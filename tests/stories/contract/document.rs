@@ -92,7 +92,8 @@ async fn every_operation_declares_its_security() {
             // The story `keys` checks the scopes of keys.
             let accepted = security.as_array().expect("a list");
             assert_eq!(accepted[0], json!({ "bearerAuth": [] }), "{name}");
-            assert!(accepted.len() <= 2, "{name}");
+            assert_eq!(accepted.last(), Some(&json!({ "logIn": [] })), "{name}");
+            assert!(accepted.len() <= 3, "{name}");
         }
         let checks_token = ["POST /auth/login", "POST /auth/refresh"].contains(&name.as_str());
         assert_eq!(operation.statuses().contains(&401), !is_public || checks_token, "{name}");
@@ -104,6 +105,9 @@ async fn every_operation_declares_its_security() {
         (&scheme["type"], &scheme["scheme"], &scheme["bearerFormat"]),
         (&json!("http"), &json!("bearer"), &json!("JWT"))
     );
+    let log_in = &document.0["components"]["securitySchemes"]["logIn"];
+    let flows = json!({ "password": { "tokenUrl": "/auth/login", "scopes": {} } });
+    assert_eq!((&log_in["type"], &log_in["flows"]), (&json!("oauth2"), &flows));
 }
 
 #[tokio::test(flavor = "multi_thread")]
