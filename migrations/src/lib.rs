@@ -22,6 +22,7 @@ mod m20261126_000012_fingerprints;
 mod m20261126_000013_fair_sharing;
 mod m20261126_000014_api_keys;
 mod m20261126_000015_webhooks;
+mod m20261127_000018_mail_choices;
 
 /// Runs all changes in their order.
 #[derive(Debug)]
@@ -46,6 +47,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000013_fair_sharing::Migration),
             Box::new(m20261126_000014_api_keys::Migration),
             Box::new(m20261126_000015_webhooks::Migration),
+            Box::new(m20261127_000018_mail_choices::Migration),
         ]
     }
 }

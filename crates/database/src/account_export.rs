@@ -22,6 +22,10 @@ const PAGE: u64 = 200;
 const SECRETS: [&str; 6] =
     ["password_hash", "token_hash", "token", "key_hash", "secret", "previous_secret"];
 
+/// Columns with JSON, as text.
+const JSON_COLUMNS: [&str; 6] =
+    ["record", "recipe", "warnings", "warning_details", "events", "body"];
+
 /// Rows of a user in one table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExportedTable {
@@ -149,9 +153,8 @@ impl Database {
         for row in &mut rows {
             if let Some(columns) = row.as_object_mut() {
                 columns.retain(|name, _| !SECRETS.contains(&name.as_str()));
-                // Columns with JSON are text.
                 for (name, value) in columns {
-                    if ["record", "recipe", "warnings", "events", "body"].contains(&name.as_str())
+                    if JSON_COLUMNS.contains(&name.as_str())
                         && let Some(text) = value.as_str()
                         && let Ok(json) = serde_json::from_str(text)
                     {

@@ -1,7 +1,7 @@
 //! Vocabulary of a job, shared by all crates: [ids](id), [states](state) and their transitions,
-//! [recipes](recipe), [manifests](manifest), [forecasts](forecast), [failure codes](failure),
-//! [retry rules](retry), [messages](message) between processes, [trace] contexts, the [clock] and
-//! the [backoff] of what keeps failing.
+//! [recipes](recipe), [manifests](manifest), [warnings](warning), [forecasts](forecast),
+//! [failure codes](failure), [retry rules](retry), [messages](message) between processes, [trace]
+//! contexts, the [clock] and the [backoff] of what keeps failing.
 //!
 //! This crate performs no I/O.
 
@@ -17,6 +17,7 @@ pub mod video;
 pub mod ratio;
 pub mod recipe;
 pub mod stored_recipe;
+pub mod warning;
 pub mod manifest;
 pub mod forecast;
 pub mod failure;
@@ -41,3 +42,4 @@ pub use state::{State, Transition};
 pub use stored_recipe::StoredRecipe;
 pub use units::MEGABYTE;
 pub use video::VideoFormat;
+pub use warning::Warning;

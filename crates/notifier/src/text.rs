@@ -141,7 +141,7 @@ fn completed(job: &Job, user: &User, page_url: &str) -> Result<MailText, TextErr
         frames: frames(count, language),
         shortfall: expected.map(shortfall),
         damaged,
-        warnings: warnings.map(|warning| one_line(warning, MAX_WARNING)).collect(),
+        warnings: warnings.map(|warning| one_line(&warning.text(language), MAX_WARNING)).collect(),
         expires_at: date_and_time(job.expires_at, language),
     };
     match language {

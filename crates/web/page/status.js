@@ -6,10 +6,25 @@ import { isFinished } from './jobs.js';
 import { shortRecipeText } from './recipe-text.js';
 import { t } from './texts.js';
 
+/** Number of expected frames if the archive of a job lacks some of them, or null. */
+function expectedFrames({ complete, frame_count: count, progress: { expected } }) {
+  return complete === false && expected > count ? expected : null;
+}
+
 /** Create a badge with the status of a job. */
 export function statusBadge(job) {
-  const state = job.status === 'DONE' && job.complete === false ? 'INCOMPLETE' : job.status;
-  return h('span', { class: 'badge', 'data-state': state }, t(state));
+  if (job.status !== 'DONE' || job.complete !== false) {
+    return h('span', { class: 'badge', 'data-state': job.status }, t(job.status));
+  }
+  const flaw = expectedFrames(job) ? 'INCOMPLETE' : 'DAMAGED';
+  return h('span', { class: 'badge flawed', 'data-state': flaw }, t(flaw));
+}
+
+/** Number of frames in the archive of a job, and of the expected ones if some are missing. */
+function framesText(job) {
+  const { frame_count: n } = job;
+  const expected = expectedFrames(job);
+  return expected ? t('frames_of', { done: n, expected }) : t('frames', { n });
 }
 
 /** Create the progress bar of a job. */
@@ -30,7 +45,7 @@ export function progressBar(job) {
 /** Sizes, recipe and times of a job, in one line. */
 export function summaryText(job) {
   const facts = [bytes(job.video_size_bytes), shortRecipeText(job.recipe)];
-  if (job.frame_count != null) facts.push(t('frames', { n: job.frame_count }));
+  if (job.frame_count != null) facts.push(framesText(job));
   if (job.zip_size_bytes != null) facts.push(`ZIP ${bytes(job.zip_size_bytes)}`);
   if (job.status === 'DONE') facts.push(t('expires', { when: fromNow(job.expires_at) }));
   else if (job.status === 'EXPIRED') facts.push(t('expired', { when: fromNow(job.expires_at) }));

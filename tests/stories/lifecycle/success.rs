@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::fs::File;
 
 use frames::Options;
-use jobs::{State, Time};
+use jobs::{Language, State, Time, Warning};
+use reqwest::Method;
+use reqwest::header::ACCEPT_LANGUAGE;
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::{days, files_of, id, unfinished};
 use crate::harness::archive::Archive;
+use crate::harness::client::{User, fetch_json};
 use crate::harness::clips::{SHORT, clip_bytes, clips, file_name, fixture};
 use crate::harness::extraction::extract;
 use crate::harness::parts::Parts::{self, Embedded, Servers};
@@ -84,6 +87,7 @@ fn check_description(mut view: Value, job: &str, input: u64, output: u64) {
         "zip_size_bytes": output,
         "complete": true,
         "warnings": [],
+        "warning_codes": [],
         "error_code": null,
         "error_message": null,
         "retry_count": 0,
@@ -91,6 +95,21 @@ fn check_description(mut view: Value, job: &str, input: u64, output: u64) {
         "download_available": true,
     });
     assert_eq!(view, expected);
+}
+
+/// A job states its warnings in the user's language, and their codes.
+async fn check_warnings(user: &User<'_>, view: &Value, warnings: &[Warning]) {
+    let texts = |language| {
+        let texts: Vec<_> = warnings.iter().map(|warning| warning.text(language)).collect();
+        json!(texts)
+    };
+    let codes: Vec<_> = warnings.iter().map(Warning::code).collect();
+    assert_eq!(view["warnings"], texts(Language::En));
+    assert_eq!(view["warning_codes"], json!(codes));
+    let job = view["id"].as_str().expect("an id");
+    let in_portuguese = user.request(Method::GET, &format!("/videos/{job}"));
+    let (_, translated) = fetch_json(in_portuguese.header(ACCEPT_LANGUAGE, "pt")).await;
+    assert_eq!(translated["warnings"], texts(Language::Pt));
 }
 
 /// The archive equals that of the library, and the mail reports what is missing.
@@ -113,7 +132,7 @@ async fn a_damaged_video_is_done_with_warnings(#[values(Embedded, Servers)] part
         );
         let report = report.expect("a part of the clip is valid");
         assert_eq!((&view["complete"], report.complete), (&Value::from(false), false), "{name}");
-        assert_eq!(view["warnings"], json!(report.warnings), "{name}");
+        check_warnings(&user, &view, &report.warnings).await;
         assert_eq!(
             view["progress"],
             json!({ "done": report.frames, "expected": report.expected }),
@@ -143,7 +162,7 @@ async fn a_damaged_video_is_done_with_warnings(#[values(Embedded, Servers)] part
             } else {
                 "no frame is missing, but parts of the video are damaged".to_owned()
             });
-            parts.extend(report.warnings.iter().cloned());
+            parts.extend(report.warnings.iter().map(|warning| warning.text(Language::En)));
             for part in parts {
                 assert!(body.contains(&part), "{part:?} is not in {body}");
             }

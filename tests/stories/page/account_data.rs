@@ -42,6 +42,22 @@ async fn changes_the_name_and_the_language() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn mails_follow_the_language_that_is_chosen_on_the_page() {
+    let service = Service::start().await;
+    let user = service.user().await;
+    let browser = Browser::logged_in(&service, &user, "/").await;
+    browser.click(".languages [lang=pt]").await;
+    eventually("the account has the language", || async {
+        (user.get("/auth/me").await.1["language"] == "pt").then_some(())
+    })
+    .await;
+    user.upload_clip(TINY).await;
+    let mails = service.expect_mails(1).await;
+    assert!(mails[0].subject.starts_with("Seu vídeo está pronto: "), "{mails:?}");
+    browser.assert_no_console_errors().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn changes_the_address_when_the_new_one_is_confirmed() {
     let service = Service::with(|settings| settings.accounts.confirm = Confirm::Never).await;
     let user = service.user().await;

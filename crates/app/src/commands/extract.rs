@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use jobs::{Language, Warning};
 
 use super::console::{print, print_error};
 use super::existing;
@@ -108,6 +109,7 @@ fn extract(
     print_warnings(path, &report);
     if arguments.json {
         let mut line = serde_json::to_value(&report)?;
+        line["warnings"] = report.warnings.iter().map(in_english).collect();
         line["video"] = path.to_string_lossy().into();
         line["archive"] = name.to_string_lossy().into();
         line["elapsed_s"] = elapsed.into();
@@ -153,9 +155,15 @@ fn progress_bar(progress: Progress) -> ProgressBar {
     ProgressBar::with_draw_target(None, target).with_style(style.with_key("rate", rate))
 }
 
+/// Text of a warning in the language of the command.
+fn in_english(warning: &Warning) -> String {
+    warning.text(Language::En)
+}
+
 fn print_warnings(video: &Path, report: &frames::Report) {
     let video = video.display();
     for warning in &report.warnings {
+        let warning = in_english(warning);
         print_error(&format!("fiapx: {video}: warning: {warning}"));
     }
     if !report.complete {

@@ -1,4 +1,4 @@
-use jobs::{JobId, StoredRecipe, UserId};
+use jobs::{JobId, StoredRecipe, UserId, Warning};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -61,9 +61,10 @@ fn about(job: &Job, user: &User) -> MailText {
 }
 
 fn incomplete() -> Job {
+    let reason = "the element at byte 40 reaches past the end".to_owned();
     let warnings = vec![
-        "the container is truncated: End of file".to_owned(),
-        "truncated or damaged packets: 3".to_owned(),
+        Warning::FileTruncated { reason, end_s: 4.25 },
+        Warning::PacketsDamaged { packets: 3 },
     ];
     Job {
         complete: Some(false),
@@ -125,7 +126,7 @@ fn escapes_html_in_text_from_users() {
         for language in [Language::Pt, Language::En] {
             let job = Job {
                 filename: format!("{hostile}.mp4"),
-                warnings: vec![hostile.to_owned()],
+                warnings: vec![Warning::Other { text: hostile.to_owned() }],
                 error_code: Some(FailureCode::EmptyFile),
                 ..job(state)
             };
