@@ -9,6 +9,7 @@ mod settings;
 mod tags;
 mod examples;
 mod language;
+mod mail_choice;
 mod drain;
 mod forwarded;
 mod client;
@@ -81,6 +82,7 @@ mod webhooks;
 mod webhook_deliveries;
 mod document;
 mod swagger_ui;
+mod unsubscribing;
 mod middleware;
 mod endpoint;
 

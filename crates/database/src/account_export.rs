@@ -19,8 +19,15 @@ use crate::rows::{
 const PAGE: u64 = 200;
 
 /// Columns that are left out: secrets, and hashes of secrets.
-const SECRETS: [&str; 6] =
-    ["password_hash", "token_hash", "token", "key_hash", "secret", "previous_secret"];
+const SECRETS: [&str; 7] = [
+    "password_hash",
+    "token_hash",
+    "token",
+    "key_hash",
+    "secret",
+    "previous_secret",
+    "unsubscribe_secret",
+];
 
 /// Columns with JSON, as text.
 const JSON_COLUMNS: [&str; 6] =

@@ -1,7 +1,7 @@
 //! Vocabulary of a job, shared by all crates: [ids](id), [states](state) and their transitions,
 //! [recipes](recipe), [manifests](manifest), [warnings](warning), [forecasts](forecast),
 //! [failure codes](failure), [retry rules](retry), [messages](message) between processes, [trace]
-//! contexts, the [clock] and the [backoff] of what keeps failing.
+//! contexts, [time zones](time_zone), the [clock] and the [backoff] of what keeps failing.
 //!
 //! This crate performs no I/O.
 
@@ -11,6 +11,7 @@ mod excerpt;
 mod units;
 pub mod backoff;
 pub mod clock;
+pub mod time_zone;
 pub mod language;
 pub mod id;
 pub mod video;
@@ -40,6 +41,7 @@ pub use ratio::Ratio;
 pub use recipe::Recipe;
 pub use state::{State, Transition};
 pub use stored_recipe::StoredRecipe;
+pub use time_zone::TimeZone;
 pub use units::MEGABYTE;
 pub use video::VideoFormat;
 pub use warning::Warning;

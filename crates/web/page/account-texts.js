@@ -6,6 +6,18 @@ export const ACCOUNT_TEXTS = {
   security: ['Segurança', 'Security'],
   your_data: ['Seus dados', 'Your data'],
   mail_language: ['Idioma dos e-mails', 'Language of e-mails'],
+  mails: ['E-mails sobre os vídeos', 'E-mails about videos'],
+  mails_each: ['Um para cada vídeo', 'One for each video'],
+  mails_digest: [
+    'Um resumo dos vídeos que terminam juntos',
+    'One about the videos that finish together',
+  ],
+  mails_failures: ['Só quando algo dá errado', 'Only when something goes wrong'],
+  mails_none: ['Nenhum', 'None'],
+  mails_hint: [
+    'O resumo junta o que termina em dois minutos. Avisos sobre a conta chegam sempre.',
+    'The summary is about two minutes. Notices about the account are always sent.',
+  ],
   change: ['Alterar', 'Change'],
   save: ['Salvar', 'Save'],
   saved: ['Alteração salva.', 'Saved.'],

@@ -1,4 +1,4 @@
-// Settings of the mails that follow the page: the language, if it was chosen here.
+// Settings of the mails that follow the page: the time zone, and the language if it was chosen here.
 
 import { request, user } from './session.js';
 import { readValue, writeValue } from './store.js';
@@ -9,9 +9,10 @@ const KEY = 'fiapx.mail-settings';
 
 /** Tell the API the settings of the page, once for each user and change. */
 export async function followPage() {
-  const settings = { language: chosenLanguage() };
+  const { timeZone } = new Intl.DateTimeFormat().resolvedOptions();
+  const settings = { language: chosenLanguage(), time_zone: timeZone };
   const told = JSON.stringify([user()?.email, settings]);
-  if (!user() || !settings.language || readValue(KEY) === told) return;
+  if (!user() || readValue(KEY) === told) return;
   try {
     await request('/auth/me', { method: 'PATCH', json: settings });
     writeValue(KEY, told);

@@ -42,6 +42,30 @@ async fn changes_the_name_and_the_language() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn chooses_the_mails_and_reports_the_time_zone() {
+    let service = Service::start().await;
+    let user = service.user().await;
+    let browser = Browser::logged_in(&service, &user, ACCOUNT).await;
+    browser.wait_for_text("One for each video").await;
+    change(&browser, "mails").await;
+    browser.wait_until("document.getElementById('mails').value === 'each'").await;
+    browser.assert_accessible("change_mails").await;
+    browser.press("N").await;
+    submit(&browser).await;
+    wait_until_closed(&browser, "mails").await;
+    browser
+        .wait_until("document.querySelector('[data-setting=mails]').innerText.includes('None')")
+        .await;
+    assert_eq!(user.get("/auth/me").await.1["mails"], "none");
+    let zone = browser.js("return new Intl.DateTimeFormat().resolvedOptions().timeZone").await;
+    eventually("the account has the time zone", || async {
+        (user.get("/auth/me").await.1["time_zone"] == zone).then_some(())
+    })
+    .await;
+    browser.assert_no_console_errors().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn mails_follow_the_language_that_is_chosen_on_the_page() {
     let service = Service::start().await;
     let user = service.user().await;
