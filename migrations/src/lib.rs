@@ -24,6 +24,7 @@ mod m20261126_000014_api_keys;
 mod m20261126_000015_webhooks;
 mod m20261127_000016_resumable_uploads;
 mod m20261127_000017_sources;
+mod m20261127_000018_mail_choices;
 
 /// Runs all changes in their order.
 #[derive(Debug)]
@@ -50,6 +51,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000015_webhooks::Migration),
             Box::new(m20261127_000016_resumable_uploads::Migration),
             Box::new(m20261127_000017_sources::Migration),
+            Box::new(m20261127_000018_mail_choices::Migration),
         ]
     }
 }

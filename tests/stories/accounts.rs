@@ -9,6 +9,7 @@ mod export;
 mod forgotten_passwords;
 mod links;
 mod login_limits;
+mod mail_choices;
 mod operators;
 mod passwords;
 mod profile;
@@ -75,6 +76,8 @@ async fn an_address_is_registered_once_regardless_of_case(
         "language": "pt",
         "second_factor": false,
         "created_at": account["created_at"],
+        "mails": "each",
+        "time_zone": null,
         "confirmed": true,
     });
     assert_eq!(account, expected);

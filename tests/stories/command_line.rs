@@ -11,7 +11,7 @@ use crate::harness::archive::Archive;
 use crate::harness::checks::{poll, with_timeout};
 use crate::harness::clips::{MJPEG, SHORT, file_names, fixture, scratch};
 use crate::harness::extraction::extract;
-use crate::harness::programs::{ProgramOutput, error_line, fiapx, output, run, tool};
+use crate::harness::programs::{ProgramOutput, error_line, fiapx, fiapx_path, output, run, tool};
 
 /// `fiapx extract VIDEO -o OUTPUT`.
 fn extract_to(video: &Path, archive: &Path) -> Command {
@@ -24,6 +24,19 @@ fn extract_to(video: &Path, archive: &Path) -> Command {
 fn failure(run: &ProgramOutput) -> String {
     assert_eq!((run.code, run.stdout.len()), (Some(1), 0), "{}", run.stderr);
     error_line(run).expect("one line").to_owned()
+}
+
+/// What `fiapx` with these arguments, in a directory, shows on a terminal.
+fn on_terminal(arguments: &[&str], directory: &Path) -> String {
+    let mut script = tool("script");
+    // The shell of `script` gets the arguments by variables, so that no quotes are needed.
+    let names: Vec<_> = (0..arguments.len()).map(|number| format!("ARGUMENT_{number}")).collect();
+    let words: Vec<_> = names.iter().map(|name| format!("\"${name}\"")).collect();
+    let command = format!("\"$FIAPX\" {}", words.join(" "));
+    script.args(["-qec", &command, "/dev/null"]).current_dir(directory);
+    script.env("FIAPX", fiapx_path()).env("TERM", "xterm-256color").env("SHELL", "/bin/sh");
+    script.env_remove("NO_COLOR").envs(names.iter().zip(arguments));
+    String::from_utf8(run(&mut script).stdout).expect("text")
 }
 
 #[test]
@@ -99,7 +112,7 @@ fn a_closed_pipe_ends_the_command() {
 
 #[test]
 fn an_interrupted_command_leaves_no_file() {
-    for signal in ["INT", "TERM"] {
+    for (signal, status) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         let directory = scratch();
         let archive = directory.path().join("archive.zip");
         let mut command = extract_to(&fixture("long/120.mp4"), &archive);
@@ -123,7 +136,9 @@ fn an_interrupted_command_leaves_no_file() {
             stdout: ended.stdout,
             stderr: String::from_utf8_lossy(&ended.stderr).into_owned(),
         };
-        assert!(failure(&run).ends_with("cancelled [CANCELLED]"), "SIG{signal}: {}", run.stderr);
+        assert_eq!((run.code, run.stdout.len()), (Some(status), 0), "SIG{signal}: {}", run.stderr);
+        let line = error_line(&run).expect("one line");
+        assert!(line.ends_with("120.mp4: interrupted"), "SIG{signal}: {line}");
         assert_eq!(file_names(directory.path()), Vec::<String>::new(), "SIG{signal}");
     }
 }
@@ -132,7 +147,7 @@ fn an_interrupted_command_leaves_no_file() {
 fn wrong_usage_has_its_own_exit_code() {
     let clip = fixture(SHORT);
     let clip = clip.to_str().expect("a plain path");
-    let wrong: [&[&str]; 11] = [
+    let wrong: [&[&str]; 10] = [
         &[],
         &["extract"],
         &["explode", clip],
@@ -143,7 +158,6 @@ fn wrong_usage_has_its_own_exit_code() {
         &["extract", clip, "--max-width", "+5"],
         &["probe", clip, "--count", "+5"],
         &["extract", clip, "--compression", "none"],
-        &["extract", clip, clip],
     ];
     let directory = scratch();
     for arguments in wrong {
@@ -154,6 +168,80 @@ fn wrong_usage_has_its_own_exit_code() {
     assert_eq!(file_names(directory.path()), Vec::<String>::new());
     let help = output(fiapx().arg("--help")).expect("help succeeds");
     assert!(String::from_utf8_lossy(&help).contains("extract"));
+}
+
+#[test]
+fn mistyped_words_get_a_suggestion() {
+    for (arguments, suggestion) in [
+        (&["extrct"][..], "'extract'"),
+        (&["extract", "a.mp4", "--evry", "2"], "'--every'"),
+        (&["extract", "a.mp4", "--compression", "balancd"], "'balanced'"),
+        (&["jobs", "faild"], "'failed'"),
+    ] {
+        let run = run(fiapx().args(arguments));
+        assert_eq!(run.code, Some(2), "{arguments:?}: {}", run.stderr);
+        let tip = run.stderr.lines().find(|line| line.contains("tip: ")).unwrap_or_default();
+        assert!(tip.contains("similar") && tip.contains(suggestion), "{}", run.stderr);
+        assert!(!run.stderr.contains('\u{1b}'), "colours without a terminal: {}", run.stderr);
+    }
+}
+
+#[test]
+fn help_has_colours_on_a_terminal() {
+    let shown = on_terminal(&["--help"], scratch().path());
+    let bold_green = "\u{1b}[1m\u{1b}[32mUsage:\u{1b}[0m";
+    assert!(shown.contains(bold_green), "{}", shown.escape_debug());
+}
+
+#[test]
+fn the_progress_bar_shows_a_rate_in_the_colour_of_the_terminal() {
+    let (directory, clip) = (scratch(), fixture(SHORT));
+    let clip = clip.to_str().expect("a plain path");
+    let shown = on_terminal(&["extract", clip, "--every", "1/25"], directory.path());
+    let bar = shown.split('\r').find(|line| line.contains("/s")).expect("a progress bar");
+    let rate = bar.split(", ").find_map(|part| part.strip_suffix(" frames/s"));
+    let rate = rate.unwrap_or_else(|| panic!("no rate in {}", bar.escape_debug()));
+    assert!(rate.parse::<u64>().is_ok(), "{}", rate.escape_debug());
+    assert_eq!(file_names(directory.path()), ["h264_aac.zip"]);
+}
+
+#[test]
+fn several_videos_get_an_archive_each() {
+    let directory = scratch();
+    let extract = |arguments: &[&Path]| {
+        run(fiapx().arg("extract").args(arguments).current_dir(directory.path()))
+    };
+    let (first, second) = (fixture(SHORT), fixture("good/ten_point_5.mp4"));
+    let wrong = fixture("broken/audio_only.mp4");
+    let done = extract(&[&first, &second, Path::new("--json")]);
+    assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""));
+    let results: Vec<Value> =
+        done.lines().iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let text = |result: &Value, member: &str| result[member].as_str().map(str::to_owned);
+    let archives: Vec<_> = results.iter().filter_map(|result| text(result, "archive")).collect();
+    assert_eq!(archives, ["h264_aac.zip", "ten_point_5.zip"]);
+    let videos: Vec<_> = results.iter().filter_map(|result| text(result, "video")).collect();
+    assert_eq!(videos.iter().map(Path::new).collect::<Vec<_>>(), [&*first, &*second]);
+    assert_eq!((&results[0]["frames"], &results[1]["frames"]), (&6.into(), &11.into()));
+    assert_eq!(file_names(directory.path()), archives);
+
+    // A video that fails does not keep the others from their archives.
+    std::fs::remove_file(directory.path().join("ten_point_5.zip")).expect("it can be removed");
+    let failed = extract(&[&wrong, &second]);
+    assert_eq!((failed.code, failed.lines().len()), (Some(1), 1), "{}", failed.stderr);
+    let errors: Vec<_> = failed.stderr.lines().collect();
+    assert!(errors[0].ends_with("[NO_VIDEO_STREAM]"), "{errors:?}");
+    assert_eq!(errors[1..], ["fiapx: 1 of 2 videos failed"]);
+    assert_eq!(file_names(directory.path()), archives);
+
+    // Archives that would replace each other, or that have one name, are wrong usage.
+    let (one, other) = (first.as_path(), second.as_path());
+    for arguments in [&[one, one][..], &[one, other, Path::new("-oboth.zip")]] {
+        let rejected = extract(arguments);
+        assert_eq!((rejected.code, rejected.stdout.len()), (Some(2), 0), "{}", rejected.stderr);
+        error_line(&rejected).expect("one line");
+    }
+    assert_eq!(file_names(directory.path()), archives);
 }
 
 #[test]
@@ -204,6 +292,8 @@ fn json_is_one_line_with_these_keys() {
     assert!(read.as_ref().and_then(Value::as_u64) >= Some(video), "{read:?}");
     let size = archive.metadata().expect("the archive exists").len();
     let expected = serde_json::json!({
+        "video": fixture("good/ten_point_5.mp4"),
+        "archive": archive,
         "frames": 11,
         "expected": 11,
         "complete": true,

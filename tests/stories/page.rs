@@ -9,6 +9,7 @@ mod account_keys;
 
 mod absent;
 mod accessibility;
+mod api_docs;
 mod assets;
 mod by_url;
 mod colors;

@@ -23,6 +23,7 @@ use crate::examples;
 use crate::input::Input;
 use crate::language::{self, LanguageTag};
 use crate::link_tokens::LinkToken;
+use crate::mail_choice::MailChoiceTag;
 use crate::operation_error::{OperationError, problem_responses};
 use crate::passwords::NewPassword;
 use crate::problem::{FieldError, Problem};
@@ -122,6 +123,12 @@ pub struct Account {
     /// Whether the address is confirmed, which uploads require unless the service is set up without
     /// confirmation.
     confirmed: bool,
+    /// Mails about jobs that the user gets.
+    mails: MailChoiceTag,
+    /// Time zone of the times in mails, by its name in the IANA database. Without one, they are in
+    /// UTC.
+    #[oai(nullable)]
+    time_zone: Option<String>,
 }
 
 impl Example for Account {
@@ -134,6 +141,8 @@ impl Example for Account {
             second_factor: false,
             created_at: examples::time(-60),
             confirmed: true,
+            mails: MailChoiceTag::Each,
+            time_zone: Some("America/Sao_Paulo".to_owned()),
         }
     }
 }
@@ -148,6 +157,8 @@ impl From<User> for Account {
             second_factor: user.second_factor,
             created_at: user.created_at,
             confirmed: user.confirmed,
+            mails: user.mails.into(),
+            time_zone: user.time_zone.map(|zone| zone.name().to_owned()),
         }
     }
 }

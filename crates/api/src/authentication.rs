@@ -8,13 +8,14 @@ use poem::http::{HeaderMap, StatusCode, header};
 use poem::web::Data;
 use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
-use poem_openapi::{ApiResponse, Object, OpenApi};
+use poem_openapi::{ApiRequest, ApiResponse, Object, OpenApi};
 use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::client::ClientAddress;
 use crate::input::Input;
 use crate::operation_error::{OperationError, problem_responses};
+use crate::password_grant::{PasswordForm, PasswordGrant, oauth_problem};
 use crate::problem::Problem;
 use crate::problem_examples::FieldExample;
 use crate::reauthentication::{self, SecondFactor};
@@ -44,6 +45,19 @@ impl Example for Credentials {
             code: Some("492039".to_owned()),
         }
     }
+}
+
+impl From<PasswordGrant> for Credentials {
+    fn from(PasswordGrant { username, password, code, .. }: PasswordGrant) -> Self {
+        Self { email: username, password, code }
+    }
+}
+
+/// Credentials as JSON, or as the form of an OAuth 2.0 client.
+#[derive(ApiRequest)]
+enum LogInRequest {
+    Json(Input<Credentials>),
+    Form(PasswordForm),
 }
 
 /// Refresh token of a session.
@@ -82,13 +96,15 @@ const MISSING_TOKEN: FieldExample =
 
 problem_responses! {
     LogInProblems {
-        400: "The body is not JSON.", INVALID_JSON INVALID_BODY;
+        400: "The body is not JSON, or a log-in by a form was refused (RFC 6749, 5.2).",
+            INVALID_JSON INVALID_BODY WRONG_CREDENTIALS SECOND_FACTOR_REQUIRED
+            SECOND_FACTOR_WRONG ACCOUNT_DISABLED;
         401: "Wrong e-mail address or password, or the code of the second factor is missing or \
               wrong.",
             WRONG_CREDENTIALS SECOND_FACTOR_REQUIRED SECOND_FACTOR_WRONG;
         403: "The account is disabled.", ACCOUNT_DISABLED;
         413: "The body is too large.", BODY_TOO_LARGE;
-        415: "The content type is not JSON.", UNSUPPORTED_MEDIA_TYPE;
+        415: "The content type is neither JSON nor that of a form.", UNSUPPORTED_MEDIA_TYPE;
         422: "A field is missing or has the wrong type.", INVALID_FIELDS INVALID_BODY,
             MISSING_PASSWORD;
         429: "Too many attempts at this account or from this network address.",
@@ -131,26 +147,28 @@ impl Authentication {
     /// Opens a session. An unknown e-mail address and a wrong password get the same response after
     /// the same time. Only the right password reveals that an account is disabled, or has a second
     /// factor. A code of the second factor can be used once.
+    ///
+    /// Clients of OAuth 2.0 send a form with the grant type `password` (RFC 6749, 4.3), and get its
+    /// `error` with status 400 if the credentials are refused.
     #[oai(path = "/auth/login", method = "post", operation_id = "logIn")]
     async fn log_in(
         &self,
         service: Data<&Arc<Service>>,
         client: Data<&ClientAddress>,
         headers: &HeaderMap,
-        input: Input<Credentials>,
+        input: LogInRequest,
     ) -> Result<SessionResponse, OperationError<LogInProblems>> {
-        attempts::count_from_address(&service, **client).await?;
-        let user = verify_credentials(&service, **client, input.0).await?;
-        let refresh_token = new_refresh_token();
-        let hash = hash_refresh_token(&refresh_token);
         let browser = browser_of(headers);
         let origin = Origin { address: client.address(), browser: browser.as_deref() };
-        let lifetimes = lifetimes(&service);
-        let opened = service.database().open_session(&user, &hash, origin, lifetimes).await?;
-        // The password was changed, or the user disabled, while the password was verified.
-        let session = opened.ok_or_else(wrong_credentials)?;
-        info!(security_event = "login", user_id = %user.id, "a user logged in");
-        let session = Session::new(&service, &user, &session, refresh_token)?;
+        let session = match input {
+            LogInRequest::Json(Input(credentials)) => {
+                open_session(&service, **client, origin, credentials).await?
+            }
+            LogInRequest::Form(PasswordForm(grant)) => {
+                let opened = open_session(&service, **client, origin, grant.into()).await;
+                opened.map_err(oauth_problem)?
+            }
+        };
         Ok(SessionResponse::Session(Json(session)))
     }
 
@@ -220,6 +238,25 @@ impl Authentication {
         }
         Ok(LogOutResponse::LoggedOut)
     }
+}
+
+/// Verify the credentials of a login, and open a session.
+async fn open_session(
+    service: &Service,
+    client: ClientAddress,
+    origin: Origin<'_>,
+    credentials: Credentials,
+) -> Result<Session, Problem> {
+    attempts::count_from_address(service, client).await?;
+    let user = verify_credentials(service, client, credentials).await?;
+    let refresh_token = new_refresh_token();
+    let hash = hash_refresh_token(&refresh_token);
+    let lifetimes = lifetimes(service);
+    let opened = service.database().open_session(&user, &hash, origin, lifetimes).await?;
+    // The password was changed, or the user disabled, while the password was verified.
+    let session = opened.ok_or_else(wrong_credentials)?;
+    info!(security_event = "login", user_id = %user.id, "a user logged in");
+    Session::new(service, &user, &session, refresh_token)
 }
 
 /// Verify the credentials of a login, and return the user.

@@ -1,6 +1,6 @@
 //! OpenAPI document: generated from the operations, and completed with parts that the generator
-//! cannot express: examples of responses, `security` of public operations, the scopes of API keys
-//! in descriptions, and canonical header names.
+//! cannot express: examples of responses, `security` of public operations, the log-in by OAuth 2.0,
+//! the scopes of API keys in descriptions, and canonical header names.
 
 use database::keys::Scope;
 use poem_openapi::types::ToJSON;
@@ -107,6 +107,10 @@ const HEADER_NAMES: [&str; 25] = [
     "X-Job-Id",
 ];
 
+/// Name of the security scheme by which clients of OAuth 2.0, such as Swagger UI, log in and get an
+/// access token.
+const LOG_IN_SCHEME: &str = "logIn";
+
 /// First bytes of each binary media type, as examples.
 const BINARY_EXAMPLES: [(&str, &str); 5] = [
     ("application/offset+octet-stream", "\u{0}\u{0}\u{0} ftypisom"),
@@ -148,6 +152,12 @@ fn complete(generated: &str) -> String {
         complete_operation(operation, &schemas);
     }
     merge_descriptions(&mut document);
+    document["components"]["securitySchemes"][LOG_IN_SCHEME] = json!({
+        "type": "oauth2",
+        "description": "Access token for an e-mail address and a password, from \
+                        `POST /auth/login`. The client's own credentials are ignored.",
+        "flows": { "password": { "tokenUrl": "/auth/login", "scopes": {} } },
+    });
     format!("{document:#}")
 }
 
@@ -176,6 +186,10 @@ fn complete_operation(operation: &mut Value, schemas: &Value) {
             let sentence = sentence_about_keys(security);
             let description = text(&operation["description"]);
             operation["description"] = format!("{description}\n\n{sentence}").into();
+            // Wherever an access token is accepted, one of a log-in is.
+            if let Some(accepted) = operation["security"].as_array_mut() {
+                accepted.push(json!({ LOG_IN_SCHEME: [] }));
+            }
         }
         None => operation["security"] = json!([]),
     }

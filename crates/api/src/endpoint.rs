@@ -18,6 +18,7 @@ use crate::operator_access::OperatorAccess;
 use crate::service::{RenderMetrics, Service};
 use crate::swagger_ui;
 use crate::tus;
+use crate::unsubscribing;
 
 /// Maximum number of GET requests that are processed at a time. The others wait, those of the
 /// network first that has used the least time lately: many requests of one client would otherwise
@@ -25,9 +26,9 @@ use crate::tus;
 /// order is that of arrival.
 const REQUESTS_AT_ONCE: usize = database::SQLITE_READERS as usize;
 
-/// All operations, the OpenAPI document at `/openapi.json`, Swagger UI at `/docs`, metrics at
-/// `/metrics` for operators if they have no other port, and `page` at `/` and below `/assets`.
-/// Browsers that open another address get `problem_page` in place of a problem document.
+/// All operations, the OpenAPI document at `/openapi.json`, Swagger UI at `/docs`, the link that ends
+/// mails, metrics at `/metrics` for operators if they have no other port, and `page` at `/` and below
+/// `/assets`. Browsers that open another address get `problem_page` in place of a problem document.
 pub fn endpoint(
     service: Arc<Service>,
     page: impl Endpoint<Output = Response> + 'static,
@@ -41,7 +42,8 @@ pub fn endpoint(
                 Response::builder().content_type("application/json").body(json.clone())
             })),
         )
-        .at("/docs", get(swagger_ui::page(document::swagger_ui_html())));
+        .at("/docs", get(swagger_ui::page(document::swagger_ui_html())))
+        .at(unsubscribing::PATH, unsubscribing::route());
     let metrics = service.parts.metrics.clone();
     let access = OperatorAccess::of_public_port(&service.settings, metrics.is_none());
     if let Some(metrics) = metrics.filter(|_| access != OperatorAccess::Nobody) {
@@ -145,6 +147,8 @@ fn allowed_methods() -> HashMap<String, HeaderValue> {
             (pattern.to_owned(), vec![Method::GET.to_string(), Method::HEAD.to_string()])
         })
         .into();
+    let link = [Method::GET, Method::HEAD, Method::POST].map(|method| method.to_string());
+    methods.insert(unsubscribing::PATH.to_owned(), link.into());
     for path in Operations::meta().into_iter().flat_map(|group| group.paths) {
         let allowed = methods.entry(route_pattern(&path.path)).or_default();
         allowed.extend(path.operations.iter().map(|operation| operation.method.to_string()));

@@ -1,5 +1,6 @@
 //! JSON request bodies of limited size.
 
+use bytes::Bytes;
 use jobs::recipe::UniqueMembers;
 use poem::error::ReadBodyError;
 use poem::http::StatusCode;
@@ -12,7 +13,7 @@ use serde_json::Value;
 
 use crate::problem::{FieldError, Problem};
 
-/// Maximum size of a JSON body, in bytes: that of a recipe. Other valid bodies are far smaller.
+/// Maximum size of a body, in bytes: that of a recipe. Other valid bodies are far smaller.
 const MAX_BYTES: usize = jobs::recipe::MAX_BYTES;
 
 /// JSON body. Invalid JSON, and objects with two members of one name, are rejected with 400, JSON
@@ -39,19 +40,7 @@ impl<T: ParseFromJSON> ParsePayload for Input<T> {
     const IS_REQUIRED: bool = true;
 
     async fn from_request(_request: &Request, body: &mut RequestBody) -> poem::Result<Self> {
-        let bytes =
-            body.take()?.into_bytes_limit(MAX_BYTES).await.map_err(|error| match error {
-                ReadBodyError::PayloadTooLarge => Problem::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "BODY_TOO_LARGE",
-                    format!("The body is larger than {MAX_BYTES} bytes."),
-                ),
-                _ => Problem::new(
-                    StatusCode::BAD_REQUEST,
-                    "INVALID_BODY",
-                    format!("The body could not be read: {error}."),
-                ),
-            })?;
+        let bytes = bytes_of(body).await?;
         // Readers of JSON differ in which of two members with one name applies (RFC 8259, 4).
         let UniqueMembers(value) = serde_json::from_slice(&bytes).map_err(|error| {
             let detail = format!("The body is not JSON: {error}.");
@@ -67,6 +56,26 @@ impl<T: ParseFromJSON> ParsePayload for Input<T> {
         })?;
         Ok(Self(parsed))
     }
+}
+
+/// Read a body.
+///
+/// # Errors
+/// 413 (`BODY_TOO_LARGE`), 400 (`INVALID_BODY`).
+pub async fn bytes_of(body: &mut RequestBody) -> poem::Result<Bytes> {
+    let read = body.take()?.into_bytes_limit(MAX_BYTES).await.map_err(|error| match error {
+        ReadBodyError::PayloadTooLarge => Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "BODY_TOO_LARGE",
+            format!("The body is larger than {MAX_BYTES} bytes."),
+        ),
+        _ => Problem::new(
+            StatusCode::BAD_REQUEST,
+            "INVALID_BODY",
+            format!("The body could not be read: {error}."),
+        ),
+    });
+    Ok(read?)
 }
 
 /// Errors of an object's fields: required ones that are missing, and string fields that hold

@@ -104,8 +104,12 @@ pub struct JobView {
     /// manifest lists the exceptions.
     #[oai(nullable)]
     pub complete: Option<bool>,
-    /// Facts that affect the use of the archive, in English.
+    /// Facts that affect the use of the archive, in the language of the header
+    /// `Accept-Language`, else of the account.
     pub warnings: Vec<String>,
+    /// Stable codes of the warnings, in their order and in upper snake case. Later versions may add
+    /// codes.
+    pub warning_codes: Vec<String>,
     /// Stable code of the last attempt's failure, in upper snake case.
     #[oai(nullable)]
     pub error_code: Option<String>,
@@ -152,7 +156,8 @@ impl JobView {
             zip_size_bytes: job.zip_size_bytes,
             processing_time_seconds: job.processing_time_seconds,
             complete: job.complete,
-            warnings: job.warnings,
+            warnings: job.warnings.iter().map(|warning| warning.text(language)).collect(),
+            warning_codes: job.warnings.iter().map(|warning| warning.code().to_owned()).collect(),
             error_code: job.error_code.map(|code| code.name().to_owned()),
             error_message: job.error_code.map(message),
             next_attempt_at: job.next_attempt_at,
@@ -194,6 +199,7 @@ impl Example for JobView {
             processing_time_seconds: Some(1.9),
             complete: Some(true),
             warnings: Vec::new(),
+            warning_codes: Vec::new(),
             error_code: None,
             error_message: None,
             retry_count: 0,

@@ -57,6 +57,12 @@ pub struct ProblemDocument {
     /// Errors of the request's fields.
     #[oai(default, skip_serializing_if_is_empty)]
     pub errors: Vec<FieldError>,
+    /// Error code of OAuth 2.0 (RFC 6749, 5.2), if the request was a log-in by a form.
+    #[oai(skip_serializing_if_is_none)]
+    pub error: Option<String>,
+    /// The same as `detail`, if there is an `error`.
+    #[oai(skip_serializing_if_is_none)]
+    pub error_description: Option<String>,
 }
 
 impl ProblemDocument {
@@ -69,6 +75,8 @@ impl ProblemDocument {
             code: code.to_owned(),
             detail,
             errors: Vec::new(),
+            error: None,
+            error_description: None,
         }
     }
 }
@@ -109,6 +117,7 @@ pub struct Problem {
     detail: String,
     errors: Vec<FieldError>,
     hint: Option<Hint>,
+    oauth_error: Option<&'static str>,
 }
 
 /// Information for the response headers.
@@ -123,7 +132,8 @@ enum Hint {
 impl Problem {
     /// Create a problem.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), errors: Vec::new(), hint: None }
+        let (errors, detail) = (Vec::new(), detail.into());
+        Self { status, code, detail, errors, hint: None, oauth_error: None }
     }
 
     /// Create a problem for invalid fields of the request.
@@ -175,6 +185,22 @@ impl Problem {
         self
     }
 
+    /// Send an error code of OAuth 2.0 (RFC 6749, 5.2).
+    pub fn oauth_error(mut self, error: &'static str) -> Self {
+        self.oauth_error = Some(error);
+        self
+    }
+
+    /// Replace the HTTP status.
+    pub fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
+    /// Replace the explanation.
+    pub fn with_detail(self, detail: &str) -> Self {
+        Self { detail: detail.to_owned(), ..self }
+    }
+
     /// HTTP status.
     pub fn status(&self) -> StatusCode {
         self.status
@@ -190,6 +216,12 @@ impl Problem {
         let detail = "The service is restarting. Continue in a few seconds.";
         let status = StatusCode::SERVICE_UNAVAILABLE;
         Self::new(status, "UNAVAILABLE", detail).retry_after(Duration::from_secs(1))
+    }
+
+    /// Error code of OAuth 2.0, if there is one.
+    #[cfg(test)]
+    pub fn oauth(&self) -> Option<&'static str> {
+        self.oauth_error
     }
 
     fn unavailable(dependency: &str, reason: &dyn std::fmt::Display) -> Self {
@@ -260,6 +292,10 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut document = ProblemDocument::new(self.status, self.code, self.detail);
         document.errors = self.errors;
+        if let Some(error) = self.oauth_error {
+            document.error = Some(error.to_owned());
+            document.error_description = Some(document.detail.clone());
+        }
         let mut response = Response::builder()
             .status(self.status)
             .content_type(ProblemJson::CONTENT_TYPE)

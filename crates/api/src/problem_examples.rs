@@ -35,6 +35,19 @@ const EXAMPLES: &[(u16, &str, &str)] = &[
     ),
     (400, "INVALID_JSON", "The body is not JSON: expected value at line 1 column 1."),
     (400, "INVALID_BODY", "The body could not be read: the connection was closed."),
+    (400, "WRONG_CREDENTIALS", "The e-mail address or the password is wrong."),
+    (
+        400,
+        "SECOND_FACTOR_REQUIRED",
+        "The account has a second factor. Send a code of it as the parameter code. A client that \
+         cannot do so needs an access token of POST /auth/login, or an API key.",
+    ),
+    (
+        400,
+        "SECOND_FACTOR_WRONG",
+        "The code of the second factor is wrong or was used before. Try the next one.",
+    ),
+    (400, "ACCOUNT_DISABLED", "The account is disabled. Contact the operator of the service."),
     (400, "NOT_DONE", "The job is PROCESSING; the archive is available when it is DONE."),
     (
         400,

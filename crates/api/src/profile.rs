@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use database::address_changes::{AddressChange, AddressRequest};
-use jobs::Language;
+use database::address_changes::{AddressChange, AddressRequest, ProfileUpdate};
+use database::mail_choice::MailChoice;
+use jobs::{Language, TimeZone};
 use poem::http::StatusCode;
 use poem::web::Data;
 use poem_openapi::payload::Json;
@@ -20,8 +21,9 @@ use crate::confirmation::{LinkInput, MISSING_TOKEN, too_many_mails};
 use crate::input::Input;
 use crate::language::LanguageTag;
 use crate::link_tokens::{LinkToken, hash_link_token, invalid_link};
+use crate::mail_choice::MailChoiceTag;
 use crate::operation_error::{OperationError, problem_responses};
-use crate::problem::Problem;
+use crate::problem::{FieldError, Problem};
 use crate::problem_examples::FieldExample;
 use crate::reauthentication::{Proof, reauthenticate};
 use crate::service::Service;
@@ -36,11 +38,20 @@ struct ProfileChange {
     name: Option<String>,
     /// Language of mails and messages.
     language: Option<LanguageTag>,
+    /// Mails about jobs that the user gets. Mails about the account are sent in any case.
+    mails: Option<MailChoiceTag>,
+    /// Time zone of the times in mails, by its name in the IANA database.
+    time_zone: Option<String>,
 }
 
 impl Example for ProfileChange {
     fn example() -> Self {
-        Self { name: Some("Ana Lúcia".to_owned()), language: Some(LanguageTag::En) }
+        Self {
+            name: Some("Ana Lúcia".to_owned()),
+            language: Some(LanguageTag::En),
+            mails: Some(MailChoiceTag::Digest),
+            time_zone: Some("America/Sao_Paulo".to_owned()),
+        }
     }
 }
 
@@ -171,7 +182,7 @@ impl Profile {
         Ok(AccountResponse::Account(Json(session.0.user.into())))
     }
 
-    /// Change the name or the language
+    /// Change the name, the language or the mails
     ///
     /// Changes the current user, and returns the result. `POST /auth/address` changes the e-mail
     /// address, and `POST /auth/password` the password.
@@ -183,13 +194,21 @@ impl Profile {
         input: Input<ProfileChange>,
     ) -> Result<AccountResponse, OperationError<ProfileProblems>> {
         let CurrentSession(access) = session;
-        let ProfileChange { name, language } = input.0;
+        let ProfileChange { name, language, mails, time_zone } = input.0;
         let name = name.as_deref().map(str::trim);
-        if let Some(error) = name.and_then(invalid_name) {
-            return Err(Problem::fields(vec![error]).into());
+        let zone = time_zone.as_deref().map(TimeZone::from_name);
+        let unknown = matches!(zone, Some(None)).then(unknown_time_zone);
+        let errors: Vec<_> = name.and_then(invalid_name).into_iter().chain(unknown).collect();
+        if !errors.is_empty() {
+            return Err(Problem::fields(errors).into());
         }
-        let language = language.map(Language::from);
-        let updated = service.database().update_profile(access.user.id, name, language).await?;
+        let change = ProfileUpdate {
+            name,
+            language: language.map(Language::from),
+            mails: mails.map(MailChoice::from),
+            time_zone: zone.flatten(),
+        };
+        let updated = service.database().update_profile(access.user.id, change).await?;
         let user = updated.ok_or_else(session_closed)?;
         Ok(AccountResponse::Account(Json(Account::from(user))))
     }
@@ -271,4 +290,10 @@ impl Profile {
             }
         }
     }
+}
+
+fn unknown_time_zone() -> FieldError {
+    let message = "The time zone is unknown. Use a name of the IANA database, such as \
+                   America/Sao_Paulo.";
+    FieldError::new("time_zone", "TIME_ZONE_UNKNOWN", message)
 }

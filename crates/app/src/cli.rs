@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::builder::TypedValueParser;
+use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jobs::{FailureCode, JobId};
 
@@ -23,9 +24,16 @@ pub use remote_arguments::{
 use crate::settings::{self, Needs, Overrides, Settings};
 use crate::version;
 
+/// Colours of help and errors on a terminal: those of cargo.
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
 /// Extract frames from videos into ZIP archives.
 #[derive(Debug, Parser)]
-#[command(name = "fiapx", version = version::LONG_VERSION.as_str(), about)]
+#[command(name = "fiapx", version = version::LONG_VERSION.as_str(), about, styles = STYLES)]
 pub struct Cli {
     /// Subcommand to run.
     #[command(subcommand)]
@@ -35,7 +43,7 @@ pub struct Cli {
 /// Subcommands of `fiapx`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Extract the frames of one video into a ZIP archive.
+    /// Extract the frames of videos into ZIP archives.
     Extract(ExtractArguments),
     /// Show the properties of a video, and the expected number of frames and archive size.
     Probe(ProbeArguments),
@@ -319,10 +327,14 @@ fn load(
 /// Arguments of `fiapx extract`.
 #[derive(Debug, Args)]
 pub struct ExtractArguments {
-    /// Video file: .mp4 .mov .mkv .webm .avi .wmv .flv
-    pub video: PathBuf,
-    /// Archive to write; `-` is standard output [default: name of the video with .zip, in the
-    /// current directory].
+    /// Video files: .mp4 .mov .mkv .webm .avi .wmv .flv
+    ///
+    /// Each gets an archive of its own, one after the other. If one fails, the others are continued
+    /// with.
+    #[arg(value_name = "VIDEO", required = true)]
+    pub videos: Vec<PathBuf>,
+    /// Archive to write, of a single video; `-` is standard output [default: name of the video with
+    /// .zip, in the current directory].
     ///
     /// An existing file is replaced only if it is empty, or an archive of the same video: one that
     /// fiapx wrote from a file with the same size in bytes, container, codec, width and height. It
@@ -339,7 +351,7 @@ pub struct ExtractArguments {
     /// cores is reduced to it.
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
-    /// Print the result as one line of JSON.
+    /// Print the result as one line of JSON, for each video.
     #[arg(long)]
     pub json: bool,
     /// When to show a progress bar.

@@ -1,6 +1,7 @@
 //! The subcommands of `fiapx`, one module for each.
 
 mod console;
+mod signals;
 mod video;
 mod existing;
 mod output;
@@ -31,6 +32,9 @@ const USAGE: u8 = 2;
 pub fn exit_status(error: &anyhow::Error) -> u8 {
     if error.is::<UsageError>() {
         return USAGE;
+    }
+    if let Some(interrupted) = error.downcast_ref::<signals::Interrupted>() {
+        return interrupted.exit_status();
     }
     remote::exit_status(error).unwrap_or(FAILURE)
 }

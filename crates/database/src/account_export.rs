@@ -19,7 +19,7 @@ use crate::rows::{
 const PAGE: u64 = 200;
 
 /// Columns that are left out: secrets, and hashes of secrets.
-const SECRETS: [&str; 7] = [
+const SECRETS: [&str; 8] = [
     "password_hash",
     "token_hash",
     "token",
@@ -27,7 +27,12 @@ const SECRETS: [&str; 7] = [
     "secret",
     "previous_secret",
     "source_query",
+    "unsubscribe_secret",
 ];
+
+/// Columns with JSON, as text.
+const JSON_COLUMNS: [&str; 7] =
+    ["record", "recipe", "warnings", "warning_details", "events", "body", "parts"];
 
 /// Rows of a user in one table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,10 +166,8 @@ impl Database {
         for row in &mut rows {
             if let Some(columns) = row.as_object_mut() {
                 columns.retain(|name, _| !SECRETS.contains(&name.as_str()));
-                // Columns with JSON are text.
                 for (name, value) in columns {
-                    if ["record", "recipe", "warnings", "events", "body", "parts"]
-                        .contains(&name.as_str())
+                    if JSON_COLUMNS.contains(&name.as_str())
                         && let Some(text) = value.as_str()
                         && let Ok(json) = serde_json::from_str(text)
                     {

@@ -1,6 +1,7 @@
-//! Changes of a user's name, language and address. A new address takes effect when it is confirmed.
+//! Changes of a user's name, language, mails and address. A new address takes effect when it is
+//! confirmed.
 
-use jobs::Language;
+use jobs::{Language, TimeZone};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
@@ -8,6 +9,7 @@ use crate::account_mails::AccountMailKind;
 use crate::account_tokens::{NewToken, TokenPurpose};
 use crate::connection::Database;
 use crate::error::Error;
+use crate::mail_choice::MailChoice;
 use crate::rows::user;
 use crate::users::{User, lock_user};
 
@@ -33,14 +35,28 @@ pub enum AddressChange {
     Taken,
 }
 
+/// Changes of a user. What is `None` stays as it is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ProfileUpdate<'a> {
+    /// Name to address the user by.
+    pub name: Option<&'a str>,
+    /// Language of mails and messages.
+    pub language: Option<Language>,
+    /// Mails about jobs that the user gets.
+    pub mails: Option<MailChoice>,
+    /// Time zone of the times in mails.
+    pub time_zone: Option<TimeZone>,
+}
+
 impl Database {
-    /// Change the name or the language of a user. Return the user; `None` if the user is deleted.
+    /// Change what a user may change without a proof. Return the user; `None` if the user is
+    /// deleted.
     pub async fn update_profile(
         &self,
         user: jobs::UserId,
-        name: Option<&str>,
-        language: Option<Language>,
+        change: ProfileUpdate<'_>,
     ) -> Result<Option<User>, Error> {
+        let ProfileUpdate { name, language, mails, time_zone } = change;
         let mut update = user::Entity::update_many()
             .col_expr(user::Column::UpdatedAt, Expr::value(self.now()))
             .filter(user::Column::Id.eq(user.0));
@@ -49,6 +65,12 @@ impl Database {
         }
         if let Some(language) = language {
             update = update.col_expr(user::Column::Language, Expr::value(language.tag()));
+        }
+        if let Some(mails) = mails {
+            update = update.col_expr(user::Column::Mails, Expr::value(mails.name()));
+        }
+        if let Some(zone) = time_zone {
+            update = update.col_expr(user::Column::TimeZone, Expr::value(zone.name()));
         }
         let updated = update.exec_with_returning(&self.write).await?.pop();
         updated.map(User::try_from).transpose()

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fail::fail_point;
 use jobs::failure::Retry;
-use jobs::{AttemptOutcome, FailureCode, Transition};
+use jobs::{AttemptOutcome, FailureCode, Language, Transition, Warning};
 use sea_orm::EntityTrait;
 use sea_orm::sea_query::{Expr, ExprTrait};
 use serde_json::json;
@@ -32,8 +32,8 @@ pub struct Archive {
     pub expected: u64,
     /// Whether the archive contains every expected frame, decoded without error.
     pub complete: bool,
-    /// Warnings about the archive, as English sentences.
-    pub warnings: Vec<String>,
+    /// Warnings about the archive.
+    pub warnings: Vec<Warning>,
     /// Duration of the attempt.
     pub duration: Duration,
 }
@@ -54,6 +54,9 @@ impl Database {
     /// [`AttemptOutcome::Lost`] if the claim does not hold.
     pub async fn finish(&self, claim: &Claim, archive: &Archive) -> Result<AttemptOutcome, Error> {
         let (transaction, now) = (self.begin().await?, self.now());
+        // Programs of an earlier version read the English texts.
+        let texts: Vec<_> =
+            archive.warnings.iter().map(|warning| warning.text(Language::En)).collect();
         let change = Change::new(claim.job.id, Transition::FINISH)
             .only_if_held(&claim.job)
             .set(job::Column::ZipPath, archive.path.clone())
@@ -62,7 +65,8 @@ impl Database {
             .set(job::Column::ProgressDone, archive.frame_count as i64)
             .set(job::Column::ProgressExpected, archive.expected as i64)
             .set(job::Column::Complete, archive.complete)
-            .set(job::Column::Warnings, json!(archive.warnings).to_string())
+            .set(job::Column::Warnings, json!(texts).to_string())
+            .set(job::Column::WarningDetails, json!(archive.warnings).to_string())
             .set(job::Column::ProcessingTimeSeconds, archive.duration.as_secs_f64())
             .clear(job::Column::ErrorCode)
             .clear(job::Column::ErrorMessage)

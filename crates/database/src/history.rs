@@ -203,6 +203,7 @@ fn job_record(row: &job::Model) -> Value {
         "frame_count": row.frame_count,
         "complete": row.complete,
         "warnings": parsed(&row.warnings),
+        "warning_details": row.warning_details.as_deref().map(parsed),
         "processing_time_seconds": row.processing_time_seconds,
         "error_code": row.error_code,
         "error_message": row.error_message,

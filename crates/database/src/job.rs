@@ -1,7 +1,9 @@
 //! Jobs, and the events that messages announce about them.
 
 use jobs::message::{Cancelled, Completed, Created, Event, Failed};
-use jobs::{FailureCode, JobId, Language, SourceUrl, State, StoredRecipe, Time, UserId};
+use jobs::{
+    FailureCode, JobId, Language, SourceUrl, State, StoredRecipe, Time, UserId, Warning,
+};
 
 use crate::error::Error;
 use crate::rows::job;
@@ -73,8 +75,8 @@ pub struct Job {
     pub frame_count: Option<u64>,
     /// Whether the archive contains every expected frame, decoded without error.
     pub complete: Option<bool>,
-    /// Warnings about the archive, as English sentences.
-    pub warnings: Vec<String>,
+    /// Warnings about the archive.
+    pub warnings: Vec<Warning>,
     /// Duration of the successful attempt, in seconds.
     pub processing_time_seconds: Option<f64>,
 }
@@ -158,7 +160,7 @@ impl TryFrom<job::Model> for Job {
             id: JobId(row.id),
             user_id: UserId(row.user_id),
             state: row.status.parse().map_err(|_| corrupt("state"))?,
-            warnings: serde_json::from_str(&row.warnings).map_err(|_| corrupt("warnings"))?,
+            warnings: warnings(&row).ok_or_else(|| corrupt("warnings"))?,
             error_code: row
                 .error_code
                 .as_deref()
@@ -197,4 +199,12 @@ impl TryFrom<job::Model> for Job {
             expires_at: row.expires_at,
         })
     }
+}
+
+/// Warnings of a row; `None` if they are no JSON. Programs of an earlier version write their
+/// English texts only.
+fn warnings(row: &job::Model) -> Option<Vec<Warning>> {
+    let texts = serde_json::from_str(&row.warnings).ok()?;
+    let details = row.warning_details.as_deref().map(serde_json::from_str).transpose().ok()?;
+    Some(Warning::known(details.unwrap_or_default(), texts))
 }

@@ -5,10 +5,11 @@
 //! [`keys`], the [`account_mails`] with their links ([`confirmations`], [`password_resets`],
 //! [`address_changes`]), [`accept`] for uploads and [`resumable_uploads`], [`quotas`], [`claim`],
 //! [`sources`], [`attempt`] and [`renewal`] for workers, [`cancel`] and [`reading`] for users, the
-//! [`outbox`], [`notifications`], [`webhooks`] with their [`webhook_delivery`], [`operator`]
-//! requests, [`counters`], [`chores`], [`recovery`], [`retention`], [`history`],
-//! [`account_deletion`] and [`account_export`]. [`jobs::Transition`] decides which changes of state
-//! are legal, and a trigger of the database rejects all others.
+//! [`outbox`], [`notifications`] with the [`mail_choice`] of users and [`unsubscribing`],
+//! [`webhooks`] with their [`webhook_delivery`], [`operator`] requests, [`counters`], [`chores`],
+//! [`recovery`], [`retention`], [`history`], [`account_deletion`] and [`account_export`].
+//! [`jobs::Transition`] decides which changes of state are legal, and a trigger of the database
+//! rejects all others.
 
 // In dependency order: a module uses only modules above it.
 mod error;
@@ -17,6 +18,7 @@ mod bounded;
 mod connection;
 mod job;
 mod change;
+pub mod mail_choice;
 pub mod quarantine;
 pub mod outbox;
 mod rounds;
@@ -40,6 +42,7 @@ pub mod address_changes;
 pub mod reading;
 pub mod uploads;
 pub mod accept;
+pub mod unsubscribing;
 pub mod notifications;
 pub mod claim;
 pub mod quotas;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jobs::{Language, Time, UserId};
+use jobs::{Language, Time, TimeZone, UserId};
 use sea_orm::sea_query::{Expr, ExprTrait, LockType, SimpleExpr};
 use sea_orm::{
     ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter,
@@ -14,6 +14,7 @@ use crate::account_tokens::TokenPurpose;
 use crate::bounded::Transaction;
 use crate::connection::Database;
 use crate::error::Error;
+use crate::mail_choice::MailChoice;
 use crate::rows::{refresh_token, user};
 
 /// Time after which a notice that could not be sent is of no use.
@@ -46,6 +47,10 @@ pub struct User {
     pub updated_at: Time,
     /// Whether the user has proven to read mails to the address, or did not have to.
     pub confirmed: bool,
+    /// Mails about jobs that the user gets.
+    pub mails: MailChoice,
+    /// Time zone of the times in mails; `None` is UTC.
+    pub time_zone: Option<TimeZone>,
 }
 
 /// Data of a new user.
@@ -90,6 +95,8 @@ impl TryFrom<user::Model> for User {
             created_at: row.created_at,
             updated_at: row.updated_at.unwrap_or(row.created_at),
             confirmed: row.confirmed,
+            mails: MailChoice::of(&row.mails),
+            time_zone: row.time_zone.as_deref().and_then(TimeZone::from_name),
         })
     }
 }
@@ -133,6 +140,7 @@ impl Database {
             created_at: ActiveValue::Set(now),
             updated_at: ActiveValue::Set(Some(now)),
             confirmed: ActiveValue::Set(confirmed),
+            ..Default::default()
         };
         row.insert(on).await?.try_into()
     }

@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::sync::mpsc;
 
+use jobs::Warning;
 use jobs::recipe::Selection;
 use parking_lot::Mutex;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -17,7 +18,7 @@ use crate::guide::Guide;
 use crate::limits::Stop;
 use crate::mode::{Mode, Reading};
 use crate::options::{Decoding, Options, Progress, Report};
-use crate::reader::{CONTRADICTORY_INDEX, CONTRADICTORY_TIMES, Input, ReadSummary, Reader};
+use crate::reader::{Input, ReadSummary, Reader};
 use crate::rendering::Renderer;
 use crate::select::selector;
 use crate::sheets::Sheets;
@@ -178,11 +179,11 @@ fn extract_once<W: Write + Send>(
 
 /// Warnings about what made the extraction start again in this mode. `planned` is whether a plan
 /// was made at first.
-fn contradictions(planned: bool, mode: Mode) -> impl Iterator<Item = String> {
-    let times = (planned && !mode.planned).then_some(CONTRADICTORY_TIMES);
+fn contradictions(planned: bool, mode: Mode) -> impl Iterator<Item = Warning> {
+    let times = (planned && !mode.planned).then_some(Warning::TimesContradictory);
     let is_contradicted = mode.reading == Reading::WholeByContradiction;
-    let index = is_contradicted.then_some(CONTRADICTORY_INDEX);
-    times.into_iter().chain(index).map(str::to_owned)
+    let index = is_contradicted.then_some(Warning::IndexContradictory);
+    times.into_iter().chain(index)
 }
 
 /// Duration of a video in microseconds, from its packets. If they end early because of truncation

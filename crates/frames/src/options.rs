@@ -2,8 +2,8 @@
 
 use std::num::NonZeroUsize;
 
-use jobs::Recipe;
 use jobs::manifest::Compression;
+use jobs::{Recipe, Warning};
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{Limits, Stop};
@@ -86,6 +86,6 @@ pub struct Report {
     pub decode_s: f64,
     /// Time spent on converting and encoding frames in seconds, summed over all threads.
     pub encode_s: f64,
-    /// Other facts that affect the use of the archive, as English sentences.
-    pub warnings: Vec<String>,
+    /// Other facts that affect the use of the archive.
+    pub warnings: Vec<Warning>,
 }

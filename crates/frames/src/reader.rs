@@ -5,6 +5,7 @@ mod parts;
 
 use std::sync::mpsc;
 
+use jobs::Warning;
 use rayon::Scope;
 
 use crate::av::{DemuxError, Demuxer, Packet};
@@ -20,14 +21,6 @@ use crate::select::Instants;
 use crate::source::{ReadError, SharedSource};
 use crate::span::{SharedResources, SpanTask, WriterMessage};
 use crate::time::MICROSECONDS;
-
-/// Warning about timestamps that do not predict the frames.
-pub(crate) const CONTRADICTORY_TIMES: &str = "the timestamps of the video contradict the order of \
-    its frames; from there on, the frames have the times that the ffmpeg command assumes";
-
-/// Warning about an index that was not followed.
-pub(crate) const CONTRADICTORY_INDEX: &str =
-    "the index of the video contradicts its packets, so the whole file was read";
 
 /// An opened video.
 pub(crate) struct Input<'a> {
@@ -54,7 +47,7 @@ pub(crate) struct ReadSummary {
     pub end: i64,
     /// Parts that were read; `None` if the whole video was.
     pub parts: Option<Vec<Part>>,
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 /// Reason why reading ended early.
@@ -151,7 +144,7 @@ impl<'a, 'scope> Reader<'a, 'scope> {
                     if let Some(error) = input.read_error.take() {
                         return Err(error.into());
                     }
-                    summary.warnings.push(format!("the container is damaged: {reason}"));
+                    summary.warnings.push(Warning::ContainerDamaged { reason });
                     summary.truncated = true;
                     break;
                 }
@@ -170,7 +163,7 @@ impl<'a, 'scope> Reader<'a, 'scope> {
             return Err(Failure::Restart(mode.in_order()).into());
         }
         if planner.is_contradictory() {
-            summary.warnings.push(CONTRADICTORY_TIMES.to_owned());
+            summary.warnings.push(Warning::TimesContradictory);
         }
         summary.until = end.and_then(|end| context.tick(end));
         self.start(planner.take_plans())?;
@@ -284,29 +277,25 @@ impl ReadSummary {
         let Input { demuxer, source, .. } = input;
         let dropped = demuxer.dropped_times();
         if dropped > 0 {
-            self.warnings.push(format!(
-                "packets with times more than 30 hours from those before them: {dropped}; \
-                 their frames have times that follow from the duration of the frames"
-            ));
+            self.warnings.push(Warning::TimesImplausible { packets: dropped });
         }
         // It must not read while the source is examined.
         drop(demuxer);
         if let Some(reason) = source.truncation()? {
             self.truncated = true;
-            let end = end.max(0) as f64 * context.info.source.time_base.as_f64();
-            self.warnings
-                .push(format!("the file is truncated: {reason}; its video ends after {end:.3} s"));
+            let end_s = end.max(0) as f64 * context.info.source.time_base.as_f64();
+            self.warnings.push(Warning::FileTruncated { reason, end_s });
         }
         Ok(())
     }
 
     /// Warning about requested times after the end of the video, if it is intact.
-    pub(crate) fn late_times(&self, context: &StreamContext<'_>) -> Option<String> {
+    pub(crate) fn late_times(&self, context: &StreamContext<'_>) -> Option<Warning> {
         let (instants, unit) = (context.selector.instants()?, context.info.source.time_base);
         let late = instants.end()? - instants.tick(self.end, unit);
-        let end = context.info.seconds(self.end);
-        (late > 0 && !self.truncated && self.damaged_packets == 0)
-            .then(|| format!("requested times after the end of the video at {end:.3} s: {late}"))
+        let (times, end_s) = (late.max(0) as u64, context.info.seconds(self.end));
+        (times > 0 && !self.truncated && self.damaged_packets == 0)
+            .then_some(Warning::TimesAfterEnd { times, end_s })
     }
 
     /// Compare the end of the packets, in units of the time base, with that which the container
@@ -314,16 +303,13 @@ impl ReadSummary {
     /// statement is wrong.
     fn compare_end(&mut self, context: &StreamContext<'_>, end: i64) {
         if self.damaged_packets > 0 {
-            self.warnings.push(format!("packets cut short or damaged: {}", self.damaged_packets));
+            self.warnings.push(Warning::PacketsDamaged { packets: self.damaged_packets });
         }
         let damaged = self.damaged_packets > 0 || self.truncated;
         let Some(stated) = context.info.missing_end(end, damaged) else { return };
         let tick = |end| Some(context.selector.instants()?.tick(end, MICROSECONDS));
         self.stated_until = tick(stated).filter(|_| damaged);
-        let end = end as f64 * context.info.source.time_base.as_f64();
-        let stated = stated as f64 / 1e6;
-        self.warnings.push(format!(
-            "the video ends after {end:.3} s, but its container states {stated:.3} s"
-        ));
+        let end_s = end as f64 * context.info.source.time_base.as_f64();
+        self.warnings.push(Warning::EndDiffers { end_s, stated_s: stated as f64 / 1e6 });
     }
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::io::Write;
 
-use jobs::Recipe;
 use jobs::manifest::{
     Compression, DamagedRange, FrameEntry, MANIFEST_NAME, MANIFEST_VERSION, Manifest, Orientation,
     ReadPart, SheetEntry, SkippedFrame,
 };
+use jobs::{Language, Recipe, Warning};
 
 use crate::archive::Archive;
 use crate::context::StreamContext;
@@ -230,7 +230,9 @@ impl<'a, W: Write> Writer<'a, W> {
     /// that were read of the video.
     pub(crate) fn finish(mut self, read: ReadSummary, read_bytes: u64) -> Result<Report, Error> {
         let end = read.end;
+        let warnings = self.warnings(&read);
         let mut manifest = self.manifest(read)?;
+        manifest.warnings = warnings.iter().map(|warning| warning.text(Language::En)).collect();
         manifest.webvtt = self.finish_sheets(end)?;
         manifest.frames = std::mem::take(&mut self.frames);
         manifest.skipped = std::mem::take(&mut self.skipped);
@@ -249,38 +251,40 @@ impl<'a, W: Write> Writer<'a, W> {
             bytes_read: read_bytes,
             decode_s: timing.decoding.total().as_secs_f64(),
             encode_s: timing.encoding.total().as_secs_f64(),
-            warnings: manifest.warnings,
+            warnings,
         };
         Ok(report)
     }
 
-    /// Manifest without the list of frames.
+    /// Facts that affect the use of the archive.
+    fn warnings(&self, read: &ReadSummary) -> Vec<Warning> {
+        let mut warnings = read.warnings.clone();
+        warnings.extend(read.late_times(self.context));
+        if self.rotation_changes {
+            warnings.push(Warning::OrientationChanges);
+        }
+        if self.orientation() == Orientation::Skewed {
+            warnings.push(Warning::OrientationSkewed);
+        }
+        warnings
+    }
+
+    /// Orientation of the first frame.
+    fn orientation(&self) -> Orientation {
+        self.rotation.unwrap_or(self.context.info.source.rotation)
+    }
+
+    /// Manifest without the lists of frames and warnings.
     fn manifest(&self, read: ReadSummary) -> Result<Manifest, Error> {
         let ends = [read.until, read.stated_until];
         let coverage = self.numbering.coverage(ends).filter(|_| !self.frames.is_empty());
         let Some(Coverage { expected, missing }) = coverage else {
             return Err(self.nothing_selected(&read));
         };
-        let late_times = read.late_times(self.context);
         let omitted = self.omitted_count(read.end);
         let mut source = self.context.info.source.clone();
         source.interlaced = self.interlaced;
-        source.rotation = self.rotation.unwrap_or(source.rotation);
-        let mut warnings = read.warnings;
-        warnings.extend(late_times);
-        if self.rotation_changes {
-            warnings.push(
-                "the orientation changes during the video; each frame is rotated by its own"
-                    .to_owned(),
-            );
-        }
-        if source.rotation == Orientation::Skewed {
-            warnings.push(
-                "the video is to be rotated by an angle that is not a multiple of 90 degrees; \
-                 the frames are stored without rotation"
-                    .to_owned(),
-            );
-        }
+        source.rotation = self.orientation();
         let seconds = |time: i64| time as f64 * source.time_base.as_f64();
         let read_part =
             |part: Part| ReadPart { from_s: seconds(part.from), to_s: seconds(part.to) };
@@ -306,7 +310,7 @@ impl<'a, W: Write> Writer<'a, W> {
             read: read_parts,
             missing,
             damaged,
-            warnings,
+            warnings: Vec::new(),
             skipped: Vec::new(),
             sheets: Vec::new(),
             webvtt: None,

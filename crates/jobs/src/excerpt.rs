@@ -11,7 +11,8 @@ pub struct Excerpt(String);
 
 impl Excerpt {
     /// Beginning of a text. Characters that a line cannot show are escaped.
-    pub(crate) fn of(text: impl fmt::Display) -> Self {
+    #[must_use]
+    pub fn of(text: impl fmt::Display) -> Self {
         let text = text.to_string();
         let mut characters = text.chars();
         let mut excerpt = String::new();

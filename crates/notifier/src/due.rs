@@ -7,14 +7,15 @@ use database::account_mail_delivery::DueAccountMail;
 use database::notifications::DueNotification;
 use database::users::User;
 use database::{Database, Job};
-use jobs::Time;
+use jobs::{Time, UserId};
 use secrecy::ExposeSecret;
 use uuid::Uuid;
 
 use crate::account_text;
+use crate::digest_text;
 use crate::error::Error;
 use crate::mail::{Mail, Recipient, Sender};
-use crate::text::{MailText, display_name};
+use crate::text::display_name;
 
 /// Time after the outcome of a job at which no further attempt is made at the mail about it.
 const OUTCOME_LIFETIME: TimeDelta = TimeDelta::hours(24);
@@ -65,7 +66,7 @@ impl DueMail {
         }
     }
 
-    /// Job that the mail is about.
+    /// Job that the mail is about; the first one of a digest.
     pub(crate) fn job(&self) -> Option<&Job> {
         match self {
             Self::Outcome(due) => Some(&due.job),
@@ -97,17 +98,28 @@ impl DueMail {
         }
     }
 
-    /// Compose the mail, with links to the page at `page_url`.
+    /// User whose choice of mails may end mails such as this one. Mails about accounts are sent in
+    /// any case.
+    pub(crate) fn subscriber(&self) -> Option<UserId> {
+        match self {
+            Self::Outcome(due) => Some(due.user.id),
+            Self::Account(_) => None,
+        }
+    }
+
+    /// Compose the mail, with links to the page at `page_url`, and with the link `unsubscribe` that
+    /// ends mails such as this one.
     pub(crate) fn compose(
         &self,
         sender: &Sender,
         page_url: &str,
+        unsubscribe: Option<&str>,
         now: Time,
     ) -> Result<Mail, Error> {
         let (text, name) = match self {
             Self::Outcome(due) => {
-                let text = MailText::about(&due.job, &due.user, page_url, now);
-                (text, display_name(&due.user))
+                let jobs: Vec<_> = [&due.job].into_iter().chain(&due.others).collect();
+                (digest_text::render(&jobs, &due.user, page_url, now), display_name(&due.user))
             }
             Self::Account(due) if due.expires_at <= now => {
                 return Err(Error::permanent("the link expired before the mail could be sent"));
@@ -120,13 +132,13 @@ impl DueMail {
         };
         let text = text.map_err(|error| Error::permanent(error.to_string()))?;
         let recipient = Recipient { address: self.address(), name };
-        Mail::compose(self.id(), sender, recipient, text, now)
+        Mail::compose(self.id(), sender, recipient, text, unsubscribe, now)
     }
 
     /// Record that the mail was sent.
     pub(crate) async fn mark_sent(&self, database: &Database) -> Result<(), database::Error> {
         match self {
-            Self::Outcome(due) => database.mark_notification_sent(due.id).await,
+            Self::Outcome(due) => database.mark_notifications_sent(&due.rows).await,
             Self::Account(due) => database.mark_account_mail_sent(due.id).await,
         }
     }
@@ -140,7 +152,9 @@ impl DueMail {
         pause: Option<Duration>,
     ) -> Result<(), database::Error> {
         match self {
-            Self::Outcome(due) => database.record_notification_failure(due.id, error, pause).await,
+            Self::Outcome(due) => {
+                database.record_notifications_failure(&due.rows, error, pause).await
+            }
             Self::Account(due) => database.record_account_mail_failure(due.id, error, pause).await,
         }
     }

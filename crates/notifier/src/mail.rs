@@ -52,12 +52,13 @@ pub struct Mail {
 
 impl Mail {
     /// Compose a mail with its headers. All mails of the notification `id` have the same
-    /// Message-ID.
+    /// Message-ID. `unsubscribe` is the address that ends such mails, at which a POST suffices.
     pub(crate) fn compose(
         id: Uuid,
         sender: &Sender,
         recipient: Recipient<'_>,
         text: MailText,
+        unsubscribe: Option<&str>,
         now: Time,
     ) -> Result<Self, Error> {
         let to: Address = recipient
@@ -75,7 +76,7 @@ impl Mail {
             .boundary(format!("fiapx-{id}"))
             .singlepart(SinglePart::plain(text.plain))
             .singlepart(SinglePart::html(text.html));
-        let message = Message::builder()
+        let mut builder = Message::builder()
             .from(sender.0.clone())
             .to(Mailbox::new(recipient.name, to))
             .subject(text.subject)
@@ -84,10 +85,17 @@ impl Mail {
             // RFC 3834, 5: asks for no automatic replies, such as vacation notices.
             .raw_header(header("Auto-Submitted", "auto-generated"))
             // RFC 3282.
-            .raw_header(header("Content-Language", text.language))
-            .envelope(envelope)
-            .multipart(body)
-            .map_err(build_error)?;
+            .raw_header(header("Content-Language", text.language));
+        if let Some(url) = unsubscribe {
+            // RFC 2369, 3.2.
+            builder = builder.raw_header(header("List-Unsubscribe", &format!("<{url}>")));
+            // RFC 8058, 3.1: without confirmation, and by HTTPS only.
+            if url.starts_with("https://") {
+                let value = "List-Unsubscribe=One-Click";
+                builder = builder.raw_header(header("List-Unsubscribe-Post", value));
+            }
+        }
+        let message = builder.envelope(envelope).multipart(body).map_err(build_error)?;
         Ok(Self { id, message })
     }
 

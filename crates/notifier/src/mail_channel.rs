@@ -16,7 +16,7 @@ use tracing::{Instrument, Span, error, field, info, info_span, warn};
 use crate::channel::{Channel, RECORD_WITHIN, record_success};
 use crate::due::{self, DueMail};
 use crate::error::Error;
-use crate::mail::Sender;
+use crate::mail::{Mail, Sender};
 use crate::mailer::Mailer;
 use crate::smtp;
 
@@ -126,8 +126,7 @@ impl MailChannel {
             error_code = field::Empty,
         );
         async {
-            let sent = match due.compose(&self.sender, &self.page_url, self.database.clock().now())
-            {
+            let sent = match self.compose(&due).await {
                 Ok(mail) => self.mailer.send(&mail).await,
                 Err(error) => Err(error),
             };
@@ -151,6 +150,20 @@ impl MailChannel {
         }
         .instrument(span)
         .await;
+    }
+
+    /// Compose a mail.
+    async fn compose(&self, due: &DueMail) -> Result<Mail, Error> {
+        let mut unsubscribe = None;
+        if let Some(user) = due.subscriber() {
+            let secret = self.database.unsubscribe_secret(user).await.map_err(|error| {
+                Error::transient(format!("cannot read the link that ends mails: {error}"))
+            })?;
+            unsubscribe =
+                secret.map(|secret| format!("{}mails/unsubscribe?secret={secret}", self.page_url));
+        }
+        let now = self.database.clock().now();
+        due.compose(&self.sender, &self.page_url, unsubscribe.as_deref(), now)
     }
 
     /// Log and record that a mail was not sent.

@@ -44,30 +44,59 @@ pub(crate) enum TextError {
     Template(#[from] askama::Error),
 }
 
-/// Values that the templates of all mails use.
-struct Common<'a> {
+/// Values that the templates of mails about one job use.
+struct Common {
     language: &'static str,
     subject: String,
     name: Option<String>,
     filename: String,
-    page_url: &'a str,
+    /// Address of the job on the page.
+    url: String,
+    /// Address of the account on the page, where users choose their mails.
+    account_url: String,
 }
 
 /// Values of the mail about a completed job.
-struct Completed<'a> {
-    common: Common<'a>,
-    /// Number of frames with its noun.
-    frames: String,
-    incomplete: bool,
-    /// Expected number of frames with its noun, if it is larger than the actual number.
-    expected_frames: Option<String>,
+struct Completed {
+    common: Common,
+    contents: Contents,
     warnings: Vec<String>,
     expires_at: String,
 }
 
+/// Contents of an archive, in words.
+pub(crate) struct Contents {
+    /// Number of frames with its noun.
+    pub(crate) frames: String,
+    /// Number of frames of the expected number, if some are missing.
+    pub(crate) shortfall: Option<String>,
+    /// Whether parts of the video are damaged, but no frame is missing.
+    pub(crate) damaged: bool,
+}
+
+impl Contents {
+    /// Contents of the archive of a job that is done.
+    pub(crate) fn of(job: &Job, language: Language) -> Self {
+        let count = job.frame_count.unwrap_or_default();
+        let incomplete = job.complete == Some(false);
+        let expected = job.progress_expected.filter(|expected| incomplete && *expected > count);
+        let of = match language {
+            Language::Pt => "de",
+            Language::En => "of",
+        };
+        let shortfall =
+            |expected| format!("{} {of} {}", grouped(count, language), frames(expected, language));
+        Self {
+            frames: frames(count, language),
+            shortfall: expected.map(shortfall),
+            damaged: incomplete && expected.is_none(),
+        }
+    }
+}
+
 /// Values of the mail about a failed job.
-struct Failed<'a> {
-    common: Common<'a>,
+struct Failed {
+    common: Common,
     code: FailureCode,
     user_message: &'static str,
 }
@@ -78,7 +107,7 @@ macro_rules! templates {
             #[derive(Template)]
             #[template(path = $path)]
             struct $name<'a> {
-                mail: &'a $mail<'a>,
+                mail: &'a $mail,
             }
         )*
     };
@@ -96,8 +125,8 @@ templates! {
 }
 
 impl MailText {
-    /// Render the mail about a finished job to its user. `page_url` is the page on which the user
-    /// finds the job.
+    /// Render the mail about a finished job to its user. `page_url` is the address of the page,
+    /// which shows the job.
     pub(crate) fn about(
         job: &Job,
         user: &User,
@@ -114,23 +143,28 @@ impl MailText {
 }
 
 fn completed(job: &Job, user: &User, page_url: &str) -> Result<MailText, TextError> {
-    let count = job.frame_count.unwrap_or_default();
-    let incomplete = job.complete == Some(false);
-    let subject = match user.language {
-        Language::Pt => "Seu vídeo está pronto",
-        Language::En => "Your video is ready",
+    let language = user.language;
+    let contents = Contents::of(job, language);
+    let subject = match (language, &contents.shortfall) {
+        (Language::Pt, Some(_)) => "Seu vídeo está pronto, mas faltam quadros",
+        (Language::Pt, None) if contents.damaged => {
+            "Seu vídeo está pronto, mas tem partes danificadas"
+        }
+        (Language::Pt, None) => "Seu vídeo está pronto",
+        (Language::En, Some(_)) => "Your video is ready, but frames are missing",
+        (Language::En, None) if contents.damaged => {
+            "Your video is ready, but parts of it are damaged"
+        }
+        (Language::En, None) => "Your video is ready",
     };
-    let expected = job.progress_expected.filter(|expected| incomplete && *expected > count);
     let warnings = job.warnings.iter().take(MAX_WARNINGS);
     let mail = &Completed {
         common: Common::new(subject, job, user, page_url),
-        frames: frames(count, user.language),
-        incomplete,
-        expected_frames: expected.map(|count| frames(count, user.language)),
-        warnings: warnings.map(|warning| one_line(warning, MAX_WARNING)).collect(),
-        expires_at: date_and_time(job.expires_at, user.language),
+        contents,
+        warnings: warnings.map(|warning| one_line(&warning.text(language), MAX_WARNING)).collect(),
+        expires_at: date_and_time(job.expires_at, user),
     };
-    match user.language {
+    match language {
         Language::Pt => render(&mail.common, &CompletedPtText { mail }, &CompletedPtHtml { mail }),
         Language::En => render(&mail.common, &CompletedEnText { mail }, &CompletedEnHtml { mail }),
     }
@@ -154,7 +188,7 @@ fn failed(job: &Job, user: &User, page_url: &str) -> Result<MailText, TextError>
 }
 
 fn render(
-    common: &Common<'_>,
+    common: &Common,
     plain: &impl Template,
     html: &impl Template,
 ) -> Result<MailText, TextError> {
@@ -167,17 +201,28 @@ fn render(
     })
 }
 
-impl<'a> Common<'a> {
-    fn new(subject: &str, job: &Job, user: &User, page_url: &'a str) -> Self {
+impl Common {
+    fn new(subject: &str, job: &Job, user: &User, page_url: &str) -> Self {
         let filename = one_line(&job.filename, MAX_FILENAME_CHARS);
         Self {
             language: language_tag(user.language),
             subject: format!("{subject}: {filename}"),
             name: display_name(user),
             filename,
-            page_url,
+            url: job_url(page_url, job),
+            account_url: account_url(page_url),
         }
     }
+}
+
+/// Address of a job on the page.
+pub(crate) fn job_url(page_url: &str, job: &Job) -> String {
+    format!("{page_url}#/jobs/{}", job.id)
+}
+
+/// Address of the account on the page.
+pub(crate) fn account_url(page_url: &str) -> String {
+    format!("{page_url}#/account")
 }
 
 /// Tag of a language (BCP 47).
@@ -209,25 +254,34 @@ pub(crate) fn one_line(text: &str, max: usize) -> String {
 
 /// Number of frames with its noun.
 fn frames(count: u64, language: Language) -> String {
-    let (separator, noun) = match (language, count) {
-        (Language::Pt, 1) => (".", "quadro"),
-        (Language::Pt, _) => (".", "quadros"),
-        (Language::En, 1) => (",", "frame"),
-        (Language::En, _) => (",", "frames"),
+    let noun = match (language, count) {
+        (Language::Pt, 1) => "quadro",
+        (Language::Pt, _) => "quadros",
+        (Language::En, 1) => "frame",
+        (Language::En, _) => "frames",
+    };
+    format!("{} {noun}", grouped(count, language))
+}
+
+/// Number with separators of thousands.
+fn grouped(count: u64, language: Language) -> String {
+    let separator = match language {
+        Language::Pt => '.',
+        Language::En => ',',
     };
     let digits = count.to_string();
     let mut grouped = String::new();
     for (position, digit) in digits.chars().enumerate() {
         if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            grouped.push_str(separator);
+            grouped.push(separator);
         }
         grouped.push(digit);
     }
-    format!("{grouped} {noun}")
+    grouped
 }
 
-/// Date and time to the minute, with the time zone.
-fn date_and_time(time: Time, language: Language) -> String {
+/// Date and time to the minute in the time zone of a user, with its difference to UTC.
+fn date_and_time(time: Time, user: &User) -> String {
     #[rustfmt::skip]
     const PT: [&str; 12] = [
         "janeiro", "fevereiro", "março", "abril", "maio", "junho",
@@ -238,16 +292,34 @@ fn date_and_time(time: Time, language: Language) -> String {
         "January", "February", "March", "April", "May", "June",
         "July", "August", "September", "October", "November", "December",
     ];
+    let local = user.time_zone.map_or_else(|| time.fixed_offset(), |zone| zone.local(time));
     let (day, month, year, hour, minute) =
-        (time.day(), time.month0() as usize, time.year(), time.hour(), time.minute());
-    match language {
+        (local.day(), local.month0() as usize, local.year(), local.hour(), local.minute());
+    let zone = zone_text(local.offset().local_minus_utc());
+    match user.language {
         Language::Pt => {
             let day = if day == 1 { "1º".to_owned() } else { day.to_string() };
-            format!("{day} de {} de {year}, às {hour:02}h{minute:02} (UTC)", PT[month])
+            format!("{day} de {} de {year}, às {hour:02}h{minute:02} ({zone})", PT[month])
         }
-        Language::En => format!("{day} {} {year} at {hour:02}:{minute:02} (UTC)", EN[month]),
+        Language::En => format!("{day} {} {year} at {hour:02}:{minute:02} ({zone})", EN[month]),
+    }
+}
+
+/// Name of a time zone by its difference to UTC in seconds, such as `UTC-3` or `UTC+5:30`.
+fn zone_text(seconds: i32) -> String {
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+    match (hours, minutes.abs()) {
+        (0, 0) => "UTC".to_owned(),
+        (_, 0) => format!("UTC{hours:+}"),
+        (_, minutes) => {
+            let sign = if seconds < 0 { '-' } else { '+' };
+            format!("UTC{sign}{}:{minutes:02}", hours.abs())
+        }
     }
 }
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+pub(crate) use tests::{job, user};

@@ -34,7 +34,8 @@ export class KeyList {
     const create = { type: 'button', class: 'quiet', id: 'create-key' };
     this.element = h('section', { 'aria-labelledby': 'keys-title' },
       this.#title,
-      h('p', { class: 'hint' }, t('keys_text')),
+      h('p', { class: 'hint' }, t('keys_text'), ' ',
+        h('a', { id: 'api-docs', href: '/docs' }, t('api_docs'))),
       this.#body,
       this.#error,
       h('button', { ...create, onclick: () => this.#create() }, t('create_key')));

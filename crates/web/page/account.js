@@ -16,6 +16,8 @@ import { t } from './texts.js';
 const EXPORT_FILE = 'fiapx-account.zip';
 /** Names of the languages, which are not translated. */
 const LANGUAGES = [['pt', 'Português'], ['en', 'English']];
+/** Choices of mails about videos. */
+const MAILS = ['each', 'digest', 'failures', 'none'];
 
 /** View of the account, where each setting is changed in a dialog. */
 export class AccountView {
@@ -58,7 +60,8 @@ export class AccountView {
         this.#row('name', this.#button(change, 'name', () => this.#changeName())),
         this.#row('email', this.#button(change, 'email', () => this.#changeAddress())),
         this.#row('mail_language',
-          this.#button(change, 'mail_language', () => this.#changeLanguage()))),
+          this.#button(change, 'mail_language', () => this.#changeLanguage())),
+        this.#row('mails', this.#button(change, 'mails', () => this.#changeMails()))),
       section('security',
         this.#row('password', this.#button(change, 'password', () => this.#changePassword())),
         this.#row('second_factor', this.#secondFactorButton)),
@@ -89,11 +92,14 @@ export class AccountView {
   }
 
   #showValues() {
-    const { name, email, confirmed, language, second_factor: hasSecondFactor } = this.#account;
+    const {
+      name, email, confirmed, language, mails, second_factor: hasSecondFactor,
+    } = this.#account;
     const values = {
       name,
       email: confirmed === false ? `${email} · ${t('not_confirmed')}` : email,
       mail_language: new Map(LANGUAGES).get(language) ?? language,
+      mails: t(`mails_${mails}`),
       password: t('password_text'),
       second_factor: t(hasSecondFactor ? 'second_factor_is_on' : 'second_factor_is_off'),
       export: t('export_text'),
@@ -165,6 +171,13 @@ export class AccountView {
     const field = new Field('language', { options: LANGUAGES }, { label: t('mail_language') });
     field.input.value = this.#account.language;
     this.#changeProfile('mail_language', field);
+  }
+
+  #changeMails() {
+    const options = MAILS.map((mails) => [mails, t(`mails_${mails}`)]);
+    const field = new Field('mails', { options }, { hint: t('mails_hint') });
+    field.input.value = this.#account.mails;
+    this.#changeProfile('mails', field);
   }
 
   #changeAddress() {

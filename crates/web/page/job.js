@@ -196,7 +196,7 @@ export class JobView {
     const { warnings } = this.#job;
     const items = warnings.map((warning) => h('li', {}, warning));
     this.#warnings.replaceChildren(
-      ...(items.length > 0 ? [section('warnings', h('ul', { lang: 'en' }, items))] : []));
+      ...(items.length > 0 ? [section('warnings', h('ul', {}, items))] : []));
   }
 
   async #drawHistory() {

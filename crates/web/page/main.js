@@ -172,6 +172,14 @@ function changeLanguage(tag) {
   banner.update({ redraw: true });
   uploadPanel.redraw();
   header.querySelector(`[lang=${tag}]`).focus();
+  updateMailSettings();
+}
+
+/** Let the mails of the user follow the page. Without a user, the module is not loaded. */
+async function updateMailSettings() {
+  if (!user()) return;
+  const module = await import('./mail-settings.js').catch(() => null);
+  await module?.followPage();
 }
 
 skipLink.addEventListener('click', (event) => {
@@ -207,6 +215,7 @@ sessionEvents.addEventListener('change', ({ detail: { expired, notice, next } })
   }
   drawHeader();
   showView({ notice: expired ? 'session_ended' : notice });
+  updateMailSettings();
 });
 sessionEvents.addEventListener('update', () => {
   drawHeader();
@@ -221,5 +230,6 @@ drawHeader();
 showView();
 banner.update();
 if (user()) showUnfinished();
+updateMailSettings();
 // The address may have been confirmed on another device.
 if (user() && user().confirmed !== true) fetchAccount().catch(() => {});

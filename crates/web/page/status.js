@@ -8,10 +8,25 @@ import { liveTime } from './live-times.js';
 import { shortRecipeText } from './recipe-text.js';
 import { t } from './texts.js';
 
+/** Number of expected frames if the archive of a job lacks some of them, or null. */
+function expectedFrames({ complete, frame_count: count, progress: { expected } }) {
+  return complete === false && expected > count ? expected : null;
+}
+
 /** Create a badge with the status of a job. */
 export function statusBadge(job) {
-  const state = job.status === 'DONE' && job.complete === false ? 'INCOMPLETE' : job.status;
-  return h('span', { class: 'badge', 'data-state': state }, t(state));
+  if (job.status !== 'DONE' || job.complete !== false) {
+    return h('span', { class: 'badge', 'data-state': job.status }, t(job.status));
+  }
+  const flaw = expectedFrames(job) ? 'INCOMPLETE' : 'DAMAGED';
+  return h('span', { class: 'badge flawed', 'data-state': flaw }, t(flaw));
+}
+
+/** Number of frames in the archive of a job, and of the expected ones if some are missing. */
+function framesText(job) {
+  const { frame_count: n } = job;
+  const expected = expectedFrames(job);
+  return expected ? t('frames_of', { done: n, expected }) : t('frames', { n });
 }
 
 /** Create the progress bar of a job, with an estimate of the time that is left. */
@@ -37,7 +52,7 @@ export function summary(job) {
     h('time', { datetime: job.created_at }, dateTime(job.created_at)),
     job.video_size_bytes > 0 && bytes(job.video_size_bytes),
     shortRecipeText(job.recipe),
-    job.frame_count != null && t('frames', { n: job.frame_count }),
+    job.frame_count != null && framesText(job),
     job.zip_size_bytes != null && `ZIP ${bytes(job.zip_size_bytes)}`,
     endTime(job),
   ];

@@ -128,6 +128,7 @@ const TEXTS = {
   CANCELLED: ['Cancelado', 'Cancelled'],
   EXPIRED: ['Expirado', 'Expired'],
   INCOMPLETE: ['Incompleto', 'Incomplete'],
+  DAMAGED: ['Com danos', 'Damaged'],
   no_videos: ['Nenhum vídeo ainda', 'No videos yet'],
   upload_first: [
     'Escolha um arquivo acima para começar.',
@@ -426,6 +427,11 @@ export let language = supported(readValue(KEY))
   ?? navigator.languages.map(supported).find(Boolean)
   ?? 'pt';
 document.documentElement.lang = language;
+
+/** Return the language that was chosen in this browser, if one was. */
+export function chosenLanguage() {
+  return supported(readValue(KEY));
+}
 
 /** Set the language of the page, and remember it. */
 export function setLanguage(tag) {

@@ -81,7 +81,7 @@ async fn an_export_has_everything_but_secrets(#[values(Embedded, Servers)] parts
     assert_eq!((&keys[0]["id"], &keys[0]["scopes"]), (&json!(key.id), &json!("videos:read")));
 
     let text = json!(files).to_string();
-    let hashes = ["password_hash", "token_hash", "key_hash", "$argon2"];
+    let hashes = ["password_hash", "token_hash", "key_hash", "$argon2", "unsubscribe_secret"];
     for secret in
         hashes.into_iter().chain([key.key.as_str(), &neighbor.id, &neighbor.email, &other])
     {

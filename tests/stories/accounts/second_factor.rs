@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::links::{PAGE, token};
 use super::{field_errors, post};
 use crate::harness::checks::eventually;
-use crate::harness::client::{PASSWORD, User, fetch_json};
+use crate::harness::client::{PASSWORD, User, fetch_json, oauth_log_in};
 use crate::harness::parts::Parts::{self, Embedded, Servers};
 use crate::harness::second_factor::App;
 use crate::harness::service::Service;
@@ -88,6 +88,29 @@ async fn logins_require_a_code_that_is_used_once(#[values(Embedded, Servers)] pa
         assert_eq!(log_in(PASSWORD, Some(code)).await, "401 SECOND_FACTOR_WRONG", "it was used");
     }
     assert_eq!(recovery_codes.len(), 10);
+}
+
+/// A client of OAuth 2.0 learns why its log-in fails, and may send a code.
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_of_oauth_are_told_that_a_code_is_missing() {
+    let service = Service::with(|settings| settings.limits.logins_per_minute = 1000).await;
+    service.clock.pause();
+    let user = service.user().await;
+    let SecondFactor { app, .. } = turn_on(&service, &user).await;
+    service.advance(STEP);
+    let grant =
+        [("grant_type", "password"), ("username", user.email.as_str()), ("password", PASSWORD)];
+    let (status, problem) = fetch_json(oauth_log_in(&service, &grant)).await;
+    assert_eq!((status, &problem["error"]), (StatusCode::BAD_REQUEST, &json!("invalid_grant")));
+    assert_eq!(problem["code"], "SECOND_FACTOR_REQUIRED");
+    let description = problem["error_description"].as_str().expect("a text");
+    assert!(description.contains("second factor") && description.contains("API key"));
+    // Characters of descriptions (RFC 6749, 5.2).
+    assert!(description.bytes().all(|byte| matches!(byte, 0x20..=0x7e) && byte != b'"'));
+    let code = app.code();
+    let with_code = [&grant[..], &[("code", code.as_str())]].concat();
+    let (status, session) = fetch_json(oauth_log_in(&service, &with_code)).await;
+    assert_eq!((status, &session["token_type"]), (StatusCode::OK, &json!("bearer")), "{session}");
 }
 
 #[rstest]

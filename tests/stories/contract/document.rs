@@ -93,8 +93,9 @@ async fn every_operation_declares_its_security() {
             // The story `keys` checks the scopes of keys.
             let accepted = security.as_array().expect("a list");
             assert_eq!(accepted[0], json!({ "bearerAuth": [] }), "{name}");
+            assert_eq!(accepted.last(), Some(&json!({ "logIn": [] })), "{name}");
             // A key of any scope can delete itself.
-            let expected = if name == "DELETE /keys/{key_id}" { 4 } else { 2 };
+            let expected = if name == "DELETE /keys/{key_id}" { 5 } else { 3 };
             assert!(accepted.len() <= expected, "{name}");
         }
         let checks_token = ["POST /auth/login", "POST /auth/refresh"].contains(&name.as_str());
@@ -107,6 +108,9 @@ async fn every_operation_declares_its_security() {
         (&scheme["type"], &scheme["scheme"], &scheme["bearerFormat"]),
         (&json!("http"), &json!("bearer"), &json!("JWT"))
     );
+    let log_in = &document.0["components"]["securitySchemes"]["logIn"];
+    let flows = json!({ "password": { "tokenUrl": "/auth/login", "scopes": {} } });
+    assert_eq!((&log_in["type"], &log_in["flows"]), (&json!("oauth2"), &flows));
 }
 
 #[tokio::test(flavor = "multi_thread")]

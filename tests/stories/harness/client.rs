@@ -3,9 +3,11 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures_util::StreamExt;
+use reqwest::header::CONTENT_TYPE;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
+use url::form_urlencoded::Serializer;
 
 use super::checks::TIMEOUT;
 use super::clips::clip_bytes;
@@ -274,6 +276,13 @@ pub fn form(files: &[(&str, Vec<u8>)]) -> Form {
     files.iter().fold(Form::new(), |form, (name, bytes)| {
         form.part("file", Part::bytes(bytes.clone()).file_name((*name).to_owned()))
     })
+}
+
+/// Log-in of a client of OAuth 2.0 with these parameters.
+pub fn oauth_log_in(client: &Client, parameters: &[(&str, &str)]) -> RequestBuilder {
+    let body = Serializer::new(String::new()).extend_pairs(parameters).finish();
+    let request = client.request(Method::POST, "/auth/login").body(body);
+    request.header(CONTENT_TYPE, "application/x-www-form-urlencoded")
 }
 
 /// Send a request and return the status and the JSON of the response; null if it has no body.

@@ -108,6 +108,7 @@ pub fn tool(name: &str) -> Command {
         "prlimit" | "flock" | "unshare" | "nsenter" | "setpriv" => "util-linux",
         "ip" => "iproute2",
         "mount" => "mount",
+        "script" => "bsdutils",
         "mkfifo" => "coreutils",
         "sqlite3" => "sqlite3",
         "psql" => "postgresql-client",

@@ -128,19 +128,19 @@ async fn the_document_states_the_scope_of_every_operation() {
     let known: Vec<&str> = TABLE.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, known, "the table has other operations");
     for ((name, operation), (_, callers)) in operations.iter().zip(TABLE) {
-        let token = json!({ "bearerAuth": [] });
+        let (token, log_in) = (json!({ "bearerAuth": [] }), json!({ "logIn": [] }));
         let (security, sentence) = match callers {
             All => (json!([]), None),
-            Users => (json!([token]), Some("API keys are refused.".to_owned())),
+            Users => (json!([token, log_in]), Some("API keys are refused.".to_owned())),
             Itself => {
                 let keys = SCOPES.iter().map(|scope| json!({ (scheme(scope)): [] }));
                 (
-                    std::iter::once(token).chain(keys).collect(),
+                    std::iter::once(token).chain(keys).chain([log_in]).collect(),
                     Some("API keys are refused, except for the one that is named.".to_owned()),
                 )
             }
             Scope(scope) => (
-                json!([token, { (scheme(scope)): [] }]),
+                json!([token, { (scheme(scope)): [] }, log_in]),
                 Some(format!("API keys need the scope `{scope}`.")),
             ),
         };

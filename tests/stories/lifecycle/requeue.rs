@@ -20,13 +20,23 @@ fn run_jobs_command(service: &Service, arguments: &[&str]) -> ProgramOutput {
     block_in_place(|| run(fiapx().arg("jobs").args(arguments).args(data).envs(environment)))
 }
 
-/// Check the output of `fiapx jobs failed` for these jobs of the user, newest first.
-fn check_failed_jobs(service: &Service, parts: Parts, user: &str, jobs: [(&str, &str); 2]) {
+/// Check the output of `fiapx jobs failed` for these jobs of the user (id, code and name of the
+/// file), newest first.
+fn check_failed_jobs(service: &Service, parts: Parts, user: &str, jobs: [(&str, &str, &str); 2]) {
     let listed = run_jobs_command(service, &["failed"]);
     assert_eq!((listed.code, listed.stderr.as_str()), (Some(0), ""));
     let printed = listed.lines();
-    for (line, (job, code)) in printed.iter().zip(jobs) {
-        assert!(line.contains(&format!(" {job} {user} {code} 1 ")), "{printed:?}");
+    let columns = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let titles = ["TIME", "JOB", "USER", "CODE", "ATTEMPTS", "FILE", "MESSAGE"];
+    assert_eq!(columns(&printed[0]), titles);
+    for (line, (job, code, file)) in printed[1..].iter().zip(jobs) {
+        assert_eq!(columns(line)[1..6], [job, user, code, "1", file], "{printed:?}");
+        // Columns are aligned.
+        let starts = [("JOB", job), ("CODE", code), ("FILE", file)];
+        assert!(
+            starts.iter().all(|(title, cell)| printed[0].find(title) == line.find(cell)),
+            "{printed:#?}"
+        );
     }
     let dead_letters = match parts {
         Embedded => vec![
@@ -37,14 +47,15 @@ fn check_failed_jobs(service: &Service, parts: Parts, user: &str, jobs: [(&str, 
             vec!["video.process.dlq: 2 dead letters", "notification.send.dlq: 0 dead letters"]
         }
     };
-    assert_eq!(printed[2..], dead_letters);
-    let (job, code) = jobs[1];
+    assert_eq!(printed[3..], dead_letters);
+    let none = run_jobs_command(service, &["failed", "--code", "DECODER_CRASHED"]);
+    assert_eq!((none.code, none.lines()[0].as_str()), (Some(0), "no failed jobs"));
+    let (job, code, file) = jobs[1];
     let narrow = run_jobs_command(service, &["failed", "--code", code, "--limit", "1", "--json"]);
     let document: serde_json::Value = serde_json::from_slice(&narrow.stdout).expect("JSON");
-    assert_eq!(
-        (document["jobs"].as_array().map(Vec::len), &document["jobs"][0]["job_id"]),
-        (Some(1), &job.into())
-    );
+    assert_eq!(document["jobs"].as_array().map(Vec::len), Some(1));
+    let listed = &document["jobs"][0];
+    assert_eq!((&listed["job_id"], &listed["filename"]), (&job.into(), &file.into()));
 }
 
 /// Retry a job, and check that jobs that cannot be queued again are named: an unknown one, and
@@ -81,7 +92,10 @@ async fn a_failed_job_is_queued_again_and_done(#[values(Embedded, Servers)] part
     let video = format!("videos/{}/{removed}/input.mp4", user.id).parse().expect("a key");
     service.storage().delete(&video).await.expect("the store responds");
 
-    let failed = [(removed.as_str(), "NO_VIDEO_STREAM"), (job.as_str(), "STORAGE_ERROR")];
+    let failed = [
+        (removed.as_str(), "NO_VIDEO_STREAM", "audio_only.mp4"),
+        (job.as_str(), "STORAGE_ERROR", "h264_aac.mp4"),
+    ];
     check_failed_jobs(&service, parts, &user.id, failed);
 
     check_retry(&service, &removed, &job);

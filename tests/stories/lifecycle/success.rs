@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::fs::File;
 
 use frames::Options;
-use jobs::{State, Time};
+use jobs::{Language, State, Time, Warning};
+use reqwest::Method;
+use reqwest::header::ACCEPT_LANGUAGE;
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::{days, files_of, id, unfinished};
 use crate::harness::archive::Archive;
+use crate::harness::client::{User, fetch_json};
 use crate::harness::clips::{SHORT, clip_bytes, clips, file_name, fixture};
 use crate::harness::extraction::extract;
 use crate::harness::parts::Parts::{self, Embedded, Servers};
@@ -84,6 +87,7 @@ fn check_description(mut view: Value, job: &str, input: u64, output: u64) {
         "zip_size_bytes": output,
         "complete": true,
         "warnings": [],
+        "warning_codes": [],
         "error_code": null,
         "error_message": null,
         "retry_count": 0,
@@ -91,6 +95,21 @@ fn check_description(mut view: Value, job: &str, input: u64, output: u64) {
         "download_available": true,
     });
     assert_eq!(view, expected);
+}
+
+/// A job states its warnings in the user's language, and their codes.
+async fn check_warnings(user: &User<'_>, view: &Value, warnings: &[Warning]) {
+    let texts = |language| {
+        let texts: Vec<_> = warnings.iter().map(|warning| warning.text(language)).collect();
+        json!(texts)
+    };
+    let codes: Vec<_> = warnings.iter().map(Warning::code).collect();
+    assert_eq!(view["warnings"], texts(Language::En));
+    assert_eq!(view["warning_codes"], json!(codes));
+    let job = view["id"].as_str().expect("an id");
+    let in_portuguese = user.request(Method::GET, &format!("/videos/{job}"));
+    let (_, translated) = fetch_json(in_portuguese.header(ACCEPT_LANGUAGE, "pt")).await;
+    assert_eq!(translated["warnings"], texts(Language::Pt));
 }
 
 /// The archive equals that of the library, and the mail reports what is missing.
@@ -113,7 +132,7 @@ async fn a_damaged_video_is_done_with_warnings(#[values(Embedded, Servers)] part
         );
         let report = report.expect("a part of the clip is valid");
         assert_eq!((&view["complete"], report.complete), (&Value::from(false), false), "{name}");
-        assert_eq!(view["warnings"], json!(report.warnings), "{name}");
+        check_warnings(&user, &view, &report.warnings).await;
         assert_eq!(
             view["progress"],
             json!({ "done": report.frames, "expected": report.expected }),
@@ -125,23 +144,25 @@ async fn a_damaged_video_is_done_with_warnings(#[values(Embedded, Servers)] part
             "{name}"
         );
         assert!(user.archive(&job).await == archive, "{name}: the archive differs");
-        reports.insert(format!("Your video is ready: {name}"), report);
+        let flaw = if report.frames < report.expected {
+            "frames are missing"
+        } else {
+            "parts of it are damaged"
+        };
+        reports.insert(format!("Your video is ready, but {flaw}: {name}"), (job, report));
     }
     let mails = service.expect_mails(reports.len()).await;
     assert!(mails.iter().map(|mail| &mail.subject).eq(reports.keys()), "{mails:?}");
-    for (mail, report) in mails.iter().zip(reports.values()) {
+    for (mail, (job, report)) in mails.iter().zip(reports.values()) {
         for body in [&mail.text, &mail.html] {
-            let mut parts = vec![
-                "part of the video could not be read".to_owned(),
-                format!("{} frames", report.frames),
-            ];
+            let mut parts = vec![format!("{} frames", report.frames), format!("/#/jobs/{job}")];
             let lacking = report.frames < report.expected;
             parts.push(if lacking {
-                format!("expected total was {}", report.expected)
+                format!("has only {} of {} frames", report.frames, report.expected)
             } else {
-                "may be damaged".to_owned()
+                "no frame is missing, but parts of the video are damaged".to_owned()
             });
-            parts.extend(report.warnings.iter().cloned());
+            parts.extend(report.warnings.iter().map(|warning| warning.text(Language::En)));
             for part in parts {
                 assert!(body.contains(&part), "{part:?} is not in {body}");
             }

@@ -42,6 +42,46 @@ async fn changes_the_name_and_the_language() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn chooses_the_mails_and_reports_the_time_zone() {
+    let service = Service::start().await;
+    let user = service.user().await;
+    let browser = Browser::logged_in(&service, &user, ACCOUNT).await;
+    browser.wait_for_text("One for each video").await;
+    change(&browser, "mails").await;
+    browser.wait_until("document.getElementById('mails').value === 'each'").await;
+    browser.assert_accessible("change_mails").await;
+    browser.press("N").await;
+    submit(&browser).await;
+    wait_until_closed(&browser, "mails").await;
+    browser
+        .wait_until("document.querySelector('[data-setting=mails]').innerText.includes('None')")
+        .await;
+    assert_eq!(user.get("/auth/me").await.1["mails"], "none");
+    let zone = browser.js("return new Intl.DateTimeFormat().resolvedOptions().timeZone").await;
+    eventually("the account has the time zone", || async {
+        (user.get("/auth/me").await.1["time_zone"] == zone).then_some(())
+    })
+    .await;
+    browser.assert_no_console_errors().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mails_follow_the_language_that_is_chosen_on_the_page() {
+    let service = Service::start().await;
+    let user = service.user().await;
+    let browser = Browser::logged_in(&service, &user, "/").await;
+    browser.click(".languages [lang=pt]").await;
+    eventually("the account has the language", || async {
+        (user.get("/auth/me").await.1["language"] == "pt").then_some(())
+    })
+    .await;
+    user.upload_clip(TINY).await;
+    let mails = service.expect_mails(1).await;
+    assert!(mails[0].subject.starts_with("Seu vídeo está pronto: "), "{mails:?}");
+    browser.assert_no_console_errors().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn changes_the_address_when_the_new_one_is_confirmed() {
     let service = Service::with(|settings| settings.accounts.confirm = Confirm::Never).await;
     let user = service.user().await;

@@ -1,12 +1,52 @@
 //! List of videos: live progress, cancellation, and speed with many jobs.
 
-use reqwest::StatusCode;
+use reqwest::header::ACCEPT_LANGUAGE;
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use super::browser::{Browser, Preferences};
-use crate::harness::client::job_id;
-use crate::harness::clips::{ONE_FRAME, SHORT, scratch, with_decoder_command_from};
+use crate::harness::client::{fetch_json, job_id};
+use crate::harness::clips::{
+    ONE_FRAME, SHORT, clips, file_name, scratch, with_decoder_command_from,
+};
 use crate::harness::service::Service;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tells_missing_frames_from_damage() {
+    let service = Service::start().await;
+    let user = service.user().await;
+    let clip = clips("cut").into_iter().next().expect("there is a truncated clip");
+    let job = user.upload_clip(&format!("cut/{}", file_name(&clip))).await;
+    let view = user.wait_until_done(&job).await;
+    let (count, expected) = (&view["frame_count"], &view["progress"]["expected"]);
+    let browser = Browser::logged_in(&service, &user, "/").await;
+    browser.find(".jobs [data-state=INCOMPLETE]").await;
+    browser.wait_for_text(&format!("{count} of {expected} frames")).await;
+    // The same archive, as if only pictures in it were damaged.
+    service.execute_sql("UPDATE jobs SET progress_expected = frame_count");
+    browser.goto("/#/account").await;
+    browser.goto("/#/").await;
+    browser.find(".jobs [data-state=DAMAGED]").await;
+    browser.wait_for_text("Damaged").await;
+    browser.wait_for_text(&format!("{count} frames")).await;
+    assert_eq!(
+        browser.js("return document.querySelector('[data-state=INCOMPLETE]')").await,
+        json!(null)
+    );
+    // What was found is in the language of the page.
+    browser.click(".languages [lang=pt]").await;
+    browser.click(".name").await;
+    let (_, translated) = fetch_json(
+        user.request(Method::GET, &format!("/videos/{job}")).header(ACCEPT_LANGUAGE, "pt"),
+    )
+    .await;
+    let warning = translated["warnings"][0].as_str().expect("a warning");
+    browser.wait_for_text(warning).await;
+    assert_eq!(
+        browser.js("return document.querySelector('.job-warnings [lang]')").await,
+        json!(null)
+    );
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shows_progress_and_cancels_and_deletes_a_job() {

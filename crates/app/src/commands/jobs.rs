@@ -1,10 +1,11 @@
 //! `fiapx jobs`: list failed jobs, and queue them again.
 
 use anyhow::{Context, Result, bail};
+use chrono::SecondsFormat;
 use database::operator::Requeue;
 use database::quarantine::Quarantined;
 use database::{Database, Job};
-use jobs::{Clock, FailureCode, JobId, State};
+use jobs::{Clock, Excerpt, FailureCode, JobId, State};
 use serde_json::json;
 use storage::Storage;
 
@@ -28,8 +29,10 @@ pub(super) fn list_failed(arguments: &FailedArguments) -> Result<()> {
         let jobs: Vec<_> = jobs.iter().map(as_json).collect();
         return print(&json!({ "jobs": jobs, "dead_letters": dead_letters }).to_string());
     }
-    for job in &jobs {
-        print(&as_line(job))?;
+    if jobs.is_empty() {
+        print("no failed jobs")?;
+    } else {
+        as_table(&jobs).iter().try_for_each(|line| print(line))?;
     }
     match dead_letters? {
         Some(queues) => queues
@@ -50,7 +53,7 @@ pub(super) fn list_quarantined(configured: &ConfiguredArguments) -> Result<()> {
         anyhow::Ok(database.quarantined().await?)
     })?;
     for Quarantined { id, reason, retry_at } in &jobs {
-        let retry_at = retry_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+        let retry_at = retry_at.to_rfc3339_opts(SecondsFormat::Secs, true);
         print(&format!(
             "{id}: {}; read again at {retry_at}",
             reason.replace(char::is_control, " ")
@@ -124,21 +127,45 @@ async fn requeue(database: &Database, store: &dyn Storage, id: JobId) -> Result<
     })
 }
 
-/// Format a job as one line: time, job, user, code, attempts, message.
-fn as_line(job: &Job) -> String {
-    let time = job
-        .completed_at
-        .map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
-        .unwrap_or_default();
-    let code = job.error_code.map_or("", FailureCode::name);
+/// Titles of the columns of a table of jobs.
+const TITLES: [&str; 7] = ["TIME", "JOB", "USER", "CODE", "ATTEMPTS", "FILE", "MESSAGE"];
+
+/// Format jobs as the lines of a table with a header.
+fn as_table(jobs: &[Job]) -> Vec<String> {
+    let mut rows = vec![TITLES.map(str::to_owned)];
+    rows.extend(jobs.iter().map(as_row));
+    let mut widths = [0; TITLES.len()];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |row: &[String; TITLES.len()]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+fn as_row(job: &Job) -> [String; TITLES.len()] {
+    let time = job.completed_at.map(|time| time.to_rfc3339_opts(SecondsFormat::Secs, true));
     // Messages of decoders may contain line breaks.
     let message = job.error_message.as_deref().unwrap_or_default().replace(char::is_control, " ");
-    format!("{time} {} {} {code} {} {message}", job.id, job.user_id, job.attempt)
+    [
+        time.unwrap_or_default(),
+        job.id.to_string(),
+        job.user_id.to_string(),
+        job.error_code.map_or("", FailureCode::name).to_owned(),
+        job.attempt.to_string(),
+        Excerpt::of(&job.filename).to_string(),
+        message,
+    ]
 }
 
 fn as_json(job: &Job) -> serde_json::Value {
     json!({
         "completed_at": job.completed_at,
+        "filename": job.filename,
         "job_id": job.id,
         "user_id": job.user_id,
         "error_code": job.error_code,

@@ -1,18 +1,19 @@
 //! `fiapx serve`, `fiapx api`, `fiapx worker` and `fiapx notifier`: the service or one role of it.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use jobs::Clock;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::console::runtime;
+use super::signals::StopSignals;
 use crate::cli::ServeArguments;
 use crate::service::{Roles, RunningService};
 use crate::telemetry;
 
-/// Exit status after a second signal: 128 and the number of SIGINT, as shells report it.
-const INTERRUPTED: i32 = 130;
+/// Signals that stop the service. SIGHUP is none of them, which `nohup` ignores.
+const STOPPING: [SignalKind; 2] = [SignalKind::terminate(), SignalKind::interrupt()];
 
 /// Run the service, or a role of it, until a signal stops it. `name` identifies the process in
 /// logs and traces.
@@ -23,51 +24,30 @@ pub(super) fn run(arguments: &ServeArguments, roles: Roles, name: &'static str) 
     set_kill_points();
     let result = runtime.block_on(async {
         // Before the service says that it is ready: a signal must not kill it then.
-        let mut signals = StopSignals::install()?;
+        let mut signals = StopSignals::install(&STOPPING)?;
         let service = tokio::select! {
             started = RunningService::start(settings, roles, machine_clock()) => started?,
-            () = signals.next() => return Ok(()),
+            _ = signals.next() => return Ok(()),
         };
-        signals.stop(service.stop_token());
+        stop_at_signal(signals, service.stop_token());
         service.stopped().await
     });
     telemetry.stop();
     result
 }
 
-/// SIGTERM and SIGINT.
-struct StopSignals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl StopSignals {
-    fn install() -> Result<Self> {
-        let install = |kind| signal(kind).context("cannot install a signal handler");
-        let terminate = install(SignalKind::terminate())?;
-        Ok(Self { terminate, interrupt: install(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-
-    /// Stop the service at the next signal. A second one exits at once.
-    fn stop(mut self, service: CancellationToken) {
-        tokio::spawn(async move {
-            self.next().await;
-            info!(
-                "stopping: running jobs may finish within the grace period; a second signal exits \
-                 at once"
-            );
-            service.cancel();
-            self.next().await;
-            std::process::exit(INTERRUPTED);
-        });
-    }
+/// Stop the service at the next signal. A second one exits at once.
+fn stop_at_signal(mut signals: StopSignals, service: CancellationToken) {
+    tokio::spawn(async move {
+        let first = signals.next().await;
+        info!(
+            "stopping: running jobs may finish within the grace period; a second signal exits at \
+             once"
+        );
+        service.cancel();
+        signals.next().await;
+        std::process::exit(first.exit_status().into());
+    });
 }
 
 /// Clock of this machine. In builds with the feature `failpoints`, `FIAPX_CLOCK_ERROR` is the

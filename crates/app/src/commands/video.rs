@@ -21,9 +21,5 @@ pub(super) fn open(path: &Path) -> Result<File> {
 
 /// Convert an error of the engine to one line with the name of the video and the failure code.
 pub(super) fn describe_error(path: &Path, error: &frames::Error) -> anyhow::Error {
-    let code = match error {
-        frames::Error::Cancelled => "CANCELLED",
-        error => error.code().name(),
-    };
-    anyhow::anyhow!("{}: {error} [{code}]", path.display())
+    anyhow::anyhow!("{}: {error} [{}]", path.display(), error.code().name())
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use jobs::message::{Completed, Event, Failed};
-use jobs::{AttemptOutcome, FailureCode, JobId, Language, Message, State};
+use jobs::{AttemptOutcome, FailureCode, JobId, Language, Message, State, Warning};
+use sea_orm::ConnectionTrait;
 
 use super::case::{Case, archive, claim_next, renew};
 use crate::attempt::{Archive, Fate};
@@ -34,7 +35,7 @@ pub(super) async fn finish(case: &Case) {
     assert!(renew(&case.database, &claim, 2, Some(5)).await);
     let archive = Archive {
         complete: false,
-        warnings: vec!["1 frame is missing".to_owned()],
+        warnings: vec![Warning::PacketsDamaged { packets: 1 }],
         ..archive(&claim)
     };
     assert_eq!(
@@ -46,7 +47,7 @@ pub(super) async fn finish(case: &Case) {
         lines_after_claim(
             "job DONE attempt=1 fence=1 files=7d worker=w started=yes done=3 expected=4 \
              zip=output-1.zip bytes=900 frames=3 complete=false \
-             warnings=[\"1 frame is missing\"] took=1.5 ended=yes",
+             warnings=[\"packets cut short or damaged: 1\"] took=1.5 ended=yes",
             &[
                 "event PROCESSING DONE attempt=1 frame_count=3 zip_size_bytes=900",
                 "outbox job.created retries=0 due=0s",
@@ -67,7 +68,18 @@ pub(super) async fn finish(case: &Case) {
     };
     assert_eq!(last_message(case, id).await.event, Event::Completed(completed));
     let job = case.database.job(id).await.expect("the database answers").expect("the job exists");
-    assert_eq!(job.warnings, ["1 frame is missing"]);
+    assert_eq!(job.warnings, archive.warnings);
+
+    // A program of an earlier version writes texts only, and a later one may have other warnings.
+    let text = "packets cut short or damaged: 1".to_owned();
+    let unknown = [Warning::Other { text }];
+    for details in ["NULL", "'[{\"code\":\"SOMETHING_NEW\"}]'"] {
+        let update = format!("UPDATE jobs SET warning_details = {details}");
+        let updated = case.database.write.execute_unprepared(&update).await;
+        updated.expect("rows can be changed");
+        let job = case.database.job(id).await.expect("the database answers");
+        assert_eq!(job.expect("the job exists").warnings, unknown, "{details}");
+    }
 }
 
 pub(super) async fn are_repeated_after_pauses(case: &Case) {

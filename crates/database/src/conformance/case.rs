@@ -130,7 +130,13 @@ impl Case {
 
     /// Create a job in a certain state. `Expired` advances the clock, so other jobs may expire.
     pub(super) async fn job_in(&self, state: State) -> JobId {
-        let id = self.queued().await;
+        let user = self.user().await;
+        self.job_of(user, state).await
+    }
+
+    /// Create a job of a user in a certain state, like [`job_in`](Self::job_in).
+    pub(super) async fn job_of(&self, user: UserId, state: State) -> JobId {
+        let id = self.queued_for(user).await;
         match state {
             State::Uploaded => panic!("no committed job is in this state"),
             State::Queued => {}

@@ -323,6 +323,10 @@ cases! {
         fail_permanently,
         respect_the_limit,
         are_taken_once,
+        respect_the_choice,
+        form_digests,
+        outlive_the_head_of_a_digest,
+        are_ended_by_a_secret,
     }
     webhooks {
         get_every_outcome_once,

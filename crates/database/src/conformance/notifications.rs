@@ -3,13 +3,16 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use jobs::{JobId, State};
-use sea_orm::ConnectionTrait;
+use jobs::{JobId, State, TimeZone, UserId};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 use uuid::Uuid;
 
 use super::case::Case;
+use crate::address_changes::ProfileUpdate;
 use crate::connection::Database;
+use crate::mail_choice::MailChoice;
 use crate::notifications::DueNotification;
+use crate::rows::notification;
 
 const HOLD: Duration = Duration::from_mins(1);
 
@@ -47,7 +50,7 @@ pub(super) async fn are_created_once(case: &Case) {
     let neighbor = case.job_in(State::Failed).await;
     let due = take(&case.database).await;
     let due = due.iter().find(|due| due.job.id == id).expect("a notification is due");
-    case.database.mark_notification_sent(due.id).await.expect("the database answers");
+    case.database.mark_notifications_sent(&due.rows).await.expect("the database answers");
     case.database
         .create_notification(id, "job.completed")
         .await
@@ -89,7 +92,7 @@ pub(super) async fn are_held_and_sent(case: &Case) {
         case.advance(1);
     }
     let neighbor = case.job_in(State::Done).await;
-    case.database.mark_notification_sent(row.id).await.expect("the database answers");
+    case.database.mark_notifications_sent(&[row.id]).await.expect("the database answers");
     case.advance(3600);
     assert_eq!(
         take(&case.database).await.iter().map(|due| due.job.id).collect::<Vec<_>>(),
@@ -102,7 +105,7 @@ pub(super) async fn fail_permanently(case: &Case) {
     let id = case.job_in(State::Failed).await;
     let failed = async |mail: Uuid, pause| {
         case.database
-            .record_notification_failure(mail, "no route to host", pause)
+            .record_notifications_failure(&[mail], "no route to host", pause)
             .await
             .expect("the database answers");
     };
@@ -179,4 +182,141 @@ pub(super) async fn are_taken_once(case: &Case) {
     taken.extend(take(&case.database).await.iter().map(|due| due.id));
     assert_eq!(taken.len(), 30);
     assert_eq!(taken.into_iter().collect::<HashSet<_>>().len(), 30);
+}
+
+/// Let a user choose the mails about jobs.
+async fn choose(case: &Case, user: UserId, mails: MailChoice) {
+    let change = ProfileUpdate { mails: Some(mails), ..ProfileUpdate::default() };
+    let updated = case.database.update_profile(user, change).await.expect("the database answers");
+    assert_eq!(updated.map(|user| user.mails), Some(mails));
+}
+
+/// User of a job.
+async fn owner(case: &Case, id: JobId) -> UserId {
+    let job = case.database.job(id).await.expect("the database answers");
+    job.expect("the job exists").user_id
+}
+
+/// Ids of the jobs that a mail reports, sorted.
+fn reported(due: &DueNotification) -> Vec<JobId> {
+    sorted(due.others.iter().chain([&due.job]).map(|job| job.id).collect())
+}
+
+pub(super) async fn respect_the_choice(case: &Case) {
+    let first = case.job_in(State::Done).await;
+    let user = owner(case, first).await;
+    // One that is not sent yet is dropped with the choice, but not the row of another user.
+    choose(case, user, MailChoice::Failures).await;
+    assert!(take(&case.database).await.is_empty());
+    assert_eq!(lines(case, first).await, [""; 0]);
+    let done = case.job_of(user, State::Done).await;
+    assert_eq!(lines(case, done).await, [""; 0]);
+    let failed = case.job_of(user, State::Failed).await;
+    assert_eq!(
+        take(&case.database).await.iter().map(|due| due.job.id).collect::<Vec<_>>(),
+        [failed]
+    );
+
+    choose(case, user, MailChoice::None).await;
+    let silent = case.job_of(user, State::Failed).await;
+    // A message about the outcome does not create what the user does not want.
+    let created = case.database.create_notification(silent, "job.failed").await;
+    created.expect("the database answers");
+    assert_eq!(lines(case, silent).await, [""; 0]);
+    let neighbor = case.job_in(State::Done).await;
+    assert_eq!(
+        take(&case.database).await.iter().map(|due| due.job.id).collect::<Vec<_>>(),
+        [neighbor]
+    );
+}
+
+pub(super) async fn form_digests(case: &Case) {
+    let user = case.user().await;
+    choose(case, user, MailChoice::Digest).await;
+    let mut jobs = vec![case.job_of(user, State::Done).await];
+    case.advance(60);
+    jobs.push(case.job_of(user, State::Failed).await);
+    case.advance(59);
+    assert!(take(&case.database).await.is_empty(), "the window has not ended");
+    jobs.push(case.job_of(user, State::Done).await);
+    let neighbor = case.job_in(State::Done).await;
+    case.advance(1);
+    let taken = take(&case.database).await;
+    let (mine, others): (Vec<_>, Vec<_>) = taken.iter().partition(|due| due.user.id == user);
+    assert_eq!(others.iter().map(|due| due.job.id).collect::<Vec<_>>(), [neighbor]);
+    let [digest] = &mine[..] else { panic!("one mail: {mine:?}") };
+    assert_eq!(reported(digest), sorted(jobs.clone()));
+    case.database.mark_notifications_sent(&others[0].rows).await.expect("the database answers");
+
+    // Another attempt reports the same, and the next outcome belongs to the next mail.
+    let pause = Some(Duration::from_mins(5));
+    let failed = case.database.record_notifications_failure(&digest.rows, "no route", pause).await;
+    failed.expect("the database answers");
+    let later = case.job_of(user, State::Done).await;
+    case.advance(4 * 60);
+    let [next] = &take(&case.database).await[..] else { panic!("one mail") };
+    assert_eq!(reported(next), [later]);
+    case.database.mark_notifications_sent(&next.rows).await.expect("the database answers");
+    case.advance(60);
+    let [again] = &take(&case.other).await[..] else { panic!("one mail") };
+    assert_eq!((again.id, reported(again)), (digest.id, sorted(jobs.clone())));
+    assert_eq!(again.attempts, 2);
+    case.database.mark_notifications_sent(&again.rows).await.expect("the database answers");
+    for id in jobs {
+        assert!(lines(case, id).await[0].contains(" SENT "), "{:?}", lines(case, id).await);
+    }
+    case.advance(24 * 60 * 60);
+    assert!(take(&case.database).await.is_empty());
+}
+
+pub(super) async fn outlive_the_head_of_a_digest(case: &Case) {
+    let user = case.user().await;
+    choose(case, user, MailChoice::Digest).await;
+    let jobs = [case.job_of(user, State::Done).await, case.job_of(user, State::Done).await];
+    case.advance(120);
+    let [digest] = &take(&case.database).await[..] else { panic!("one mail") };
+    let head = digest.job.id;
+    let pause = Some(Duration::from_mins(1));
+    let failed = case.database.record_notifications_failure(&digest.rows, "no route", pause).await;
+    failed.expect("the database answers");
+    let deleted = notification::Entity::delete_many()
+        .filter(notification::Column::JobId.eq(head.0))
+        .exec(&case.database.write)
+        .await;
+    assert_eq!(deleted.expect("the database answers").rows_affected, 1);
+    case.advance(60);
+    let [rest] = &take(&case.database).await[..] else { panic!("one mail") };
+    assert_eq!(rest.id, digest.id, "the mail keeps its id");
+    assert_eq!(reported(rest), jobs.into_iter().filter(|job| *job != head).collect::<Vec<_>>());
+}
+
+pub(super) async fn are_ended_by_a_secret(case: &Case) {
+    let id = case.job_in(State::Done).await;
+    let (user, neighbor) = (owner(case, id).await, case.user().await);
+    let secret = async |user| {
+        let secret = case.database.unsubscribe_secret(user).await.expect("the database answers");
+        secret.expect("the user exists")
+    };
+    let (first, other) = (secret(user).await, secret(neighbor).await);
+    assert_eq!(first, secret(user).await, "it stays the same");
+    assert!(first != other && first.len() == 32, "{first}");
+    let unknown = UserId::generate();
+    let none = case.database.unsubscribe_secret(unknown).await.expect("the database answers");
+    assert_eq!(none, None);
+    for wrong in ["", "0", &first[1..]] {
+        let ended = case.database.unsubscribe(wrong).await.expect("the database answers");
+        assert_eq!(ended, None, "{wrong}");
+    }
+    for _ in 0..2 {
+        let ended = case.other.unsubscribe(&first).await.expect("the database answers");
+        assert_eq!(ended, Some(user));
+    }
+    assert!(take(&case.database).await.is_empty());
+    let account = case.database.user(neighbor).await.expect("the database answers");
+    assert_eq!(account.expect("the user exists").mails, MailChoice::Each);
+    let zone = TimeZone::from_name("America/Sao_Paulo");
+    let change = ProfileUpdate { time_zone: zone, ..ProfileUpdate::default() };
+    let updated = case.database.update_profile(user, change).await.expect("the database answers");
+    let updated = updated.expect("the user exists");
+    assert_eq!((updated.time_zone, updated.mails), (zone, MailChoice::None));
 }

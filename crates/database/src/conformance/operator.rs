@@ -175,7 +175,7 @@ pub(super) async fn revokes_a_failure_that_is_announced_later(case: &Case) {
             let notification =
                 due.iter().find(|due| due.job.id == id).expect("the notification is due");
             case.database
-                .mark_notification_sent(notification.id)
+                .mark_notifications_sent(&notification.rows)
                 .await
                 .expect("the database answers");
         }

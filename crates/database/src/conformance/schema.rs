@@ -173,6 +173,9 @@ pub(super) async fn rejects_invalid_users_and_notifications(case: &Case) {
         account("bea@example.org", "tlh").insert(write).await,
         "an unsupported language",
     );
+    let mut bea = account("bea@example.org", "pt");
+    bea.mails = ActiveValue::Set("SOMETIMES".to_owned());
+    assert_rejected(bea.insert(write).await, "an unknown choice of mails");
 
     let with_status = |status: &str| notification::ActiveModel {
         id: ActiveValue::Set(Uuid::now_v7()),

@@ -20,6 +20,7 @@ pub struct Model {
     pub zip_size_bytes: Option<i64>,
     pub frame_count: Option<i64>,
     pub complete: Option<bool>,
+    /// English texts of the warnings as JSON.
     pub warnings: String,
     pub processing_time_seconds: Option<f64>,
     pub progress_done: i64,
@@ -58,6 +59,9 @@ pub struct Model {
     pub source_size_bytes: Option<i64>,
     /// `ETag` or `Last-Modified` of the version that was read last.
     pub source_validator: Option<String>,
+    /// [`jobs::Warning`]s as JSON, in the order of their texts; NULL if there is no archive, or
+    /// a program of an earlier version has finished the job.
+    pub warning_details: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -16,6 +16,8 @@ pub struct Model {
     pub next_attempt_at: Time,
     pub sent_at: Option<Time>,
     pub last_error: Option<String>,
+    /// Id of the mail that reports this outcome together with others; NULL if it has its own.
+    pub mail_id: Option<Uuid>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -20,6 +20,12 @@ pub struct Model {
     pub second_factor: bool,
     /// Whether the user has proven to read mails to the address.
     pub confirmed: bool,
+    /// Name of a [`MailChoice`](crate::mail_choice::MailChoice).
+    pub mails: String,
+    /// Name of a [`jobs::TimeZone`]; NULL if it is not known.
+    pub time_zone: Option<String>,
+    /// Secret of the link that ends mails; NULL before the first mail.
+    pub unsubscribe_secret: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

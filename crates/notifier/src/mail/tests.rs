@@ -9,6 +9,15 @@ pub(crate) fn sample(email: &str, name: &str) -> Mail {
 }
 
 fn compose(email: &str, name: &str, subject: &str) -> Result<Mail, Error> {
+    compose_with(email, name, subject, None)
+}
+
+fn compose_with(
+    email: &str,
+    name: &str,
+    subject: &str,
+    unsubscribe: Option<&str>,
+) -> Result<Mail, Error> {
     let now = "2026-11-24T10:00:00Z".parse().expect("a time");
     let name = Some(one_line(name, 60)).filter(|name| !name.is_empty());
     let recipient = Recipient { address: email, name };
@@ -20,7 +29,7 @@ fn compose(email: &str, name: &str, subject: &str) -> Result<Mail, Error> {
     };
     let sender = Sender::parse("fiapx@mail.example.com").expect("a sender");
     let id = "0190a000-0000-7000-8000-000000000001".parse().expect("an id");
-    Mail::compose(id, &sender, recipient, text, now)
+    Mail::compose(id, &sender, recipient, text, unsubscribe, now)
 }
 
 fn text(mail: &Mail) -> String {
@@ -91,6 +100,19 @@ proptest! {
         // `Subject:` marks the end of the name in the check.
         prop_assume!(!name.contains("Subject:"));
         assert_no_injection(&name);
+    }
+}
+
+#[test]
+fn mails_are_ended_by_one_click() {
+    for (scheme, one_click) in [("https", true), ("http", false)] {
+        let url = format!("{scheme}://example.com/mails/unsubscribe?secret={}", "0".repeat(32));
+        let mail = compose_with("ana@example.com", "Ana", "Ready", Some(&url)).expect("a mail");
+        // Long headers are folded (RFC 5322, 2.2.3), before a word and behind its space.
+        let unfolded = text(&mail).replace("\r\n ", "");
+        assert!(unfolded.contains(&format!("List-Unsubscribe: <{url}>\r\n")), "{unfolded}");
+        let post = "\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n";
+        assert_eq!(unfolded.contains(post), one_click, "{unfolded}");
     }
 }
 

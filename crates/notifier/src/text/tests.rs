@@ -1,4 +1,5 @@
-use jobs::{JobId, StoredRecipe, UserId};
+use database::mail_choice::MailChoice;
+use jobs::{JobId, StoredRecipe, TimeZone, UserId, Warning};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -7,7 +8,8 @@ use super::*;
 const PAGE: &str = "https://fiapx.example.com/";
 const NOW: &str = "2026-11-24T10:00:00Z";
 
-fn user(language: Language) -> User {
+/// User with a language.
+pub(crate) fn user(language: Language) -> User {
     User {
         id: UserId(Uuid::nil()),
         email: "ana@example.com".to_owned(),
@@ -20,10 +22,13 @@ fn user(language: Language) -> User {
         updated_at: NOW.parse().expect("a time"),
         confirmed: true,
         second_factor: false,
+        mails: MailChoice::default(),
+        time_zone: None,
     }
 }
 
-fn job(state: State) -> Job {
+/// Job in a final state.
+pub(crate) fn job(state: State) -> Job {
     let now: Time = NOW.parse().expect("a time");
     Job {
         id: JobId(Uuid::nil()),
@@ -62,9 +67,10 @@ fn about(job: &Job, user: &User) -> MailText {
 }
 
 fn incomplete() -> Job {
+    let reason = "the element at byte 40 reaches past the end".to_owned();
     let warnings = vec![
-        "the container is truncated: End of file".to_owned(),
-        "truncated or damaged packets: 3".to_owned(),
+        Warning::FileTruncated { reason, end_s: 4.25 },
+        Warning::PacketsDamaged { packets: 3 },
     ];
     Job {
         complete: Some(false),
@@ -126,7 +132,7 @@ fn escapes_html_in_text_from_users() {
         for language in [Language::Pt, Language::En] {
             let job = Job {
                 filename: format!("{hostile}.mp4"),
-                warnings: vec![hostile.to_owned()],
+                warnings: vec![Warning::Other { text: hostile.to_owned() }],
                 error_code: Some(FailureCode::EmptyFile),
                 ..job(state)
             };
@@ -198,8 +204,36 @@ fn groups_the_digits_of_counts() {
 #[test]
 fn formats_dates_in_the_language_of_the_user() {
     let first = "2027-03-01T00:07:00Z".parse().expect("a time");
-    assert_eq!(date_and_time(first, Language::Pt), "1º de março de 2027, às 00h07 (UTC)");
-    assert_eq!(date_and_time(first, Language::En), "1 March 2027 at 00:07 (UTC)");
+    let pt = date_and_time(first, &user(Language::Pt));
+    assert_eq!(pt, "1º de março de 2027, às 00h07 (UTC)");
+    assert_eq!(date_and_time(first, &user(Language::En)), "1 March 2027 at 00:07 (UTC)");
+}
+
+#[test]
+fn dates_are_those_of_the_users_time_zone() {
+    let time = "2027-03-01T00:07:00Z".parse().expect("a time");
+    for (zone, pt, en) in [
+        (
+            "America/Sao_Paulo",
+            "28 de fevereiro de 2027, às 21h07 (UTC-3)",
+            "28 February 2027 at 21:07 (UTC-3)",
+        ),
+        (
+            "Asia/Kolkata",
+            "1º de março de 2027, às 05h37 (UTC+5:30)",
+            "1 March 2027 at 05:37 (UTC+5:30)",
+        ),
+        (
+            "America/St_Johns",
+            "28 de fevereiro de 2027, às 20h37 (UTC-3:30)",
+            "28 February 2027 at 20:37 (UTC-3:30)",
+        ),
+    ] {
+        let user = |language| User { time_zone: TimeZone::from_name(zone), ..user(language) };
+        assert_eq!(date_and_time(time, &user(Language::Pt)), pt);
+        assert_eq!(date_and_time(time, &user(Language::En)), en);
+    }
+    assert_eq!(zone_text(-1800), "UTC-0:30");
 }
 
 proptest! {

@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use frames::{Progress, Report};
-use jobs::FailureCode;
 use jobs::manifest::MANIFEST_NAME;
+use jobs::{FailureCode, Warning};
 use serde_json::json;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
@@ -75,7 +75,10 @@ pub(super) fn run(behavior: &str, output: &Output) -> io::Result<()> {
             output.send_archive(b"PK")?;
             output.send(&CellMessage::Done(report(1 << 63, 2, Vec::new())))
         }
-        "warn" => finish(output, &archive(&png(2, 2), 2, 2), vec![long_text(); 4]),
+        "warn" => {
+            let warning = Warning::ContainerDamaged { reason: long_text() };
+            finish(output, &archive(&png(2, 2), 2, 2), vec![warning; 4])
+        }
         // Archives whose manifest, or whose frame, states an absurd size.
         "wide" => finish(output, &archive(&png(1, i32::MAX as u32), 2, 2), Vec::new()),
         "tall" => finish(output, &archive(&png(2, 2), 1, u32::MAX), Vec::new()),
@@ -139,7 +142,7 @@ fn start_threads() -> io::Result<()> {
     sleep()
 }
 
-fn report(frames: u64, zip_bytes: u64, warnings: Vec<String>) -> Report {
+fn report(frames: u64, zip_bytes: u64, warnings: Vec<Warning>) -> Report {
     Report {
         frames,
         expected: frames,
@@ -155,7 +158,7 @@ fn report(frames: u64, zip_bytes: u64, warnings: Vec<String>) -> Report {
     }
 }
 
-fn finish(output: &Output, archive: &[u8], warnings: Vec<String>) -> io::Result<()> {
+fn finish(output: &Output, archive: &[u8], warnings: Vec<Warning>) -> io::Result<()> {
     for piece in archive.chunks(MAX_CHUNK) {
         output.send_archive(piece)?;
     }

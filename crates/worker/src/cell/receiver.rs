@@ -7,7 +7,7 @@ use frames::{Progress, Report};
 use jobs::FailureCode;
 
 use super::protocol::{self, CellLimits, CellMessage, CellOutput, MAX_CHUNK};
-use super::text::{printable, printable_list};
+use super::text::{printable, printable_list, printable_warnings};
 use crate::archive_quota::ArchiveWriter;
 use crate::attempt_error::AttemptError;
 use crate::attempt_io::ExtractedArchive;
@@ -214,12 +214,13 @@ fn checked_report(
     report.decode_s = seconds(report.decode_s);
     report.encode_s = seconds(report.encode_s);
     report.duration_s.take_if(|duration| !duration.is_finite() || *duration < 0.0);
-    report.warnings = printable_list(&report.warnings);
+    report.warnings = printable_warnings(report.warnings);
     Ok(report)
 }
 
 #[cfg(test)]
 mod tests {
+    use jobs::{Language, Warning};
     use proptest::prelude::*;
 
     use super::*;
@@ -243,7 +244,7 @@ mod tests {
             bytes_read: 0,
             decode_s: 1.5,
             encode_s: 0.5,
-            warnings: vec!["cut".to_owned()],
+            warnings: vec![Warning::PacketsDamaged { packets: 1 }],
         }
     }
 
@@ -272,12 +273,14 @@ mod tests {
             warnings in prop::collection::vec(".*", 0..40),
         ) {
             let duration_s = Some(duration);
+            let warnings = warnings.into_iter().map(|text| Warning::Other { text }).collect();
             let report = Report { decode_s, encode_s, duration_s, warnings, ..report(1, 1, 9) };
             let kept = checked_report(report, 9, &LIMITS).expect("the numbers are plausible");
             for seconds in [kept.decode_s, kept.encode_s] {
                 prop_assert!((0.0..=60.0).contains(&seconds));
             }
-            prop_assert!(kept.warnings.iter().all(|text| text.chars().count() <= 301));
+            let mut texts = kept.warnings.iter().map(|warning| warning.text(Language::En));
+            prop_assert!(texts.all(|text| text.chars().count() <= 301));
             prop_assert!(kept.warnings.len() <= 20);
         }
     }

@@ -1,9 +1,11 @@
 //! Texts that a cell supplied, before they reach rows, logs and mails.
 
+use jobs::{Language, Warning};
+
 /// Maximum number of characters of a text.
 pub(super) const MAX_CHARACTERS: usize = 300;
 
-/// Maximum number of texts in a list.
+/// Maximum number of texts in a list, or of warnings.
 pub(super) const MAX_TEXTS: usize = 20;
 
 /// Beginning of a text, on one line. A compromised cell writes anything: escape sequences of
@@ -23,6 +25,16 @@ pub(super) fn printable(text: &str) -> String {
 /// The first texts of a list, each as [`printable`] returns it.
 pub(super) fn printable_list(texts: &[String]) -> Vec<String> {
     texts.iter().take(MAX_TEXTS).map(|text| printable(text)).collect()
+}
+
+/// The first warnings of a list. One whose text is not [`printable`] is replaced by the text.
+pub(super) fn printable_warnings(warnings: Vec<Warning>) -> Vec<Warning> {
+    let replaced = |warning: Warning| {
+        let text = warning.text(Language::En);
+        let printable = printable(&text);
+        if printable == text { warning } else { Warning::Other { text: printable } }
+    };
+    warnings.into_iter().take(MAX_TEXTS).map(replaced).collect()
 }
 
 /// Whether a character is invisible or changes those around it: control characters, separators of
@@ -62,6 +74,25 @@ mod tests {
         let short = printable_list(&texts);
         assert_eq!(short.len(), MAX_TEXTS);
         assert!(short.iter().all(|text| text.chars().count() == MAX_CHARACTERS + 1));
+    }
+
+    #[test]
+    fn warnings_with_long_texts_are_shortened() {
+        let long = Warning::ContainerDamaged { reason: "x".repeat(10_000) };
+        let short = printable_warnings(vec![long; 1_000]);
+        assert_eq!(short.len(), MAX_TEXTS);
+        for warning in &short {
+            let Warning::Other { text } = warning else { panic!("{warning:?} is long") };
+            assert_eq!(text.chars().count(), MAX_CHARACTERS + 1);
+        }
+        let ordinary = [
+            Warning::ContainerDamaged { reason: "End of file".to_owned() },
+            Warning::FileTruncated { reason: "it ends early".to_owned(), end_s: 4.0 },
+        ];
+        assert_eq!(printable_warnings(ordinary.to_vec()), ordinary);
+        // Numbers are texts as well.
+        let absurd = Warning::EndDiffers { end_s: f64::MAX, stated_s: f64::MIN };
+        assert_eq!(printable_warnings(vec![absurd])[0].code(), "OTHER");
     }
 
     proptest! {

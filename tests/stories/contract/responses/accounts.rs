@@ -7,7 +7,7 @@ use reqwest::header::CONTENT_TYPE;
 use serde_json::json;
 
 use super::client::CheckedClient;
-use crate::harness::client::PASSWORD;
+use crate::harness::client::{PASSWORD, oauth_log_in};
 
 /// Register users, and send every request of an account.
 pub async fn check(client: &CheckedClient<'_>) {
@@ -29,6 +29,7 @@ pub async fn check(client: &CheckedClient<'_>) {
         client.post(status, "/auth/login", &wrong).await;
     }
     client.service.advance(Duration::from_mins(1));
+    log_in_by_form(client).await;
     let session = client.post(200, "/auth/login", &ana).await;
     let access = session["access_token"].as_str().expect("a token");
     client.expect(200, client.get("/auth/me").bearer_auth(access)).await;
@@ -69,4 +70,13 @@ pub async fn check(client: &CheckedClient<'_>) {
     let disable = "UPDATE users SET is_active = FALSE WHERE email = 'eva@example.com'";
     client.service.execute_sql(disable);
     client.post(403, "/auth/login", &eva).await;
+}
+
+/// Log in as a client of OAuth 2.0.
+async fn log_in_by_form(client: &CheckedClient<'_>) {
+    for (password, status) in [("wrong", 400), (PASSWORD, 200)] {
+        let grant =
+            [("grant_type", "password"), ("username", "ana@example.com"), ("password", password)];
+        client.expect(status, oauth_log_in(client.service, &grant)).await;
+    }
 }

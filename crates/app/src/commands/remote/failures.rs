@@ -19,14 +19,6 @@ const FAILURE: u8 = 1;
 )]
 pub(super) struct NotLoggedIn(pub Option<remote::Server>);
 
-/// A signal ended the command.
-#[derive(Debug, thiserror::Error)]
-#[error("interrupted")]
-pub(super) struct Interrupted {
-    /// Number of the signal.
-    pub signal: u8,
-}
-
 /// Some of several files or jobs have failed, each of which was reported.
 #[derive(Debug, thiserror::Error)]
 #[error("{failed} of {total} failed")]
@@ -40,10 +32,6 @@ struct SomeFailed {
 pub fn exit_status(error: &Error) -> Option<u8> {
     if let Some(SomeFailed { status, .. }) = error.downcast_ref() {
         return Some(*status);
-    }
-    if let Some(Interrupted { signal }) = error.downcast_ref() {
-        // The status that shells report for a program that the signal ends.
-        return Some(128 + signal);
     }
     if error.is::<NotLoggedIn>() {
         return Some(CREDENTIALS);
@@ -111,13 +99,14 @@ mod tests {
             }
             results.finish().map_err(|error| (format!("{error:#}"), exit_status(&error)))
         };
-        let signal = || Interrupted { signal: 2 }.into();
+        let refused = || Error::new(NotLoggedIn(None));
+        let refusal = format!("a.mp4: {}", NotLoggedIn(None));
         assert_eq!(results(Vec::new(), 2), Ok(()));
         let text = |text: &str, status| Err((text.to_owned(), status));
         assert_eq!(results(vec![anyhow!("no")], 1), text("a.mp4: no", None));
-        assert_eq!(results(vec![signal()], 1), text("a.mp4: interrupted", Some(130)));
-        assert_eq!(results(vec![signal()], 3), text("1 of 3 failed", Some(130)));
-        let different = vec![signal(), NotLoggedIn(None).into()];
+        assert_eq!(results(vec![refused()], 1), text(&refusal, Some(4)));
+        assert_eq!(results(vec![refused()], 3), text("1 of 3 failed", Some(4)));
+        let different = vec![refused(), anyhow!("no")];
         assert_eq!(results(different, 3), text("2 of 3 failed", Some(1)));
     }
 }

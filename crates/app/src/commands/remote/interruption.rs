@@ -3,9 +3,9 @@
 use std::future::Future;
 
 use anyhow::{Context, Result};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 
-use super::failures::Interrupted;
+use super::super::signals::StopSignals;
 
 /// Run a command until it ends, or a signal ends it.
 pub(super) fn run(command: impl Future<Output = Result<()>>) -> Result<()> {
@@ -14,22 +14,14 @@ pub(super) fn run(command: impl Future<Output = Result<()>>) -> Result<()> {
         .build()
         .context("cannot start the runtime")?;
     let result = runtime.block_on(async {
-        let mut waiting = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
-        let [interrupt, terminate] = &mut waiting;
-        let unavailable = "cannot install a signal handler";
-        let interrupt = interrupt.as_mut().ok().context(unavailable)?;
-        let terminate = terminate.as_mut().ok().context(unavailable)?;
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate()];
+        let mut signals = StopSignals::install(&kinds)?;
         tokio::select! {
             result = command => result,
-            _ = interrupt.recv() => Err(interrupted(SignalKind::interrupt())),
-            _ = terminate.recv() => Err(interrupted(SignalKind::terminate())),
+            interrupted = signals.next() => Err(interrupted.into()),
         }
     });
     // A thread that reads from a terminal does not end by itself.
     runtime.shutdown_background();
     result
-}
-
-fn interrupted(kind: SignalKind) -> anyhow::Error {
-    Interrupted { signal: kind.as_raw_value() as u8 }.into()
 }
