@@ -1,9 +1,7 @@
 //! Jobs, and the events that messages announce about them.
 
 use jobs::message::{Cancelled, Completed, Created, Event, Failed};
-use jobs::{
-    FailureCode, JobId, Language, SourceUrl, State, StoredRecipe, Time, UserId, Warning,
-};
+use jobs::{FailureCode, JobId, Language, SourceUrl, State, StoredRecipe, Time, UserId, Warning};
 
 use crate::error::Error;
 use crate::rows::job;

@@ -148,7 +148,7 @@ mod tests {
     async fn a_file_that_changes_is_not_read_to_its_end() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("a.mp4");
-        std::fs::write(&path, [7; 300_000]).expect("it can be written");
+        std::fs::write(&path, vec![7; 300_000]).expect("it can be written");
         let video = VideoFile::new(&path).expect("it is a file");
         assert_eq!((read(&video, 0).await, read(&video, 299_999).await), (Some(300_000), Some(1)));
         for size in [299_999, 300_001] {

@@ -148,8 +148,7 @@ fn progress_bar(progress: Progress) -> ProgressBar {
     };
     let style =
         ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::with_draw_target(None, progress.target())
-        .with_style(style.with_key("rate", rate))
+    ProgressBar::with_draw_target(None, progress.target()).with_style(style.with_key("rate", rate))
 }
 
 /// Text of a warning in the language of the command.
