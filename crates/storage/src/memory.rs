@@ -124,7 +124,7 @@ impl Storage for Memory {
         let upload = upload.ok_or_else(|| Error::Interrupted { key: key.clone() })?;
         upload.bytes.truncate(from.offset as usize);
         let (state, key, at) = (Arc::clone(&self.state), key.clone(), from.clone());
-        Ok(Box::new(ResumedMemoryUpload { state, key, at }))
+        Ok(Box::new(ResumedMemoryUpload { state, key, at, is_lost: false }))
     }
 
     async fn assemble(&self, key: &Key, all: &Checkpoint) -> Result<u64, Error> {
@@ -210,32 +210,46 @@ struct ResumedMemoryUpload {
     state: Arc<Mutex<State>>,
     key: Key,
     at: Checkpoint,
+    /// Whether a write has failed.
+    is_lost: bool,
+}
+
+impl ResumedMemoryUpload {
+    fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.check()?;
+        let end = self.at.offset + bytes.len() as u64;
+        if end > self.at.size {
+            return Err(Error::TooLarge { key: self.key.clone(), limit: self.at.size });
+        }
+        let mut state = self.state.lock();
+        let upload = state.resumable.get_mut(&self.key.job_id());
+        let upload = upload.ok_or_else(|| Error::Interrupted { key: self.key.clone() })?;
+        // What another writer has appended after the checkpoint is replaced.
+        upload.bytes.truncate(self.at.offset as usize);
+        upload.bytes.extend_from_slice(bytes);
+        self.at.offset = end;
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.is_lost { Err(Error::Interrupted { key: self.key.clone() }) } else { Ok(()) }
+    }
 }
 
 #[async_trait]
 impl ResumedUpload for ResumedMemoryUpload {
     async fn write(&mut self, bytes: Bytes) -> Result<(), Error> {
-        let mut state = self.state.lock();
-        let upload = state.resumable.get_mut(&self.key.job_id());
-        let upload = upload.ok_or_else(|| Error::Interrupted { key: self.key.clone() })?;
-        let (start, end) = (self.at.offset as usize, self.at.offset as usize + bytes.len());
-        if end as u64 > self.at.size {
-            return Err(Error::TooLarge { key: self.key.clone(), limit: self.at.size });
-        }
-        if upload.bytes.len() < end {
-            upload.bytes.resize(end, 0);
-        }
-        upload.bytes[start..end].copy_from_slice(&bytes);
-        self.at.offset = end as u64;
-        Ok(())
+        let result = self.append(&bytes);
+        self.is_lost = result.is_err();
+        result
     }
 
     async fn checkpoint(&mut self) -> Result<Checkpoint, Error> {
-        Ok(self.at.clone())
+        self.check().map(|()| self.at.clone())
     }
 
     async fn suspend(self: Box<Self>) -> Result<Checkpoint, Error> {
-        Ok(self.at)
+        self.check().map(|()| self.at)
     }
 }
 
