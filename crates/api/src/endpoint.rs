@@ -27,8 +27,8 @@ use crate::unsubscribing;
 const REQUESTS_AT_ONCE: usize = database::SQLITE_READERS as usize;
 
 /// All operations, the OpenAPI document at `/openapi.json`, Swagger UI at `/docs`, the link that
-/// ends mails, metrics at `/metrics` for operators if they have no other port, and `page` at `/` and
-/// below `/assets`. Browsers that open another address get `problem_page` in place of a problem
+/// ends mails, metrics at `/metrics` for operators if they have no other port, and `page` at `/`
+/// and below `/assets`. Browsers that open another address get `problem_page` in place of a problem
 /// document.
 pub fn endpoint(
     service: Arc<Service>,

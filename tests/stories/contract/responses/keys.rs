@@ -83,7 +83,8 @@ async fn refused(client: &CheckedClient<'_>, (for_webhooks, for_videos): (&str, 
         }
         let (method, path) = operation.name.split_once(' ').expect("a method and a path");
         let method: Method = method.parse().expect("a valid method");
-        let path = path.replace(['{', '}'], "");
+        // A key can delete itself, so that its id is read before it is refused.
+        let path = path.replace("/keys/{key_id}", UNKNOWN).replace(['{', '}'], "");
         let key = if path.starts_with("/webhooks") { for_videos } else { for_webhooks };
         client.expect(403, client.service.request(method, &path).bearer_auth(key)).await;
     }
