@@ -3,6 +3,7 @@
 //! the scopes of API keys in descriptions, and canonical header names.
 
 use database::keys::Scope;
+use poem_openapi::payload::Payload;
 use poem_openapi::types::ToJSON;
 use poem_openapi::{ContactObject, LicenseObject, OpenApiService, ServerObject};
 use serde_json::{Map, Value, json};
@@ -20,6 +21,7 @@ use crate::frames::Frames;
 use crate::health::{HealthOperations, Readiness};
 use crate::job_view::JobView;
 use crate::key_list::Keys;
+use crate::password_grant::PasswordForm;
 use crate::password_reset::PasswordResets;
 use crate::permissions;
 use crate::profile::Profile;
@@ -202,6 +204,7 @@ fn complete_operation(operation: &mut Value, schemas: &Value) {
         }
     }
     if let Some(Value::Object(content)) = operation.pointer_mut("/requestBody/content") {
+        content.remove(PasswordForm::CONTENT_TYPE);
         for (media_type, media) in content {
             add_example(media_type, media, schemas);
         }

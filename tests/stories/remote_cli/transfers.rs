@@ -153,7 +153,7 @@ async fn existing_files_are_replaced_only_by_force() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupted_upload_leaves_nothing() {
+async fn an_interrupted_upload_is_no_job_and_can_be_continued() {
     let service = Service::start().await;
     let user = service.user().await;
     let line = Line::to(service.base()).await;
@@ -163,8 +163,6 @@ async fn an_interrupted_upload_leaves_nothing() {
     eventually("the upload stalls", async || line.has_failed().then_some(())).await;
     let (code, errors) = interrupt(upload, "TERM");
     assert_eq!((code, errors.as_str()), (Some(143), "fiapx: interrupted\n"));
-    eventually("the service notices", async || service.files().await.is_empty().then_some(()))
-        .await;
     assert_eq!(user.get("/videos").await.1, json!([]));
 
     // A command that waits is interrupted, and its job goes on.
@@ -177,6 +175,8 @@ async fn an_interrupted_upload_leaves_nothing() {
     let (code, _) = interrupt(waiting, "INT");
     assert_eq!(code, Some(130));
     user.wait_until_done(&job).await;
+    let files = service.files().await;
+    assert_eq!(files.len(), 2, "a video and its archive, and no other upload: {files:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
