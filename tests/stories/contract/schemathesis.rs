@@ -23,6 +23,7 @@ async fn generated_requests_get_documented_responses() {
     command.arg("--config-file").arg(root().join("tests/contract/schemathesis.toml"));
     command.arg("run").arg(format!("{}/openapi.json", process.base()));
     command.args(["--no-color", "--header", &format!("Authorization: Bearer {}", user.access)]);
+    command.env("SCHEMATHESIS_HOOKS", root().join("tests/contract/schemathesis_hooks.py"));
     // It writes files into the working directory.
     command.current_dir(reports.path());
     let found = tokio::task::spawn_blocking(move || run(&mut command))

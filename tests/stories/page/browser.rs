@@ -24,7 +24,7 @@ use crate::harness::programs::{npm_package, root, tool};
 use crate::harness::service::Service;
 
 /// Address of the user that [`Browser::registered`] adds.
-pub const EMAIL: &str = "ana@example.com";
+pub const EMAIL: &str = "ana.souza@example.com";
 /// Frames of `fixtures/sample.mp4`, which lasts ten seconds.
 pub const SAMPLE_FRAMES: usize = 10;
 
@@ -223,13 +223,14 @@ impl Browser {
         }
     }
 
-    /// Wait for an element and click it.
+    /// Wait for an element and click it, again if the page renders it again meanwhile.
     pub async fn click(&self, selector: &str) {
-        self.find(selector)
-            .await
-            .click()
-            .await
-            .unwrap_or_else(|error| panic!("{selector} cannot be clicked: {error}"));
+        eventually(selector, async || match self.find(selector).await.click().await {
+            Ok(()) => Some(()),
+            Err(error) if error.is_stale_element_reference() => None,
+            Err(error) => panic!("{selector} cannot be clicked: {error}"),
+        })
+        .await;
     }
 
     /// Replace the content of a field. If the page renders the field again meanwhile, the new one

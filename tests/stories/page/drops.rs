@@ -1,6 +1,6 @@
 //! Files that are dropped on any view, and uploads that a log-out would end.
 
-use super::browser::{Browser, Preferences};
+use super::browser::{Browser, EMAIL, Preferences};
 use crate::harness::service::Service;
 
 /// Drop a file on the main area. Fails if the browser would open the file.
@@ -20,7 +20,7 @@ async fn files_can_be_dropped_on_every_view() {
     let browser = Browser::open(&service, Preferences::default()).await;
     browser.find("#email").await;
     browser.js(DROP).await;
-    browser.register("ana@example.com").await;
+    browser.register(EMAIL).await;
     browser.wait_for_count("#upload-list li", 0).await;
     browser.upload_sample().await;
     browser.click("#uploads .clear").await;
@@ -57,7 +57,7 @@ async fn asks_before_a_log_out_that_cancels_uploads() {
     browser.find("form #password").await;
     browser.limit_uploads(-1).await;
     // Without an upload, there is nothing to ask.
-    browser.log_in("ana@example.com").await;
+    browser.log_in(EMAIL).await;
     browser.click("#logout").await;
     browser.find("form #password").await;
     browser.assert_no_console_errors().await;

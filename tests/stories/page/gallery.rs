@@ -47,6 +47,7 @@ async fn actions_and_thumbnails_are_in_sight_after_a_jump() {
         browser.find(".jobs [data-state=DONE]").await;
         browser.click("#uploads .clear").await;
         browser.click(".name").await;
+        browser.find(".frames li").await;
         browser.wait_until(THUMBNAILS_IN_SIGHT).await;
         let below = "document.querySelector('.job-facts').getBoundingClientRect().bottom <=
             document.querySelector('.frames').getBoundingClientRect().top";

@@ -4,7 +4,7 @@ use reqwest::header::ACCEPT_LANGUAGE;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use super::browser::{Browser, Preferences};
+use super::browser::{Browser, EMAIL, Preferences};
 use crate::harness::client::{fetch_json, job_id};
 use crate::harness::clips::{
     ONE_FRAME, SHORT, clips, file_name, scratch, with_decoder_command_from,
@@ -61,7 +61,8 @@ async fn shows_progress_and_cancels_and_deletes_a_job() {
     browser.assert_accessible("processing").await;
     browser.click(".name").await;
     browser.wait_for_text("The frames appear here when processing is finished.").await;
-    browser.wait_for_text("You can leave this page: we will e-mail ana@example.com").await;
+    let leave = format!("You can leave this page: we will e-mail {EMAIL}");
+    browser.wait_for_text(&leave).await;
     browser.wait_until("document.querySelector('.job-status progress[value]')?.value > 0").await;
     browser.assert_accessible("job_processing").await;
     browser.click(".job-head .quiet").await;

@@ -46,7 +46,7 @@ async fn nothing_of_the_user_is_left() {
     });
     let before = browser.js_async(EVERYTHING).await.as_str().expect("a text").to_owned();
     let traces: Vec<&str> =
-        traces.iter().map(String::as_str).chain([EMAIL, ">Ana<", "sample"]).collect();
+        traces.iter().map(String::as_str).chain([EMAIL, ">Ana<", "sample.mp4"]).collect();
     for trace in &traces {
         assert!(before.contains(trace), "the test does not see {trace}: {before}");
     }
