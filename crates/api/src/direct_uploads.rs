@@ -40,7 +40,7 @@ use crate::uploads::{AcceptedResponse, accepted, count_refusal, traceparent};
 
 /// Video that the client sends to the file store.
 #[derive(Object)]
-#[oai(rename = "NewDirectUpload", example, deny_unknown_fields)]
+#[oai(example, deny_unknown_fields)]
 struct NewDirectUpload {
     /// File name of the video, with the suffix of its format.
     filename: String,
@@ -221,11 +221,7 @@ impl DirectUploadOperations {
     ///
     /// Makes an upload a job with the same id, after all of its parts were sent to the file store.
     /// Repeating the request returns the same job.
-    #[oai(
-        path = "/uploads/:id/complete",
-        method = "post",
-        operation_id = "completeDirectUpload"
-    )]
+    #[oai(path = "/uploads/:id/complete", method = "post", operation_id = "completeDirectUpload")]
     async fn complete(
         &self,
         service: Data<&Arc<Service>>,

@@ -306,7 +306,7 @@ pub fn exceeds_length() -> Problem {
 /// Problem of parts that are not those of the video.
 fn wrong_parts(wrong: &WrongParts) -> Problem {
     // Parts are counted from 1, and members of a list from 0.
-    let member = |number| format!("etags[{}]", number - 1);
+    let member = |number: u32| format!("etags[{}]", number - 1);
     let field = wrong.number().map_or_else(|| "etags".to_owned(), member);
     Problem::field(&field, wrong.code(), &wrong.to_string())
 }

@@ -172,10 +172,10 @@ mod tests {
     #[test]
     fn parts_add_up_to_the_video() {
         for (size, expected) in
-            [(1, &[1][..]), (9, &[9]), (10, &[10]), (11, &[10, 1]), (30, &[10, 10, 10])]
+            [(1, vec![1]), (9, vec![9]), (10, vec![10]), (11, vec![10, 1]), (30, vec![10; 3])]
         {
             let parts: Vec<_> = upload(size).direct_parts().collect();
-            assert!(parts.iter().map(|(_, size)| size).eq(expected), "{size}");
+            assert!(parts.iter().map(|(_, size)| size).eq(&expected), "{size}");
             assert!(parts.iter().map(|(number, _)| *number).eq(1..=expected.len() as u32));
         }
     }

@@ -3,6 +3,7 @@
 mod failures;
 mod access;
 mod kills;
+mod manual;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
