@@ -67,8 +67,7 @@ impl Store {
         let (mut parts, mut next) = (Vec::new(), request());
         loop {
             let page = next.send().await;
-            let page =
-                page.map_err(|error| self.object_error("list the parts of", key, &error))?;
+            let page = page.map_err(|error| self.object_error("list the parts of", key, &error))?;
             parts.extend(page.parts().iter().filter_map(|part| {
                 let number = part.part_number()?.try_into().ok()?;
                 let size = part.size()?.try_into().ok()?;
