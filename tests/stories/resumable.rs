@@ -2,6 +2,7 @@
 
 mod clients;
 mod crashes;
+mod direct;
 mod expiry;
 mod ownership;
 mod protocol;

@@ -13,6 +13,7 @@ use crate::accounts::Accounts;
 use crate::another_job::AnotherJob;
 use crate::authentication::Authentication;
 use crate::confirmation::Confirmation;
+use crate::direct_uploads::DirectUploadOperations;
 use crate::downloads::Downloads;
 use crate::events::JobEvents;
 use crate::files::Files;
@@ -59,6 +60,7 @@ operations!(
     (
         Uploads,
         ResumableUploads,
+        DirectUploadOperations,
         Videos,
         AnotherJob,
         Forecasts,

@@ -98,6 +98,12 @@ const EXAMPLES: &[(u16, &str, &str)] = &[
     (403, "NOT_YOUR_UPLOAD", "The upload belongs to another user."),
     (403, "VIDEOS_BY_URL_OFF", "This service reads no videos at addresses. Upload the video."),
     (403, "LINK_INVALID", "The signature of the link is invalid."),
+    (
+        403,
+        "DIRECT_UPLOADS_UNAVAILABLE",
+        "This service has no file store that clients can reach. Upload the video with `POST \
+         /uploads` or `POST /videos/upload`.",
+    ),
     (404, "JOB_NOT_FOUND", "The job does not exist."),
     (404, "UPLOAD_NOT_FOUND", "The upload does not exist."),
     (404, "SESSION_NOT_FOUND", "The session does not exist, or has ended."),
@@ -143,6 +149,18 @@ const EXAMPLES: &[(u16, &str, &str)] = &[
         "1048576 bytes of the upload are stored. Continue at that offset.",
     ),
     (409, "UPLOAD_BUSY", "Another request writes the upload. Get its offset in a few seconds."),
+    (
+        409,
+        "UPLOAD_DIRECT",
+        "The parts of the upload are sent to the file store. Send them there, and complete it with \
+         `POST /uploads/{id}/complete`.",
+    ),
+    (
+        409,
+        "UPLOAD_NOT_DIRECT",
+        "The bytes of the upload are sent to this service, by `PATCH /uploads/{id}`. It is \
+         completed by the last of them.",
+    ),
     (409, "UPLOAD_FINISHED", "The upload is a job already. Cancel or delete the job."),
     (409, "TOO_MANY_WEBHOOKS", "At most 10 webhooks are allowed. Delete one first."),
     (409, "WEBHOOK_DISABLED", "The webhook is disabled. Enable it first."),

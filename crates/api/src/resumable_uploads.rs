@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use database::resumable_uploads::{ResumableUpload, UploadState};
-use jobs::{JobId, UserId};
+use jobs::UserId;
 use poem::Request;
 use poem::http::{StatusCode, header};
 use poem::web::Data;
 use poem_openapi::param::{Header, Path};
 use poem_openapi::{ApiResponse, OpenApi};
-use tracing::{Instrument, info, warn};
+use tracing::{Instrument, info};
 use uuid::Uuid;
 
 use crate::confirmation::check_confirmed;
 use crate::operation_error::{OperationError, problem_responses};
+use crate::own_upload::{own_resumable, own_upload};
 use crate::permissions::{Permitted, VideosWrite};
 use crate::problem::Problem;
 use crate::problem_examples::FieldExample;
@@ -150,7 +151,9 @@ problem_responses! {
         403: "The upload belongs to another user, or the API key lacks the scope.",
             NOT_YOUR_UPLOAD KEY_SCOPE_MISSING;
         404: "The upload does not exist.", UPLOAD_NOT_FOUND;
-        409: "Another request has continued or ended the upload.", UPLOAD_BUSY;
+        409: "Another request has continued or ended the upload, or its parts are sent to the file \
+              store.",
+            UPLOAD_BUSY UPLOAD_DIRECT;
         410: "The upload has expired or was ended.", UPLOAD_EXPIRED;
         412: "Another version of the protocol.", TUS_VERSION_UNSUPPORTED;
         415: "The video is not one of its format. The upload is ended.", CONTENT_MISMATCH;
@@ -170,8 +173,9 @@ problem_responses! {
         404: "The upload does not exist.", UPLOAD_NOT_FOUND;
         408: "The body stalled or was too slow. Without a checksum, what was received is stored.",
             UPLOAD_STALLED UPLOAD_TOO_SLOW UPLOAD_DISPLACED;
-        409: "The offset is not that of the upload, or another request writes it.",
-            UPLOAD_OFFSET_MISMATCH UPLOAD_BUSY;
+        409: "The offset is not that of the upload, another request writes it, or its parts are \
+              sent to the file store.",
+            UPLOAD_OFFSET_MISMATCH UPLOAD_BUSY UPLOAD_DIRECT;
         410: "The upload has expired or was ended.", UPLOAD_EXPIRED;
         412: "Another version of the protocol.", TUS_VERSION_UNSUPPORTED;
         413: "The body has more bytes than the upload lacks.", UPLOAD_LENGTH_EXCEEDED;
@@ -258,7 +262,8 @@ impl ResumableUploads {
         // The request's future is dropped when its connection ends, at any point. The task
         // continues, so what was received is recorded.
         let created = run(async move {
-            let upload = upload_creation::create(&service, new).await.inspect_err(count_refusal)?;
+            let upload = upload_creation::create(&service, new, None).await;
+            let upload = upload.inspect_err(count_refusal)?;
             let Some((body, _slot)) = first else { return Ok((upload, 0)) };
             let continued = continue_upload(&service, &upload, 0, body).await;
             if continued.is_err() {
@@ -290,7 +295,7 @@ impl ResumableUploads {
         version: Header<Option<String>>,
     ) -> Result<StateResponse, OperationError<StateProblems>> {
         tus::check_version(version.0.as_deref())?;
-        let upload = own_upload(&service, caller.user, id.0).await?;
+        let upload = own_resumable(&service, caller.user, id.0).await?;
         let offset = match &upload.state {
             UploadState::Ended => return Err(upload_ended().into()),
             UploadState::Accepted => upload.size_bytes,
@@ -338,7 +343,7 @@ impl ResumableUploads {
     ) -> Result<ContinuedResponse, OperationError<ContinueProblems>> {
         tus::check_version(version.0.as_deref())?;
         let checksum = checksum.0.as_deref().map(Checksum::parse).transpose()?;
-        let upload = own_upload(&service, caller.user, id.0).await?;
+        let upload = own_resumable(&service, caller.user, id.0).await?;
         let slot = quotas::take_slot(&service, caller.user)?;
         let end = content_length(request).map(|length| length.saturating_add(offset.0));
         if end.is_some_and(|end| end > upload.size_bytes) {
@@ -361,7 +366,8 @@ impl ResumableUploads {
 
     /// End a resumable upload
     ///
-    /// Deletes an upload that is not a job yet, with its bytes.
+    /// Deletes an upload that is not a job yet, with its bytes; also one whose parts the client
+    /// sends to the file store.
     #[oai(path = "/uploads/:id", method = "delete", operation_id = "terminateUpload")]
     async fn terminate(
         &self,
@@ -389,20 +395,6 @@ impl ResumableUploads {
     }
 }
 
-/// Upload with this id, if it belongs to the user.
-async fn own_upload(service: &Service, user: UserId, id: Uuid) -> Result<ResumableUpload, Problem> {
-    let upload = service.database().resumable_upload(JobId(id)).await?.ok_or_else(|| {
-        Problem::new(StatusCode::NOT_FOUND, "UPLOAD_NOT_FOUND", "The upload does not exist.")
-    })?;
-    if upload.user != user {
-        let event = "access_denied";
-        warn!(security_event = event, upload_id = %id, "an upload of another user was requested");
-        let detail = "The upload belongs to another user.";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "NOT_YOUR_UPLOAD", detail));
-    }
-    Ok(upload)
-}
-
 /// Body of a request that creates an upload of this size, with the slot to receive it, if it has
 /// one.
 fn first_bytes(
@@ -428,7 +420,7 @@ fn content_length(request: &Request) -> Option<u64> {
 }
 
 /// Run work to its end, even if the caller is dropped.
-async fn run<T: Send + 'static>(
+pub async fn run<T: Send + 'static>(
     work: impl Future<Output = Result<T, Problem>> + Send + 'static,
 ) -> Result<T, Problem> {
     let result = tokio::spawn(work.in_current_span()).await;

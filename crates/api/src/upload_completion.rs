@@ -12,6 +12,7 @@ use jobs::VideoFormat;
 use jobs::video::Container;
 use poem::Body;
 use poem::http::StatusCode;
+use storage::DirectUploads;
 use tracing::{Instrument, info_span};
 
 use crate::problem::Problem;
@@ -93,6 +94,35 @@ pub async fn finish(
         None if is_job(service, upload).await? => Ok(()),
         None => Err(busy(StatusCode::LOCKED)),
     }
+}
+
+/// Make an upload a job whose parts the client has sent to the store itself, with these tags. An
+/// upload whose parts are recorded already needs none.
+pub async fn complete_direct(
+    service: &Service,
+    upload: &ResumableUpload,
+    direct: &dyn DirectUploads,
+    tags: &[String],
+    traceparent: &str,
+) -> Result<(), Problem> {
+    let received = match &upload.state {
+        UploadState::Ended => return Err(upload_ended()),
+        UploadState::Accepted => return Ok(()),
+        UploadState::Receiving(progress) => progress.received_bytes,
+    };
+    let Some(mut held) = hold(service, upload, received).await? else {
+        if is_job(service, upload).await? {
+            return Ok(());
+        }
+        let detail = "Another request completes the upload. Repeat this one in a few seconds.";
+        return Err(busy(StatusCode::CONFLICT).with_detail(detail));
+    };
+    if !held.checkpoint.is_complete()
+        && let Err(problem) = held.record_parts(direct, tags).await
+    {
+        return Err(give_up(held, problem).await);
+    }
+    finish_held(held, traceparent).await
 }
 
 async fn hold<'a>(

@@ -2,7 +2,7 @@
 
 use database::resumable_uploads::{NewUpload, ResumableUpload, Stored};
 use jobs::{JobId, Recipe, UserId};
-use storage::Key;
+use storage::{DirectUploads, Key};
 
 use crate::forecasts::check_recipe;
 use crate::problem::Problem;
@@ -21,31 +21,53 @@ pub fn describe(
     metadata: String,
 ) -> Result<NewUpload, Problem> {
     let Metadata { filename, recipe } = Metadata::parse(&metadata)?;
-    let VideoName { filename, format } =
-        VideoName::parse("filename", &filename.unwrap_or_default())?;
-    if size_bytes == 0 {
-        return Err(empty_file("Upload-Length", &filename));
-    }
-    check_size(service, &filename, size_bytes)?;
     let recipe = match recipe {
         Some(json) => Recipe::from_json(&json).map_err(|mistake| Problem::recipe(&mistake))?,
         None => Recipe::default(),
     };
+    let size = ("Upload-Length", size_bytes);
+    let new = describe_video(service, user, &filename.unwrap_or_default(), size, recipe)?;
+    Ok(NewUpload { metadata, ..new })
+}
+
+/// Check a video, whose size in bytes the client has sent in a field, and describe its upload with
+/// a new id and without metadata.
+pub fn describe_video(
+    service: &Service,
+    user: UserId,
+    filename: &str,
+    (size_field, size_bytes): (&str, u64),
+    recipe: Recipe,
+) -> Result<NewUpload, Problem> {
+    let VideoName { filename, format } = VideoName::parse("filename", filename)?;
+    if size_bytes == 0 {
+        return Err(empty_file(size_field, &filename));
+    }
+    check_size(service, &filename, size_bytes)?;
     check_recipe(service, &recipe)?;
     let id = JobId::generate();
     let key = Key::input(user, id, format).to_string();
-    Ok(NewUpload { id, user, key, filename, recipe, metadata, size_bytes })
+    Ok(NewUpload { id, user, key, filename, recipe, metadata: String::new(), size_bytes })
 }
 
-/// Record an upload, reserve its bytes, and begin it in the store.
-pub async fn create(service: &Service, new: NewUpload) -> Result<ResumableUpload, Problem> {
+/// Record an upload, reserve its bytes, and begin it in the store: as one that its client sends to
+/// `direct`, or to this service.
+pub async fn create(
+    service: &Service,
+    new: NewUpload,
+    direct: Option<&dyn DirectUploads>,
+) -> Result<ResumableUpload, Problem> {
     let (database, storage) = (service.database(), &service.parts.storage);
     {
         let _turn = service.upload_transactions.turn(new.user, 0).await;
         granted(service, database.begin_resumable_upload(&new).await?)?;
     }
     let key: Key = new.key.parse().map_err(|error| Problem::internal(&error))?;
-    let checkpoint = match storage.begin_resumable(&key, new.size_bytes).await {
+    let begun = match direct {
+        Some(direct) => direct.begin_direct(&key, new.size_bytes).await,
+        None => storage.begin_resumable(&key, new.size_bytes).await,
+    };
+    let checkpoint = match begun {
         Ok(checkpoint) => checkpoint,
         Err(error) => {
             UploadRecords::of(service).delete_file(&key).await;

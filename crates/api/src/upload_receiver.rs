@@ -15,7 +15,7 @@ use jobs::VideoFormat;
 use jobs::video::Container;
 use poem::Body;
 use poem::http::StatusCode;
-use storage::{Checkpoint, Key, ResumedUpload};
+use storage::{Checkpoint, DirectUploads, Key, ResumedUpload, WrongParts};
 
 use crate::problem::Problem;
 use crate::service::Service;
@@ -74,10 +74,7 @@ impl<'a> HeldUpload<'a> {
         upload: &'a ResumableUpload,
         held: &Progress,
     ) -> Result<Self, Problem> {
-        let unreadable =
-            || Problem::internal(&format_args!("the progress of upload {}", upload.id));
-        let key: Key = held.key.parse().map_err(|_| unreadable())?;
-        let checkpoint = Checkpoint::from_json(&key, &held.parts).map_err(|_| unreadable())?;
+        let (key, checkpoint) = read_progress(upload, held)?;
         // The upload is held since a moment ago.
         let recorded = Instant::now();
         Ok(Self { service, upload, key, fence: held.fence, checkpoint, recorded })
@@ -127,6 +124,21 @@ impl<'a> HeldUpload<'a> {
                 Err(_) => self.record(None, true).await?,
             }
         }
+    }
+
+    /// Record the parts that the client has sent to the store itself, if these are their tags.
+    pub async fn record_parts(
+        &mut self,
+        direct: &dyn DirectUploads,
+        tags: &[String],
+    ) -> Result<(), Problem> {
+        let (key, checkpoint) = (self.key.clone(), self.checkpoint.clone());
+        let stored = match self.hold_during(direct.stored_parts(&key, &checkpoint)).await? {
+            Err(storage::Error::Interrupted { .. }) => return Err(upload_ended()),
+            stored => stored?,
+        };
+        let all = checkpoint.with_parts(&stored, tags).map_err(|wrong| wrong_parts(&wrong))?;
+        self.record(Some(all), true).await
     }
 
     /// Receive the bytes of a body, at most those that the upload lacks, and record them.
@@ -234,6 +246,20 @@ impl<'a> HeldUpload<'a> {
     }
 }
 
+/// Key of an upload, and what the store has of it.
+///
+/// # Errors
+/// The progress cannot be read.
+pub fn read_progress(
+    upload: &ResumableUpload,
+    progress: &Progress,
+) -> Result<(Key, Checkpoint), Problem> {
+    let unreadable = || Problem::internal(&format_args!("the progress of upload {}", upload.id));
+    let key: Key = progress.key.parse().map_err(|_| unreadable())?;
+    let checkpoint = Checkpoint::from_json(&key, &progress.parts).map_err(|_| unreadable())?;
+    Ok((key, checkpoint))
+}
+
 /// Body of a request.
 struct BodyReader<'a> {
     service: &'a Service,
@@ -275,6 +301,14 @@ pub fn upload_ended() -> Problem {
 pub fn exceeds_length() -> Problem {
     let detail = "The body has more bytes than the upload lacks. Start again with its size.";
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "UPLOAD_LENGTH_EXCEEDED", detail)
+}
+
+/// Problem of parts that are not those of the video.
+fn wrong_parts(wrong: &WrongParts) -> Problem {
+    // Parts are counted from 1, and members of a list from 0.
+    let member = |number: u32| format!("etags[{}]", number - 1);
+    let field = wrong.number().map_or_else(|| "etags".to_owned(), member);
+    Problem::field(&field, wrong.code(), &wrong.to_string())
 }
 
 /// Problem of a request that has lost its hold.

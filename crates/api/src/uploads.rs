@@ -87,18 +87,21 @@ struct UploadLimits {
     max_videos: u64,
     /// Whether videos can also be added by their URLs.
     by_url: bool,
+    /// Whether videos can also be sent to the file store directly.
+    direct: bool,
 }
 
 impl UploadLimits {
-    fn new(max_video_bytes: u64, by_url: bool) -> Self {
+    fn new(max_video_bytes: u64, by_url: bool, direct: bool) -> Self {
         let suffixes = VideoFormat::ALL.map(|format| format!(".{}", format.suffix())).to_vec();
-        Self { suffixes, max_video_bytes, max_videos: receive::MAX_FILES as u64, by_url }
+        let max_videos = receive::MAX_FILES as u64;
+        Self { suffixes, max_video_bytes, max_videos, by_url, direct }
     }
 }
 
 impl Example for UploadLimits {
     fn example() -> Self {
-        Self::new(500 * MEGABYTE, true)
+        Self::new(500 * MEGABYTE, true, true)
     }
 }
 
@@ -163,7 +166,9 @@ impl Uploads {
     #[expect(clippy::unused_async, reason = "operations must be async")]
     async fn limits(&self, service: Data<&Arc<Service>>) -> LimitsResponse {
         let by_url = service.settings.video_targets.is_some();
-        LimitsResponse::Limits(Json(UploadLimits::new(service.settings.max_video_bytes, by_url)))
+        let direct = service.parts.storage.direct_uploads().is_some();
+        let max_bytes = service.settings.max_video_bytes;
+        LimitsResponse::Limits(Json(UploadLimits::new(max_bytes, by_url, direct)))
     }
 
     /// Upload videos

@@ -25,6 +25,9 @@ pub struct Checkpoint {
     /// Fence of the object that `tail` or a part has replaced. It is deleted when the upload is
     /// resumed, because until then the earlier checkpoint may be the latest one.
     pub(crate) replaced_tail: Option<i64>,
+    /// Size in bytes of the parts but the last, if clients send them to the store themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) part_size: Option<u64>,
 }
 
 impl Checkpoint {
@@ -71,6 +74,7 @@ mod tests {
             tags: vec!["\"tag\"".to_owned()],
             tail: Some(2),
             replaced_tail: None,
+            part_size: Some(5),
         };
         let read = Checkpoint::from_json(&key, &checkpoint.to_json()).expect("it is valid");
         assert_eq!(read, checkpoint);

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use jobs::{InstallationId, JobId, Time};
 
 use crate::checkpoint::Checkpoint;
+use crate::direct::DirectUploads;
 use crate::error::Error;
 use crate::key::Key;
 
@@ -109,6 +110,11 @@ pub trait Storage: Send + Sync + 'static {
     /// Discard a resumable upload, at any of its checkpoints; not its object. A missing upload is
     /// not an error. Without a checkpoint, what only the checkpoint names is left to the sweep.
     async fn discard(&self, key: &Key, checkpoint: Option<&Checkpoint>) -> Result<(), Error>;
+
+    /// Uploads that clients send to the store themselves, if it can receive them.
+    fn direct_uploads(&self) -> Option<&dyn DirectUploads> {
+        None
+    }
 
     /// Remove the remains of uploads that were neither completed nor aborted and are at least
     /// `older_than` old, and return their number. An upload of that age that is still in progress

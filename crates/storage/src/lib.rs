@@ -9,6 +9,7 @@ mod error;
 mod byte_range;
 mod content_disposition;
 mod checkpoint;
+mod direct;
 mod interface;
 #[cfg(test)]
 mod memory;
@@ -22,6 +23,7 @@ pub mod s3;
 pub use byte_range::{RequestedRange, content_range, unsatisfied_content_range};
 pub use checkpoint::Checkpoint;
 pub use content_disposition::content_disposition;
+pub use direct::{DirectUploads, PartRequest, StoredPart, WrongParts};
 pub use disk::Disk;
 pub use error::Error;
 pub use interface::{Object, PAGE_SIZE, ResumedUpload, Storage, Upload};

@@ -30,12 +30,14 @@ fn collections_are_up_to_date() {
 }
 
 /// Requests that need a value which no other response has, and the status that they get without it.
-const REFUSED: [(&str, u64); 22] = [
+const REFUSED: [(&str, u64); 24] = [
     ("Add a video by its URL", 403),
     ("Delete an API key", 404),
     ("Get the offset of a resumable upload", 404),
     ("Continue a resumable upload", 404),
     ("End a resumable upload", 404),
+    ("Create a direct upload", 403),
+    ("Complete a direct upload", 404),
     ("Register", 409),
     ("End a session", 404),
     ("Get a webhook", 404),

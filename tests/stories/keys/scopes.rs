@@ -82,6 +82,8 @@ const TABLE: &[(&str, Callers)] = &[
     ("POST /auth/second-factor/confirm", Users),
     ("POST /keys", Users),
     ("POST /uploads", WRITE),
+    ("POST /uploads/direct", WRITE),
+    ("POST /uploads/{id}/complete", WRITE),
     ("POST /videos", WRITE),
     ("POST /videos/upload", WRITE),
     ("POST /videos/{id}/jobs", WRITE),

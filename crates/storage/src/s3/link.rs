@@ -9,6 +9,16 @@ use crate::content_disposition::content_disposition;
 use crate::error::Error;
 use crate::key::Key;
 
+/// Validity of a signature, which is in whole seconds, at least one.
+pub(super) fn validity(
+    valid_for: Duration,
+    action: impl FnOnce() -> String,
+) -> Result<PresigningConfig, Error> {
+    let seconds = valid_for.as_secs() + u64::from(valid_for.subsec_nanos() > 0);
+    PresigningConfig::expires_in(Duration::from_secs(seconds.max(1)))
+        .map_err(|error| Error::Unavailable { action: action(), cause: error.into() })
+}
+
 impl Store {
     /// Sign a link. The clock of the store decides when it expires.
     pub(super) async fn link(
@@ -18,15 +28,11 @@ impl Store {
         valid_for: Duration,
     ) -> Result<String, Error> {
         let action = || format!("create a link to {key}");
-        // The validity of a link is in whole seconds, at least one.
-        let seconds = valid_for.as_secs() + u64::from(valid_for.subsec_nanos() > 0);
-        let config = PresigningConfig::expires_in(Duration::from_secs(seconds.max(1)));
-        let config =
-            config.map_err(|error| Error::Unavailable { action: action(), cause: error.into() })?;
+        let validity = validity(valid_for, action)?;
         let request = self.link_client.get_object().bucket(&self.bucket).key(key.as_str());
         let request = request.response_content_disposition(content_disposition(filename));
         let signed =
-            request.presigned(config).await.map_err(|error| self.error(action(), &error))?;
+            request.presigned(validity).await.map_err(|error| self.error(action(), &error))?;
         Ok(signed.uri().to_owned())
     }
 }

@@ -25,6 +25,7 @@ mod multipart;
 mod upload;
 mod copy;
 mod resumable;
+mod direct;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use bytes::Bytes;
 use jobs::{InstallationId, JobId};
 
 use crate::checkpoint::Checkpoint;
+use crate::direct::{DirectUploads, PartRequest, StoredPart};
 use crate::error::Error;
 use crate::interface::{Object, ResumedUpload, Storage, Upload};
 use crate::key::Key;
@@ -121,6 +123,10 @@ impl Storage for S3 {
         resumable::discard(&self.store, key, checkpoint).await
     }
 
+    fn direct_uploads(&self) -> Option<&dyn DirectUploads> {
+        Some(self)
+    }
+
     /// The age of an upload is the time since its start by the clock of the store, compared with
     /// the clock of this machine. Objects of a single part are sent with one request and leave no
     /// remains.
@@ -138,6 +144,26 @@ impl Storage for S3 {
 
     async fn check(&self) -> Result<(), Error> {
         self.store.check().await
+    }
+}
+
+#[async_trait]
+impl DirectUploads for S3 {
+    async fn begin_direct(&self, key: &Key, size: u64) -> Result<Checkpoint, Error> {
+        direct::begin(&self.store, key, size).await
+    }
+
+    async fn part_requests(
+        &self,
+        key: &Key,
+        upload: &Checkpoint,
+        valid_for: Duration,
+    ) -> Result<Vec<PartRequest>, Error> {
+        self.store.part_requests(key, upload, valid_for).await
+    }
+
+    async fn stored_parts(&self, key: &Key, upload: &Checkpoint) -> Result<Vec<StoredPart>, Error> {
+        self.store.stored_parts(key, upload).await
     }
 }
 

@@ -78,7 +78,8 @@ impl Store {
     {
         match ErrorResponse::of(error) {
             Some(response) if response.is_absence() => Error::NotFound { key: key.clone() },
-            Some(response) if response.code == "NoSuchUpload" => {
+            // A part may also have been replaced after its tag was recorded.
+            Some(response) if matches!(response.code, "NoSuchUpload" | "InvalidPart") => {
                 Error::Interrupted { key: key.clone() }
             }
             _ => self.error(format!("{action} {key}"), error),

@@ -199,7 +199,7 @@ impl Writing {
         // The last part may be smaller.
         let offset = part_size::total(tags.len() as u32).min(self.from.size);
         let (id, size, replaced_tail) = (self.from.id.clone(), self.from.size, self.from.tail);
-        Ok(Checkpoint { id, size, offset, tags, tail: None, replaced_tail })
+        Ok(Checkpoint { id, size, offset, tags, tail: None, replaced_tail, part_size: None })
     }
 
     async fn suspend(mut self) -> Result<Checkpoint, Error> {

@@ -2,6 +2,7 @@
 
 mod proxy;
 mod failures;
+mod direct;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

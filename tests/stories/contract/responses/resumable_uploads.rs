@@ -3,7 +3,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::stream::{self, StreamExt};
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Body, Method, RequestBuilder};
+use serde_json::json;
 
 use super::client::{CheckedClient, SHORT};
 use crate::harness::client::User;
@@ -68,9 +70,12 @@ pub async fn check(client: &CheckedClient<'_>) {
     client.expect(204, append(&user, &path, 500, rest)).await;
     client.expect(200, head(&path)).await;
     client.expect(409, end(&path)).await;
+    client.expect(202, complete(&user, &path)).await;
     let path = new().await;
+    client.expect(409, complete(&user, &path)).await;
     client.expect(204, end(&path)).await;
 
+    direct(client, &user).await;
     for (id, status) in [("malformed", 400), (NOBODY, 404)] {
         for request in on_upload(&user, &format!("/uploads/{id}")) {
             client.expect(status, request).await;
@@ -106,17 +111,45 @@ async fn creation(client: &CheckedClient<'_>, user: &User<'_>) {
     client.expect(403, create(&user.with_key(&key), 10, "a.mp4")).await;
 }
 
+fn complete(user: &User<'_>, path: &str) -> RequestBuilder {
+    user.request(Method::POST, &format!("{path}/complete")).json(&json!({ "etags": ["x"] }))
+}
+
+fn create_direct(user: &User<'_>) -> RequestBuilder {
+    let fields = json!({ "filename": "a.mp4", "size": 1000 });
+    user.request(Method::POST, "/uploads/direct").json(&fields)
+}
+
+/// Requests for direct uploads, which a store on the disk cannot receive.
+async fn direct(client: &CheckedClient<'_>, user: &User<'_>) {
+    client.expect(403, create_direct(user)).await;
+    let complete = format!("/uploads/{NOBODY}/complete");
+    for path in ["/uploads/direct", &complete] {
+        let post = |body: String| {
+            let request = user.request(Method::POST, path);
+            request.header(CONTENT_TYPE, "application/json").body(body)
+        };
+        client.expect(400, post("{".to_owned())).await;
+        client.expect(413, post(" ".repeat(1 << 17))).await;
+        client.expect(422, post("{}".to_owned())).await;
+        client.expect(415, user.request(Method::POST, path).body("{}")).await;
+        client.expect(401, client.service.request(Method::POST, path).json(&json!({}))).await;
+    }
+}
+
 /// Requests for all operations on an upload.
-fn on_upload(user: &User<'_>, path: &str) -> [RequestBuilder; 3] {
+fn on_upload(user: &User<'_>, path: &str) -> [RequestBuilder; 4] {
     [
         request(user, Method::HEAD, path),
         append(user, path, 0, "x"),
         request(user, Method::DELETE, path),
+        complete(user, path),
     ]
 }
 
 /// Requests of a user for all operations.
 pub fn all(user: &User<'_>) -> Vec<RequestBuilder> {
     let path = format!("/uploads/{NOBODY}");
-    on_upload(user, &path).into_iter().chain([create(user, 1000, "a.mp4")]).collect()
+    let create = [create(user, 1000, "a.mp4"), create_direct(user)];
+    on_upload(user, &path).into_iter().chain(create).collect()
 }
