@@ -25,6 +25,7 @@ use crate::permissions;
 use crate::profile::Profile;
 use crate::resumable_uploads::ResumableUploads;
 use crate::second_factor::SecondFactorOperations;
+use crate::selections::Selections;
 use crate::session_list::Sessions;
 use crate::uploads::Uploads;
 use crate::videos::Videos;
@@ -64,6 +65,7 @@ operations!(
         Frames,
         Downloads,
         Files,
+        Selections,
         HealthOperations
     ),
     (Webhooks, WebhookDeliveries)
