@@ -1,6 +1,7 @@
 //! Downloads: signed links to one archive that expire.
 
 mod rate_limit;
+mod selection;
 
 use std::time::Duration;
 

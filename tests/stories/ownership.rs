@@ -46,11 +46,12 @@ const fn guarded(found: u16) -> Statuses {
 
 /// Statuses of all operations on paths with parameters. The last one deletes the job, so its owner
 /// calls it last. Bodies are empty objects.
-const TABLE: [(&str, Statuses); 11] = [
+const TABLE: [(&str, Statuses); 12] = [
     ("GET /videos/{id}", guarded(200)),
     ("GET /jobs/{id}/status", guarded(200)),
     ("GET /jobs/{id}/events", guarded(200)),
     ("GET /jobs/{id}/download", guarded(200)),
+    ("GET /jobs/{id}/archive", guarded(200)),
     ("GET /jobs/{id}/frames", guarded(200)),
     ("GET /jobs/{id}/frames/{number}", guarded(200)),
     ("GET /jobs/{id}/thumbnail", guarded(200)),
@@ -89,6 +90,8 @@ fn path(operation: &str, owner: &str, job: &str, archive: &str) -> String {
     assert!(!path.contains('{'), "no value for a parameter of {path}");
     if path.starts_with("/files/") {
         format!("{path}?expires=9999999999&filename=a.zip&signature=AAAA")
+    } else if path.ends_with("/archive") {
+        format!("{path}?frames=1")
     } else {
         path
     }

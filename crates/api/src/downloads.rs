@@ -6,7 +6,7 @@ use std::sync::Arc;
 use poem::Request;
 use poem::http::{StatusCode, header};
 use poem::web::Data;
-use poem_openapi::param::Path;
+use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
 use poem_openapi::{ApiResponse, Object, OpenApi};
@@ -119,8 +119,8 @@ impl Downloads {
         let (link, limit) = match &frames.0 {
             None => whole_link(&service, &caller, id.0).await?,
             Some(frames) => {
-                let numbers = FrameNumbers::parse(frames)?;
                 let archive = open_archive(&service, request, caller.user, id.0).await?;
+                let numbers = FrameNumbers::parse(frames)?;
                 selection_link(&service, &caller, archive, numbers).await?
             }
         };

@@ -62,11 +62,7 @@ impl SelectedArchive {
     ///
     /// # Errors
     /// There is no frame with one of the numbers, or the whole archive is invalid.
-    pub fn new(
-        object: Object,
-        whole: &Manifest,
-        numbers: &FrameNumbers,
-    ) -> Result<Self, Problem> {
+    pub fn new(object: Object, whole: &Manifest, numbers: &FrameNumbers) -> Result<Self, Problem> {
         let invalid = |reason: &str| ArchiveReader::invalid(&object, &reason);
         let mut entries: Vec<Entry> = Vec::new();
         let mut frames = Vec::new();

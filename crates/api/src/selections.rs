@@ -92,9 +92,9 @@ impl Selections {
         /// range, have to be those of frames.
         frames: Query<String>,
     ) -> Result<Response<SelectionResponse>, OperationError<SelectionProblems>> {
-        let numbers = FrameNumbers::parse(&frames.0)?;
         let slot = service.downloads.acquire(caller.user, THINGS)?;
         let archive = open_archive(&service, request, caller.user, id.0).await?;
+        let numbers = FrameNumbers::parse(&frames.0)?;
         let name = selected_archive::name(&archive.job.filename);
         let selected = select(archive, &numbers)?;
         count_download(&service, &caller).await?;
@@ -105,11 +105,7 @@ impl Selections {
     ///
     /// The links of `GET /jobs/{id}/download` with `frames` lead here. The link itself authorizes
     /// the download; no access token is needed.
-    #[oai(
-        path = "/files/selection",
-        method = "get",
-        operation_id = "downloadLinkedFrames"
-    )]
+    #[oai(path = "/files/selection", method = "get", operation_id = "downloadLinkedFrames")]
     async fn linked(
         &self,
         service: Data<&Arc<Service>>,
