@@ -102,8 +102,8 @@ pub struct Downloads;
 impl Downloads {
     /// Get a download link
     ///
-    /// Returns a temporary link to the archive of a finished job or, with `frames`, to an archive of
-    /// these frames only.
+    /// Returns a temporary link to the archive of a finished job or, with `frames`, to an archive
+    /// of these frames only.
     #[oai(path = "/jobs/:id/download", method = "get", operation_id = "getDownloadLink")]
     async fn link(
         &self,
@@ -112,8 +112,8 @@ impl Downloads {
         caller: Permitted<VideosRead>,
         /// Id of the job.
         id: Path<Uuid>,
-        /// Numbers and ranges of frames, such as `1,5,9-12`, as in `GET /jobs/{id}/archive`. Without
-        /// it, the link leads to the whole archive.
+        /// Numbers and ranges of frames, such as `1,5,9-12`, as in `GET /jobs/{id}/archive`.
+        /// Without it, the link leads to the whole archive.
         frames: Query<Option<String>>,
     ) -> Result<LinkResponse, OperationError<DownloadProblems>> {
         let (link, limit) = match &frames.0 {
