@@ -27,6 +27,7 @@ use crate::resumable_uploads::ResumableUploads;
 use crate::second_factor::SecondFactorOperations;
 use crate::selections::Selections;
 use crate::session_list::Sessions;
+use crate::sheets::Sheets;
 use crate::uploads::Uploads;
 use crate::videos::Videos;
 use crate::webhook_deliveries::WebhookDeliveries;
@@ -63,6 +64,7 @@ operations!(
         Forecasts,
         JobEvents,
         Frames,
+        Sheets,
         Downloads,
         Files,
         Selections,

@@ -92,6 +92,7 @@ mod files;
 mod selections;
 mod frame_view;
 mod frames;
+mod sheets;
 mod webhook_view;
 mod webhooks;
 mod webhook_deliveries;

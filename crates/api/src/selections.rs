@@ -28,7 +28,6 @@ const THINGS: &str = "downloads";
 
 // Each response type declares its headers as literals: the derive accepts no shared declaration.
 #[derive(ApiResponse)]
-#[expect(clippy::duplicated_attributes, reason = "headers have the same type")]
 #[oai(
     header(
         name = "Content-Disposition",

@@ -386,6 +386,18 @@ const TEXTS = {
     'Este vídeo expirou e seus quadros foram excluídos. Envie-o de novo se ainda precisar deles.',
     'This video expired and its frames were deleted. Upload it again if you still need them.',
   ],
+  contact_sheets: [
+    plural('Folha de contato', 'Folhas de contato ({n})'),
+    plural('Contact sheet', 'Contact sheets ({n})'),
+  ],
+  contact_sheet_of: [
+    ({ n, name }) => `Folha de contato ${number(n)} de ${name}`,
+    ({ n, name }) => `Contact sheet ${number(n)} of ${name}`,
+  ],
+  download_contact_sheet: [
+    ({ n }) => `Baixar folha ${number(n)}`,
+    ({ n }) => `Download sheet ${number(n)}`,
+  ],
   frame_selection: ['Quadros selecionados', 'Selected frames'],
   select_frame: [
     ({ n, time }) => `Selecionar o quadro ${number(n)}, em ${time}`,

@@ -48,6 +48,8 @@ async fn expect_everywhere(
         let method: Method = method.parse().expect("a valid method");
         client.expect(status, on_job(user, &method, &path.replace("{}", job))).await;
     }
+    let sheet = format!("/jobs/{job}/sheets/1");
+    client.expect(status, user.request(Method::GET, &sheet)).await;
     client.expect(status, user.request(Method::GET, "/videos")).await;
     client.expect(status, user.request(Method::GET, "/videos/usage")).await;
     client

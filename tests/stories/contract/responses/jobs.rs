@@ -27,6 +27,7 @@ pub async fn check(client: &CheckedClient<'_>) {
     }
     frames(client, &user, &jobs[1]).await;
     another(client, &user, &jobs[1]).await;
+    sheets(client, &user, &other, &jobs[1]).await;
     links(client, link["download_url"].as_str().expect("a link")).await;
     selections(client, &user, &jobs[1], &jobs[2]).await;
     ends(client, &user, &jobs[1], &jobs[2]).await;
@@ -113,6 +114,24 @@ async fn frames(client: &CheckedClient<'_>, user: &User<'_>, job: &str) {
     assert_eq!(headers[CONTENT_TYPE], "image/jpeg");
     let condition = headers["etag"].clone();
     client.expect(304, thumbnail("?width=160").header(IF_NONE_MATCH, condition)).await;
+}
+
+/// Responses of the operation on contact sheets, for another job of a video.
+async fn sheets(client: &CheckedClient<'_>, user: &User<'_>, other: &User<'_>, video: &str) {
+    let recipe = serde_json::json!({ "recipe": { "sheet": {} } });
+    let request = user.request(Method::POST, &format!("/videos/{video}/jobs")).json(&recipe);
+    let (_, accepted) = client.expect(202, request).await;
+    let job = accepted["job_id"].as_str().expect("an id");
+    user.wait_until_done(job).await;
+    let path = |id: &str, number: &str| format!("/jobs/{id}/sheets/{number}");
+    let get = |path: &str| user.request(Method::GET, path);
+    let (headers, _) = client.expect(200, get(&path(job, "1"))).await;
+    assert_eq!(headers[CONTENT_TYPE], "image/jpeg");
+    client.expect(400, get(&path(job, "0"))).await;
+    client.expect(401, client.get(&path(job, "1"))).await;
+    client.expect(403, other.request(Method::GET, &path(job, "1"))).await;
+    client.expect(404, get(&path(job, "2"))).await;
+    client.expect(204, user.request(Method::DELETE, &format!("/videos/{job}"))).await;
 }
 
 /// Job that fails: only the first bytes of its file are a video.
@@ -203,7 +222,7 @@ async fn ends(client: &CheckedClient<'_>, user: &User<'_>, deleted: &str, expire
     client.expect(204, user.request(Method::DELETE, &format!("/videos/{deleted}"))).await;
     client.expect(404, client.get(link["download_url"].as_str().expect("a link"))).await;
     client.service.advance(Duration::from_hours(24 * 8));
-    for path in ["download", "archive?frames=1", "frames", "frames/1", "thumbnail"] {
+    for path in ["download", "archive?frames=1", "frames", "frames/1", "sheets/1", "thumbnail"] {
         client.expect(410, get(&format!("/jobs/{expired}/{path}"))).await;
     }
     client.expect(410, get(&format!("/videos/{expired}/forecast"))).await;
