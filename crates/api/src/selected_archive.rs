@@ -256,7 +256,7 @@ mod tests {
             &[("../a.png", 100, 10)],
             &[("a\\b.png", 100, 10)],
             &[("é.png", 100, 10)],
-            &[(&long, 500, 10)],
+            &[(long.as_str(), 500, 10)],
         ] {
             let numbers = format!("1-{}", frames.len());
             let problem = select(frames, &numbers).err().map(|problem| problem.code());

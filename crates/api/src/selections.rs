@@ -59,9 +59,10 @@ problem_responses! {
         503: "The database or the file store is unavailable.", UNAVAILABLE;
     }
     LinkedProblems {
-        400: "A parameter is missing.", INVALID_PARAMETER;
+        400: "A parameter is missing, or the job is not finished.", NOT_DONE INVALID_PARAMETER;
         403: "The signature of the link is invalid.", LINK_INVALID;
-        404: "The job does not exist.", JOB_NOT_FOUND;
+        404: "The job does not exist, or has no frame with one of the numbers.",
+            FRAME_NOT_FOUND JOB_NOT_FOUND;
         410: "The link or the archive has expired.", LINK_EXPIRED ARCHIVE_EXPIRED;
         429: "Too many archives of the user are downloaded at the same time.", TOO_MANY_AT_ONCE;
         500: "Internal error.", INTERNAL_ERROR;

@@ -189,10 +189,10 @@ mod tests {
         for start in [0, u64::from(u32::MAX) - 60, 5 << 30] {
             let mut tail = Vec::new();
             let mut directory = Vec::new();
-            for (name, data) in [("a.png", b"first".as_slice()), ("b.png", b"second!")] {
+            for (name, data) in [("a.png", b"first".as_slice()), ("b.png", b"second!".as_slice())] {
                 let header = local_header(name, crc32fast::hash(data), data.len() as u32);
                 directory.extend(directory_record(&header, start + tail.len() as u64));
-                tail.extend([&header, data].concat());
+                tail.extend([header.as_slice(), data].concat());
             }
             let offset = start + tail.len() as u64;
             let end = end(2, offset, directory.len() as u64);
