@@ -1,5 +1,6 @@
 //! Downloads: signed links to one archive that expire.
 
+mod contact_sheets;
 mod rate_limit;
 mod selection;
 
