@@ -75,7 +75,7 @@ pub struct Request<'a> {
     pub description: &'a str,
     /// HTTP method in upper case.
     pub method: String,
-    /// URL without optional parameters.
+    /// URL with its required parameters, without optional ones.
     pub url: String,
     /// Headers that are sent, with their values.
     pub headers: Vec<(&'static str, &'static str)>,
