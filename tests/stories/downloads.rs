@@ -1,6 +1,8 @@
 //! Downloads: signed links to one archive that expire.
 
+mod contact_sheets;
 mod rate_limit;
+mod selection;
 
 use std::time::Duration;
 

@@ -46,14 +46,17 @@ const fn guarded(found: u16) -> Statuses {
 
 /// Statuses of all operations on paths with parameters. The last one deletes the job, so its owner
 /// calls it last. Bodies are empty objects.
-const TABLE: [(&str, Statuses); 11] = [
+const TABLE: [(&str, Statuses); 13] = [
     ("GET /videos/{id}", guarded(200)),
     ("GET /jobs/{id}/status", guarded(200)),
     ("GET /jobs/{id}/events", guarded(200)),
     ("GET /jobs/{id}/download", guarded(200)),
+    ("GET /jobs/{id}/archive", guarded(200)),
     ("GET /jobs/{id}/frames", guarded(200)),
     ("GET /jobs/{id}/frames/{number}", guarded(200)),
     ("GET /jobs/{id}/thumbnail", guarded(200)),
+    // The job has no contact sheet.
+    ("GET /jobs/{id}/sheets/{number}", guarded(404)),
     ("GET /videos/{id}/forecast", guarded(200)),
     ("POST /videos/{id}/jobs", guarded(202)),
     // Needs a signed link instead of a token; the link here has no valid signature.
@@ -89,6 +92,8 @@ fn path(operation: &str, owner: &str, job: &str, archive: &str) -> String {
     assert!(!path.contains('{'), "no value for a parameter of {path}");
     if path.starts_with("/files/") {
         format!("{path}?expires=9999999999&filename=a.zip&signature=AAAA")
+    } else if path.ends_with("/archive") {
+        format!("{path}?frames=1")
     } else {
         path
     }

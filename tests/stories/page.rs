@@ -16,6 +16,7 @@ mod colors;
 mod downloads;
 mod drops;
 mod end_to_end;
+mod frame_selection;
 mod frames;
 mod gallery;
 mod list;

@@ -28,7 +28,9 @@ use crate::permissions;
 use crate::profile::Profile;
 use crate::resumable_uploads::ResumableUploads;
 use crate::second_factor::SecondFactorOperations;
+use crate::selections::Selections;
 use crate::session_list::Sessions;
+use crate::sheets::Sheets;
 use crate::uploads::Uploads;
 use crate::videos::Videos;
 use crate::webhook_deliveries::WebhookDeliveries;
@@ -66,8 +68,10 @@ operations!(
         Forecasts,
         JobEvents,
         Frames,
+        Sheets,
         Downloads,
         Files,
+        Selections,
         HealthOperations
     ),
     (Webhooks, WebhookDeliveries)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use poem::Request;
 use poem::http::{StatusCode, header};
 use poem::web::Data;
-use poem_openapi::param::Path;
+use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
 use poem_openapi::{ApiResponse, Object, OpenApi};
@@ -17,11 +17,16 @@ use uuid::Uuid;
 use crate::archives;
 use crate::examples;
 use crate::forwarded::{Forwarded, is_host};
+use crate::frame_numbers::FrameNumbers;
+use crate::open_archive::{OpenArchive, open_archive};
 use crate::operation_error::{OperationError, problem_responses};
 use crate::operator_access::is_localhost;
 use crate::own_job::own_job;
 use crate::permissions::{Permitted, VideosRead};
 use crate::problem::Problem;
+use crate::rate_limit::RateLimitStatus;
+use crate::selected_archive::{self, SelectedArchive};
+use crate::selection_links::LinkedSelection;
 use crate::service::Service;
 use crate::tags::Tag;
 
@@ -30,7 +35,7 @@ use crate::tags::Tag;
 #[oai(example)]
 struct DownloadLink {
     /// URL of the archive. Anyone who has it can download the archive until it expires. Range
-    /// requests are supported, so downloads can be resumed.
+    /// requests are supported for whole archives, so their downloads can be resumed.
     download_url: String,
     /// Lifetime of the link, in seconds.
     expires_in: u64,
@@ -75,12 +80,14 @@ enum LinkResponse {
 
 problem_responses! {
     DownloadProblems {
-        400: "Malformed id, or the job is not finished.", NOT_DONE INVALID_PARAMETER;
+        400: "A parameter is malformed, or the job is not finished.",
+            NOT_DONE INVALID_PARAMETER;
         401: "The access token or API key is missing, invalid or expired.",
             NOT_LOGGED_IN TOKEN_INVALID TOKEN_EXPIRED KEY_INVALID KEY_EXPIRED;
         403: "The job belongs to another user, or the API key lacks the scope.",
             NOT_YOUR_JOB KEY_SCOPE_MISSING;
-        404: "The job does not exist.", JOB_NOT_FOUND;
+        404: "The job does not exist, or has no frame with one of the numbers.",
+            FRAME_NOT_FOUND JOB_NOT_FOUND;
         410: "The archive has expired.", ARCHIVE_EXPIRED;
         429: "Too many download links in one minute.", TOO_MANY_DOWNLOADS;
         500: "Internal error.", INTERNAL_ERROR;
@@ -95,7 +102,8 @@ pub struct Downloads;
 impl Downloads {
     /// Get a download link
     ///
-    /// Returns a temporary link to the archive of a finished job.
+    /// Returns a temporary link to the archive of a finished job or, with `frames`, to an archive
+    /// of these frames only.
     #[oai(path = "/jobs/:id/download", method = "get", operation_id = "getDownloadLink")]
     async fn link(
         &self,
@@ -104,34 +112,22 @@ impl Downloads {
         caller: Permitted<VideosRead>,
         /// Id of the job.
         id: Path<Uuid>,
+        /// Numbers and ranges of frames, such as `1,5,9-12`, as in `GET /jobs/{id}/archive`.
+        /// Without it, the link leads to the whole archive.
+        frames: Query<Option<String>>,
     ) -> Result<LinkResponse, OperationError<DownloadProblems>> {
-        let job = own_job(&service, caller.user, id.0).await?;
-        let key = archives::key(&job, service.database().clock().now())?;
-        let per_minute = service.settings.downloads_per_minute;
-        let limit = service
-            .parts
-            .rate_limiter
-            .acquire(&format!("download:{}", caller.limited_as()), per_minute)
-            .await;
-        if !limit.allowed {
-            let detail =
-                format!("At most {per_minute} downloads per minute are allowed. Try again later.");
-            return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_DOWNLOADS", detail)
-                .rate_limited(&limit)
-                .into());
-        }
-        let object = service.archives.head(&key).await?;
-        let filename = archive_name(&job.filename);
-        let lifetime = service.settings.link_lifetime;
-        let link = service.parts.storage.link(&key, &filename, lifetime).await?;
-        let is_relative = link.starts_with('/');
-        let link = DownloadLink {
-            download_url: if is_relative { base_url(&service, request) + &link } else { link },
-            expires_in: lifetime.as_secs(),
-            filename,
-            size_bytes: object.size,
+        let (link, limit) = match &frames.0 {
+            None => whole_link(&service, &caller, id.0).await?,
+            Some(frames) => {
+                let archive = open_archive(&service, request, caller.user, id.0).await?;
+                let numbers = FrameNumbers::parse(frames)?;
+                selection_link(&service, &caller, archive, numbers).await?
+            }
         };
-        info!(job_id = %job.id, size_bytes = object.size, "a download link was created");
+        let is_relative = link.download_url.starts_with('/');
+        let base = if is_relative { base_url(&service, request) } else { String::new() };
+        let link = DownloadLink { download_url: base + &link.download_url, ..link };
+        info!(job_id = %id.0, size_bytes = link.size_bytes, "a download link was created");
         Ok(LinkResponse::Link(
             Json(link),
             limit.limit.into(),
@@ -141,10 +137,66 @@ impl Downloads {
     }
 }
 
+/// Link to the archive of a job.
+async fn whole_link(
+    service: &Service,
+    caller: &Permitted<VideosRead>,
+    id: Uuid,
+) -> Result<(DownloadLink, RateLimitStatus), Problem> {
+    let job = own_job(service, caller.user, id).await?;
+    let key = archives::key(&job, service.database().clock().now())?;
+    let limit = count_download(service, caller).await?;
+    let object = service.archives.head(&key).await?;
+    let filename = archive_name(&job.filename);
+    let lifetime = service.settings.link_lifetime;
+    let download_url = service.parts.storage.link(&key, &filename, lifetime).await?;
+    let (expires_in, size_bytes) = (lifetime.as_secs(), object.size);
+    Ok((DownloadLink { download_url, expires_in, filename, size_bytes }, limit))
+}
+
+/// Link to an archive of selected frames. This service makes it, whatever the store is.
+async fn selection_link(
+    service: &Service,
+    caller: &Permitted<VideosRead>,
+    archive: OpenArchive,
+    numbers: FrameNumbers,
+) -> Result<(DownloadLink, RateLimitStatus), Problem> {
+    let OpenArchive { job, object, contents } = archive;
+    let selected = SelectedArchive::new(object, &contents.manifest, &numbers)?;
+    let limit = count_download(service, caller).await?;
+    let lifetime = service.settings.link_lifetime;
+    let selection = LinkedSelection { user: caller.user, job: job.id.0, numbers };
+    let link = DownloadLink {
+        download_url: service.selection_links.issue(&selection, lifetime)?,
+        expires_in: lifetime.as_secs(),
+        filename: selected_archive::name(&job.filename),
+        size_bytes: selected.size(),
+    };
+    Ok((link, limit))
+}
+
+/// Count a download of a caller.
+///
+/// # Errors
+/// The caller has begun too many within a minute.
+pub async fn count_download(
+    service: &Service,
+    caller: &Permitted<VideosRead>,
+) -> Result<RateLimitStatus, Problem> {
+    let per_minute = service.settings.downloads_per_minute;
+    let name = format!("download:{}", caller.limited_as());
+    let limit = service.parts.rate_limiter.acquire(&name, per_minute).await;
+    if limit.allowed {
+        return Ok(limit);
+    }
+    let detail = format!("At most {per_minute} downloads per minute are allowed. Try again later.");
+    Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_DOWNLOADS", detail)
+        .rate_limited(&limit))
+}
+
 /// File name of the archive of a video.
 fn archive_name(video: &str) -> String {
-    let stem = video.rsplit_once('.').map_or(video, |(stem, _)| stem);
-    format!("{stem}.zip")
+    format!("{}.zip", selected_archive::stem(video))
 }
 
 /// Base URL of this service: as configured, else as the outermost trusted proxy reports it. Without

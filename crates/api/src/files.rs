@@ -140,7 +140,7 @@ fn unsatisfiable(size: u64) -> Problem {
 }
 
 /// Problem of a link that is invalid or has expired.
-fn invalid_link(error: LinkError) -> Problem {
+pub fn invalid_link(error: LinkError) -> Problem {
     match error {
         LinkError::Expired => {
             Problem::new(StatusCode::GONE, "LINK_EXPIRED", "The link has expired. Get a new link.")

@@ -153,6 +153,8 @@ pub struct FrameListView {
     written: u64,
     /// Instants without a frame.
     missing: Vec<MissingView>,
+    /// Number of contact sheets, for `GET /jobs/{id}/sheets/{number}`.
+    sheets: u64,
     /// Frames of this page, in ascending order of their numbers.
     frames: Vec<FrameView>,
 }
@@ -168,6 +170,7 @@ impl FrameListView {
             expected: manifest.expected,
             written: manifest.written,
             missing: manifest.missing.iter().map(Into::into).collect(),
+            sheets: manifest.sheets.len() as u64,
             frames: page.iter().map(Into::into).collect(),
         }
     }
@@ -182,6 +185,7 @@ impl Example for FrameListView {
             expected: examples::FRAME_COUNT,
             written: examples::FRAME_COUNT - 1,
             missing: vec![MissingView::example()],
+            sheets: 1,
             frames: vec![FrameView::example()],
         }
     }

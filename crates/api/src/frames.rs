@@ -15,14 +15,13 @@ use poem_openapi::{ApiResponse, OpenApi, ResponseContent};
 use storage::{Object, content_disposition};
 use uuid::Uuid;
 
-use crate::archives::{self, ArchiveContents, ArchiveReader, StoredFrame};
+use crate::archives::{ArchiveReader, StoredFrame};
 use crate::frame_view::FrameListView;
 use crate::object_response;
+use crate::open_archive::open_archive;
 use crate::operation_error::{OperationError, problem_responses};
-use crate::own_job::own_job;
 use crate::permissions::{Permitted, VideosRead};
 use crate::problem::Problem;
-use crate::request_turn::RequestTurn;
 use crate::service::Service;
 use crate::tags::Tag;
 use crate::thumbnails;
@@ -162,7 +161,7 @@ impl Frames {
         after: Query<u64>,
     ) -> Result<ListResponse, OperationError<ListProblems>> {
         let _slot = service.reads.acquire(caller.user, THINGS)?;
-        let archive = open(&service, request, caller.user, id.0).await?;
+        let archive = open_archive(&service, request, caller.user, id.0).await?;
         let frames = &archive.contents.manifest.frames;
         let rest = &frames[frames.partition_point(|frame| frame.number <= after.0)..];
         let page = &rest[..rest.len().min(limit.0 as usize)];
@@ -193,7 +192,7 @@ impl Frames {
         width: Query<Option<u32>>,
     ) -> Result<Response<FrameResponse>, OperationError<FrameProblems>> {
         let slot = service.reads.acquire(caller.user, THINGS)?;
-        let archive = open(&service, request, caller.user, id.0).await?;
+        let archive = open_archive(&service, request, caller.user, id.0).await?;
         let StoredFrame { entry: frame, range } =
             archive.contents.frame(number.0).ok_or_else(|| {
                 let detail = "The archive has no frame with this number.";
@@ -244,7 +243,7 @@ impl Frames {
         width: Query<u32>,
     ) -> Result<Response<FrameResponse>, OperationError<FrameProblems>> {
         let _slot = service.reads.acquire(caller.user, THINGS)?;
-        let archive = open(&service, request, caller.user, id.0).await?;
+        let archive = open_archive(&service, request, caller.user, id.0).await?;
         let frames = &archive.contents.manifest.frames;
         let frames = &frames[..frames.len().min(MAX_CANDIDATES)];
         let digest = frames.first().map(|frame| frame.sha256.as_str()).unwrap_or_default();
@@ -274,30 +273,6 @@ fn default_limit() -> u64 {
 
 fn default_width() -> u32 {
     320
-}
-
-/// Archive of a job, and its contents.
-struct OpenArchive {
-    object: Object,
-    contents: Arc<ArchiveContents>,
-}
-
-/// Open the archive of a user's job. Archives have a queue of their own, so the turn of the request
-/// ends.
-async fn open(
-    service: &Service,
-    request: &Request,
-    user: UserId,
-    id: Uuid,
-) -> Result<OpenArchive, Problem> {
-    let job = own_job(service, user, id).await?;
-    if let Some(turn) = request.data::<RequestTurn>() {
-        turn.end();
-    }
-    let key = archives::key(&job, service.database().clock().now())?;
-    let object = service.archives.head(&key).await?;
-    let contents = service.archives.contents(user, &object).await?;
-    Ok(OpenArchive { object, contents })
 }
 
 /// Thumbnail of the first of these frames that is not blank, else of the first, as a JPEG.

@@ -18,6 +18,7 @@ use crate::job_watch::JobWatcher;
 use crate::key_uses::KeyUses;
 use crate::passwords::PasswordHashes;
 use crate::rate_limit::RateLimiter;
+use crate::selection_links::SelectionLinks;
 use crate::settings::Settings;
 use crate::tokens::AccessTokens;
 use crate::upload_slots::UploadSlots;
@@ -59,6 +60,7 @@ pub struct Service {
     pub(crate) settings: Settings,
     pub(crate) passwords: PasswordHashes,
     pub(crate) access_tokens: AccessTokens,
+    pub(crate) selection_links: SelectionLinks,
     pub(crate) key_uses: Arc<KeyUses>,
     pub(crate) job_watcher: JobWatcher,
     pub(crate) upload_slots: Arc<UploadSlots>,
@@ -67,7 +69,7 @@ pub struct Service {
     pub(crate) event_streams: Arc<UserSlots>,
     /// Frames, thumbnails and lists of frames that are read.
     pub(crate) reads: Arc<UserSlots>,
-    /// Archives that are downloaded by links, which a user may have given to others.
+    /// Archives that are downloaded, also by links, which a user may have given to others.
     pub(crate) downloads: Arc<UserSlots>,
     /// Transactions of uploads. Those of a user with many uploads would precede everybody else's
     /// where they wait for a connection.
@@ -81,6 +83,7 @@ impl Service {
         Arc::new(Self {
             passwords: PasswordHashes::default(),
             access_tokens: AccessTokens::new(&settings, parts.database.clock().clone()),
+            selection_links: SelectionLinks::new(&settings, parts.database.clock().clone()),
             key_uses: Arc::default(),
             job_watcher: JobWatcher::new(parts.database.clone()),
             upload_slots: Arc::default(),

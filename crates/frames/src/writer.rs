@@ -314,6 +314,7 @@ impl<'a, W: Write> Writer<'a, W> {
             skipped: Vec::new(),
             sheets: Vec::new(),
             webvtt: None,
+            selected: None,
             frames: Vec::new(),
         })
     }

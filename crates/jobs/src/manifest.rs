@@ -65,6 +65,10 @@ pub struct Manifest {
     /// Name of the WebVTT file that lists the parts of the contact sheets by time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webvtt: Option<String>,
+    /// Selection of which the archive consists, if it holds only a part of another archive. The
+    /// counts, the missing instants and [`Self::complete`] are those of the selection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selected: Option<SelectedFrames>,
     /// Frames in ascending order of their numbers.
     #[serde(alias = "images")]
     pub frames: Vec<FrameEntry>,
@@ -76,8 +80,17 @@ const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
+/// Selection of frames of a whole archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SelectedFrames {
+    /// Numbers that were selected, such as `1,5,9-12`.
+    pub numbers: String,
+    /// Number of frames of the whole archive that were left out.
+    pub left_out: u64,
+}
+
 /// Name and version of the program that wrote an archive, and of the libraries it used.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Engine {
     /// Name of the program.

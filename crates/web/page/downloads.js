@@ -7,7 +7,7 @@ import { t } from './texts.js';
 /** Pause after a refusal that states none, in seconds. */
 const PAUSE = 5;
 
-/** Downloads that wait or begin, by the ids of their jobs. */
+/** Downloads that wait or begin, by the paths of their links. */
 const pending = new Map();
 /** The last of them. The next one waits for it. */
 let last = Promise.resolve();
@@ -24,31 +24,32 @@ sessionEvents.addEventListener('change', () => {
 });
 
 /**
- * Download the archive of a job. If there were too many within a minute, it begins by itself as
- * soon as it may, and `note`, an element, says so meanwhile. Links expire after 15 minutes, so each
- * download gets its own.
+ * Download the archive of a job, or one of the `frames` with these numbers, such as `1,5-9`. If
+ * there were too many downloads within a minute, it begins by itself as soon as it may, and `note`,
+ * an element, says so meanwhile. Links expire after 15 minutes, so each download gets its own.
  */
-export function downloadArchive(job, note) {
+export function downloadArchive(job, note, frames = null) {
+  const path = `/jobs/${job.id}/download${frames ? `?frames=${frames}` : ''}`;
   const { signal } = closing;
   const showPause = (milliseconds) => {
     note.textContent = t('download_waits', { s: Math.ceil(milliseconds / 1000) });
   };
   const wait = permittedAt - Date.now();
   if (wait > 0) showPause(wait);
-  if (pending.has(job.id)) return pending.get(job.id);
-  const download = last.then(() => begin(job, signal, showPause)).finally(() => {
+  if (pending.has(path)) return pending.get(path);
+  const download = last.then(() => begin(path, signal, showPause)).finally(() => {
     note.textContent = '';
-    if (pending.get(job.id) === download) pending.delete(job.id);
+    if (pending.get(path) === download) pending.delete(path);
   });
-  pending.set(job.id, download);
+  pending.set(path, download);
   last = download.catch(() => {});
   return download;
 }
 
-async function begin(job, signal, showPause) {
+async function begin(path, signal, showPause) {
   while (!signal.aborted) {
     try {
-      const response = await request(`/jobs/${job.id}/download`, { signal });
+      const response = await request(path, { signal });
       const { download_url: url } = await response.json();
       saveFile(url, '');
       announce(t('download_started'));

@@ -3,6 +3,7 @@
 import { h } from './dom.js';
 import { errorNotice } from './errors.js';
 import { timecode } from './format.js';
+import { FrameSelection } from './frame-selection.js';
 import { frameHash, framePath, gapText } from './frames.js';
 import { nextPage } from './jobs.js';
 import { problemText } from './problems.js';
@@ -31,6 +32,9 @@ export class Gallery {
   #job;
   #list = h('ol', { class: 'frames' });
   #end = h('div', { class: 'list-end' });
+  /** Slider and selection, which stay in sight. */
+  #tools = h('div', { class: 'gallery-tools' });
+  #selection;
   #nextPath;
   #gaps = [];
   #loading = null;
@@ -52,7 +56,9 @@ export class Gallery {
     this.#job = job;
     this.#onContents = onContents;
     this.#nextPath = `/jobs/${job.id}/frames?limit=${PAGE_SIZE}`;
-    section.replaceChildren(heading, this.#list, this.#end);
+    this.#selection = new FrameSelection(job, this);
+    this.#tools.append(this.#selection.element);
+    section.replaceChildren(heading, this.#list, this.#tools, this.#end);
     this.#endObserver.observe(this.#end);
   }
 
@@ -108,7 +114,8 @@ export class Gallery {
     const element = h('li', {},
       h('a', { href: frameHash(this.#job.id, number), 'aria-label': label },
         box,
-        h('span', { class: 'time' }, time, damaged && h('em', {}, damaged))));
+        h('span', { class: 'time' }, time, damaged && h('em', {}, damaged))),
+      this.#selection.mark(frame));
     this.frames.push(frame);
     this.#items.set(number, element);
     this.#list.append(element);
@@ -122,7 +129,7 @@ export class Gallery {
       frameOf: (number) => this.frames.find((frame) => frame.number === number),
       onMove: (number) => this.#scrollTo(number),
     });
-    this.#list.after(this.#scrubber.element);
+    this.#tools.prepend(this.#scrubber.element);
     const { signal } = this.#closing;
     addEventListener('scroll', () => this.#onScroll(), { signal, passive: true });
   }

@@ -1,5 +1,6 @@
 // Details of a job: its video, status, history and frames.
 
+import { ContactSheets } from './contact-sheets.js';
 import { announce, h, icon } from './dom.js';
 import { downloadArchive } from './downloads.js';
 import { errorLine, errorNotice, showingErrors } from './errors.js';
@@ -33,6 +34,7 @@ export class JobView {
   #job = null;
   #frame;
   #gallery = null;
+  #sheets = null;
   #closing = new AbortController();
   #watcher = new JobWatcher((event) => this.#onEvent(event), () => {});
   #title = h('h1', { tabindex: -1 }, '\u00a0');
@@ -78,6 +80,7 @@ export class JobView {
     this.#closing.abort();
     this.#watcher.close();
     this.#gallery?.close();
+    this.#sheets?.close();
   }
 
   async #load() {
@@ -220,6 +223,10 @@ export class JobView {
     this.#gallery ??= new Gallery(this.#job, this.#gallerySection, heading, (contents) => {
       this.#drawFacts(contents.video);
       this.#drawMissing(contents);
+      if (contents.sheets > 0) {
+        this.#sheets = new ContactSheets(this.#job, contents.sheets);
+        heading.after(this.#sheets.element);
+      }
     });
     if (this.#frame) this.#gallery.openViewer(this.#frame);
   }

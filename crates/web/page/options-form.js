@@ -31,7 +31,7 @@ export class OptionsForm {
     this.element = h('div', { class: 'options-form' },
       this.#group('frames', ['select', 'every', 'count', 'at', 'blank', 'repeated']),
       this.#group('part', ['from', 'to', 'max_frames']),
-      this.#group('format', ['format', 'quality', 'max_width', 'kept']));
+      this.#group('format', ['format', 'quality', 'max_width', 'sheet', 'kept']));
     this.element.addEventListener('input', () => this.#update());
     this.element.addEventListener('change', ({ target }) => {
       this.#visited.add(target.name);
@@ -168,6 +168,7 @@ function createFields() {
     format: choice('format', 'format', FORMATS),
     quality: number('quality'),
     max_width: number('max_width', empty('max_width')),
+    sheet: checkbox('sheet'),
     kept: checkbox('kept'),
   };
 }

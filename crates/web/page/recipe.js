@@ -15,6 +15,8 @@ const MAX_DECIMALS = 6;
 const MAX_UINT32 = 2 ** 32 - 1;
 /** Quality of lossy formats if a recipe states none. */
 export const DEFAULT_QUALITY = 85;
+/** Contact sheets of a recipe that states no sizes. */
+const DEFAULT_SHEET = { columns: 5, tile_width: 320 };
 /** Maximum of each field with a whole number. */
 export const MAXIMA = {
   count: MAX_UINT32,
@@ -48,6 +50,7 @@ const DEFAULT_VALUES = {
   max_frames: '',
   blank: false,
   repeated: false,
+  sheet: false,
   format: 'png',
   quality: String(DEFAULT_QUALITY),
   max_width: '',
@@ -107,6 +110,7 @@ export function valuesOf(recipe) {
   }
   if (recipe.max_frames != null) values.max_frames = String(recipe.max_frames);
   for (const name of SKIP_MEMBERS) values[name] = Boolean(skip[name]);
+  values.sheet = Boolean(recipe.sheet);
   values.format = image.format ?? 'png';
   if (image.quality != null) values.quality = String(image.quality);
   if (image.max_width != null) values.max_width = String(image.max_width);
@@ -121,12 +125,15 @@ function intervalValue(parameter, kind) {
   return rounded === seconds ? decimal(seconds) : String(interval);
 }
 
+const isDefaultSheet = (sheet) =>
+  Object.entries(sheet).every(([name, value]) => DEFAULT_SHEET[name] === value);
+
 /** Members of a recipe that a form has no fields for. Null if there are none. */
 function othersOf({ select, image = {}, sheet }) {
   const { format, quality, max_width, ...otherImage } = image;
   const others = {
     ...(Object.keys(otherImage).length > 0 && { image: otherImage }),
-    ...(sheet && { sheet }),
+    ...(sheet && !isDefaultSheet(sheet) && { sheet }),
     ...(Object.keys(select.scenes ?? {}).length > 0 && { scenes: select.scenes }),
   };
   return Object.keys(others).length > 0 ? others : null;
@@ -160,7 +167,7 @@ export function recipeOf(values, others = null) {
       max_width: optional('max_width', wholeNumber),
       ...kept.image,
     },
-    sheet: kept.sheet,
+    sheet: values.sheet ? kept.sheet ?? {} : undefined,
   };
   if (!mistakes.to && recipe.to <= (recipe.from ?? 0)) mistakes.to = { code: 'RECIPE_PART_EMPTY' };
   // Without the members that are undefined.

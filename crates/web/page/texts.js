@@ -336,6 +336,10 @@ const TEXTS = {
   option_max_frames_empty: ['sem limite', 'no limit'],
   option_blank: ['Deixar de fora quadros vazios, de uma cor só', 'Leave out blank frames'],
   option_repeated: ['Deixar de fora quadros repetidos', 'Leave out repeated frames'],
+  option_sheet: [
+    'Incluir uma folha de contato, com todos os quadros em miniatura',
+    'Include a contact sheet, with small copies of all frames',
+  ],
   option_format: ['Formato', 'Format'],
   format_png: ['PNG, sem perda', 'PNG, lossless'],
   format_jpeg: ['JPEG, menor', 'JPEG, smaller'],
@@ -381,6 +385,36 @@ const TEXTS = {
   gallery_expired: [
     'Este vídeo expirou e seus quadros foram excluídos. Envie-o de novo se ainda precisar deles.',
     'This video expired and its frames were deleted. Upload it again if you still need them.',
+  ],
+  contact_sheets: [
+    plural('Folha de contato', 'Folhas de contato ({n})'),
+    plural('Contact sheet', 'Contact sheets ({n})'),
+  ],
+  contact_sheet_of: [
+    ({ n, name }) => `Folha de contato ${number(n)} de ${name}`,
+    ({ n, name }) => `Contact sheet ${number(n)} of ${name}`,
+  ],
+  download_contact_sheet: [
+    ({ n }) => `Baixar folha ${number(n)}`,
+    ({ n }) => `Download sheet ${number(n)}`,
+  ],
+  frame_selection: ['Quadros selecionados', 'Selected frames'],
+  select_frame: [
+    ({ n, time }) => `Selecionar o quadro ${number(n)}, em ${time}`,
+    ({ n, time }) => `Select frame ${number(n)}, at ${time}`,
+  ],
+  frames_selected: [
+    plural('{n} quadro selecionado', '{n} quadros selecionados'),
+    plural('{n} frame selected', '{n} frames selected'),
+  ],
+  download_frames: [
+    plural('Baixar {n} quadro', 'Baixar {n} quadros'),
+    plural('Download {n} frame', 'Download {n} frames'),
+  ],
+  select_all: ['Selecionar todos', 'Select all'],
+  selection_too_large: [
+    'São quadros separados demais para um só ZIP. Selecione menos quadros, ou quadros seguidos.',
+    'Too many separate frames for one ZIP. Select fewer frames, or frames in a row.',
   ],
   frame_at: [
     ({ n, time }) => `Quadro ${number(n)}, em ${time}`,

@@ -43,12 +43,15 @@ const TABLE: &[(&str, Callers)] = &[
     ("DELETE /webhooks/{webhook_id}", HOOKS),
     ("GET /auth/me", Users),
     ("GET /auth/sessions", Users),
+    ("GET /files/selection", All),
     ("GET /files/videos/{user}/{job}/{name}", All),
     ("GET /health", All),
+    ("GET /jobs/{id}/archive", READ),
     ("GET /jobs/{id}/download", READ),
     ("GET /jobs/{id}/events", READ),
     ("GET /jobs/{id}/frames", READ),
     ("GET /jobs/{id}/frames/{number}", READ),
+    ("GET /jobs/{id}/sheets/{number}", READ),
     ("GET /jobs/{id}/status", READ),
     ("GET /jobs/{id}/thumbnail", READ),
     ("GET /keys", Users),
@@ -229,6 +232,7 @@ async fn request(sender: &User<'_>, operation: &str) -> (StatusCode, String) {
             .fold(path.to_owned(), |path, name| path.replace(name, unknown))
             .replace("{number}", "1")
             .replace("{name}", "output-1.zip");
+    let path = if path.ends_with("/archive") { path + "?frames=1" } else { path };
     let has_body = method != Method::GET;
     let request = sender.request(method, &path);
     let request = if has_body { request.json(&json!({})) } else { request };

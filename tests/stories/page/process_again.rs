@@ -49,7 +49,7 @@ async fn processes_a_stored_video_with_other_options() {
     let filled = json!({
         "select": "every", "every": "1/3", "count": "12", "at": "", "from": "0:00.5", "to": "",
         "max_frames": "4", "blank": "on", "repeated": "on", "format": "jpeg", "quality": "50",
-        "max_width": "", "kept": "on",
+        "max_width": "", "sheet": "on", "kept": "on",
     });
     assert_eq!(values, filled);
     browser.assert_accessible("again").await;

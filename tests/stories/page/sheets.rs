@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use frames::Options;
 use serde_json::json;
 
-use super::browser::{Browser, Preferences};
+use super::browser::{Browser, Preferences, Screen};
 use crate::harness::clips::fixture;
 use crate::harness::extraction::extract_and_read;
 use crate::harness::service::Service;
@@ -56,4 +56,28 @@ async fn the_browser_reads_the_list_of_tiles() {
     let expected: Vec<_> =
         starts.windows(2).map(|pair| json!([pair[0], pair[1], "sheet_00001.jpg", true])).collect();
     assert_eq!(cues, json!(expected));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_shows_and_saves_its_contact_sheet() {
+    for screen in [Screen::Desktop, Screen::Phone] {
+        let service = Service::start().await;
+        let preferences = Preferences { screen, ..Preferences::default() };
+        let browser = Browser::registered(&service, preferences).await;
+        browser.click(".options summary").await;
+        browser.click("#option-sheet").await;
+        browser.wait_for_text("1 frame per second, PNG, with a contact sheet").await;
+        browser.upload_sample().await;
+        browser.open_sample().await;
+        browser.click(".contact-sheets summary").await;
+        browser.wait_until("document.querySelector('.sheets img')?.naturalWidth === 1600").await;
+        let overflow = "return document.documentElement.scrollWidth > innerWidth";
+        assert_eq!(browser.js(overflow).await, json!(false), "{screen:?}");
+        browser.assert_accessible(&format!("contact_sheet_{screen:?}")).await;
+        browser.click(".sheets a").await;
+        // JPEG starts with the marker SOI (ITU-T T.81, B.1.1.3).
+        let saved = browser.take_download("sample_sheet_00001.jpg").await;
+        assert!(saved.starts_with(&[0xFF, 0xD8]));
+        browser.assert_no_console_errors().await;
+    }
 }

@@ -26,6 +26,8 @@ const PATH_PARAMETERS: [(&str, &str); 6] = [
     ("{session_id}", "0190a000-0000-7000-8000-0000000000cc"),
     ("{number}", "1"),
 ];
+/// Values of query parameters that are required.
+const QUERY_PARAMETERS: [(&str, &str); 2] = [("frames", "1"), ("token", "signed")];
 /// Values of body properties.
 const BODY_PROPERTIES: [(&str, &str); 5] = [
     ("email", "{{email}}"),
@@ -73,7 +75,7 @@ pub struct Request<'a> {
     pub description: &'a str,
     /// HTTP method in upper case.
     pub method: String,
-    /// URL without optional parameters.
+    /// URL with its required parameters, without optional ones.
     pub url: String,
     /// Headers that are sent, with their values.
     pub headers: Vec<(&'static str, &'static str)>,
@@ -164,7 +166,7 @@ impl<'a> Request<'a> {
             let path = PATH_PARAMETERS
                 .iter()
                 .fold(path.to_owned(), |path, (name, value)| path.replace(name, value));
-            format!("{{{{base_url}}}}{path}")
+            format!("{{{{base_url}}}}{path}{}", query(operation))
         };
         let body = match json_media(&operation["requestBody"]) {
             Some(media) => Some(Body::Json(body_of(&media["example"]))),
@@ -195,6 +197,18 @@ impl<'a> Request<'a> {
             operation: name,
         })
     }
+}
+
+/// Query with the required parameters.
+fn query(operation: &Value) -> String {
+    let parameters = operation["parameters"].as_array().into_iter().flatten();
+    let required = parameters
+        .filter(|parameter| parameter["required"] == true && parameter["in"] == "query")
+        .filter_map(|parameter| {
+            QUERY_PARAMETERS.into_iter().find(|(name, _)| parameter["name"] == *name)
+        });
+    let pairs: Vec<String> = required.map(|(name, value)| format!("{name}={value}")).collect();
+    if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
 }
 
 fn optional_parameters(operation: &Value) -> Vec<OptionalParameter<'_>> {

@@ -91,18 +91,22 @@ fn headers(request: &Request) -> Vec<Value> {
     sent.chain(optional_parameters(request, "header")).collect()
 }
 
-/// URL of a request, with its optional query parameters.
+/// URL of a request, with its required and optional query parameters.
 fn url(request: &Request) -> Value {
     if !request.url.contains('/') {
         return request.url.as_str().into();
     }
-    let mut parts = request.url.split('/');
+    let (address, query) = request.url.split_once('?').unwrap_or((&request.url, ""));
+    let mut parts = address.split('/');
     let host = parts.next();
+    let required = query.split('&').filter_map(|pair| pair.split_once('='));
+    let required = required.map(|(key, value)| json!({ "key": key, "value": value }));
+    let parameters = required.chain(optional_parameters(request, "query"));
     json!({
         "raw": request.url,
         "host": [host],
         "path": parts.collect::<Vec<_>>(),
-        "query": optional_parameters(request, "query"),
+        "query": parameters.collect::<Vec<_>>(),
     })
 }
 

@@ -15,11 +15,12 @@ use crate::harness::service::Service;
 pub const SHORT: &str = "good/shorter_than_half_a_second.mp4";
 
 /// Operations on a job. The last deletes it.
-pub const ON_JOB: [(&str, &str); 10] = [
+pub const ON_JOB: [(&str, &str); 11] = [
     ("GET", "/videos/{}"),
     ("GET", "/jobs/{}/status"),
     ("GET", "/jobs/{}/events"),
     ("GET", "/jobs/{}/download"),
+    ("GET", "/jobs/{}/archive?frames=1"),
     ("GET", "/jobs/{}/frames"),
     ("GET", "/jobs/{}/frames/1"),
     ("GET", "/jobs/{}/thumbnail"),

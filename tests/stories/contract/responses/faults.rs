@@ -19,6 +19,9 @@ pub async fn check(client: &CheckedClient<'_>) {
     let (_, link) =
         client.expect(200, user.request(Method::GET, &format!("/jobs/{job}/download"))).await;
     let link = link["download_url"].as_str().expect("a link");
+    let selection = user.request(Method::GET, &format!("/jobs/{job}/download?frames=1"));
+    let (_, selection) = client.expect(200, selection).await;
+    let selection = selection["download_url"].as_str().expect("a link");
     client.expect(200, client.get("/health")).await;
     client.expect(200, client.get("/ready")).await;
     client
@@ -28,8 +31,8 @@ pub async fn check(client: &CheckedClient<'_>) {
         )
         .await;
     service.wait_until_idle().await;
-    damaged_rows(client, &user, &job).await;
-    missing_tables(client, &user, &job).await;
+    damaged_rows(client, &user, &job, selection).await;
+    missing_tables(client, &user, &job, selection).await;
     unreadable_files(client, link).await;
 }
 
@@ -45,6 +48,8 @@ async fn expect_everywhere(
         let method: Method = method.parse().expect("a valid method");
         client.expect(status, on_job(user, &method, &path.replace("{}", job))).await;
     }
+    let sheet = format!("/jobs/{job}/sheets/1");
+    client.expect(status, user.request(Method::GET, &sheet)).await;
     client.expect(status, user.request(Method::GET, "/videos")).await;
     client.expect(status, user.request(Method::GET, "/videos/usage")).await;
     client
@@ -78,17 +83,18 @@ async fn expect_everywhere(
 }
 
 /// Rows that the program cannot read.
-async fn damaged_rows(client: &CheckedClient<'_>, user: &User<'_>, job: &str) {
+async fn damaged_rows(client: &CheckedClient<'_>, user: &User<'_>, job: &str, selection: &str) {
     client.service.execute_sql(
         "PRAGMA ignore_check_constraints = ON; UPDATE users SET language = 'xx'; \
          UPDATE jobs SET warnings = 'damaged'",
     );
+    client.expect(500, client.get(selection)).await;
     expect_everywhere(client, 500, user, job, "mine").await;
     client.service.execute_sql("UPDATE users SET language = 'en'; UPDATE jobs SET warnings = '[]'");
 }
 
 /// A database without its tables.
-async fn missing_tables(client: &CheckedClient<'_>, user: &User<'_>, job: &str) {
+async fn missing_tables(client: &CheckedClient<'_>, user: &User<'_>, job: &str, selection: &str) {
     let tables = ["users", "jobs", "refresh_tokens", "idempotency_keys", "account_tokens"];
     let rename = |from: &str, to: &str| {
         let statements =
@@ -98,6 +104,7 @@ async fn missing_tables(client: &CheckedClient<'_>, user: &User<'_>, job: &str) 
             .execute_sql(&format!("PRAGMA legacy_alter_table = ON; {}", statements.concat()));
     };
     rename("", "lost_");
+    client.expect(503, client.get(selection)).await;
     expect_everywhere(client, 503, user, job, "another").await;
     client
         .post(

@@ -22,10 +22,14 @@ pub async fn check(client: &CheckedClient<'_>) {
     every_operation(client, &user, &other, &jobs[0], &failed).await;
     let get = |path: &str| user.request(Method::GET, path);
     let (_, link) = client.expect(200, get(&format!("/jobs/{}/download", jobs[1]))).await;
-    client.expect(429, get(&format!("/jobs/{}/download", jobs[1]))).await;
+    for path in ["download", "download?frames=1", "archive?frames=1"] {
+        client.expect(429, get(&format!("/jobs/{}/{path}", jobs[1]))).await;
+    }
     frames(client, &user, &jobs[1]).await;
     another(client, &user, &jobs[1]).await;
+    sheets(client, &user, &other, &jobs[1]).await;
     links(client, link["download_url"].as_str().expect("a link")).await;
+    selections(client, &user, &jobs[1], &jobs[2]).await;
     ends(client, &user, &jobs[1], &jobs[2]).await;
 }
 
@@ -71,7 +75,8 @@ async fn every_operation(
         client.expect(404, on_job(user, &method, &unknown)).await;
         if method == Method::GET {
             client.expect(200, user.request(method.clone(), &path(finished))).await;
-            let of_archive = ["/download", "/frames", "/frames/1", "/thumbnail"];
+            let of_archive =
+                ["/download", "/archive?frames=1", "/frames", "/frames/1", "/thumbnail"];
             let needs_archive = of_archive.iter().any(|end| path("").ends_with(end));
             let unfinished = if needs_archive { 400 } else { 200 };
             client.expect(unfinished, user.request(method, &path(failed))).await;
@@ -109,6 +114,24 @@ async fn frames(client: &CheckedClient<'_>, user: &User<'_>, job: &str) {
     assert_eq!(headers[CONTENT_TYPE], "image/jpeg");
     let condition = headers["etag"].clone();
     client.expect(304, thumbnail("?width=160").header(IF_NONE_MATCH, condition)).await;
+}
+
+/// Responses of the operation on contact sheets, for another job of a video.
+async fn sheets(client: &CheckedClient<'_>, user: &User<'_>, other: &User<'_>, video: &str) {
+    let recipe = serde_json::json!({ "recipe": { "sheet": {} } });
+    let request = user.request(Method::POST, &format!("/videos/{video}/jobs")).json(&recipe);
+    let (_, accepted) = client.expect(202, request).await;
+    let job = accepted["job_id"].as_str().expect("an id");
+    user.wait_until_done(job).await;
+    let path = |id: &str, number: &str| format!("/jobs/{id}/sheets/{number}");
+    let get = |path: &str| user.request(Method::GET, path);
+    let (headers, _) = client.expect(200, get(&path(job, "1"))).await;
+    assert_eq!(headers[CONTENT_TYPE], "image/jpeg");
+    client.expect(400, get(&path(job, "0"))).await;
+    client.expect(401, client.get(&path(job, "1"))).await;
+    client.expect(403, other.request(Method::GET, &path(job, "1"))).await;
+    client.expect(404, get(&path(job, "2"))).await;
+    client.expect(204, user.request(Method::DELETE, &format!("/videos/{job}"))).await;
 }
 
 /// Job that fails: only the first bytes of its file are a video.
@@ -159,6 +182,33 @@ async fn links(client: &CheckedClient<'_>, link: &str) {
     client.expect(410, client.get(link)).await;
 }
 
+/// Responses about selected frames.
+async fn selections(client: &CheckedClient<'_>, user: &User<'_>, job: &str, other: &str) {
+    let get = |path: &str| user.request(Method::GET, path);
+    for operation in ["download", "archive"] {
+        for (frames, status) in [("2", 404), ("1,2", 404), ("x", 400), ("2-1", 400)] {
+            client.expect(status, get(&format!("/jobs/{job}/{operation}?frames={frames}"))).await;
+        }
+    }
+    client.expect(400, get(&format!("/jobs/{job}/archive"))).await;
+    let another = user.upload_clip(SHORT).await;
+    user.wait_until_done(&another).await;
+    let mut links = Vec::new();
+    for job in [other, &another] {
+        let (_, link) = client.expect(200, get(&format!("/jobs/{job}/download?frames=1"))).await;
+        let link = link["download_url"].as_str().expect("a link").to_owned();
+        let (headers, _) = client.expect(200, client.get(&link)).await;
+        assert_eq!(headers[CONTENT_TYPE], "application/zip");
+        links.push(link);
+    }
+    client.expect(400, client.get("/files/selection")).await;
+    client.expect(403, client.get(&links[0].replace("token=", "token=x"))).await;
+    client.expect(204, user.request(Method::DELETE, &format!("/videos/{another}"))).await;
+    client.expect(404, client.get(&links[1])).await;
+    client.service.advance(Duration::from_hours(1));
+    client.expect(410, client.get(&links[0])).await;
+}
+
 /// An unfinished job is cancelled. A finished one is deleted, and another one expires.
 async fn ends(client: &CheckedClient<'_>, user: &User<'_>, deleted: &str, expired: &str) {
     let get = |path: &str| user.request(Method::GET, path);
@@ -172,7 +222,7 @@ async fn ends(client: &CheckedClient<'_>, user: &User<'_>, deleted: &str, expire
     client.expect(204, user.request(Method::DELETE, &format!("/videos/{deleted}"))).await;
     client.expect(404, client.get(link["download_url"].as_str().expect("a link"))).await;
     client.service.advance(Duration::from_hours(24 * 8));
-    for path in ["download", "frames", "frames/1", "thumbnail"] {
+    for path in ["download", "archive?frames=1", "frames", "frames/1", "sheets/1", "thumbnail"] {
         client.expect(410, get(&format!("/jobs/{expired}/{path}"))).await;
     }
     client.expect(410, get(&format!("/videos/{expired}/forecast"))).await;
