@@ -46,7 +46,7 @@ const fn guarded(found: u16) -> Statuses {
 
 /// Statuses of all operations on paths with parameters. The last one deletes the job, so its owner
 /// calls it last. Bodies are empty objects.
-const TABLE: [(&str, Statuses); 11] = [
+const TABLE: [(&str, Statuses); 13] = [
     ("GET /videos/{id}", guarded(200)),
     ("GET /jobs/{id}/status", guarded(200)),
     ("GET /jobs/{id}/events", guarded(200)),
@@ -54,6 +54,9 @@ const TABLE: [(&str, Statuses); 11] = [
     ("GET /jobs/{id}/frames", guarded(200)),
     ("GET /jobs/{id}/frames/{number}", guarded(200)),
     ("GET /jobs/{id}/thumbnail", guarded(200)),
+    // The job has ended.
+    ("GET /jobs/{id}/previews", guarded(404)),
+    ("GET /jobs/{id}/previews/{number}", guarded(404)),
     ("GET /videos/{id}/forecast", guarded(200)),
     ("POST /videos/{id}/jobs", guarded(202)),
     // Needs a signed link instead of a token; the link here has no valid signature.

@@ -22,6 +22,7 @@ use crate::job_view::JobView;
 use crate::key_list::Keys;
 use crate::password_reset::PasswordResets;
 use crate::permissions;
+use crate::previews::Previews;
 use crate::profile::Profile;
 use crate::resumable_uploads::ResumableUploads;
 use crate::second_factor::SecondFactorOperations;
@@ -62,6 +63,7 @@ operations!(
         Forecasts,
         JobEvents,
         Frames,
+        Previews,
         Downloads,
         Files,
         HealthOperations

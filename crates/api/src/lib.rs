@@ -85,6 +85,7 @@ mod downloads;
 mod files;
 mod frame_view;
 mod frames;
+mod previews;
 mod webhook_view;
 mod webhooks;
 mod webhook_deliveries;

@@ -7,7 +7,7 @@
 //! on, `decode` decodes a span, `convert` rotates, scales (`fit`) and converts its frames, `encode`
 //! encodes them. `rendering` does this for each frame, with small copies of it by which `left_out`
 //! recognizes blank and repeated frames (`thumbprint`) and of which `sheets` composes contact
-//! sheets. `archive` writes the ZIP and `manifest` describes it. `extract` runs these steps
+//! sheets, and some `previews`. `archive` writes the ZIP and `manifest` describes it. `extract` runs these steps
 //! in parallel: `reader` on one thread, `span` on the threads of a pool, `writer` on another
 //! thread; `flow` bounds the memory between them, and `timing` measures the work.
 //!
@@ -43,6 +43,7 @@ mod encode;
 mod thumbprint;
 mod left_out;
 mod sheets;
+mod previews;
 mod rendering;
 mod flow;
 mod span;
@@ -60,5 +61,7 @@ pub use encode::check_encoders;
 pub use error::Error;
 pub use extract::extract;
 pub use limits::{Limits, Stop};
-pub use options::{Decoding, Options, Progress, Report};
+pub use options::{
+    Decoding, MAX_PREVIEW_BYTES, Options, Preview, PreviewSink, Progress, Report,
+};
 pub use probe::{Forecast, probe};

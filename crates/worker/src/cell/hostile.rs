@@ -6,7 +6,7 @@ use std::io::{self, Cursor, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use frames::{Progress, Report};
+use frames::{Preview, Progress, Report};
 use jobs::manifest::MANIFEST_NAME;
 use jobs::{FailureCode, Warning};
 use serde_json::json;
@@ -69,6 +69,18 @@ pub(super) fn run(behavior: &str, output: &Output) -> io::Result<()> {
             output.send(&progress(1 << 63, Some(u64::MAX)))?;
             sleep()
         }
+        // Previews without end, of no size, and that are no JPEGs.
+        "view" => loop {
+            output.send_preview(&preview(1, b"\xFF\xD8\xFF"))?;
+        },
+        "html" => {
+            output.send_preview(&preview(1, b"<script>alert(1)</script>"))?;
+            sleep()
+        }
+        "page" => {
+            output.send_preview(&preview(u64::MAX, b"\xFF\xD8\xFF"))?;
+            sleep()
+        }
         "exit" => std::process::exit(3),
         "thrd" => start_threads(),
         "numb" => {
@@ -93,6 +105,10 @@ fn sleep() -> io::Result<()> {
     loop {
         std::thread::sleep(Duration::from_hours(1));
     }
+}
+
+fn preview(number: u64, jpeg: &[u8]) -> Preview {
+    Preview { number, timestamp_s: 0.0, jpeg: jpeg.to_vec() }
 }
 
 fn failed(code: FailureCode, message: &str) -> CellMessage {
