@@ -71,9 +71,8 @@ impl Attempt<'_> {
         if let WorkResult::Failed(error) = &result {
             self.breaker.suspect(error);
         }
-        let outcome = self.record_in_time(&result, &progress).await;
         previews.end().await;
-        outcome
+        self.record_in_time(&result, &progress).await
     }
 
     /// Record the result while the lease is renewed.

@@ -1,9 +1,9 @@
 //! Previews of a running attempt: small JPEGs in the store, next to the video, until the attempt
 //! ends.
 //!
-//! They never delay an attempt and never fail it: they are stored by a task of their own, and
-//! dropped while that is busy. Those of a worker that was killed are removed by the next attempt,
-//! with the job, or by the sweep.
+//! They never delay the engine and never fail an attempt: they are stored by a task of their own,
+//! and dropped while that is busy. Those of a worker that was killed are removed by the next
+//! attempt, with the job, or by the sweep.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,9 +22,9 @@ const MAX_STORED: usize = 64;
 /// Number of previews that are deleted at a time.
 const CONCURRENT_DELETIONS: usize = 8;
 
-/// Maximum time that an attempt waits for the removal of its previews, after its outcome is
-/// recorded.
-const REMOVAL_TIMEOUT: Duration = Duration::from_secs(2);
+/// Maximum time that an outcome waits for the removal of the previews. The removal begins when the
+/// engine is finished, and usually ends before the archive is complete.
+const REMOVAL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Sends previews to the task that stores them.
 #[derive(Debug, Clone)]
