@@ -18,7 +18,6 @@ use crate::guide::Guide;
 use crate::limits::Stop;
 use crate::mode::{Mode, Reading};
 use crate::options::{Decoding, Options, Progress, Report};
-use crate::previews::Previews;
 use crate::reader::{Input, ReadSummary, Reader};
 use crate::rendering::Renderer;
 use crate::select::selector;
@@ -133,8 +132,7 @@ fn extract_once<W: Write + Send>(
     let selector = selector(recipe, info.source.time_base, duration_us);
     let selector = selector.as_ref();
     let context = StreamContext { info, selector, limits, stop, timing: &timing };
-    let previews = options.previews.as_ref().and_then(|_| Previews::new());
-    let renderer = Renderer::new(recipe, options.compression, previews)?;
+    let renderer = Renderer::new(recipe, options.compression, options.previews.is_some())?;
     let sheets = recipe.sheet.map(Sheets::new).transpose()?;
     let pool = start_threads(threads)?;
     // A stated duration may be nonsense.

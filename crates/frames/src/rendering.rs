@@ -85,13 +85,13 @@ impl Renderer {
     pub(crate) fn new(
         recipe: &Recipe,
         compression: Compression,
-        previews: Option<Previews>,
+        with_previews: bool,
     ) -> Result<Self, Error> {
         Ok(Self {
             encoder: encoder(&recipe.image, compression)?,
             fit: Fit::new(&recipe.image),
             tile_fit: recipe.sheet.map(tile_fit),
-            previews,
+            previews: with_previews.then(Previews::new).flatten(),
             skip: recipe.skip,
             tools: Mutex::default(),
         })

@@ -69,18 +69,10 @@ pub(super) fn run(behavior: &str, output: &Output) -> io::Result<()> {
             output.send(&progress(1 << 63, Some(u64::MAX)))?;
             sleep()
         }
-        // Previews without end, of no size, and that are no JPEGs.
-        "view" => loop {
-            output.send_preview(&preview(1, b"\xFF\xD8\xFF"))?;
-        },
-        "html" => {
-            output.send_preview(&preview(1, b"<script>alert(1)</script>"))?;
-            sleep()
-        }
-        "page" => {
-            output.send_preview(&preview(u64::MAX, b"\xFF\xD8\xFF"))?;
-            sleep()
-        }
+        // Previews without end, of another format, and of an absurd frame.
+        "view" => send_previews(output, 1, b"\xFF\xD8\xFF"),
+        "html" => send_previews(output, 1, b"<script>alert(1)</script>"),
+        "page" => send_previews(output, u64::MAX, b"\xFF\xD8\xFF"),
         "exit" => std::process::exit(3),
         "thrd" => start_threads(),
         "numb" => {
@@ -107,8 +99,12 @@ fn sleep() -> io::Result<()> {
     }
 }
 
-fn preview(number: u64, jpeg: &[u8]) -> Preview {
-    Preview { number, timestamp_s: 0.0, jpeg: jpeg.to_vec() }
+/// Send a preview without end.
+fn send_previews(output: &Output, number: u64, jpeg: &[u8]) -> io::Result<()> {
+    let preview = Preview { number, timestamp_s: 0.0, jpeg: jpeg.to_vec() };
+    loop {
+        output.send_preview(&preview)?;
+    }
 }
 
 fn failed(code: FailureCode, message: &str) -> CellMessage {
