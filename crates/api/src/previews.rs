@@ -68,6 +68,13 @@ impl Example for PreviewListView {
 }
 
 #[derive(ApiResponse)]
+enum PreviewListResponse {
+    /// Frames of which there are previews.
+    #[oai(status = 200)]
+    List(Json<PreviewListView>),
+}
+
+#[derive(ApiResponse)]
 enum PreviewResponse {
     /// The preview.
     #[oai(status = 200, content_type = "image/jpeg")]
@@ -116,12 +123,12 @@ impl Previews {
         caller: Permitted<VideosRead>,
         /// Id of the job.
         id: param::Path<Uuid>,
-    ) -> Result<Json<PreviewListView>, OperationError<PreviewListProblems>> {
+    ) -> Result<PreviewListResponse, OperationError<PreviewListProblems>> {
         let _slot = service.reads.acquire(caller.user, THINGS)?;
         let job = running_job(&service, caller.user, id.0).await?;
         let stored = stored_previews(&service, &job).await?;
         let previews = stored.keys().copied().map(Into::into).collect();
-        Ok(Json(PreviewListView { job_id: id.0, previews }))
+        Ok(PreviewListResponse::List(Json(PreviewListView { job_id: id.0, previews })))
     }
 
     /// Get a preview

@@ -62,7 +62,5 @@ pub use encode::check_encoders;
 pub use error::Error;
 pub use extract::extract;
 pub use limits::{Limits, Stop};
-pub use options::{
-    Decoding, MAX_PREVIEW_BYTES, Options, Preview, PreviewSink, Progress, Report,
-};
+pub use options::{Decoding, MAX_PREVIEW_BYTES, Options, Preview, PreviewSink, Progress, Report};
 pub use probe::{Forecast, probe};

@@ -13,7 +13,6 @@ use parking_lot::Mutex;
 use crate::av::Frame;
 use crate::convert::{Converter, Target};
 use crate::encode::{Encoder, jpeg_encoder};
-use crate::error::Error;
 use crate::fit::Fit;
 use crate::limits::Limits;
 use crate::options::MAX_PREVIEW_BYTES;
@@ -81,11 +80,10 @@ impl Previews {
         }
         let fit = Fit::within(MAX_SIDE, MAX_SIDE);
         let target = Target { formats: self.encoder.pixel_formats(), fit, limits };
-        let make = || -> Result<Vec<u8>, Error> {
-            let small = converter.convert(frame.try_share()?, rotation, aspect, target)?;
-            self.encoder.encode(&small.frame, None)
-        };
-        make().ok().filter(|jpeg| jpeg.len() <= MAX_PREVIEW_BYTES)
+        let small =
+            frame.try_share().and_then(|frame| converter.convert(frame, rotation, aspect, target));
+        let jpeg = small.and_then(|small| self.encoder.encode(&small.frame, None));
+        jpeg.ok().filter(|jpeg| jpeg.len() <= MAX_PREVIEW_BYTES)
     }
 }
 

@@ -87,7 +87,7 @@ impl StoredPreviews {
         if self.kept.len() == MAX_STORED {
             let index = superfluous(&self.kept);
             let (_, key) = self.kept.remove(index);
-            self.delete(&key).await;
+            delete(Arc::clone(&self.storage), key).await;
         }
         // Also one whose storing failed may exist.
         self.kept.push((milliseconds, key.clone()));
@@ -102,21 +102,22 @@ impl StoredPreviews {
         let mut keys: Vec<Key> = self.kept.iter().map(|(_, key)| key.clone()).collect();
         if fence > 1 {
             match self.storage.list(&Key::previews_prefix(user_id, id), None).await {
-                Ok(found) => keys.extend(found.into_iter().map(|object| object.key).filter(|key| {
-                    key.as_preview().is_some_and(|preview| preview.fence < fence)
-                })),
+                Ok(found) => {
+                    keys.extend(found.into_iter().map(|object| object.key).filter(|key| {
+                        key.as_preview().is_some_and(|preview| preview.fence < fence)
+                    }))
+                }
                 Err(error) => debug!(%error, "the previews of earlier attempts are not listed"),
             }
         }
-        stream::iter(&keys)
-            .for_each_concurrent(CONCURRENT_DELETIONS, |key| self.delete(key))
-            .await;
+        let delete = |key| delete(Arc::clone(&self.storage), key);
+        stream::iter(keys).for_each_concurrent(CONCURRENT_DELETIONS, delete).await;
     }
+}
 
-    async fn delete(&self, key: &Key) {
-        if let Err(error) = self.storage.delete(key).await {
-            debug!(%key, %error, "a preview could not be deleted; the sweep will");
-        }
+async fn delete(storage: Arc<dyn Storage>, key: Key) {
+    if let Err(error) = storage.delete(&key).await {
+        debug!(%key, %error, "a preview could not be deleted; the sweep will");
     }
 }
 

@@ -126,7 +126,7 @@ pub(super) fn send_message(to: &mut impl Write, message: &CellMessage) -> io::Re
 pub(super) fn send_preview(to: &mut impl Write, preview: &Preview) -> io::Result<()> {
     let Preview { number, timestamp_s, jpeg } = preview;
     let (number, timestamp) = (number.to_le_bytes(), timestamp_s.to_le_bytes());
-    send(to, PREVIEW, &[&number, &timestamp, jpeg.as_slice()].concat())
+    send(to, PREVIEW, &[number.as_slice(), &timestamp, jpeg].concat())
 }
 
 /// Receive the next record of a cell's output.

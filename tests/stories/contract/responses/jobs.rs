@@ -133,9 +133,8 @@ async fn previews(client: &CheckedClient<'_>, user: &User<'_>, other: &User<'_>,
         client.expect(403, get(other, &running)).await;
         client.expect(404, get(user, finished)).await;
     }
-    let get = |number: u64| {
-        user.request(Method::GET, &format!("/jobs/{running}/previews/{number}"))
-    };
+    let get =
+        |number: u64| user.request(Method::GET, &format!("/jobs/{running}/previews/{number}"));
     let (headers, _) = client.expect(200, get(7)).await;
     assert_eq!(headers[CONTENT_TYPE], "image/jpeg");
     client.expect(404, get(8)).await;
