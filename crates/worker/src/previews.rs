@@ -101,14 +101,14 @@ impl StoredPreviews {
         let Job { user_id, id, fence, .. } = self.job;
         let mut keys: Vec<Key> = self.kept.iter().map(|(_, key)| key.clone()).collect();
         if fence > 1 {
-            match self.storage.list(&Key::previews_prefix(user_id, id), None).await {
-                Ok(found) => {
-                    keys.extend(found.into_iter().map(|object| object.key).filter(|key| {
-                        key.as_preview().is_some_and(|preview| preview.fence < fence)
-                    }))
-                }
-                Err(error) => debug!(%error, "the previews of earlier attempts are not listed"),
-            }
+            let found = self.storage.list(&Key::previews_prefix(user_id, id), None).await;
+            let found = found.unwrap_or_else(|error| {
+                debug!(%error, "the previews of earlier attempts cannot be listed");
+                Vec::new()
+            });
+            let is_earlier =
+                |key: &Key| key.as_preview().is_some_and(|preview| preview.fence < fence);
+            keys.extend(found.into_iter().map(|object| object.key).filter(is_earlier));
         }
         let delete = |key| delete(Arc::clone(&self.storage), key);
         stream::iter(keys).for_each_concurrent(CONCURRENT_DELETIONS, delete).await;
