@@ -15,7 +15,7 @@ use crate::harness::process::Process;
 const MAX_CHARACTERS: usize = 301;
 
 /// Behaviors that violate the protocol: three attempts, with a code of the worker's own.
-const VIOLATIONS: [(&str, &str); 16] = [
+const VIOLATIONS: [(&str, &str); 19] = [
     ("@msgs", "the cell sent more than 60 messages"),
     ("@zero", "the cell sent too many short pieces of its archive"),
     ("@byte", "the cell sent too many short pieces of its archive"),
@@ -29,6 +29,9 @@ const VIOLATIONS: [(&str, &str); 16] = [
     ("@self", "the cell reported INTERNAL_ERROR, which it cannot know: the service is broken"),
     ("@miss", "the cell reported VIDEO_MISSING, which it cannot know: upload it again"),
     ("@prog", "the cell reported 9223372036854775808 frames"),
+    ("@view", "the cell sent an invalid preview, or too many"),
+    ("@html", "the cell sent an invalid preview, or too many"),
+    ("@page", "the cell sent an invalid preview, or too many"),
     ("@exit", "the cell ended with exit status: 3"),
     ("@thrd", "threads, and at most"),
     ("@numb", "the cell reported 9223372036854775808 frames"),

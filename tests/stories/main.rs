@@ -45,6 +45,7 @@ mod ownership;
 mod page;
 mod partial_reading;
 mod pixels;
+mod previews;
 mod recipes;
 mod remote_cli;
 mod remote_ranges;

@@ -57,6 +57,9 @@ const TABLE: [(&str, Statuses); 13] = [
     ("GET /jobs/{id}/thumbnail", guarded(200)),
     // The job has no contact sheet.
     ("GET /jobs/{id}/sheets/{number}", guarded(404)),
+    // The job has ended.
+    ("GET /jobs/{id}/previews", guarded(404)),
+    ("GET /jobs/{id}/previews/{number}", guarded(404)),
     ("GET /videos/{id}/forecast", guarded(200)),
     ("POST /videos/{id}/jobs", guarded(202)),
     // Needs a signed link instead of a token; the link here has no valid signature.

@@ -25,6 +25,7 @@ mod list_tools;
 mod login;
 mod logout;
 mod options;
+mod previews;
 mod process_again;
 mod resumable_uploads;
 mod sheets;

@@ -25,6 +25,7 @@ use crate::key_list::Keys;
 use crate::password_grant::PasswordForm;
 use crate::password_reset::PasswordResets;
 use crate::permissions;
+use crate::previews::Previews;
 use crate::profile::Profile;
 use crate::resumable_uploads::ResumableUploads;
 use crate::second_factor::SecondFactorOperations;
@@ -69,6 +70,7 @@ operations!(
         JobEvents,
         Frames,
         Sheets,
+        Previews,
         Downloads,
         Files,
         Selections,

@@ -95,6 +95,7 @@ mod selections;
 mod frame_view;
 mod frames;
 mod sheets;
+mod previews;
 mod webhook_view;
 mod webhooks;
 mod webhook_deliveries;

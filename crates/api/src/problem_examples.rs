@@ -110,6 +110,8 @@ const EXAMPLES: &[(u16, &str, &str)] = &[
     (404, "KEY_NOT_FOUND", "The API key does not exist."),
     (404, "WEBHOOK_NOT_FOUND", "The webhook does not exist."),
     (404, "DELIVERY_NOT_FOUND", "The delivery does not exist."),
+    (404, "PREVIEWS_ENDED", "The job is DONE; previews exist until it ends."),
+    (404, "PREVIEW_NOT_FOUND", "There is no preview with this number now."),
     (404, "FRAME_NOT_FOUND", "The archive has no frame with this number."),
     (404, "FILE_NOT_FOUND", "The file does not exist."),
     (408, "UPLOAD_TOO_LONG", "The upload took longer than 12 hours. Send fewer videos at once."),

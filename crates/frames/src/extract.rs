@@ -132,13 +132,14 @@ fn extract_once<W: Write + Send>(
     let selector = selector(recipe, info.source.time_base, duration_us);
     let selector = selector.as_ref();
     let context = StreamContext { info, selector, limits, stop, timing: &timing };
-    let renderer = Renderer::new(recipe, options.compression)?;
+    let renderer = Renderer::new(recipe, options.compression, options.previews.is_some())?;
     let sheets = recipe.sheet.map(Sheets::new).transpose()?;
     let pool = start_threads(threads)?;
     // A stated duration may be nonsense.
     let expected = selector.expected_count().filter(|count| *count <= limits.max_frames);
     let form = ArchiveForm { recipe: recipe.clone(), compression: renderer.compression() };
-    let mut writer = Writer::new(&context, flow, Archive::new(sink), form, sheets);
+    let mut writer = Writer::new(&context, flow, Archive::new(sink), form, sheets)
+        .with_previews(options.previews.clone());
     let planned = options.decoding != Decoding::Linear;
     let mut mode = Mode { reading, planned, damaged: false };
 

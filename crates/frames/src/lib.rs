@@ -7,9 +7,10 @@
 //! on, `decode` decodes a span, `convert` rotates, scales (`fit`) and converts its frames, `encode`
 //! encodes them. `rendering` does this for each frame, with small copies of it by which `left_out`
 //! recognizes blank and repeated frames (`thumbprint`) and of which `sheets` composes contact
-//! sheets. `archive` writes the ZIP and `manifest` describes it. `extract` runs these steps
-//! in parallel: `reader` on one thread, `span` on the threads of a pool, `writer` on another
-//! thread; `flow` bounds the memory between them, and `timing` measures the work.
+//! sheets, and with `previews` of some. `archive` writes the ZIP and `manifest` describes it.
+//! `extract` runs these steps in parallel: `reader` on one thread, `span` on the threads of a pool,
+//! `writer` on another thread; `flow` bounds the memory between them, and `timing` measures the
+//! work.
 //!
 //! The crate does not use networks, databases or an async runtime.
 
@@ -43,6 +44,7 @@ mod encode;
 mod thumbprint;
 mod left_out;
 mod sheets;
+mod previews;
 mod rendering;
 mod flow;
 mod span;
@@ -60,5 +62,5 @@ pub use encode::check_encoders;
 pub use error::Error;
 pub use extract::extract;
 pub use limits::{Limits, Stop};
-pub use options::{Decoding, Options, Progress, Report};
+pub use options::{Decoding, MAX_PREVIEW_BYTES, Options, Preview, PreviewSink, Progress, Report};
 pub use probe::{Forecast, probe};

@@ -1,6 +1,8 @@
 //! Input and result of an extraction, apart from the bytes.
 
+use std::fmt;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use jobs::manifest::Compression;
 use jobs::{Recipe, Warning};
@@ -23,6 +25,8 @@ pub struct Options {
     pub stop: Stop,
     /// Part of the video that is read and decoded.
     pub decoding: Decoding,
+    /// Receiver of previews; none are made without one.
+    pub previews: Option<PreviewSink>,
 }
 
 impl Default for Options {
@@ -35,6 +39,7 @@ impl Default for Options {
             threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             stop: Stop::default(),
             decoding: Decoding::default(),
+            previews: None,
         }
     }
 }
@@ -51,6 +56,41 @@ pub enum Decoding {
     Sequential,
     /// All frames, in order. Reference for tests of [`Decoding::Selective`].
     Linear,
+}
+
+/// Maximum size of the JPEG of a [`Preview`], in bytes.
+pub const MAX_PREVIEW_BYTES: usize = 48 << 10;
+
+/// Small JPEG of a frame that is in the archive by now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Preview {
+    /// Number of the frame.
+    pub number: u64,
+    /// Presentation timestamp of the frame, in seconds from the start of the video.
+    pub timestamp_s: f64,
+    /// At most 320 pixels wide and high, at most [`MAX_PREVIEW_BYTES`].
+    pub jpeg: Vec<u8>,
+}
+
+/// Receiver of previews. It is called on the writing thread, so it has to return at once.
+#[derive(Clone)]
+pub struct PreviewSink(Arc<dyn Fn(Preview) + Send + Sync>);
+
+impl PreviewSink {
+    /// Receive previews by a function.
+    pub fn new(receive: impl Fn(Preview) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(receive))
+    }
+
+    pub(crate) fn send(&self, preview: Preview) {
+        (self.0)(preview);
+    }
+}
+
+impl fmt::Debug for PreviewSink {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("PreviewSink")
+    }
 }
 
 /// Progress of an extraction.

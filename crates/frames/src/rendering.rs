@@ -13,6 +13,7 @@ use crate::decode::SelectedFrame;
 use crate::encode::{Encoder, encoder};
 use crate::error::Error;
 use crate::fit::Fit;
+use crate::previews::Previews;
 use crate::select::Measure;
 use crate::sheets::{TILE_FORMATS, tile_fit};
 use crate::thumbprint::Thumbprint;
@@ -24,6 +25,7 @@ pub(crate) struct Renderer {
     fit: Fit,
     /// Size of the tiles of contact sheets, if these are requested.
     tile_fit: Option<Fit>,
+    previews: Option<Previews>,
     skip: Skip,
     /// Tools that are not in use.
     tools: Mutex<Vec<Tools>>,
@@ -34,6 +36,7 @@ pub(crate) struct Renderer {
 struct Tools {
     converter: Converter,
     tile_converter: Converter,
+    preview_converter: Converter,
     thumbprint_scaler: Scaler,
 }
 
@@ -60,6 +63,8 @@ pub(crate) struct RenderedFrame {
     pub thumbprint: Option<Thumbprint>,
     /// Copy for a contact sheet, if these are requested.
     pub tile: Option<Frame>,
+    /// Small JPEG, if one was due.
+    pub preview: Option<Vec<u8>>,
 }
 
 impl RenderedFrame {
@@ -69,18 +74,24 @@ impl RenderedFrame {
             tile.planes().iter().map(|plane| plane.layout.row_bytes() * plane.layout.height).sum()
         });
         let thumbprint = self.thumbprint.as_ref().map_or(0, Thumbprint::size);
-        self.file.len() + tile + thumbprint
+        let preview = self.preview.as_ref().map_or(0, Vec::len);
+        self.file.len() + tile + thumbprint + preview
     }
 }
 
 impl Renderer {
     /// # Errors
     /// [`Error::EncoderUnavailable`].
-    pub(crate) fn new(recipe: &Recipe, compression: Compression) -> Result<Self, Error> {
+    pub(crate) fn new(
+        recipe: &Recipe,
+        compression: Compression,
+        with_previews: bool,
+    ) -> Result<Self, Error> {
         Ok(Self {
             encoder: encoder(&recipe.image, compression)?,
             fit: Fit::new(&recipe.image),
             tile_fit: recipe.sheet.map(tile_fit),
+            previews: with_previews.then(Previews::new).flatten(),
             skip: recipe.skip,
             tools: Mutex::default(),
         })
@@ -131,6 +142,7 @@ impl Renderer {
             has_errors,
             thumbprint,
             tile: None,
+            preview: None,
         };
         if is_blank {
             return Ok(rendered);
@@ -142,6 +154,10 @@ impl Renderer {
             let target = Target { formats: TILE_FORMATS, fit, limits };
             let tile = tools.tile_converter.convert(shared, rotation, aspect, target)?;
             rendered.tile = Some(tile.frame);
+        }
+        if let Some(previews) = &self.previews {
+            let (converter, shape) = (&mut tools.preview_converter, (rotation, aspect));
+            rendered.preview = previews.of(&frame, converter, shape, limits);
         }
         let target = Target { formats: self.encoder.pixel_formats(), fit: self.fit, limits };
         let Converted { frame, aspect } =

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::flow::Flow;
 use crate::left_out::LeftOut;
 use crate::manifest::engine;
-use crate::options::Report;
+use crate::options::{Preview, PreviewSink, Report};
 use crate::reader::ReadSummary;
 use crate::rendering::RenderedFrame;
 use crate::route::Part;
@@ -49,6 +49,7 @@ pub(crate) struct Writer<'a, W> {
     skipped: Vec<SkippedFrame>,
     sheets: Option<Sheets>,
     sheet_entries: Vec<SheetEntry>,
+    previews: Option<PreviewSink>,
     /// Frames that arrived before their turn.
     early_frames: BTreeMap<FramePosition, RenderedFrame>,
     /// Spans that ended before their turn.
@@ -82,6 +83,7 @@ impl<'a, W: Write> Writer<'a, W> {
             skipped: Vec::new(),
             sheets,
             sheet_entries: Vec::new(),
+            previews: None,
             form,
             early_frames: BTreeMap::new(),
             ended_spans: BTreeMap::new(),
@@ -92,6 +94,11 @@ impl<'a, W: Write> Writer<'a, W> {
             rotation: None,
             rotation_changes: false,
         }
+    }
+
+    /// Send the previews of frames that are written.
+    pub(crate) fn with_previews(self, previews: Option<PreviewSink>) -> Self {
+        Self { previews, ..self }
     }
 
     /// Start again with the first span. Frames that were written are kept.
@@ -179,6 +186,9 @@ impl<'a, W: Write> Writer<'a, W> {
             let name = number.entry_name(seconds, self.form.recipe.image.format().suffix());
             let offset = self.add(&name, &frame.file)?;
             self.frames.push(entry(&frame, &number, name, seconds, offset));
+            if let (Some(sink), Some(jpeg)) = (&self.previews, frame.preview.take()) {
+                sink.send(Preview { number: number.number, timestamp_s: seconds, jpeg });
+            }
             if let (Some(sheets), Some(tile)) = (&mut self.sheets, &frame.tile) {
                 let sheet = sheets.add(tile.try_share()?, seconds)?;
                 self.add_sheet(sheet)?;

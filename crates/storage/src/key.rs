@@ -12,6 +12,7 @@ use jobs::{JobId, UserId, VideoFormat};
 /// videos/{user}/{job}/input-{fence}.{suffix} the video that one attempt fetched from its address
 /// videos/{user}/{job}/output-{fence}.zip    the archive of one attempt
 /// videos/{user}/{job}/tail-{fence}.part     the last bytes of a resumable upload
+/// videos/{user}/{job}/preview-{fence}-{number}-{milliseconds}.jpg  a frame of a running attempt
 /// ```
 ///
 /// These are the only forms, so a key is always safe as a path and in a URL. Keys are ordered
@@ -30,6 +31,18 @@ enum Kind {
     Video,
     Archive,
     Tail,
+    Preview(PreviewName),
+}
+
+/// Parts of the name of a preview.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PreviewName {
+    /// Fence of the attempt.
+    pub fence: i64,
+    /// Number of the frame.
+    pub number: u64,
+    /// Timestamp of the frame, in milliseconds from the start of the video.
+    pub milliseconds: u64,
 }
 
 impl Key {
@@ -69,6 +82,27 @@ impl Key {
         Self { text: format!("{prefix}tail-{fence}.part"), user_id, job_id, kind: Kind::Tail }
     }
 
+    /// Key of the preview of a frame, as long as the attempt with this fence runs.
+    #[must_use]
+    pub fn preview(
+        user_id: UserId,
+        job_id: JobId,
+        fence: i64,
+        number: u64,
+        milliseconds: u64,
+    ) -> Self {
+        let prefix = Self::previews_prefix(user_id, job_id);
+        let text = format!("{prefix}{fence}-{number}-{milliseconds}.jpg");
+        let kind = Kind::Preview(PreviewName { fence, number, milliseconds });
+        Self { text, user_id, job_id, kind }
+    }
+
+    /// Prefix of the keys of all previews of a job, and of no others.
+    #[must_use]
+    pub fn previews_prefix(user_id: UserId, job_id: JobId) -> String {
+        format!("{}preview-", Self::job_prefix(user_id, job_id))
+    }
+
     /// Prefix of all keys of a job, and of no others.
     #[must_use]
     pub fn job_prefix(user_id: UserId, job_id: JobId) -> String {
@@ -103,6 +137,15 @@ impl Key {
     #[must_use]
     pub const fn is_tail(&self) -> bool {
         matches!(self.kind, Kind::Tail)
+    }
+
+    /// Parts of the name, if the object is a preview.
+    #[must_use]
+    pub const fn as_preview(&self) -> Option<PreviewName> {
+        match self.kind {
+            Kind::Preview(name) => Some(name),
+            _ => None,
+        }
     }
 
     /// The key as text.
@@ -148,6 +191,12 @@ fn parse(text: &str) -> Option<Key> {
     if let Some(fence) = name.strip_prefix("tail-") {
         return Some(Key::tail(user_id, job_id, fence.strip_suffix(".part")?.parse().ok()?));
     }
+    if let Some(parts) = name.strip_prefix("preview-") {
+        let mut numbers = parts.strip_suffix(".jpg")?.splitn(3, '-');
+        let fence = numbers.next()?.parse().ok()?;
+        let (number, milliseconds) = (numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?);
+        return Some(Key::preview(user_id, job_id, fence, number, milliseconds));
+    }
     let fence = name.strip_prefix("output-")?.strip_suffix(".zip")?.parse().ok()?;
     Some(Key::archive(user_id, job_id, fence))
 }
@@ -175,11 +224,15 @@ mod tests {
         let tails = [1, i64::MAX].map(|fence| Key::tail(user_id, job_id, fence));
         let fetched = Key::fetched(user_id, job_id, 7, VideoFormat::Mkv);
         assert_eq!(fetched.as_str(), format!("{prefix}input-7.mkv"));
-        for key in videos.into_iter().chain(archives).chain(tails).chain([fetched]) {
+        let preview = Key::preview(user_id, job_id, 7, 12, 11_500);
+        assert_eq!(preview.as_str(), format!("{prefix}preview-7-12-11500.jpg"));
+        let others = [fetched, preview];
+        for key in videos.into_iter().chain(archives).chain(tails).chain(others) {
             assert_eq!(key.to_string().parse(), Ok(key.clone()));
             assert_eq!((key.user_id(), key.job_id()), (user_id, job_id));
             assert_eq!(key.is_archive(), key.as_str().contains("/output-"));
             assert_eq!(key.is_tail(), key.as_str().contains("/tail-"));
+            assert_eq!(key.as_preview().is_some(), key.as_str().contains("/preview-"));
         }
     }
 
@@ -209,6 +262,10 @@ mod tests {
             "tail-1",
             "tail-01.part",
             "tail-1.part/",
+            "preview-1-2.jpg",
+            "preview-1-02-3.jpg",
+            "preview-1-2-3-4.jpg",
+            "preview-1-2-3.png",
             "./input.mp4",
         ];
         let prefix = format!("videos/{USER}/{JOB}/");

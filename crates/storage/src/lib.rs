@@ -28,5 +28,5 @@ pub use disk::Disk;
 pub use error::Error;
 pub use interface::{Object, PAGE_SIZE, ResumedUpload, Storage, Upload};
 pub use job_files::{delete_job_files, delete_user_files};
-pub use key::{InvalidKey, Key};
+pub use key::{InvalidKey, Key, PreviewName};
 pub use s3::{S3, S3Settings};

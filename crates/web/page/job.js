@@ -10,16 +10,19 @@ import { Gallery } from './gallery.js';
 import { fetchHistory, fetchJob, isFinished, isVideoStored, removeJob } from './jobs.js';
 import { forgetJob } from './list-place.js';
 import { liveTime } from './live-times.js';
+import { Previews } from './previews.js';
 import { problemText } from './problems.js';
 import { ProcessAgainDialog } from './process-again.js';
 import { recipeText } from './recipe-text.js';
-import { user } from './session.js';
+import { fetchAccount, user } from './session.js';
 import { progressBar, statusBadge } from './status.js';
 import { sentence, t } from './texts.js';
 import { JobWatcher } from './watch.js';
 
 /** Maximum gaps that are listed above the gallery, which shows all of them. */
 const MAX_GAPS = 20;
+/** Text about leaving the page, by the mails that the user gets. */
+const MAY_LEAVE = { failures: 'may_leave_failures', none: 'may_leave_none' };
 /** Text in place of the gallery, by status. */
 const NO_GALLERY = {
   EXPIRED: 'gallery_expired',
@@ -35,6 +38,9 @@ export class JobView {
   #frame;
   #gallery = null;
   #sheets = null;
+  #previews = null;
+  /** Mails that the user gets, once they are known. */
+  #mails = null;
   #closing = new AbortController();
   #watcher = new JobWatcher((event) => this.#onEvent(event), () => {});
   #title = h('h1', { tabindex: -1 }, '\u00a0');
@@ -79,13 +85,17 @@ export class JobView {
   close() {
     this.#closing.abort();
     this.#watcher.close();
+    this.#previews?.close();
     this.#gallery?.close();
     this.#sheets?.close();
   }
 
   async #load() {
     try {
-      this.#show(await fetchJob(this.#id, this.#closing.signal));
+      const { signal } = this.#closing;
+      const job = await fetchJob(this.#id, signal);
+      if (!isFinished(job)) this.#mails ??= (await fetchAccount(signal)).mails;
+      this.#show(job);
     } catch (error) {
       if (this.#closing.signal.aborted) return;
       const notFound = [400, 403, 404].includes(error.status);
@@ -164,7 +174,7 @@ export class JobView {
       && liveTime(job.next_attempt_at, 'next_attempt');
     this.#status.replaceChildren(...[
       job.status === 'PROCESSING' && progressBar(job),
-      isRunning && h('p', { class: 'hint' }, t('may_leave', { email: user().email })),
+      isRunning && h('p', { class: 'hint' }, t(MAY_LEAVE[this.#mails] ?? 'may_leave', { email: user().email })),
       job.error_message && h('div', { class: 'notice bad' },
         h('p', {}, job.error_message),
         retry && h('p', {}, retry)),
@@ -215,6 +225,12 @@ export class JobView {
   #drawGallery() {
     const { status } = this.#job;
     const heading = h('h2', { id: 'gallery-title' }, t('gallery'));
+    this.#previews?.close();
+    this.#previews = null;
+    if (status === 'PROCESSING') {
+      this.#previews = new Previews(this.#id, this.#gallerySection, heading);
+      return;
+    }
     if (status !== 'DONE') {
       const text = t(NO_GALLERY[status] ?? 'gallery_later');
       this.#gallerySection.replaceChildren(heading, h('p', { class: 'hint' }, text));

@@ -183,6 +183,14 @@ const TEXTS = {
       `Você pode sair desta página: avisaremos em ${email} quando o vídeo ficar pronto.`,
     ({ email }) => `You can leave this page: we will e-mail ${email} when the video is done.`,
   ],
+  may_leave_failures: [
+    ({ email }) => `Você pode sair desta página: avisaremos em ${email} se algo der errado.`,
+    ({ email }) => `You can leave this page: we will e-mail ${email} if something goes wrong.`,
+  ],
+  may_leave_none: [
+    'Você pode sair desta página: o processamento continua.',
+    'You can leave this page: processing continues.',
+  ],
   progress_of: [({ name }) => `Progresso de ${name}`, ({ name }) => `Progress of ${name}`],
   expires: [({ when }) => `expira ${when}`, ({ when }) => `expires ${when}`],
   expired: [({ when }) => `expirou ${when}`, ({ when }) => `expired ${when}`],
@@ -380,6 +388,10 @@ const TEXTS = {
   gallery_later: [
     'Os quadros aparecem aqui quando o processamento terminar.',
     'The frames appear here when processing is finished.',
+  ],
+  previews_hint: [
+    'Alguns quadros já aparecem aqui durante o processamento.',
+    'Some frames already appear here during processing.',
   ],
   gallery_none: ['Nenhum quadro foi extraído.', 'No frames were extracted.'],
   gallery_expired: [

@@ -45,7 +45,7 @@ const ASSETS: &[(&str, &[u8])] = assets! {
     "webhook-form.js" "webhooks.js" "webhook-deliveries.js" "webhook.js" "list-place.js"
     "downloads.js" "job-row.js" "sample.js" "list-tools.js" "storage-usage.js" "thumbnails.js"
     "list.js" "viewer.js" "scrubber.js" "frame-selection.js" "gallery.js" "contact-sheets.js"
-    "process-again.js" "job.js" "mail-settings.js" "main.js"
+    "previews.js" "process-again.js" "job.js" "mail-settings.js" "main.js"
 };
 
 /// Clip to try the service with, which the page loads on request.
@@ -211,6 +211,7 @@ mod tests {
         "contact-sheets.js",
         "scrubber.js",
         "gallery.js",
+        "previews.js",
         "process-again.js",
         "job.js",
         "mail-links.js",

@@ -18,6 +18,7 @@ use crate::attempt_error::AttemptError;
 use crate::attempt_io::{AttemptIo, AttemptLimits, ExtractedArchive};
 use crate::breaker::Breaker;
 use crate::lease::HeldLeases;
+use crate::previews::{PreviewSender, PreviewTask};
 use crate::progress::SharedProgress;
 use crate::settings::Settings;
 use crate::source::Source;
@@ -65,14 +66,25 @@ impl Attempt<'_> {
                 .record((started_at - job.created_at).as_seconds_f64());
         }
         let progress = Arc::new(SharedProgress::default());
-        let result = self.work(&progress, shutdown).await;
+        let (sender, previews) = PreviewTask::start(self.storage, job);
+        let result = self.work(&progress, sender, shutdown).await;
         if let WorkResult::Failed(error) = &result {
             self.breaker.suspect(error);
         }
-        let mut recording = std::pin::pin!(self.record(&result));
+        previews.end().await;
+        self.record_in_time(&result, &progress).await
+    }
+
+    /// Record the result while the lease is renewed.
+    async fn record_in_time(
+        &self,
+        result: &WorkResult,
+        progress: &Arc<SharedProgress>,
+    ) -> AttemptOutcome {
+        let mut recording = std::pin::pin!(self.record(result));
         tokio::select! {
             outcome = &mut recording => return outcome,
-            () = self.leases.renew_until_lost(self.claim, &progress) => {}
+            () = self.leases.renew_until_lost(self.claim, progress) => {}
         }
         // The lease also ends when the outcome is recorded, which a renewal may see before the
         // response arrives.
@@ -86,10 +98,11 @@ impl Attempt<'_> {
     async fn work(
         &self,
         progress: &Arc<SharedProgress>,
+        previews: PreviewSender,
         shutdown: &CancellationToken,
     ) -> WorkResult {
         let stop = CancellationToken::new();
-        let mut work = std::pin::pin!(self.make_archive(&stop, progress));
+        let mut work = std::pin::pin!(self.make_archive(&stop, progress, previews));
         tokio::select! {
             result = &mut work => {
                 result.map_or_else(WorkResult::Failed, WorkResult::Completed)
@@ -113,11 +126,12 @@ impl Attempt<'_> {
         &self,
         stop: &CancellationToken,
         progress: &Arc<SharedProgress>,
+        previews: PreviewSender,
     ) -> Result<Archive, AttemptError> {
         let started = Instant::now();
         let deadline = started + self.settings.timeout;
         let io = tokio::select! {
-            io = self.open(progress) => io?,
+            io = self.open(progress, previews) => io?,
             () = stop.cancelled() => return Err(frames::Error::Cancelled.into()),
             () = tokio::time::sleep_until(deadline.into()) => {
                 return Err(frames::Error::Timeout.into());
@@ -166,7 +180,11 @@ impl Attempt<'_> {
     }
 
     /// Find the video and start the upload of the archive.
-    async fn open(&self, progress: &Arc<SharedProgress>) -> Result<AttemptIo, AttemptError> {
+    async fn open(
+        &self,
+        progress: &Arc<SharedProgress>,
+        previews: PreviewSender,
+    ) -> Result<AttemptIo, AttemptError> {
         let (database, storage, claim) = (self.database, self.storage, self.claim);
         let source = Source { database, storage, fetcher: self.fetcher, claim };
         // On the heap, because it is large, and most jobs need little of it.
@@ -182,6 +200,7 @@ impl Attempt<'_> {
             upload,
             quota: ArchiveQuota { database: self.database.clone(), claim: self.claim.clone() },
             progress: Arc::clone(progress),
+            previews,
         })
     }
 

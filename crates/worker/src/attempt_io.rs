@@ -10,6 +10,7 @@ use storage::Upload;
 
 use crate::archive_quota::ArchiveQuota;
 use crate::engine::EngineLimits;
+use crate::previews::PreviewSender;
 use crate::progress::SharedProgress;
 use crate::video_input::VideoInput;
 
@@ -22,6 +23,7 @@ pub(crate) struct AttemptIo {
     /// Storage that the archive may use.
     pub quota: ArchiveQuota,
     pub progress: Arc<SharedProgress>,
+    pub previews: PreviewSender,
 }
 
 /// Limits of an attempt.

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use frames::{Decoding, Limits, Options, Stop};
+use frames::{Decoding, Limits, Options, PreviewSink, Stop};
 use jobs::Recipe;
 use jobs::manifest::Compression;
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,7 @@ pub(crate) fn options(
     threads: NonZeroUsize,
     limits: EngineLimits,
     stop: Stop,
+    previews: PreviewSink,
 ) -> Options {
     let EngineLimits { archive_bytes, frame_pixels, frames } = limits;
     Options {
@@ -39,5 +40,6 @@ pub(crate) fn options(
         threads,
         stop,
         decoding: Decoding::Selective,
+        previews: Some(previews),
     }
 }

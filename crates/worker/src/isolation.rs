@@ -52,9 +52,10 @@ async fn run_in_process(
     limits: &AttemptLimits,
     stop: &CancellationToken,
 ) -> Result<ExtractedArchive, AttemptError> {
-    let AttemptIo { video, recipe, upload, quota, progress } = io;
+    let AttemptIo { video, recipe, upload, quota, progress, previews } = io;
     let (runtime, engine_stop) = (Handle::current(), Stop::at(limits.deadline));
-    let options = engine::options(recipe, limits.threads, limits.engine, engine_stop.clone());
+    let (stop_engine, previews) = (engine_stop.clone(), previews.into_sink());
+    let options = engine::options(recipe, limits.threads, limits.engine, stop_engine, previews);
     let end = AttemptEnd { stop: stop.clone(), deadline: limits.deadline };
     let mut extraction = tokio::task::spawn_blocking(move || {
         let source = video.reader(end.clone(), runtime.clone());

@@ -11,6 +11,7 @@ mod engine;
 mod archive_quota;
 mod attempt_error;
 mod video_input;
+mod previews;
 mod attempt_io;
 pub mod cell;
 mod isolation;

@@ -108,9 +108,10 @@ pub struct Inventory {
     pub files: u64,
     /// Number of files that a job or an upload refers to.
     pub known: u64,
-    /// Number of old files that nothing refers to.
+    /// Number of old files that nothing refers to, without previews: no row ever refers to these,
+    /// and nobody misses them.
     pub unknown: u64,
-    /// Keys of those, at most [`DELETE_LIMIT`].
+    /// Keys of all old files that nothing refers to, at most [`DELETE_LIMIT`].
     old_unknown: Vec<Key>,
 }
 
@@ -236,7 +237,7 @@ impl Sweeper<'_> {
         Ok(Inventory {
             files: page.len() as u64,
             known: (page.len() - orphans.len()) as u64,
-            unknown: old_unknown.len() as u64,
+            unknown: old_unknown.iter().filter(|key| key.as_preview().is_none()).count() as u64,
             old_unknown,
         })
     }

@@ -23,7 +23,7 @@ use super::specification::Document;
 use crate::harness::service::{Service, long_sessions};
 
 /// Documented responses that are not caused here.
-const NOT_CAUSED: [(&str, u16); 49] = [
+const NOT_CAUSED: [(&str, u16); 51] = [
     // These operations read no column that can be damaged.
     ("GET /files/videos/{user}/{job}/{name}", 500),
     ("POST /auth/address/confirm", 429),
@@ -67,6 +67,8 @@ const NOT_CAUSED: [(&str, u16); 49] = [
     ("GET /jobs/{id}/frames", 429),
     ("GET /jobs/{id}/frames/{number}", 429),
     ("GET /jobs/{id}/sheets/{number}", 429),
+    ("GET /jobs/{id}/previews", 429),
+    ("GET /jobs/{id}/previews/{number}", 429),
     ("POST /videos", 408),
     ("POST /videos", 429),
     ("GET /jobs/{id}/thumbnail", 429),

@@ -51,6 +51,8 @@ const TABLE: &[(&str, Callers)] = &[
     ("GET /jobs/{id}/events", READ),
     ("GET /jobs/{id}/frames", READ),
     ("GET /jobs/{id}/frames/{number}", READ),
+    ("GET /jobs/{id}/previews", READ),
+    ("GET /jobs/{id}/previews/{number}", READ),
     ("GET /jobs/{id}/sheets/{number}", READ),
     ("GET /jobs/{id}/status", READ),
     ("GET /jobs/{id}/thumbnail", READ),

@@ -8,7 +8,7 @@ use crate::harness::clips::fixture;
 use crate::harness::service::{Service, stored};
 
 /// Count the layout shifts of the page (Layout Instability API) in `window.shift`.
-const MEASURE_LAYOUT_SHIFT: &str = "
+pub(super) const MEASURE_LAYOUT_SHIFT: &str = "
     window.shift = 0;
     new PerformanceObserver((list) => {
         for (const entry of list.getEntries()) {

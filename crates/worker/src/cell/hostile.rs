@@ -6,7 +6,7 @@ use std::io::{self, Cursor, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use frames::{Progress, Report};
+use frames::{Preview, Progress, Report};
 use jobs::manifest::MANIFEST_NAME;
 use jobs::{FailureCode, Warning};
 use serde_json::json;
@@ -69,6 +69,10 @@ pub(super) fn run(behavior: &str, output: &Output) -> io::Result<()> {
             output.send(&progress(1 << 63, Some(u64::MAX)))?;
             sleep()
         }
+        // Previews without end, of another format, and of an absurd frame.
+        "view" => send_previews(output, 1, b"\xFF\xD8\xFF"),
+        "html" => send_previews(output, 1, b"<script>alert(1)</script>"),
+        "page" => send_previews(output, u64::MAX, b"\xFF\xD8\xFF"),
         "exit" => std::process::exit(3),
         "thrd" => start_threads(),
         "numb" => {
@@ -92,6 +96,14 @@ pub(super) fn run(behavior: &str, output: &Output) -> io::Result<()> {
 fn sleep() -> io::Result<()> {
     loop {
         std::thread::sleep(Duration::from_hours(1));
+    }
+}
+
+/// Send a preview without end.
+fn send_previews(output: &Output, number: u64, jpeg: &[u8]) -> io::Result<()> {
+    let preview = Preview { number, timestamp_s: 0.0, jpeg: jpeg.to_vec() };
+    loop {
+        output.send_preview(&preview)?;
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
+use frames::Preview;
 use parking_lot::Mutex;
 
 use super::protocol::{self, CellMessage};
@@ -19,6 +20,10 @@ impl Output {
 
     pub(super) fn send(&self, message: &CellMessage) -> io::Result<()> {
         protocol::send_message(&mut *self.0.lock(), message)
+    }
+
+    pub(super) fn send_preview(&self, preview: &Preview) -> io::Result<()> {
+        protocol::send_preview(&mut *self.0.lock(), preview)
     }
 
     pub(super) fn send_archive(&self, bytes: &[u8]) -> io::Result<()> {

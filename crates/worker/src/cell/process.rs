@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 
-use frames::Stop;
+use frames::{PreviewSink, Stop};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use storage::blocking::seek_position;
@@ -35,12 +35,16 @@ pub fn main() -> io::Result<()> {
     output.send(&CellMessage::Confined { missing })?;
     std::thread::spawn(exit_when_the_worker_exits);
 
-    let stop = Stop::default();
-    let options = engine::options(task.recipe, task.threads, task.limits.engine, stop);
+    let (stop, previews) = (Stop::default(), output.clone());
+    let previews = PreviewSink::new(move |preview| {
+        // `exit_when_the_worker_exits` handles a closed channel, here and below.
+        let _ = previews.send_preview(&preview);
+    });
+    let limits = task.limits.engine;
+    let options = engine::options(task.recipe, task.threads, limits, stop, previews);
     let video = Video { worker, size: task.video_bytes, position: 0 };
     let mut archive = Archive { output: output.clone(), buffer: Vec::with_capacity(MAX_CHUNK) };
     let report = frames::extract(video, &mut archive, &options, |progress| {
-        // `exit_when_the_worker_exits` handles a closed channel.
         let _ = output.send(&CellMessage::Progress(progress));
     });
     #[cfg(feature = "failpoints")]

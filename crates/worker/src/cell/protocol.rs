@@ -2,7 +2,7 @@
 //!
 //! The first is a socket, the cell's standard input: the worker sends the [`CellTask`], then the
 //! cell requests ranges of the video and the worker answers them. The second is a pipe, the cell's
-//! standard output: the cell writes the archive and its [`CellMessage`]s to it.
+//! standard output: the cell writes the archive, previews and its [`CellMessage`]s to it.
 //!
 //! Everything but a range request is a record: one byte for its kind, four bytes for its length
 //! (little-endian like all numbers here), and its content.
@@ -10,7 +10,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::num::NonZeroUsize;
 
-use frames::{Progress, Report};
+use frames::{MAX_PREVIEW_BYTES, Preview, Progress, Report};
 use jobs::{FailureCode, Recipe};
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,9 @@ pub(super) const MAX_CHUNK: usize = 1 << 20;
 
 /// Maximum length of a message, in bytes. The texts in it are shortened before they are used.
 const MAX_MESSAGE: usize = 16 << 10;
+
+/// Bytes of a preview's number and timestamp, before its JPEG.
+const PREVIEW_HEADER: usize = 16;
 
 /// Task of a cell.
 #[derive(Debug, Serialize, Deserialize)]
@@ -75,6 +78,8 @@ pub(super) enum CellOutput {
     Archive(Vec<u8>),
     /// A message.
     Message(CellMessage),
+    /// A preview.
+    Preview(Preview),
 }
 
 /// A cell's request for a range of the video.
@@ -92,6 +97,7 @@ const ARCHIVE: u8 = 1;
 const MESSAGE: u8 = 2;
 const RANGE: u8 = 3;
 const READ_ERROR: u8 = 4;
+const PREVIEW: u8 = 5;
 
 /// Send the task to a cell.
 pub(super) fn send_task(to: &mut impl Write, task: &CellTask) -> io::Result<()> {
@@ -116,6 +122,13 @@ pub(super) fn send_message(to: &mut impl Write, message: &CellMessage) -> io::Re
     send(to, MESSAGE, &serde_json::to_vec(message)?)
 }
 
+/// Send a preview to the worker.
+pub(super) fn send_preview(to: &mut impl Write, preview: &Preview) -> io::Result<()> {
+    let Preview { number, timestamp_s, jpeg } = preview;
+    let (number, timestamp) = (number.to_le_bytes(), timestamp_s.to_le_bytes());
+    send(to, PREVIEW, &[number.as_slice(), &timestamp, jpeg].concat())
+}
+
 /// Receive the next record of a cell's output.
 ///
 /// # Errors
@@ -127,6 +140,7 @@ pub(super) fn receive_output(from: &mut impl Read) -> io::Result<CellOutput> {
         Record { kind: MESSAGE, content } => {
             Ok(CellOutput::Message(serde_json::from_slice(&content)?))
         }
+        Record { kind: PREVIEW, content } => parse_preview(&content).map(CellOutput::Preview),
         record => Err(unexpected(record.kind)),
     }
 }
@@ -186,10 +200,23 @@ fn receive(from: &mut impl Read) -> io::Result<Record> {
     let mut header = [0; 5];
     from.read_exact(&mut header)?;
     let [kind, length @ ..] = header;
-    let max = if kind == MESSAGE { MAX_MESSAGE } else { MAX_CHUNK };
+    let max = match kind {
+        MESSAGE => MAX_MESSAGE,
+        PREVIEW => PREVIEW_HEADER + MAX_PREVIEW_BYTES,
+        _ => MAX_CHUNK,
+    };
     let mut content = vec![0; checked_length(max, length)?];
     from.read_exact(&mut content)?;
     Ok(Record { kind, content })
+}
+
+fn parse_preview(content: &[u8]) -> io::Result<Preview> {
+    let parsed = content.split_first_chunk().and_then(|(number, rest)| {
+        let (timestamp, jpeg) = rest.split_first_chunk()?;
+        let (number, timestamp_s) = (u64::from_le_bytes(*number), f64::from_le_bytes(*timestamp));
+        Some(Preview { number, timestamp_s, jpeg: jpeg.to_vec() })
+    });
+    parsed.ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "a preview lacks its header"))
 }
 
 fn checked_length(max: usize, length: [u8; 4]) -> io::Result<usize> {
@@ -224,12 +251,16 @@ mod tests {
         let failed =
             CellMessage::Failed { code: FailureCode::VideoDamaged, message: "no index".to_owned() };
         send_message(&mut channel, &failed).expect("writing succeeds");
+        let preview = Preview { number: 7, timestamp_s: 1.5, jpeg: vec![0xFF, 0xD8] };
+        send_preview(&mut channel, &preview).expect("writing succeeds");
         let mut received = channel.as_slice();
         let mut next = || format!("{:?}", receive_output(&mut received).expect("a record"));
         assert_eq!(next(), r#"Message(Confined { missing: ["Landlock"] })"#);
         assert_eq!(next(), "Archive([80, 75])");
         assert_eq!(next(), "Message(Progress(Progress { done: 3, expected: None }))");
         assert_eq!(next(), r#"Message(Failed { code: VideoDamaged, message: "no index" })"#);
+        let preview = "Preview(Preview { number: 7, timestamp_s: 1.5, jpeg: [255, 216] })";
+        assert_eq!(next(), preview);
         let end = receive_output(&mut received).expect_err("nothing follows");
         assert_eq!(end.kind(), ErrorKind::UnexpectedEof);
     }
@@ -264,6 +295,8 @@ mod tests {
         let invalid = [
             header(ARCHIVE, MAX_CHUNK + 1),
             header(MESSAGE, MAX_MESSAGE + 1),
+            header(PREVIEW, PREVIEW_HEADER + MAX_PREVIEW_BYTES + 1),
+            record(PREVIEW, &[0; PREVIEW_HEADER - 1]),
             record(TASK, b""),
             record(MESSAGE, b"{}"),
             record(MESSAGE, b"\xFF"),

@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, PipeReader, Write};
 use std::sync::Arc;
 
-use frames::{Progress, Report};
+use frames::{Preview, Progress, Report};
 use jobs::FailureCode;
 
 use super::protocol::{self, CellLimits, CellMessage, CellOutput, MAX_CHUNK};
@@ -11,10 +11,17 @@ use super::text::{printable, printable_list, printable_warnings};
 use crate::archive_quota::ArchiveWriter;
 use crate::attempt_error::AttemptError;
 use crate::attempt_io::ExtractedArchive;
+use crate::previews::PreviewSender;
 use crate::progress::SharedProgress;
 
 /// Number of messages that a cell may send in addition to one for each frame.
 const MAX_OTHER_MESSAGES: u64 = 16;
+
+/// Number of previews that a cell may send: more than the engine makes in the longest attempt.
+const MAX_PREVIEWS: u64 = 1024;
+
+/// First bytes of a JPEG: start of image, and the next marker (ITU-T T.81, B.1.1.3).
+const JPEG_START: [u8; 3] = [0xFF, 0xD8, 0xFF];
 
 /// Number of pieces of the archive that may be shorter than [`MAX_CHUNK`].
 const MAX_SHORT_PIECES: u64 = 16;
@@ -81,6 +88,7 @@ pub(super) struct Receiver {
     pub limits: CellLimits,
     pub require_confinement: bool,
     pub progress: Arc<SharedProgress>,
+    pub previews: PreviewSender,
     pub received: Received,
 }
 
@@ -94,6 +102,7 @@ pub(super) struct Received {
     /// Number of pieces of the archive that are not full.
     short_pieces: u64,
     messages: u64,
+    previews: u64,
 }
 
 impl Receiver {
@@ -116,6 +125,7 @@ impl Receiver {
                     return Err(violated("the cell sent its messages in a wrong order".to_owned()));
                 }
                 (CellOutput::Archive(bytes), true) => self.write(&bytes)?,
+                (CellOutput::Preview(preview), true) => self.forward(preview)?,
                 (CellOutput::Message(CellMessage::Progress(progress)), true) => {
                     self.count_message()?;
                     self.set_progress(progress)?;
@@ -146,6 +156,20 @@ impl Receiver {
             return Err(frames::Error::ArchiveTooLarge { limit }.into());
         }
         Ok(self.upload.write_all(bytes).map_err(frames::Error::Write)?)
+    }
+
+    /// Forward a preview. It is shown to the owner of the job only, as an image and nothing else.
+    fn forward(&mut self, preview: Preview) -> Result<(), ReceiveError> {
+        self.received.previews += 1;
+        let Preview { number, timestamp_s, ref jpeg } = preview;
+        let is_plausible = (1..=self.limits.engine.frames).contains(&number)
+            && timestamp_s.is_finite()
+            && jpeg.starts_with(&JPEG_START);
+        if !is_plausible || self.received.previews > MAX_PREVIEWS {
+            return Err(violated("the cell sent an invalid preview, or too many".to_owned()));
+        }
+        self.previews.send(preview);
+        Ok(())
     }
 
     fn count_message(&mut self) -> Result<(), ReceiveError> {

@@ -92,7 +92,7 @@ impl Cells {
     ) -> Result<ExtractedArchive, AttemptError> {
         let RunningCell { mut process, video, output, stderr } =
             self.take().map_err(|error| start_error(&error))?;
-        let AttemptIo { video: input, recipe, upload, quota, progress } = io;
+        let AttemptIo { video: input, recipe, upload, quota, progress, previews } = io;
         let time_left = limits.deadline.saturating_duration_since(Instant::now());
         let threads = limits.threads;
         let cpu_seconds = (time_left.as_secs() + EXTRA_CPU_SECONDS) * threads.get() as u64;
@@ -113,6 +113,7 @@ impl Cells {
             limits: limits_of_cell,
             require_confinement: self.program.require_confinement,
             progress,
+            previews,
             received: Received::default(),
         };
         let mut receiving = spawn_blocking(move || receiver.run());

@@ -29,6 +29,9 @@ pub const ON_JOB: [(&str, &str); 11] = [
     ("DELETE", "/videos/{}"),
 ];
 
+/// Operations on the previews of a job, which has them until it ends.
+pub const PREVIEWS: [&str; 2] = ["/jobs/{}/previews", "/jobs/{}/previews/7"];
+
 /// Request of a user for one of these operations. Bodies are empty objects.
 pub fn on_job(user: &User<'_>, method: &Method, path: &str) -> RequestBuilder {
     with_body(user.request(method.clone(), path), method)

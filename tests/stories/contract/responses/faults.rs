@@ -5,7 +5,7 @@ use std::fs;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use super::client::{CheckedClient, ON_JOB, SHORT, on_job, upload};
+use super::client::{CheckedClient, ON_JOB, PREVIEWS, SHORT, on_job, upload};
 use crate::harness::checks::eventually;
 use crate::harness::client::{PASSWORD, User, fetch_json};
 use crate::harness::clips::clip_bytes;
@@ -50,6 +50,9 @@ async fn expect_everywhere(
     }
     let sheet = format!("/jobs/{job}/sheets/1");
     client.expect(status, user.request(Method::GET, &sheet)).await;
+    for path in PREVIEWS {
+        client.expect(status, user.request(Method::GET, &path.replace("{}", job))).await;
+    }
     client.expect(status, user.request(Method::GET, "/videos")).await;
     client.expect(status, user.request(Method::GET, "/videos/usage")).await;
     client

@@ -5,9 +5,11 @@ use std::time::Duration;
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, IF_NONE_MATCH, RANGE};
 
-use super::client::{CheckedClient, ON_JOB, SHORT, on_job, upload, with_body};
-use crate::harness::client::User;
-use crate::harness::clips::clip_bytes;
+use storage::Key;
+
+use super::client::{CheckedClient, ON_JOB, PREVIEWS, SHORT, on_job, upload, with_body};
+use crate::harness::client::{User, job_id};
+use crate::harness::clips::{clip_bytes, with_decoder_command};
 
 /// Upload videos, and send every request that reads or deletes their jobs.
 pub async fn check(client: &CheckedClient<'_>) {
@@ -26,6 +28,7 @@ pub async fn check(client: &CheckedClient<'_>) {
         client.expect(429, get(&format!("/jobs/{}/{path}", jobs[1]))).await;
     }
     frames(client, &user, &jobs[1]).await;
+    previews(client, &user, &other, &jobs[1]).await;
     another(client, &user, &jobs[1]).await;
     sheets(client, &user, &other, &jobs[1]).await;
     links(client, link["download_url"].as_str().expect("a link")).await;
@@ -132,6 +135,34 @@ async fn sheets(client: &CheckedClient<'_>, user: &User<'_>, other: &User<'_>, v
     client.expect(403, other.request(Method::GET, &path(job, "1"))).await;
     client.expect(404, get(&path(job, "2"))).await;
     client.expect(204, user.request(Method::DELETE, &format!("/videos/{job}"))).await;
+}
+
+/// Responses of the operations on previews, of a job that waits in its decoder and of another one.
+async fn previews(client: &CheckedClient<'_>, user: &User<'_>, other: &User<'_>, finished: &str) {
+    let clip = with_decoder_command("waits");
+    let running = job_id(&user.upload(&[("waits.avi", clip)]).await.1);
+    user.wait_for(&running, &["PROCESSING"]).await;
+    let user_id = user.id.parse().expect("the id of a user");
+    let key = Key::preview(user_id, running.parse().expect("an id"), 1, 7, 6_467);
+    let mut stored = client.service.storage().create(&key).await.expect("the store works");
+    stored.write(vec![0xFF, 0xD8, 0xFF].into()).await.expect("the store works");
+    stored.complete().await.expect("the store works");
+    for path in PREVIEWS {
+        let path = |id: &str| path.replace("{}", id);
+        let get = |user: &User<'_>, id: &str| user.request(Method::GET, &path(id));
+        client.expect(200, get(user, &running)).await;
+        client.expect(400, get(user, "no-id")).await;
+        client.expect(401, client.get(&path(&running))).await;
+        client.expect(403, get(other, &running)).await;
+        client.expect(404, get(user, finished)).await;
+    }
+    let get =
+        |number: u64| user.request(Method::GET, &format!("/jobs/{running}/previews/{number}"));
+    let (headers, _) = client.expect(200, get(7)).await;
+    assert_eq!(headers[CONTENT_TYPE], "image/jpeg");
+    client.expect(404, get(8)).await;
+    client.expect(400, get(0)).await;
+    client.expect(200, user.request(Method::DELETE, &format!("/videos/{running}"))).await;
 }
 
 /// Job that fails: only the first bytes of its file are a video.
