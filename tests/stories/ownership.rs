@@ -46,7 +46,7 @@ const fn guarded(found: u16) -> Statuses {
 
 /// Statuses of all operations on paths with parameters. The last one deletes the job, so its owner
 /// calls it last. Bodies are empty objects.
-const TABLE: [(&str, Statuses); 13] = [
+const TABLE: [(&str, Statuses); 15] = [
     ("GET /videos/{id}", guarded(200)),
     ("GET /jobs/{id}/status", guarded(200)),
     ("GET /jobs/{id}/events", guarded(200)),
