@@ -226,11 +226,11 @@ export class JobView {
 
   #drawMissing({ complete, expected, written, missing: gaps }) {
     if (complete) return;
-    const text = written < expected
-      ? t('frames_missing', { written, expected })
-      : t('damaged_parts');
+    const [name, text] = written < expected
+      ? ['missing', t('frames_missing', { written, expected })]
+      : ['damage', t('damaged_parts')];
     const items = gaps.slice(0, MAX_GAPS).map((gap) => h('li', {}, gapText(gap)));
-    const notice = section('missing', h('p', {}, text), items.length > 0 && h('ul', {}, items));
+    const notice = section(name, h('p', {}, text), items.length > 0 && h('ul', {}, items));
     notice.className = 'notice warn';
     this.#missing.replaceChildren(notice);
   }

@@ -352,6 +352,7 @@ const TEXTS = {
   attempt: [({ n }) => `tentativa ${n}`, ({ n }) => `attempt ${n}`],
   next_attempt: [({ when }) => `Próxima tentativa ${when}.`, ({ when }) => `Next attempt ${when}.`],
   missing: ['Quadros que faltam', 'Missing frames'],
+  damage: ['Danos no vídeo', 'Damage'],
   frames_missing: [
     ({ written, expected }) =>
       `O ZIP tem ${number(written)} de ${number(expected)} quadros. ` +
