@@ -28,6 +28,7 @@ mod process_again;
 mod resumable_uploads;
 mod screenshots;
 mod sheets;
+mod speed;
 mod texts;
 mod uploads;
 mod viewer;

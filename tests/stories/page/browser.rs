@@ -92,22 +92,23 @@ impl Preferences {
         options
     }
 
-    /// Options of Firefox. It emulates no phone, so its window is as narrow as it can be.
+    /// Options of Firefox, which emulates of a phone the finger only.
     fn firefox_options(&self, downloads: &Path) -> Value {
-        let (width, height) = match self.screen {
-            Screen::Desktop => (1280, 900),
-            Screen::Phone => (360, 740),
-        };
+        let is_phone = self.screen == Screen::Phone;
+        // Bits of its pointers: 1 is coarse, 2 fine, and 4 can hover.
+        let pointers = if is_phone { 1 } else { 6 };
         json!({
             "binary": "/usr/bin/firefox-esr",
-            "args": ["-headless", format!("--width={width}"), format!("--height={height}")],
+            "args": ["-headless"],
             "prefs": {
                 "intl.accept_languages": self.languages,
                 // 0 is dark, and 1 light.
                 "layout.css.prefers-color-scheme.content-override": i32::from(!self.dark),
                 "browser.download.dir": downloads,
                 "browser.download.folderList": 2,
-                "dom.w3c_touch_events.enabled": i32::from(self.screen == Screen::Phone),
+                "dom.w3c_touch_events.enabled": i32::from(is_phone),
+                "ui.primaryPointerCapabilities": pointers,
+                "ui.allPointerCapabilities": pointers,
                 // Errors of scripts are printed.
                 "browser.dom.window.dump.enabled": true,
             },
@@ -155,6 +156,12 @@ impl Browser {
             .await
             .expect("the browser starts");
         driver.session = client.session_id().await.expect("the session has an id");
+        if driver.program == Program::Firefox {
+            // Its windows are at least 500 pixels wide.
+            let (width, height) =
+                if preferences.screen == Screen::Phone { (500, 740) } else { (1280, 900) };
+            client.set_window_size(width, height).await.expect("the window has a size");
+        }
         let base = service.base().to_owned();
         let browser = Self { client, base, driver, downloads, _directory: directory };
         browser.goto("/").await;

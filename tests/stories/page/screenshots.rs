@@ -12,6 +12,7 @@ use self::account_with_everything::{Jobs, receiver, webhook_with_deliveries};
 use super::account::{change, submit};
 use super::browser::{Browser, EMAIL, Preferences, Screen};
 use crate::harness::client::{PASSWORD, User};
+use crate::harness::clips::{SHORT, fixture};
 use crate::harness::mails::Mail;
 use crate::harness::programs::root;
 use crate::harness::service::Service;
@@ -105,7 +106,6 @@ impl Camera {
         self.browser.fill("#email", EMAIL).await;
         self.browser.click("main [type=submit]").await;
         self.take_with("main:not(:has(form))", "check-mail").await;
-        self.take_at("/nowhere", "main .primary", "absent-page").await;
         self.browser.goto("/").await;
     }
 
@@ -169,6 +169,7 @@ impl Camera {
         self.browser.wait_for_count("dialog", 0).await;
         self.take_at("/#/webhooks", "[data-webhook]", "webhooks").await;
         self.take_at(&format!("/#/webhooks/{webhook}"), "[data-status]", "webhook").await;
+        self.take_at("/#/nowhere", "main .primary", "absent-page").await;
     }
 
     /// Upload tray: two uploads in progress and one that is not accepted. The uploads end with the
@@ -177,7 +178,7 @@ impl Camera {
         self.browser.goto("/#/").await;
         self.browser.limit_uploads(20_000).await;
         let sample = root().join("fixtures/sample.mp4");
-        self.browser.choose(&[sample.clone(), sample, root().join("README.md")]).await;
+        self.browser.choose(&[sample, fixture(SHORT), root().join("README.md")]).await;
         self.browser.wait_until("document.querySelector('#uploads progress')?.value > 0").await;
         self.browser.screenshot(&format!("{}/uploads", self.variant.name())).await;
     }

@@ -60,8 +60,10 @@ impl Drop for Driver {
             Program::Firefox => format!("DELETE /session/{session}"),
         };
         if let Ok(mut driver) = TcpStream::connect(format!("127.0.0.1:{}", self.port)) {
-            let head = "HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-            let _ = driver.write_all(format!("{request} {head}").as_bytes());
+            // Geckodriver refuses another host than its own.
+            let host = format!("Host: localhost:{}", self.port);
+            let head = format!("{request} HTTP/1.1\r\n{host}\r\nConnection: close\r\n\r\n");
+            let _ = driver.write_all(head.as_bytes());
             let _ = std::io::copy(&mut driver, &mut std::io::sink());
         }
         let _ = self.process.kill();
@@ -89,20 +91,31 @@ impl Driver {
         let mut process = command
             .env("HOME", home)
             .stdout(Stdio::piped())
+            .stderr(match program {
+                Program::Chromium => Stdio::inherit(),
+                Program::Firefox => Stdio::piped(),
+            })
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
-        let lines = BufReader::new(process.stdout.take().expect("its output is piped")).lines();
+        let output = BufReader::new(process.stdout.take().expect("its output is piped")).lines();
+        let errors = process.stderr.take().map(|errors| BufReader::new(errors).lines());
         let script_errors = Arc::new(Mutex::new(Vec::new()));
         let (send_port, port) = mpsc::channel();
-        let errors = Arc::clone(&script_errors);
-        // The output is read to its end, so that the browser never waits for a reader.
+        // Both are read to their ends, so that the browser never waits for a reader.
         std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
+            for line in output.map_while(Result::ok) {
                 if let Some(port) = announced_port(&line) {
+                    // The receiver needs the first one only.
                     let _ = send_port.send(port.to_owned());
-                } else if is_script_error(&line) {
-                    errors.lock().push(line);
                 }
+            }
+        });
+        let found = Arc::clone(&script_errors);
+        std::thread::spawn(move || {
+            let is_of_page = |line: &String| line.starts_with("JavaScript error: http");
+            let lines = errors.into_iter().flatten().map_while(Result::ok);
+            for line in lines.filter(is_of_page) {
+                found.lock().push(line);
             }
         });
         let port = port.recv_timeout(TIMEOUT).expect("the driver prints its port");
@@ -114,7 +127,8 @@ impl Driver {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Errors of scripts that Firefox has printed.
+    /// Errors of scripts of the page that Firefox has printed. It prints no violations of the
+    /// content security policy.
     pub fn script_errors(&self) -> Vec<String> {
         self.script_errors.lock().clone()
     }
@@ -142,10 +156,4 @@ fn announced_port(line: &str) -> Option<&str> {
     let chromedriver = line.split_once("successfully on port ");
     let (_, port) = chromedriver.or_else(|| line.split_once("Listening on 127.0.0.1:"))?;
     Some(port.trim_end_matches('.'))
-}
-
-/// Whether a line of Firefox is an error of a script of the page, or a violation of its content
-/// security policy.
-fn is_script_error(line: &str) -> bool {
-    line.starts_with("JavaScript error: http") || line.contains("Content-Security-Policy")
 }
