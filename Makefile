@@ -10,6 +10,11 @@ COVERAGE ?= 80
 export LIBAV ?= static
 # Release of Debian or Ubuntu for `make verify-release`.
 RELEASE ?= trixie
+# Stories that need the DevTools protocol: they limit the network, run scripts before those of the
+# page, set the size of the screen, or measure tasks.
+CHROMIUM_ONLY := page::uploads::sends_two_files page::uploads::retries_a_cancelled_upload \
+  page::resumable_uploads:: page::drops::asks_before page::options::works_without_storage \
+  page::screenshots:: page::speed::
 # Tools installed by setup.sh.
 CACHED := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/fiapx/bin
 # Checker of Prometheus rules.
@@ -17,8 +22,8 @@ PROMTOOL = $(or $(shell command -v promtool),$(CACHED)/promtool)
 # Known vulnerabilities of dependencies.
 ADVISORIES := https://github.com/RustSec/advisory-db
 
-.PHONY: help setup run build test test-quick test-libav-system soak cuts coverage lint deny \
-  verify-deploy pin-images verify-release verify-upgrade fuzz bench bench-servers bench-database load abuse race race-recipes \
+.PHONY: help setup run build test test-quick test-libav-system test-firefox screenshots page-speed \
+  lighthouse soak cuts coverage lint deny verify-deploy pin-images verify-release verify-upgrade fuzz bench bench-servers bench-database load abuse race race-recipes \
   clean
 
 help: ## List the targets
@@ -52,6 +57,27 @@ test-quick: ## Run the unit tests, which need no servers; with the system's liba
 	@./setup.sh build
 	cargo test --workspace --exclude stories --exclude servers --lib --bins -- \
 	  --skip rabbitmq::tests --skip s3::tests --skip on_a_server
+
+test-firefox: ## Run the stories of the page in Firefox; without those of which only Chromium is capable
+	@./setup.sh test && ./setup.sh firefox
+	cargo build --workspace --bins --tests
+	PATH="$(CACHED):$$PATH" STORY_BROWSER=firefox cargo test --workspace --test stories -- page:: \
+	  --test-threads 2 $(addprefix --skip ,$(CHROMIUM_ONLY))
+
+screenshots: ## Render every screen of the page: both languages, light and dark, phone and desktop
+	@./setup.sh test
+	cargo build --workspace --bins --tests
+	SCREENSHOTS=all cargo test --workspace --test stories -- page::screenshots --nocapture
+
+page-speed: ## Measure the page with many jobs and frames, on an idle machine: make page-speed ITEMS=10000
+	@./setup.sh test
+	cargo build --workspace --bins --tests
+	PAGE_ITEMS=$(or $(ITEMS),10000) cargo test --workspace --test stories -- page::speed --nocapture \
+	  --test-threads 1
+
+lighthouse: build ## Measure list and job with Lighthouse, on an idle machine; fail below SCORE=95
+	@./setup.sh test
+	tests/lighthouse/run.sh target/release/fiapx $(or $(SCORE),95)
 
 soak: ## Kill, pause, cut off and fill random servers and processes under load: make soak MINUTES=10
 	@./setup.sh test && ./setup.sh store

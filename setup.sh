@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Install what a target of the Makefile needs: system packages that are missing, and tools that are
 # not packaged.
-# usage: setup.sh build|test|bench|libav|store|deny|fuzz|deploy|coverage
+# usage: setup.sh build|test|bench|libav|store|deny|fuzz|deploy|coverage|firefox
 #
 # libav is built from its source and linked statically; LIBAV=system links that of the system. Other
 # variables of that build are listed in crates/frames/libav/build.sh.
@@ -77,6 +77,16 @@ coverage() {
   packages "llvm-$version"
 }
 
+# Install Firefox, and the program that controls it, which Debian 12 has no package of.
+firefox() {
+  cached geckodriver geckodriver '^0.37' 'geckodriver, which controls Firefox,'
+  if ! command -v apt-get >/dev/null; then
+    command -v firefox-esr >/dev/null || { echo "firefox-esr is missing: install it." >&2; return 1; }
+    return
+  fi
+  packages firefox-esr
+}
+
 # Build the static libav unless the cache has the version that apt offers, and let cargo find it.
 # With LIBAV=system, cargo finds the one of the system.
 provide_libav() {
@@ -115,6 +125,7 @@ case ${1:-} in
   deny) cached cargo-deny cargo-deny '^0.20' 'cargo-deny, which checks dependencies,'; exit ;;
   deploy) promtool; exit ;;
   coverage) coverage; exit ;;
+  firefox) firefox; exit ;;
   fuzz) cached cargo-fuzz cargo-fuzz '^0.13' 'cargo-fuzz'; exit ;;
 esac
 
@@ -136,7 +147,7 @@ case ${1:-} in
   # A part of the tests runs with each of the two.
   test) needed=("${build[@]}" "${system[@]}" "${test[@]}" "${servers[@]}") ;;
   bench) needed=("${build[@]}" "${bench[@]}") ;;
-  *) echo "usage: setup.sh build|test|bench|libav|store|deny|fuzz|deploy|coverage" >&2; exit 2 ;;
+  *) echo "usage: setup.sh build|test|bench|libav|store|deny|fuzz|deploy|coverage|firefox" >&2; exit 2 ;;
 esac
 
 if ! command -v cargo >/dev/null; then

@@ -1,5 +1,7 @@
 //! The commands of the README work, links lead somewhere, and the manual covers every alert.
 
+mod translation;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -53,10 +55,17 @@ fn text(path: &Path) -> String {
 
 /// Pages of the documentation, relative to the root of the repository.
 fn pages() -> Vec<PathBuf> {
-    let mut pages: Vec<PathBuf> =
-        ["README", "ARCHITECTURE", "CONTRIBUTING", "SECURITY", "CHANGELOG", "docker/k8s/README"]
-            .map(|page| format!("{page}.md").into())
-            .into();
+    let mut pages: Vec<PathBuf> = [
+        "README",
+        "README.pt-BR",
+        "ARCHITECTURE",
+        "CONTRIBUTING",
+        "SECURITY",
+        "CHANGELOG",
+        "docker/k8s/README",
+    ]
+    .map(|page| format!("{page}.md").into())
+    .into();
     for entry in root().join("docs").read_dir().expect("the directory can be read") {
         let name = entry.expect("the directory can be read").file_name();
         if name.to_string_lossy().ends_with(".md") {

@@ -1,6 +1,6 @@
 // Numbers, sizes and times as text.
 
-import { language, number, t } from './texts.js';
+import { formatter, number, t } from './texts.js';
 
 /** Size in bytes, such as 1.5 MB. Units are powers of 1000, so 1 MB is 1,000,000 bytes. */
 export function bytes(count) {
@@ -55,7 +55,7 @@ export function dateTime(iso) {
   const date = new Date(iso);
   const year = date.getFullYear() === new Date().getFullYear() ? undefined : 'numeric';
   const format = { day: 'numeric', month: 'short', year, hour: '2-digit', minute: '2-digit' };
-  return new Intl.DateTimeFormat(language, format).format(date);
+  return formatter('DateTimeFormat', format).format(date);
 }
 
 /** Time relative to now, such as in 6 days. */
@@ -63,6 +63,6 @@ export function fromNow(iso) {
   const seconds = (new Date(iso) - Date.now()) / 1000;
   const units = [['day', 86_400], ['hour', 3600], ['minute', 60], ['second', 1]];
   const [unit, length] = units.find(([, length]) => Math.abs(seconds) >= length) ?? units.at(-1);
-  const format = new Intl.RelativeTimeFormat(language, { numeric: 'auto' });
-  return format.format(Math.round(seconds / length), unit);
+  const value = Math.round(seconds / length);
+  return formatter('RelativeTimeFormat', { numeric: 'auto' }).format(value, unit);
 }

@@ -80,7 +80,8 @@ export class Gallery {
     try {
       const response = await request(this.#nextPath, { signal: this.#closing.signal });
       const contents = await response.json();
-      if (this.frames.length === 0) {
+      const isFirst = this.frames.length === 0;
+      if (isFirst) {
         this.#gaps = contents.missing;
         this.written = contents.written;
         this.expected = contents.expected;
@@ -89,6 +90,7 @@ export class Gallery {
       }
       this.#nextPath = nextPage(response);
       contents.frames.forEach((frame) => this.#add(frame));
+      if (isFirst) this.#scrubber?.show(1);
       if (!this.#nextPath) this.#addGaps(Infinity);
       this.#end.replaceChildren();
       // An observer reports changes only, and the end of the list may still be visible.

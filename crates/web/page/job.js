@@ -186,10 +186,12 @@ export class JobView {
     const job = this.#job;
     const rate = video?.frame_rate && t('rate', { n: video.frame_rate });
     const join = (...parts) => parts.filter(Boolean).join(' · ');
+    // Keeps the places of what is fetched with the frames, so that these do not move.
+    const later = !video && job.status === 'DONE' && '…';
     const facts = [
       [t('format'), join(job.video_format.toUpperCase(), video?.codec)],
-      [t('resolution'), video && join(`${video.width} × ${video.height}`, rate)],
-      [t('duration'), video?.duration_s && duration(video.duration_s)],
+      [t('resolution'), later || video && join(`${video.width} × ${video.height}`, rate)],
+      [t('duration'), later || video?.duration_s && duration(video.duration_s)],
       [t('source_url'), job.source_url],
       [t('video_size'), job.video_size_bytes > 0 && bytes(job.video_size_bytes)],
       [t('recipe'), sentence(recipeText(job.recipe) ?? '')],
@@ -249,11 +251,11 @@ export class JobView {
 
   #drawMissing({ complete, expected, written, missing: gaps }) {
     if (complete) return;
-    const text = written < expected
-      ? t('frames_missing', { written, expected })
-      : t('damaged_parts');
+    const [name, text] = written < expected
+      ? ['missing', t('frames_missing', { written, expected })]
+      : ['damage', t('damaged_parts')];
     const items = gaps.slice(0, MAX_GAPS).map((gap) => h('li', {}, gapText(gap)));
-    const notice = section('missing', h('p', {}, text), items.length > 0 && h('ul', {}, items));
+    const notice = section(name, h('p', {}, text), items.length > 0 && h('ul', {}, items));
     notice.className = 'notice warn';
     this.#missing.replaceChildren(notice);
   }

@@ -111,7 +111,11 @@ export class ListView {
     try {
       const { jobs, next } = await fetchJobs(this.#nextPath, signal);
       this.#nextPath = next;
+      // The end is inserted again below the new rows. If it moved, the browser would count that as
+      // a shift of the layout, although the rows just take its place.
+      this.#end.remove();
       jobs.forEach((job) => this.#show(job));
+      this.#list.after(this.#end);
       this.#showEnd();
     } catch (error) {
       if (signal.aborted) return;

@@ -364,6 +364,7 @@ const TEXTS = {
   attempt: [({ n }) => `tentativa ${n}`, ({ n }) => `attempt ${n}`],
   next_attempt: [({ when }) => `Próxima tentativa ${when}.`, ({ when }) => `Next attempt ${when}.`],
   missing: ['Quadros que faltam', 'Missing frames'],
+  damage: ['Danos no vídeo', 'Damage'],
   frames_missing: [
     ({ written, expected }) =>
       `O ZIP tem ${number(written)} de ${number(expected)} quadros. ` +
@@ -497,9 +498,19 @@ export function t(key, values) {
   return inLanguage(TEXTS[key], values);
 }
 
+/** Formatters that were used. Creating one takes far longer than formatting a value. */
+const formatters = new Map();
+
+/** Return a formatter of a class of `Intl`, such as `NumberFormat`, for the language of the page. */
+export function formatter(name, options) {
+  const key = `${language} ${name} ${JSON.stringify(options)}`;
+  if (!formatters.has(key)) formatters.set(key, new Intl[name](language, options));
+  return formatters.get(key);
+}
+
 /** Return a number in the notation of the language, with at most this many decimals. */
 export function number(value, decimals = 0) {
-  return new Intl.NumberFormat(language, { maximumFractionDigits: decimals }).format(value);
+  return formatter('NumberFormat', { maximumFractionDigits: decimals }).format(value);
 }
 
 /** Return a text with a capital letter at its beginning. */

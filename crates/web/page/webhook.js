@@ -1,6 +1,6 @@
 // One webhook with its deliveries.
 
-import { announce, confirmAction, h, replaceActions } from './dom.js';
+import { announce, confirmAction, h, icon, replaceActions } from './dom.js';
 import { errorLine, errorNotice, showingErrors } from './errors.js';
 import { problemText } from './problems.js';
 import { request } from './session.js';
@@ -26,7 +26,8 @@ export class WebhookView {
     this.#deliveries = new DeliveryList(id, this.#closing.signal);
     const body = h('div', { class: 'account-body' },
       this.#facts, this.#actions, this.#error, this.#deliveries.element);
-    main.append(h('p', {}, h('a', { href: '#/webhooks' }, t('to_webhooks'))),
+    main.append(
+      h('p', { class: 'back-link' }, h('a', { href: '#/webhooks' }, icon('left'), t('to_webhooks'))),
       h('h1', { tabindex: -1 }, this.title), body);
     this.#load();
   }

@@ -1,6 +1,6 @@
 // Webhooks of the user.
 
-import { h } from './dom.js';
+import { h, icon } from './dom.js';
 import { errorNotice } from './errors.js';
 import { dateTime } from './format.js';
 import { problemText } from './problems.js';
@@ -28,7 +28,8 @@ export class WebhooksView {
   #closing = new AbortController();
 
   constructor(main) {
-    main.append(h('p', {}, h('a', { href: '#/account' }, t('to_account'))),
+    main.append(
+      h('p', { class: 'back-link' }, h('a', { href: '#/account' }, icon('left'), t('to_account'))),
       h('h1', { tabindex: -1 }, this.title), h('p', { class: 'hint' }, t('webhooks_text')),
       this.#body);
     this.#load();

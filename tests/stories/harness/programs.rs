@@ -114,6 +114,7 @@ pub fn tool(name: &str) -> Command {
         "psql" => "postgresql-client",
         "chromium" => "chromium",
         "chromedriver" => "chromium-driver",
+        "firefox-esr" | "geckodriver" => "firefox-esr, and geckodriver by ./setup.sh firefox",
         "node" => "nodejs",
         "npm" => "npm",
         "ldd" => "libc-bin",

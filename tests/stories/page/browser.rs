@@ -1,26 +1,23 @@
 //! Headless browser, controlled by W3C WebDriver.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
+mod driver;
+
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use fantoccini::actions::{InputSource, KeyAction, KeyActions};
 use fantoccini::elements::Element;
-use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
-use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use url::Url;
 
+use self::driver::{Driver, DriverCommand, Program};
 use crate::harness::checks::{TIMEOUT, eventually};
 use crate::harness::client::{PASSWORD, User};
 use crate::harness::clips::scratch;
-use crate::harness::programs::{npm_package, root, tool};
+use crate::harness::programs::{npm_package, root};
 use crate::harness::service::Service;
 
 /// Address of the user that [`Browser::registered`] adds.
@@ -94,31 +91,54 @@ impl Preferences {
         }
         options
     }
+
+    /// Options of Firefox, which emulates of a phone the finger only.
+    fn firefox_options(&self, downloads: &Path) -> Value {
+        let is_phone = self.screen == Screen::Phone;
+        // Bits of its pointers: 1 is coarse, 2 fine, and 4 can hover.
+        let pointers = if is_phone { 1 } else { 6 };
+        json!({
+            "binary": "/usr/bin/firefox-esr",
+            "args": ["-headless"],
+            "prefs": {
+                "intl.accept_languages": self.languages,
+                // 0 is dark, and 1 light.
+                "layout.css.prefers-color-scheme.content-override": i32::from(!self.dark),
+                "browser.download.dir": downloads,
+                "browser.download.folderList": 2,
+                "dom.w3c_touch_events.enabled": i32::from(is_phone),
+                "ui.primaryPointerCapabilities": pointers,
+                "ui.allPointerCapabilities": pointers,
+                // Errors of scripts are printed.
+                "browser.dom.window.dump.enabled": true,
+            },
+        })
+    }
+
+    /// Capabilities of a session of this browser, with a profile in this directory.
+    fn capabilities(&self, program: Program, directory: &Path, downloads: &Path) -> Value {
+        match program {
+            Program::Chromium => json!({
+                "browserName": "chrome",
+                "goog:chromeOptions": self.chrome_options(directory, downloads),
+                "goog:loggingPrefs": { "browser": "ALL" },
+            }),
+            Program::Firefox => json!({
+                "browserName": "firefox",
+                "moz:firefoxOptions": self.firefox_options(downloads),
+            }),
+        }
+    }
 }
 
 /// Browser with an empty profile. Dropping it closes it.
 pub struct Browser {
     pub client: Client,
     base: String,
-    driver: Child,
-    port: String,
+    driver: Driver,
     /// Directory of downloaded files.
     pub downloads: PathBuf,
     _directory: TempDir,
-}
-
-impl Drop for Browser {
-    fn drop(&mut self) {
-        // The driver closes its browsers before it exits; killing it would leave them running.
-        if let Ok(mut driver) = TcpStream::connect(format!("127.0.0.1:{}", self.port)) {
-            let _ = driver.write_all(
-                b"GET /shutdown HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
-            );
-            let _ = std::io::copy(&mut driver, &mut std::io::sink());
-        }
-        let _ = self.driver.kill();
-        let _ = self.driver.wait();
-    }
 }
 
 impl Browser {
@@ -127,20 +147,23 @@ impl Browser {
         let directory = scratch();
         let downloads = directory.path().join("downloads");
         std::fs::create_dir(&downloads).expect("the directory can be created");
-        let (driver, port) = start_driver(directory.path());
-        let capabilities = json!({
-            "browserName": "chrome",
-            "goog:chromeOptions": preferences.chrome_options(directory.path(), &downloads),
-            "goog:loggingPrefs": { "browser": "ALL" },
-        });
+        let mut driver = Driver::start(Program::of_stories(), directory.path());
+        let capabilities = preferences.capabilities(driver.program, directory.path(), &downloads);
         let Value::Object(capabilities) = capabilities else { unreachable!("it is an object") };
         let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(capabilities.into_iter().collect())
-            .connect(&format!("http://127.0.0.1:{port}"))
+            .connect(&driver.url())
             .await
             .expect("the browser starts");
+        driver.session = client.session_id().await.expect("the session has an id");
+        if driver.program == Program::Firefox {
+            // Its windows are at least 500 pixels wide.
+            let (width, height) =
+                if preferences.screen == Screen::Phone { (500, 740) } else { (1280, 900) };
+            client.set_window_size(width, height).await.expect("the window has a size");
+        }
         let base = service.base().to_owned();
-        let browser = Self { client, base, driver, port, downloads, _directory: directory };
+        let browser = Self { client, base, driver, downloads, _directory: directory };
         browser.goto("/").await;
         browser
     }
@@ -311,11 +334,11 @@ impl Browser {
 
     /// Save a screenshot as `target/screenshots/{name}.png`.
     pub async fn screenshot(&self, name: &str) {
-        let directory = root().join("target/screenshots");
-        std::fs::create_dir_all(&directory).expect("the directory can be created");
+        let file = root().join("target/screenshots").join(format!("{name}.png"));
+        std::fs::create_dir_all(file.parent().expect("it is in a directory"))
+            .expect("the directory can be created");
         let screenshot = self.client.screenshot().await.expect("the browser takes screenshots");
-        std::fs::write(directory.join(format!("{name}.png")), screenshot)
-            .expect("the screenshot can be written");
+        std::fs::write(file, screenshot).expect("the screenshot can be written");
     }
 
     /// Save a screenshot. Fail if axe-core finds a serious violation of accessibility rules, or if
@@ -343,6 +366,11 @@ impl Browser {
     /// Fail if the console has an error of a script or a violation of the content security policy.
     /// Error responses that the page expects are ignored.
     pub async fn assert_no_console_errors(&self) {
+        if self.driver.program == Program::Firefox {
+            let errors = self.driver.script_errors();
+            assert!(errors.is_empty(), "{errors:?}");
+            return;
+        }
         let log = self.command("se/log", json!({ "type": "browser" })).await;
         let log = log.as_array().unwrap_or_else(|| panic!("{log}"));
         let is_error = |line: &&Value| {
@@ -362,18 +390,24 @@ impl Browser {
             "downloadThroughput": -1,
             "uploadThroughput": rate,
         });
-        for (cmd, params) in
-            [("Network.enable", json!({})), ("Network.emulateNetworkConditions", conditions)]
-        {
-            self.command("goog/cdp/execute", json!({ "cmd": cmd, "params": params })).await;
-        }
+        self.devtools("Network.enable", json!({})).await;
+        self.devtools("Network.emulateNetworkConditions", conditions).await;
     }
 
     /// Run a script before those of each document that is loaded from now on.
     pub async fn run_in_new_documents(&self, script: &str) {
         let parameters = json!({ "source": script });
-        let cmd = "Page.addScriptToEvaluateOnNewDocument";
-        self.command("goog/cdp/execute", json!({ "cmd": cmd, "params": parameters })).await;
+        self.devtools("Page.addScriptToEvaluateOnNewDocument", parameters).await;
+    }
+
+    /// Execute a command of the DevTools protocol, which only Chromium has.
+    pub async fn devtools(&self, cmd: &str, params: Value) -> Value {
+        self.command("goog/cdp/execute", json!({ "cmd": cmd, "params": params })).await
+    }
+
+    /// Name of the browser in the list of sessions.
+    pub fn session_name(&self) -> &'static str {
+        self.driver.program.session_name()
     }
 
     async fn command(&self, path: &'static str, body: Value) -> Value {
@@ -398,49 +432,12 @@ impl Browser {
     }
 }
 
-/// Start chromedriver on a free port. Returns the process and the port.
-fn start_driver(home: &Path) -> (Child, String) {
-    tool("chromium");
-    let mut driver = tool("chromedriver")
-        .arg("--port=0")
-        .env("HOME", home)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("chromedriver can be started");
-    let lines = BufReader::new(driver.stdout.take().expect("its output is piped")).lines();
-    let port = lines
-        .map_while(Result::ok)
-        .find_map(|line| {
-            let (_, port) = line.split_once("successfully on port ")?;
-            Some(port.trim_end_matches('.').to_owned())
-        })
-        .expect("chromedriver prints its port");
-    (driver, port)
-}
-
 /// Description of a violation that axe-core found.
 fn describe(violation: &Value) -> String {
     let nodes = violation["nodes"].as_array().into_iter().flatten();
     let nodes: Vec<String> =
         nodes.map(|node| format!("{} {}", node["target"], node["failureSummary"])).collect();
     format!("{} {}: {nodes:?}", violation["id"], violation["help"])
-}
-
-/// Command of chromedriver that is not in the WebDriver standard.
-#[derive(Debug)]
-struct DriverCommand {
-    path: &'static str,
-    body: Value,
-}
-
-impl WebDriverCompatibleCommand for DriverCommand {
-    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, url::ParseError> {
-        base.join(&format!("session/{}/{}", session.unwrap_or_default(), self.path))
-    }
-
-    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
-        (Method::POST, Some(self.body.to_string()))
-    }
 }
 
 /// Path of the axe-core script.
