@@ -96,7 +96,7 @@ fn url(request: &Request) -> Value {
     if !request.url.contains('/') {
         return request.url.as_str().into();
     }
-    let (address, query) = request.url.split_once('?').unwrap_or((&request.url, ""));
+    let (address, query) = request.url.split_once('?').unwrap_or((request.url.as_str(), ""));
     let mut parts = address.split('/');
     let host = parts.next();
     let required = query.split('&').filter_map(|pair| pair.split_once('='));
