@@ -85,9 +85,11 @@ async fn a_signature_fixes_the_length_of_its_part() {
     let (upload, requests) = begin(&s3, &key, 1000).await;
     assert_eq!(requests.len(), 1);
     let url = &requests[0].url;
-    for size in [0, 999, 1001, 5000] {
+    for size in [999, 1001, 5000] {
         assert_eq!(put(url, content(1, size)).await.0, 403, "{size} bytes");
     }
+    // Without a body, the signed header is missing.
+    assert_eq!(put(url, content(1, 0)).await.0, 400);
     let other = url.replace("partNumber=1", "partNumber=2");
     assert_eq!(put(&other, content(1, 1000)).await.0, 403);
     assert_eq!(stored(&s3, &key, &upload).await, []);
