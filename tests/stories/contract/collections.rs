@@ -30,7 +30,10 @@ fn collections_are_up_to_date() {
 }
 
 /// Requests that need a value which no other response has, and the status that they get without it.
-const REFUSED: [(&str, u64); 26] = [
+const REFUSED: [(&str, u64); 28] = [
+    // The job has ended.
+    ("List previews", 404),
+    ("Get a preview", 404),
     // The job has no contact sheet.
     ("Get a contact sheet", 404),
     ("Download selected frames by a link", 403),

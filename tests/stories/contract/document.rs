@@ -7,7 +7,8 @@ use crate::harness::programs::{fiapx, output};
 use crate::harness::service::Service;
 
 /// Operations that need no access token.
-const PUBLIC: [&str; 13] = [
+const PUBLIC: [&str; 14] = [
+    "GET /files/selection",
     "GET /files/videos/{user}/{job}/{name}",
     "GET /health",
     "GET /ready",
