@@ -22,22 +22,23 @@ use crate::operator_access::is_localhost;
 use crate::own_job::own_job;
 use crate::permissions::{Permitted, VideosRead};
 use crate::problem::Problem;
+use crate::rate_limit::RateLimitStatus;
 use crate::service::Service;
 use crate::tags::Tag;
 
 /// Download link of an archive.
 #[derive(Object)]
 #[oai(example)]
-struct DownloadLink {
+pub struct DownloadLink {
     /// URL of the archive. Anyone who has it can download the archive until it expires. Range
     /// requests are supported, so downloads can be resumed.
-    download_url: String,
+    pub download_url: String,
     /// Lifetime of the link, in seconds.
-    expires_in: u64,
+    pub expires_in: u64,
     /// File name of the archive.
-    filename: String,
+    pub filename: String,
     /// Size of the archive, in bytes.
-    size_bytes: u64,
+    pub size_bytes: u64,
 }
 
 impl Example for DownloadLink {
@@ -56,7 +57,7 @@ impl Example for DownloadLink {
 }
 
 #[derive(ApiResponse)]
-enum LinkResponse {
+pub enum LinkResponse {
     /// The link.
     #[oai(status = 200)]
     Link(
@@ -107,19 +108,7 @@ impl Downloads {
     ) -> Result<LinkResponse, OperationError<DownloadProblems>> {
         let job = own_job(&service, caller.user, id.0).await?;
         let key = archives::key(&job, service.database().clock().now())?;
-        let per_minute = service.settings.downloads_per_minute;
-        let limit = service
-            .parts
-            .rate_limiter
-            .acquire(&format!("download:{}", caller.limited_as()), per_minute)
-            .await;
-        if !limit.allowed {
-            let detail =
-                format!("At most {per_minute} downloads per minute are allowed. Try again later.");
-            return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_DOWNLOADS", detail)
-                .rate_limited(&limit)
-                .into());
-        }
+        let limit = count_download(&service, &caller.limited_as()).await?;
         let object = service.archives.head(&key).await?;
         let filename = archive_name(&job.filename);
         let lifetime = service.settings.link_lifetime;
@@ -141,15 +130,28 @@ impl Downloads {
     }
 }
 
+/// Count a download of a caller with this name in rate limits.
+pub async fn count_download(service: &Service, caller: &str) -> Result<RateLimitStatus, Problem> {
+    let per_minute = service.settings.downloads_per_minute;
+    let limiter = &service.parts.rate_limiter;
+    let limit = limiter.acquire(&format!("download:{caller}"), per_minute).await;
+    if limit.allowed {
+        return Ok(limit);
+    }
+    let detail = format!("At most {per_minute} downloads per minute are allowed. Try again later.");
+    let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_DOWNLOADS", detail);
+    Err(problem.rate_limited(&limit))
+}
+
 /// File name of the archive of a video.
-fn archive_name(video: &str) -> String {
+pub fn archive_name(video: &str) -> String {
     let stem = video.rsplit_once('.').map_or(video, |(stem, _)| stem);
     format!("{stem}.zip")
 }
 
 /// Base URL of this service: as configured, else as the outermost trusted proxy reports it. Without
 /// both, a client may send any host, so it is used only if it is certainly one of this service.
-fn base_url(service: &Service, request: &Request) -> String {
+pub fn base_url(service: &Service, request: &Request) -> String {
     let settings = &service.settings;
     if let Some(url) = &settings.public_url {
         return url.trim_end_matches('/').to_owned();

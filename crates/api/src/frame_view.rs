@@ -143,6 +143,28 @@ impl Example for FrameView {
 pub struct FrameListView {
     /// Id of the job.
     job_id: Uuid,
+    /// The page.
+    #[oai(flatten)]
+    page: FramePageView,
+}
+
+impl FrameListView {
+    /// Page of the frames of a job's archive.
+    pub fn new(job_id: Uuid, page: FramePageView) -> Self {
+        Self { job_id, page }
+    }
+}
+
+impl Example for FrameListView {
+    fn example() -> Self {
+        Self::new(examples::JOB_ID, FramePageView::example())
+    }
+}
+
+/// One page of the frames in an archive, without the id of the job.
+#[derive(Object)]
+#[oai(rename = "FramePage", example)]
+pub struct FramePageView {
     /// Properties of the video.
     video: VideoView,
     /// Whether the archive contains every expected frame, decoded without error.
@@ -157,12 +179,11 @@ pub struct FrameListView {
     frames: Vec<FrameView>,
 }
 
-impl FrameListView {
+impl FramePageView {
     /// Page of an archive's frames.
-    pub fn new(job_id: Uuid, contents: &ArchiveContents, page: &[FrameEntry]) -> Self {
+    pub fn new(contents: &ArchiveContents, page: &[FrameEntry]) -> Self {
         let manifest = &contents.manifest;
         Self {
-            job_id,
             video: (&manifest.source).into(),
             complete: manifest.complete,
             expected: manifest.expected,
@@ -173,10 +194,9 @@ impl FrameListView {
     }
 }
 
-impl Example for FrameListView {
+impl Example for FramePageView {
     fn example() -> Self {
         Self {
-            job_id: examples::JOB_ID,
             video: VideoView::example(),
             complete: false,
             expected: examples::FRAME_COUNT,
