@@ -40,6 +40,7 @@ const DAYS_MESSAGE: &str = "A link is valid for 1, 3 or 7 days.";
 #[oai(example, deny_unknown_fields)]
 struct ShareRequest {
     /// Lifetime of the link in days: 1, 3 or 7. It ends earlier if the files of the job do.
+    #[oai(default = "default_days")]
     days: u32,
 }
 
@@ -47,6 +48,10 @@ impl Example for ShareRequest {
     fn example() -> Self {
         Self { days: 3 }
     }
+}
+
+fn default_days() -> u32 {
+    3
 }
 
 /// Link to a job, without its secret.
@@ -184,15 +189,15 @@ impl Shares {
         id: Path<Uuid>,
         input: Input<ShareRequest>,
     ) -> Result<CreateResponse, OperationError<CreateProblems>> {
+        let job = own_job(&service, caller.user, id.0).await?;
         let days = input.0.days;
         if !LIFETIMES.contains(&days) {
             return Err(Problem::field("days", "SHARE_DAYS_INVALID", DAYS_MESSAGE).into());
         }
-        let job = own_job(&service, caller.user, id.0).await?;
         let now = service.database().clock().now();
         archives::key(&job, now)?;
         let token = ShareToken::generate();
-        let end = now + Duration::from_hours(24 * u64::from(days));
+        let end = now + Duration::from_hours(u64::from(24 * days));
         let created = service.database().create_share(&job, &token.hash(), end, MAX_SHARES).await?;
         match created {
             ShareCreation::Created(share) => {

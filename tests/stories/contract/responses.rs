@@ -10,6 +10,7 @@ mod uploads;
 mod resumable_uploads;
 mod by_url;
 mod jobs;
+mod shares;
 mod webhooks;
 mod faults;
 
@@ -23,7 +24,7 @@ use super::specification::Document;
 use crate::harness::service::{Service, long_sessions};
 
 /// Documented responses that are not caused here.
-const NOT_CAUSED: [(&str, u16); 41] = [
+const NOT_CAUSED: [(&str, u16); 45] = [
     // These operations read no column that can be damaged.
     ("GET /files/videos/{user}/{job}/{name}", 500),
     ("POST /auth/address/confirm", 429),
@@ -55,10 +56,14 @@ const NOT_CAUSED: [(&str, u16); 41] = [
     ("POST /uploads", 410),
     ("POST /uploads", 429),
     ("POST /uploads", 507),
+    ("GET /files/shared/{share_id}", 429),
     ("GET /files/videos/{user}/{job}/{name}", 429),
     ("GET /jobs/{id}/events", 429),
     ("GET /jobs/{id}/frames", 429),
     ("GET /jobs/{id}/frames/{number}", 429),
+    ("GET /shared", 429),
+    ("GET /shared/frames", 429),
+    ("GET /shared/frames/{number}", 429),
     ("POST /videos", 408),
     ("POST /videos", 429),
     ("GET /jobs/{id}/thumbnail", 429),
@@ -93,6 +98,7 @@ async fn every_response_matches_the_document() {
     resumable_uploads::check(&client).await;
     by_url::check(&client).await;
     jobs::check(&client).await;
+    shares::check(&client).await;
     webhooks::check(&client).await;
     faults::check(&client).await;
     large_headers(&client).await;

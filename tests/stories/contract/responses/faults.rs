@@ -1,8 +1,9 @@
 //! Responses of a service whose database or file store is damaged.
 
 use std::fs;
+use std::time::Duration;
 
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::json;
 
 use super::client::{CheckedClient, ON_JOB, SHORT, on_job, upload};
@@ -28,8 +29,12 @@ pub async fn check(client: &CheckedClient<'_>) {
         )
         .await;
     service.wait_until_idle().await;
-    damaged_rows(client, &user, &job).await;
-    missing_tables(client, &user, &job).await;
+    service.advance(Duration::from_mins(1));
+    let (token, download) = super::shares::share(client, &user, &job).await;
+    service.advance(Duration::from_mins(1));
+    let shared = || super::shares::all(client, &token, &download);
+    damaged_rows(client, &user, &job, shared()).await;
+    missing_tables(client, &user, &job, shared()).await;
     unreadable_files(client, link).await;
 }
 
@@ -78,17 +83,30 @@ async fn expect_everywhere(
 }
 
 /// Rows that the program cannot read.
-async fn damaged_rows(client: &CheckedClient<'_>, user: &User<'_>, job: &str) {
+async fn damaged_rows(
+    client: &CheckedClient<'_>,
+    user: &User<'_>,
+    job: &str,
+    shared: Vec<RequestBuilder>,
+) {
     client.service.execute_sql(
         "PRAGMA ignore_check_constraints = ON; UPDATE users SET language = 'xx'; \
          UPDATE jobs SET warnings = 'damaged'",
     );
     expect_everywhere(client, 500, user, job, "mine").await;
+    for request in shared {
+        client.expect(500, request).await;
+    }
     client.service.execute_sql("UPDATE users SET language = 'en'; UPDATE jobs SET warnings = '[]'");
 }
 
 /// A database without its tables.
-async fn missing_tables(client: &CheckedClient<'_>, user: &User<'_>, job: &str) {
+async fn missing_tables(
+    client: &CheckedClient<'_>,
+    user: &User<'_>,
+    job: &str,
+    shared: Vec<RequestBuilder>,
+) {
     let tables = ["users", "jobs", "refresh_tokens", "idempotency_keys", "account_tokens"];
     let rename = |from: &str, to: &str| {
         let statements =
@@ -99,6 +117,9 @@ async fn missing_tables(client: &CheckedClient<'_>, user: &User<'_>, job: &str) 
     };
     rename("", "lost_");
     expect_everywhere(client, 503, user, job, "another").await;
+    for request in shared {
+        client.expect(503, request).await;
+    }
     client
         .post(
             503,
