@@ -1,13 +1,14 @@
 // Downloads of archives, one after the other: the API limits the links of a minute.
 
 import { announce, saveFile } from './dom.js';
+import { jobPath } from './frames.js';
 import { request, sessionEvents } from './session.js';
 import { t } from './texts.js';
 
 /** Pause after a refusal that states none, in seconds. */
 const PAUSE = 5;
 
-/** Downloads that wait or begin, by the ids of their jobs. */
+/** Downloads that wait or begin, by the paths of their jobs. */
 const pending = new Map();
 /** The last of them. The next one waits for it. */
 let last = Promise.resolve();
@@ -35,20 +36,21 @@ export function downloadArchive(job, note) {
   };
   const wait = permittedAt - Date.now();
   if (wait > 0) showPause(wait);
-  if (pending.has(job.id)) return pending.get(job.id);
-  const download = last.then(() => begin(job, signal, showPause)).finally(() => {
+  const path = jobPath(job);
+  if (pending.has(path)) return pending.get(path);
+  const download = last.then(() => begin(path, signal, showPause)).finally(() => {
     note.textContent = '';
-    if (pending.get(job.id) === download) pending.delete(job.id);
+    if (pending.get(path) === download) pending.delete(path);
   });
-  pending.set(job.id, download);
+  pending.set(path, download);
   last = download.catch(() => {});
   return download;
 }
 
-async function begin(job, signal, showPause) {
+async function begin(path, signal, showPause) {
   while (!signal.aborted) {
     try {
-      const response = await request(`/jobs/${job.id}/download`, { signal });
+      const response = await request(`${path}/download`, { signal });
       const { download_url: url } = await response.json();
       saveFile(url, '');
       announce(t('download_started'));

@@ -3,7 +3,7 @@
 import { h } from './dom.js';
 import { errorNotice } from './errors.js';
 import { timecode } from './format.js';
-import { frameHash, framePath, gapText } from './frames.js';
+import { frameHash, framePath, gapText, jobPath } from './frames.js';
 import { nextPage } from './jobs.js';
 import { problemText } from './problems.js';
 import { Scrubber } from './scrubber.js';
@@ -51,7 +51,7 @@ export class Gallery {
   constructor(job, section, heading, onContents) {
     this.#job = job;
     this.#onContents = onContents;
-    this.#nextPath = `/jobs/${job.id}/frames?limit=${PAGE_SIZE}`;
+    this.#nextPath = `${jobPath(job)}/frames?limit=${PAGE_SIZE}`;
     section.replaceChildren(heading, this.#list, this.#end);
     this.#endObserver.observe(this.#end);
   }
@@ -106,13 +106,13 @@ export class Gallery {
     // Reserves the place of the thumbnail, so that nothing moves when it arrives.
     box.style.aspectRatio = `${width} / ${height}`;
     const element = h('li', {},
-      h('a', { href: frameHash(this.#job.id, number), 'aria-label': label },
+      h('a', { href: frameHash(this.#job, number), 'aria-label': label },
         box,
         h('span', { class: 'time' }, time, damaged && h('em', {}, damaged))));
     this.frames.push(frame);
     this.#items.set(number, element);
     this.#list.append(element);
-    this.#thumbnails.add(element, image, framePath(this.#job.id, number, THUMBNAIL_WIDTH));
+    this.#thumbnails.add(element, image, framePath(this.#job, number, THUMBNAIL_WIDTH));
   }
 
   #addScrubber(last) {

@@ -13,6 +13,8 @@ import { problemText } from './problems.js';
 import { ProcessAgainDialog } from './process-again.js';
 import { recipeText } from './recipe-text.js';
 import { user } from './session.js';
+import { ShareDialog } from './share-dialog.js';
+import { shareText } from './share-texts.js';
 import { progressBar, statusBadge } from './status.js';
 import { sentence, t } from './texts.js';
 import { JobWatcher } from './watch.js';
@@ -130,6 +132,8 @@ export class JobView {
     this.#badge.replaceChildren(statusBadge(job));
     this.#actions.replaceChildren(...[
       job.download_available && button('primary', download, icon('down'), t('download')),
+      job.download_available && button('quiet',
+        () => { new ShareDialog(job, this.#closing.signal); }, shareText('share')),
       isFinished(job) && isVideoStored(job)
         && button('quiet', () => this.#processAgain(), t('process_again')),
       button('quiet', () => this.#remove(), t(isFinished(job) ? 'delete' : 'cancel_job')),
