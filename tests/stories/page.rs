@@ -26,6 +26,7 @@ mod logout;
 mod options;
 mod process_again;
 mod resumable_uploads;
+mod shares;
 mod sheets;
 mod texts;
 mod uploads;

@@ -57,7 +57,7 @@ export class ShareDialog {
     const done = { type: 'button', class: 'primary', onclick: () => this.#showLinks() };
     this.#dialog.show(shareText('created'), [
       h('p', {}, shareText('created_text')),
-      h('div', { class: 'secret' }, h('code', { id: 'key', class: 'share-url' }, url),
+      h('div', { class: 'secret' }, h('code', { id: 'key' }, url),
         copyButton(url)),
       h('div', { class: 'actions' }, h('button', done, shareText('saved'))),
     ], { mustStay: true });
@@ -85,7 +85,9 @@ export class ShareDialog {
       onclick: showingErrors(this.#error, () => this.#revoke(id)),
     };
     return h('li', { 'data-share': id },
-      h('p', { class: 'facts' }, shareText('created_on', { when }), ' · ', liveTime(end, 'expires')),
+      h('div', {},
+        h('p', { class: 'facts' },
+          shareText('created_on', { when }), ' · ', liveTime(end, 'expires'))),
       h('button', button, shareText('revoke')));
   }
 
