@@ -48,8 +48,8 @@ impl UserSlots {
         Arc::new(Self { max, used: Mutex::default() })
     }
 
-    /// Count another piece of work of a caller. `things` names it in the problem that is returned if
-    /// too many are in progress.
+    /// Count another piece of work of a caller. `things` names it in the problem that is returned
+    /// if too many are in progress.
     pub fn acquire(
         self: &Arc<Self>,
         caller: impl Into<Caller>,

@@ -151,8 +151,8 @@ impl Database {
 
     /// Delete expired refresh tokens and idempotency keys, a day after their expiry or creation,
     /// expired resumable uploads that are jobs, expired links to jobs, expired links and old mails
-    /// about accounts, old deliveries to webhooks and their previous secrets, and the times of jobs that were accepted
-    /// before the last hour.
+    /// about accounts, old deliveries to webhooks and their previous secrets, and the times of jobs
+    /// that were accepted before the last hour.
     pub async fn purge_expired(&self) -> Result<(), Error> {
         let before = self.now() - KEPT_FOR;
         refresh_token::Entity::delete_many()

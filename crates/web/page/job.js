@@ -132,14 +132,14 @@ export class JobView {
     this.#badge.replaceChildren(statusBadge(job));
     this.#actions.replaceChildren(...[
       job.download_available && button('primary', download, icon('down'), t('download')),
+      isFinished(job) && isVideoStored(job)
+        && button('quiet', () => this.#processAgain(), t('process_again')),
       job.download_available && h('button', {
         type: 'button',
         class: 'quiet',
         id: 'share',
         onclick: () => new ShareDialog(job, this.#closing.signal),
       }, shareText('share')),
-      isFinished(job) && isVideoStored(job)
-        && button('quiet', () => this.#processAgain(), t('process_again')),
       button('quiet', () => this.#remove(), t(isFinished(job) ? 'delete' : 'cancel_job')),
     ].filter(Boolean));
   }
