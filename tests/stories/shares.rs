@@ -308,3 +308,20 @@ async fn the_log_has_no_tokens() {
         assert_eq!(leak, None, "the log contains a secret");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_has_links_without_their_secrets() {
+    let service = Service::start().await;
+    let user = service.user().await;
+    let job = done(&user, ONE_FRAME).await;
+    let (id, token) = share(&user, &job, 1).await;
+    let proof = json!({ "password": PASSWORD });
+    let export = user.request(Method::POST, "/auth/export").json(&proof).send().await;
+    let archive = export.expect("the service responds").bytes().await.expect("an archive");
+    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(archive)).expect("an archive");
+    let file = archive.by_name("job_shares.json").expect("the file is in the archive");
+    let shares: Value = serde_json::from_reader(file).expect("JSON");
+    assert_eq!((&shares[0]["id"], &shares[0]["job_id"]), (&json!(id), &json!(job)));
+    let text = shares.to_string();
+    assert!(!text.contains("token_hash") && !text.contains(&token[4..]), "{text}");
+}

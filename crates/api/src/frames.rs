@@ -304,8 +304,8 @@ impl OpenArchive {
         let rest = &frames[frames.partition_point(|frame| frame.number <= after)..];
         let page = &rest[..rest.len().min(limit as usize)];
         let last = page.last().filter(|_| page.len() < rest.len());
-        let link = last
-            .map(|last| format!("<{path}?limit={limit}&after={}>; rel=\"next\"", last.number));
+        let link =
+            last.map(|last| format!("<{path}?limit={limit}&after={}>; rel=\"next\"", last.number));
         (FramePageView::new(&self.contents, page), link)
     }
 
@@ -318,11 +318,10 @@ impl OpenArchive {
         slot: UserSlot,
     ) -> Result<Response<FrameResponse>, Problem> {
         let WantedFrame { number, width, cached } = wanted;
-        let StoredFrame { entry: frame, range } =
-            self.contents.frame(number).ok_or_else(|| {
-                let detail = "The archive has no frame with this number.";
-                Problem::new(StatusCode::NOT_FOUND, "FRAME_NOT_FOUND", detail)
-            })?;
+        let StoredFrame { entry: frame, range } = self.contents.frame(number).ok_or_else(|| {
+            let detail = "The archive has no frame with this number.";
+            Problem::new(StatusCode::NOT_FOUND, "FRAME_NOT_FOUND", detail)
+        })?;
         let etag = match width {
             Some(width) => format!("\"{}-{width}\"", frame.sha256),
             None => format!("\"{}\"", frame.sha256),

@@ -46,8 +46,7 @@ pub fn verify(
 
 fn mac(service: &Service, share: Uuid, expires: i64) -> Result<Hmac<Sha256>, Problem> {
     let key = service.settings.jwt_secret.expose_secret().as_bytes();
-    let mut mac =
-        Hmac::<Sha256>::new_from_slice(key).map_err(|error| Problem::internal(&error))?;
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).map_err(|error| Problem::internal(&error))?;
     mac.update(format!("{SIGNATURE_CONTEXT}\n{share}\n{expires}").as_bytes());
     Ok(mac)
 }

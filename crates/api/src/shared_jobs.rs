@@ -143,10 +143,7 @@ impl SharedJobs {
     ///
     /// Returns what a link to a job shows of it.
     #[oai(path = "/shared", method = "get", operation_id = "getSharedJob")]
-    async fn get(
-        &self,
-        access: SharedAccess,
-    ) -> Result<JobResponse, OperationError<JobProblems>> {
+    async fn get(&self, access: SharedAccess) -> Result<JobResponse, OperationError<JobProblems>> {
         let SharedAccess { share, job, .. } = access;
         Ok(JobResponse::Job(Json(SharedJob {
             status: job.state.into(),
@@ -240,11 +237,7 @@ impl SharedJobs {
     ///
     /// The links of `GET /shared/download` lead here. The link itself authorizes the download, as
     /// long as the link to the job is valid. Range requests are supported.
-    #[oai(
-        path = "/files/shared/:share_id",
-        method = "get",
-        operation_id = "downloadSharedArchive"
-    )]
+    #[oai(path = "/files/shared/:share_id", method = "get", operation_id = "downloadSharedArchive")]
     async fn download(
         &self,
         service: Data<&Arc<Service>>,
@@ -262,7 +255,8 @@ impl SharedJobs {
             .map_err(files::invalid_link)?;
         let found = service.database().share_by_id(share_id.0).await?;
         let (_, job) = found.ok_or_else(ended)?;
-        let slot = service.downloads.acquire(Caller::Network(client.network()), files::DOWNLOADS)?;
+        let slot =
+            service.downloads.acquire(Caller::Network(client.network()), files::DOWNLOADS)?;
         let has_ended =
             |problem: Problem| if problem.code() == "ARCHIVE_EXPIRED" { ended() } else { problem };
         let key = archives::key(&job, service.database().clock().now()).map_err(has_ended)?;

@@ -6,8 +6,9 @@
 //! [`address_changes`]), [`accept`] for uploads and [`resumable_uploads`], [`quotas`], [`claim`],
 //! [`sources`], [`attempt`] and [`renewal`] for workers, [`cancel`], [`reading`] and [`shares`] for
 //! users, the [`outbox`], [`notifications`] with the [`mail_choice`] of users and
-//! [`unsubscribing`], [`webhooks`] with their [`webhook_delivery`], [`operator`] requests, [`counters`], [`chores`],
-//! [`recovery`], [`retention`], [`history`], [`account_deletion`] and [`account_export`].
+//! [`unsubscribing`], [`webhooks`] with their [`webhook_delivery`], [`operator`] requests,
+//! [`counters`], [`chores`], [`recovery`], [`retention`], [`history`], [`account_deletion`] and
+//! [`account_export`].
 //! [`jobs::Transition`] decides which changes of state are legal, and a trigger of the database
 //! rejects all others.
 

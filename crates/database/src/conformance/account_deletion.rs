@@ -11,8 +11,8 @@ use super::counters;
 use super::keys::key_of;
 use crate::accept::Accepted;
 use crate::rows::{
-    accepted_job, api_key, idempotency_key, job, job_share, past_job, recovery_code,
-    refresh_token, second_factor, user_usage, webhook, webhook_delivery,
+    accepted_job, api_key, idempotency_key, job, job_share, past_job, recovery_code, refresh_token,
+    second_factor, user_usage, webhook, webhook_delivery,
 };
 use crate::webhooks::{Destination, WebhookEvent};
 
