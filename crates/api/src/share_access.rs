@@ -16,7 +16,6 @@ use crate::attempts;
 use crate::client::{ClientAddress, Network};
 use crate::concurrency::Caller;
 use crate::problem::Problem;
-use crate::service::Service;
 use crate::sessions::service_of;
 use crate::share_tokens::ShareToken;
 

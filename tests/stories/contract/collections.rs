@@ -30,12 +30,18 @@ fn collections_are_up_to_date() {
 }
 
 /// Requests that need a value which no other response has, and the status that they get without it.
-const REFUSED: [(&str, u64); 22] = [
+const REFUSED: [(&str, u64); 28] = [
     ("Add a video by its URL", 403),
     ("Delete an API key", 404),
     ("Get the offset of a resumable upload", 404),
     ("Continue a resumable upload", 404),
     ("End a resumable upload", 404),
+    ("Revoke a link to a job", 404),
+    ("Get a shared job", 401),
+    ("List the frames of a shared job", 401),
+    ("Get a frame of a shared job", 401),
+    ("Get a download link of a shared job", 401),
+    ("Download the archive of a shared job", 400),
     ("Register", 409),
     ("End a session", 404),
     ("Get a webhook", 404),
