@@ -171,7 +171,7 @@ problem_responses! {
 /// Operations on the links to a job.
 pub struct Shares;
 
-#[OpenApi(tag = "Tag::Shares")]
+#[OpenApi(tag = "Tag::Videos")]
 impl Shares {
     /// Share a finished job
     ///

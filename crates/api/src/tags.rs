@@ -11,7 +11,7 @@ pub enum Tag {
     Keys,
     /// Videos, their jobs, frames and archives.
     Videos,
-    /// Links to finished jobs, for people without an account.
+    /// Finished jobs by links, for people without an account.
     Shares,
     /// Events that are sent to the user's servers.
     Webhooks,
