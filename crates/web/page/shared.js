@@ -38,9 +38,9 @@ export class SharedView {
       h('div', { class: 'job-head' },
         h('div', { class: 'title' }, this.#title),
         this.#actions,
-        this.#facts,
         this.#note,
         this.#error),
+      this.#facts,
       this.#gallerySection);
     this.#load();
   }
