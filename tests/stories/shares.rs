@@ -242,7 +242,7 @@ async fn only_the_owner_shares_a_finished_job(#[values(Embedded, Servers)] parts
     for path in ["/videos".to_owned(), format!("/jobs/{job}/frames"), "/auth/me".to_owned()] {
         assert_eq!(code(holder.get(&path).await), invalid, "{path}");
     }
-    for token in [&user.access, &reader.access, UNKNOWN, "fxs_", ""] {
+    for token in [user.access.as_str(), reader.access.as_str(), UNKNOWN, "fxs_", ""] {
         assert_eq!(open(&service, token).await, refused());
     }
 }
