@@ -251,8 +251,8 @@ export function useShareToken(token) {
 }
 
 /**
- * Send a request as the user, or for the shared job by its link, with a value as JSON if `json` is given. Returns a successful
- * response; throws a `Problem` otherwise.
+ * Send a request as the user, or for the shared job by its link, with a value as JSON if `json` is
+ * given. Returns a successful response; throws a `Problem` otherwise.
  */
 export async function request(path, { method = 'GET', signal, json, headers = {} } = {}) {
   const body = json && JSON.stringify(json);
