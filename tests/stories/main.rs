@@ -55,6 +55,7 @@ mod rolling_restart;
 mod security_requirements;
 mod selections;
 mod selective_decoding;
+mod shares;
 mod sheets;
 mod soak;
 mod streaming;

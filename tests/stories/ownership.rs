@@ -46,7 +46,7 @@ const fn guarded(found: u16) -> Statuses {
 
 /// Statuses of all operations on paths with parameters. The last one deletes the job, so its owner
 /// calls it last. Bodies are empty objects.
-const TABLE: [(&str, Statuses); 15] = [
+const TABLE: [(&str, Statuses); 18] = [
     ("GET /videos/{id}", guarded(200)),
     ("GET /jobs/{id}/status", guarded(200)),
     ("GET /jobs/{id}/events", guarded(200)),
@@ -62,6 +62,10 @@ const TABLE: [(&str, Statuses); 15] = [
     ("GET /jobs/{id}/previews/{number}", guarded(404)),
     ("GET /videos/{id}/forecast", guarded(200)),
     ("POST /videos/{id}/jobs", guarded(202)),
+    ("GET /jobs/{id}/shares", guarded(200)),
+    ("POST /jobs/{id}/shares", guarded(201)),
+    // The link is unknown.
+    ("DELETE /jobs/{id}/shares/{share_id}", guarded(404)),
     // Needs a signed link instead of a token; the link here has no valid signature.
     ("GET /files/videos/{user}/{job}/{name}", [[403; 3]; 5]),
     ("DELETE /videos/{id}", guarded(204)),
@@ -71,8 +75,9 @@ const TABLE: [(&str, Statuses); 15] = [
 async fn operations(client: &Client) -> BTreeSet<String> {
     let (_, document) = fetch_json(client.request(Method::GET, "/openapi.json")).await;
     let paths = document["paths"].as_object().expect("there are paths");
-    // Other stories cover the sessions, keys, webhooks and resumable uploads of a user.
-    let others = ["/auth/", "/keys/", "/webhooks/", "/uploads/"];
+    // Other stories cover the sessions, keys, webhooks and resumable uploads of a user, and what
+    // people without an account may do.
+    let others = ["/auth/", "/keys/", "/webhooks/", "/uploads/", "/shared/", "/files/shared/"];
     let is_of_job =
         |path: &str| path.contains('{') && !others.iter().any(|other| path.starts_with(other));
     let with_parameter = paths.iter().filter(|(path, _)| is_of_job(path));
@@ -91,6 +96,7 @@ fn path(operation: &str, owner: &str, job: &str, archive: &str) -> String {
         .replace("{job}", job)
         .replace("{user}", owner)
         .replace("{name}", archive)
+        .replace("{share_id}", "0190a000-0000-7000-8000-0000000000aa")
         .replace("{number}", "1");
     assert!(!path.contains('{'), "no value for a parameter of {path}");
     if path.starts_with("/files/") {

@@ -29,6 +29,7 @@ mod previews;
 mod process_again;
 mod resumable_uploads;
 mod screenshots;
+mod shares;
 mod sheets;
 mod speed;
 mod texts;

@@ -69,9 +69,9 @@ impl AccountExport {
     ///
     /// Returns a ZIP archive with everything that the service has stored about the current user, as
     /// JSON: account, sessions, API keys, webhooks and their deliveries, jobs with their events,
-    /// the history of earlier jobs, and mails. Passwords, tokens and the secrets of keys and
-    /// webhooks are left out. Videos and archives are not included; they can be downloaded until
-    /// they expire.
+    /// links to jobs, the history of earlier jobs, and mails. Passwords, tokens and the secrets of
+    /// keys and webhooks are left out. Videos and archives are not included; they can be
+    /// downloaded until they expire.
     #[oai(path = "/auth/export", method = "post", operation_id = "exportCurrentUser")]
     async fn export(
         &self,

@@ -32,9 +32,7 @@ impl ApiKey {
     }
 
     fn of(bytes: [u8; 32]) -> Self {
-        let random = base62(&bytes, RANDOM_DIGITS);
-        let checksum = checksum(&random);
-        Self(format!("{PREFIX}{random}{checksum}"))
+        Self(secret_text(PREFIX, bytes))
     }
 
     /// Return whether a text is meant to be a key, well-formed or not.
@@ -44,11 +42,7 @@ impl ApiKey {
 
     /// Parse a key. Return `None` if a character is missing or wrong, which needs no query.
     pub fn parse(text: &str) -> Option<Self> {
-        let digits = text.strip_prefix(PREFIX)?;
-        let (random, stated) = digits.split_at_checked(RANDOM_DIGITS)?;
-        let is_valid =
-            digits.bytes().all(|digit| digit.is_ascii_alphanumeric()) && stated == checksum(random);
-        is_valid.then(|| Self(text.to_owned()))
+        is_well_formed(PREFIX, text).then(|| Self(text.to_owned()))
     }
 
     /// The key, for its owner.
@@ -71,6 +65,22 @@ impl ApiKey {
     pub fn hash(&self) -> String {
         URL_SAFE_NO_PAD.encode(Sha256::digest(&self.0))
     }
+}
+
+/// Secret of 256 bits as a text: a prefix, the bytes, and their checksum.
+pub fn secret_text(prefix: &str, bytes: [u8; 32]) -> String {
+    let random = base62(&bytes, RANDOM_DIGITS);
+    let checksum = checksum(&random);
+    format!("{prefix}{random}{checksum}")
+}
+
+/// Return whether a text has the form of a secret with this prefix.
+pub fn is_well_formed(prefix: &str, text: &str) -> bool {
+    let digits = text.strip_prefix(prefix);
+    let parts = digits.and_then(|digits| digits.split_at_checked(RANDOM_DIGITS));
+    parts.is_some_and(|(random, stated)| {
+        random.bytes().all(|digit| digit.is_ascii_alphanumeric()) && stated == checksum(random)
+    })
 }
 
 /// Checksum of a text, in base62.

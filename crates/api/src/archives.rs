@@ -12,7 +12,7 @@ use database::Job;
 use jobs::manifest::{
     DamagedRange, FrameEntry, MANIFEST_NAME, MissingRange, ReadPart, SheetEntry, SkippedFrame,
 };
-use jobs::{Manifest, State, Time, UserId};
+use jobs::{Manifest, State, Time};
 use poem::http::StatusCode;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
@@ -22,6 +22,7 @@ use storage::blocking::Reader;
 use storage::{Key, Object, Storage};
 use tokio::runtime::Handle;
 
+use crate::concurrency::Caller;
 use crate::fair_queue::FairQueue;
 use crate::problem::Problem;
 use crate::work_threads::{Priority, WorkThreads};
@@ -86,7 +87,7 @@ pub struct ArchiveReader {
     storage: Arc<dyn Storage>,
     manifests: Cache<Key, Arc<ArchiveContents>, MemoryBytes>,
     /// Bounds the archives that are read at a time, and their memory.
-    queue: Arc<FairQueue<UserId>>,
+    queue: Arc<FairQueue<Caller>>,
     /// Of low priority: thumbnails would otherwise delay all other requests while there are many.
     threads: WorkThreads,
 }
@@ -115,12 +116,13 @@ impl ArchiveReader {
         Self { storage, manifests, queue, threads }
     }
 
-    /// Manifest of an archive of a user, from the cache or the store.
+    /// Manifest of an archive for a caller, from the cache or the store.
     pub async fn contents(
         &self,
-        user: UserId,
+        caller: impl Into<Caller>,
         archive: &Object,
     ) -> Result<Arc<ArchiveContents>, Problem> {
+        let caller = caller.into();
         let read = async {
             let tail = archive.size.saturating_sub(TAIL_BYTES)..archive.size;
             let tail = self.storage.read(&archive.key, tail).await.map_err(read_problem)?;
@@ -129,17 +131,17 @@ impl ArchiveReader {
             // The JSON and the manifest.
             let bytes = (1 + MAX_GROWTH) * (range.end - range.start);
             let work = |mut reader| read_contents(&mut reader, range).map(Arc::new);
-            self.read(user, archive, bytes, work).await
+            self.read(caller, archive, bytes, work).await
         };
         self.manifests.get_or_insert_async(&archive.key, read).await
     }
 
-    /// Run `work` with a reader of an archive, on a separate thread, as soon as it is the user's
+    /// Run `work` with a reader of an archive, on a separate thread, as soon as it is the caller's
     /// turn, and the memory that it needs and a core are free. `bytes` is its memory without that
     /// of the reader.
     pub async fn read<T: Send + 'static>(
         &self,
-        user: UserId,
+        caller: Caller,
         archive: &Object,
         bytes: u64,
         work: impl FnOnce(Reader) -> io::Result<T> + Send + 'static,
@@ -149,7 +151,7 @@ impl ArchiveReader {
             let error = format!("{bytes} bytes of memory would be needed");
             return Err(invalid_archive(&archive.key, &error));
         }
-        let turn = self.queue.turn(user, bytes).await;
+        let turn = self.queue.turn(caller, bytes).await;
         let reader = Reader::new(Arc::clone(&self.storage), archive, Handle::current());
         let done = self.threads.run(move || {
             // The work continues after its request was cancelled, and uses its memory and its core

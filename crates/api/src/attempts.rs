@@ -32,6 +32,18 @@ pub async fn count_from_address(service: &Service, client: ClientAddress) -> Res
     checked(&status)
 }
 
+/// Count a use of a link to a job that is invalid. The tokens of links cannot be guessed, so this
+/// bounds only what a scan costs; a valid link works meanwhile, because others may use it from the
+/// same network.
+pub async fn count_invalid_link(service: &Service, client: ClientAddress) -> Result<(), Problem> {
+    let limit = service.settings.attempts_per_address;
+    let status = acquire(service, &format!("link:{}", client.network()), limit).await;
+    if !status.allowed {
+        warn!(security_event = "links_limited", "too many invalid links from a network");
+    }
+    checked(&status)
+}
+
 /// Count a login at an account, whether or not it exists. `user` is the one with this address.
 pub async fn count_login(
     service: &Service,

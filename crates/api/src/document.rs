@@ -31,6 +31,9 @@ use crate::resumable_uploads::ResumableUploads;
 use crate::second_factor::SecondFactorOperations;
 use crate::selections::Selections;
 use crate::session_list::Sessions;
+use crate::share_access;
+use crate::shared_jobs::SharedJobs;
+use crate::shares::Shares;
 use crate::sheets::Sheets;
 use crate::uploads::Uploads;
 use crate::videos::Videos;
@@ -76,7 +79,7 @@ operations!(
         Selections,
         HealthOperations
     ),
-    (Webhooks, WebhookDeliveries)
+    (Webhooks, WebhookDeliveries, Shares, SharedJobs)
 );
 
 const DESCRIPTION: &str = "\
@@ -192,6 +195,8 @@ fn merge_descriptions(value: &mut Value) {
 
 fn complete_operation(operation: &mut Value, schemas: &Value) {
     match operation.get("security") {
+        // The token of a link, with which neither users nor programs log in.
+        Some(security) if security[0].get(share_access::SCHEME).is_some() => {}
         Some(security) => {
             let sentence = sentence_about_keys(security);
             let description = text(&operation["description"]);

@@ -18,7 +18,7 @@ use crate::archives;
 use crate::examples;
 use crate::forwarded::{Forwarded, is_host};
 use crate::frame_numbers::FrameNumbers;
-use crate::open_archive::{OpenArchive, open_archive};
+use crate::open_archive::OpenArchive;
 use crate::operation_error::{OperationError, problem_responses};
 use crate::operator_access::is_localhost;
 use crate::own_job::own_job;
@@ -33,16 +33,16 @@ use crate::tags::Tag;
 /// Download link of an archive.
 #[derive(Object)]
 #[oai(example)]
-struct DownloadLink {
+pub struct DownloadLink {
     /// URL of the archive. Anyone who has it can download the archive until it expires. Range
     /// requests are supported for whole archives, so their downloads can be resumed.
-    download_url: String,
+    pub download_url: String,
     /// Lifetime of the link, in seconds.
-    expires_in: u64,
+    pub expires_in: u64,
     /// File name of the archive.
-    filename: String,
+    pub filename: String,
     /// Size of the archive, in bytes.
-    size_bytes: u64,
+    pub size_bytes: u64,
 }
 
 impl Example for DownloadLink {
@@ -61,7 +61,7 @@ impl Example for DownloadLink {
 }
 
 #[derive(ApiResponse)]
-enum LinkResponse {
+pub enum LinkResponse {
     /// The link.
     #[oai(status = 200)]
     Link(
@@ -119,7 +119,7 @@ impl Downloads {
         let (link, limit) = match &frames.0 {
             None => whole_link(&service, &caller, id.0).await?,
             Some(frames) => {
-                let archive = open_archive(&service, request, caller.user, id.0).await?;
+                let archive = OpenArchive::own(&service, request, caller.user, id.0).await?;
                 let numbers = FrameNumbers::parse(frames)?;
                 selection_link(&service, &caller, archive, numbers).await?
             }
@@ -145,7 +145,7 @@ async fn whole_link(
 ) -> Result<(DownloadLink, RateLimitStatus), Problem> {
     let job = own_job(service, caller.user, id).await?;
     let key = archives::key(&job, service.database().clock().now())?;
-    let limit = count_download(service, caller).await?;
+    let limit = count_download(service, &caller.limited_as()).await?;
     let object = service.archives.head(&key).await?;
     let filename = archive_name(&job.filename);
     let lifetime = service.settings.link_lifetime;
@@ -161,9 +161,9 @@ async fn selection_link(
     archive: OpenArchive,
     numbers: FrameNumbers,
 ) -> Result<(DownloadLink, RateLimitStatus), Problem> {
-    let OpenArchive { job, object, contents } = archive;
+    let OpenArchive { job, object, contents, .. } = archive;
     let selected = SelectedArchive::new(object, &contents.manifest, &numbers)?;
-    let limit = count_download(service, caller).await?;
+    let limit = count_download(service, &caller.limited_as()).await?;
     let lifetime = service.settings.link_lifetime;
     let selection = LinkedSelection { user: caller.user, job: job.id.0, numbers };
     let link = DownloadLink {
@@ -175,33 +175,30 @@ async fn selection_link(
     Ok((link, limit))
 }
 
-/// Count a download of a caller.
+/// Count a download of a caller with this name in rate limits.
 ///
 /// # Errors
 /// The caller has begun too many within a minute.
-pub async fn count_download(
-    service: &Service,
-    caller: &Permitted<VideosRead>,
-) -> Result<RateLimitStatus, Problem> {
+pub async fn count_download(service: &Service, caller: &str) -> Result<RateLimitStatus, Problem> {
     let per_minute = service.settings.downloads_per_minute;
-    let name = format!("download:{}", caller.limited_as());
-    let limit = service.parts.rate_limiter.acquire(&name, per_minute).await;
+    let limiter = &service.parts.rate_limiter;
+    let limit = limiter.acquire(&format!("download:{caller}"), per_minute).await;
     if limit.allowed {
         return Ok(limit);
     }
     let detail = format!("At most {per_minute} downloads per minute are allowed. Try again later.");
-    Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_DOWNLOADS", detail)
-        .rate_limited(&limit))
+    let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_DOWNLOADS", detail);
+    Err(problem.rate_limited(&limit))
 }
 
 /// File name of the archive of a video.
-fn archive_name(video: &str) -> String {
+pub fn archive_name(video: &str) -> String {
     format!("{}.zip", selected_archive::stem(video))
 }
 
 /// Base URL of this service: as configured, else as the outermost trusted proxy reports it. Without
 /// both, a client may send any host, so it is used only if it is certainly one of this service.
-fn base_url(service: &Service, request: &Request) -> String {
+pub fn base_url(service: &Service, request: &Request) -> String {
     let settings = &service.settings;
     if let Some(url) = &settings.public_url {
         return url.trim_end_matches('/').to_owned();

@@ -10,8 +10,9 @@ use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::{Binary, Response};
 use poem_openapi::{ApiResponse, OpenApi};
 use storage::disk::LinkError;
-use storage::{RequestedRange, content_disposition, content_range};
+use storage::{Object, RequestedRange, content_disposition, content_range};
 
+use crate::concurrency::UserSlot;
 use crate::object_response;
 use crate::operation_error::{OperationError, problem_responses};
 use crate::problem::Problem;
@@ -38,7 +39,7 @@ const CHUNK_BYTES: u64 = 128 << 10;
     ),
     header(name = "Content-Length", ty = "u64", description = "Size of the body, in bytes.")
 )]
-enum FileResponse {
+pub enum FileResponse {
     /// The whole archive.
     #[oai(status = 200, content_type = "application/zip")]
     Whole(Binary<Body>),
@@ -104,32 +105,47 @@ impl Files {
         let key = format!("videos/{}/{}/{}", user.0, job.0, name.0);
         let key =
             disk.verify_link(&key, expires.0, &filename.0, &signature.0).map_err(invalid_link)?;
-        let slot = service.downloads.acquire(key.user_id(), "downloads")?;
-        let storage = &service.parts.storage;
-        let object = storage.head(&key).await.map_err(|error| match error {
+        let slot = service.downloads.acquire(key.user_id(), DOWNLOADS)?;
+        let object = service.parts.storage.head(&key).await.map_err(|error| match error {
             storage::Error::NotFound { .. } => not_found(),
             error => error.into(),
         })?;
-        let size = object.size;
-        let etag = format!("\"{}-{size}-{}\"", name.0, object.modified.timestamp());
-        let part = match object_response::requested_range(headers, &etag, size) {
-            RequestedRange::Whole => None,
-            RequestedRange::Part(range) => Some(range),
-            RequestedRange::Unsatisfiable => return Err(unsatisfiable(size).into()),
-        };
-        let range = part.clone().unwrap_or(0..size);
-        let length = range.end - range.start;
-        let body = Binary(object_response::body(storage, &object, range, CHUNK_BYTES, slot));
-        let response = match part {
-            None => FileResponse::Whole(body),
-            Some(range) => FileResponse::Partial(body, content_range(&range, size)),
-        };
-        Ok(Response::new(response)
-            .header(header::ACCEPT_RANGES, "bytes")
-            .header(header::CONTENT_DISPOSITION, content_disposition(&filename.0))
-            .header(header::ETAG, etag)
-            .header(header::CONTENT_LENGTH, length))
+        Ok(respond(&service, headers, &object, &filename.0, slot)?)
     }
+}
+
+/// What is limited, in the problem of too many at a time.
+pub const DOWNLOADS: &str = "downloads";
+
+/// Response with an archive, or the range of it that the headers request, under a file name.
+pub fn respond(
+    service: &Service,
+    headers: &HeaderMap,
+    object: &Object,
+    filename: &str,
+    slot: UserSlot,
+) -> Result<Response<FileResponse>, Problem> {
+    let size = object.size;
+    let name = object.key.as_str().rsplit('/').next().unwrap_or_default();
+    let etag = format!("\"{name}-{size}-{}\"", object.modified.timestamp());
+    let part = match object_response::requested_range(headers, &etag, size) {
+        RequestedRange::Whole => None,
+        RequestedRange::Part(range) => Some(range),
+        RequestedRange::Unsatisfiable => return Err(unsatisfiable(size)),
+    };
+    let range = part.clone().unwrap_or(0..size);
+    let length = range.end - range.start;
+    let storage = &service.parts.storage;
+    let body = Binary(object_response::body(storage, object, range, CHUNK_BYTES, slot));
+    let response = match part {
+        None => FileResponse::Whole(body),
+        Some(range) => FileResponse::Partial(body, content_range(&range, size)),
+    };
+    Ok(Response::new(response)
+        .header(header::ACCEPT_RANGES, "bytes")
+        .header(header::CONTENT_DISPOSITION, content_disposition(filename))
+        .header(header::ETAG, etag)
+        .header(header::CONTENT_LENGTH, length))
 }
 
 /// Problem of a range that starts after the end of an archive of `size` bytes.

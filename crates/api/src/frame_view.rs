@@ -143,6 +143,30 @@ impl Example for FrameView {
 pub struct FrameListView {
     /// Id of the job.
     job_id: Uuid,
+    /// Number of contact sheets, for `GET /jobs/{id}/sheets/{number}`.
+    sheets: u64,
+    /// The page.
+    #[oai(flatten)]
+    page: FramePageView,
+}
+
+impl FrameListView {
+    /// Page of the frames of a job's archive.
+    pub fn new(job_id: Uuid, contents: &ArchiveContents, page: FramePageView) -> Self {
+        Self { job_id, sheets: contents.manifest.sheets.len() as u64, page }
+    }
+}
+
+impl Example for FrameListView {
+    fn example() -> Self {
+        Self { job_id: examples::JOB_ID, sheets: 1, page: FramePageView::example() }
+    }
+}
+
+/// One page of the frames in an archive, without the id of the job.
+#[derive(Object)]
+#[oai(rename = "FramePage", example)]
+pub struct FramePageView {
     /// Properties of the video.
     video: VideoView,
     /// Whether the archive contains every expected frame, decoded without error.
@@ -153,39 +177,33 @@ pub struct FrameListView {
     written: u64,
     /// Instants without a frame.
     missing: Vec<MissingView>,
-    /// Number of contact sheets, for `GET /jobs/{id}/sheets/{number}`.
-    sheets: u64,
     /// Frames of this page, in ascending order of their numbers.
     frames: Vec<FrameView>,
 }
 
-impl FrameListView {
+impl FramePageView {
     /// Page of an archive's frames.
-    pub fn new(job_id: Uuid, contents: &ArchiveContents, page: &[FrameEntry]) -> Self {
+    pub fn new(contents: &ArchiveContents, page: &[FrameEntry]) -> Self {
         let manifest = &contents.manifest;
         Self {
-            job_id,
             video: (&manifest.source).into(),
             complete: manifest.complete,
             expected: manifest.expected,
             written: manifest.written,
             missing: manifest.missing.iter().map(Into::into).collect(),
-            sheets: manifest.sheets.len() as u64,
             frames: page.iter().map(Into::into).collect(),
         }
     }
 }
 
-impl Example for FrameListView {
+impl Example for FramePageView {
     fn example() -> Self {
         Self {
-            job_id: examples::JOB_ID,
             video: VideoView::example(),
             complete: false,
             expected: examples::FRAME_COUNT,
             written: examples::FRAME_COUNT - 1,
             missing: vec![MissingView::example()],
-            sheets: 1,
             frames: vec![FrameView::example()],
         }
     }

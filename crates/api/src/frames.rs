@@ -4,21 +4,21 @@ use std::path::Path;
 use std::slice;
 use std::sync::Arc;
 
-use jobs::UserId;
 use jobs::manifest::FrameEntry;
-use poem::http::{StatusCode, header};
+use poem::http::{HeaderMap, StatusCode, header};
 use poem::web::Data;
 use poem::{Body, Request};
 use poem_openapi::param::{self, Query};
 use poem_openapi::payload::{Binary, Json, Response};
 use poem_openapi::{ApiResponse, OpenApi, ResponseContent};
-use storage::{Object, content_disposition};
+use storage::content_disposition;
 use uuid::Uuid;
 
 use crate::archives::{ArchiveReader, StoredFrame};
-use crate::frame_view::FrameListView;
+use crate::concurrency::UserSlot;
+use crate::frame_view::{FrameListView, FramePageView};
 use crate::object_response;
-use crate::open_archive::open_archive;
+use crate::open_archive::OpenArchive;
 use crate::operation_error::{OperationError, problem_responses};
 use crate::permissions::{Permitted, VideosRead};
 use crate::problem::Problem;
@@ -29,7 +29,7 @@ use crate::thumbnails;
 /// Size of a chunk in bytes, which bounds the memory of a slow client.
 const CHUNK_BYTES: u64 = 256 << 10;
 /// What is read, in the problem of too many at a time.
-const THINGS: &str = "requests for frames";
+pub const THINGS: &str = "requests for frames";
 /// Maximum number of frames among which the first one that is not blank is searched.
 const MAX_CANDIDATES: usize = 10;
 /// Value of `Cache-Control`: frames never change, and only their owner may cache them.
@@ -48,7 +48,7 @@ enum ListResponse {
 }
 
 #[derive(ResponseContent)]
-enum FrameContent {
+pub enum FrameContent {
     /// A frame.
     #[oai(content_type = "image/png")]
     Png(Binary<Body>),
@@ -88,7 +88,7 @@ impl FrameContent {
     ),
     header(name = "Vary", ty = "String", description = "Always `Authorization`.")
 )]
-enum FrameResponse {
+pub enum FrameResponse {
     /// The frame, or its thumbnail.
     #[oai(status = 200)]
     Frame(
@@ -161,15 +161,11 @@ impl Frames {
         after: Query<u64>,
     ) -> Result<ListResponse, OperationError<ListProblems>> {
         let _slot = service.reads.acquire(caller.user, THINGS)?;
-        let archive = open_archive(&service, request, caller.user, id.0).await?;
-        let frames = &archive.contents.manifest.frames;
-        let rest = &frames[frames.partition_point(|frame| frame.number <= after.0)..];
-        let page = &rest[..rest.len().min(limit.0 as usize)];
-        let last = page.last().filter(|_| page.len() < rest.len());
-        let link = last.map(|last| {
-            format!("</jobs/{}/frames?limit={}&after={}>; rel=\"next\"", id.0, limit.0, last.number)
-        });
-        Ok(ListResponse::Page(Json(FrameListView::new(id.0, &archive.contents, page)), link))
+        let archive = OpenArchive::own(&service, request, caller.user, id.0).await?;
+        let path = format!("/jobs/{}/frames", id.0);
+        let (page, link) = page(&archive, &path, limit.0, after.0);
+        let list = FrameListView::new(id.0, &archive.contents, page);
+        Ok(ListResponse::Page(Json(list), link))
     }
 
     /// Get a frame
@@ -192,35 +188,9 @@ impl Frames {
         width: Query<Option<u32>>,
     ) -> Result<Response<FrameResponse>, OperationError<FrameProblems>> {
         let slot = service.reads.acquire(caller.user, THINGS)?;
-        let archive = open_archive(&service, request, caller.user, id.0).await?;
-        let StoredFrame { entry: frame, range } =
-            archive.contents.frame(number.0).ok_or_else(|| {
-                let detail = "The archive has no frame with this number.";
-                Problem::new(StatusCode::NOT_FOUND, "FRAME_NOT_FOUND", detail)
-            })?;
-        let etag = match width.0 {
-            Some(width) => format!("\"{}-{width}\"", frame.sha256),
-            None => format!("\"{}\"", frame.sha256),
-        };
-        if object_response::is_not_modified(request.headers(), &etag) {
-            return Ok(with_validators(FrameResponse::NotModified, &etag));
-        }
-        let (name, body, length) = if let Some(width) = width.0 {
-            let frames = slice::from_ref(frame);
-            let jpeg =
-                make_thumbnail(&service, caller.user, &archive.object, frames, width).await?;
-            let length = jpeg.len() as u64;
-            (Path::new(&frame.name).with_extension("jpg"), jpeg.into(), length)
-        } else {
-            let storage = &service.parts.storage;
-            let body = object_response::body(storage, &archive.object, range, CHUNK_BYTES, slot);
-            (Path::new(&frame.name).to_owned(), body, frame.length)
-        };
-        let name = name.to_string_lossy();
-        let content = FrameContent::new(&name, body)
-            .ok_or_else(|| Problem::internal(&format!("`{name}` is not the name of a frame")))?;
-        let disposition = content_disposition(&name);
-        Ok(with_validators(FrameResponse::Frame(content, disposition, length), &etag))
+        let archive = OpenArchive::own(&service, request, caller.user, id.0).await?;
+        let wanted = WantedFrame { number: number.0, width: width.0, cached: CACHE_CONTROL };
+        Ok(respond(&service, request.headers(), &archive, wanted, slot).await?)
     }
 
     /// Get a thumbnail of a video
@@ -243,31 +213,36 @@ impl Frames {
         width: Query<u32>,
     ) -> Result<Response<FrameResponse>, OperationError<FrameProblems>> {
         let _slot = service.reads.acquire(caller.user, THINGS)?;
-        let archive = open_archive(&service, request, caller.user, id.0).await?;
+        let archive = OpenArchive::own(&service, request, caller.user, id.0).await?;
         let frames = &archive.contents.manifest.frames;
         let frames = &frames[..frames.len().min(MAX_CANDIDATES)];
         let digest = frames.first().map(|frame| frame.sha256.as_str()).unwrap_or_default();
         let etag = format!("\"{digest}-{}-thumbnail\"", width.0);
         if object_response::is_not_modified(request.headers(), &etag) {
-            return Ok(with_validators(FrameResponse::NotModified, &etag));
+            return Ok(with_validators(FrameResponse::NotModified, &etag, CACHE_CONTROL));
         }
-        let jpeg = make_thumbnail(&service, caller.user, &archive.object, frames, width.0).await?;
+        let jpeg = make_thumbnail(&service, &archive, frames, width.0).await?;
         let length = jpeg.len() as u64;
         let content = FrameContent::Jpeg(Binary(jpeg.into()));
         let disposition = content_disposition("thumbnail.jpg");
-        Ok(with_validators(FrameResponse::Frame(content, disposition, length), &etag))
+        let frame = FrameResponse::Frame(content, disposition, length);
+        Ok(with_validators(frame, &etag, CACHE_CONTROL))
     }
 }
 
-/// Response that the owner's browser may cache.
-fn with_validators(response: FrameResponse, etag: &str) -> Response<FrameResponse> {
+/// Response that the caller's browser may cache, as the value of `Cache-Control` states.
+fn with_validators(
+    response: FrameResponse,
+    etag: &str,
+    cached: &'static str,
+) -> Response<FrameResponse> {
     Response::new(response)
         .header(header::ETAG, etag)
-        .header(header::CACHE_CONTROL, CACHE_CONTROL)
+        .header(header::CACHE_CONTROL, cached)
         .header(header::VARY, "Authorization")
 }
 
-fn default_limit() -> u64 {
+pub fn default_limit() -> u64 {
     200
 }
 
@@ -275,21 +250,84 @@ fn default_width() -> u32 {
     320
 }
 
+/// Frame that is requested.
+pub struct WantedFrame {
+    /// Number of the frame.
+    pub number: u64,
+    /// Maximum width of a thumbnail in pixels; the frame itself if `None`.
+    pub width: Option<u32>,
+    /// Value of `Cache-Control`.
+    pub cached: &'static str,
+}
+
+/// At most `limit` frames of an archive with numbers above `after`, and the `Link` header to the
+/// next page of the list at this path.
+pub fn page(
+    archive: &OpenArchive,
+    path: &str,
+    limit: u64,
+    after: u64,
+) -> (FramePageView, Option<String>) {
+    let frames = &archive.contents.manifest.frames;
+    let rest = &frames[frames.partition_point(|frame| frame.number <= after)..];
+    let page = &rest[..rest.len().min(limit as usize)];
+    let last = page.last().filter(|_| page.len() < rest.len());
+    let link =
+        last.map(|last| format!("<{path}?limit={limit}&after={}>; rel=\"next\"", last.number));
+    (FramePageView::new(&archive.contents, page), link)
+}
+
+/// Response with a frame of an archive or its thumbnail. It occupies the slot until its end.
+pub async fn respond(
+    service: &Service,
+    headers: &HeaderMap,
+    archive: &OpenArchive,
+    wanted: WantedFrame,
+    slot: UserSlot,
+) -> Result<Response<FrameResponse>, Problem> {
+    let WantedFrame { number, width, cached } = wanted;
+    let StoredFrame { entry: frame, range } = archive.contents.frame(number).ok_or_else(|| {
+        let detail = "The archive has no frame with this number.";
+        Problem::new(StatusCode::NOT_FOUND, "FRAME_NOT_FOUND", detail)
+    })?;
+    let etag = match width {
+        Some(width) => format!("\"{}-{width}\"", frame.sha256),
+        None => format!("\"{}\"", frame.sha256),
+    };
+    if object_response::is_not_modified(headers, &etag) {
+        return Ok(with_validators(FrameResponse::NotModified, &etag, cached));
+    }
+    let (name, body, length) = if let Some(width) = width {
+        let jpeg = make_thumbnail(service, archive, slice::from_ref(frame), width).await?;
+        let length = jpeg.len() as u64;
+        (Path::new(&frame.name).with_extension("jpg"), jpeg.into(), length)
+    } else {
+        let storage = &service.parts.storage;
+        let body = object_response::body(storage, &archive.object, range, CHUNK_BYTES, slot);
+        (Path::new(&frame.name).to_owned(), body, frame.length)
+    };
+    let name = name.to_string_lossy();
+    let content = FrameContent::new(&name, body)
+        .ok_or_else(|| Problem::internal(&format!("`{name}` is not the name of a frame")))?;
+    let response = FrameResponse::Frame(content, content_disposition(&name), length);
+    Ok(with_validators(response, &etag, cached))
+}
+
 /// Thumbnail of the first of these frames that is not blank, else of the first, as a JPEG.
 async fn make_thumbnail(
     service: &Service,
-    user: UserId,
-    archive: &Object,
+    archive: &OpenArchive,
     frames: &[FrameEntry],
     width: u32,
 ) -> Result<Vec<u8>, Problem> {
     for frame in frames {
         thumbnails::check_size(frame, service.settings.max_frame_pixels)
-            .map_err(|error| ArchiveReader::invalid(archive, &error))?;
+            .map_err(|error| ArchiveReader::invalid(&archive.object, &error))?;
     }
     let memory = frames.iter().map(|frame| thumbnails::memory(frame, width)).max();
     let frames = frames.to_vec();
     let work =
         move |reader: storage::blocking::Reader| thumbnails::thumbnail(reader, &frames, width);
-    service.archives.read(user, archive, memory.unwrap_or_default(), work).await
+    let memory = memory.unwrap_or_default();
+    service.archives.read(archive.caller, &archive.object, memory, work).await
 }

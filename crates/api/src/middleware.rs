@@ -20,6 +20,11 @@ use crate::{drain, problem, tus};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Header for search engines, which list nothing that a link to a job leads to.
+const ROBOTS_TAG: HeaderName = HeaderName::from_static("x-robots-tag");
+/// Beginnings of the paths that links to jobs lead to.
+const SHARED_PATHS: [&str; 2] = ["/shared", "/files/shared/"];
+
 /// Headers of every response. HTML pages replace the content security policy with their own.
 const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -92,6 +97,9 @@ pub async fn process<E: Endpoint>(
     let status = response.status();
     let headers = response.headers_mut();
     tus::complete_response(&path, status, headers);
+    if SHARED_PATHS.iter().any(|shared| path.starts_with(shared)) {
+        headers.insert(ROBOTS_TAG, HeaderValue::from_static("noindex"));
+    }
     if close_connection {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -138,6 +146,7 @@ fn span(
         traceparent = sender,
         user_id = field::Empty,
         key_id = field::Empty,
+        share_id = field::Empty,
         route = field::Empty,
         status = field::Empty,
     );

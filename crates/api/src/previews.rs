@@ -16,6 +16,7 @@ use storage::{Key, PreviewName};
 use uuid::Uuid;
 
 use crate::examples;
+use crate::frames::THINGS;
 use crate::operation_error::{OperationError, problem_responses};
 use crate::own_job::own_job;
 use crate::permissions::{Permitted, VideosRead};
@@ -23,8 +24,6 @@ use crate::problem::Problem;
 use crate::service::Service;
 use crate::tags::Tag;
 
-/// What is read, in the problem of too many at a time.
-const THINGS: &str = "requests for frames";
 /// Maximum size of a preview in bytes. Workers store smaller ones.
 const MAX_BYTES: u64 = 64 << 10;
 

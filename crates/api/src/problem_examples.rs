@@ -85,6 +85,7 @@ const EXAMPLES: &[(u16, &str, &str)] = &[
         "SECOND_FACTOR_WRONG",
         "The code of the second factor is wrong or was used before. Try the next one.",
     ),
+    (401, "SHARE_INVALID", "The link is invalid, was revoked or has expired. Ask for another one."),
     (403, "ACCOUNT_DISABLED", "The account is disabled. Contact the operator of the service."),
     (
         403,
@@ -108,6 +109,7 @@ const EXAMPLES: &[(u16, &str, &str)] = &[
     (404, "UPLOAD_NOT_FOUND", "The upload does not exist."),
     (404, "SESSION_NOT_FOUND", "The session does not exist, or has ended."),
     (404, "KEY_NOT_FOUND", "The API key does not exist."),
+    (404, "SHARE_NOT_FOUND", "The job has no such link, or the link has expired."),
     (404, "WEBHOOK_NOT_FOUND", "The webhook does not exist."),
     (404, "DELIVERY_NOT_FOUND", "The delivery does not exist."),
     (404, "PREVIEWS_ENDED", "The job is DONE; previews exist until it ends."),
@@ -164,6 +166,7 @@ const EXAMPLES: &[(u16, &str, &str)] = &[
          completed by the last of them.",
     ),
     (409, "UPLOAD_FINISHED", "The upload is a job already. Cancel or delete the job."),
+    (409, "TOO_MANY_SHARES", "At most 10 links to a job are allowed. Revoke one first."),
     (409, "TOO_MANY_WEBHOOKS", "At most 10 webhooks are allowed. Delete one first."),
     (409, "WEBHOOK_DISABLED", "The webhook is disabled. Enable it first."),
     (409, "DELIVERY_PENDING", "The delivery is pending. Wait for its result."),

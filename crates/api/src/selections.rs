@@ -13,18 +13,15 @@ use uuid::Uuid;
 
 use crate::concurrency::UserSlot;
 use crate::downloads::count_download;
-use crate::files::invalid_link;
+use crate::files::{DOWNLOADS, invalid_link};
 use crate::frame_numbers::FrameNumbers;
-use crate::open_archive::{OpenArchive, open_archive};
+use crate::open_archive::OpenArchive;
 use crate::operation_error::{OperationError, problem_responses};
 use crate::permissions::{Permitted, VideosRead};
 use crate::problem::Problem;
 use crate::selected_archive::{self, SelectedArchive};
 use crate::service::Service;
 use crate::tags::Tag;
-
-/// What is occupied, in the problem of too many at a time.
-const THINGS: &str = "downloads";
 
 // Each response type declares its headers as literals: the derive accepts no shared declaration.
 #[derive(ApiResponse)]
@@ -92,12 +89,12 @@ impl Selections {
         /// range, have to be those of frames.
         frames: Query<String>,
     ) -> Result<Response<SelectionResponse>, OperationError<SelectionProblems>> {
-        let slot = service.downloads.acquire(caller.user, THINGS)?;
-        let archive = open_archive(&service, request, caller.user, id.0).await?;
+        let slot = service.downloads.acquire(caller.user, DOWNLOADS)?;
+        let archive = OpenArchive::own(&service, request, caller.user, id.0).await?;
         let numbers = FrameNumbers::parse(&frames.0)?;
         let name = selected_archive::name(&archive.job.filename);
         let selected = select(archive, &numbers)?;
-        count_download(&service, &caller).await?;
+        count_download(&service, &caller.limited_as()).await?;
         Ok(response(&service, &name, selected, slot))
     }
 
@@ -114,8 +111,8 @@ impl Selections {
         token: Query<String>,
     ) -> Result<Response<SelectionResponse>, OperationError<LinkedProblems>> {
         let selection = service.selection_links.verify(&token.0).map_err(invalid_link)?;
-        let slot = service.downloads.acquire(selection.user, THINGS)?;
-        let archive = open_archive(&service, request, selection.user, selection.job).await?;
+        let slot = service.downloads.acquire(selection.user, DOWNLOADS)?;
+        let archive = OpenArchive::own(&service, request, selection.user, selection.job).await?;
         let name = selected_archive::name(&archive.job.filename);
         let selected = select(archive, &selection.numbers)?;
         Ok(response(&service, &name, selected, slot))

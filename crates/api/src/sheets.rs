@@ -12,8 +12,9 @@ use storage::content_disposition;
 use uuid::Uuid;
 
 use crate::archives::ArchiveReader;
+use crate::frames::THINGS;
 use crate::object_response;
-use crate::open_archive::open_archive;
+use crate::open_archive::OpenArchive;
 use crate::operation_error::{OperationError, problem_responses};
 use crate::permissions::{Permitted, VideosRead};
 use crate::problem::Problem;
@@ -22,8 +23,6 @@ use crate::tags::Tag;
 
 /// Size of a chunk in bytes, which bounds the memory of a slow client.
 const CHUNK_BYTES: u64 = 256 << 10;
-/// What is read, in the problem of too many at a time.
-const THINGS: &str = "requests for frames";
 /// Value of `Cache-Control`: sheets never change, and only their owner may cache them.
 const CACHE_CONTROL: &str = "private, max-age=604800, immutable";
 
@@ -88,7 +87,7 @@ impl Sheets {
         number: Path<u64>,
     ) -> Result<Response<SheetResponse>, OperationError<SheetProblems>> {
         let slot = service.reads.acquire(caller.user, THINGS)?;
-        let archive = open_archive(&service, request, caller.user, id.0).await?;
+        let archive = OpenArchive::own(&service, request, caller.user, id.0).await?;
         let sheets = &archive.contents.manifest.sheets;
         let index = usize::try_from(number.0 - 1).unwrap_or(usize::MAX);
         let sheet = sheets.get(index).ok_or_else(|| {

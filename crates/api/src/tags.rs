@@ -11,6 +11,8 @@ pub enum Tag {
     Keys,
     /// Videos, their jobs, frames and archives.
     Videos,
+    /// Finished jobs by links, for people without an account.
+    Shares,
     /// Events that are sent to the user's servers.
     Webhooks,
     /// Health of the service.

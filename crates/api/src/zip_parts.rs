@@ -17,7 +17,7 @@ const END_ZIP64_BYTES: u64 = 56 + 20;
 /// Version that reads ZIP64 fields: 4.5.
 const ZIP64_VERSION: u16 = 45;
 /// Writer of the attributes: Unix, version 2.0.
-const MADE_BY: u16 = 3 << 8 | 20;
+const MADE_BY: u16 = u16::from_le_bytes([20, 3]);
 /// Attributes of an entry: a file, readable by all, writable by its owner.
 const ATTRIBUTES: u32 = 0o100_644 << 16;
 /// Date of an entry, 1980-01-01, the first that the format can represent.

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use crate::connection::Database;
 use crate::error::Error;
 use crate::rows::{
-    account_mail, account_token, api_key, idempotency_key, job, job_event, notification, past_job,
-    refresh_token, resumable_upload, upload, user, webhook, webhook_delivery,
+    account_mail, account_token, api_key, idempotency_key, job, job_event, job_share, notification,
+    past_job, refresh_token, resumable_upload, upload, user, webhook, webhook_delivery,
 };
 
 /// Maximum number of rows in a page.
@@ -47,6 +47,8 @@ pub enum ExportedTable {
     Jobs,
     /// Jobs that ended long ago.
     JobHistory,
+    /// Links by which others see jobs.
+    JobShares,
     /// Uploads in progress.
     Uploads,
     /// Resumable uploads, also those that are jobs.
@@ -65,12 +67,13 @@ pub enum ExportedTable {
 
 impl ExportedTable {
     /// All tables.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Account,
         Self::Sessions,
         Self::Keys,
         Self::Jobs,
         Self::JobHistory,
+        Self::JobShares,
         Self::Uploads,
         Self::ResumableUploads,
         Self::IdempotencyKeys,
@@ -89,6 +92,7 @@ impl ExportedTable {
             Self::Keys => "keys",
             Self::Jobs => "jobs",
             Self::JobHistory => "job_history",
+            Self::JobShares => "job_shares",
             Self::Uploads => "uploads",
             Self::ResumableUploads => "resumable_uploads",
             Self::IdempotencyKeys => "idempotency_keys",
@@ -133,6 +137,7 @@ impl Database {
                 self.with_events(page).await
             }
             ExportedTable::JobHistory => page!(past_job, UserId),
+            ExportedTable::JobShares => page!(job_share, UserId),
             ExportedTable::Uploads => page!(upload, UserId),
             ExportedTable::ResumableUploads => page!(resumable_upload, UserId),
             ExportedTable::IdempotencyKeys => {

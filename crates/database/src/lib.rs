@@ -4,10 +4,11 @@
 //! Each module holds the transactions of one topic: [`users`], [`sessions`], [`second_factor`] and
 //! [`keys`], the [`account_mails`] with their links ([`confirmations`], [`password_resets`],
 //! [`address_changes`]), [`accept`] for uploads and [`resumable_uploads`], [`quotas`], [`claim`],
-//! [`sources`], [`attempt`] and [`renewal`] for workers, [`cancel`] and [`reading`] for users, the
-//! [`outbox`], [`notifications`] with the [`mail_choice`] of users and [`unsubscribing`],
-//! [`webhooks`] with their [`webhook_delivery`], [`operator`] requests, [`counters`], [`chores`],
-//! [`recovery`], [`retention`], [`history`], [`account_deletion`] and [`account_export`].
+//! [`sources`], [`attempt`] and [`renewal`] for workers, [`cancel`], [`reading`] and [`shares`] for
+//! users, the [`outbox`], [`notifications`] with the [`mail_choice`] of users and
+//! [`unsubscribing`], [`webhooks`] with their [`webhook_delivery`], [`operator`] requests,
+//! [`counters`], [`chores`], [`recovery`], [`retention`], [`history`], [`account_deletion`] and
+//! [`account_export`].
 //! [`jobs::Transition`] decides which changes of state are legal, and a trigger of the database
 //! rejects all others.
 
@@ -40,6 +41,7 @@ pub mod confirmations;
 pub mod password_resets;
 pub mod address_changes;
 pub mod reading;
+pub mod shares;
 pub mod uploads;
 pub mod accept;
 pub mod unsubscribing;

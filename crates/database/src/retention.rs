@@ -150,9 +150,9 @@ impl Database {
     }
 
     /// Delete expired refresh tokens and idempotency keys, a day after their expiry or creation,
-    /// expired resumable uploads that are jobs, expired links and old mails about accounts, old
-    /// deliveries to webhooks and their previous secrets, and the times of jobs that were accepted
-    /// before the last hour.
+    /// expired resumable uploads that are jobs, expired links to jobs, expired links and old mails
+    /// about accounts, old deliveries to webhooks and their previous secrets, and the times of jobs
+    /// that were accepted before the last hour.
     pub async fn purge_expired(&self) -> Result<(), Error> {
         let before = self.now() - KEPT_FOR;
         refresh_token::Entity::delete_many()
@@ -169,6 +169,7 @@ impl Database {
             .await?;
         self.purge_resumable_uploads().await?;
         self.purge_tokens().await?;
+        self.purge_shares().await?;
         self.purge_webhook_deliveries().await?;
         self.erase_previous_secrets().await?;
         self.purge_account_mails().await

@@ -2,7 +2,7 @@
 
 import { h, icon } from './dom.js';
 import { errorLine, showError } from './errors.js';
-import { fetchFrame } from './frames.js';
+import { fetchFrame, jobPath } from './frames.js';
 import { problemText } from './problems.js';
 import { t } from './texts.js';
 
@@ -32,7 +32,7 @@ export class ContactSheets {
     try {
       while (this.#urls.length < this.#count) {
         const number = this.#urls.length + 1;
-        const path = `/jobs/${this.#job.id}/sheets/${number}`;
+        const path = `${jobPath(this.#job)}/sheets/${number}`;
         const url = await fetchFrame(path, this.#closing.signal);
         this.#urls.push(url);
         this.#list.append(this.#sheet(url, number));

@@ -1,6 +1,7 @@
 // Downloads of archives, one after the other: the API limits the links of a minute.
 
 import { announce, saveFile } from './dom.js';
+import { jobPath } from './frames.js';
 import { request, sessionEvents } from './session.js';
 import { t } from './texts.js';
 
@@ -29,7 +30,7 @@ sessionEvents.addEventListener('change', () => {
  * an element, says so meanwhile. Links expire after 15 minutes, so each download gets its own.
  */
 export function downloadArchive(job, note, frames = null) {
-  const path = `/jobs/${job.id}/download${frames ? `?frames=${frames}` : ''}`;
+  const path = `${jobPath(job)}/download${frames ? `?frames=${frames}` : ''}`;
   const { signal } = closing;
   const showPause = (milliseconds) => {
     note.textContent = t('download_waits', { s: Math.ceil(milliseconds / 1000) });

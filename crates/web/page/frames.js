@@ -4,14 +4,24 @@ import { timecode } from './format.js';
 import { request } from './session.js';
 import { t } from './texts.js';
 
+/** Path of a job in the API. One that is seen by a link has its `token` in place of an `id`. */
+export function jobPath({ id, token }) {
+  return token ? '/shared' : `/jobs/${id}`;
+}
+
+/** Address of a job in the page. */
+export function jobHash({ id, token }) {
+  return token ? `#/shared/${token}` : `#/jobs/${id}`;
+}
+
 /** Path of a frame in the API; with a `width` in pixels, that of its thumbnail. */
-export function framePath(jobId, number, width) {
-  return `/jobs/${jobId}/frames/${number}${width ? `?width=${width}` : ''}`;
+export function framePath(job, number, width) {
+  return `${jobPath(job)}/frames/${number}${width ? `?width=${width}` : ''}`;
 }
 
 /** Address of a frame in the page. */
-export function frameHash(jobId, number) {
-  return `#/jobs/${jobId}/${number}`;
+export function frameHash(job, number) {
+  return `${jobHash(job)}/${number}`;
 }
 
 /**

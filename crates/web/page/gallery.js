@@ -4,7 +4,7 @@ import { h } from './dom.js';
 import { errorNotice } from './errors.js';
 import { timecode } from './format.js';
 import { FrameSelection } from './frame-selection.js';
-import { frameHash, framePath, gapText } from './frames.js';
+import { frameHash, framePath, gapText, jobPath } from './frames.js';
 import { nextPage } from './jobs.js';
 import { problemText } from './problems.js';
 import { Scrubber } from './scrubber.js';
@@ -55,9 +55,10 @@ export class Gallery {
   constructor(job, section, heading, onContents) {
     this.#job = job;
     this.#onContents = onContents;
-    this.#nextPath = `/jobs/${job.id}/frames?limit=${PAGE_SIZE}`;
-    this.#selection = new FrameSelection(job, this);
-    this.#tools.append(this.#selection.element);
+    this.#nextPath = `${jobPath(job)}/frames?limit=${PAGE_SIZE}`;
+    // Archives of selected frames are made for the owner of the job only.
+    this.#selection = job.token ? null : new FrameSelection(job, this);
+    if (this.#selection) this.#tools.append(this.#selection.element);
     section.replaceChildren(heading, this.#list, this.#tools, this.#end);
     this.#endObserver.observe(this.#end);
   }
@@ -114,14 +115,14 @@ export class Gallery {
     // Reserves the place of the thumbnail, so that nothing moves when it arrives.
     box.style.aspectRatio = `${width} / ${height}`;
     const element = h('li', {},
-      h('a', { href: frameHash(this.#job.id, number), 'aria-label': label },
+      h('a', { href: frameHash(this.#job, number), 'aria-label': label },
         box,
         h('span', { class: 'time' }, time, damaged && h('em', {}, damaged))),
-      this.#selection.mark(frame));
+      this.#selection?.mark(frame));
     this.frames.push(frame);
     this.#items.set(number, element);
     this.#list.append(element);
-    this.#thumbnails.add(element, image, framePath(this.#job.id, number, THUMBNAIL_WIDTH));
+    this.#thumbnails.add(element, image, framePath(this.#job, number, THUMBNAIL_WIDTH));
   }
 
   #addScrubber(last) {

@@ -15,6 +15,8 @@ import { problemText } from './problems.js';
 import { ProcessAgainDialog } from './process-again.js';
 import { recipeText } from './recipe-text.js';
 import { fetchAccount, user } from './session.js';
+import { ShareDialog } from './share-dialog.js';
+import { shareText } from './share-texts.js';
 import { progressBar, statusBadge } from './status.js';
 import { sentence, t } from './texts.js';
 import { JobWatcher } from './watch.js';
@@ -145,6 +147,12 @@ export class JobView {
       job.download_available && button('primary', download, icon('down'), t('download')),
       isFinished(job) && isVideoStored(job)
         && button('quiet', () => this.#processAgain(), t('process_again')),
+      job.download_available && h('button', {
+        type: 'button',
+        class: 'quiet',
+        id: 'share',
+        onclick: () => new ShareDialog(job, this.#closing.signal),
+      }, shareText('share')),
       button('quiet', () => this.#remove(), t(isFinished(job) ? 'delete' : 'cancel_job')),
     ].filter(Boolean));
   }

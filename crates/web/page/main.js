@@ -20,6 +20,8 @@ const uploadPanel = new UploadPanel(uploads);
 const banner = new ConfirmationBanner(bannerArea);
 /** Views of links in mails, which need no user. */
 const LINK_KINDS = ['confirm', 'change-address', 'reset'];
+/** Views that need no user, and stay when one logs in or out. */
+const OPEN_KINDS = [...LINK_KINDS, 'shared'];
 /** Views of a user. Others see the login first. */
 const USER_KINDS = ['jobs', 'account', 'webhooks'];
 /** Modules that are loaded when a view needs them, by the kinds of the views. */
@@ -31,6 +33,7 @@ const MODULES = {
   confirm: () => [import('./mail-links.js')],
   'change-address': () => [import('./mail-links.js')],
   reset: () => [import('./mail-links.js')],
+  shared: () => [import('./shared.js')],
 };
 /** Exports of the modules that are loaded. */
 const loaded = {};
@@ -87,6 +90,9 @@ function route(notice) {
   if (LINK_KINDS.includes(kind)) {
     const LinkView = kind === 'reset' ? loaded.ResetView : loaded.ConfirmView;
     return [LinkView, link.kind === kind ? link : { kind }];
+  }
+  if (kind === 'shared') {
+    return [loaded.SharedView, { token: first ?? '', frame: Number(second) || null }];
   }
   if (!user()) {
     if (USER_KINDS.includes(kind)) requestedHash = location.hash;
@@ -205,7 +211,7 @@ sessionEvents.addEventListener('change', ({ detail: { expired, notice, next } })
   closeDialogs();
   announce('');
   // A link is for its account, whoever is logged in.
-  const staysHere = !next && LINK_KINDS.includes(currentKind());
+  const staysHere = !next && OPEN_KINDS.includes(currentKind());
   if (!user()) {
     if (expired && !staysHere) requestedHash = location.hash;
     if (!staysHere) history.replaceState(null, '', '#/login');

@@ -16,6 +16,10 @@ const shortened = (text) =>
 /** Texts by error code, in Portuguese and English: strings, or functions of the problem. */
 export const PROBLEMS = {
   ...WEBHOOK_PROBLEMS,
+  TOO_MANY_SHARES: [
+    'Um vídeo pode ter no máximo 10 links. Revogue um deles primeiro.',
+    'A video can have at most 10 links. Revoke one first.',
+  ],
   FIELD_MISSING: ['Preencha este campo.', 'Fill in this field.'],
   NAME_MISSING: ['Informe seu nome.', 'Enter your name.'],
   EMAIL_MISSING: ['Informe seu e-mail.', 'Enter your e-mail.'],

@@ -36,6 +36,8 @@ export class Problem extends Error {
 export const sessionEvents = new EventTarget();
 
 let session = readSession();
+/** Token of the link by which a job is shown, or null. */
+let shareToken = null;
 let renewal = null;
 
 function readSession() {
@@ -243,20 +245,27 @@ export async function withAccessToken(send) {
   return response.status === 401 ? send(await accessToken(token)) : response;
 }
 
+/** Send requests for the shared job with the token of its link, or no longer with `null`. */
+export function useShareToken(token) {
+  shareToken = token;
+}
+
 /**
- * Send a request as the user, with a value as JSON if `json` is given. Returns a successful
- * response; throws a `Problem` otherwise.
+ * Send a request as the user, or for the shared job by its link, with a value as JSON if `json` is
+ * given. Returns a successful response; throws a `Problem` otherwise.
  */
 export async function request(path, { method = 'GET', signal, json, headers = {} } = {}) {
   const body = json && JSON.stringify(json);
   const type = body && { 'Content-Type': 'application/json' };
-  const response = await withAccessToken((token) =>
+  const sendWith = (token) =>
     send(path, {
       method,
       signal,
       body,
       headers: { ...headers, ...type, Authorization: `Bearer ${token}` },
-    }));
+    });
+  const isShared = path.startsWith('/shared');
+  const response = await (isShared ? sendWith(shareToken) : withAccessToken(sendWith));
   if (!response.ok) throw await Problem.of(response);
   return response;
 }

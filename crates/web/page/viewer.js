@@ -3,7 +3,7 @@
 import { h, iconButton, saveFile } from './dom.js';
 import { errorLine, showError } from './errors.js';
 import { timecode } from './format.js';
-import { fetchFrame, frameHash, framePath } from './frames.js';
+import { fetchFrame, frameHash, framePath, jobHash } from './frames.js';
 import { problemText } from './problems.js';
 import { t } from './texts.js';
 
@@ -68,8 +68,8 @@ export class FrameViewer {
       this.#dialog.remove();
       this.#urls.forEach(revoke);
       // A browser may close a dialog without a `cancel` event.
-      if (location.hash === frameHash(job.id, this.shown)) {
-        history.replaceState(null, '', `#/jobs/${job.id}`);
+      if (location.hash === frameHash(job, this.shown)) {
+        history.replaceState(null, '', jobHash(job));
       }
       onClose();
     });
@@ -157,7 +157,7 @@ export class FrameViewer {
 
   #fetch(number) {
     if (!this.#urls.has(number)) {
-      const url = fetchFrame(framePath(this.#job.id, number));
+      const url = fetchFrame(framePath(this.#job, number));
       url.catch(() => this.#urls.delete(number));
       this.#urls.set(number, url);
     }
@@ -177,7 +177,7 @@ export class FrameViewer {
   #goTo(frame) {
     if (!frame || frame.number === this.shown) return;
     // Going back leaves the viewer, so frames add no history entries.
-    history.replaceState(null, '', frameHash(this.#job.id, frame.number));
+    history.replaceState(null, '', frameHash(this.#job, frame.number));
     this.show(frame.number);
   }
 
@@ -224,7 +224,7 @@ export class FrameViewer {
 
   #leave() {
     if (this.#openedByLink) history.back();
-    else location.hash = `#/jobs/${this.#job.id}`;
+    else location.hash = jobHash(this.#job);
   }
 
   /** Close the viewer. */

@@ -45,7 +45,8 @@ const ASSETS: &[(&str, &[u8])] = assets! {
     "webhook-form.js" "webhooks.js" "webhook-deliveries.js" "webhook.js" "list-place.js"
     "downloads.js" "job-row.js" "sample.js" "list-tools.js" "storage-usage.js" "thumbnails.js"
     "list.js" "viewer.js" "scrubber.js" "frame-selection.js" "gallery.js" "contact-sheets.js"
-    "previews.js" "process-again.js" "job.js" "mail-settings.js" "main.js"
+    "previews.js" "process-again.js" "share-texts.js" "share-dialog.js" "job.js" "shared.js"
+    "mail-settings.js" "main.js"
 };
 
 /// Clip to try the service with, which the page loads on request.
@@ -213,7 +214,10 @@ mod tests {
         "gallery.js",
         "previews.js",
         "process-again.js",
+        "share-texts.js",
+        "share-dialog.js",
         "job.js",
+        "shared.js",
         "mail-links.js",
         "step-dialog.js",
         "copy-button.js",
@@ -272,6 +276,7 @@ mod tests {
             include_str!("../page/webhook-texts.js"),
             include_str!("../page/webhook-problems.js"),
             include_str!("../page/problems.js"),
+            include_str!("../page/share-texts.js"),
         ] {
             let texts = texts.to_lowercase();
             for (word, better) in WORDS {

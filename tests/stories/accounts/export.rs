@@ -53,6 +53,7 @@ async fn an_export_has_everything_but_secrets(#[values(Embedded, Servers)] parts
         "account.json",
         "idempotency_keys.json",
         "job_history.json",
+        "job_shares.json",
         "jobs.json",
         "keys.json",
         "links.json",

@@ -30,7 +30,7 @@ fn collections_are_up_to_date() {
 }
 
 /// Requests that need a value which no other response has, and the status that they get without it.
-const REFUSED: [(&str, u64); 28] = [
+const REFUSED: [(&str, u64); 34] = [
     // The job has ended.
     ("List previews", 404),
     ("Get a preview", 404),
@@ -44,6 +44,12 @@ const REFUSED: [(&str, u64); 28] = [
     ("End a resumable upload", 404),
     ("Create a direct upload", 403),
     ("Complete a direct upload", 404),
+    ("Revoke a link to a job", 404),
+    ("Get a shared job", 401),
+    ("List the frames of a shared job", 401),
+    ("Get a frame of a shared job", 401),
+    ("Get a download link of a shared job", 401),
+    ("Download the archive of a shared job", 400),
     ("Register", 409),
     ("End a session", 404),
     ("Get a webhook", 404),

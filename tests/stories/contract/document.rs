@@ -7,8 +7,9 @@ use crate::harness::programs::{fiapx, output};
 use crate::harness::service::Service;
 
 /// Operations that need no access token.
-const PUBLIC: [&str; 14] = [
+const PUBLIC: [&str; 15] = [
     "GET /files/selection",
+    "GET /files/shared/{share_id}",
     "GET /files/videos/{user}/{job}/{name}",
     "GET /health",
     "GET /ready",
@@ -90,6 +91,8 @@ async fn every_operation_declares_its_security() {
         let is_public = *security == json!([]);
         if is_public {
             public.push(name.clone());
+        } else if name.starts_with("GET /shared") {
+            assert_eq!(*security, json!([{ "shareToken": [] }]), "{name}");
         } else {
             // The story `keys` checks the scopes of keys.
             let accepted = security.as_array().expect("a list");

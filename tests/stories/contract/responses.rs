@@ -10,6 +10,7 @@ mod uploads;
 mod resumable_uploads;
 mod by_url;
 mod jobs;
+mod shares;
 mod webhooks;
 mod faults;
 
@@ -23,7 +24,7 @@ use super::specification::Document;
 use crate::harness::service::{Service, long_sessions};
 
 /// Documented responses that are not caused here.
-const NOT_CAUSED: [(&str, u16); 51] = [
+const NOT_CAUSED: [(&str, u16); 55] = [
     // These operations read no column that can be damaged.
     ("GET /files/videos/{user}/{job}/{name}", 500),
     ("POST /auth/address/confirm", 429),
@@ -62,6 +63,7 @@ const NOT_CAUSED: [(&str, u16); 51] = [
     ("POST /uploads/{id}/complete", 410),
     ("POST /uploads/{id}/complete", 507),
     ("GET /files/selection", 429),
+    ("GET /files/shared/{share_id}", 429),
     ("GET /files/videos/{user}/{job}/{name}", 429),
     ("GET /jobs/{id}/events", 429),
     ("GET /jobs/{id}/frames", 429),
@@ -69,6 +71,9 @@ const NOT_CAUSED: [(&str, u16); 51] = [
     ("GET /jobs/{id}/sheets/{number}", 429),
     ("GET /jobs/{id}/previews", 429),
     ("GET /jobs/{id}/previews/{number}", 429),
+    ("GET /shared", 429),
+    ("GET /shared/frames", 429),
+    ("GET /shared/frames/{number}", 429),
     ("POST /videos", 408),
     ("POST /videos", 429),
     ("GET /jobs/{id}/thumbnail", 429),
@@ -103,6 +108,7 @@ async fn every_response_matches_the_document() {
     resumable_uploads::check(&client).await;
     by_url::check(&client).await;
     jobs::check(&client).await;
+    shares::check(&client).await;
     webhooks::check(&client).await;
     faults::check(&client).await;
     large_headers(&client).await;

@@ -23,9 +23,11 @@ enum Callers {
     Itself,
     /// Users, and programs with a key that has this scope.
     Scope(&'static str),
+    /// Everybody who has a link to a job.
+    Link,
 }
 
-use Callers::{All, Itself, Scope, Users};
+use Callers::{All, Itself, Link, Scope, Users};
 
 const READ: Callers = Scope("videos:read");
 const WRITE: Callers = Scope("videos:write");
@@ -37,6 +39,7 @@ const TABLE: &[(&str, Callers)] = &[
     ("DELETE /auth/second-factor", Users),
     ("DELETE /auth/sessions", Users),
     ("DELETE /auth/sessions/{session_id}", Users),
+    ("DELETE /jobs/{id}/shares/{share_id}", WRITE),
     ("DELETE /keys/{key_id}", Itself),
     ("DELETE /uploads/{id}", WRITE),
     ("DELETE /videos/{id}", WRITE),
@@ -44,6 +47,7 @@ const TABLE: &[(&str, Callers)] = &[
     ("GET /auth/me", Users),
     ("GET /auth/sessions", Users),
     ("GET /files/selection", All),
+    ("GET /files/shared/{share_id}", All),
     ("GET /files/videos/{user}/{job}/{name}", All),
     ("GET /health", All),
     ("GET /jobs/{id}/archive", READ),
@@ -53,11 +57,16 @@ const TABLE: &[(&str, Callers)] = &[
     ("GET /jobs/{id}/frames/{number}", READ),
     ("GET /jobs/{id}/previews", READ),
     ("GET /jobs/{id}/previews/{number}", READ),
+    ("GET /jobs/{id}/shares", READ),
     ("GET /jobs/{id}/sheets/{number}", READ),
     ("GET /jobs/{id}/status", READ),
     ("GET /jobs/{id}/thumbnail", READ),
     ("GET /keys", Users),
     ("GET /ready", All),
+    ("GET /shared", Link),
+    ("GET /shared/download", Link),
+    ("GET /shared/frames", Link),
+    ("GET /shared/frames/{number}", Link),
     ("GET /videos", READ),
     ("GET /videos/upload", All),
     ("GET /videos/usage", READ),
@@ -85,6 +94,7 @@ const TABLE: &[(&str, Callers)] = &[
     ("POST /auth/register", All),
     ("POST /auth/second-factor", Users),
     ("POST /auth/second-factor/confirm", Users),
+    ("POST /jobs/{id}/shares", WRITE),
     ("POST /keys", Users),
     ("POST /uploads", WRITE),
     ("POST /uploads/direct", WRITE),
@@ -138,6 +148,7 @@ async fn the_document_states_the_scope_of_every_operation() {
         let (token, log_in) = (json!({ "bearerAuth": [] }), json!({ "logIn": [] }));
         let (security, sentence) = match callers {
             All => (json!([]), None),
+            Link => (json!([{ "shareToken": [] }]), None),
             Users => (json!([token, log_in]), Some("API keys are refused.".to_owned())),
             Itself => {
                 let keys = SCOPES.iter().map(|scope| json!({ (scheme(scope)): [] }));
@@ -228,12 +239,21 @@ async fn request(sender: &User<'_>, operation: &str) -> (StatusCode, String) {
     let (method, path) = operation.split_once(' ').expect("a method and a path");
     let method: Method = method.parse().expect("a valid method");
     let unknown = "0190a000-0000-7000-8000-0000000000ee";
-    let path =
-        ["{id}", "{job}", "{user}", "{key_id}", "{session_id}", "{webhook_id}", "{delivery_id}"]
-            .iter()
-            .fold(path.to_owned(), |path, name| path.replace(name, unknown))
-            .replace("{number}", "1")
-            .replace("{name}", "output-1.zip");
+    let ids = [
+        "{id}",
+        "{job}",
+        "{user}",
+        "{key_id}",
+        "{session_id}",
+        "{share_id}",
+        "{webhook_id}",
+        "{delivery_id}",
+    ];
+    let path = ids
+        .iter()
+        .fold(path.to_owned(), |path, name| path.replace(name, unknown))
+        .replace("{number}", "1")
+        .replace("{name}", "output-1.zip");
     let path = if path.ends_with("/archive") { path + "?frames=1" } else { path };
     let has_body = method != Method::GET;
     let request = sender.request(method, &path);
@@ -260,6 +280,8 @@ async fn every_operation_accepts_keys_with_its_scope_only(
             let as_expected = match (callers, invalid) {
                 // Nothing looks at the key.
                 (All, _) => !code.starts_with("KEY_"),
+                // A key is no token of a link, whatever its scopes.
+                (Link, _) => is(401, "SHARE_INVALID") || is(429, "TOO_MANY_ATTEMPTS"),
                 (Users, _) | (Itself, None) => is(403, "KEY_NOT_ALLOWED"),
                 (Itself | Scope(_), Some(invalid)) => is(401, invalid),
                 (Scope(scope), None) if scopes.contains(scope) => {

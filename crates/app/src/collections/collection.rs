@@ -18,9 +18,10 @@ pub const FETCH: &str = "GET /files/videos/{user}/{job}/{name}";
 const LAST: [&str; 4] =
     ["DELETE /videos/{id}", "POST /auth/password", "POST /auth/logout", "DELETE /auth/me"];
 /// Values of path parameters.
-const PATH_PARAMETERS: [(&str, &str); 6] = [
+const PATH_PARAMETERS: [(&str, &str); 7] = [
     ("{id}", "{{job_id}}"),
     ("{key_id}", "0190a000-0000-7000-8000-0000000000ff"),
+    ("{share_id}", "0190a000-0000-7000-8000-0000000000bb"),
     ("{webhook_id}", "0190a000-0000-7000-8000-0000000000dd"),
     ("{delivery_id}", "0190a000-0000-7000-8000-0000000000ee"),
     ("{session_id}", "0190a000-0000-7000-8000-0000000000cc"),

@@ -11,7 +11,7 @@ use super::counters;
 use super::keys::key_of;
 use crate::accept::Accepted;
 use crate::rows::{
-    accepted_job, api_key, idempotency_key, job, past_job, recovery_code, refresh_token,
+    accepted_job, api_key, idempotency_key, job, job_share, past_job, recovery_code, refresh_token,
     second_factor, user_usage, webhook, webhook_delivery,
 };
 use crate::webhooks::{Destination, WebhookEvent};
@@ -36,6 +36,7 @@ async fn fill(case: &Case, user: UserId) -> JobId {
     super::case::expire(&case.database).await.expect("the database answers");
     case.database.mark_files_removed(past).await.expect("the database answers");
     case.database.move_to_history(Duration::ZERO).await.expect("the database answers");
+    super::shares::share(case, done, &format!("share of {user}"), 1).await;
     let running = case.queued_for(user).await;
     case.claim(running).await;
     let upload = JobId::generate();
@@ -73,6 +74,7 @@ async fn rows(case: &Case, user: UserId) -> Vec<u64> {
     }
     count!(
         job,
+        job_share,
         past_job,
         refresh_token,
         idempotency_key,
@@ -91,7 +93,7 @@ pub(super) async fn leaves_no_rows(case: &Case) {
     let running = fill(case, user).await;
     fill(case, neighbor).await;
     case.database.add_up_changes().await.expect("the database answers");
-    assert_eq!(rows(case, user).await, [3, 1, 1, 1, 1, 1, 1, 1, 4, 1, 1]);
+    assert_eq!(rows(case, user).await, [3, 1, 1, 1, 1, 1, 1, 1, 1, 4, 1, 1]);
     let claim = case.database.job(running).await.expect("the database answers");
     assert_eq!(claim.expect("it exists").state, State::Processing);
     let before = rows(case, neighbor).await;
@@ -102,7 +104,7 @@ pub(super) async fn leaves_no_rows(case: &Case) {
     counters::check(case, "the jobs are subtracted").await;
     case.database.add_up_changes().await.expect("the database answers");
     counters::check(case, "the changes are added up").await;
-    assert_eq!(rows(case, user).await, [0; 11]);
+    assert_eq!(rows(case, user).await, [0; 12]);
     assert_eq!(rows(case, neighbor).await, before);
     let rows = case.rows().await;
     assert!(!rows.outbox.iter().any(|row| row.message.contains(&user.to_string())));

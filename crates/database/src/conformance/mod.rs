@@ -15,6 +15,7 @@ mod claims;
 mod attempts;
 mod cancellation;
 mod reading;
+mod shares;
 mod counters;
 mod quotas;
 mod sources;
@@ -294,6 +295,12 @@ cases! {
         returns_the_history,
         finds_any_number_of_jobs,
         reports_the_oldest_waiting_job,
+    }
+    shares {
+        are_created_listed_and_revoked,
+        are_limited_in_number,
+        end_with_their_files,
+        end_with_their_job_and_their_user,
     }
     counters {
         count_jobs_by_state,

@@ -8,6 +8,7 @@ pub(crate) mod api_key;
 pub(crate) mod account_token;
 pub(crate) mod account_mail;
 pub(crate) mod job;
+pub(crate) mod job_share;
 pub(crate) mod job_event;
 pub(crate) mod outbox;
 pub(crate) mod notification;

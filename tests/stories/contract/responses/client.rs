@@ -15,7 +15,7 @@ use crate::harness::service::Service;
 pub const SHORT: &str = "good/shorter_than_half_a_second.mp4";
 
 /// Operations on a job. The last deletes it.
-pub const ON_JOB: [(&str, &str); 11] = [
+pub const ON_JOB: [(&str, &str); 14] = [
     ("GET", "/videos/{}"),
     ("GET", "/jobs/{}/status"),
     ("GET", "/jobs/{}/events"),
@@ -26,6 +26,9 @@ pub const ON_JOB: [(&str, &str); 11] = [
     ("GET", "/jobs/{}/thumbnail"),
     ("GET", "/videos/{}/forecast"),
     ("POST", "/videos/{}/jobs"),
+    ("GET", "/jobs/{}/shares"),
+    ("POST", "/jobs/{}/shares"),
+    ("DELETE", "/jobs/{}/shares/0190a000-0000-7000-8000-0000000000aa"),
     ("DELETE", "/videos/{}"),
 ];
 

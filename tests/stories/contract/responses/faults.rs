@@ -1,8 +1,9 @@
 //! Responses of a service whose database or file store is damaged.
 
 use std::fs;
+use std::time::Duration;
 
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::json;
 
 use super::client::{CheckedClient, ON_JOB, PREVIEWS, SHORT, on_job, upload};
@@ -31,8 +32,16 @@ pub async fn check(client: &CheckedClient<'_>) {
         )
         .await;
     service.wait_until_idle().await;
-    damaged_rows(client, &user, &job, selection).await;
-    missing_tables(client, &user, &job, selection).await;
+    service.advance(Duration::from_mins(1));
+    let (token, download) = super::shares::share(client, &user, &job).await;
+    service.advance(Duration::from_mins(1));
+    let by_links = || {
+        let mut requests = super::shares::all(client, &token, &download);
+        requests.push(client.get(selection));
+        requests
+    };
+    damaged_rows(client, &user, &job, by_links()).await;
+    missing_tables(client, &user, &job, by_links()).await;
     unreadable_files(client, link).await;
 }
 
@@ -86,18 +95,30 @@ async fn expect_everywhere(
 }
 
 /// Rows that the program cannot read.
-async fn damaged_rows(client: &CheckedClient<'_>, user: &User<'_>, job: &str, selection: &str) {
+async fn damaged_rows(
+    client: &CheckedClient<'_>,
+    user: &User<'_>,
+    job: &str,
+    by_links: Vec<RequestBuilder>,
+) {
     client.service.execute_sql(
         "PRAGMA ignore_check_constraints = ON; UPDATE users SET language = 'xx'; \
          UPDATE jobs SET warnings = 'damaged'",
     );
-    client.expect(500, client.get(selection)).await;
     expect_everywhere(client, 500, user, job, "mine").await;
+    for request in by_links {
+        client.expect(500, request).await;
+    }
     client.service.execute_sql("UPDATE users SET language = 'en'; UPDATE jobs SET warnings = '[]'");
 }
 
 /// A database without its tables.
-async fn missing_tables(client: &CheckedClient<'_>, user: &User<'_>, job: &str, selection: &str) {
+async fn missing_tables(
+    client: &CheckedClient<'_>,
+    user: &User<'_>,
+    job: &str,
+    by_links: Vec<RequestBuilder>,
+) {
     let tables = ["users", "jobs", "refresh_tokens", "idempotency_keys", "account_tokens"];
     let rename = |from: &str, to: &str| {
         let statements =
@@ -107,8 +128,10 @@ async fn missing_tables(client: &CheckedClient<'_>, user: &User<'_>, job: &str, 
             .execute_sql(&format!("PRAGMA legacy_alter_table = ON; {}", statements.concat()));
     };
     rename("", "lost_");
-    client.expect(503, client.get(selection)).await;
     expect_everywhere(client, 503, user, job, "another").await;
+    for request in by_links {
+        client.expect(503, request).await;
+    }
     client
         .post(
             503,
