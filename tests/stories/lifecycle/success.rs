@@ -82,6 +82,7 @@ fn check_description(mut view: Value, job: &str, input: u64, output: u64) {
         "progress": { "done": 6, "expected": 6 },
         "recipe": { "select": { "every": 1 }, "image": { "format": "png" } },
         "video_size_bytes": input,
+        "source_url": null,
         "video_format": "mp4",
         "frame_count": 6,
         "zip_size_bytes": output,
