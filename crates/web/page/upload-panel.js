@@ -18,6 +18,10 @@ export class UploadPanel {
 
   constructor(panel) {
     this.#panel = panel;
+    // The panel covers no button: bars at the lower edge, and the end of the view, are above it.
+    const { style } = document.documentElement;
+    const keepClear = () => style.setProperty('--upload-panel', `${panel.offsetHeight}px`);
+    new ResizeObserver(keepClear).observe(panel);
     uploadEvents.addEventListener('change', () => this.#update());
   }
 
