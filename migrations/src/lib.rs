@@ -25,7 +25,7 @@ mod m20261126_000015_webhooks;
 mod m20261127_000016_resumable_uploads;
 mod m20261127_000017_sources;
 mod m20261127_000018_mail_choices;
-mod m20261127_000021_job_shares;
+mod m20261127_000019_job_shares;
 
 /// Runs all changes in their order.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000016_resumable_uploads::Migration),
             Box::new(m20261127_000017_sources::Migration),
             Box::new(m20261127_000018_mail_choices::Migration),
-            Box::new(m20261127_000021_job_shares::Migration),
+            Box::new(m20261127_000019_job_shares::Migration),
         ]
     }
 }

@@ -50,6 +50,12 @@ export async function removeJob(job) {
   return deleted ? null : response.json();
 }
 
+/** Delete a job without a question, after its cancellation if it is not finished. */
+export async function deleteJob(id) {
+  const remove = () => request(`/videos/${id}`, { method: 'DELETE' });
+  if ((await remove()).status !== 204) await remove();
+}
+
 /** Whether the video of a job is stored still. */
 export function isVideoStored({ status, expires_at: expiresAt }) {
   return status !== 'EXPIRED' && new Date(expiresAt) > new Date();

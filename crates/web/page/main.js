@@ -12,7 +12,9 @@ import { problemText } from './problems.js';
 import { fetchAccount, logOut, sessionEvents, user } from './session.js';
 import { language, setLanguage, t } from './texts.js';
 import { UploadPanel } from './upload-panel.js';
-import { addFiles, cancelAll, isActive, showUnfinished, uploads as queue } from './uploads.js';
+import {
+  addFiles, cancelAll, dismiss, isActive, showUnfinished, uploads as queue,
+} from './uploads.js';
 
 const [skipLink, header, bannerArea, main, uploads] =
   ['skip-link', 'header', 'banner', 'main', 'uploads'].map((id) => document.getElementById(id));
@@ -195,6 +197,8 @@ skipLink.addEventListener('click', (event) => {
 // Each view has its own place, also after the browser has gone back to it.
 history.scrollRestoration = 'manual';
 addEventListener('hashchange', () => {
+  // The videos of these uploads are in the list.
+  dismiss(({ state }) => state === 'received');
   if (location.pathname === '/') showView();
   else location.assign(`/${location.hash}`);
 });

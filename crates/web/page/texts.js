@@ -68,6 +68,10 @@ const TEXTS = {
     plural('{n} envio em andamento', '{n} envios em andamento'),
     plural('{n} upload in progress', '{n} uploads in progress'),
   ],
+  uploads_refused: [
+    ({ n, total }) => `${n} de ${total} não enviados`,
+    ({ n, total }) => `${n} of ${total} not accepted`,
+  ],
   uploads_finished: ['Envios concluídos', 'Uploads finished'],
   upload_waiting: ['Aguardando', 'Waiting'],
   upload_sending: [

@@ -13,15 +13,16 @@ const PAUSES = [500, 1000, 2000, 4000, 8000, 15_000];
 /**
  * Send a file, and continue by itself after every interruption that may end. Returns the id of the
  * job. `onProgress` is called with the number of bytes sent, `onChange` after each change of the
- * state.
+ * state. Nothing is sent again once `isDisowned` returns true.
  */
-export async function sendResumable(upload, { onProgress, onChange }) {
+export async function sendResumable(upload, { onProgress, onChange, isDisowned }) {
   upload.path ??= findRecord(upload.file, upload.recipe)?.path ?? null;
   for (let failures = 0; ;) {
     const before = upload.sentBytes;
     try {
       return await attempt(upload, onProgress);
     } catch (error) {
+      if (isDisowned()) throw error;
       if (upload.path) recordUpload(upload);
       if (isStopped(upload)) throw error;
       if (!isTemporary(error, upload)) {
@@ -87,8 +88,9 @@ async function attempt(upload, onProgress) {
     state = { offset: 0, jobId: null };
   }
   onProgress(state.offset);
+  const { path } = upload;
   const jobId = state.jobId ?? await append(upload, state.offset, onProgress);
-  forgetUpload(upload.path);
+  forgetUpload(path);
   return jobId;
 }
 

@@ -4,7 +4,7 @@ import { announce, h, iconButton, replaceActions } from './dom.js';
 import { bytes, duration } from './format.js';
 import { t } from './texts.js';
 import {
-  canPause, cancel, continueWith, dismiss, isActive, pause, retry, uploadEvents, uploads,
+  canPause, cancel, continueWith, dismiss, isActive, isRefused, pause, retry, uploadEvents, uploads,
 } from './uploads.js';
 
 /** Shows the uploads in an element of the page. */
@@ -60,10 +60,16 @@ export class UploadPanel {
       }
       this.#rows.get(upload).update();
     }
+    const refused = uploads.filter(isRefused).map((upload) => this.#rows.get(upload).element);
+    if (refused.some((row, index) => this.#list.children[index] !== row)) {
+      this.#list.prepend(...refused);
+    }
   }
 
   #summarize(active) {
-    const summary = active ? t('uploads_active', { n: active }) : '';
+    const [n, total] = [uploads.filter(isRefused).length, uploads.length];
+    const refused = n ? t('uploads_refused', { n, total }) : '';
+    const summary = active ? t('uploads_active', { n: active }) : refused;
     if (this.#summary.textContent === summary) return;
     announce(summary || t('uploads_finished'));
     // Received videos are in the list of videos, so the panel need not cover the view.

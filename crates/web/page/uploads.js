@@ -1,11 +1,12 @@
 // Queue of uploads. Uploads continue when the view changes.
 
 import { bytes } from './format.js';
+import { deleteJob } from './jobs.js';
 import { problemText } from './problems.js';
 import { isDefault } from './recipe.js';
 import { newIdempotencyKey, Problem, withAccessToken } from './session.js';
 import { t } from './texts.js';
-import { forgetUploads, uploadRecords } from './upload-records.js';
+import { forgetUpload, forgetUploads, uploadRecords } from './upload-records.js';
 
 /** Maximum concurrent uploads. Browsers open six connections to a host for everything. */
 const MAX_CONCURRENT = 2;
@@ -42,6 +43,11 @@ export async function uploadLimits() {
 /** Whether an upload waits or is in progress. */
 export function isActive({ state }) {
   return ['waiting', 'sending', 'storing', 'interrupted'].includes(state);
+}
+
+/** Whether an upload has failed or was not accepted. */
+export function isRefused({ state }) {
+  return ['failed', 'rejected'].includes(state);
 }
 
 /** Whether an upload can be paused now. */
@@ -126,10 +132,20 @@ function rejectionText(file, { suffixes, max_video_bytes: maximum }) {
   return null;
 }
 
-/** Cancel an upload. */
+/**
+ * Cancel an upload. The request of one that the service has as a whole goes on, because it may add
+ * a job even if it is aborted: that job is deleted.
+ */
 export function cancel(upload) {
-  stop(upload, 'cancelled');
-  discard(upload);
+  if (upload.state !== 'storing') {
+    stop(upload, 'cancelled');
+    discard(upload);
+    return;
+  }
+  if (upload.path) forgetUpload(upload.path);
+  Object.assign(upload, { state: 'cancelled', path: null, key: newIdempotencyKey() });
+  upload.request = null;
+  startNext();
 }
 
 /** Pause an upload, which a retry continues. */
@@ -189,13 +205,20 @@ function startNext() {
 }
 
 async function send(upload) {
+  const { key } = upload;
+  /** Whether it was cancelled when the service had all bytes. */
+  const isDisowned = () => upload.key !== key;
   upload.state = 'sending';
   try {
-    const jobId = await (isResumable(upload.file) ? sendInParts : sendAtOnce)(upload);
+    const jobId = await (isResumable(upload.file) ? sendInParts : sendAtOnce)(upload, isDisowned);
+    if (isDisowned()) {
+      await deleteJob(jobId);
+      return;
+    }
     Object.assign(upload, { state: 'received', jobId, sentBytes: upload.file.size });
     uploadEvents.dispatchEvent(new Event('received'));
   } catch (error) {
-    if (['cancelled', 'paused'].includes(upload.state)) return;
+    if (isDisowned() || ['cancelled', 'paused'].includes(upload.state)) return;
     // The job of this key was deleted, or the file has changed; a retry is meant to add a new job.
     const needsKey = ['IDEMPOTENCY_KEY_USED', 'IDEMPOTENCY_KEY_REUSED'].includes(error.code);
     if (needsKey) upload.key = newIdempotencyKey();
@@ -203,7 +226,7 @@ async function send(upload) {
     const state = isFinal ? 'rejected' : 'failed';
     Object.assign(upload, { state, errorText: () => errorText(error) });
   } finally {
-    upload.request = null;
+    if (!isDisowned()) upload.request = null;
     startNext();
   }
 }
@@ -216,14 +239,14 @@ async function sendAtOnce(upload) {
 }
 
 /** Send a large file, which continues after an interruption, and return the id of its job. */
-async function sendInParts(upload) {
+async function sendInParts(upload, isDisowned) {
   const { sendResumable } = await import('./tus.js');
   const measure = speedMeter(upload);
   const onProgress = (sentBytes) => {
     if (upload.state === 'sending' && sentBytes >= upload.file.size) upload.state = 'storing';
     measure(sentBytes);
   };
-  return sendResumable(upload, { onProgress, onChange: notifyChange });
+  return sendResumable(upload, { onProgress, onChange: notifyChange, isDisowned });
 }
 
 /** Text of an error. One in the recipe names the options, which are not in sight. */

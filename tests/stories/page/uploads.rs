@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use reqwest::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::browser::{Browser, Preferences};
+use crate::harness::checks::eventually;
 use crate::harness::client::fetch_json;
 use crate::harness::clips::{clip_bytes, fixture, scratch};
 use crate::harness::programs::root;
@@ -42,10 +43,10 @@ async fn sends_two_files_at_a_time_and_continues_in_other_views() {
     browser.wait_for_count("#uploads [data-state=sending]", 2).await;
     browser.limit_uploads(-1).await;
     browser.wait_for_count("#uploads [data-state=received]", 2).await;
+    // Received videos leave the panel with the view: they are in the list.
     browser.click(".filters a[href='#/']").await;
-    browser.wait_for_count(".jobs [data-state=DONE]", 2).await;
-    browser.click("#uploads .clear").await;
     browser.wait_until("document.getElementById('uploads').hidden").await;
+    browser.wait_for_count(".jobs [data-state=DONE]", 2).await;
     browser.assert_no_console_errors().await;
 }
 
@@ -54,6 +55,7 @@ async fn does_not_send_files_outside_the_limits() {
     let service = Service::with(|settings| settings.upload.max_video_mb = 1).await;
     let directory = scratch();
     let files = [
+        ("valid.mp4", clip_bytes(SHORT)),
         ("notes.txt", vec![1]),
         ("empty.mp4", vec![]),
         ("large.mp4", [clip_bytes(SHORT), vec![0; 2_000_000]].concat()),
@@ -68,11 +70,19 @@ async fn does_not_send_files_outside_the_limits() {
     browser.wait_for_text("File too large: the limit is 1 MB.").await;
     // The service rejects this one.
     browser.wait_for_text("The file does not seem to be a video of the type").await;
+    // Those that need attention come first.
+    browser.wait_for_text("4 of 5 not accepted").await;
+    browser
+        .wait_until(
+            "[...document.querySelectorAll('#upload-list li')].map((row) => row.dataset.state)
+                .join() === 'rejected,rejected,rejected,rejected,received'",
+        )
+        .await;
     browser.assert_accessible("rejected").await;
     let requests = browser
         .js("return performance.getEntriesByName(location.origin + '/videos/upload').length")
         .await;
-    assert_eq!(requests, json!(2), "not just the limits and one upload");
+    assert_eq!(requests, json!(3), "not just the limits and two uploads");
     browser.assert_no_console_errors().await;
 }
 
@@ -90,6 +100,45 @@ async fn retries_a_cancelled_upload() {
     browser.find(".jobs [data-state=DONE]").await;
     browser.wait_for_count(".jobs > li", 1).await;
     browser.assert_no_console_errors().await;
+}
+
+/// Hold the response to the next upload back, until `window.respond` is called.
+const HOLD_RESPONSE: &str = "
+    const { send } = XMLHttpRequest.prototype;
+    XMLHttpRequest.prototype.send = function (body) {
+        XMLHttpRequest.prototype.send = send;
+        const { onload } = this;
+        this.onload = () => { window.respond = () => onload.call(this); };
+        send.call(this, body);
+    };";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_appears_after_its_cancellation_is_deleted() {
+    let service = Service::start().await;
+    let browser = Browser::registered(&service, Preferences::default()).await;
+    browser.js(HOLD_RESPONSE).await;
+    browser.choose_sample().await;
+    browser.find("#uploads [data-state=storing]").await;
+    browser.wait_until("window.respond").await;
+    browser.click("#uploads [title=Cancel]").await;
+    browser.find("#uploads [data-state=cancelled]").await;
+    browser.js("window.respond()").await;
+    eventually("the job is deleted", async || {
+        (jobs(&service, &browser).await == json!([])).then_some(())
+    })
+    .await;
+    browser.wait_for_text("Cancelled").await;
+    browser.assert_no_console_errors().await;
+}
+
+/// Jobs of the user of the page.
+async fn jobs(service: &Service, browser: &Browser) -> Value {
+    let token = browser.js("return JSON.parse(localStorage.getItem('fiapx.session')).access").await;
+    let token = token.as_str().expect("the page has an access token");
+    let request = service.request(Method::GET, "/videos").bearer_auth(token);
+    let (status, jobs) = fetch_json(request).await;
+    assert_eq!(status, StatusCode::OK, "{jobs}");
+    jobs
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,10 +159,6 @@ async fn a_retry_after_a_lost_response_adds_no_second_job() {
     browser.click("#uploads [title='Try again']").await;
     browser.find("#uploads [data-state=received]").await;
     browser.find(".jobs [data-state=DONE]").await;
-    let token = browser.js("return JSON.parse(localStorage.getItem('fiapx.session')).access").await;
-    let request = service
-        .request(Method::GET, "/videos")
-        .bearer_auth(token.as_str().expect("the page has an access token"));
-    let (status, jobs) = fetch_json(request).await;
-    assert_eq!((status, jobs.as_array().map(Vec::len)), (StatusCode::OK, Some(1)), "{jobs}");
+    let jobs = jobs(&service, &browser).await;
+    assert_eq!(jobs.as_array().map(Vec::len), Some(1), "{jobs}");
 }
