@@ -60,7 +60,7 @@ async fn shows_progress_and_cancels_and_deletes_a_job() {
     browser.wait_until("document.querySelector('.jobs progress[value]')?.value > 0").await;
     browser.assert_accessible("processing").await;
     browser.click(".name").await;
-    browser.wait_for_text("The frames appear here when processing is finished.").await;
+    browser.wait_for_text("Some frames already appear here during processing.").await;
     let leave = format!("You can leave this page: we will e-mail {EMAIL}");
     browser.wait_for_text(&leave).await;
     browser.wait_until("document.querySelector('.job-status progress[value]')?.value > 0").await;
