@@ -89,9 +89,11 @@ verify-upgrade: ## Upgrade and downgrade beside an older program: make verify-up
 	cargo build --workspace --bins --tests
 	tests/upgrade/run.sh "$(OLD)"
 
-cuts: ## Cut every clip of the tests at random places: make cuts CUTS=200
-	@./setup.sh test
-	CUTS_PER_CLIP=$(or $(CUTS),200) cargo test --workspace --test stories -- cuts:: --nocapture
+cuts: ## Cut every clip, and a resumable upload, at random places: make cuts CUTS=200
+	@./setup.sh test && ./setup.sh store
+	cargo build --workspace --bins --tests
+	CUTS_PER_CLIP=$(or $(CUTS),200) UPLOAD_CUTS=$(or $(CUTS),200) cargo test --workspace \
+	  --test stories -- cuts:: an_upload_that_is_cut_off_is_continued --nocapture
 
 coverage: ## Run all tests and print the line coverage of each crate; fail below COVERAGE=80 percent
 	@./setup.sh test && ./setup.sh store && ./setup.sh coverage

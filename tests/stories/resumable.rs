@@ -250,14 +250,15 @@ async fn the_request_that_creates_an_upload_may_have_bytes(
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_is_cut_off_is_continued(#[values(Embedded, Servers)] parts: Parts) {
-    const CUTS: usize = 25;
+    let cuts = std::env::var("UPLOAD_CUTS").ok();
+    let cuts = cuts.map_or(25, |number| number.parse().expect("UPLOAD_CUTS is a number"));
     let mut random = StdRng::seed_from_u64(story_seed());
     let service = parts.start().await;
     let user = service.user().await;
-    let video = video(40 * MIB + 11, 3);
+    let video = video(cuts * 8 * MIB / 5 + 11, 3);
     let path = create(&user, video.len()).await;
     let mut offsets = Vec::new();
-    for _ in 0..CUTS {
+    for _ in 0..cuts {
         let from = offset(&user, &path).await;
         offsets.push(from);
         let rest = &video[from..];

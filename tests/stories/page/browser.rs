@@ -15,10 +15,9 @@ use tempfile::TempDir;
 
 use self::driver::{Driver, DriverCommand, Program};
 use crate::harness::checks::{TIMEOUT, eventually};
-use crate::harness::client::{PASSWORD, User};
+use crate::harness::client::{self, PASSWORD, User};
 use crate::harness::clips::scratch;
 use crate::harness::programs::{npm_package, root};
-use crate::harness::service::Service;
 
 /// Address of the user that [`Browser::registered`] adds.
 pub const EMAIL: &str = "ana.souza@example.com";
@@ -143,7 +142,7 @@ pub struct Browser {
 
 impl Browser {
     /// Open the page of a service.
-    pub async fn open(service: &Service, preferences: Preferences) -> Self {
+    pub async fn open(service: &client::Client, preferences: Preferences) -> Self {
         let directory = scratch();
         let downloads = directory.path().join("downloads");
         std::fs::create_dir(&downloads).expect("the directory can be created");
@@ -169,14 +168,14 @@ impl Browser {
     }
 
     /// Open the page of a service and register [`EMAIL`].
-    pub async fn registered(service: &Service, preferences: Preferences) -> Self {
+    pub async fn registered(service: &client::Client, preferences: Preferences) -> Self {
         let browser = Self::open(service, preferences).await;
         browser.register(EMAIL).await;
         browser
     }
 
     /// Open the page of a service, log in and go to a path.
-    pub async fn logged_in(service: &Service, user: &User<'_>, path: &str) -> Self {
+    pub async fn logged_in(service: &client::Client, user: &User<'_>, path: &str) -> Self {
         let browser = Self::open(service, Preferences::default()).await;
         browser.log_in(&user.email).await;
         browser.goto(path).await;

@@ -1,12 +1,16 @@
-//! Large files: paused and resumed, continued after a lost connection and after a reload.
+//! Large files: paused and resumed, continued after a lost connection, a reload and a restart of
+//! the service.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use super::browser::{Browser, Preferences};
+use crate::harness::client::fetch_json;
 use crate::harness::clips::{ONE_FRAME, clip_bytes, scratch};
+use crate::harness::process::{Process, free_address};
 use crate::harness::service::Service;
 
 const SIZE: usize = 12_000_000;
@@ -22,13 +26,18 @@ fn large(directory: &Path) -> PathBuf {
 
 /// Wait until the service has received the video as a whole.
 async fn expect_job(service: &Service, browser: &Browser) {
-    browser.find("#uploads [data-state=received]").await;
-    browser.find(".jobs [data-state=DONE]").await;
-    browser.wait_for_count(".jobs > li", 1).await;
+    expect_received(browser).await;
     let files = service.files().await;
     let video = files.iter().find(|(path, _)| path.ends_with("/input.mp4"));
     assert_eq!(video.map(|(_, size)| *size), Some(SIZE as u64), "{files:?}");
     assert_eq!(files.len(), 2, "{files:?}");
+}
+
+/// Wait until the page shows the job of the video, and has forgotten the upload.
+async fn expect_received(browser: &Browser) {
+    browser.find("#uploads [data-state=received]").await;
+    browser.find(".jobs [data-state=DONE]").await;
+    browser.wait_for_count(".jobs > li", 1).await;
     let records = browser.js("return localStorage.getItem('fiapx.uploads')").await;
     assert_eq!(records, json!(null), "the record of the upload is left");
 }
@@ -87,4 +96,25 @@ async fn continues_after_a_reload() {
     browser.limit_uploads(-1).await;
     browser.choose(&[file]).await;
     expect_job(&service, &browser).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn continues_after_a_restart_of_the_service() {
+    let (data, directory, address) = (scratch(), scratch(), free_address());
+    let start = || Process::role(&["serve", "--listen", &address], data.path(), &[]);
+    let mut service = start();
+    let browser = Browser::registered(&service, Preferences::default()).await;
+    browser.limit_uploads(2_000_000).await;
+    browser.choose(&[large(directory.path())]).await;
+    browser.wait_until("document.querySelector('#uploads progress')?.value > 0.3").await;
+    service.signal("KILL");
+    service.wait();
+    browser.find("#uploads [data-state=interrupted]").await;
+    let service = start();
+    expect_received(&browser).await;
+    let token = browser.js("return JSON.parse(localStorage.getItem('fiapx.session')).access").await;
+    let list = service.request(Method::GET, "/videos");
+    let list = list.bearer_auth(token.as_str().expect("the page has an access token"));
+    let (status, jobs) = fetch_json(list).await;
+    assert_eq!((status, &jobs[0]["video_size_bytes"]), (StatusCode::OK, &json!(SIZE)));
 }
