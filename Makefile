@@ -23,8 +23,8 @@ PROMTOOL = $(or $(shell command -v promtool),$(CACHED)/promtool)
 ADVISORIES := https://github.com/RustSec/advisory-db
 
 .PHONY: help setup run build test test-quick test-libav-system test-firefox screenshots page-speed \
-  lighthouse soak cuts coverage lint deny verify-deploy pin-images verify-release verify-upgrade fuzz bench bench-servers bench-database load abuse race race-recipes \
-  clean
+  lighthouse soak cuts coverage lint deny verify-deploy pin-images verify-release verify-upgrade \
+  fuzz bench bench-servers bench-database load abuse race race-recipes clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
