@@ -18,7 +18,7 @@ use crate::archives;
 use crate::examples;
 use crate::forwarded::{Forwarded, is_host};
 use crate::frame_numbers::FrameNumbers;
-use crate::open_archive::OpenArchive;
+use crate::open_archive::{OpenArchive, THINGS};
 use crate::operation_error::{OperationError, problem_responses};
 use crate::operator_access::is_localhost;
 use crate::own_job::own_job;
@@ -89,7 +89,9 @@ problem_responses! {
         404: "The job does not exist, or has no frame with one of the numbers.",
             FRAME_NOT_FOUND JOB_NOT_FOUND;
         410: "The archive has expired.", ARCHIVE_EXPIRED;
-        429: "Too many download links in one minute.", TOO_MANY_DOWNLOADS;
+        429: "Too many download links in one minute, or too many frames of the user are read at the \
+              same time.",
+            TOO_MANY_DOWNLOADS TOO_MANY_AT_ONCE;
         500: "Internal error.", INTERNAL_ERROR;
         503: "The database or the file store is unavailable.", UNAVAILABLE;
     }
@@ -119,6 +121,7 @@ impl Downloads {
         let (link, limit) = match &frames.0 {
             None => whole_link(&service, &caller, id.0).await?,
             Some(frames) => {
+                let _slot = service.reads.acquire(caller.user, THINGS)?;
                 let archive = OpenArchive::own(&service, request, caller.user, id.0).await?;
                 let numbers = FrameNumbers::parse(frames)?;
                 selection_link(&service, &caller, archive, numbers).await?
@@ -162,15 +165,15 @@ async fn selection_link(
     numbers: FrameNumbers,
 ) -> Result<(DownloadLink, RateLimitStatus), Problem> {
     let OpenArchive { job, object, contents, .. } = archive;
-    let selected = SelectedArchive::new(object, &contents.manifest, &numbers)?;
     let limit = count_download(service, &caller.limited_as()).await?;
+    let size_bytes = SelectedArchive::new(object, &contents.manifest, &numbers)?.size();
     let lifetime = service.settings.link_lifetime;
     let selection = LinkedSelection { user: caller.user, job: job.id.0, numbers };
     let link = DownloadLink {
         download_url: service.selection_links.issue(&selection, lifetime)?,
         expires_in: lifetime.as_secs(),
         filename: selected_archive::name(&job.filename),
-        size_bytes: selected.size(),
+        size_bytes,
     };
     Ok((link, limit))
 }

@@ -18,7 +18,7 @@ use crate::archives::{ArchiveReader, StoredFrame};
 use crate::concurrency::UserSlot;
 use crate::frame_view::{FrameListView, FramePageView};
 use crate::object_response;
-use crate::open_archive::OpenArchive;
+use crate::open_archive::{OpenArchive, THINGS};
 use crate::operation_error::{OperationError, problem_responses};
 use crate::permissions::{Permitted, VideosRead};
 use crate::problem::Problem;
@@ -28,8 +28,6 @@ use crate::thumbnails;
 
 /// Size of a chunk in bytes, which bounds the memory of a slow client.
 const CHUNK_BYTES: u64 = 256 << 10;
-/// What is read, in the problem of too many at a time.
-pub const THINGS: &str = "requests for frames";
 /// Maximum number of frames among which the first one that is not blank is searched.
 const MAX_CANDIDATES: usize = 10;
 /// Value of `Cache-Control`: frames never change, and only their owner may cache them.

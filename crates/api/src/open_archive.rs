@@ -15,6 +15,9 @@ use crate::problem::Problem;
 use crate::request_turn::RequestTurn;
 use crate::service::Service;
 
+/// What is read, in the problem of too many at a time.
+pub const THINGS: &str = "requests for frames";
+
 /// Archive of a job that a caller reads, and its contents.
 pub struct OpenArchive {
     /// Who takes turns to read it.

@@ -16,7 +16,7 @@ use storage::{Key, PreviewName};
 use uuid::Uuid;
 
 use crate::examples;
-use crate::frames::THINGS;
+use crate::open_archive::THINGS;
 use crate::operation_error::{OperationError, problem_responses};
 use crate::own_job::own_job;
 use crate::permissions::{Permitted, VideosRead};

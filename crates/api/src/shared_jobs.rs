@@ -22,7 +22,7 @@ use crate::files::{self, FileResponse};
 use crate::frame_view::FramePageView;
 use crate::frames::{self, FrameResponse, WantedFrame, default_limit};
 use crate::job_view::Status;
-use crate::open_archive::OpenArchive;
+use crate::open_archive::{OpenArchive, THINGS};
 use crate::operation_error::{OperationError, problem_responses};
 use crate::problem::Problem;
 use crate::recipe_view::RecipeView;
@@ -176,7 +176,7 @@ impl SharedJobs {
         #[oai(default, validator(minimum(value = "0"), maximum(value = "4294967295")))]
         after: Query<u64>,
     ) -> Result<ListResponse, OperationError<ListProblems>> {
-        let _slot = service.reads.acquire(access.caller(), frames::THINGS)?;
+        let _slot = service.reads.acquire(access.caller(), THINGS)?;
         let archive = open(&service, request, access).await?;
         let (page, link) = frames::page(&archive, "/shared/frames", limit.0, after.0);
         Ok(ListResponse::Page(Json(page), link))
@@ -199,7 +199,7 @@ impl SharedJobs {
         #[oai(validator(minimum(value = "16"), maximum(value = "640"), multiple_of = "16"))]
         width: Query<Option<u32>>,
     ) -> Result<Response<FrameResponse>, OperationError<FrameProblems>> {
-        let slot = service.reads.acquire(access.caller(), frames::THINGS)?;
+        let slot = service.reads.acquire(access.caller(), THINGS)?;
         let archive = open(&service, request, access).await?;
         let wanted = WantedFrame { number: number.0, width: width.0, cached: CACHE_CONTROL };
         let frame = frames::respond(&service, request.headers(), &archive, wanted, slot).await;

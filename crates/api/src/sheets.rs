@@ -12,9 +12,8 @@ use storage::content_disposition;
 use uuid::Uuid;
 
 use crate::archives::ArchiveReader;
-use crate::frames::THINGS;
 use crate::object_response;
-use crate::open_archive::OpenArchive;
+use crate::open_archive::{OpenArchive, THINGS};
 use crate::operation_error::{OperationError, problem_responses};
 use crate::permissions::{Permitted, VideosRead};
 use crate::problem::Problem;

@@ -13,7 +13,8 @@ use tracing::info;
 use crate::problem::Problem;
 use crate::service::Service;
 
-/// Path of the link. Its secret is in the query, which no log contains.
+/// Path of the link. Its secret is in the query, which no log of this service contains; those of
+/// proxies may.
 pub const PATH: &str = "/mails/unsubscribe";
 
 /// Query of the link.

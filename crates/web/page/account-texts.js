@@ -16,7 +16,7 @@ export const ACCOUNT_TEXTS = {
   mails_none: ['Nenhum', 'None'],
   mails_hint: [
     'O resumo junta o que termina em dois minutos. Avisos sobre a conta chegam sempre.',
-    'The summary is about two minutes. Notices about the account are always sent.',
+    'The summary covers what finishes within two minutes. Notices about the account are always sent.',
   ],
   change: ['Alterar', 'Change'],
   save: ['Salvar', 'Save'],
@@ -256,8 +256,8 @@ export const ACCOUNT_TEXTS = {
     'your name, e-mail and password, your sessions, API keys and webhooks, and the whole history',
   ],
   delete_links: [
-    'os links de download, que param de funcionar',
-    'the download links, which stop working',
+    'os links de download e de compartilhamento, que param de funcionar',
+    'the download and share links, which stop working',
   ],
   delete_account_advice: [
     'Quer guardar algo? Baixe seus ZIPs e exporte seus dados antes.',

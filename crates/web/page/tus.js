@@ -20,7 +20,7 @@ export async function sendResumable(upload, { onProgress, onChange, isDisowned }
   for (let failures = 0; ;) {
     const before = upload.sentBytes;
     try {
-      return await attempt(upload, onProgress);
+      return await attempt(upload, onProgress, isDisowned);
     } catch (error) {
       if (isDisowned()) throw error;
       if (upload.path) recordUpload(upload);
@@ -81,10 +81,10 @@ function pause(upload, milliseconds) {
   });
 }
 
-async function attempt(upload, onProgress) {
+async function attempt(upload, onProgress, isDisowned) {
   let state = upload.path ? await stateOf(upload) : null;
   if (!state) {
-    await create(upload);
+    await create(upload, isDisowned);
     state = { offset: 0, jobId: null };
   }
   onProgress(state.offset);
@@ -107,7 +107,7 @@ async function stateOf(upload) {
   }
 }
 
-async function create(upload) {
+async function create(upload, isDisowned) {
   const { file, recipe } = upload;
   const metadata = [['filename', file.name]];
   if (!isDefault(recipe)) metadata.push(['recipe', JSON.stringify(recipe)]);
@@ -117,7 +117,13 @@ async function create(upload) {
     'Upload-Metadata': metadata.map(([key, value]) => `${key} ${base64(value)}`).join(','),
   };
   const response = await request('/uploads', { method: 'POST', headers });
-  upload.path = response.headers.get('Location');
+  const path = response.headers.get('Location');
+  // Cancelled meanwhile: nothing was sent.
+  if (isDisowned()) {
+    await terminate(path);
+    throw new Problem({ code: 'NETWORK' });
+  }
+  upload.path = path;
   recordUpload(upload);
 }
 

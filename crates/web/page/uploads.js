@@ -138,6 +138,8 @@ function rejectionText(file, { suffixes, max_video_bytes: maximum }) {
  */
 export function cancel(upload) {
   if (upload.state !== 'storing') {
+    // The form of a small file keeps its key, by which a retry finds a job that exists after all.
+    if (isResumable(upload.file)) upload.key = newIdempotencyKey();
     stop(upload, 'cancelled');
     discard(upload);
     return;
@@ -186,7 +188,9 @@ export function dismiss(predicate) {
 export function cancelAll() {
   const active = uploads.filter(isActive);
   // First all of them, so that no waiting upload starts with the token of the next user.
-  for (const upload of active) upload.state = 'cancelled';
+  for (const upload of active) {
+    Object.assign(upload, { state: 'cancelled', key: newIdempotencyKey() });
+  }
   for (const upload of active) upload.request?.abort();
   uploads.length = 0;
   forgetUploads();

@@ -300,6 +300,7 @@ async fn options_fit_on_a_phone_and_in_the_dark() {
         browser.fill("#option-max_width", "640").await;
         browser.upload_sample().await;
         browser.assert_accessible(&format!("{name}_options_list")).await;
+        browser.click("#uploads .clear").await;
         browser.click(".name").await;
         browser.wait_for_count(".frames img[src]", 2).await;
         browser.assert_accessible(&format!("{name}_options_job")).await;

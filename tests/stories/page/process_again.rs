@@ -63,6 +63,8 @@ async fn processes_a_stored_video_with_other_options() {
     browser.fill("#option-count", "2").await;
     browser.fill("#option-max_frames", "").await;
     browser.choose_option("format", "webp").await;
+    // From below the end of the dialog, which stays in sight.
+    browser.js("document.getElementById('option-kept').scrollIntoView({ block: 'center' })").await;
     browser.click("#option-kept").await;
     browser.click(".again .primary").await;
     browser.wait_for_count(".again", 0).await;
