@@ -165,8 +165,8 @@ async fn selection_link(
     numbers: FrameNumbers,
 ) -> Result<(DownloadLink, RateLimitStatus), Problem> {
     let OpenArchive { job, object, contents, .. } = archive;
-    let limit = count_download(service, &caller.limited_as()).await?;
     let size_bytes = SelectedArchive::new(object, &contents.manifest, &numbers)?.size();
+    let limit = count_download(service, &caller.limited_as()).await?;
     let lifetime = service.settings.link_lifetime;
     let selection = LinkedSelection { user: caller.user, job: job.id.0, numbers };
     let link = DownloadLink {

@@ -17,6 +17,13 @@ use crate::harness::mails::Mail;
 use crate::harness::programs::root;
 use crate::harness::service::Service;
 
+/// Whether the finished jobs in sight have their thumbnails.
+const THUMBNAILS: &str = "
+    [...document.querySelectorAll('.jobs > li')].filter((row) => {
+        const { top, bottom } = row.getBoundingClientRect();
+        return top >= 0 && bottom <= innerHeight && row.querySelector('[data-state=DONE]');
+    }).every((row) => row.querySelector('.thumbnail img[src]'))";
+
 /// Whether nothing on the screen is about to change.
 const SETTLED: &str = "
     !document.querySelector('main .loading, .pending')
@@ -124,8 +131,8 @@ impl Camera {
 
     /// Screens of jobs in all states.
     async fn take_jobs(&self, jobs: &Jobs) {
-        let thumbnails = "document.querySelectorAll('.jobs .thumbnail img[src]').length >= 4";
-        self.browser.wait_until(thumbnails).await;
+        self.browser.find(".jobs .thumbnail img[src]").await;
+        self.browser.wait_until(THUMBNAILS).await;
         self.take("list").await;
         for (name, id) in &jobs.others {
             let state = name.to_uppercase();

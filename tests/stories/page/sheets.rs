@@ -68,6 +68,7 @@ async fn a_job_shows_and_saves_its_contact_sheet() {
         browser.click("#option-sheet").await;
         browser.wait_for_text("1 frame per second, PNG, with a contact sheet").await;
         browser.upload_sample().await;
+        browser.click("#uploads .clear").await;
         browser.open_sample().await;
         browser.click(".contact-sheets summary").await;
         browser.wait_until("document.querySelector('.sheets img')?.naturalWidth === 1600").await;
