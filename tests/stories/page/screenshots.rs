@@ -186,7 +186,11 @@ impl Camera {
         self.browser.limit_uploads(20_000).await;
         let sample = root().join("fixtures/sample.mp4");
         self.browser.choose(&[sample, fixture(SHORT), root().join("README.md")]).await;
-        self.browser.wait_until("document.querySelector('#uploads progress')?.value > 0").await;
+        self.browser
+            .wait_until(
+                "document.querySelector('#uploads [data-state=sending] progress')?.value > 0",
+            )
+            .await;
         self.browser.screenshot(&format!("{}/uploads", self.variant.name())).await;
     }
 
