@@ -89,8 +89,8 @@ problem_responses! {
         404: "The job does not exist, or has no frame with one of the numbers.",
             FRAME_NOT_FOUND JOB_NOT_FOUND;
         410: "The archive has expired.", ARCHIVE_EXPIRED;
-        429: "Too many download links in one minute, or too many frames of the user are read at the \
-              same time.",
+        429: "Too many download links in one minute, or too many frames of the user are read at \
+              the same time.",
             TOO_MANY_DOWNLOADS TOO_MANY_AT_ONCE;
         500: "Internal error.", INTERNAL_ERROR;
         503: "The database or the file store is unavailable.", UNAVAILABLE;
