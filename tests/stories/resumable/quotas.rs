@@ -84,7 +84,7 @@ async fn slow_clients_are_limited_and_lose_nothing(#[values(Embedded, Servers)] 
         .with(|settings| {
             settings.limits.uploads_at_once = 1;
             // Longer than a busy machine needs for the other requests.
-            settings.upload.patience_seconds = 8;
+            settings.upload.patience_seconds = 30;
         })
         .await;
     let (user, other) = (service.user().await, service.user().await);
