@@ -13,10 +13,12 @@ const PAUSES = [500, 1000, 2000, 4000, 8000, 15_000];
 /**
  * Send a file, and continue by itself after every interruption that may end. Returns the id of the
  * job. `onProgress` is called with the number of bytes sent, `onChange` after each change of the
- * state. Nothing is sent again once `isDisowned` returns true.
+ * state. Nothing is sent again once `isDisowned` returns true. The
+ * path of an earlier upload of the same file is continued unless it `isTaken` by another one.
  */
-export async function sendResumable(upload, { onProgress, onChange, isDisowned }) {
-  upload.path ??= findRecord(upload.file, upload.recipe)?.path ?? null;
+export async function sendResumable(upload, { onProgress, onChange, isDisowned, isTaken }) {
+  const known = findRecord(upload.file, upload.recipe)?.path ?? null;
+  upload.path ??= known && !isTaken(known) ? known : null;
   for (let failures = 0; ;) {
     const before = upload.sentBytes;
     try {

@@ -250,7 +250,9 @@ async function sendInParts(upload, isDisowned) {
     if (upload.state === 'sending' && sentBytes >= upload.file.size) upload.state = 'storing';
     measure(sentBytes);
   };
-  return sendResumable(upload, { onProgress, onChange: notifyChange, isDisowned });
+  // The same file may be added twice.
+  const isTaken = (path) => uploads.some((other) => other !== upload && other.path === path);
+  return sendResumable(upload, { onProgress, onChange: notifyChange, isDisowned, isTaken });
 }
 
 /** Text of an error. One in the recipe names the options, which are not in sight. */

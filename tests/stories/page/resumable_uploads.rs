@@ -118,3 +118,19 @@ async fn continues_after_a_restart_of_the_service() {
     let (status, jobs) = fetch_json(list).await;
     assert_eq!((status, &jobs[0]["video_size_bytes"]), (StatusCode::OK, &json!(SIZE)));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_file_can_be_sent_twice_at_a_time() {
+    let (service, directory) = (Service::start().await, scratch());
+    let file = large(directory.path());
+    let browser = Browser::registered(&service, Preferences::default()).await;
+    browser.limit_uploads(1_000_000).await;
+    browser.choose(std::slice::from_ref(&file)).await;
+    browser.wait_until("document.querySelector('#uploads progress')?.value > 0.05").await;
+    browser.choose(&[file]).await;
+    browser.wait_until("document.querySelectorAll('#uploads progress')[1]?.value > 0.05").await;
+    browser.limit_uploads(-1).await;
+    browser.wait_for_count("#uploads [data-state=received]", 2).await;
+    browser.wait_for_count(".jobs [data-state=DONE]", 2).await;
+    browser.assert_no_console_errors().await;
+}
