@@ -27,11 +27,12 @@ use crate::tags::Tag;
 use crate::thumbnails;
 
 /// Size of a chunk in bytes, which bounds the memory of a slow client.
-const CHUNK_BYTES: u64 = 256 << 10;
+pub const CHUNK_BYTES: u64 = 256 << 10;
 /// Maximum number of frames among which the first one that is not blank is searched.
 const MAX_CANDIDATES: usize = 10;
-/// Value of `Cache-Control`: frames never change, and only their owner may cache them.
-const CACHE_CONTROL: &str = "private, max-age=604800, immutable";
+/// Value of `Cache-Control`: frames and contact sheets never change, and only their owner may cache
+/// them.
+pub const CACHE_CONTROL: &str = "private, max-age=604800, immutable";
 
 #[derive(ApiResponse)]
 enum ListResponse {

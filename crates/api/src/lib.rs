@@ -31,6 +31,7 @@ mod opaque_string;
 mod common_passwords;
 mod argon2id;
 mod passwords;
+mod signed_tokens;
 mod tokens;
 mod totp;
 mod link_tokens;

@@ -4,8 +4,6 @@
 use std::time::Duration;
 
 use jobs::{Clock, UserId};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use storage::disk::LinkError;
 use uuid::Uuid;
@@ -13,8 +11,8 @@ use uuid::Uuid;
 use crate::frame_numbers::FrameNumbers;
 use crate::problem::Problem;
 use crate::settings::Settings;
+use crate::signed_tokens::{ISSUER, TokenSigner};
 
-const ISSUER: &str = "fiapx";
 /// Distinguishes these tokens from access tokens, which the same key signs.
 const AUDIENCE: &str = "fiapx-selection";
 
@@ -43,29 +41,14 @@ pub struct LinkedSelection {
 
 /// Issues and verifies links.
 pub struct SelectionLinks {
-    encoding: EncodingKey,
-    decoding: DecodingKey,
-    validation: Validation,
+    signer: TokenSigner,
     clock: Clock,
 }
 
 impl SelectionLinks {
-    /// Create an issuer with the key of access tokens, which all API processes share.
+    /// Create an issuer with the key of access tokens.
     pub fn new(settings: &Settings, clock: Clock) -> Self {
-        let secret = settings.jwt_secret.expose_secret().as_bytes();
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.set_issuer(&[ISSUER]);
-        validation.set_audience(&[AUDIENCE]);
-        validation.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
-        // The library reads the system clock. `verify` checks the expiry by `clock`, without
-        // leeway.
-        validation.validate_exp = false;
-        Self {
-            encoding: EncodingKey::from_secret(secret),
-            decoding: DecodingKey::from_secret(secret),
-            validation,
-            clock,
-        }
+        Self { signer: TokenSigner::new(settings, AUDIENCE), clock }
     }
 
     /// Issue a link, as a path on this service.
@@ -82,10 +65,7 @@ impl SelectionLinks {
             job: selection.job,
             frames: selection.numbers.to_string(),
         };
-        let header = Header::new(Algorithm::HS256);
-        let token = jsonwebtoken::encode(&header, &claims, &self.encoding)
-            .map_err(|error| Problem::internal(&error))?;
-        Ok(format!("{PATH}?token={token}"))
+        Ok(format!("{PATH}?token={}", self.signer.sign(&claims)?))
     }
 
     /// Verify the token of a link.
@@ -93,9 +73,7 @@ impl SelectionLinks {
     /// # Errors
     /// The signature is invalid, or the link has expired.
     pub fn verify(&self, token: &str) -> Result<LinkedSelection, LinkError> {
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation)
-            .map_err(|_| LinkError::Invalid)?
-            .claims;
+        let claims: Claims = self.signer.verify(token).ok_or(LinkError::Invalid)?;
         if claims.exp <= self.clock.now().timestamp() {
             return Err(LinkError::Expired);
         }

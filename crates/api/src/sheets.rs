@@ -12,6 +12,7 @@ use storage::content_disposition;
 use uuid::Uuid;
 
 use crate::archives::ArchiveReader;
+use crate::frames::{CACHE_CONTROL, CHUNK_BYTES};
 use crate::object_response;
 use crate::open_archive::{OpenArchive, THINGS};
 use crate::operation_error::{OperationError, problem_responses};
@@ -19,11 +20,6 @@ use crate::permissions::{Permitted, VideosRead};
 use crate::problem::Problem;
 use crate::service::Service;
 use crate::tags::Tag;
-
-/// Size of a chunk in bytes, which bounds the memory of a slow client.
-const CHUNK_BYTES: u64 = 256 << 10;
-/// Value of `Cache-Control`: sheets never change, and only their owner may cache them.
-const CACHE_CONTROL: &str = "private, max-age=604800, immutable";
 
 #[derive(ApiResponse)]
 #[expect(clippy::duplicated_attributes, reason = "headers have the same type")]

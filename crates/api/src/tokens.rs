@@ -6,17 +6,15 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use jobs::{Clock, Time, UserId};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use poem::http::StatusCode;
-use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::problem::Problem;
 use crate::settings::Settings;
+use crate::signed_tokens::{ISSUER, TokenSigner};
 
-const ISSUER: &str = "fiapx";
 const AUDIENCE: &str = "fiapx-api";
 
 #[derive(Serialize, Deserialize)]
@@ -52,9 +50,7 @@ pub struct AccessToken {
 
 /// Issues and verifies access tokens.
 pub struct AccessTokens {
-    encoding: EncodingKey,
-    decoding: DecodingKey,
-    validation: Validation,
+    signer: TokenSigner,
     clock: Clock,
     lifetime: Duration,
 }
@@ -62,21 +58,8 @@ pub struct AccessTokens {
 impl AccessTokens {
     /// Create an issuer with the key and the lifetime of the settings.
     pub fn new(settings: &Settings, clock: Clock) -> Self {
-        let secret = settings.jwt_secret.expose_secret().as_bytes();
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.set_issuer(&[ISSUER]);
-        validation.set_audience(&[AUDIENCE]);
-        validation.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
-        // The library reads the system clock. `verify` checks the expiry by `clock`, without
-        // leeway.
-        validation.validate_exp = false;
-        Self {
-            encoding: EncodingKey::from_secret(secret),
-            decoding: DecodingKey::from_secret(secret),
-            validation,
-            clock,
-            lifetime: settings.access_token_lifetime,
-        }
+        let signer = TokenSigner::new(settings, AUDIENCE);
+        Self { signer, clock, lifetime: settings.access_token_lifetime }
     }
 
     /// Issue an access token that expires with its session at the latest. Returns it with its
@@ -95,19 +78,15 @@ impl AccessTokens {
             session: token.session,
             kind: "access".to_owned(),
         };
-        let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)
-            .map_err(|error| Problem::internal(&error))?;
-        Ok((token, u64::try_from(expires - now).unwrap_or(0)))
+        Ok((self.signer.sign(&claims)?, u64::try_from(expires - now).unwrap_or(0)))
     }
 
     /// Verify signature, claims and expiry of an access token.
     pub fn verify(&self, token: &str) -> Result<AccessToken, Problem> {
         let unauthorized = |code, detail| Problem::new(StatusCode::UNAUTHORIZED, code, detail);
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation)
-            .map_err(|_| {
-                unauthorized("TOKEN_INVALID", "The access token is invalid. Log in again.")
-            })?
-            .claims;
+        let claims: Claims = self.signer.verify(token).ok_or_else(|| {
+            unauthorized("TOKEN_INVALID", "The access token is invalid. Log in again.")
+        })?;
         if claims.kind != "access" {
             return Err(unauthorized("TOKEN_INVALID", "The token is not an access token."));
         }
