@@ -20,7 +20,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use storage::Key;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::harness::checks::{eventually, story_seed};
@@ -129,18 +129,41 @@ async fn send_rest(user: &User<'_>, path: &str, video: &[u8]) -> String {
     .await
 }
 
+/// Head of a request that appends so many bytes, with these additional lines.
+fn patch_head(user: &User<'_>, path: &str, offset: usize, length: usize, lines: &str) -> String {
+    format!(
+        "PATCH {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
+         Tus-Resumable: 1.0.0\r\nContent-Type: {BYTES}\r\nUpload-Offset: {offset}\r\n\
+         Content-Length: {length}\r\n{lines}\r\n",
+        user.access
+    )
+}
+
+/// Connection of its own to the service.
+async fn connect(user: &User<'_>) -> TcpStream {
+    let address = user.client.base().trim_start_matches("http://");
+    TcpStream::connect(address).await.expect("the service listens")
+}
+
+/// Begin to append so many bytes over a connection of its own, send the first ones, and keep it
+/// open. The request has its turn: the service has asked for its bytes (RFC 9110, 10.1.1).
+async fn begin(user: &User<'_>, path: &str, length: usize, bytes: &[u8]) -> TcpStream {
+    let mut connection = connect(user).await;
+    let head = patch_head(user, path, 0, length, "Expect: 100-continue\r\n");
+    connection.write_all(head.as_bytes()).await.expect("the head is read");
+    let expected = b"HTTP/1.1 100 Continue\r\n\r\n";
+    let mut interim = [0; 25];
+    connection.read_exact(&mut interim).await.expect("a response");
+    assert_eq!(&interim, expected, "{}", String::from_utf8_lossy(&interim));
+    connection.write_all(bytes).await.expect("bytes are read");
+    connection
+}
+
 /// Send a request that appends these bytes over a connection of its own, and break it off after
 /// some of them, without reading a response.
 async fn send_and_cut(user: &User<'_>, path: &str, offset: usize, bytes: &[u8], sent: usize) {
-    let address = user.client.base().trim_start_matches("http://");
-    let mut connection = TcpStream::connect(address).await.expect("the service listens");
-    let head = format!(
-        "PATCH {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {}\r\n\
-         Tus-Resumable: 1.0.0\r\nContent-Type: {BYTES}\r\nUpload-Offset: {offset}\r\n\
-         Content-Length: {}\r\n\r\n",
-        user.access,
-        bytes.len()
-    );
+    let mut connection = connect(user).await;
+    let head = patch_head(user, path, offset, bytes.len(), "");
     // The service may refuse the request before it reads all bytes.
     let _ = connection.write_all(head.as_bytes()).await;
     let _ = connection.write_all(&bytes[..sent]).await;
@@ -289,17 +312,7 @@ async fn a_client_that_stalls_continues_over_another_connection(
     let user = service.user().await;
     let video = video(8 * MIB, 4);
     let path = create(&user, video.len()).await;
-    let address = service.base().trim_start_matches("http://");
-    let mut stalled = TcpStream::connect(address).await.expect("the service listens");
-    let head = format!(
-        "PATCH {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {}\r\n\
-         Tus-Resumable: 1.0.0\r\nContent-Type: {BYTES}\r\nUpload-Offset: 0\r\n\
-         Content-Length: {}\r\n\r\n",
-        user.access,
-        video.len()
-    );
-    stalled.write_all(head.as_bytes()).await.expect("the head is read");
-    stalled.write_all(&video[..MIB]).await.expect("bytes are read");
+    let mut stalled = begin(&user, &path, video.len(), &video[..MIB]).await;
     // The first connection stays open, as one whose client has another address by now.
     service.advance(Duration::from_secs(1));
     let job = send_rest(&user, &path, &video).await;

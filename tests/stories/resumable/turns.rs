@@ -3,10 +3,11 @@
 use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use rstest::rstest;
+use tokio::io::AsyncWriteExt;
 
 use super::{
-    BYTES, MIB, checksum, create, expect_only, offset, patch, problem, request, send, send_rest,
-    text, video,
+    MIB, checksum, connect, create, expect_only, offset, patch, patch_head, problem, request, send,
+    send_rest, text, video,
 };
 use crate::harness::cluster::Cluster;
 use crate::harness::parts::Parts::{self, Embedded, Servers};
@@ -85,19 +86,11 @@ async fn bytes_with_a_wrong_checksum_are_not_stored(#[values(Embedded, Servers)]
         assert_eq!(problem(send(wrong).await).await, (460, "CHECKSUM_MISMATCH".to_owned()));
         assert_eq!(offset(&user, &path).await, from);
         // Neither is a part of bytes with a checksum.
-        let cut = format!("Upload-Checksum: {sum}\r\n");
-        let address = service.base().trim_start_matches("http://");
-        let mut connection =
-            tokio::net::TcpStream::connect(address).await.expect("the service listens");
-        let head = format!(
-            "PATCH {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {}\r\n\
-             Tus-Resumable: 1.0.0\r\nContent-Type: {BYTES}\r\nUpload-Offset: {from}\r\n{cut}\
-             Content-Length: {}\r\n\r\n",
-            user.access,
-            end - from
-        );
+        let mut connection = connect(&user).await;
+        let sum_line = format!("Upload-Checksum: {sum}\r\n");
+        let head = patch_head(&user, &path, from, end - from, &sum_line);
         let bytes = [head.as_bytes(), &damaged[..damaged.len() - 1]].concat();
-        tokio::io::AsyncWriteExt::write_all(&mut connection, &bytes).await.expect("it is read");
+        connection.write_all(&bytes).await.expect("it is read");
         drop(connection);
         let right = || patch(&user, &path, from, &video[from..end]).header("Upload-Checksum", &sum);
         crate::harness::checks::eventually("no other request holds it", || async {
