@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::harness::audit::LATER;
 use crate::harness::client::{User, fetch_json, job_id};
-use crate::harness::clips::{LONG, ONE_FRAME, SHORT, WRONG, clip_bytes, fixture, scratch};
+use crate::harness::clips::{ONE_FRAME, SHORT, WRONG, clip_bytes, fixture, scratch};
 use crate::harness::extraction::extract;
 use crate::harness::parts::Parts::{self, Embedded, Servers};
 use crate::harness::process::Process;
@@ -111,7 +111,7 @@ async fn videos_of_unsuccessful_jobs_can_be_processed_again(
     let again = another(&user, &failed).await;
     user.wait_for(&again, &["FAILED"]).await;
 
-    let running = user.upload_clip(LONG).await;
+    let running = user.upload_endless().await;
     let cancelled = user.upload_clip(SHORT).await;
     for job in [&cancelled, &running] {
         let other = another(&user, job).await;
@@ -171,7 +171,7 @@ async fn the_limits_are_those_of_uploads(#[values(Embedded, Servers)] parts: Par
     expect_problem(&user, &large, (StatusCode::INSUFFICIENT_STORAGE, "QUOTA_EXCEEDED")).await;
     assert_eq!(user.delete(&format!("/videos/{large}")).await.0, StatusCode::NO_CONTENT);
 
-    let running = user.upload_clip(LONG).await;
+    let running = user.upload_endless().await;
     another(&user, &running).await;
     expect_problem(&user, &running, (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_JOBS")).await;
     assert_eq!(rows(&service, &user).await.len(), 2);
@@ -198,7 +198,7 @@ async fn simultaneous_copies_do_not_exceed_the_quotas(
         first
     } else {
         // It occupies the only worker.
-        user.upload_clip(LONG).await
+        user.upload_endless().await
     };
     let body = json!({});
     let answers = join_all((0..20).map(|_| create(&user, &first, &body))).await;

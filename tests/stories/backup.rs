@@ -15,6 +15,7 @@ use crate::harness::clips::{LONG, SHORT, scratch};
 use crate::harness::parts::{Namespaces, Parts, objects};
 use crate::harness::process::Process;
 use crate::harness::programs::{fiapx, root, run, tool};
+use crate::harness::service::is_preview;
 
 /// Shell commands under a heading of the operator's manual.
 fn commands(heading: &str) -> String {
@@ -127,6 +128,10 @@ async fn copy(from: &Namespaces, to: &Namespaces) {
     let (from, to) = (open(from), open(to));
     for (name, size) in objects(&from).await {
         let key: Key = name.parse().expect("a key");
+        // Previews end with their attempt, perhaps before they are copied.
+        if is_preview(&name) {
+            continue;
+        }
         let bytes: Bytes = from.read(&key, 0..size).await.expect("it can be read");
         let mut upload = to.create(&key).await.expect("an upload begins");
         upload.write(bytes).await.expect("it can be written");

@@ -7,8 +7,8 @@ use jobs::JobId;
 use reqwest::StatusCode;
 use rstest::rstest;
 
-use crate::harness::client::{User, job_id};
-use crate::harness::clips::{ONE_FRAME, clip_bytes, with_decoder_command};
+use crate::harness::client::User;
+use crate::harness::clips::{ONE_FRAME, clip_bytes};
 use crate::harness::parts::Parts::{self, Embedded, Servers};
 use crate::harness::service::Service;
 
@@ -40,8 +40,7 @@ async fn another_user_is_next_or_second(
     let (many, few) = (service.user().await, service.user().await);
     let mut running = Vec::new();
     for _ in 0..slots {
-        let clip = with_decoder_command("waits");
-        let job = job_id(&many.upload(&[("waits.avi", clip)]).await.1);
+        let job = many.upload_endless().await;
         many.wait_for(&job, &["PROCESSING"]).await;
         running.push(job);
     }

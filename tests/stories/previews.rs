@@ -14,7 +14,7 @@ use crate::harness::client::User;
 use crate::harness::clips::{LONG, ONE_FRAME, scratch};
 use crate::harness::parts::Parts::{self, Embedded, Servers};
 use crate::harness::process::Process;
-use crate::harness::service::{Service, stored};
+use crate::harness::service::{Service, is_preview, stored_and_previews};
 
 /// Maximum size of a preview in bytes.
 const MAX_BYTES: usize = 48 << 10;
@@ -32,10 +32,6 @@ async fn first_previews(user: &User<'_>, job: &str) -> Vec<Value> {
 async fn problem(user: &User<'_>, path: &str) -> (u16, Value) {
     let (status, problem) = user.get(path).await;
     (status.as_u16(), problem["code"].clone())
-}
-
-fn is_preview(path: &str) -> bool {
-    path.contains("/preview-")
 }
 
 #[rstest]
@@ -70,10 +66,10 @@ async fn frames_can_be_seen_while_a_job_is_processed(#[values(Embedded, Servers)
         assert_eq!(problem(&user, path).await, (404, json!("PREVIEWS_ENDED")));
     }
     eventually("the previews are removed", || async {
-        (!service.files().await.keys().any(|path| is_preview(path))).then_some(())
+        (!service.files_and_previews().await.keys().any(|path| is_preview(path))).then_some(())
     })
     .await;
-    assert_eq!(service.files().await.len(), 2, "not just the video and its archive");
+    assert_eq!(service.files_and_previews().await.len(), 2, "not just the video and its archive");
 }
 
 #[rstest]
@@ -87,7 +83,7 @@ async fn a_cancelled_job_leaves_no_previews(#[values(Embedded, Servers)] parts: 
     let list = format!("/jobs/{job}/previews");
     assert_eq!(problem(&user, &list).await, (404, json!("PREVIEWS_ENDED")));
     eventually("the previews are removed", || async {
-        (!service.files().await.keys().any(|path| is_preview(path))).then_some(())
+        (!service.files_and_previews().await.keys().any(|path| is_preview(path))).then_some(())
     })
     .await;
 }
@@ -100,12 +96,15 @@ async fn previews_of_a_killed_process_are_removed() {
     let job = user.upload_clip(LONG).await;
     first_previews(&user, &job).await;
     process.kill();
-    assert!(stored(directory.path()).keys().any(|path| is_preview(path)), "none were left");
+    assert!(
+        stored_and_previews(directory.path()).keys().any(|path| is_preview(path)),
+        "none were left"
+    );
     let clock = Clock::default();
     clock.advance(LATER);
     let service = Service::at(directory, None, clock, |_| {}).await;
     eventually("the archive, without previews", || async {
-        let files = service.files().await;
+        let files = service.files_and_previews().await;
         let has_archive = files.keys().any(|path| path.contains("/output-"));
         (has_archive && !files.keys().any(|path| is_preview(path))).then_some(())
     })
@@ -129,5 +128,5 @@ async fn many_previews_without_a_job_are_swept(#[values(Embedded, Servers)] part
         upload.complete().await.expect("the store works");
     }
     assert_eq!(service.sweep(Duration::ZERO).await, MANY);
-    assert_eq!(service.files().await.len(), 2);
+    assert_eq!(service.files_and_previews().await.len(), 2);
 }

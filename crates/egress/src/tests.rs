@@ -302,7 +302,8 @@ async fn a_receiver_that_hangs_is_left_at_the_time_limit() {
     let answer = loopback().post(&target, post(limit)).await;
     assert!(matches!(answer, Err(Error::Timeout)), "{answer:?}");
 
-    // The status arrived in time.
+    // The status arrives in time, on a busy machine too.
+    let limit = Duration::from_secs(2);
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhel";
     let receiver = Receiver::start(Behavior::Hang(head), None).await;
     let target = Target::parse(&receiver.url(), Policy::Private).expect("a target");

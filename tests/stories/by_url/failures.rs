@@ -17,7 +17,7 @@ use crate::harness::video_server::{Serving, VideoServer};
 /// Little patience with servers, and no large videos.
 fn strict(settings: &mut Settings) {
     permit_loopback(settings);
-    settings.upload.patience_seconds = 1;
+    settings.upload.patience_seconds = 4;
     settings.upload.max_video_mb = 2;
 }
 

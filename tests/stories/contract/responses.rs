@@ -90,7 +90,7 @@ async fn every_response_matches_the_document() {
         settings.limits.logins_per_minute = 3;
         settings.limits.downloads_per_minute = 3;
         settings.upload.max_video_mb = 32;
-        settings.upload.patience_seconds = 1;
+        settings.upload.patience_seconds = 4;
         settings.videos_by_url.enabled = true;
         // The clock is set ahead by days.
         long_sessions(settings);

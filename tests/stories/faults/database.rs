@@ -105,7 +105,7 @@ async fn a_worker_frozen_within_a_transaction_stops_nobody() {
     let next = user.upload_clip(TINY).await;
     user.wait_until_done(&next).await;
     user.wait_until_done(&job).await;
-    assert!(frozen_at.elapsed() < Duration::from_secs(40), "{:?}", frozen_at.elapsed());
+    assert!(frozen_at.elapsed() < Duration::from_secs(80), "{:?}", frozen_at.elapsed());
     assert!(!user.archive(&job).await.is_empty());
     frozen.signal("CONT");
     let lost = |event: &str| event.starts_with("job lost");
@@ -114,10 +114,12 @@ async fn a_worker_frozen_within_a_transaction_stops_nobody() {
     })
     .await;
     assert!(!user.archive(&job).await.is_empty(), "it deletes its own archive only");
+    let mails = || cluster.namespaces.mailbox.received().len();
+    eventually("each outcome has a mail", || async { (mails() >= 2).then_some(()) }).await;
     for process in [frozen, other, notifier] {
         block_in_place(|| process.terminate());
     }
-    assert_eq!(cluster.namespaces.mailbox.received().len(), 2, "each outcome has one mail");
+    assert_eq!(mails(), 2, "each outcome has one mail");
 }
 
 /// A network that drops every packet: no call waits until TCP gives up.
@@ -136,12 +138,12 @@ async fn a_connection_that_drops_every_packet_is_given_up() {
     proxy.freeze();
     let (frozen_at, other) = (Instant::now(), cluster.worker());
     user.wait_until_done(&job).await;
-    assert!(frozen_at.elapsed() < Duration::from_mins(1), "{:?}", frozen_at.elapsed());
+    assert!(frozen_at.elapsed() < Duration::from_secs(100), "{:?}", frozen_at.elapsed());
     block_in_place(|| other.terminate());
     proxy.thaw();
     // The worker that was cut off works again, without a restart.
     let next = user.upload_clip(TINY).await;
     user.wait_until_done(&next).await;
-    assert!(frozen_at.elapsed() < Duration::from_mins(2), "{:?}", frozen_at.elapsed());
+    assert!(frozen_at.elapsed() < Duration::from_mins(4), "{:?}", frozen_at.elapsed());
     drop(cut_off);
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use url::form_urlencoded::Serializer;
 
 use super::checks::TIMEOUT;
-use super::clips::clip_bytes;
+use super::clips::{clip_bytes, with_decoder_command};
 
 /// A password that satisfies all rules.
 pub const PASSWORD: &str = "Praia#2026";
@@ -142,6 +142,14 @@ impl User<'_> {
     /// Upload a clip and return the id of its job.
     pub async fn upload_clip(&self, clip: &str) -> String {
         let (status, accepted) = self.upload(&[(clip, clip_bytes(clip))]).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
+        job_id(&accepted)
+    }
+
+    /// Upload a clip whose processing does not end, and return the id of its job.
+    pub async fn upload_endless(&self) -> String {
+        let clip = with_decoder_command("waits");
+        let (status, accepted) = self.upload(&[("waits.avi", clip)]).await;
         assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
         job_id(&accepted)
     }

@@ -141,11 +141,20 @@ impl Service {
         }
     }
 
-    /// All files in its store, by path from the store's root, with their sizes. Files that are
-    /// being written are in `unfinished/`, with a size of 0 on an S3 store, which does not report
-    /// it.
+    /// Files in its store, by path from the store's root, with their sizes. Files that are being
+    /// written are in `unfinished/`, with a size of 0 on an S3 store, which does not report it.
+    /// Previews are left out, because a worker may remove them a moment after the end of their job.
     pub async fn files(&self) -> BTreeMap<String, u64> {
-        let Some(namespaces) = &self.namespaces else { return stored(self.directory.path()) };
+        let mut files = self.files_and_previews().await;
+        files.retain(|path, _| !is_preview(path));
+        files
+    }
+
+    /// All files in its store, as in [`Self::files`].
+    pub async fn files_and_previews(&self) -> BTreeMap<String, u64> {
+        let Some(namespaces) = &self.namespaces else {
+            return stored_and_previews(self.directory.path());
+        };
         let mut files = objects(self.storage()).await;
         files.extend(
             (0..namespaces.unfinished().await).map(|number| (format!("unfinished/{number}"), 0)),
@@ -289,8 +298,20 @@ impl Service {
     }
 }
 
-/// All files in the store of a data directory, by path from the store's root, with their sizes.
+/// Whether a file of a store is a preview.
+pub fn is_preview(path: &str) -> bool {
+    path.contains("/preview-")
+}
+
+/// Files in the store of a data directory, as in [`Service::files`].
 pub fn stored(data_directory: &Path) -> BTreeMap<String, u64> {
+    let mut files = stored_and_previews(data_directory);
+    files.retain(|path, _| !is_preview(path));
+    files
+}
+
+/// All files in the store of a data directory.
+pub fn stored_and_previews(data_directory: &Path) -> BTreeMap<String, u64> {
     let root = data_directory.join("files");
     let (mut found, mut left) = (BTreeMap::new(), vec![root.clone()]);
     while let Some(directory) = left.pop() {

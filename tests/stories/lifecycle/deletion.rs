@@ -15,7 +15,9 @@ use crate::harness::parts::Parts::{self, Embedded, Servers};
 use crate::harness::service::Service;
 
 /// Longest time until a cancelled job stops.
-const STOP_TIME: Duration = Duration::from_secs(5);
+///
+/// On an idle machine it takes about one second, and on one that runs other tests a few.
+const STOP_TIME: Duration = Duration::from_secs(20);
 
 /// Check that a job, its history and its files are gone.
 async fn expect_gone(service: &Service, user: &User<'_>, job: &str) {
@@ -31,11 +33,11 @@ async fn expect_gone(service: &Service, user: &User<'_>, job: &str) {
     assert_eq!(user.delete(&format!("/videos/{job}")).await.0, StatusCode::NOT_FOUND);
     assert_eq!(service.database().job(id(job)).await.expect("the database responds"), None);
     assert_eq!(service.database().history(id(job)).await.expect("the database responds"), []);
-    assert!(
-        !service.files().await.into_keys().any(|path| path.contains(job)),
-        "{:?}",
-        service.files().await
-    );
+    // A worker that has not noticed yet may still store a file, which it removes then.
+    eventually("no file of the job is left", || async {
+        (!service.files_and_previews().await.keys().any(|path| path.contains(job))).then_some(())
+    })
+    .await;
 }
 
 #[rstest]
@@ -76,6 +78,7 @@ async fn a_running_job_stops_within_seconds(#[values(Embedded, Servers)] parts: 
     cancel(&user, &job).await;
     user.wait_for(&next, &["PROCESSING", "DONE"]).await;
     let elapsed = cancelled.elapsed();
+    println!("the worker slot was free after {elapsed:?}");
     assert!(elapsed < STOP_TIME, "the worker slot was free after {elapsed:?}");
     eventually("the archive is discarded", || async {
         unfinished(&service).await.is_empty().then_some(())

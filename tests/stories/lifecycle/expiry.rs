@@ -10,7 +10,8 @@ use rstest::rstest;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{cancel, days, files_of, long_sessions, occupy, remove, unfinished};
+use super::failure::occupy_without_output;
+use super::{cancel, days, files_of, long_sessions, remove, unfinished};
 use crate::harness::checks::{TIMEOUT, eventually};
 use crate::harness::clips::{SHORT, WRONG};
 use crate::harness::parts::Parts::{self, Embedded, Servers};
@@ -72,7 +73,7 @@ async fn videos_without_an_archive_are_removed_after_seven_days(
 ) {
     let service = parts.with(long_sessions).await;
     let user = service.user().await;
-    let cancelled = occupy(&user).await;
+    let cancelled = occupy_without_output(&user).await;
     cancel(&user, &cancelled).await;
     let failed = user.upload_clip(WRONG).await;
     user.wait_for(&failed, &["FAILED"]).await;
@@ -89,7 +90,7 @@ async fn videos_without_an_archive_are_removed_after_seven_days(
     };
     let before = descriptions().await;
     let names: Vec<String> = files_of(&service, &user).await.into_keys().collect();
-    assert_eq!(names, [format!("{cancelled}/input.mp4"), format!("{failed}/input.mp4")]);
+    assert_eq!(names, [format!("{cancelled}/input.avi"), format!("{failed}/input.mp4")]);
 
     service.advance(days(7));
     service.run_maintenance().await;
@@ -113,7 +114,7 @@ async fn a_waiting_job_never_expires(#[values(Embedded, Servers)] parts: Parts) 
         })
         .await;
     let (neighbor, user) = (service.user().await, service.user().await);
-    let blocking = occupy(&neighbor).await;
+    let blocking = occupy_without_output(&neighbor).await;
     let job = user.upload_clip(SHORT).await;
     service.advance(days(8));
     service.run_maintenance().await;
@@ -158,7 +159,7 @@ async fn old_files_without_a_row_are_swept() {
     let user = service.user().await;
     let done = user.upload_clip(SHORT).await;
     user.wait_until_done(&done).await;
-    let running = occupy(&user).await;
+    let running = occupy_without_output(&user).await;
     let waiting = user.upload_clip(SHORT).await;
     eventually("the archive is being written", || async {
         unfinished(&service).await.first().map(|_| ())
@@ -170,7 +171,7 @@ async fn old_files_without_a_row_are_swept() {
     for used in [
         format!("{done}/input.mp4"),
         format!("{done}/output-1.zip"),
-        format!("{running}/input.mp4"),
+        format!("{running}/input.avi"),
         format!("{waiting}/input.mp4"),
     ] {
         age(&root.join(&folder).join(used));
@@ -199,7 +200,7 @@ async fn old_files_without_a_row_are_swept() {
     user.wait_until_done(&waiting).await;
     assert_eq!(service.sweep(Duration::ZERO).await, 1);
     let files: BTreeSet<String> = files_of(&service, &user).await.into_keys().collect();
-    let mut used = BTreeSet::from([format!("{running}/input.mp4")]);
+    let mut used = BTreeSet::from([format!("{running}/input.avi")]);
     for job in [&done, &waiting] {
         used.extend([format!("{job}/input.mp4"), format!("{job}/output-1.zip")]);
         assert!(!user.archive(job).await.is_empty());

@@ -162,7 +162,7 @@ async fn wait_for_retry(user: &User<'_>, job: &str, attempt: u64) -> Value {
 
 /// Upload a clip whose decoder hangs, and wait until a worker processes it. Its archive has no
 /// bytes, so that the worker notices no failure of the store.
-async fn occupy_without_output(user: &User<'_>) -> String {
+pub(super) async fn occupy_without_output(user: &User<'_>) -> String {
     let (status, accepted) = user.upload(&[("hangs.avi", with_decoder_command("spins"))]).await;
     assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
     let job = job_id(&accepted);

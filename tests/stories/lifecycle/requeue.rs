@@ -1,5 +1,6 @@
 //! Operators queue failed jobs again while the service runs.
 
+use broker::Queue;
 use jobs::JobId;
 use rstest::rstest;
 use tokio::task::block_in_place;
@@ -91,6 +92,13 @@ async fn a_failed_job_is_queued_again_and_done(#[values(Embedded, Servers)] part
     user.wait_for(&removed, &["FAILED"]).await;
     let video = format!("videos/{}/{removed}/input.mp4", user.id).parse().expect("a key");
     service.storage().delete(&video).await.expect("the store responds");
+
+    // A worker rejects the message after it has recorded the failure.
+    eventually("both dead letters", || async {
+        let broker = &service.maintenance().broker;
+        (broker.dead_letter_count(Queue::Process).await.ok()? == 2).then_some(())
+    })
+    .await;
 
     let failed = [
         (removed.as_str(), "NO_VIDEO_STREAM", "audio_only.mp4"),

@@ -11,7 +11,7 @@ use tokio::task::block_in_place;
 use super::wait_for_event;
 use crate::harness::checks::eventually;
 use crate::harness::client::{PASSWORD, fetch_json, form};
-use crate::harness::clips::{LONG, SHORT, WRONG, clip_bytes, scratch};
+use crate::harness::clips::{SHORT, WRONG, clip_bytes, scratch};
 use crate::harness::mails::read_mails;
 use crate::harness::process::Process;
 
@@ -71,11 +71,8 @@ async fn all_events_of_a_job_have_its_id_and_its_trace() {
     let process = Process::start(directory.path(), &[]);
     let user = process.user().await;
     let owner = user.id.clone();
-    let (done, failed, cancelled) = (
-        user.upload_clip(SHORT).await,
-        user.upload_clip(WRONG).await,
-        user.upload_clip(LONG).await,
-    );
+    let (done, failed, cancelled) =
+        (user.upload_clip(SHORT).await, user.upload_clip(WRONG).await, user.upload_endless().await);
     user.wait_until_done(&done).await;
     user.wait_for(&failed, &["FAILED"]).await;
     let mails = || read_mails(directory.path()).len();

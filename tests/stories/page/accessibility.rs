@@ -1,6 +1,6 @@
 //! Accessibility: keyboard, small touch screens and the dark color scheme.
 
-use super::browser::{Browser, EMAIL, Preferences, Screen};
+use super::browser::{Browser, EMAIL, Preferences, SAMPLE_FRAMES, Screen};
 use crate::harness::client::PASSWORD;
 use crate::harness::service::Service;
 
@@ -65,6 +65,7 @@ async fn works_with_the_keyboard_alone() {
     browser.press(ENTER).await;
     browser.wait_until("document.activeElement.tagName === 'H1'").await;
     browser.wait_until("document.activeElement.textContent === 'sample.mp4'").await;
+    browser.wait_for_count(".frames img[src]", SAMPLE_FRAMES).await;
     tab_to(&browser, ".frames a[href$='/1']").await;
     browser.press(ENTER).await;
     browser.wait_for_text("Frame 1 of 10").await;

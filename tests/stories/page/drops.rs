@@ -43,7 +43,7 @@ async fn files_can_be_dropped_on_every_view() {
 async fn asks_before_a_log_out_that_cancels_uploads() {
     let service = Service::start().await;
     let browser = Browser::registered(&service, Preferences::default()).await;
-    browser.limit_uploads(20_000).await;
+    browser.limit_uploads(8_000).await;
     browser.choose_sample().await;
     browser.find("#uploads [data-state=sending]").await;
     browser.click("#logout").await;

@@ -5,18 +5,22 @@ use serde_json::json;
 
 use super::browser::Browser;
 use super::end_to_end::MEASURE_LAYOUT_SHIFT;
-use crate::harness::client::job_id;
-use crate::harness::clips::{LONG, with_decoder_command};
+use crate::harness::clips::LONG;
 use crate::harness::service::Service;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn frames_appear_while_a_video_is_processed() {
-    let service = Service::start().await;
-    let user = service.user().await;
+    let service = Service::with(|settings| settings.worker.concurrency = 1).await;
+    let (user, neighbor) = (service.user().await, service.user().await);
+    // The page is open before the processing begins.
+    let blocking = neighbor.upload_endless().await;
+    neighbor.wait_for(&blocking, &["PROCESSING"]).await;
     let browser = Browser::logged_in(&service, &user, "/").await;
     browser.js(MEASURE_LAYOUT_SHIFT).await;
     let job = user.upload_clip(LONG).await;
     browser.js(&format!("location.hash = '#/jobs/{job}'")).await;
+    browser.find(".job-head [data-state=QUEUED]").await;
+    assert_eq!(neighbor.delete(&format!("/videos/{blocking}")).await.0, StatusCode::OK);
     let may_leave = format!("You can leave this page: we will e-mail {}", user.email);
     browser
         .wait_until(&format!(
@@ -37,8 +41,7 @@ async fn frames_appear_while_a_video_is_processed() {
 async fn promises_only_the_mails_that_the_user_wants() {
     let service = Service::start().await;
     let user = service.user().await;
-    let clip = with_decoder_command("waits");
-    let job = job_id(&user.upload(&[("waits.avi", clip)]).await.1);
+    let job = user.upload_endless().await;
     user.wait_for(&job, &["PROCESSING"]).await;
     for (mails, text) in [
         ("digest", "when the video is done"),

@@ -26,7 +26,8 @@ fn write(directory: &Path, name: &str, content: &[u8]) -> PathBuf {
 async fn sends_two_files_at_a_time_and_continues_in_other_views() {
     let service = Service::start().await;
     let browser = Browser::registered(&service, Preferences::default()).await;
-    browser.limit_uploads(100_000).await;
+    // Neither file is complete before the limit is lifted, on a busy machine either.
+    browser.limit_uploads(20_000).await;
     browser.choose(&[root().join("fixtures/sample.mp4"), fixture("good/h264_aac.mp4")]).await;
     browser.wait_for_count("#uploads [data-state=sending]", 2).await;
     browser.wait_for_text("2 uploads in progress").await;

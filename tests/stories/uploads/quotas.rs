@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::{FORM, MIB, body, post};
 use crate::harness::checks::{TIMEOUT, eventually};
 use crate::harness::client::User;
-use crate::harness::clips::{LONG, ONE_FRAME, clip_bytes};
+use crate::harness::clips::{ONE_FRAME, clip_bytes};
 use crate::harness::parts::Parts::{self, Embedded, Servers};
 
 /// Response to a small upload.
@@ -86,8 +86,8 @@ async fn unfinished_jobs_of_a_user_are_limited(#[values(Embedded, Servers)] part
         })
         .await;
     let user = service.user().await;
-    let running = user.upload_clip(LONG).await;
-    let waiting = user.upload_clip(LONG).await;
+    let running = user.upload_endless().await;
+    let waiting = user.upload_endless().await;
     assert_eq!(upload_one_more(&user).await, Response::too_many("TOO_MANY_JOBS"));
     for job in [&waiting, &running] {
         assert_eq!(user.delete(&format!("/videos/{job}")).await.0, StatusCode::OK);
@@ -108,6 +108,9 @@ async fn stored_bytes_of_a_user_are_limited(#[values(Embedded, Servers)] parts: 
     let half = [clip_bytes(ONE_FRAME), vec![0; 850 << 10]].concat();
     let large = user.upload(&[("a.mp4", half.clone())]).await;
     assert_eq!(large.0, StatusCode::ACCEPTED, "{}", large.1);
+    let large = large.1["job_id"].as_str().expect("an id");
+    // An attempt reserves all that is left until it ends.
+    user.wait_for(large, &["DONE", "FAILED"]).await;
     assert_eq!(upload_one_more(&user).await.status, StatusCode::ACCEPTED);
     let (status, problem) = user.upload(&[("a.mp4", half.clone())]).await;
     assert_eq!(
@@ -116,8 +119,6 @@ async fn stored_bytes_of_a_user_are_limited(#[values(Embedded, Servers)] parts: 
     );
     assert_eq!(upload_one_more(&other).await.status, StatusCode::ACCEPTED);
     // Deleting a job frees its bytes.
-    let large = large.1["job_id"].as_str().expect("an id");
-    user.wait_for(large, &["DONE", "FAILED"]).await;
     assert_eq!(user.delete(&format!("/videos/{large}")).await.0, StatusCode::NO_CONTENT);
     assert_eq!(user.upload(&[("a.mp4", half)]).await.0, StatusCode::ACCEPTED);
 }

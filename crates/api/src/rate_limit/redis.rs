@@ -13,7 +13,7 @@ use super::limiter::{RateLimitStatus, RateLimiter, WINDOW};
 use super::memory::InMemoryRateLimiter;
 
 /// Maximum time that a request waits for Redis before this process counts on its own.
-const TIMEOUT: Duration = Duration::from_millis(250);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Script that counts one event. The allowed events of a key are a sorted set of times in
 /// microseconds. A script runs atomically (Redis manual, "Atomicity of scripts"), so two processes

@@ -18,8 +18,8 @@ use crate::target::{InvalidTarget, Policy, Target};
 const LIMITS: RemoteLimits =
     RemoteLimits { max_bytes: 1 << 20, patience: Duration::from_secs(30), min_bytes_per_second: 0 };
 
-/// A patience that stories wait for.
-const SHORT: RemoteLimits = RemoteLimits { patience: Duration::from_millis(300), ..LIMITS };
+/// A patience that tests wait for, longer than a busy machine needs for the steps that succeed.
+const SHORT: RemoteLimits = RemoteLimits { patience: Duration::from_secs(2), ..LIMITS };
 
 /// The file that servers have.
 fn content() -> Vec<u8> {

@@ -8,8 +8,8 @@ use reqwest::header::{CONTENT_TYPE, IF_NONE_MATCH, RANGE};
 use storage::Key;
 
 use super::client::{CheckedClient, ON_JOB, PREVIEWS, SHORT, on_job, upload, with_body};
-use crate::harness::client::{User, job_id};
-use crate::harness::clips::{clip_bytes, with_decoder_command};
+use crate::harness::client::User;
+use crate::harness::clips::clip_bytes;
 
 /// Upload videos, and send every request that reads or deletes their jobs.
 pub async fn check(client: &CheckedClient<'_>) {
@@ -139,8 +139,7 @@ async fn sheets(client: &CheckedClient<'_>, user: &User<'_>, other: &User<'_>, v
 
 /// Responses of the operations on previews, of a job that waits in its decoder and of another one.
 async fn previews(client: &CheckedClient<'_>, user: &User<'_>, other: &User<'_>, finished: &str) {
-    let clip = with_decoder_command("waits");
-    let running = job_id(&user.upload(&[("waits.avi", clip)]).await.1);
+    let running = user.upload_endless().await;
     user.wait_for(&running, &["PROCESSING"]).await;
     let user_id = user.id.parse().expect("the id of a user");
     let key = Key::preview(user_id, running.parse().expect("an id"), 1, 7, 6_467);
