@@ -111,7 +111,8 @@ async fn stored_bytes_of_a_user_are_limited(#[values(Embedded, Servers)] parts: 
     let large = large.1["job_id"].as_str().expect("an id");
     // An attempt reserves all that is left until it ends.
     user.wait_for(large, &["DONE", "FAILED"]).await;
-    assert_eq!(upload_one_more(&user).await.status, StatusCode::ACCEPTED);
+    let small = user.upload_clip(ONE_FRAME).await;
+    user.wait_until_done(&small).await;
     let (status, problem) = user.upload(&[("a.mp4", half.clone())]).await;
     assert_eq!(
         (status, &problem["code"]),
