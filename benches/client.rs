@@ -58,6 +58,36 @@ impl User {
         Ok(serde_json::from_str(&body)?)
     }
 
+    /// Upload a clip by the protocol of resumable uploads (tus 1.0.0), in one piece.
+    pub async fn upload_resumable(&self, clip: &Bytes) -> Result<()> {
+        const TUS: (&str, &str) = ("Tus-Resumable", "1.0.0");
+        let created = self
+            .http
+            .post(format!("{}/uploads", self.base))
+            .bearer_auth(&self.token)
+            .header(TUS.0, TUS.1)
+            .header("Upload-Length", clip.len())
+            // `clip.mp4` in Base64.
+            .header("Upload-Metadata", "filename Y2xpcC5tcDQ=")
+            .send()
+            .await?
+            .error_for_status()?;
+        let path = created.headers().get("location").ok_or("no path")?.to_str()?;
+        let received = self
+            .http
+            .patch(format!("{}{path}", self.base))
+            .bearer_auth(&self.token)
+            .header(TUS.0, TUS.1)
+            .header("Upload-Offset", 0)
+            .header("Content-Type", "application/offset+octet-stream")
+            .body(clip.clone())
+            .send()
+            .await?
+            .error_for_status()?;
+        received.headers().get("x-job-id").ok_or("no job")?;
+        Ok(())
+    }
+
     /// Return the JSON response of a GET request.
     ///
     /// # Errors

@@ -84,11 +84,13 @@ impl System {
         Role::start(&mut self.command("worker"))
     }
 
-    /// Measure one large upload over HTTP, and the same upload to the store by its SDK.
+    /// Measure one large upload over HTTP, as a form and as a resumable upload, and the same upload
+    /// to the store by its SDK.
     async fn large_upload(&self, garage: &Garage) -> Result<()> {
         let (api, store, video) = (self.api()?, client(garage), Bytes::from(padded(LARGE)?));
         let user = User::register(&api.base, "large").await?;
-        let (mut by_api, mut by_sdk, mut by_sdk_in_parts) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut by_form, mut resumable) = (Vec::new(), Vec::new());
+        let (mut by_sdk, mut by_sdk_in_parts) = (Vec::new(), Vec::new());
         for _ in 0..REPETITIONS {
             let started = Instant::now();
             let request = store.put_object().bucket(garage.bucket()).key("whole");
@@ -99,7 +101,10 @@ impl System {
             by_sdk_in_parts.push(started.elapsed());
             let started = Instant::now();
             user.upload(&video, 1).await?;
-            by_api.push(started.elapsed());
+            by_form.push(started.elapsed());
+            let started = Instant::now();
+            user.upload_resumable(&video).await?;
+            resumable.push(started.elapsed());
         }
         for key in ["whole", "parts"] {
             store.delete_object().bucket(garage.bucket()).key(key).send().await?;
@@ -108,7 +113,11 @@ impl System {
             let time = median(times).as_secs_f64();
             format!("{time:.2} s, {:.0} MB/s", LARGE as f64 / 1e6 / time)
         };
-        println!("100 MB uploaded to the API: {}", rate(&mut by_api));
+        println!(
+            "100 MB uploaded to the API: {}; as a resumable upload: {}",
+            rate(&mut by_form),
+            rate(&mut resumable)
+        );
         println!(
             "100 MB uploaded by the SDK: {}; in parts of 8 MiB, four at a time: {}",
             rate(&mut by_sdk),
@@ -116,7 +125,7 @@ impl System {
         );
         println!("peak memory of the API: {}", megabytes(api.peak_memory()));
         let _worker = self.worker()?;
-        user.wait_until_done(REPETITIONS).await?;
+        user.wait_until_done(2 * REPETITIONS).await?;
         user.delete_all().await
     }
 

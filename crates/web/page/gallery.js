@@ -3,6 +3,7 @@
 import { h } from './dom.js';
 import { errorNotice } from './errors.js';
 import { timecode } from './format.js';
+import { FrameBlocks } from './frame-blocks.js';
 import { FrameSelection } from './frame-selection.js';
 import { frameHash, framePath, gapText, jobPath } from './frames.js';
 import { nextPage } from './jobs.js';
@@ -18,7 +19,7 @@ const THUMBNAIL_WIDTH = 320;
 /** Distance to the end of the list at which more frames are listed. */
 const LIST_DISTANCE = '1000px';
 /** Frames that are listed at a time. */
-const PAGE_SIZE = 200;
+const PAGE_SIZE = 120;
 /** Frames from which there is a slider: fewer hardly fill a screen. */
 const MIN_SCRUBBED = 30;
 
@@ -30,7 +31,6 @@ export class Gallery {
   written = 0;
   expected = 0;
   #job;
-  #list = h('ol', { class: 'frames' });
   #end = h('div', { class: 'list-end' });
   /** Slider and selection, which stay in sight. */
   #tools = h('div', { class: 'gallery-tools' });
@@ -40,7 +40,8 @@ export class Gallery {
   #loading = null;
   #closing = new AbortController();
   #thumbnails = new Thumbnails();
-  /** Items of the list, by the numbers of their frames. */
+  #blocks = new FrameBlocks(this.#thumbnails);
+  /** Items by the numbers of their frames. */
   #items = new Map();
   #scrubber = null;
   /** Number of the frame that the slider leads to while it is not listed yet, or null. */
@@ -59,7 +60,7 @@ export class Gallery {
     // Archives of selected frames are made for the owner of the job only.
     this.#selection = job.token ? null : new FrameSelection(job, this);
     if (this.#selection) this.#tools.append(this.#selection.element);
-    section.replaceChildren(heading, this.#list, this.#tools, this.#end);
+    section.replaceChildren(heading, this.#blocks.element, this.#tools, this.#end);
     this.#endObserver.observe(this.#end);
   }
 
@@ -114,15 +115,15 @@ export class Gallery {
     const box = h('span', { class: 'frame' }, image);
     // Reserves the place of the thumbnail, so that nothing moves when it arrives.
     box.style.aspectRatio = `${width} / ${height}`;
-    const element = h('li', {},
+    const item = h('li', {},
       h('a', { href: frameHash(this.#job, number), 'aria-label': label },
         box,
         h('span', { class: 'time' }, time, damaged && h('em', {}, damaged))),
       this.#selection?.mark(frame));
     this.frames.push(frame);
-    this.#items.set(number, element);
-    this.#list.append(element);
-    this.#thumbnails.add(element, image, framePath(this.#job, number, THUMBNAIL_WIDTH));
+    this.#items.set(number, item);
+    const path = framePath(this.#job, number, THUMBNAIL_WIDTH);
+    this.#blocks.addFrame({ number, item, image, path });
   }
 
   #addScrubber(last) {
@@ -147,7 +148,7 @@ export class Gallery {
     }
     const frame = this.frames.find((one) => one.number >= number) ?? this.frames.at(-1);
     this.#items.get(frame.number).scrollIntoView({ block: 'center' });
-    // Items get their height when they come into view.
+    // Blocks get their height when they come into view.
     requestAnimationFrame(() => {
       if (this.#target !== number) return;
       this.#items.get(frame.number).scrollIntoView({ block: 'center' });
@@ -160,21 +161,14 @@ export class Gallery {
     if (this.#target !== null) return;
     const own = this.#items.get(this.#scrubber.number)?.getBoundingClientRect();
     if (own && own.bottom > 0 && own.top < innerHeight) return;
-    const { frames } = this;
-    let [low, high] = [0, frames.length - 1];
-    while (low < high) {
-      const middle = Math.floor((low + high) / 2);
-      const { bottom } = this.#items.get(frames[middle].number).getBoundingClientRect();
-      if (bottom < innerHeight / 2) low = middle + 1;
-      else high = middle;
-    }
-    this.#scrubber.show(frames[low].number);
+    const { middle } = this.#blocks;
+    if (middle) this.#scrubber.show(middle);
   }
 
   /** Add the gaps before the frame with this number. */
   #addGaps(number) {
     while (this.#gaps[0]?.first_number < number) {
-      this.#list.append(h('li', { class: 'gap' }, gapText(this.#gaps.shift())));
+      this.#blocks.addGap(h('li', { class: 'gap' }, gapText(this.#gaps.shift())));
     }
   }
 
@@ -183,7 +177,7 @@ export class Gallery {
     const onClose = () => {
       const { shown } = this.#viewer;
       this.#viewer = null;
-      this.#list.querySelector(`a[href$="/${shown}"]`)?.focus();
+      this.#blocks.element.querySelector(`a[href$="/${shown}"]`)?.focus();
     };
     this.#viewer ??= new FrameViewer(this.#job, this, { openedByLink, onClose });
     this.#viewer.show(number);
@@ -199,6 +193,7 @@ export class Gallery {
     this.#closing.abort();
     this.#endObserver.disconnect();
     this.closeViewer();
+    this.#blocks.close();
     this.#thumbnails.close();
   }
 }

@@ -12,7 +12,7 @@ const INTERVAL = 1500;
 /** Previews of a job in a section. They stay until the view is closed, so that nothing moves. */
 export class Previews {
   #path;
-  #list = h('ul', { class: 'frames previews', 'aria-labelledby': 'gallery-title' });
+  #list = h('ul', { class: 'frame-list frames previews', 'aria-labelledby': 'gallery-title' });
   #closing = new AbortController();
   /** URLs of the images by the numbers of the frames. */
   #urls = new Map();

@@ -44,9 +44,9 @@ const ASSETS: &[(&str, &[u8])] = assets! {
     "account-sessions.js" "copy-button.js" "account-keys.js" "second-factor.js" "account.js"
     "webhook-form.js" "webhooks.js" "webhook-deliveries.js" "webhook.js" "list-place.js"
     "downloads.js" "job-row.js" "sample.js" "list-tools.js" "storage-usage.js" "thumbnails.js"
-    "list.js" "viewer.js" "scrubber.js" "frame-selection.js" "gallery.js" "contact-sheets.js"
-    "previews.js" "process-again.js" "share-texts.js" "share-dialog.js" "job.js" "shared.js"
-    "mail-settings.js" "main.js"
+    "list.js" "viewer.js" "scrubber.js" "frame-blocks.js" "frame-selection.js" "gallery.js"
+    "contact-sheets.js" "previews.js" "process-again.js" "share-texts.js" "share-dialog.js" "job.js"
+    "shared.js" "mail-settings.js" "main.js"
 };
 
 /// Clip to try the service with, which the page loads on request.
@@ -208,6 +208,7 @@ mod tests {
     /// Files that are loaded when a view needs them.
     const LATER: &[&str] = &[
         "viewer.js",
+        "frame-blocks.js",
         "frame-selection.js",
         "contact-sheets.js",
         "scrubber.js",
