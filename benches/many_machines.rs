@@ -43,6 +43,7 @@ fn main() -> Result<()> {
     );
     let raised_limits = [
         ("LIMIT_LOGINS_PER_MINUTE", "1000"),
+        ("LIMIT_UPLOADS_AT_ONCE", "100"),
         ("MAX_VIDEO_SIZE_MB", "2000"),
         ("WORKER_CONCURRENCY", "1"),
     ];

@@ -36,6 +36,8 @@ fn main() -> Result<()> {
     directory.path().clone_into(&mut settings.data_dir);
     settings.server.listen = "127.0.0.1:0".parse()?;
     settings.worker.cell_program = Some(benches::binary());
+    settings.limits.unfinished_jobs = QUEUE as u64;
+    settings.limits.jobs_per_hour = 2 * QUEUE as u64;
     runtime.block_on(measure(settings, clip))
 }
 
