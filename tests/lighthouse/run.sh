@@ -13,7 +13,7 @@ work=target/lighthouse
 mkdir -p "$work/reports"
 if ! cmp --silent tests/lighthouse/package-lock.json "$work/installed.json"; then
   cp tests/lighthouse/package.json tests/lighthouse/package-lock.json "$work"
-  npm ci --ignore-scripts --no-audit --no-fund --silent --prefix "$work"
+  npm ci --ignore-scripts --no-audit --no-fund --loglevel error --prefix "$work"
   cp tests/lighthouse/package-lock.json "$work/installed.json"
 fi
 # Node.js looks for modules beside the script that imports them.
