@@ -31,6 +31,22 @@ const MEASURE: &str = "
         }
     }).observe({ type: 'layout-shift', buffered: true });";
 
+/// Measure when a selector first matches (`drawn`) and when the last task of more than 50 ms ends
+/// (`busy`), in milliseconds since the start of the navigation.
+fn measure_start(selector: &str) -> String {
+    format!(
+        "window.busy = 0;
+        new PerformanceObserver((list) => {{
+            for (const {{ startTime, duration }} of list.getEntries()) {{
+                window.busy = startTime + duration;
+            }}
+        }}).observe({{ type: 'longtask', buffered: true }});
+        new MutationObserver(() => {{
+            if (document.querySelector('{selector}')) window.drawn ??= performance.now();
+        }}).observe(document, {{ childList: true, subtree: true }});"
+    )
+}
+
 /// Scroll down, as a user does who turns the wheel without a pause.
 const START_SCROLLING: &str = "
     scrollTo(0, 0);
@@ -87,6 +103,39 @@ async fn open(service: &Service, user: &User<'_>, path: &str) -> Browser {
     browser.client.goto("about:blank").await.expect("the address can be opened");
     browser.goto(path).await;
     browser
+}
+
+/// Check that the page is drawn and quiet soon after its start on a processor of a quarter of the
+/// speed.
+async fn expect_quick_start(browser: &Browser, path: &str, selector: &str) {
+    let longest = if std::env::var("PAGE_ITEMS").is_ok() { 1_000.0 } else { 10_000.0 };
+    browser.client.goto("about:blank").await.expect("the address can be opened");
+    browser.run_in_new_documents(&measure_start(selector)).await;
+    browser.devtools("Emulation.setCPUThrottlingRate", json!({ "rate": 4 })).await;
+    browser.goto(path).await;
+    // Interactive: no long task follows for a second.
+    browser
+        .wait_until("performance.now() > Math.max(window.drawn ?? Infinity, window.busy) + 1000")
+        .await;
+    let times = browser.js("return [window.drawn, window.busy]").await;
+    browser.devtools("Emulation.setCPUThrottlingRate", json!({ "rate": 1 })).await;
+    println!("{selector}: drawn and quiet after {times} ms");
+    for time in times.as_array().expect("two times") {
+        assert!(time.as_f64().expect("a time") <= longest, "{selector}: {times} ms");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_view_is_interactive_soon_on_a_slow_processor() {
+    let service = Service::start().await;
+    let user = service.user().await;
+    let browser = Browser::open(&service, Preferences::default()).await;
+    expect_quick_start(&browser, "/", "#password").await;
+    let names = (0..20).map(|number| format!("film {number}.mp4")).collect();
+    service.insert_jobs(&user.id, names).await;
+    browser.log_in(&user.email).await;
+    expect_quick_start(&browser, "/", ".jobs > li").await;
+    browser.assert_no_console_errors().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
