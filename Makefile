@@ -15,7 +15,7 @@ RELEASE ?= trixie
 # geckodriver cannot reach. One expects that an image is gone when its URL is revoked; Firefox keeps
 # it in its memory until the tab is closed or loads another page.
 CHROMIUM_ONLY := page::uploads::sends_two_files page::uploads::retries_a_cancelled_upload \
-  page::list_places::relative_times page::logout::nothing_of_the_user_is_left \
+  page::list_places::relative_times page::logout::thumbnails_are_released \
   page::resumable_uploads:: page::drops::asks_before page::options::works_without_storage \
   page::screenshots:: page::speed::
 # Tools installed by setup.sh.

@@ -31,7 +31,7 @@ async fn a_misbehaving_decoder_fails_only_its_own_job() {
     let environment = [
         ("WORKER_RETRY_SECONDS", "0,0,0"),
         ("WORKER_CONCURRENCY", "3"),
-        ("WORKER_TIMEOUT_SECONDS", "30"),
+        ("WORKER_TIMEOUT_SECONDS", "20"),
         ("WORKER_MEMORY_MB", "600"),
         ("WORKER_MAX_ARCHIVE_MB", "100"),
         ("WORKER_REQUIRE_SANDBOX", "true"),

@@ -21,13 +21,12 @@ function atMiddle(items, elementOf) {
 
 /** Items of frames and of gaps, in their order. */
 export class FrameBlocks {
-  element = h('div', { class: 'frame-list' });
+  element = h('div', { class: 'frame-list', role: 'list', 'aria-labelledby': 'gallery-title' });
   /** Blocks: an `element`, its `frames`, and whether it `isNear` the visible part of the page. */
   #blocks = [];
   #thumbnails;
-  /** Blocks that were not in sight yet get the height of the first one. */
-  #resizing = new ResizeObserver(([{ target }]) =>
-    this.element.style.setProperty('--block-height', `${target.offsetHeight}px`));
+  // Later, because the heights that follow from this are observed as well.
+  #resizing = new ResizeObserver((entries) => requestAnimationFrame(() => this.#measure(entries)));
   #nearObserver = new IntersectionObserver(
     (entries) => entries.forEach((entry) => this.#onEntry(entry)),
     { rootMargin: OBSERVED_DISTANCE });
@@ -58,18 +57,29 @@ export class FrameBlocks {
   #addItem(item) {
     let block = this.#blocks.at(-1);
     if (!block || block.element.childElementCount === BLOCK_SIZE) block = this.#addBlock();
+    // The blocks are one list to screen readers.
+    item.setAttribute('role', 'listitem');
     block.element.append(item);
     block.element.style.setProperty('--filled', block.element.childElementCount / BLOCK_SIZE);
     return block;
   }
 
   #addBlock() {
-    const block = { element: h('ol', { class: 'frames' }), frames: [], isNear: false };
-    if (this.#blocks.length === 0) this.#resizing.observe(block.element);
+    const block = { element: h('ol', { class: 'frames', role: 'none' }), frames: [], isNear: false };
     this.#blocks.push(block);
+    this.#resizing.observe(block.element);
     this.#nearObserver.observe(block.element);
     this.element.append(block.element);
     return block;
+  }
+
+  /** Give the blocks that are not laid out the height of one that is. */
+  #measure(entries) {
+    const measured = entries.findLast(({ target }) =>
+      target.childElementCount === BLOCK_SIZE
+        && target.lastElementChild.checkVisibility({ contentVisibilityAuto: true }));
+    if (!measured) return;
+    this.element.style.setProperty('--block-height', `${measured.target.offsetHeight}px`);
   }
 
   #onEntry({ target, isIntersecting }) {

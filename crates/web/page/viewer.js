@@ -181,13 +181,20 @@ export class FrameViewer {
     this.show(frame.number);
   }
 
+  /** Show the last frame, which may not be listed yet. */
+  async #goToEnd() {
+    const { shown } = this;
+    await this.#listUpTo(Infinity);
+    if (this.shown === shown) this.#goTo(this.#source.frames.at(-1));
+  }
+
   #onKeyDown(event) {
     const { frames } = this.#source;
     const action = {
       ArrowLeft: () => this.#step(-1),
       ArrowRight: () => this.#step(1),
       Home: () => this.#goTo(frames[0]),
-      End: () => this.#goTo(frames.at(-1)),
+      End: () => this.#goToEnd(),
     }[event.key];
     if (!action || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();

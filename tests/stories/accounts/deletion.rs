@@ -53,7 +53,7 @@ async fn everything_is_deleted_at_once(#[values(Embedded, Servers)] parts: Parts
     // The worker loses the job, and the archive that it writes.
     eventually("no file of the user is left", || async {
         service.run_maintenance().await;
-        let files = service.files().await;
+        let files = service.files_and_previews().await;
         let left = |path: &String| path.contains(&user.id) || path.starts_with("unfinished/");
         (!files.keys().any(left)).then_some(())
     })

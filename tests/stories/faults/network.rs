@@ -12,9 +12,8 @@ use crate::harness::remote_network::RemoteNetwork;
 /// Every packet of a worker's machine is lost, as behind a pulled cable. TCP itself would wait for
 /// a quarter of an hour.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_without_a_network_delays_its_job_by_less_than_a_minute() {
-    const NAME: &str =
-        "faults::network::a_worker_without_a_network_delays_its_job_by_less_than_a_minute";
+async fn a_worker_without_a_network_loses_its_job_to_another() {
+    const NAME: &str = "faults::network::a_worker_without_a_network_loses_its_job_to_another";
     if !block_in_place(|| has_own(Own::Network, NAME)) {
         return;
     }

@@ -11,10 +11,11 @@ use frames::Options;
 use jobs::{FailureCode, State};
 use reqwest::{Method, StatusCode, header};
 
+use super::checks::eventually;
 use super::client::{Account, User, form};
 use super::clips::{WRONG, clip_bytes, fixture};
 use super::extraction::extract;
-use super::service::Service;
+use super::service::{Service, is_preview};
 
 /// Time after which leases, messages and mails that a killed process held are free again.
 pub const LATER: Duration = Duration::from_mins(10);
@@ -100,6 +101,11 @@ pub async fn audit(service: Service, account: &Account, sent: &[SentVideo]) -> A
     service.database().abandon_uploads().await.expect("the database responds");
     service.run_maintenance().await;
     audit.orphans = service.sweep(Duration::ZERO).await;
+    eventually("no preview is left", || async {
+        let files = service.files_and_previews().await;
+        (!files.keys().any(|path| is_preview(path))).then_some(())
+    })
+    .await;
     assert_eq!(
         service.files().await,
         expected.files,

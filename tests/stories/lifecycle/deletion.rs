@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::{cancel, files_of, id, occupy, remove, unfinished};
 use crate::harness::checks::eventually;
-use crate::harness::client::User;
-use crate::harness::clips::{LONG, SHORT, WRONG};
+use crate::harness::client::{User, job_id};
+use crate::harness::clips::{LONG, SHORT, WRONG, with_decoder_command_from};
 use crate::harness::parts::Parts::{self, Embedded, Servers};
 use crate::harness::service::Service;
 
@@ -71,7 +71,9 @@ async fn a_cancelled_waiting_job_is_never_processed(#[values(Embedded, Servers)]
 async fn a_running_job_stops_within_seconds(#[values(Embedded, Servers)] parts: Parts) {
     let service = parts.with(|settings| settings.worker.concurrency = 1).await;
     let user = service.user().await;
-    let job = occupy(&user).await;
+    // Some of its frames are extracted, and then it is processed until it is cancelled.
+    let clip = with_decoder_command_from(60, "waits");
+    let job = job_id(&user.upload(&[("endless.avi", clip)]).await.1);
     user.wait_for_first_frames(&job).await;
     let next = user.upload_clip(SHORT).await;
     let cancelled = Instant::now();
@@ -89,7 +91,7 @@ async fn a_running_job_stops_within_seconds(#[values(Embedded, Servers)] parts: 
     let names: Vec<String> = files_of(&service, &user).await.into_keys().collect();
     assert_eq!(
         names,
-        [format!("{job}/input.mp4"), format!("{next}/input.mp4"), format!("{next}/output-1.zip")]
+        [format!("{job}/input.avi"), format!("{next}/input.mp4"), format!("{next}/output-1.zip")]
     );
     // There is no mail about the cancellation.
     assert_eq!(service.expect_mails(1).await[0].subject, "Your video is ready: h264_aac.mp4");

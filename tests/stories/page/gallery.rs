@@ -119,6 +119,33 @@ async fn a_slider_leads_to_every_frame() {
     }
 }
 
+/// Frames are laid out in blocks of 60.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_keyboard_and_the_viewer_cross_the_blocks_of_a_gallery() {
+    let service = Service::start().await;
+    let user = service.user().await;
+    let job = user.upload_clip(LONG).await;
+    user.wait_until_done(&job).await;
+    let browser = Browser::logged_in(&service, &user, &format!("/#/jobs/{job}")).await;
+    browser.find(".frames a[href$='/61']").await;
+    let focused = |number| {
+        let link = format!("document.activeElement.matches(\".frames a[href$='/{number}']\")");
+        format!("{link} && {}", in_sight(number))
+    };
+    let mark = "document.querySelector(\".frames li:has(> a[href$='/60']) .mark\")";
+    browser.js(&format!("{mark}.focus()")).await;
+    browser.press("\u{E004}").await;
+    browser.wait_until(&focused(61)).await;
+    browser.press("\u{E007}").await;
+    browser.wait_for_text("Frame 61 of 240").await;
+    // End, and then Escape.
+    browser.press("\u{E010}").await;
+    browser.wait_for_text("Frame 240 of 240").await;
+    browser.press("\u{E00C}").await;
+    browser.wait_until(&focused(240)).await;
+    browser.assert_no_console_errors().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_outline_of_a_frame_under_the_mouse_is_complete() {
     let service = Service::start().await;
@@ -132,7 +159,7 @@ async fn the_outline_of_a_frame_under_the_mouse_is_complete() {
     let style =
         "getComputedStyle(document.querySelector('.frames a:hover .frame') ?? document.body)";
     browser.wait_until(&format!("{style}.outlineStyle === 'solid'")).await;
-    // Items are clipped at their edges, so the outline has to be inside.
+    // Blocks of frames are clipped at their edges, so the outline has to be inside.
     let clipped = browser.js(&format!("return parseFloat({style}.outlineOffset)")).await;
     assert_eq!(clipped, json!(-2));
     browser.assert_no_console_errors().await;

@@ -35,7 +35,6 @@ async fn nothing_of_the_user_is_left() {
     browser.click(".confirm .danger").await;
     browser.wait_for_count(".jobs [data-state=DONE]", 1).await;
     browser.open_sample().await;
-    let thumbnail = browser.js("return document.querySelector('.frames img[src]').src").await;
     // So does an open question, while another tab logs out.
     browser.click(".job-head .quiet:last-child").await;
     browser.find(".confirm").await;
@@ -65,14 +64,25 @@ async fn nothing_of_the_user_is_left() {
         let left: Vec<&&str> = traces.iter().filter(|trace| after.contains(**trace)).collect();
         assert!(left.is_empty(), "left in the browser: {left:?}: {after}");
     }
+    browser.client.back().await.expect("the browser can go back");
+    browser.find("form #password").await;
+    let shown: Value = browser.js("return document.querySelectorAll('.frames').length").await;
+    assert_eq!(shown, json!(0), "{SAMPLE_FRAMES} frames are shown again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thumbnails_are_released() {
+    let service = Service::start().await;
+    let browser = Browser::registered(&service, Preferences::default()).await;
+    browser.upload_sample().await;
+    browser.open_sample().await;
+    let thumbnail = browser.js("return document.querySelector('.frames img[src]').src").await;
+    browser.click("#logout").await;
+    browser.find("form #password").await;
     let loads = format!(
         "const image = new Image();
         image.src = {thumbnail};
         return image.decode().then(() => true, () => false);"
     );
     assert_eq!(browser.js_async(&loads).await, json!(false), "a thumbnail can still be shown");
-    browser.client.back().await.expect("the browser can go back");
-    browser.find("form #password").await;
-    let shown: Value = browser.js("return document.querySelectorAll('.frames').length").await;
-    assert_eq!(shown, json!(0), "{SAMPLE_FRAMES} frames are shown again");
 }
