@@ -179,8 +179,8 @@ impl Camera {
         self.take_at("/#/nowhere", "main .primary", "absent-page").await;
     }
 
-    /// Upload tray: two uploads in progress and one that is not accepted. The uploads end with the
-    /// browser.
+    /// Upload tray: two uploads in progress and one that is not accepted. They are cancelled, because
+    /// otherwise they become jobs without a limit of speed, when the browser closes.
     async fn take_uploads(&self) {
         self.browser.goto("/#/").await;
         self.browser.limit_uploads(20_000).await;
@@ -192,6 +192,10 @@ impl Camera {
             )
             .await;
         self.browser.screenshot(&format!("{}/uploads", self.variant.name())).await;
+        let cancel = "document.querySelectorAll('#uploads [title^=Cancel]')
+            .forEach((button) => button.click())";
+        self.browser.js(cancel).await;
+        self.browser.wait_for_count("#uploads [data-state=sending]", 0).await;
     }
 
     /// Mails, as a mail program shows them.
