@@ -25,6 +25,7 @@ export class FrameBlocks {
   /** Blocks: an `element`, its `frames`, and whether it `isNear` the visible part of the page. */
   #blocks = [];
   #thumbnails;
+  #measuredWidth = null;
   // Later, because the heights that follow from this are observed as well.
   #resizing = new ResizeObserver((entries) => requestAnimationFrame(() => this.#measure(entries)));
   #nearObserver = new IntersectionObserver(
@@ -73,13 +74,15 @@ export class FrameBlocks {
     return block;
   }
 
-  /** Give the blocks that are not laid out the height of one that is. */
+  /** Give the blocks that are not laid out the height of one that is, once for each width. */
   #measure(entries) {
-    const measured = entries.findLast(({ target }) =>
-      target.childElementCount === BLOCK_SIZE
+    const measured = entries.findLast(({ target, borderBoxSize: [{ inlineSize }] }) =>
+      inlineSize !== this.#measuredWidth && target.childElementCount === BLOCK_SIZE
         && target.lastElementChild.checkVisibility({ contentVisibilityAuto: true }));
     if (!measured) return;
-    this.element.style.setProperty('--block-height', `${measured.target.offsetHeight}px`);
+    const [{ blockSize, inlineSize }] = measured.borderBoxSize;
+    this.#measuredWidth = inlineSize;
+    this.element.style.setProperty('--block-height', `${blockSize}px`);
   }
 
   #onEntry({ target, isIntersecting }) {
