@@ -179,8 +179,8 @@ impl Camera {
         self.take_at("/#/nowhere", "main .primary", "absent-page").await;
     }
 
-    /// Upload tray: two uploads in progress and one that is not accepted. They are cancelled, because
-    /// otherwise they become jobs without a limit of speed, when the browser closes.
+    /// Upload tray: two uploads in progress and one that is not accepted. They are cancelled,
+    /// because otherwise they become jobs when the browser closes, and with it the limit of speed.
     async fn take_uploads(&self) {
         self.browser.goto("/#/").await;
         self.browser.limit_uploads(20_000).await;
