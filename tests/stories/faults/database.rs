@@ -105,7 +105,7 @@ async fn a_worker_frozen_within_a_transaction_stops_nobody() {
     let next = user.upload_clip(TINY).await;
     user.wait_until_done(&next).await;
     user.wait_until_done(&job).await;
-    assert!(frozen_at.elapsed() < Duration::from_secs(80), "{:?}", frozen_at.elapsed());
+    assert!(frozen_at.elapsed() < Duration::from_secs(40), "{:?}", frozen_at.elapsed());
     assert!(!user.archive(&job).await.is_empty());
     frozen.signal("CONT");
     let lost = |event: &str| event.starts_with("job lost");
@@ -138,12 +138,12 @@ async fn a_connection_that_drops_every_packet_is_given_up() {
     proxy.freeze();
     let (frozen_at, other) = (Instant::now(), cluster.worker());
     user.wait_until_done(&job).await;
-    assert!(frozen_at.elapsed() < Duration::from_secs(100), "{:?}", frozen_at.elapsed());
+    assert!(frozen_at.elapsed() < Duration::from_mins(1), "{:?}", frozen_at.elapsed());
     block_in_place(|| other.terminate());
     proxy.thaw();
     // The worker that was cut off works again, without a restart.
     let next = user.upload_clip(TINY).await;
     user.wait_until_done(&next).await;
-    assert!(frozen_at.elapsed() < Duration::from_mins(4), "{:?}", frozen_at.elapsed());
+    assert!(frozen_at.elapsed() < Duration::from_mins(2), "{:?}", frozen_at.elapsed());
     drop(cut_off);
 }

@@ -12,8 +12,9 @@ use crate::harness::remote_network::RemoteNetwork;
 /// Every packet of a worker's machine is lost, as behind a pulled cable. TCP itself would wait for
 /// a quarter of an hour.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_without_a_network_loses_its_job_to_another() {
-    const NAME: &str = "faults::network::a_worker_without_a_network_loses_its_job_to_another";
+async fn a_worker_without_a_network_delays_its_job_by_less_than_a_minute() {
+    const NAME: &str =
+        "faults::network::a_worker_without_a_network_delays_its_job_by_less_than_a_minute";
     if !block_in_place(|| has_own(Own::Network, NAME)) {
         return;
     }
@@ -26,13 +27,13 @@ async fn a_worker_without_a_network_loses_its_job_to_another() {
     block_in_place(|| network.cut());
     let (cut_at, other) = (Instant::now(), cluster.worker());
     user.wait_until_done(&job).await;
-    assert!(cut_at.elapsed() < Duration::from_secs(100), "{:?}", cut_at.elapsed());
+    assert!(cut_at.elapsed() < Duration::from_mins(1), "{:?}", cut_at.elapsed());
     block_in_place(|| other.terminate());
     block_in_place(|| network.restore());
     // The remote worker works again, without a restart, and leaves the other's archive alone.
     let next = user.upload_clip(TINY).await;
     user.wait_until_done(&next).await;
-    assert!(cut_at.elapsed() < Duration::from_mins(4), "{:?}", cut_at.elapsed());
+    assert!(cut_at.elapsed() < Duration::from_mins(2), "{:?}", cut_at.elapsed());
     assert!(!user.archive(&job).await.is_empty());
     block_in_place(|| remote.terminate());
 }

@@ -29,11 +29,7 @@ async fn a_worker_that_continues_after_its_lease_changes_nothing() {
     ];
     assert_eq!(user.history(&job).await, changes);
     // The broker redelivers the messages of the paused worker after two missed heartbeats.
-    assert!(
-        paused_at.elapsed() < Duration::from_secs(100),
-        "the job took {:?}",
-        paused_at.elapsed()
-    );
+    assert!(paused_at.elapsed() < Duration::from_mins(1), "the job took {:?}", paused_at.elapsed());
     let archive = user.archive(&job).await;
 
     paused.signal("CONT");

@@ -88,6 +88,7 @@ impl Receiver {
                 connections.spawn(async move {
                     // A sender that is killed closes its connection.
                     let _ = serve(stream, &state).await;
+                    state.lock().open -= 1;
                 });
             }
         });
@@ -129,27 +130,13 @@ impl Receiver {
     }
 }
 
-/// An open connection, counted until it is dropped.
-struct Open<'a>(&'a Mutex<State>);
-
-impl<'a> Open<'a> {
-    fn count(state: &'a Mutex<State>) -> Self {
-        let mut locked = state.lock();
-        locked.open += 1;
-        locked.most_open = locked.most_open.max(locked.open);
-        Self(state)
-    }
-}
-
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        self.0.lock().open -= 1;
-    }
-}
-
 /// Read one request, and react to it.
 async fn serve(stream: TcpStream, state: &Mutex<State>) -> io::Result<()> {
-    let open = Open::count(state);
+    {
+        let mut state = state.lock();
+        state.open += 1;
+        state.most_open = state.most_open.max(state.open);
+    }
     let mut stream = BufReader::new(stream);
     let (mut line, mut headers) = (String::new(), BTreeMap::new());
     stream.read_line(&mut line).await?;
@@ -171,10 +158,6 @@ async fn serve(stream: TcpStream, state: &Mutex<State>) -> io::Result<()> {
         state.received.push(Received { headers, body });
         state.replies.pop_front().or_else(|| state.last.clone())
     };
-    // The sender may open the next connection as soon as it has the reply.
-    if !matches!(reply, Some(Reply::Hang)) {
-        drop(open);
-    }
     match reply {
         None | Some(Reply::Close) => Ok(()),
         Some(Reply::Hang) => {

@@ -15,9 +15,7 @@ use crate::harness::parts::Parts::{self, Embedded, Servers};
 use crate::harness::service::Service;
 
 /// Longest time until a cancelled job stops.
-///
-/// On an idle machine it takes about one second, and on one that runs other tests a few.
-const STOP_TIME: Duration = Duration::from_secs(20);
+const STOP_TIME: Duration = Duration::from_secs(5);
 
 /// Check that a job, its history and its files are gone.
 async fn expect_gone(service: &Service, user: &User<'_>, job: &str) {

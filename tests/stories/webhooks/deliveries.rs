@@ -164,10 +164,10 @@ async fn a_receiver_that_hangs_holds_up_nobody() {
     }
     working.expect(12).await;
     assert_eq!(hanging.received().len(), 4, "a try lasts 15 seconds");
-    assert_eq!(hanging.most_open(), 4);
+    assert!(working.most_open() <= 4, "{}", working.most_open());
     // Tries that reach the time limit make room for the others.
     eventually("the other events", || async { (hanging.received().len() > 4).then_some(()) }).await;
-    assert!(hanging.received().len() <= 8, "more than four at a time");
+    assert_eq!(hanging.most_open(), 4);
     let timed_out = |delivery: &Value| delivery["error_code"] == "ANSWER_TIMEOUT";
     assert!(slow.deliveries().await.iter().any(timed_out));
 }
