@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, mpsc};
 
 use fantoccini::wd::WebDriverCompatibleCommand;
@@ -14,6 +15,9 @@ use url::Url;
 
 use crate::harness::checks::TIMEOUT;
 use crate::harness::programs::tool;
+
+/// Starts of a driver whose port is in use.
+const STARTS: usize = 5;
 
 /// Browser in which the stories run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +78,14 @@ impl Drop for Driver {
 impl Driver {
     /// Start a driver on a free port, with a home directory.
     pub fn start(program: Program, home: &Path) -> Self {
+        // Chromedriver takes a free port of IPv4, and exits if the same one of IPv6 is in use.
+        (0..STARTS)
+            .find_map(|_| Self::on_a_port(program, home))
+            .unwrap_or_else(|| panic!("{program:?} found no port in {STARTS} starts"))
+    }
+
+    /// Start a driver; `None` if it exits before it listens.
+    fn on_a_port(program: Program, home: &Path) -> Option<Self> {
         let mut command = match program {
             Program::Chromium => {
                 tool("chromium");
@@ -118,8 +130,15 @@ impl Driver {
                 found.lock().push(line);
             }
         });
-        let port = port.recv_timeout(TIMEOUT).expect("the driver prints its port");
-        Self { program, session: None, process, port, script_errors }
+        let port = match port.recv_timeout(TIMEOUT) {
+            Ok(port) => port,
+            Err(RecvTimeoutError::Disconnected) => {
+                process.wait().expect("it can be waited for");
+                return None;
+            }
+            Err(RecvTimeoutError::Timeout) => panic!("the driver does not print its port"),
+        };
+        Some(Self { program, session: None, process, port, script_errors })
     }
 
     /// Its URL.
