@@ -97,8 +97,8 @@ impl User {
         Ok(request.send().await?.error_for_status()?.json().await?)
     }
 
-    /// Wait until no job is left in the queue, and check that `count` jobs are done. The polling
-    /// costs little compared to the jobs.
+    /// Wait until no job is left in the queue, and check that `count` jobs are done. Asking takes
+    /// processor time from the jobs, so it must not be frequent.
     pub async fn wait_until_done(&self, count: usize) -> Result<()> {
         loop {
             let waiting = self.get("/videos?status=QUEUED&limit=1").await?;
@@ -111,7 +111,7 @@ impl User {
                     Err(format!("{done} of {count} jobs are done").into())
                 };
             }
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            tokio::time::sleep(Duration::from_millis(25)).await;
         }
     }
 

@@ -133,12 +133,16 @@ impl Cells {
                 "the cell started {count} threads, and at most {max_threads} are allowed"
             ))),
         };
-        let _ = process.kill().await;
+        let _ = process.start_kill();
+        // The rest of the attempt does not wait until the kernel has freed the memory of this cell,
+        // and has loaded the next one.
+        tokio::spawn(async move { process.wait().await });
+        let cells = self.clone();
+        spawn_blocking(move || cells.prepare());
         if !receiving.is_finished() {
             // The upload has to be finished before the caller removes what it left.
             let _ = receiving.await;
         }
-        self.prepare();
         checked_result(result, &served)
     }
 }
