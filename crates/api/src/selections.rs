@@ -9,6 +9,7 @@ use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::{Binary, Response};
 use poem_openapi::{ApiResponse, OpenApi};
 use storage::content_disposition;
+use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use crate::concurrency::UserSlot;
@@ -93,7 +94,7 @@ impl Selections {
         let archive = OpenArchive::own(&service, request, caller.user, id.0).await?;
         let numbers = FrameNumbers::parse(&frames.0)?;
         let name = selected_archive::name(&archive.job.filename);
-        let selected = select(archive, &numbers)?;
+        let selected = select(archive, numbers).await?;
         count_download(&service, &caller.limited_as()).await?;
         Ok(response(&service, &name, selected, slot))
     }
@@ -114,14 +115,17 @@ impl Selections {
         let slot = service.downloads.acquire(selection.user, DOWNLOADS)?;
         let archive = OpenArchive::own(&service, request, selection.user, selection.job).await?;
         let name = selected_archive::name(&archive.job.filename);
-        let selected = select(archive, &selection.numbers)?;
+        let selected = select(archive, selection.numbers).await?;
         Ok(response(&service, &name, selected, slot))
     }
 }
 
-/// Archive of these frames.
-fn select(archive: OpenArchive, numbers: &FrameNumbers) -> Result<SelectedArchive, Problem> {
-    SelectedArchive::new(archive.object, &archive.contents.manifest, numbers)
+/// Archive of these frames. The manifest of thousands takes a thread some milliseconds.
+async fn select(archive: OpenArchive, numbers: FrameNumbers) -> Result<SelectedArchive, Problem> {
+    let selected = spawn_blocking(move || {
+        SelectedArchive::new(archive.object, &archive.contents.manifest, &numbers)
+    });
+    selected.await.map_err(|panic| Problem::internal(&panic))?
 }
 
 /// Response with an archive, under this file name.

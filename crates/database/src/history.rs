@@ -65,7 +65,7 @@ impl Database {
         let transaction = self.begin().await?;
         let is_final = State::ALL.into_iter().filter(|state| state.is_final()).map(State::name);
         let rows = job::Entity::find()
-            .filter(job::Column::FilesRemoved.eq(true))
+            .filter(job::Column::FilesRemoved.into_expr())
             .filter(job::Column::ExpiresAt.lte(self.now() - after))
             .filter(job::Column::Status.is_in(is_final))
             .order_by_asc(job::Column::ExpiresAt)

@@ -46,7 +46,7 @@ impl Database {
     pub async fn expire(&self, after: Option<PageEnd>) -> Result<ExpiredPage, Error> {
         let is_final = State::ALL.into_iter().filter(|state| state.is_final()).map(State::name);
         let mut query = job::Entity::find()
-            .filter(job::Column::FilesRemoved.eq(false))
+            .filter(job::Column::FilesRemoved.into_expr().not())
             .filter(job::Column::ExpiresAt.lte(self.now()))
             .filter(job::Column::Status.is_in(is_final))
             .filter(job::Column::Id.not_in_subquery(self.quarantined_ids()));

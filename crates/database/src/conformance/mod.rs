@@ -31,6 +31,8 @@ mod later_version;
 mod model;
 mod sharing;
 mod stress;
+#[cfg(test)]
+mod sqlite;
 
 use std::pin::Pin;
 
@@ -163,26 +165,6 @@ async fn renewals_are_heap_only_on_a_server() {
         }
     };
     assert_eq!((all - all_before, heap_only - heap_only_before), (expected, expected));
-}
-
-/// The program contains an SQLite with the options of `.cargo/config.toml`. Without ENABLE_QPSG, it
-/// would compile most statements anew for each use, and everything would still work.
-#[cfg(test)]
-#[tokio::test(flavor = "multi_thread")]
-async fn sqlite_compiles_statements_once() {
-    use sea_orm::{ConnectionTrait, DbBackend, Statement};
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let open = files_in(directory.path());
-    let database = open("options", Clock::default(), Rules::default()).await;
-    for (option, expected) in
-        [("ENABLE_QPSG", 1), ("DEFAULT_MEMSTATUS=0", 1), ("ENABLE_MEMORY_MANAGEMENT", 0)]
-    {
-        let query = format!("SELECT sqlite_compileoption_used('{option}') AS used");
-        let query = Statement::from_string(DbBackend::Sqlite, query);
-        let row = database.read.query_one_raw(query).await.expect("the file can be read");
-        let used = row.and_then(|row| row.try_get::<i32>("", "used").ok());
-        assert_eq!(used, Some(expected), "{option}");
-    }
 }
 
 /// Open SQLite databases as files in a directory.

@@ -26,8 +26,18 @@ pub(crate) mod accepted_job;
 pub(crate) mod chore;
 pub(crate) mod past_job;
 
-use sea_orm::sea_query::{CommonTableExpression, Query, SelectStatement, WithClause};
+use sea_orm::sea_query::{
+    CommonTableExpression, Expr, ExprTrait, Query, SelectStatement, WithClause,
+};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryTrait, UpdateMany};
+
+/// Condition that a column has a value, which becomes part of the statement.
+///
+/// Partial indexes serve conditions whose values are known when the statement is compiled: those
+/// that are bound to it come later (SQLite, "Partial Indexes").
+pub(crate) fn is_constant(column: impl ColumnTrait, value: &'static str) -> Expr {
+    Expr::col(column.as_column_ref()).eq(Expr::Constant(value.into()))
+}
 
 /// Restrict an update to the rows whose ids a query returns.
 ///

@@ -133,11 +133,10 @@ impl Cells {
                 "the cell started {count} threads, and at most {max_threads} are allowed"
             ))),
         };
-        let _ = process.start_kill();
-        // The rest of the attempt does not wait until the kernel has freed the memory of this cell,
-        // and has loaded the next one.
-        tokio::spawn(async move { process.wait().await });
+        // A hostile cell must not occupy memory and threads beside the next one.
+        let _ = process.kill().await;
         let cells = self.clone();
+        // The rest of the attempt does not wait for the start of the next cell.
         spawn_blocking(move || cells.prepare());
         if !receiving.is_finished() {
             // The upload has to be finished before the caller removes what it left.
