@@ -119,6 +119,9 @@ impl Cells {
         let mut receiving = spawn_blocking(move || receiver.run());
         let max_threads = max_threads(threads);
         let result = tokio::select! {
+            // First, because a cell ends when its channel is closed after a violation.
+            biased;
+            description = served.violation() => Err(violation(description)),
             received = &mut receiving => match received {
                 Ok(Ok(archive)) => Ok(archive),
                 Ok(Err(error)) => Err(attempt_error(error, &mut process, stderr, &recipe).await),
@@ -128,7 +131,6 @@ impl Cells {
             () = tokio::time::sleep_until(limits.deadline.into()) => {
                 Err(frames::Error::Timeout.into())
             }
-            description = served.violation() => Err(violation(description)),
             count = exceeded(process.id(), max_threads) => Err(violation(format!(
                 "the cell started {count} threads, and at most {max_threads} are allowed"
             ))),
