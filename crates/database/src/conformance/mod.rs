@@ -97,7 +97,7 @@ macro_rules! cases {
 /// Run all cases on PostgreSQL, each in a separate database.
 #[cfg(test)]
 #[tokio::test(flavor = "multi_thread")]
-async fn all_on_postgresql() {
+async fn all_on_a_server() {
     let server = servers::Postgres::start();
     let urls = parking_lot::Mutex::new(std::collections::HashMap::<String, String>::new());
     let url_of = |name: &str| {
