@@ -9,7 +9,7 @@ use crate::change::Change;
 use crate::connection::Database;
 use crate::error::Error;
 use crate::job::Job;
-use crate::rows::{is_constant, job, notification, outbox};
+use crate::rows::{equals_constant, job, notification, outbox};
 
 /// Result of queueing a failed job again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl Database {
         code: Option<FailureCode>,
         limit: u64,
     ) -> Result<Vec<Job>, Error> {
-        let is_failed = is_constant(job::Column::Status, State::Failed.name());
+        let is_failed = equals_constant(job::Column::Status, State::Failed.name());
         let mut query = job::Entity::find().filter(is_failed);
         if let Some(code) = code {
             query = query.filter(job::Column::ErrorCode.eq(code.name()));
@@ -48,7 +48,7 @@ impl Database {
     /// Jobs that failed with this code and whose videos are kept.
     pub async fn requeueable_jobs(&self, code: FailureCode) -> Result<Vec<JobId>, Error> {
         let rows = job::Entity::find()
-            .filter(is_constant(job::Column::Status, State::Failed.name()))
+            .filter(equals_constant(job::Column::Status, State::Failed.name()))
             .filter(job::Column::ErrorCode.eq(code.name()))
             .filter(job::Column::FilesRemoved.eq(false))
             .filter(job::Column::ExpiresAt.gt(self.now()))

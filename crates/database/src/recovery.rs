@@ -14,7 +14,7 @@ use crate::connection::Database;
 use crate::error::Error;
 use crate::job::Job;
 use crate::notifications::PENDING;
-use crate::rows::{is_constant, job, notification, outbox, webhook_delivery};
+use crate::rows::{equals_constant, job, notification, outbox, webhook_delivery};
 
 /// Maximum number of jobs that one transaction announces again.
 const ANNOUNCE_LIMIT: u64 = 1000;
@@ -37,7 +37,7 @@ impl Database {
         let rows: Vec<(Uuid, i64, Time)> = job::Entity::find()
             .select_only()
             .columns([job::Column::Id, job::Column::Fence, job::Column::LeaseUntil])
-            .filter(is_constant(job::Column::Status, State::Processing.name()))
+            .filter(equals_constant(job::Column::Status, State::Processing.name()))
             .filter(job::Column::WaitingSince.is_null())
             .filter(job::Column::LeaseUntil.is_not_null())
             .filter(job::Column::Id.not_in_subquery(self.quarantined_ids()))
@@ -131,7 +131,7 @@ impl Database {
         webhook_delivery::Entity::update_many()
             .col_expr(webhook_delivery::Column::NextAttemptAt, Expr::value(now))
             .filter(webhook_delivery::Column::NextAttemptAt.gt(now))
-            .filter(is_constant(webhook_delivery::Column::Status, PENDING))
+            .filter(equals_constant(webhook_delivery::Column::Status, PENDING))
             .filter(
                 Expr::col(webhook_delivery::Column::Tries)
                     .gt(Expr::col(webhook_delivery::Column::RecordedTries)),

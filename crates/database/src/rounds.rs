@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::connection::Database;
 use crate::error::Error;
-use crate::rows::{is_constant, job, user};
+use crate::rows::{equals_constant, job, user};
 
 /// Place of a waiting job in the order of claims: its round and its id.
 pub(crate) type Place = (i64, Uuid);
@@ -66,7 +66,7 @@ impl Database {
     /// Round of the first job that was queued and never claimed. If there is none, that of the job
     /// that was claimed or waits last.
     async fn current_round(&self, on: &impl ConnectionTrait) -> Result<i64, Error> {
-        let is_queued = is_constant(job::Column::Status, State::Queued.name());
+        let is_queued = equals_constant(job::Column::Status, State::Queued.name());
         let first: Option<Option<i64>> = job::Entity::find()
             .select_only()
             .expr_as(Expr::col(job::Column::Round).min(), "round")
@@ -79,7 +79,7 @@ impl Database {
         if let Some(first) = first.flatten() {
             return Ok(first);
         }
-        let running = is_constant(job::Column::Status, State::Processing.name())
+        let running = equals_constant(job::Column::Status, State::Processing.name())
             .and(job::Column::WaitingSince.is_null());
         let running = latest(on, running).await?;
         let waiting = latest(on, job::Column::WaitingSince.is_not_null()).await?;

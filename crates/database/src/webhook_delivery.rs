@@ -18,7 +18,7 @@ use crate::account_mails::AccountMailKind;
 use crate::bounded::Transaction;
 use crate::connection::Database;
 use crate::error::Error;
-use crate::rows::{is_constant, restrict_to, user, webhook, webhook_delivery};
+use crate::rows::{equals_constant, restrict_to, user, webhook, webhook_delivery};
 use crate::users::{User, lock_user};
 use crate::webhooks::{
     DELIVERED, DisabledBecause, FAILED, PENDING, Webhook, delete_deliveries, end_deliveries, ids_of,
@@ -121,7 +121,7 @@ impl Database {
         let mut oldest = Query::select()
             .columns([user, host, webhook_delivery::Column::NextAttemptAt])
             .from(webhook_delivery::Entity)
-            .and_where(is_constant(webhook_delivery::Column::Status, PENDING))
+            .and_where(equals_constant(webhook_delivery::Column::Status, PENDING))
             .and_where(webhook_delivery::Column::NextAttemptAt.lte(self.now()))
             .order_by(webhook_delivery::Column::NextAttemptAt, Order::Asc)
             .limit(LOOKED_AT)
@@ -158,7 +158,7 @@ impl Database {
         let now = self.now();
         let user = user::Entity::find_by_id(due.user.0).filter(user::Column::IsActive.eq(true));
         let is_active = user.one(&self.read).await?.is_some();
-        let is_due = is_constant(webhook_delivery::Column::Status, PENDING)
+        let is_due = equals_constant(webhook_delivery::Column::Status, PENDING)
             .and(webhook_delivery::Column::UserId.eq(due.user.0))
             .and(webhook_delivery::Column::Host.eq(due.host.as_str()))
             .and(webhook_delivery::Column::NextAttemptAt.lte(now));

@@ -8,7 +8,8 @@ use sea_orm::{
 
 use super::files_in;
 use crate::connection::Rules;
-use crate::rows::{is_constant, job, webhook_delivery};
+use crate::rows::{equals_constant, job, webhook_delivery};
+use crate::webhooks::PENDING;
 
 /// The program contains an SQLite with the options of `.cargo/config.toml`. Without ENABLE_QPSG, it
 /// would compile most statements anew for each use, and everything would still work.
@@ -28,17 +29,24 @@ async fn statements_are_compiled_once() {
     }
 }
 
-/// Each partial index is used by conditions like those of the statements that need it.
+/// Each partial index about a state or a flag is used by conditions like those of the statements
+/// that need it.
 #[tokio::test(flavor = "multi_thread")]
 async fn partial_indexes_are_used() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let database = files_in(directory.path())("plans", Clock::default(), Rules::default()).await;
     database.migrate().await.expect("the schema is made");
     let now = database.now();
-    let is = |state: State| is_constant(job::Column::Status, state.name());
+    let is = |state: State| equals_constant(job::Column::Status, state.name());
     let jobs = |condition: Expr| job::Entity::find().filter(condition).build(DbBackend::Sqlite);
-    let is_pending = is_constant(webhook_delivery::Column::Status, "PENDING");
-    let is_due = is_pending.and(webhook_delivery::Column::NextAttemptAt.lte(now));
+    let deliveries = |condition: Expr| {
+        webhook_delivery::Entity::find().filter(condition).build(DbBackend::Sqlite)
+    };
+    let is_due = equals_constant(webhook_delivery::Column::Status, PENDING)
+        .and(webhook_delivery::Column::NextAttemptAt.lte(now));
+    let is_of_user = webhook_delivery::Column::UserId
+        .eq(uuid::Uuid::nil())
+        .and(webhook_delivery::Column::Host.eq("example.com"));
     let files_removed = || job::Column::FilesRemoved.into_expr();
     let expired = || job::Column::ExpiresAt.lte(now);
     for (index, query) in [
@@ -47,10 +55,8 @@ async fn partial_indexes_are_used() {
         ("jobs_failed", jobs(is(State::Failed).and(job::Column::CompletedAt.gt(now)))),
         ("jobs_expiring", jobs(files_removed().not().and(expired()))),
         ("jobs_ended", jobs(files_removed().and(expired()))),
-        (
-            "webhook_deliveries_next_attempt_at",
-            webhook_delivery::Entity::find().filter(is_due).build(DbBackend::Sqlite),
-        ),
+        ("webhook_deliveries_next_attempt_at", deliveries(is_due.clone())),
+        ("webhook_deliveries_due", deliveries(is_due.and(is_of_user))),
     ] {
         let Statement { sql, values, db_backend } = query;
         let explained = Statement { sql: format!("EXPLAIN QUERY PLAN {sql}"), values, db_backend };

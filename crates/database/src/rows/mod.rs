@@ -31,11 +31,12 @@ use sea_orm::sea_query::{
 };
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryTrait, UpdateMany};
 
-/// Condition that a column has a value, which becomes part of the statement.
+/// Condition that a column has a value, which is written into the text of the statement.
 ///
-/// Partial indexes serve conditions whose values are known when the statement is compiled: those
-/// that are bound to it come later (SQLite, "Partial Indexes").
-pub(crate) fn is_constant(column: impl ColumnTrait, value: &'static str) -> Expr {
+/// SQLite uses a partial index only if the statement itself states the index's condition. A value
+/// that is bound to the statement is not known yet when SQLite chooses an index (SQLite, "Partial
+/// Indexes" and "SQLITE_DBCONFIG_ENABLE_QPSG").
+pub(crate) fn equals_constant(column: impl ColumnTrait, value: &'static str) -> Expr {
     Expr::col(column.as_column_ref()).eq(Expr::Constant(value.into()))
 }
 
