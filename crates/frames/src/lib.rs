@@ -57,7 +57,7 @@ mod probe;
 #[cfg(feature = "stages")]
 pub mod stages;
 
-pub use av::{LibavBuild, build as libav_build, versions as libav_versions};
+pub use av::{LibavBuild, build as libav_build, clear_environment, versions as libav_versions};
 pub use encode::check_encoders;
 pub use error::Error;
 pub use extract::extract;

@@ -1,6 +1,7 @@
 //! Settings and versions of the libav libraries.
 
 use std::ffi::CStr;
+use std::io;
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -25,6 +26,22 @@ pub(super) fn configure(max_allocation: usize) {
         // SAFETY: av_max_alloc stores one number and may be called at any time.
         unsafe { ffi::av_max_alloc(max_allocation) };
     }
+}
+
+/// Remove all environment variables of the process, which libav and its libraries could read.
+///
+/// # Errors
+/// The process has more than one thread, or the kernel does not tell their number.
+pub fn clear_environment() -> io::Result<()> {
+    let threads = std::fs::read_dir("/proc/self/task")?.count();
+    if threads != 1 {
+        return Err(io::Error::other(format!("{threads} threads may be using the environment")));
+    }
+    for (name, _) in std::env::vars_os() {
+        // SAFETY: no other thread uses the environment, because there is none.
+        unsafe { std::env::remove_var(name) };
+    }
+    Ok(())
 }
 
 /// Return the name and version (`major.minor.micro`) of each linked libav library.
@@ -76,6 +93,19 @@ pub(super) fn describe(error: ff::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_environment_is_kept_beside_other_threads() {
+        let before = std::env::vars_os().count();
+        let waits = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| waits.wait());
+            let refused = clear_environment().expect_err("a thread runs");
+            assert!(refused.to_string().contains("threads"), "{refused}");
+            waits.wait();
+        });
+        assert!(before > 0 && std::env::vars_os().count() == before);
+    }
 
     #[test]
     fn the_version_of_a_static_build_ends_in_its_date() {

@@ -36,7 +36,7 @@ pub(crate) use image_encoder::{
     ImageCodec, ImageEncoder, JPEG_MAX_SIDE, WEBP_MAX_SIDE, WEBP_PIXELS,
 };
 pub(crate) use index::IndexEntry;
-pub use library::{LibavBuild, build, versions};
+pub use library::{LibavBuild, build, clear_environment, versions};
 pub(crate) use packet::{Packet, Place};
 pub(crate) use scaler::{Scaler, closest_format, formats, scaled_aspect};
 pub(crate) use stream_info::StreamInfo;

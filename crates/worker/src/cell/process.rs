@@ -22,6 +22,8 @@ use crate::engine;
 /// # Errors
 /// The worker closed a channel, or standard input is not a worker's socket.
 pub fn main() -> io::Result<()> {
+    // The allocator has read its settings.
+    frames::clear_environment()?;
     separate_from_worker()?;
     // The worker sends nothing more until it receives a range request, so the buffer of the locked
     // standard input holds no later bytes.

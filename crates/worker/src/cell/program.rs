@@ -18,6 +18,16 @@ use super::text::printable_list;
 use crate::attempt_error::AttemptError;
 use crate::engine::EngineLimits;
 
+/// Settings of the C library's allocator in a cell (glibc manual, "Memory Allocation Tunables"),
+/// which it reads when a process starts: one heap of huge pages, to which the memory of frames
+/// returns as well. With the defaults, which give large blocks back to the kernel and have a heap
+/// for each thread, a short clip faults in four times as many pages.
+const ALLOCATOR: (&str, &str) = (
+    "GLIBC_TUNABLES",
+    "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1:\
+     glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=67108864",
+);
+
 /// The command that runs a cell.
 #[derive(Debug, Clone)]
 pub struct Program {
@@ -50,6 +60,7 @@ impl Program {
         let process = Command::new(&self.path)
             .args(&self.arguments)
             .env_clear()
+            .envs([ALLOCATOR])
             .current_dir("/")
             // Only the worker receives a terminal's interrupt, so that running jobs can finish.
             .process_group(0)
