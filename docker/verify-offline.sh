@@ -190,7 +190,8 @@ for service in api worker notifier; do
   grep -q '^Uid:.10001.10001.10001.10001$' "/proc/$pid/status" && grep -q '^CapEff:.0*$' "/proc/$pid/status" &&
     grep -q '^NoNewPrivs:.1' "/proc/$pid/status" && grep -q '^[^ ]* / [^ ]* ro[, ]' "/proc/$pid/mounts" ||
     die "$service is not confined"
-  programs=$(find "/proc/$pid/root/" -xdev -type f -perm -100 ! -name '*.so*' -printf '%P\n' | grep -v '^dev/\|^sbin/docker-init$')
+  # The engine adds docker-init and the empty .dockerenv.
+  programs=$(find "/proc/$pid/root/" -xdev -type f -perm -100 ! -name '*.so*' -printf '%P\n' | grep -v '^dev/\|^sbin/docker-init$\|^\.dockerenv$')
   [ "$programs" = usr/local/bin/fiapx ] || die "$service has other programs: $programs"
 done
 ok "no role has root, capabilities, new privileges, a writable file system, or another program"
