@@ -97,13 +97,15 @@ mod tests {
     #[test]
     fn the_environment_is_kept_beside_other_threads() {
         let before = std::env::vars_os().count();
-        let waits = std::sync::Barrier::new(2);
-        std::thread::scope(|scope| {
-            scope.spawn(|| waits.wait());
-            let refused = clear_environment().expect_err("a thread runs");
-            assert!(refused.to_string().contains("threads"), "{refused}");
-            waits.wait();
+        let end = std::sync::Barrier::new(2);
+        let result = std::thread::scope(|scope| {
+            scope.spawn(|| end.wait());
+            let result = clear_environment();
+            end.wait();
+            result
         });
+        let refused = result.expect_err("a thread runs");
+        assert!(refused.to_string().contains("threads"), "{refused}");
         assert!(before > 0 && std::env::vars_os().count() == before);
     }
 

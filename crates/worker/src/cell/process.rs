@@ -22,7 +22,7 @@ use crate::engine;
 /// # Errors
 /// The worker closed a channel, or standard input is not a worker's socket.
 pub fn main() -> io::Result<()> {
-    // The allocator has read its settings.
+    // The allocator has read its settings, and decoders must find no variables.
     frames::clear_environment()?;
     separate_from_worker()?;
     // The worker sends nothing more until it receives a range request, so the buffer of the locked
